@@ -1,0 +1,1 @@
+"""Data: procedural shapes, image folders, encoded latents, and a loader whose batches depend on a seed alone."""
