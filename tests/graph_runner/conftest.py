@@ -1,0 +1,47 @@
+"""What the engine's tests share: a registry of toy nodes and one-line runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph_runner.engine import Engine, Result
+from graph_runner.registry import Registry
+from graph_runner.workflow import Workflow
+from tests.graph_runner import toys
+
+TOYS = ["tests.graph_runner.toys", "graph_runner.zones"]
+
+
+@pytest.fixture(autouse=True)
+def fresh_logs() -> Iterator[None]:
+    toys.CALLS.clear()
+    toys.RECORDED.clear()
+    yield
+
+
+@pytest.fixture(scope="session")
+def registry() -> Registry:
+    return Registry.scan(TOYS)
+
+
+@pytest.fixture
+def engine(registry: Registry, tmp_path: Path) -> Engine:
+    return Engine(registry, workspace=tmp_path)
+
+
+@pytest.fixture
+def run(engine: Engine) -> Callable[..., Result]:
+    """Run a graph given as a dict of nodes; further arguments are Engine.run's."""
+
+    def call(nodes: dict[str, Any], *targets: str, **options: Any) -> Result:
+        return engine.run(graph(nodes), targets=targets, **options)
+
+    return call
+
+
+def graph(nodes: dict[str, Any], **rest: Any) -> Workflow:
+    return Workflow.model_validate({"loom": 1, "nodes": nodes, **rest})
