@@ -1,0 +1,276 @@
+"""The forward process: noise schedule and parametrisation in one value.
+
+Diffusion adds noise by z_t = √ᾱ_t · z0 + √(1 − ᾱ_t) · eps with ᾱ_t = ∏ (1 − β_s) (Ho et al. 2020, eq. 4). What the
+network predicts (eps, v or z0) belongs to the same value, so that adding noise, the loss's target and the solver cannot
+disagree.
+
+Two notations of one noise level meet here. The variance-preserving (VP) one of LDM writes the pair `signal` = √ᾱ and
+`noise` = √(1 − ᾱ); that of k-diffusion and EDM writes one number, `sigma` = √((1 − ᾱ)/ᾱ), for x = z / √ᾱ.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
+
+Parametrisation = Literal["eps", "v", "x0"]
+PARAMETRISATIONS: tuple[Parametrisation, ...] = get_args(Parametrisation)
+
+Timestep = int | float | Tensor
+"""A position on the schedule: a number, or a (b,) tensor; whole or fractional, from 0 to T − 1."""
+
+SIGMA_LIMIT = 2.0**12
+"""What stands for an infinite sigma (zero terminal SNR) where a number is needed: ᾱ = 2^-24, as in diffusers."""
+
+
+class Level(NamedTuple):
+    """One noise level: where it lies on the schedule, and how noisy it is (sigma = √((1 − ᾱ)/ᾱ), inf at zero SNR)."""
+
+    t: float
+    sigma: float
+
+    @property
+    def signal(self) -> float:
+        """√ᾱ, the share of z0 in z."""
+        return 1 / math.hypot(1, self.sigma)
+
+    @property
+    def noise(self) -> float:
+        """√(1 − ᾱ), the share of eps in z."""
+        return 1.0 if math.isinf(self.sigma) else self.sigma / math.hypot(1, self.sigma)
+
+
+class Estimate(NamedTuple):
+    """Both readings of one prediction: z = signal · z0 + noise · eps holds exactly."""
+
+    z0: Tensor
+    eps: Tensor
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """The betas of a diffusion process and what its network predicts.
+
+    betas: T variances, β_0 first, each in (0, 1); the last may be 1 (zero terminal SNR).
+    parametrisation: "eps" (Ho et al. 2020), "v" = √ᾱ·eps − √(1−ᾱ)·z0 (Salimans & Ho 2022), or "x0".
+
+    Values are plain numbers, so schedules compare, hash and serialise by value; derived tables are computed in float64.
+    Methods take `t` as a number or a (b,) tensor. Fractional t is interpolated in log sigma, as in k-diffusion.
+    """
+
+    betas: tuple[float, ...] = field(repr=False)
+    parametrisation: Parametrisation = "eps"
+
+    def __post_init__(self) -> None:
+        if self.parametrisation not in PARAMETRISATIONS:
+            raise ValueError(f"parametrisation must be one of {PARAMETRISATIONS}, not {self.parametrisation!r}")
+        if len(self.betas) < 2 or not all(0 < b < 1 for b in self.betas[:-1]) or not 0 < self.betas[-1] <= 1:
+            raise ValueError("betas must be at least two numbers between 0 and 1 (only the last may be exactly 1)")
+        if self.betas[-1] == 1 and self.parametrisation == "eps":
+            raise ValueError(
+                "a schedule with zero terminal SNR cannot predict eps: at its last step z is pure noise and eps says"
+                " nothing about z0; use parametrisation 'v' (or 'x0')"
+            )
+
+    # --- constructors -------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def linear(
+        cls, steps: int = 1000, start: float = 0.0015, end: float = 0.0195, parametrisation: Parametrisation = "eps"
+    ) -> NoiseSchedule:
+        """LDM's "linear" schedule, even in √β (latent-diffusion, make_beta_schedule; diffusers: scaled_linear).
+
+        The defaults are those of most published LDMs; Stable Diffusion uses start 0.00085, end 0.012.
+        """
+        return cls(tuple((np.linspace(start**0.5, end**0.5, steps) ** 2).tolist()), parametrisation)
+
+    @classmethod
+    def plain_linear(
+        cls, steps: int = 1000, start: float = 1e-4, end: float = 2e-2, parametrisation: Parametrisation = "eps"
+    ) -> NoiseSchedule:
+        """Betas in even steps, as in DDPM (Ho et al. 2020, section 4); latent-diffusion calls this "sqrt_linear"."""
+        return cls(tuple(np.linspace(start, end, steps).tolist()), parametrisation)
+
+    @classmethod
+    def cosine(
+        cls,
+        steps: int = 1000,
+        offset: float = 8e-3,
+        max_beta: float = 0.999,
+        parametrisation: Parametrisation = "eps",
+    ) -> NoiseSchedule:
+        """ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17); betas are capped at max_beta."""
+        alphas_cumprod = np.cos((np.linspace(0, 1, steps + 1) + offset) / (1 + offset) * math.pi / 2) ** 2
+        betas = 1 - alphas_cumprod[1:] / alphas_cumprod[:-1]
+        return cls(tuple(np.minimum(betas, max_beta).tolist()), parametrisation)
+
+    def with_zero_terminal_snr(self, parametrisation: Parametrisation = "v") -> NoiseSchedule:
+        """Shift and scale √ᾱ so that the last step is pure noise and the first is kept (Lin et al. 2024, algorithm 1).
+
+        Goes together with "trailing" spacing and CFG rescale. Predicting eps is impossible there (ValueError).
+        """
+        signal = np.sqrt(self._alphas_cumprod)
+        signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+        alphas_cumprod = signal**2
+        betas = 1 - alphas_cumprod / np.concatenate([[1.0], alphas_cumprod[:-1]])
+        return NoiseSchedule(tuple(betas.tolist()), parametrisation)
+
+    def with_parametrisation(self, parametrisation: Parametrisation) -> NoiseSchedule:
+        """The same noise levels for a network that predicts something else."""
+        return replace(self, parametrisation=parametrisation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` gives back an equal schedule, to the bit."""
+        return {"betas": list(self.betas), "parametrisation": self.parametrisation}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> NoiseSchedule:
+        """Inverse of `to_dict`; raises ValueError for missing or unknown fields."""
+        if set(data) != {"betas", "parametrisation"}:
+            raise ValueError(f"a noise schedule has the fields 'betas' and 'parametrisation', not {sorted(data)}")
+        return cls(tuple(float(b) for b in data["betas"]), data["parametrisation"])
+
+    # --- tables -------------------------------------------------------------------------------------------------------
+
+    @property
+    def num_timesteps(self) -> int:
+        """T: timesteps run from 0 (least noise) to T − 1."""
+        return len(self.betas)
+
+    @cached_property
+    def _alphas_cumprod(self) -> NDArray[np.float64]:
+        return np.cumprod(1 - np.asarray(self.betas))
+
+    @cached_property
+    def _log_sigmas(self) -> NDArray[np.float64]:
+        floored = np.maximum(self._alphas_cumprod, 1 / (1 + SIGMA_LIMIT**2))
+        log_sigmas: NDArray[np.float64] = 0.5 * np.log((1 - floored) / floored)
+        return log_sigmas
+
+    @property
+    def alphas_cumprod(self) -> Tensor:
+        """ᾱ as a float32 (T,) tensor on the CPU."""
+        return torch.from_numpy(self._alphas_cumprod).float()
+
+    @property
+    def sigmas(self) -> Tensor:
+        """√((1 − ᾱ)/ᾱ) as a float32 (T,) tensor on the CPU, ascending; inf at zero terminal SNR."""
+        return torch.tensor([self.level(t).sigma for t in range(self.num_timesteps)])
+
+    @cached_property
+    def _tables(self) -> dict[tuple[torch.device, torch.dtype], Tensor]:
+        return {}
+
+    def _table(self, t: Tensor, dtype: torch.dtype) -> Tensor:
+        """(3, T) rows signal, noise, log sigma on t's device, moved there once."""
+        table = self._tables.get((t.device, dtype))
+        if table is None or isinstance(t, FakeTensor):
+            ac = self._alphas_cumprod
+            rows = np.stack([np.sqrt(ac), np.sqrt(1 - ac), self._log_sigmas])
+            table = torch.tensor(rows, dtype=dtype, device=t.device)
+            if not isinstance(table, FakeTensor):  # a dry run's tensors belong to its mode and must not outlive it
+                self._tables[t.device, dtype] = table
+        return table
+
+    # --- noise levels -------------------------------------------------------------------------------------------------
+
+    def level(self, t: float) -> Level:
+        """The noise level at timestep t, whole or fractional; ValueError outside [0, T − 1]."""
+        if not 0 <= t <= self.num_timesteps - 1:
+            raise ValueError(
+                f"timestep {t} lies outside this schedule: timesteps run from 0 to {self.num_timesteps - 1}"
+            )
+        if t == int(t):
+            ac = float(self._alphas_cumprod[int(t)])
+            return Level(float(t), math.sqrt((1 - ac) / ac) if ac else math.inf)
+        return Level(float(t), float(np.exp(np.interp(t, np.arange(self.num_timesteps), self._log_sigmas))))
+
+    def level_at(self, sigma: float) -> Level:
+        """The noise level of that sigma > 0; its t is interpolated in log sigma and kept within the schedule."""
+        return Level(float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps))), sigma)
+
+    def rates(self, t: Timestep, like: Tensor) -> tuple[float | Tensor, float | Tensor]:
+        """(√ᾱ, √(1 − ᾱ)) at t, to multiply `like` with: numbers for a number, (b, 1, …, 1) tensors for (b,)."""
+        if not isinstance(t, Tensor):
+            level = self.level(t)
+            return level.signal, level.noise
+        signal, noise, log_sigma = self._table(t, torch.promote_types(torch.float32, like.dtype))
+        t = t.reshape(-1, *[1] * (like.ndim - 1))
+        if not t.is_floating_point():
+            return signal[t], noise[t]
+        low = t.floor().long()
+        high = (low + 1).clamp(max=self.num_timesteps - 1)
+        sigma = torch.lerp(log_sigma[low], log_sigma[high], (t - low).to(log_sigma.dtype)).exp()
+        between = (1 + sigma**2).rsqrt()
+        whole = t == low
+        return torch.where(whole, signal[low], between), torch.where(whole, noise[low], sigma * between)
+
+    def sigma(self, t: Timestep) -> float | Tensor:
+        """√((1 − ᾱ)/ᾱ) at t: a float for a number, (b,) for a (b,) tensor."""
+        if not isinstance(t, Tensor):
+            return self.level(t).sigma
+        signal, noise = self.rates(t, like=t)
+        return noise / signal
+
+    def snr(self, t: Timestep) -> float | Tensor:
+        """Signal-to-noise ratio ᾱ/(1 − ᾱ) at t: a float for a number, (b,) for a (b,) tensor."""
+        if not isinstance(t, Tensor):
+            return self.level(t).sigma ** -2
+        signal, noise = self.rates(t, like=t)
+        return (signal / noise) ** 2
+
+    # --- the forward process and its parametrisation ------------------------------------------------------------------
+
+    def add_noise(self, z0: Tensor, noise: Tensor, t: Timestep) -> Tensor:
+        """z_t = √ᾱ·z0 + √(1−ᾱ)·noise, in z0's dtype. z0, noise: (b, …)."""
+        signal, sigma = self.rates(t, like=z0)
+        return (signal * z0 + sigma * noise).to(z0.dtype)
+
+    def target(self, z0: Tensor, noise: Tensor, t: Timestep) -> Tensor:
+        """What the network should predict at z_t = add_noise(z0, noise, t)."""
+        match self.parametrisation:
+            case "eps":
+                return noise
+            case "x0":
+                return z0
+            case "v":
+                signal, sigma = self.rates(t, like=z0)
+                return (signal * noise - sigma * z0).to(z0.dtype)
+
+    def estimate(self, prediction: Tensor, z: Tensor, signal: float | Tensor, noise: float | Tensor) -> Estimate:
+        """Read a prediction at z = signal·z0 + noise·eps as both z0 and eps, in z's dtype."""
+        match self.parametrisation:
+            case "eps":
+                z0, eps = (z - noise * prediction) / signal, prediction
+            case "x0":
+                z0, eps = prediction, (z - signal * prediction) / noise
+            case "v":
+                z0, eps = signal * z - noise * prediction, signal * prediction + noise * z
+        return Estimate(z0.to(z.dtype), eps.to(z.dtype))
+
+    def to_z0(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The clean latent that a prediction at (z, t) implies."""
+        return self.estimate(prediction, z, *self.rates(t, like=z)).z0
+
+    def to_eps(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The noise that a prediction at (z, t) implies."""
+        return self.estimate(prediction, z, *self.rates(t, like=z)).eps
+
+    def from_z0(self, z0: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The prediction at (z, t) that would imply z0: inverse of `to_z0` in its first argument."""
+        signal, noise = self.rates(t, like=z)
+        match self.parametrisation:
+            case "eps":
+                return ((z - signal * z0) / noise).to(z.dtype)
+            case "x0":
+                return z0
+            case "v":
+                return ((signal * z - z0) / noise).to(z.dtype)
