@@ -48,8 +48,8 @@ class Shapes:
     radius: (least, most) radius of a shape, in units of half the side of the cell it stands in.
 
     A batch holds `images` (b, 3, h, w) in [-1, 1], `labels` (b,) (index into `classes` of the first object),
-    `captions`, `boxes` (b, n, 4) and `box_labels` (b, n), `segmentation` (b, h, w) (0 is background, else class + 1)
-    and `index` (b,).
+    `captions`, `boxes` (b, n, 4) and `box_labels` (b, n), and `segmentation` (b, h, w) (0 is background, else
+    class + 1).
     """
 
     classes = CLASSES
@@ -113,7 +113,6 @@ class Shapes:
             "boxes": torch.from_numpy(boxes),
             "box_labels": torch.from_numpy(label),
             "segmentation": torch.from_numpy(segmentation),
-            "index": torch.from_numpy(index),
         }
 
     def _place(self, draw: KeyedRandom, count: NDArray[np.int64]) -> tuple[Array, ...]:

@@ -1,0 +1,161 @@
+"""The batch loader: batch n is a pure function of (data, seed, n), so a resumed training needs no loader state but n.
+
+The order of epoch e is hashed from (seed, e) and each sample's augmentation from (seed, e, sample index). Workers only
+compute; no random generator of theirs, nor torch's global one, is ever read.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Callable, Generator, Iterable
+from itertools import count
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from core.data.batch import Batch, collate
+from core.data.keyed import KeyedRandom
+
+Augment = Callable[[Batch, KeyedRandom], Batch]
+
+
+class MapData(Protocol):
+    """Any map-style data set: sample i is a dictionary, the same each time it is asked for."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, i: int, /) -> dict[str, Any]: ...
+
+
+@runtime_checkable
+class BatchData(Protocol):
+    """A data set that makes whole batches: faster, and able to augment, with one row of `random` for each sample."""
+
+    def __len__(self) -> int: ...
+
+    def get_batch(self, indices: NDArray[np.int64], random: KeyedRandom | None = None) -> Batch:
+        """The samples at `indices` as a batch; without `random`, unaugmented."""
+        ...
+
+
+class Batches:
+    """Batches of a data set without end, epoch after epoch; any of them can be had by its number.
+
+    data: a `BatchData` or a `MapData`. For `workers`, picklable, as `augment` must be.
+    batch_size: the global batch, of which each of `world` processes takes an equal slice.
+    shuffle: a new order each epoch; otherwise the data's own.
+    drop_last: leave out an epoch's last batch where the data does not fill it.
+    workers: processes that prepare batches ahead; with 0 they are made when asked for. The batches are the same.
+    augment: changes a finished batch, with random numbers keyed by seed, epoch and sample index.
+    rank, world: this process and how many there are (torchrun).
+
+    Raises ValueError where no full batch can be made or the batch cannot be divided by `world`.
+    """
+
+    def __init__(
+        self,
+        data: MapData | BatchData,
+        batch_size: int,
+        seed: int = 0,
+        *,
+        shuffle: bool = True,
+        drop_last: bool = True,
+        workers: int = 0,
+        augment: Augment | None = None,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1 or workers < 0:
+            raise ValueError(f"Batches: batch_size {batch_size} must be at least 1, and workers {workers} at least 0.")
+        if batch_size % world:
+            raise ValueError(f"Batches: batch_size {batch_size} must be a multiple of the {world} processes.")
+        if world > 1 and not drop_last:
+            raise ValueError("Batches: several processes need drop_last, as an unfilled batch has no equal slices.")
+        if not 0 <= rank < world:
+            raise ValueError(f"Batches: rank {rank} must be from 0 to {world - 1}.")
+        if len(data) < (batch_size if drop_last else 1):
+            raise ValueError(
+                f"Batches: {len(data)} samples do not fill one batch of {batch_size}: "
+                "lower batch_size, add data, or turn drop_last off."
+            )
+        self.data, self.batch_size, self.seed = data, batch_size, seed
+        self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
+        self.rank, self.world = rank, world
+        self._order: tuple[int, NDArray[np.int64]] | None = None
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        return len(self.data) // self.batch_size if self.drop_last else -(-len(self.data) // self.batch_size)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The permutation of all sample indices that this epoch follows."""
+        if not self.shuffle:
+            return np.arange(len(self.data))
+        if self._order is None or self._order[0] != epoch:
+            keys = KeyedRandom("order", self.seed, epoch, np.arange(len(self.data))).bits()
+            self._order = epoch, np.argsort(keys, kind="stable")
+        return self._order[1]
+
+    def batch(self, n: int) -> Batch:
+        """Batch n, counted from the first epoch's first; this process' slice of it. Also holds `index` (b,)."""
+        epoch, place = divmod(n, len(self))
+        start = place * self.batch_size + self.rank * (self.batch_size // self.world)
+        index = self.order(epoch)[start : start + self.batch_size // self.world]
+        if isinstance(self.data, BatchData):
+            batch = self.data.get_batch(index, KeyedRandom("data", self.seed, epoch, index))
+        else:
+            batch = collate([self.data[int(i)] for i in index])
+        batch["index"] = torch.from_numpy(index.copy())
+        return self.augment(batch, KeyedRandom("augment", self.seed, epoch, index)) if self.augment else batch
+
+    def iterate(self, start: int = 0, stop: int | None = None) -> Generator[Batch, None, None]:
+        """Batches start, start + 1, … up to `stop`, or without end. Closing the iterator ends its workers."""
+        if start < 0:
+            raise ValueError(f"Batches: cannot start at batch {start}; the first is 0.")
+        numbers: Iterable[int] = count(start) if stop is None else range(start, stop)
+        return self._prepared_ahead(numbers) if self.workers else (self.batch(n) for n in numbers)
+
+    def _prepared_ahead(self, numbers: Iterable[int]) -> Generator[Batch, None, None]:
+        # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
+        fast = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if fast else "spawn")
+        if fast:
+            context.set_forkserver_preload(["torch", __name__])  # imported once, not by every worker
+        loader = DataLoader(
+            _ByNumber(self),
+            batch_size=None,
+            sampler=numbers,
+            num_workers=self.workers,
+            multiprocessing_context=context,
+            collate_fn=_unchanged,
+            worker_init_fn=_ignore_interrupts,
+            generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
+        )
+        iterator = iter(loader)
+        try:
+            yield from iterator
+        finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
+            iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class _ByNumber(torch.utils.data.Dataset[Batch]):
+    """The batches as what DataLoader calls a data set, so that a worker gets a number and returns a whole batch."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, n: int) -> Batch:
+        return self.batches.batch(n)
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _ignore_interrupts(_worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the parent decides when to stop, and ends its workers itself."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
