@@ -23,21 +23,25 @@ def test_denoise_concatenates_after_the_latent_and_expands_single_conditions() -
     out = denoise(model, z, torch.tensor(9), Conditioning(context=context, concat=channels, y=torch.tensor([4])))
     assert torch.equal(out, z)
     assert torch.equal(model.z[1, 3:], channels[0])
-    assert model.t.tolist() == [9, 9] and model.y.tolist() == [4, 4]
+    assert model.t.tolist() == [9, 9]
+    assert model.y.tolist() == [4, 4]
     assert torch.equal(model.context, context)
 
 
 def test_denoise_without_a_condition_passes_none() -> None:
     model = Recorder()
     denoise(model, torch.randn(2, 3, 4, 4), torch.tensor([1, 2]))
-    assert model.context is None and model.y is None and model.t.tolist() == [1, 2]
+    assert model.context is None
+    assert model.y is None
+    assert model.t.tolist() == [1, 2]
 
 
 def test_denoise_casts_floating_parts_to_the_latents_dtype_and_keeps_classes_integer() -> None:
     model = Recorder()
     c = Conditioning(context=torch.randn(1, 2, 3), y=torch.tensor([1]))
     denoise(model, torch.randn(1, 3, 2, 2, dtype=torch.float64), torch.tensor([0]), c)
-    assert model.context.dtype == torch.float64 and model.y.dtype == torch.int64
+    assert model.context.dtype == torch.float64
+    assert model.y.dtype == torch.int64
 
 
 def test_denoise_names_both_sizes_when_the_concatenated_condition_does_not_fit() -> None:
@@ -49,9 +53,13 @@ def test_hybrid_joins_tokens_and_channels() -> None:
     a = Conditioning(context=torch.randn(1, 2, 3), concat=torch.randn(4, 1, 2, 2))
     b = Conditioning(context=torch.randn(1, 5, 3), concat=torch.randn(1, 2, 2, 2), y=torch.arange(4))
     both = a | b
-    assert both.context is not None and both.concat is not None and both.y is not None
-    assert both.context.shape == (4, 7, 3) and both.concat.shape == (4, 3, 2, 2)
-    assert torch.equal(both.concat[:, :1], a.concat) and both.y.tolist() == [0, 1, 2, 3]
+    assert both.context is not None
+    assert both.concat is not None
+    assert both.y is not None
+    assert both.context.shape == (4, 7, 3)
+    assert both.concat.shape == (4, 3, 2, 2)
+    assert torch.equal(both.concat[:, :1], a.concat)
+    assert both.y.tolist() == [0, 1, 2, 3]
     with pytest.raises(ValueError, match="takes one"):
         both | Conditioning(y=torch.tensor([0]))
 
@@ -60,7 +68,8 @@ def test_cat_then_chunk_gives_the_parts_back() -> None:
     a, b = (Conditioning(context=torch.randn(2, 3, 4), y=torch.tensor([1, 2])) for _ in range(2))
     both = Conditioning.cat([a, b])
     assert both.batch_size == 4
-    assert torch.equal(both.context[:2], a.context) and torch.equal(both.context[2:], b.context)
+    assert torch.equal(both.context[:2], a.context)
+    assert torch.equal(both.context[2:], b.context)
 
 
 def test_cat_expands_within_each_conditioning_before_joining() -> None:

@@ -1,0 +1,1 @@
+"""Reading and writing models: our own files, CompVis single files, diffusers folders, LoRA files."""

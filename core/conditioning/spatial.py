@@ -1,0 +1,63 @@
+"""Conditions that lie on the image plane: semantic maps and low-resolution images, as channels beside the latent."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.models.config import remember_config
+
+
+class SpatialRescaler(nn.Module):
+    """Shrinks a map to the latent's size, then maps its channels with a learned 1 × 1 convolution.
+
+    Source: CompVis ldm/modules/encoders/modules.py `SpatialRescaler`, with its key `channel_mapper.weight`.
+
+    n_stages: times that the size is multiplied by `multiplier` (2 for f = 4).
+    out_channels: None leaves the channels as they are, without a layer.
+    """
+
+    config: dict[str, Any]
+
+    @remember_config
+    def __init__(
+        self,
+        n_stages: int = 1,
+        in_channels: int = 3,
+        out_channels: int | None = None,
+        method: Literal["nearest", "bilinear", "bicubic", "area"] = "bilinear",
+        multiplier: float = 0.5,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_stages, self.method, self.multiplier = n_stages, method, multiplier
+        self.channel_mapper = None if out_channels is None else nn.Conv2d(in_channels, out_channels, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, in_channels, H, W) to (b, out_channels, h, w) channels to concatenate."""
+        for _ in range(self.n_stages):
+            x = F.interpolate(x, scale_factor=self.multiplier, mode=self.method)
+        return x if self.channel_mapper is None else self.channel_mapper(x)
+
+
+def one_hot_map(labels: Tensor, n_classes: int) -> Tensor:
+    """(b, h, w) class of each pixel to (b, n_classes, h, w) zeros and ones.
+
+    A class out of range (255, where a data set marks "ignore") is zero in every channel, as is the null condition.
+    """
+    classes = torch.arange(n_classes, device=labels.device)
+    return (labels[:, None] == classes[:, None, None]).float()
+
+
+def low_resolution_channels(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The low-resolution image of super-resolution as channels: raw RGB in [-1, 1], not encoded, at the latent's size.
+
+    image: (b, 3, h, w); where it is not of `size` it is resized bicubically (antialiased).
+    Source: CompVis models/ldm/bsr_sr/config.yaml, whose cond_stage is the identity.
+    """
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(image, size=size, mode="bicubic", antialias=True).clamp(-1, 1)

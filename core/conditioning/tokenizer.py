@@ -1,0 +1,105 @@
+"""Captions to token ids, without a network: from a tokenizer's folder, or trained on the user's captions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+import torch
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+
+from core.checkpoints.files import atomic_folder
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # in the order of their ids
+
+
+class TextTokenizer:
+    """Texts to rows of `length` ids: cut to fit, padded to the end, start and end tokens included.
+
+    backend: a `tokenizers.Tokenizer` that adds the start and end tokens itself.
+    length: ids in a row (77 for BERT and CLIP text encoders).
+    pad_token: "[PAD]" for BERT, the end token for Stable Diffusion 1, "!" for Stable Diffusion 2.
+    kind: the class that transformers reads the saved folder with, "BertTokenizer" or "CLIPTokenizer".
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer, length: int, pad_token: str, kind: str) -> None:
+        pad_id = backend.token_to_id(pad_token)
+        if pad_id is None:
+            raise ValueError(f"The padding token {pad_token!r} is not in the tokenizer's vocabulary.")
+        self.backend, self.length, self.pad_token, self.kind = backend, length, pad_token, kind
+        backend.enable_truncation(length)
+        backend.enable_padding(length=length, pad_id=pad_id, pad_token=pad_token)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        """(b, length) int64 ids. The empty text is the null condition."""
+        return torch.tensor([encoding.ids for encoding in self.backend.encode_batch(list(texts))])
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of ids."""
+        return int(self.backend.get_vocab_size())
+
+    def save(self, folder: str | Path) -> None:
+        """Write tokenizer.json and tokenizer_config.json, which transformers and diffusers read too."""
+        config = {"tokenizer_class": self.kind, "model_max_length": self.length, "pad_token": self.pad_token}
+        with atomic_folder(folder) as temporary:
+            self.backend.save(str(temporary / "tokenizer.json"))
+            (temporary / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path, length: int | None = None) -> TextTokenizer:
+        """Read a tokenizer's folder: ours, or any that transformers reads (vocab.txt, vocab.json + merges.txt).
+
+        length: ids in a row where the folder's own `model_max_length` is not wanted, or missing.
+        Raises FileNotFoundError or ValueError naming the folder and what it lacks.
+        """
+        from transformers import AutoTokenizer  # seconds to import, and only needed to read a folder
+
+        folder = Path(folder)
+        names = ("tokenizer.json", "vocab.txt", "vocab.json")
+        if not any((folder / name).is_file() for name in names):
+            raise FileNotFoundError(f"{folder} holds no tokenizer: expected one of {', '.join(names)}.")
+        try:
+            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except Exception as error:  # transformers raises whatever its parsers raise
+            raise ValueError(f"{folder} holds a tokenizer that transformers cannot read: {error}") from error
+        kind = type(loaded).__name__.removesuffix("Fast")
+        length = length or loaded.model_max_length
+        if length > 100_000:  # what transformers says when the folder does not say
+            length = 77
+        pad_token = loaded.pad_token or loaded.eos_token
+        return cls(loaded.backend_tokenizer, length, pad_token, kind)
+
+
+def train_wordpiece(captions: Iterable[str], vocab_size: int = 4096, length: int = 77) -> TextTokenizer:
+    """A lower-casing WordPiece tokenizer in BERT's form, its vocabulary learned from the captions.
+
+    vocab_size: at most this many tokens; few captions give fewer. The same captions give the same vocabulary.
+    """
+    captions = list(captions)
+    normalizer = normalizers.BertNormalizer(lowercase=True)
+    letters = sorted({letter for caption in captions for letter in normalizer.normalize_str(caption)} - {" "})
+    # The trainer numbers the letters inside words in a hash map's order, which also breaks ties between merges; given
+    # as special tokens they have fixed numbers.
+    fixed = [*SPECIAL_TOKENS, *letters, *(f"##{letter}" for letter in letters)]
+    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=fixed, show_progress=False)
+    learner = _bert(models.WordPiece(unk_token="[UNK]"), normalizer)
+    learner.train_from_iterator(captions, trainer)
+    return TextTokenizer(
+        _bert(models.WordPiece(learner.get_vocab(), unk_token="[UNK]"), normalizer), length, "[PAD]", "BertTokenizer"
+    )
+
+
+def _bert(model: models.Model, normalizer: normalizers.Normalizer) -> tokenizers.Tokenizer:
+    backend = tokenizers.Tokenizer(model)
+    backend.add_special_tokens([token for token in SPECIAL_TOKENS if model.token_to_id(token) is not None])
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    ends = [("[CLS]", SPECIAL_TOKENS.index("[CLS]")), ("[SEP]", SPECIAL_TOKENS.index("[SEP]"))]
+    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return backend

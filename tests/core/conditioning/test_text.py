@@ -1,0 +1,116 @@
+"""Text encoders against diffusers' LDMBert (≤ 1e-5) and transformers' CLIP (exact), float32 on the CPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from core.checkpoints.text_keys import ldm_bert_from_diffusers, ldm_bert_to_diffusers
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.text import BERTEmbedder
+
+CLIP = {"vocab_size": 99, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4}
+
+
+def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+    return model.eval()
+
+
+def ldm_bert_error() -> float:
+    """Largest difference between our encoder and diffusers' with the same random weights, outputs of order 1."""
+    from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
+
+    config = LDMBertConfig(
+        vocab_size=50, max_position_embeddings=12, encoder_layers=3, encoder_ffn_dim=96, d_model=24, head_dim=64
+    )
+    theirs = randomise(LDMBertModel(config))
+    ours = BERTEmbedder(n_embed=24, n_layer=3, vocab_size=50, max_seq_len=12).eval()
+    ours.load_state_dict(ldm_bert_from_diffusers(theirs.state_dict(), n_layer=3))
+    tokens = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        return float((ours(tokens) - theirs(tokens)[0]).abs().max())
+
+
+def test_ldm_bert_equals_diffusers() -> None:
+    assert ldm_bert_error() <= 1e-5
+
+
+def test_ldm_bert_names_go_both_ways() -> None:
+    ours = BERTEmbedder(n_embed=8, n_layer=2, vocab_size=5, max_seq_len=4).state_dict()
+    back = ldm_bert_from_diffusers(ldm_bert_to_diffusers(ours, 2), 2)
+    assert back.keys() == ours.keys()
+    assert all(torch.equal(back[key], ours[key]) for key in ours)
+
+
+def test_bert_names_are_compvis_and_the_head_is_frozen() -> None:
+    names = dict(BERTEmbedder(n_embed=8, n_layer=1, vocab_size=5, max_seq_len=4).named_parameters())
+    layers = "transformer.attn_layers.layers."
+    assert {
+        "transformer.token_emb.weight",
+        "transformer.pos_emb.emb.weight",
+        layers + "0.0.weight",
+        layers + "0.1.to_q.weight",
+        layers + "0.1.to_out.bias",
+        layers + "1.1.net.0.0.weight",
+        layers + "1.1.net.2.bias",
+        "transformer.norm.weight",
+        "transformer.to_logits.weight",
+    } <= names.keys()
+    assert layers + "0.1.to_q.bias" not in names
+    assert [name for name, p in names.items() if not p.requires_grad] == [
+        "transformer.to_logits.weight",
+        "transformer.to_logits.bias",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("config", "millions"),
+    [
+        ({"n_embed": 1280, "n_layer": 32}, 582.0),  # txt2img-1p4B
+        ({"n_embed": 640, "n_layer": 32}, 186.2),  # text2img256
+        ({"n_embed": 512, "n_layer": 16, "vocab_size": 8192, "max_seq_len": 92}, 58.9),  # layout2img
+    ],
+)
+def test_published_text_encoders_have_the_published_size(config: dict[str, int], millions: float) -> None:
+    with torch.device("meta"):
+        model = BERTEmbedder(**config)
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
+
+
+def test_too_many_tokens_name_the_remedy() -> None:
+    with pytest.raises(ValueError, match="5 tokens are more than this text encoder's 4; set the tokenizer's length"):
+        BERTEmbedder(n_embed=8, n_layer=1, vocab_size=5, max_seq_len=4)(torch.zeros(1, 5, dtype=torch.long))
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2])
+def test_clip_equals_transformers_exactly(skip: int) -> None:
+    ours = randomise(CLIPTextEmbedder(**CLIP, skip=skip))
+    tokens = torch.randint(99, (2, 77), generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        theirs = ours.transformer(tokens, output_hidden_states=True)
+        context = ours(tokens)
+        wanted = ours.transformer.final_layer_norm(theirs.hidden_states[-1 - skip])
+    assert torch.equal(context, wanted)
+    assert torch.equal(context, theirs.last_hidden_state) == (skip == 0)
+
+
+def test_clip_defaults_are_vit_l_14() -> None:
+    with torch.device("meta"):
+        model = CLIPTextEmbedder()
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == 123.1
+    assert CLIPTextEmbedder(**CLIP).config == CLIP | {
+        "max_position_embeddings": 77,
+        "hidden_act": "quick_gelu",
+        "layer_norm_eps": 1e-5,
+        "skip": 0,
+    }
+
+
+def test_clip_skip_must_leave_a_layer() -> None:
+    with pytest.raises(ValueError, match="at least one of the 3 layers"):
+        CLIPTextEmbedder(**CLIP, skip=3)
