@@ -13,12 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FULL_CROP = (0.0, 0.0, 1.0, 1.0)
-
 
 @dataclass(frozen=True)
 class LayoutTokenizer:
-    """Objects of an image to a row of `length` ids, three an object, then two for the crop.
+    """The objects of each image to a row of `length` ids: three an object, then two for the crop.
 
     Classes and positions share one vocabulary: a position is a cell of a √n_tokens × √n_tokens grid, row by row.
     The defaults are layout2img-openimages256's: 90 × 90 cells, 30 objects, 92 ids.
@@ -51,36 +49,43 @@ class LayoutTokenizer:
         self,
         labels: Tensor,
         boxes: Tensor,
-        crop: tuple[float, float, float, float] = FULL_CROP,
+        crop: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """(length,) int64 ids of one image's objects.
+        """(b, length) int64 ids, on the CPU.
 
-        labels: (n,) class indices. boxes: (n, 4) as x0, y0, x1, y1 in [0, 1] of the image, y downwards; what lies
-        outside is clamped. crop: the part of the original picture that the image shows, in the same form.
+        labels: (b, n) class indices, -1 where an image has fewer than n objects. boxes: (b, n, 4) as x0, y0, x1, y1
+        in [0, 1] of the image, y downwards; what lies outside is clamped. crop: (b, 4), the part of the original
+        picture that the image shows, in the same form; the whole where it is None.
         generator: shuffles the objects, as in training; without it their order is kept.
         Raises ValueError for shapes that do not match and for classes beyond the vocabulary.
         """
-        if boxes.shape != (len(labels), 4):
-            raise ValueError(f"{len(labels)} labels need boxes of shape ({len(labels)}, 4), not {tuple(boxes.shape)}.")
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < self.pad_id:
-            raise ValueError(f"Layout classes must lie in 0…{self.pad_id - 1}; got {labels.tolist()}.")
-        order = torch.arange(len(labels)) if generator is None else torch.randperm(len(labels), generator=generator)
-        order = order[: self.max_objects]
-        labels, corners = labels.cpu()[order], boxes.cpu()[order].reshape(-1, 2, 2)
-        ids = torch.full((self.length,), self.pad_id, dtype=torch.int64)
-        ids[: 3 * len(order)] = torch.cat([labels[:, None].long(), self._positions(corners)], dim=1).flatten()
+        if boxes.shape != (*labels.shape, 4) or labels.ndim != 2:
+            raise ValueError(
+                f"Layouts are labels (b, n) with boxes (b, n, 4); got {tuple(labels.shape)} and {tuple(boxes.shape)}."
+            )
+        if labels.numel() and int(labels.max()) >= self.pad_id:
+            raise ValueError(f"Layout classes must lie in 0…{self.pad_id - 1}; got {int(labels.max())}.")
+        ids = torch.full((len(labels), self.length), self.pad_id, dtype=torch.int64)
+        for row, own_labels, own_boxes in zip(ids, labels.cpu().long(), boxes.cpu(), strict=True):
+            (order,) = torch.nonzero(own_labels >= 0, as_tuple=True)
+            if generator is not None:
+                order = order[torch.randperm(len(order), generator=generator)]
+            order = order[: self.max_objects]
+            corners = self._positions(own_boxes[order].unflatten(1, (2, 2)))
+            row[: 3 * len(order)] = torch.cat([own_labels[order, None], corners], dim=1).flatten()
         if self.with_crop:
-            ids[-2:] = self._positions(torch.tensor(crop).reshape(2, 2))
+            whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+            ids[:, -2:] = self._positions((whole if crop is None else crop.cpu()).unflatten(1, (2, 2)))
         return ids
 
     def null(self) -> Tensor:
-        """(length,) ids of an image without objects, its whole shown: the null condition."""
-        return self(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4))
+        """(1, length) ids of an image without objects, its whole shown: the null condition."""
+        return self(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1, 0, 4))
 
-    def objects(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels (n,) and boxes (n, 4) of a (length,) row, to the grid's precision: for drawing it."""
-        triples = tokens[: 3 * self.max_objects].reshape(-1, 3)
+    def objects(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Labels (n,) and boxes (n, 4), to the grid's precision, of one (length,) row: for drawing it."""
+        triples = ids[: 3 * self.max_objects].reshape(-1, 3)
         triples = triples[triples[:, 0] != self.pad_id]
         cells = torch.stack([triples[:, 1:] % self.sections, triples[:, 1:] // self.sections], dim=-1)
         return triples[:, 0], cells.flatten(1) / (self.sections - 1)
