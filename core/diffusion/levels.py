@@ -73,6 +73,11 @@ class Levels:
         for i in turns(len(self)):
             yield self.levels[i], self.levels[i + 1]
 
+    def climb(self, turns: Turns = range) -> Iterator[tuple[Level, Level]]:
+        """The same steps the other way round, from the least noisy level up: one (now, then) pair a step."""
+        for i in turns(len(self)):
+            yield self.levels[-1 - i], self.levels[-2 - i]
+
     def last_part(self, strength: float) -> Levels:
         """The last ⌊strength · steps⌋ steps, for image-to-image: start them from add_noise(z0, noise, result.start.t).
 

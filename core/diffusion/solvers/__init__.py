@@ -1,0 +1,105 @@
+"""Solvers of the reverse process, as a table.
+
+Every solver is a pure function `solver(denoise, z, levels, *, [eta,] [draw,] turns=range)`: z at levels.start in, the
+latent at levels.end out, both VP-scaled; `turns` is the loop's range, so that a caller can observe, count or cancel it.
+`SOLVERS` says what each is and which levels it is used with; `sample` runs one by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from core.diffusion.levels import End, Levels, Spacing, Turns
+from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.solvers import ldm
+from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
+
+__all__ = ["SOLVERS", "Denoise", "Denoised", "Draw", "Solver", "combine", "estimator", "in_sigma_space", "sample"]
+
+
+@dataclass(frozen=True)
+class Solver:
+    """A solver and the facts about it.
+
+    order: of convergence of its deterministic form; a multi-step method's order after its first steps.
+    evaluations: of the denoiser a step.
+    source: the paper, and the code whose semantics it has.
+    spacing, end: the levels it is used with where nothing else is asked for.
+    eta: the default of its parameter for added noise, None if it has none.
+    """
+
+    function: Callable[..., Tensor]
+    order: int
+    evaluations: int
+    source: str
+    spacing: Spacing
+    end: End = "z0"
+    eta: float | None = None
+    stochastic: bool = False
+
+    def levels(self, schedule: NoiseSchedule, steps: int = 50, spacing: Spacing | None = None) -> Levels:
+        """The levels it visits in `steps` steps; see `Levels.of`."""
+        return Levels.of(schedule, steps, spacing or self.spacing, self.end)
+
+    def __call__(
+        self,
+        denoise: Denoise,
+        z: Tensor,
+        levels: Levels,
+        *,
+        eta: float | None = None,
+        draw: Draw = torch.randn_like,
+        turns: Turns = range,
+    ) -> Tensor:
+        """Run it: `draw` and `eta` reach the solvers that have them; `eta` None leaves the solver's default.
+
+        Raises ValueError for an eta that the solver has no use for.
+        """
+        options: dict[str, object] = {"turns": turns}
+        if self.stochastic:
+            options["draw"] = draw
+        if eta is not None:
+            if self.eta is None:
+                raise ValueError(f"the solver {self.function.__name__!r} has no eta; leave it empty")
+            options["eta"] = eta
+        return self.function(denoise, z, levels, **options)
+
+
+SOLVERS: dict[str, Solver] = {
+    "ddim": Solver(
+        ldm.ddim, 1, 1, "Song et al. 2021, DDIM; latent-diffusion", "leading", "t0", eta=0.0, stochastic=True
+    ),
+    "ddpm": Solver(ldm.ddpm, 1, 1, "Ho et al. 2020, DDPM, algorithm 2; latent-diffusion", "leading", stochastic=True),
+    "plms": Solver(ldm.plms, 2, 1, "Liu et al. 2022, PNDM; latent-diffusion", "leading", "t0"),
+    "ddim_inversion": Solver(
+        ldm.ddim_inversion, 1, 1, "Dhariwal & Nichol 2021, appendix F; diffusers", "leading", "t0"
+    ),
+}
+"""By name. `ddim_inversion` goes the other way: from a clean latent to the noise that `ddim` starts from."""
+
+
+def sample(
+    denoise: Denoise,
+    z: Tensor,
+    schedule: NoiseSchedule,
+    solver: str = "ddim",
+    *,
+    steps: int = 50,
+    spacing: Spacing | None = None,
+    eta: float | None = None,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
+    """Integrate the reverse process from noise z (b, …) to a latent of the same shape.
+
+    solver: a name in `SOLVERS`; spacing and eta: None for the solver's own default. Raises ValueError for names and
+    numbers that do not fit together, with the choices.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"unknown solver {solver!r}: choose one of {', '.join(SOLVERS)}")
+    chosen = SOLVERS[solver]
+    return chosen(denoise, z, chosen.levels(schedule, steps, spacing), eta=eta, draw=draw, turns=turns)
