@@ -1,0 +1,190 @@
+"""Images at the edges of the library: files and PIL on one side, float tensors in [-1, 1] on the other."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+from torch import Tensor
+
+from core.checkpoints.files import atomic_file
+
+Fit = Literal["crop", "pad", "stretch"]
+Box = tuple[float, float, float, float]
+
+_FONT_SIZE = 12
+_CAPTIONED_TILE = 96  # pixels; smaller tiles are enlarged, so that a caption has room beneath
+
+
+class ImageError(ValueError):
+    """An image file that cannot be read; the message names the file and the reason."""
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """A tensor (3, h, w) or (1, h, w) in [-1, 1] as an 8-bit picture; values outside are clipped."""
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"An image has shape (3, h, w) or (1, h, w), not {tuple(image.shape)}.")
+    values = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(values.permute(1, 2, 0).squeeze(-1).numpy())
+
+
+def from_pil(image: Image.Image) -> Tensor:
+    """A picture of any mode as a tensor (3, h, w) in [-1, 1]; transparent parts become white."""
+    values = np.asarray(_to_rgb(image), dtype=np.float32)
+    return torch.from_numpy(values / 127.5 - 1).permute(2, 0, 1).contiguous()
+
+
+def open_image(path: str | Path, at_least: int | None = None) -> Image.Image:
+    """Read a picture whole, as RGB and upright (EXIF orientation); the first frame of an animation.
+
+    at_least: the shorter side may be decoded smaller than stored, but not below this: JPEGs decode faster so.
+
+    Raises ImageError, whose message has the file's name, whatever is wrong with it.
+    """
+    try:
+        with Image.open(path) as image:
+            if at_least is not None:
+                image.draft("RGB", (at_least, at_least))
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
+        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I"):  # 16-bit greys, which convert() would clip at 255
+        image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+
+def crop_box(width: int, height: int, aspect: float, scale: float = 1.0, x: float = 0.5, y: float = 0.5) -> Box:
+    """Left, upper, right, lower of a crop with `aspect` = width / height: `scale` times the largest that fits.
+
+    x, y: where it lies in the room that it leaves; 0 is left or top, .5 the middle, 1 right or bottom.
+    """
+    crop_width = scale * min(width, height * aspect)
+    crop_height = crop_width / aspect
+    left, upper = x * (width - crop_width), y * (height - crop_height)
+    return left, upper, left + crop_width, upper + crop_height
+
+
+def resize(image: Image.Image, height: int, width: int, box: Box | None = None) -> Image.Image:
+    """Antialiased bicubic resampling of the picture, or of a box in it, to height × width."""
+    return image.resize((width, height), Image.Resampling.BICUBIC, box=box)
+
+
+def load_image(path: str | Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop") -> Tensor:
+    """Read an image file as (3, h, w) in [-1, 1].
+
+    size: (height, width), or one number for both; None keeps the file's own.
+    fit: how another aspect ratio is brought to `size`: "crop" cuts the longer side's ends off, "pad" shows all, with
+        black bars, "stretch" distorts.
+
+    Raises ImageError with the file's name when it cannot be read.
+    """
+    image = open_image(path)
+    return from_pil(image if size is None else _fitted(image, size, fit))
+
+
+def load_mask(path: str | Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop") -> Tensor:
+    """Read a mask as (1, h, w) in {0, 1}; 1 is the part to fill.
+
+    A file with transparency marks it by its transparent parts (what was erased), any other by its bright ones.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:
+                mask = ImageOps.invert(upright.convert("RGBA").getchannel("A"))
+            else:
+                mask = _to_rgb(upright).convert("L")
+    except Exception as error:
+        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
+    if size is not None:
+        mask = _fitted(mask, size, fit)
+    return torch.from_numpy((np.asarray(mask) >= 128).astype(np.float32))[None]
+
+
+def _fitted(image: Image.Image, size: int | tuple[int, int], fit: Fit) -> Image.Image:
+    height, width = (size, size) if isinstance(size, int) else size
+    if fit == "stretch":
+        return resize(image, height, width)
+    if fit == "crop":
+        return resize(image, height, width, crop_box(*image.size, width / height))
+    scale = min(width / image.width, height / image.height)
+    inner = resize(image, max(1, round(scale * image.height)), max(1, round(scale * image.width)))
+    canvas = Image.new(image.mode, (width, height))
+    canvas.paste(inner, ((width - inner.width) // 2, (height - inner.height) // 2))
+    return canvas
+
+
+def grid(
+    images: Tensor,
+    columns: int | None = None,
+    padding: int = 2,
+    captions: Sequence[str] | None = None,
+    zoom: int | None = None,
+) -> Tensor:
+    """Tile images (b, 3, h, w) row by row into one (3, H, W), on white.
+
+    columns: None makes the grid about square.
+    padding: pixels between tiles and around them.
+    captions: one text an image, written beneath it.
+    zoom: enlarge each pixel so many times; None enlarges only tiles too small for their captions.
+    """
+    if captions is not None and len(captions) != len(images):
+        raise ValueError(f"grid: {len(captions)} captions for {len(images)} images.")
+    columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
+    zoom = zoom or (-(-_CAPTIONED_TILE // images.shape[3]) if captions else 1)
+    tiles = F.interpolate(images.detach().float().cpu().clamp(-1, 1), scale_factor=zoom, mode="nearest")
+    if captions is not None:
+        tiles = torch.cat([tiles, _captions(captions, tiles.shape[3])], dim=2)
+    tiles = F.pad(tiles, (padding, 0, padding, 0), value=1.0)
+    empty = -len(tiles) % columns
+    tiles = torch.cat([tiles, torch.ones(empty, *tiles.shape[1:])])
+    _, c, h, w = tiles.shape
+    rows = tiles.reshape(-1, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, -1, columns * w)
+    return F.pad(rows, (0, padding, 0, padding), value=1.0)
+
+
+def _captions(captions: Sequence[str], width: int) -> Tensor:
+    """Black on white text strips (b, 3, h, width), all as high as the longest caption needs."""
+    font = ImageFont.load_default(_FONT_SIZE)
+    letters = max(1, int(width // font.getlength("n")))
+    texts = ["\n".join(textwrap.wrap(caption, letters)) for caption in captions]
+    height = max(text.count("\n") + 1 for text in texts) * (_FONT_SIZE + 4) + 4
+    strips = [Image.new("RGB", (width, height), "white") for _ in texts]
+    for strip, text in zip(strips, texts, strict=True):
+        ImageDraw.Draw(strip).multiline_text((width / 2, 1), text, fill="black", font=font, anchor="ma", align="center")
+    return torch.stack([from_pil(strip) for strip in strips])
+
+
+def save_png(path: str | Path, image: Tensor, text: Mapping[str, str] | None = None) -> None:
+    """Write an image (3, h, w) or (1, h, w) in [-1, 1] as a PNG that is either whole or not there.
+
+    text: texts of any length to carry inside (PNG text chunks), by keyword; `read_text` finds them again.
+    """
+    info = PngInfo()
+    for keyword, value in (text or {}).items():
+        info.add_text(keyword, value)
+    with atomic_file(path) as temporary:
+        to_pil(image).save(temporary, format="PNG", pnginfo=info)
+
+
+def read_text(path: str | Path) -> dict[str, str]:
+    """The texts that a PNG carries, by keyword; none for other image formats. Raises ImageError as `open_image`."""
+    try:
+        with Image.open(path) as image:
+            return {str(k): str(v) for k, v in image.text.items()} if isinstance(image, PngImageFile) else {}
+    except Exception as error:
+        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
