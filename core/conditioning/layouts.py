@@ -72,11 +72,11 @@ class LayoutTokenizer:
             if generator is not None:
                 order = order[torch.randperm(len(order), generator=generator)]
             order = order[: self.max_objects]
-            corners = self._positions(own_boxes[order].unflatten(1, (2, 2)))
+            corners = self._positions(own_boxes[order].reshape(-1, 2, 2))
             row[: 3 * len(order)] = torch.cat([own_labels[order, None], corners], dim=1).flatten()
         if self.with_crop:
             whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-            ids[:, -2:] = self._positions((whole if crop is None else crop.cpu()).unflatten(1, (2, 2)))
+            ids[:, -2:] = self._positions((whole if crop is None else crop.cpu()).reshape(-1, 2, 2))
         return ids
 
     def null(self) -> Tensor:
