@@ -1,0 +1,129 @@
+"""Image folders, on photographs that scikit-image ships."""
+
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage import data
+
+from core.data.folder import ImageFolder
+from core.data.loader import Batches
+from core.images import ImageError, load_image
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Five photographs in two classes (one of them nested), a picture at the top, and captions."""
+    root = tmp_path / "photos"
+    for name, pixels in {
+        "animals/cats/chelsea.png": data.chelsea(),
+        "animals/horse.bmp": data.horse().astype(np.uint8) * 255,
+        "things/coffee.JPG": data.coffee(),
+        "things/rocket.webp": data.rocket(),
+        "astronaut.jpg": data.astronaut(),
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(root / name)
+    (root / "things/coffee.txt").write_text("a cup of coffee\nan espresso\n\n", encoding="utf-8")
+    (root / "things/readme.txt").write_text("not a caption")
+    (root / ".hidden.png").write_bytes((root / "animals/cats/chelsea.png").read_bytes())
+    return root
+
+
+def test_files_classes_and_captions(photos: Path) -> None:
+    (photos / "things" / "loop").symlink_to(photos)
+    folder = ImageFolder(photos, resolution=48)
+    names = [
+        "animals/cats/chelsea.png",
+        "animals/horse.bmp",
+        "astronaut.jpg",
+        "things/coffee.JPG",
+        "things/rocket.webp",
+    ]
+    assert folder.files == names
+    assert folder.classes == ("animals", "photos", "things")
+    batch = folder.get_batch(range(5))
+    assert batch["images"].shape == (5, 3, 48, 48)
+    assert batch["labels"].tolist() == [0, 0, 1, 2, 2]
+    assert batch["captions"] == ["", "", "", "a cup of coffee", ""]
+    # The photographs themselves, within what a reduced JPEG decode and resampling change.
+    assert (batch["images"][0] - load_image(photos / names[0], 48)).abs().max() < 1e-6
+    assert (folder[2]["image"] - load_image(photos / "astronaut.jpg", 48)).abs().mean() < 0.02
+
+
+def test_corrupt_files_are_named_and_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = (photos / "astronaut.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (photos / "things" / "text.png").write_text("no image")
+    with caplog.at_level(logging.WARNING):
+        folder = ImageFolder(photos, resolution=32)
+    assert set(folder.corrupt) == {"cut.jpg", "things/text.png"}
+    assert len(folder) == 5
+    assert "cut.jpg" in caplog.text
+    assert "things/text.png" in caplog.text
+    for name in folder.files:
+        (photos / name).write_text("damaged")
+    with pytest.raises(ImageError, match=r"astronaut\.jpg"):
+        folder[2]
+    with pytest.raises(ImageError, match=r"no images .*7 unreadable"):
+        ImageFolder(photos)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        ImageFolder(photos / "nowhere")
+
+
+def test_crops_and_flips_are_keyed_by_epoch_and_sample(photos: Path) -> None:
+    folder = ImageFolder(photos, resolution=24, crop="random", scale=(0.5, 0.9), flip=True)
+    alone = Batches(folder, 2, seed=5, drop_last=False)
+    helped = Batches(folder, 2, seed=5, drop_last=False, workers=1)
+    resumed = helped.iterate(2, 5)
+    for n, batch in enumerate(resumed, start=2):
+        assert torch.equal(batch["images"], alone.batch(n)["images"])
+    pictures = [b["images"][b["index"].tolist().index(3)] for b in alone.iterate(0, 60) if 3 in b["index"]]
+    assert len({picture.numpy().tobytes() for picture in pictures}) == 20
+    captions = {c for b in alone.iterate(0, 60) for c in b["captions"]}
+    assert captions == {"", "a cup of coffee", "an espresso"}
+    plain = ImageFolder(photos, resolution=24)
+    assert torch.equal(plain[3]["image"], Batches(plain, 5, shuffle=False).batch(7)["images"][3])
+
+
+def test_flips_happen_half_of_the_time_and_mirror(photos: Path) -> None:
+    folder = ImageFolder(photos, resolution=16, flip=True)
+    straight = folder[0]["image"]
+    seen = [Batches(folder, 5, seed, shuffle=False).batch(0)["images"][0] for seed in range(60)]
+    flipped = sum(torch.equal(image, straight.flip(-1)) for image in seen)
+    assert flipped + sum(torch.equal(image, straight) for image in seen) == 60
+    assert 15 <= flipped <= 45  # within 3.9 standard deviations of 30
+
+
+def test_the_fingerprint_follows_contents_and_the_index_saves_reading(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = photos.parent / "index.json"
+    (photos / "bad.png").write_text("no image")
+    read: list[tuple[int, int]] = []
+    first = ImageFolder(photos, index_file=index, progress=lambda *done: read.append(done))
+    assert read[-1] == (7, 7)
+    read.clear()
+    again = ImageFolder(photos, index_file=index, progress=lambda *done: read.append(done))
+    assert (again.fingerprint(), again.corrupt, read) == (first.fingerprint(), first.corrupt, [])
+    os.utime(photos / "astronaut.jpg", ns=(1, 1))
+    touched = ImageFolder(photos, index_file=index, progress=lambda *done: read.append(done))
+    assert (touched.fingerprint(), read) == (first.fingerprint(), [(1, 1)])
+    (photos / "things/coffee.txt").write_text("a cup of tea")
+    assert ImageFolder(photos, index_file=index).fingerprint() != first.fingerprint()
+    (photos / "things/coffee.txt").write_text("a cup of coffee\nan espresso\n\n")
+    (photos / "astronaut.jpg").rename(photos / "spaceman.jpg")
+    assert ImageFolder(photos, index_file=index).fingerprint() != first.fingerprint()
+    (photos / "spaceman.jpg").rename(photos / "astronaut.jpg")
+    index.write_text("damaged")
+    assert ImageFolder(photos, index_file=index).fingerprint() == first.fingerprint()
+
+
+@pytest.mark.parametrize(("wrong", "named"), [({"resolution": 0}, "resolution"), ({"scale": (0, 1)}, "scale")])
+def test_wrong_parameters_are_named(photos: Path, wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        ImageFolder(photos, **wrong)  # type: ignore[arg-type]
