@@ -40,12 +40,30 @@ def sample_of(batch: Batch, place: int = 0) -> dict[str, Any]:
     return {SINGULAR.get(name, name): values[place] for name, values in batch.items()}
 
 
+def concatenate(batches: Sequence[Batch]) -> Batch:
+    """One batch of all the samples of several, in order; boxes padded to the longest."""
+    joined: Batch = {}
+    for name, first in batches[0].items():
+        parts = [batch[name] for batch in batches]
+        if not isinstance(first, Tensor):
+            joined[name] = [value for part in parts for value in part]
+        elif name in PADDED:
+            joined[name] = _pad(name, [row for part in parts for row in part])
+        else:
+            joined[name] = torch.cat(parts)
+    return joined
+
+
+def _pad(name: str, rows: list[Tensor]) -> Tensor:
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PADDED[name])
+
+
 def _stack(name: str, values: list[Any]) -> Tensor | list[Any]:
     if not isinstance(values[0], Tensor | np.ndarray | np.generic | int | float):
         return values
     tensors = [torch.as_tensor(value) for value in values]
     if name in PADDED:
-        return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=PADDED[name])
+        return _pad(name, tensors)
     if any(tensor.shape != tensors[0].shape for tensor in tensors):
         shapes = sorted({tuple(tensor.shape) for tensor in tensors})
         raise ValueError(f"The samples' {name!r} differ in shape {shapes}: bring them to one size first.")
