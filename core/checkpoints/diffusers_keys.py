@@ -1,61 +1,200 @@
-"""Weights under CompVis' names (ours) and under diffusers': pure renaming, both ways, bit-equal.
+"""Weights of UNets and autoencoders under CompVis' names (ours) and under diffusers': renaming both ways, bit-equal.
 
-A UNet with a context is diffusers' UNet2DConditionModel, one without its UNet2DModel; a KL autoencoder is its AutoencoderKL, a VQ
-autoencoder its VQModel. What the two sides keep differently: diffusers splits an AttentionBlock's fused `qkv`, stores 1×1 projections
-of attention blocks as matrices, and holds the latent scale in its configuration, so `scale_factor`, `shift_factor` and the codebook's
-idle counts have no diffusers key. `config` is always the model's own, `model.config`.
+A UNet with a context is diffusers' UNet2DConditionModel, one without its UNet2DModel; a KL autoencoder is its
+AutoencoderKL, a VQ autoencoder its VQModel. Three things differ beyond names: diffusers splits an AttentionBlock's
+fused `qkv`, stores the projections of attention blocks as matrices, and keeps the latent scale in its configuration, so
+that `scale_factor`, `shift_factor` and a codebook's idle counts have no key there and are left out. `config` is always
+the model's own, `model.config`.
 """
 
-import re
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.attention import SpatialTransformer
+from core.models.autoencoder import Autoencoder, KLAutoencoder, VQAutoencoder
+from core.models.blocks import AttentionBlock, Downsample, ResBlock, TokenConv
+from core.models.encoder_decoder import AttnBlock, ResnetBlock
 from core.models.unet import UNet
 
-Names = dict[str, tuple[str, ...]]
-"""Our key → diffusers' key, or the three of q, k and v for a fused projection."""
+State = dict[str, Tensor]
 
-RES_BLOCK = {
-    "in_layers.0": "norm1",
-    "in_layers.2": "conv1",
-    "emb_layers.1": "time_emb_proj",
-    "out_layers.0": "norm2",
-    "out_layers.3": "conv2",
-    "skip_connection": "conv_shortcut",
+LEAVES: dict[type[nn.Module], dict[str, str]] = {
+    ResBlock: {
+        "in_layers.0": "norm1",
+        "in_layers.2": "conv1",
+        "emb_layers.1": "time_emb_proj",
+        "out_layers.0": "norm2",
+        "out_layers.3": "conv2",
+        "skip_connection": "conv_shortcut",
+    },
+    ResnetBlock: {"nin_shortcut": "conv_shortcut"},
+    AttentionBlock: {"norm": "group_norm", "proj_out": "to_out.0"},
+    AttnBlock: {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"},
+    Downsample: {"op": "conv"},
 }
-UNET_ENDS = {
-    "time_embed.0": "time_embedding.linear_1",
-    "time_embed.2": "time_embedding.linear_2",
-    "label_emb.0.0": "add_embedding.linear_1",
-    "label_emb.0.2": "add_embedding.linear_2",
-    "label_emb": "class_embedding",
-    "input_blocks.0.0": "conv_in",
-    "out.0": "conv_norm_out",
-    "out.2": "conv_out",
-}
-AUTOENCODER_ATTENTION = {"norm": "group_norm", "q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0"}
+"""Names inside a block that differ; all others are the same on both sides."""
+
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
-"""diffusers' names of an attention block's projections before 0.13, still found in published folders."""
+"""The projections' names in folders saved by diffusers before 0.13."""
 
 
-def unet_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A UNet's weights under diffusers' names. Raises ValueError for keys that the configured UNet does not have, or lacks."""
-    names, heads = _unet_names(config), _attention_heads(config)
-    _check_keys(state, set(names), "the UNet's own")
-    out: dict[str, Tensor] = {}
-    for ours, theirs in names.items():
-        if len(theirs) == 3:
-            out.update(zip(theirs, _split_qkv(state[ours], heads[ours]), strict=True))
+UNMAPPED = {"scale_factor", "shift_factor", "quantize.idle"}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one of our tensors lives in diffusers: under one key, or by `heads` under three; as a `matrix` or not."""
+
+    shape: torch.Size
+    theirs: tuple[str, ...]
+    heads: int = 0
+    matrix: bool = False
+
+
+def unet_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """A UNet's weights under diffusers' names. Raises ValueError for missing, unknown or misshapen tensors."""
+    return _to_diffusers(state, _unet_slots(config))
+
+
+def unet_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """The inverse of `unet_to_diffusers`; it also reads diffusers' older names."""
+    return _from_diffusers(state, _unet_slots(config))
+
+
+def autoencoder_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """A KL or VQ autoencoder's weights under diffusers' names. Raises ValueError as `unet_to_diffusers` does."""
+    return _to_diffusers(state, _autoencoder_slots(config))
+
+
+def autoencoder_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """The inverse of `autoencoder_to_diffusers`, without the scale buffers; it also reads diffusers' older names."""
+    return _from_diffusers(state, _autoencoder_slots(config))
+
+
+def _unet_slots(config: Mapping[str, Any]) -> dict[str, Slot]:
+    with torch.device("meta"):
+        model = UNet(**config)
+    modules = {
+        "time_embed.0": "time_embedding.linear_1",
+        "time_embed.2": "time_embedding.linear_2",
+        "input_blocks.0.0": "conv_in",
+        "middle_block.0": "mid_block.resnets.0",
+        "middle_block.1": "mid_block.attentions.0",
+        "middle_block.2": "mid_block.resnets.1",
+        "out.0": "conv_norm_out",
+        "out.2": "conv_out",
+    }
+    if isinstance(model.label_emb, nn.Embedding):
+        modules["label_emb"] = "class_embedding"
+    elif model.label_emb is not None:
+        modules |= {"label_emb.0.0": "add_embedding.linear_1", "label_emb.0.2": "add_embedding.linear_2"}
+    blocks = model.config["num_res_blocks"]
+    for i in range(1, len(model.input_blocks)):
+        level, j = divmod(i - 1, blocks + 1)
+        names = ["downsamplers.0"] if j == blocks else [f"resnets.{j}", f"attentions.{j}"]
+        modules |= {f"input_blocks.{i}.{k}": f"down_blocks.{level}.{name}" for k, name in enumerate(names)}
+    for i, block in enumerate(model.output_blocks):
+        level, j = divmod(i, blocks + 1)
+        attended = any(isinstance(layer, (AttentionBlock, SpatialTransformer)) for layer in block.children())
+        names = [f"resnets.{j}", *[f"attentions.{j}"] * attended, "upsamplers.0"]
+        modules |= {f"output_blocks.{i}.{k}": f"up_blocks.{level}.{name}" for k, name in enumerate(names)}
+    return dict(_slots(model, modules))
+
+
+def _autoencoder_slots(config: Mapping[str, Any]) -> dict[str, Slot]:
+    with torch.device("meta"):
+        model: Autoencoder = VQAutoencoder(**config) if "codes" in config else KLAutoencoder(**config)
+    modules = {name: name for name in ("quant_conv", "post_quant_conv", "quantize.embedding")}
+    for side, levels in (("encoder", model.encoder.down), ("decoder", model.decoder.up)):
+        modules |= {f"{side}.conv_in": f"{side}.conv_in", f"{side}.conv_out": f"{side}.conv_out"}
+        modules |= {f"{side}.norm_out": f"{side}.conv_norm_out", f"{side}.mid.attn_1": f"{side}.mid_block.attentions.0"}
+        modules |= {f"{side}.mid.block_{k + 1}": f"{side}.mid_block.resnets.{k}" for k in (0, 1)}
+        for i in range(len(levels)):
+            ours = f"encoder.down.{i}" if side == "encoder" else f"decoder.up.{i}"
+            theirs = f"encoder.down_blocks.{i}" if side == "encoder" else f"decoder.up_blocks.{len(levels) - 1 - i}"
+            modules |= {f"{ours}.{way}sample": f"{theirs}.{way}samplers.0" for way in ("down", "up")}
+            for j in range(model.config["num_res_blocks"] + 1):  # the encoder has one fewer
+                modules |= {
+                    f"{ours}.block.{j}": f"{theirs}.resnets.{j}",
+                    f"{ours}.attn.{j}": f"{theirs}.attentions.{j}",
+                }
+    return dict(_slots(model, modules))
+
+
+def _slots(model: nn.Module, modules: Mapping[str, str]) -> Iterator[tuple[str, Slot]]:
+    """The slot of every tensor, given diffusers' names of our blocks (those that this model lacks are skipped)."""
+    present = dict(model.named_modules())
+    for ours, theirs in modules.items():
+        block = present.get(ours, nn.Identity())
+        leaves = LEAVES.get(type(block), {})
+        for key, tensor in block.state_dict(keep_vars=True).items():
+            leaf, _, parameter = key.rpartition(".")
+            if isinstance(block, AttentionBlock) and leaf == "qkv":
+                keys = tuple(f"{theirs}.to_{letter}.{parameter}" for letter in "qkv")
+                yield f"{ours}.{key}", Slot(tensor.shape, keys, block.heads, matrix=True)
+            elif isinstance(tensor, nn.Parameter):
+                name = ".".join(part for part in (theirs, leaves.get(leaf, leaf), parameter) if part)
+                matrix = isinstance(block, (AttentionBlock, AttnBlock)) and isinstance(
+                    present.get(f"{ours}.{leaf}"), TokenConv
+                )
+                yield f"{ours}.{key}", Slot(tensor.shape, (name,), matrix=matrix)
+
+
+def _to_diffusers(state: Mapping[str, Tensor], slots: Mapping[str, Slot]) -> State:
+    weights = {key: tensor for key, tensor in state.items() if key not in UNMAPPED}
+    _check({key: tensor.shape for key, tensor in weights.items()}, {key: slot.shape for key, slot in slots.items()})
+    out: State = {}
+    for ours, slot in slots.items():
+        tensor = weights[ours].flatten(1) if slot.matrix and weights[ours].dim() > 1 else weights[ours]
+        if slot.heads:
+            q, k, v = (part.flatten(0, 1) for part in tensor.reshape(slot.heads, 3, -1, *tensor.shape[1:]).unbind(1))
+            out |= zip(slot.theirs, (q, k, v), strict=True)
         else:
-            out[theirs[0]] = _squeeze(state[ours], theirs[0])
+            out[slot.theirs[0]] = tensor
     return out
 
 
-def unet_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The inverse of `unet_to_diffusers`; diffusers' older attention names are understood too."""
-    names, heads = _unet_names(config), _attention_heads(config)
-    return state
+def _from_diffusers(state: Mapping[str, Tensor], slots: Mapping[str, Slot]) -> State:
+    theirs = {_modern(key): tensor for key, tensor in state.items()}
+    wanted = {key: None for slot in slots.values() for key in slot.theirs}
+    _check(dict.fromkeys(theirs), wanted)
+    out: State = {}
+    for ours, slot in slots.items():
+        parts = [theirs[key] for key in slot.theirs]
+        split = [part.reshape(slot.heads, -1, *part.shape[1:]) for part in parts] if slot.heads else []
+        tensor = torch.stack(split, dim=1) if slot.heads else parts[0]
+        if tensor.numel() != slot.shape.numel():
+            raise ValueError(
+                f"{slot.theirs[0]} has shape {tuple(parts[0].shape)}; the configuration wants {tuple(slot.shape)}"
+            )
+        out[ours] = tensor.reshape(slot.shape)
+    return out
+
+
+def _modern(key: str) -> str:
+    """A key of today's diffusers for one of its older folders."""
+    if ".attentions." not in key or ".transformer_blocks." in key:
+        return key
+    head, _, parameter = key.rpartition(".")
+    module, _, leaf = head.rpartition(".")
+    return f"{module}.{OLD_ATTENTION.get(leaf, leaf)}.{parameter}"
+
+
+def _check(given: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+    problems = [
+        f"{word} {', '.join(sorted(keys)[:3])}{' …' * (len(keys) > 3)}"
+        for word, keys in (
+            ("missing:", wanted.keys() - given.keys()),
+            ("unknown:", given.keys() - wanted.keys()),
+            ("of another shape:", {key for key in wanted.keys() & given.keys() if wanted[key] != given[key]}),
+        )
+        if keys
+    ]
+    if problems:
+        raise ValueError(f"these weights do not fit the configuration ({'; '.join(problems)}); is it theirs?")

@@ -1,0 +1,119 @@
+"""Cross-attention: how a condition enters the UNet (Rombach et al. 2022, section 3.3 and appendix E.2.1).
+
+Names follow CompVis/latent-diffusion, ldm/modules/attention.py. In each block: self-attention, then cross-attention,
+then feed-forward.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.models.blocks import TokenConv, group_norm, zero_init
+
+TRANSFORMER_NORM_EPS = 1e-6
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of x to a context, or to itself without one. No bias on q, k and v."""
+
+    def __init__(
+        self, query_dim: int, context_dim: int | None, heads: int, dim_head: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        inner_dim = heads * dim_head
+        context_dim = query_dim if context_dim is None else context_dim
+        self.heads = heads
+        self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
+        self.to_k = nn.Linear(context_dim, inner_dim, bias=False)
+        self.to_v = nn.Linear(context_dim, inner_dim, bias=False)
+        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), nn.Dropout(dropout))
+
+    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
+        """x (b, n, query_dim), context (b, m, context_dim) → (b, n, query_dim)."""
+        context = x if context is None else context
+        q, k, v = (
+            tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for tokens in (self.to_q(x), self.to_k(context), self.to_v(context))
+        )
+        out: Tensor = self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return out
+
+
+class GEGLU(nn.Module):
+    """x · GELU(gate), both halves of one projection; the gate is the second half and GELU the exact (erf) one."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim_in, 2 * dim_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, n, dim_in) → (b, n, dim_out)."""
+        x, gate = self.proj(x).chunk(2, dim=-1)
+        return x * F.gelu(gate)
+
+
+class FeedForward(nn.Module):
+    """GEGLU to four times the width and back."""
+
+    def __init__(self, dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.net = nn.Sequential(GEGLU(dim, 4 * dim), nn.Dropout(dropout), nn.Linear(4 * dim, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(b, n, dim) → (b, n, dim)."""
+        out: Tensor = self.net(x)
+        return out
+
+
+class BasicTransformerBlock(nn.Module):
+    """Pre-norm self-attention (`attn1`), cross-attention (`attn2`) and feed-forward, each residual."""
+
+    def __init__(self, dim: int, heads: int, dim_head: int, context_dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attn1 = CrossAttention(dim, None, heads, dim_head, dropout)
+        self.ff = FeedForward(dim, dropout)
+        self.attn2 = CrossAttention(dim, context_dim, heads, dim_head, dropout)
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.norm3 = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (b, n, dim), context (b, m, context_dim) → (b, n, dim)."""
+        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn2(self.norm2(x), context)
+        out: Tensor = x + self.ff(self.norm3(x))
+        return out
+
+
+class SpatialTransformer(nn.Module):
+    """`depth` transformer blocks over the positions of a feature map, as a residual. `proj_out` starts at zero.
+
+    `use_linear` stores the projections as matrices (Stable Diffusion 2 on) instead of 1×1 convolutions.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        context_dim: int,
+        depth: int = 1,
+        use_linear: bool = False,
+        norm_groups: int = 32,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, norm_groups, eps=TRANSFORMER_NORM_EPS)
+        self.proj_in = nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
+        self.transformer_blocks = nn.ModuleList(
+            BasicTransformerBlock(channels, heads, channels // heads, context_dim, dropout) for _ in range(depth)
+        )
+        self.proj_out = zero_init(
+            nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
+        )
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x (b, c, h, w), context (b, m, context_dim) → (b, c, h, w)."""
+        tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
+        for block in self.transformer_blocks:
+            tokens = block(tokens, context)
+        out: Tensor = x + self.proj_out(tokens).transpose(1, 2).reshape(x.shape)
+        return out
