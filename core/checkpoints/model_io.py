@@ -1,0 +1,133 @@
+"""Our own models on disk: safetensors with the configuration that rebuilds them, as one file or as a folder.
+
+A file `NAME.safetensors` holds the configuration in its header; any other path is a folder with `model.safetensors`
+and a readable `config.json`. Both say the same:
+
+    {"latent_loom": 1, "model": "UNet", "config": {…the constructor's arguments…}, "about": {…the caller's…}}
+
+`model` names one of `MODELS`, so that loading never imports what a file asks for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.weights import State, read_json, read_metadata, read_weights, write_weights
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.text import BERTEmbedder
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.unet import UNet
+
+FORMAT_VERSION = 1
+HEADER = "latent_loom"
+
+MODELS: dict[str, type[nn.Module]] = {
+    model.__name__: model
+    for model in (UNet, KLAutoencoder, VQAutoencoder, ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SpatialRescaler)
+}
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class SavedModel(NamedTuple):
+    """A model in eval mode, and what was written about it when it was saved."""
+
+    model: nn.Module
+    about: dict[str, Any]
+
+
+def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write a model, whole or not at all: a file for `….safetensors`, else a folder.
+
+    about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
+    Raises ValueError for a model that is none of `MODELS`.
+    """
+    path, name = Path(path), type(model).__name__
+    if MODELS.get(name) is not type(model):
+        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
+    config: Any = model.config
+    description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
+    if path.suffix == ".safetensors":
+        write_weights(model.state_dict(), path, {HEADER: json.dumps(description)})
+        return
+    with atomic_folder(path) as folder:
+        write_weights(model.state_dict(), folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
+    """Read what `save_model` wrote. Raises CheckpointError naming the file and the remedy.
+
+    dtype: what floating-point weights are converted to.
+    """
+    path = Path(path)
+    source, weights = (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
+    description = read_json(source) if path.is_dir() else _header(path)
+    if HEADER not in description:
+        raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
+    if description[HEADER] != FORMAT_VERSION:
+        raise CheckpointError(f"{source} is of version {description[HEADER]}, later than this program; update it.")
+    name = description.get("model")
+    if name not in MODELS:
+        raise CheckpointError(f"{source} holds a {name!r}, which is none of {', '.join(MODELS)}; update this program.")
+    model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
+    return SavedModel(model, description.get("about", {}))
+
+
+def build(
+    kind: type[Model],
+    config: Mapping[str, Any],
+    state: Mapping[str, Tensor],
+    source: str | Path,
+    dtype: torch.dtype = torch.float32,
+) -> Model:
+    """A model in eval mode from its configuration and weights, which it takes over without a copy where dtypes agree.
+
+    source: the file to name where names or shapes of weights are not the configuration's (CheckpointError).
+    """
+    try:
+        with torch.device("meta"):
+            model = kind(**config)
+        if any(module._non_persistent_buffers_set for module in model.modules()):
+            model = kind(**config)  # holds constants that no file has
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
+    _check_fit(model.state_dict(), state, kind.__name__, source)
+    converted = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+    model.load_state_dict(converted, assign=True)
+    return model.eval()
+
+
+def _check_fit(wanted: State, found: Mapping[str, Tensor], name: str, source: str | Path) -> None:
+    problems = [f"{key} is missing" for key in wanted.keys() - found.keys()]
+    problems += [f"{key} is unknown" for key in found.keys() - wanted.keys()]
+    problems += [
+        f"{key} is {tuple(found[key].shape)} instead of {tuple(wanted[key].shape)}"
+        for key in wanted.keys() & found.keys()
+        if found[key].shape != wanted[key].shape
+    ]
+    if problems:
+        raise CheckpointError(
+            f"{source} does not fit the architecture of the configured {name}: "
+            f"{'; '.join(sorted(problems)[:3])}{f'; and {len(problems) - 3} more' if len(problems) > 3 else ''}. "
+            "Give the configuration that the weights were trained with."
+        )
+
+
+def _header(path: Path) -> dict[str, Any]:
+    text = read_metadata(path).get(HEADER)
+    if text is None:
+        return {}
+    try:
+        return dict(json.loads(text))
+    except ValueError as error:
+        raise CheckpointError(f"{path} has an unreadable header ({error}); save the model again.") from error

@@ -1,0 +1,185 @@
+"""Weight files: safetensors and PyTorch's, whole or in shards, read without running anything that they contain.
+
+Every error is a `CheckpointError` that names the file and the remedy.
+"""
+
+from __future__ import annotations
+
+import _codecs
+import json
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from core.checkpoints.files import CheckpointError, atomic_file
+
+State = dict[str, Tensor]
+
+
+class _Inert:
+    """Stands for a class that published checkpoints mention and nobody needs."""
+
+
+def _number(dtype: np.dtype[Any], data: bytes) -> Any:
+    """What `numpy.core.multiarray.scalar` does, for plain numbers only."""
+    if dtype.kind not in "biufc":
+        raise pickle.UnpicklingError(f"Unsupported global: a numpy scalar of type {dtype}")
+    return np.frombuffer(data, dtype)[0]
+
+
+# The checkpoints of the paper and of Stable Diffusion 1 hold the trainer's callbacks; these names occur there.
+_PUBLISHED_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Inert, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
+    (_number, "numpy.core.multiarray.scalar"),
+    (_number, "numpy._core.multiarray.scalar"),
+    (np.dtype, "numpy.dtype"),
+    np.dtypes.Float32DType,
+    np.dtypes.Float64DType,
+    _codecs.encode,
+]
+
+
+def read_weights(path: str | Path) -> State:
+    """The tensors of a `.safetensors` file, a PyTorch file (`.ckpt`, `.bin`, `.pt`), or of `index.json` and its shards.
+
+    The kind is told from the content. Of a PyTorch file with a `state_dict` entry, that entry. Tensors keep the file's
+    dtype and may be mapped from the file instead of read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
+    if path.name.endswith(".index.json"):
+        return _read_shards(path)
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    if start.startswith((b"PK", b"\x80")):
+        return _read_torch(path)
+    if start.startswith(b"version https://git-lfs"):
+        raise CheckpointError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` beside it.")
+    raise CheckpointError(
+        f"{path} is neither a safetensors nor a PyTorch file, or it is damaged from its first byte on; "
+        "download or copy it again."
+    )
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The text entries of a safetensors file's header; none for any other file."""
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            return {}
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise _damaged(path) from error
+
+
+def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors, whole or not at all: safetensors, or for `.ckpt` a PyTorch file with a `state_dict` entry.
+
+    metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them.
+    """
+    path = Path(path)
+    tensors = _separate(state)
+    with atomic_file(path) as temporary:
+        if path.suffix == ".safetensors":
+            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt", **(metadata or {})})
+        else:
+            torch.save({"state_dict": tensors}, temporary)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """An object from a JSON file."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} does not exist; check the path, or download the file.") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); download or write it again.") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} should hold a JSON object and holds a {type(content).__name__}.")
+    return content
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return dict(safetensors.torch.load_file(path))
+    except SafetensorError as error:
+        raise _damaged(path) from error
+
+
+def _read_torch(path: Path) -> State:
+    try:
+        with torch.serialization.safe_globals(_PUBLISHED_GLOBALS), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # an error or a success follows
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
+    except pickle.UnpicklingError as error:
+        found = re.search(r"(?:GLOBAL|global|call) `?([\w.]+)", str(error))
+        if found is None and "Unsupported operand" not in str(error):
+            raise _damaged(path) from error
+        what = f"would run code on loading ({found.group(1)})" if found else "torch.save did not write"
+        raise CheckpointError(
+            f"{path} is a pickle that {what}, so it was not loaded; "
+            "get the model as safetensors, or convert the file where you trust it."
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise _damaged(path) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    state = {key: value for key, value in content.items() if isinstance(value, Tensor)} if content else {}
+    if not state:
+        raise CheckpointError(f"{path} holds no tensors by name; it is not a model's checkpoint.")
+    return state
+
+
+def _read_shards(index: Path) -> State:
+    names: dict[str, str] = read_json(index).get("weight_map", {})
+    state: State = {}
+    for shard in sorted(set(names.values())):
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{index} names a shard outside its folder ({shard}); get the folder again.")
+        if not (index.parent / shard).is_file():
+            raise CheckpointError(
+                f"{index.parent / shard} is missing, one of the {len(set(names.values()))} shards that {index.name} "
+                "lists; download it into the same folder."
+            )
+        state |= read_weights(index.parent / shard)
+    if absent := names.keys() - state.keys():
+        raise CheckpointError(f"The shards beside {index} lack {len(absent)} tensors, such as {min(absent)}.")
+    return state
+
+
+def _damaged(path: Path) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is truncated or damaged ({path.stat().st_size:,} bytes); download or copy it again."
+    )
+
+
+def _separate(state: Mapping[str, Tensor]) -> State:
+    """Contiguous CPU tensors that share no memory, as safetensors wants them (a fused weight's parts do share)."""
+    tensors: State = {}
+    seen: set[int] = set()
+    for key, value in state.items():
+        tensor = value.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.nbytes() != tensor.nbytes or storage.data_ptr() in seen:
+            tensor = tensor.clone()
+        seen.add(tensor.untyped_storage().data_ptr())
+        tensors[key] = tensor
+    return tensors
