@@ -1,4 +1,7 @@
-"""The autoencoders against diffusers' with the same randomised weights: float32, CPU, ≤ 2e-5."""
+"""The autoencoders against diffusers' with the same randomised weights: float32, CPU, largest error ≤ 2e-5 of the output's std.
+
+Measured: 0 to 1e-5. A norm with epsilon 1e-5, the UNet's, would show as 2e-4 at least.
+"""
 
 import pytest
 import torch
@@ -10,9 +13,9 @@ from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 
 TOLERANCE = 2e-5
 
-SMALL = {"model_channels": 32, "channel_mult": (1, 2), "num_res_blocks": 1}
+SMALL = {"model_channels": 32, "channel_mult": (1, 2), "num_res_blocks": 1, "norm_groups": 8}
 CASES = {
-    "KL": (KLAutoencoder, SMALL, {}),
+    "KL, 32 norm groups": (KLAutoencoder, SMALL | {"norm_groups": 32}, {"norm_num_groups": 32}),
     "KL, three levels, wide latent": (
         KLAutoencoder,
         SMALL | {"channel_mult": (1, 1, 2), "z_channels": 16, "num_res_blocks": 2},
@@ -24,10 +27,10 @@ CASES = {
             "layers_per_block": 2,
         },
     ),
-    "KL, no attention in the middle, eight groups": (
+    "KL, no attention": (
         KLAutoencoder,
-        SMALL | {"mid_attention": False, "norm_groups": 8},
-        {"mid_block_add_attention": False, "norm_num_groups": 8},
+        SMALL | {"mid_attention": False},
+        {"mid_block_add_attention": False},
     ),
     "KL, attention at a level": (
         KLAutoencoder,
@@ -63,7 +66,7 @@ def oracle(model, settings):
         "up_block_types": ("UpDecoderBlock2D",) * 2,
         "layers_per_block": 1,
         "latent_channels": model.latent_channels,
-        "norm_num_groups": 32,
+        "norm_num_groups": 8,
     }
     return (VQModel if "codes" in model.config else AutoencoderKL)(**(defaults | settings)).eval()
 
@@ -71,7 +74,7 @@ def oracle(model, settings):
 @pytest.fixture(params=CASES.values(), ids=CASES.keys())
 def pair(request):
     cls, config, settings = request.param
-    ours = randomise(cls(**config))
+    ours = randomise(cls(**config), gain=0.5)
     theirs = oracle(ours, settings)
     theirs.load_state_dict(autoencoder_to_diffusers(ours.state_dict(), ours.config))
     return ours, theirs
@@ -82,21 +85,23 @@ def images():
     return torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
 
 
+def assert_parity(ours, wanted):
+    torch.testing.assert_close(ours, wanted, rtol=0, atol=TOLERANCE * wanted.std().item())
+
+
 @torch.no_grad()
 def test_same_weights_encode_and_decode_alike(pair, images):
     ours, theirs = pair
     if isinstance(ours, KLAutoencoder):
         posterior, wanted = ours.posterior(images), theirs.encode(images).latent_dist
-        torch.testing.assert_close(posterior.mean, wanted.mean, rtol=0, atol=TOLERANCE)
-        torch.testing.assert_close(posterior.logvar, wanted.logvar, rtol=0, atol=TOLERANCE)
+        assert_parity(posterior.mean, wanted.mean)
+        assert_parity(posterior.logvar, wanted.logvar)
         torch.testing.assert_close(posterior.kl(), wanted.kl(), rtol=1e-5, atol=0)
         z = wanted.mean
     else:
         z = theirs.encode(images).latents
-        torch.testing.assert_close(ours.encode(images), z, rtol=0, atol=TOLERANCE)
-    wanted = theirs.decode(z).sample
-    assert wanted.std() > 0.3
-    torch.testing.assert_close(ours.decode(z), wanted, rtol=0, atol=TOLERANCE)
+        assert_parity(ours.encode(images), z)
+    assert_parity(ours.decode(z), theirs.decode(z).sample)
 
 
 def test_keys_go_to_diffusers_and_back_bit_equal(pair):
