@@ -15,7 +15,7 @@ from torch import Tensor
 
 from core.diffusion.levels import End, Levels, Spacing, Turns
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.solvers import ldm
+from core.diffusion.solvers import dpmpp, karras, lcm, ldm, unipc
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
 
 __all__ = ["SOLVERS", "Denoise", "Denoised", "Draw", "Solver", "combine", "estimator", "in_sigma_space", "sample"]
@@ -75,9 +75,36 @@ SOLVERS: dict[str, Solver] = {
     ),
     "ddpm": Solver(ldm.ddpm, 1, 1, "Ho et al. 2020, DDPM, algorithm 2; latent-diffusion", "leading", stochastic=True),
     "plms": Solver(ldm.plms, 2, 1, "Liu et al. 2022, PNDM; latent-diffusion", "leading", "t0"),
-    "ddim_inversion": Solver(
-        ldm.ddim_inversion, 1, 1, "Dhariwal & Nichol 2021, appendix F; diffusers", "leading", "t0"
+    "euler": Solver(karras.euler, 1, 1, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
+    "euler_ancestral": Solver(karras.euler_ancestral, 1, 1, "k-diffusion", "linspace", eta=1.0, stochastic=True),
+    "heun": Solver(karras.heun, 2, 2, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
+    "dpm2": Solver(karras.dpm2, 2, 2, "Lu et al. 2022a, DPM-Solver; k-diffusion", "linspace"),
+    "lms": Solver(karras.lms, 4, 1, "Adams-Bashforth; k-diffusion", "linspace"),
+    "dpmpp_2s_ancestral": Solver(
+        dpmpp.dpmpp_2s_ancestral,
+        2,
+        2,
+        "Lu et al. 2022b, DPM-Solver++(2S); k-diffusion",
+        "karras",
+        eta=1.0,
+        stochastic=True,
     ),
+    "dpmpp_2m": Solver(dpmpp.dpmpp_2m, 2, 1, "Lu et al. 2022b, DPM-Solver++(2M); k-diffusion", "karras"),
+    "dpmpp_sde": Solver(
+        dpmpp.dpmpp_sde, 2, 2, "Lu et al. 2022b, DPM-Solver++; k-diffusion", "karras", eta=1.0, stochastic=True
+    ),
+    "dpmpp_2m_sde": Solver(
+        dpmpp.dpmpp_2m_sde,
+        2,
+        1,
+        "Lu et al. 2022b, SDE-DPM-Solver++(2M); k-diffusion",
+        "karras",
+        eta=1.0,
+        stochastic=True,
+    ),
+    "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace"),
+    "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True),
+    "ddim_inversion": Solver(ldm.ddim_inversion, 1, 1, "Song et al. 2021, section 4.3; diffusers", "leading", "t0"),
 }
 """By name. `ddim_inversion` goes the other way: from a clean latent to the noise that `ddim` starts from."""
 

@@ -57,7 +57,7 @@ def ddim(
 
 
 def ddim_inversion(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """DDIM run backwards, from a clean latent to the noise that DDIM would start from (Dhariwal & Nichol 2021, app. F).
+    """DDIM run backwards, from a clean latent to the noise that DDIM would start from (Song et al. 2021, section 4.3).
 
     z: (b, …), a clean latent, at levels.end. Returns the latent at levels.start. Each step asks the denoiser at the
     timestep it goes to, as null-text inversion and diffusers do, so that DDIM on the same levels asks at the same ones.

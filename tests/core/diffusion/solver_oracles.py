@@ -1,5 +1,7 @@
 """Other people's solvers on our noise: diffusers' schedulers, and k-diffusion's algorithms written out again."""
 
+from itertools import pairwise
+
 import diffusers
 import torch
 
@@ -34,3 +36,48 @@ def run_diffusers(name, schedule: NoiseSchedule, denoise, z, steps, *, setup=Non
         z = scheduler.scale_model_input(x, t)
         x = scheduler.step(denoise(z, t.repeat(len(z)).float()), t, x, **options).prev_sample
     return x.to(z.dtype)
+
+
+def run_dpmpp_2s_ancestral(schedule: NoiseSchedule, denoise, z, steps, seed=0):
+    """k-diffusion's sample_dpmpp_2s_ancestral on Karras sigmas, in float64, written from its definition."""
+    alphas_cumprod = torch.cumprod(1 - torch.tensor(schedule.betas, dtype=torch.float64), 0)
+    log_sigmas = ((1 - alphas_cumprod) / alphas_cumprod).sqrt().log()
+    draw = seeded(seed)
+
+    def model(x, log_sigma):
+        above = int(torch.searchsorted(log_sigmas, log_sigma).clamp(1, len(log_sigmas) - 1))
+        low, high = log_sigmas[above - 1], log_sigmas[above]
+        t = (above - 1 + (log_sigma - low) / (high - low)).clamp(0, len(log_sigmas) - 1)
+        eps = denoise(x / (log_sigma.exp() ** 2 + 1).sqrt(), t.repeat(len(x)))
+        return x - log_sigma.exp() * eps
+
+    ends = log_sigmas[[-1, 0]].exp() ** (1 / 7)
+    sigmas = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)) ** 7
+    x = z.double() * (sigmas[0] ** 2 + 1).sqrt()
+    for sigma, following in pairwise(sigmas):
+        variance = following**2 * (sigma**2 - following**2) / sigma**2
+        down = (following**2 - variance).sqrt()
+        lam, lam_down = -sigma.log(), -down.log()
+        lam_middle = (lam + lam_down) / 2
+        first = model(x, -lam)
+        halfway = (lam - lam_middle).exp() * x - torch.expm1(lam - lam_middle) * first
+        second = model(halfway, -lam_middle)
+        x = (lam - lam_down).exp() * x - torch.expm1(lam - lam_down) * second
+        x = x + variance.sqrt() * draw(z).double()
+    return model(x, sigmas[-1].log()).to(z.dtype)
+
+
+class BrownianHalves:
+    """Noise for diffusers' DPMSolverSDE: a Brownian motion's unit increments over half a step, then over all of it."""
+
+    def __init__(self, like, seed=0):
+        self.like, self.draw, self.half = like, seeded(seed), None
+
+    def __call__(self, sigma, sigma_to):
+        sigma, sigma_to = float(sigma), float(sigma_to)
+        unit = self.draw(self.like)
+        if self.half is None:
+            self.half = (sigma_to, (sigma - sigma_to) ** 0.5 * unit)
+            return unit
+        (middle, increment), self.half = self.half, None
+        return (increment + (middle - sigma_to) ** 0.5 * unit) / (sigma - sigma_to) ** 0.5

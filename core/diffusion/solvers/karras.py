@@ -1,0 +1,96 @@
+"""Solvers of the probability-flow ODE dx/dsigma = eps in Karras et al. 2022's variables, as k-diffusion has them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.diffusion.levels import Levels, Turns
+from core.diffusion.solvers.model import Denoised, Draw, combine, in_sigma_space
+
+
+def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
+    """(down, up): step to `down` deterministically, then add noise of deviation `up`, to arrive at sigma_next's level.
+
+    k-diffusion, get_ancestral_step; eta 1 is DDPM's amount of noise, 0 none.
+    """
+    up = min(sigma_next, eta * sigma_next * math.sqrt(1 - (sigma_next / sigma) ** 2))
+    return math.sqrt(sigma_next**2 - up**2), up
+
+
+@in_sigma_space
+def euler(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
+    """Euler's method (Karras et al. 2022, algorithm 1 without its correction): DDIM on the same levels."""
+    for now, then in levels.walk(turns):
+        eps = (x - model(x, now)) / now.sigma
+        x = x + (then.sigma - now.sigma) * eps
+    return x
+
+
+@in_sigma_space
+def euler_ancestral(
+    model: Denoised,
+    x: Tensor,
+    levels: Levels,
+    *,
+    eta: float = 1.0,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
+    """Euler's method with noise added at each step; k-diffusion, sample_euler_ancestral."""
+    for now, then in levels.walk(turns):
+        down, up = ancestral(now.sigma, then.sigma, eta)
+        eps = (x - model(x, now)) / now.sigma
+        x = x + (down - now.sigma) * eps
+        if up > 0:
+            x = x + up * draw(x)
+    return x
+
+
+@in_sigma_space
+def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
+    """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of a step."""
+    for now, then in levels.walk(turns):
+        slope = (x - model(x, now)) / now.sigma
+        step = then.sigma - now.sigma
+        if then.sigma > 0:
+            ahead = x + step * slope
+            slope = (slope + (ahead - model(ahead, then)) / then.sigma) / 2
+        x = x + step * slope
+    return x
+
+
+@in_sigma_space
+def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
+    """The midpoint method with its midpoint in log sigma (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2."""
+    for now, then in levels.walk(turns):
+        slope = (x - model(x, now)) / now.sigma
+        if then.sigma > 0:
+            middle = levels.schedule.level_at(math.sqrt(now.sigma * then.sigma))
+            halfway = x + (middle.sigma - now.sigma) * slope
+            slope = (halfway - model(halfway, middle)) / middle.sigma
+        x = x + (then.sigma - now.sigma) * slope
+    return x
+
+
+@in_sigma_space
+def lms(model: Denoised, x: Tensor, levels: Levels, *, order: int = 4, turns: Turns = range) -> Tensor:
+    """Linear multi-step: Adams-Bashforth on uneven steps in sigma; k-diffusion, sample_lms."""
+    past: list[tuple[float, Tensor]] = []  # (sigma, slope), newest first
+    for now, then in levels.walk(turns):
+        past = [(now.sigma, (x - model(x, now)) / now.sigma), *past[: order - 1]]
+        weights = adams_bashforth([sigma for sigma, _ in past], then.sigma)
+        x = x + combine(weights, [slope for _, slope in past])
+    return x
+
+
+def adams_bashforth(nodes: list[float], end: float) -> list[float]:
+    """Weights of the slopes at `nodes` in the integral from nodes[0] to end of the polynomial through them."""
+    reach = end - nodes[0]
+    positions = (np.asarray(nodes) - nodes[0]) / reach
+    moments = 1 / np.arange(1, len(nodes) + 1)  # of 1, p, p², … over the step, which the weights must give exactly
+    weights: list[float] = (reach * np.linalg.solve(np.vander(positions, increasing=True).T, moments)).tolist()
+    return weights
