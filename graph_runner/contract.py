@@ -185,6 +185,7 @@ class NodeSpec:
     batched: tuple[str, ...]
     keep: bool
     trains: bool
+    aside: bool
     continues: str | None
 
     @property
@@ -227,6 +228,7 @@ def node(
     batched: tuple[str, ...] = (),
     keep: bool = False,
     trains: bool = False,
+    aside: bool = False,
     continues: str | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as a node.
@@ -235,7 +237,8 @@ def node(
     effect: it saves or shows something, so it runs although nobody reads it, and is never cached. mutates: names of
     inputs it changes in place (the engine hands it copies where others read them). grad: names of inputs with respect to
     which it needs gradients, even where gradients are off. batched: names of inputs along whose first axis several
-    calls may be joined into one. keep: results are worth the disk. trains: the body runs with gradients on.
+    calls may be joined into one. keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside
+    the turns of the zone around it and is no part of what the zone computes.
     continues: a parameter (a number of turns) whose growth continues from an earlier checkpoint.
     """
 
@@ -250,6 +253,7 @@ def node(
             batched=batched,
             keep=keep,
             trains=trains,
+            aside=aside,
             continues=continues,
         )
         function.__node__ = spec  # type: ignore[attr-defined]

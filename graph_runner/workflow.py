@@ -22,7 +22,9 @@ VERSION = 1
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,2}$")]
 Wires = dict[Identifier, Reference | list[Reference] | dict[Identifier, Reference]]
-Results = dict[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")], Reference | list[Reference]]
+Results = dict[
+    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")], Reference | list[Reference]
+]
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From each old version to the next: `MIGRATIONS[1]` turns a version-1 document into version 2."""
@@ -94,10 +96,18 @@ def read(text: str | bytes, source: str = "workflow") -> Workflow:
     try:
         document = json.loads(text, object_pairs_hook=_unique(source))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = f"line {error.lineno}, column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
-        raise WorkflowError([Problem(f"{source} is no valid JSON ({detail})", remedy="Open it in an editor and mend that place")]) from error
+        detail = (
+            f"line {error.lineno}, column {error.colno}: {error.msg}"
+            if isinstance(error, json.JSONDecodeError)
+            else str(error)
+        )
+        raise WorkflowError(
+            [Problem(f"{source} is no valid JSON ({detail})", remedy="Open it in an editor and mend that place")]
+        ) from error
     if not isinstance(document, dict):
-        raise WorkflowError([Problem(f"{source} holds no JSON object", remedy='A workflow begins with {"loom": 1, "nodes": …}')])
+        raise WorkflowError(
+            [Problem(f"{source} holds no JSON object", remedy='A workflow begins with {"loom": 1, "nodes": …}')]
+        )
     document = _migrated(document, source)
     try:
         return Workflow.model_validate_json(json.dumps(document))
@@ -111,7 +121,9 @@ def load(path: str | os.PathLike[str]) -> Workflow:
     try:
         return read(path.read_bytes(), str(path))
     except OSError as error:
-        raise WorkflowError([Problem(f"cannot read {path}: {error.strerror or error}", remedy="Give the path of a workflow file")]) from error
+        raise WorkflowError(
+            [Problem(f"cannot read {path}: {error.strerror or error}", remedy="Give the path of a workflow file")]
+        ) from error
 
 
 def write(workflow: Workflow) -> str:
@@ -148,7 +160,11 @@ def _render(value: Any, indent: str, key: str) -> str:
     """JSON text of `value`: on one line where it fits, except what must stay one line an entry for a readable diff."""
     line = json.dumps(value, ensure_ascii=False)
     opened = key in ("nodes", "layout", "body", "definitions") or indent == ""
-    if not isinstance(value, dict | list) or not value or (not opened and len(indent) + len(key) + len(line) + 5 <= WIDTH):
+    if (
+        not isinstance(value, dict | list)
+        or not value
+        or (not opened and len(indent) + len(key) + len(line) + 5 <= WIDTH)
+    ):
         return line
     inner = indent + " "
     if isinstance(value, dict):
@@ -182,7 +198,14 @@ def _migrated(document: dict[str, Any], source: str) -> dict[str, Any]:
         version = document.get("loom")
     if version != VERSION or isinstance(version, bool):
         found = "has no version" if version is None else f"has version {version!r}"
-        raise WorkflowError([Problem(f'{source} {found}; this program reads "loom": {VERSION}', remedy="Update Latent Loom, or check that this is a workflow file")])
+        raise WorkflowError(
+            [
+                Problem(
+                    f'{source} {found}; this program reads "loom": {VERSION}',
+                    remedy="Update Latent Loom, or check that this is a workflow file",
+                )
+            ]
+        )
     return document
 
 
@@ -198,9 +221,19 @@ def _problems_of_form(error: ValidationError) -> list[Problem]:
         rest = [part for part in rest if not re.search(r"[\[\(]|^(str|constrained)", part)]
         port = ".".join(rest)
         if entry["type"] == "extra_forbidden":
-            problem = Problem(f"unknown field {rest[-1]!r}" if rest else "unknown field", node, port, did_you_mean(rest[-1] if rest else "", _FIELDS))
+            problem = Problem(
+                f"unknown field {rest[-1]!r}" if rest else "unknown field",
+                node,
+                port,
+                did_you_mean(rest[-1] if rest else "", _FIELDS),
+            )
         elif entry["type"] == "string_pattern_mismatch":
-            problem = Problem(f"{entry['input']!r} is no valid name", node, port, "Names are lower case: a letter, then letters, digits or _; a wire is node, node.port or node.port.name")
+            problem = Problem(
+                f"{entry['input']!r} is no valid name",
+                node,
+                port,
+                "Names are lower case: a letter, then letters, digits or _; a wire is node, node.port or node.port.name",
+            )
         else:
             problem = Problem(f"{entry['msg'][0].lower()}{entry['msg'][1:]} (found {entry['input']!r:.60})", node, port)
         problems.setdefault((node, port), problem)

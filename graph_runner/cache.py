@@ -1,0 +1,111 @@
+"""Values by content: in memory with a byte budget, and on disk for what a node declares worth keeping.
+
+An entry holds every output that was read, and the files its node showed. What is on an accelerator is held on the host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graph_runner.contract import PortType
+from graph_runner.events import Shown
+from graph_runner.graph import Slot
+from graph_runner.store import StoreError, load_meta, load_tree, save_tree, size_of, sweep
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The outputs of one node, and the files it showed."""
+
+    values: dict[Slot, Any]
+    shown: list[Shown]
+
+
+class Cache:
+    """Content-addressed values of one workspace."""
+
+    def __init__(self, workspace: Path, budget: int) -> None:
+        self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
+        self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
+        self._used = 0
+        if self.folder.exists():
+            sweep(self.folder)
+
+    def holds(self, key: str, slots: set[Slot], keep: bool, lasting: bool) -> bool:
+        """Whether these outputs can be had. `lasting`: files that the node showed must still be there."""
+        if key in self._memory:
+            entry = self._memory[key][0]
+            there, shown = set(entry.values), entry.shown
+        elif keep and (folder := self._at(key)).is_dir():
+            try:
+                meta = load_meta(folder)
+            except StoreError:
+                return False
+            there, shown = {(port, name) for port, name in meta["slots"]}, [Shown(**fields) for fields in meta["shown"]]
+        else:
+            return False
+        return slots <= there and (not lasting or all((self.workspace / s.path).exists() for s in shown))
+
+    def get(self, key: str, types: Mapping[Slot, PortType]) -> Entry:
+        """An entry that the cache holds. Raises StoreError, naming the folder, where it is damaged on disk."""
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key][0]
+        folder = self._at(key)
+        tree = load_tree(folder)
+        values = {
+            (port, name): _decode(value, types[port, name]) for port, name, value in tree if (port, name) in types
+        }
+        entry = Entry(values, [Shown(**fields) for fields in load_meta(folder)["shown"]])
+        self._remember(key, entry)
+        os.utime(folder)
+        return entry
+
+    def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
+        """Remember an entry; on disk too where it is worth keeping."""
+        entry = Entry({slot: _on_host(value) for slot, value in entry.values.items()}, entry.shown)
+        self._remember(key, entry)
+        if keep:
+            tree = [[port, name, _encode(value, types[port, name])] for (port, name), value in entry.values.items()]
+            meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
+            save_tree(self._at(key), tree, meta)
+
+    def _remember(self, key: str, entry: Entry) -> None:
+        size = size_of(list(entry.values.values())) + 1
+        if key in self._memory:
+            self._used -= self._memory.pop(key)[1]
+        self._memory[key] = (entry, size)
+        self._used += size
+        while self._used > self.budget and len(self._memory) > 1:
+            _, (_, freed) = self._memory.popitem(last=False)
+            self._used -= freed
+
+    def _at(self, key: str) -> Path:
+        return self.folder / key[:40]
+
+
+def _on_host(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, list):
+        return [_on_host(item) for item in value]
+    return value
+
+
+def _encode(value: Any, kind: PortType) -> Any:
+    if kind.many:
+        return [_encode(item, kind.element()) for item in value]
+    return value if kind.wire is None or kind.wire.codec is None else kind.wire.codec.save(value)
+
+
+def _decode(tree: Any, kind: PortType) -> Any:
+    if kind.many:
+        return [_decode(item, kind.element()) for item in tree]
+    return tree if kind.wire is None or kind.wire.codec is None else kind.wire.codec.load(tree)

@@ -1,0 +1,230 @@
+"""From a validated graph to a plan: prune, hoist, key, and bind every wire to a slot."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import networkx as nx
+
+from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies, reads, sources_of
+from graph_runner.keys import Keys, draws, has_effect
+from graph_runner.plan import Code, Step
+
+
+@dataclass(eq=False)
+class Plan:
+    """A graph ready to run: the top's code, and the slots of what was asked for."""
+
+    code: Code
+    targets: dict[str, int] = field(default_factory=dict)
+    roots: list[Step] = field(default_factory=list)
+
+
+def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys) -> Plan:
+    """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect."""
+    _prune(top, {source.node for source in targets.values()})
+    _hoist(top)
+    readers = _count_readers(top)
+    for source in targets.values():
+        readers[source.node] += 1
+    slots = _Slots()
+    asked = {name: slots.of(source) for name, source in targets.items()}
+    code = _code(top, slots, keys, readers)
+    plan = Plan(code, asked)
+    wanted = {source.node for source in targets.values()}
+    plan.roots = [step for step in code.steps if step.id in wanted or has_effect(top.nodes[step.id])]
+    _link(top, code)
+    _release(code, keep=set(plan.targets.values()))
+    return plan
+
+
+def _prune(scope: Scope, wanted: Iterable[str]) -> None:
+    """Drop what no result, effect or target needs; bodies first, for what they read counts for their zone."""
+    for bound in scope.nodes.values():
+        if bound.body is not None:
+            _prune(bound.body, (source.node for source in sources_of(bound.body.results.values()) if not source.inner))
+    graph = dependencies(scope)
+    needed = {id for id in wanted if id in scope.nodes}
+    needed |= {bound.id for bound in scope.nodes.values() if has_effect(bound)}
+    todo = list(needed)
+    while todo:
+        for before in graph.predecessors(todo.pop()):
+            if before not in needed:
+                needed.add(before)
+                todo.append(before)
+    scope.nodes = {id: bound for id, bound in scope.nodes.items() if id in needed}
+
+
+def _hoist(scope: Scope) -> None:
+    """Move nodes that draw nothing, change nothing and depend on no port of their zone out of it, inmost first.
+
+    Never out of a body that runs beside the turns: it may never run at all.
+    """
+    for bound in list(scope.nodes.values()):
+        if bound.body is not None:
+            _hoist(bound.body)
+    if scope.parent is None or scope.zone is None or scope.zone.spec.aside:
+        return
+    for id in list(nx.topological_sort(dependencies(scope))):
+        bound = scope.nodes[id]
+        pure = not (draws(bound) or has_effect(bound) or bound.spec.mutates or bound.spec.aside or bound.spec.grad)
+        free = all(
+            source.node != scope.zone.id if source.inner else source.node not in scope.nodes for source in reads(bound)
+        )
+        if pure and free:
+            del scope.nodes[id]
+            scope.parent.nodes[id] = bound
+            bound.scope = scope.parent
+            if bound.body is not None:
+                bound.body.parent = scope.parent
+
+
+def _count_readers(top: Scope) -> Counter[str]:
+    """How often each node is read, anywhere (the results of bodies count)."""
+    counts: Counter[str] = Counter()
+    for bound in top.walk():
+        counts.update(source.node for source in sources_of(bound.wires.values()) if not source.inner)
+        if bound.body is not None:
+            counts.update(source.node for source in sources_of(bound.body.results.values()) if not source.inner)
+    return counts
+
+
+class _Slots:
+    """Numbers for the values of one scope; what is not its own is captured from the scope around."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Source, int] = {}
+
+    def of(self, source: Source) -> int:
+        return self.numbers.setdefault(source, len(self.numbers))
+
+
+def _code(scope: Scope, slots: _Slots, keys: Keys, readers: Counter[str]) -> Code:
+    code = Code()
+    order = {id: i for i, id in enumerate(scope.nodes)}
+    steps: dict[str, Step] = {}
+    for id in nx.lexicographical_topological_sort(dependencies(scope), key=order.__getitem__):
+        steps[id] = _step(scope.nodes[id], slots, keys, readers)
+    for result, wired in scope.results.items():
+        port, _, name = result.partition(".")
+        mapping = (
+            scope.zone is not None
+            and scope.zone.spec.body_returns is not None
+            and scope.zone.spec.body_returns.form == "mapping"
+        )
+        at = [slots.of(source) for source in wired] if isinstance(wired, list) else slots.of(next(sources_of([wired])))
+        code.results.append(("", result, at) if mapping else (port, name, at))
+    for source, slot in slots.numbers.items():
+        if source.inner and scope.zone is not None and source.node == scope.zone.id:
+            code.ports.append((slot, (source.port, source.name)))
+        elif not source.inner and source.node in steps:
+            steps[source.node].stores.append((slot, (source.port, source.name)))
+    _differentiate(scope, code, steps, slots)
+    for step in steps.values():
+        (code.asides if step.spec.aside else code.steps).append(step)
+        step.settle()
+    code.size = len(slots.numbers)
+    return code
+
+
+def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) -> Step:
+    spec = bound.spec
+    step = Step(bound.id, spec, dict(bound.params))
+    for port, wired in bound.wires.items():
+        if isinstance(wired, Source):
+            step.singles.append((port, slots.of(wired)))
+        elif isinstance(wired, list):
+            step.lists.append((port, [slots.of(source) for source in wired]))
+        else:
+            step.dicts.append((port, [(name, slots.of(source)) for name, source in wired.items()]))
+    for port in spec.inputs:
+        if not port.required and port.name not in bound.wires and port.name not in spec.params:
+            step.constants[port.name] = None
+    step.implicit_seed = spec.draws and "seed" not in inspect.signature(spec.function).parameters
+    step.copied = tuple(
+        port for port in spec.mutates if port in bound.wires and not _owned(bound, bound.wires[port], readers)
+    )
+    if bound.body is not None:
+        inside = _Slots()
+        step.body = _code(bound.body, inside, keys, readers)
+        own = set(bound.body.nodes)
+        for source, slot in list(inside.numbers.items()):
+            if not (source.node == bound.id if source.inner else source.node in own):
+                step.captures.append((slots.of(source), slot))
+        step.body.size = len(inside.numbers)
+        _release(step.body, keep=set(_kept(step.body)))
+    step.key = keys.key(bound)
+    if spec.loops:
+        step.lineage = keys.lineage(bound)
+    return step
+
+
+def _owned(bound: BoundNode, wired: Wired, readers: Counter[str]) -> bool:
+    """Whether nobody else can see what this node is about to change: then no copy is made, and nothing stored.
+
+    The values must be freshly made in this very scope (a node that takes a model may hand on the one it was given) and
+    read here alone.
+    """
+    makers = [bound.scope.nodes.get(source.node) if not source.inner else None for source in sources_of([wired])]
+    if any(maker is None or readers[maker.id] > 1 or maker.spec.takes_models or maker.spec.keep for maker in makers):
+        return False
+    fresh = all(not port.type.variable for maker in makers if maker is not None for port in maker.spec.inputs)
+    return fresh and all(maker is not None and maker.body is None for maker in makers)
+
+
+def _kept(code: Code) -> Iterator[int]:
+    """Slots that outlive the steps of a body: its results, and what runs beside the turns reads."""
+    for _, _, at in code.results:
+        yield from [at] if isinstance(at, int) else at
+    for aside in code.asides:
+        yield from _read_slots(aside)
+
+
+def _read_slots(step: Step) -> Iterator[int]:
+    yield from (slot for _, slot in step.singles)
+    yield from (slot for _, slots in step.lists for slot in slots)
+    yield from (slot for _, named in step.dicts for _, slot in named)
+    yield from (outside for outside, _ in step.captures)
+
+
+def _release(code: Code, keep: set[int]) -> None:
+    """Mark, at each value's last reader, that it can be forgotten."""
+    last: dict[int, Step] = {}
+    for step in code.steps:
+        last.update(dict.fromkeys((slot for slot, _ in step.stores), step))
+        last.update(dict.fromkeys(_read_slots(step), step))
+    for slot, step in last.items():
+        if slot not in keep:
+            step.free.append(slot)
+    for step in code.steps:
+        step.settle()
+
+
+def _link(top: Scope, code: Code) -> None:
+    """Tell each step at the top which steps it reads, and which values are changed by their one reader."""
+    by_id = {step.id: step for step in code.steps}
+    for step in code.steps:
+        bound = top.nodes[step.id]
+        step.parents = [by_id[id] for id in dict.fromkeys(source.node for source in reads(bound) if not source.inner)]
+        for port in bound.spec.mutates:
+            if port in bound.wires and port not in step.copied:
+                for source in sources_of([bound.wires[port]]):
+                    by_id[source.node].storable = False
+
+
+def _differentiate(scope: Scope, code: Code, steps: dict[str, Step], slots: _Slots) -> None:
+    """Run the nodes between an inner port and a node that differentiates with respect to it with gradients on."""
+    for bound in scope.nodes.values():
+        for port in bound.spec.grad:
+            wired = bound.wires.get(port)
+            if not isinstance(wired, Source) or scope.zone is None or not wired.inner or wired.node != scope.zone.id:
+                continue
+            code.leaves.append(slots.of(wired))
+            graph = dependencies(scope)
+            readers = {b.id for b in scope.nodes.values() if wired in set(reads(b))}
+            after = set(readers).union(*(nx.descendants(graph, id) for id in readers))
+            for id in (after & nx.ancestors(graph, bound.id)) | {bound.id}:
+                steps[id].grads = True

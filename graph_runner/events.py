@@ -1,0 +1,137 @@
+"""What a run tells: one typed stream that progress bars, the canvas, the run's record and TensorBoard all read.
+
+An event carries only what changed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The run begins: these nodes will be computed, those are taken from the cache."""
+
+    run: str
+    nodes: list[str]
+    cached: list[str]
+
+
+@dataclass(frozen=True)
+class Started:
+    """A node begins."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A node has done `done` of `total` turns (of the loop `path` turns deep in others)."""
+
+    node: str
+    done: int
+    total: int
+    path: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A node wrote a file, at `path` relative to the workspace."""
+
+    node: str
+    path: str
+    media: str
+    preview: bool
+    turn: int | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Numbers of one turn."""
+
+    node: str
+    values: dict[str, float]
+    turn: int | None = None
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A node's value came from the cache."""
+
+    node: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A node is done."""
+
+    node: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A node could not do its work: a sentence for people, the traceback for engineers."""
+
+    node: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """A sentence worth telling."""
+
+    message: str
+    node: str = ""
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run is over: "done", "failed" or "stopped"."""
+
+    status: str
+    seconds: float
+
+
+Event = Planned | Started | Progress | Shown | Metric | Cached | Finished | Failed | Log | Ended
+Listener = Callable[[Event], None]
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """An event as a JSON object, its kind under "event"; fields that hold nothing are left out."""
+    fields = {key: value for key, value in asdict(event).items() if value is not None and value != () and value != ""}
+    return {"event": type(event).__name__.lower(), **fields}
+
+
+class Stream:
+    """Hands each event to every listener, in order."""
+
+    def __init__(self, listeners: list[Listener]) -> None:
+        self.listeners = listeners
+
+    def __call__(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+
+class Record:
+    """A listener that writes the events of a run as lines of JSON."""
+
+    def __init__(self, path: Path) -> None:
+        self.file: TextIO = path.open("a", encoding="utf-8")
+
+    def __call__(self, event: Event) -> None:
+        self.file.write(json.dumps({"time": round(time.time(), 3), **to_json(event)}) + "\n")
+        if not isinstance(event, Started | Finished | Cached):
+            self.file.flush()
+
+    def close(self) -> None:
+        """Write what is left."""
+        self.file.close()

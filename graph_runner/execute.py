@@ -1,0 +1,107 @@
+"""Run a plan: decide from the cache what must be computed, then compute it in order and tell the event stream."""
+
+from __future__ import annotations
+
+import shutil
+import time
+import traceback
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from graph_runner import events
+from graph_runner.cache import Cache, Entry
+from graph_runner.compile import Plan
+from graph_runner.graph import BoundNode, Scope
+from graph_runner.keys import has_effect
+from graph_runner.plan import Frame, NodeError, Step, Stopped
+from graph_runner.runtime import Activation, Runtime
+
+
+def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str, Any]:
+    """Run a plan and give the values of its targets. Raises NodeError or Stopped."""
+    needed, cached = runtime.processes.agree(_decide(plan, top, cache, runtime))
+    todo = [step.id for step in plan.code.steps if step.id in needed]
+    runtime.emit(events.Planned(runtime.folder.name, todo, sorted(cached)))
+    frame: Frame = [None] * plan.code.size
+    here = Activation(runtime)
+    with torch.no_grad():
+        for step in plan.code.steps:
+            if step.id in cached:
+                _take(step, top.nodes[step.id], frame, runtime, cache)
+            elif step.id in needed:
+                if runtime.stop.is_set():
+                    raise Stopped
+                _compute(step, top.nodes[step.id], frame, here, cache)
+            step.release(frame)
+    return {name: frame[slot] for name, slot in plan.targets.items()}
+
+
+def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set[str], set[str]]:
+    """Which nodes to compute and which to take from the cache, asking only for what the targets need."""
+    wanted = {step.id for step in plan.roots}
+    needed: set[str] = set()
+    cached: set[str] = set()
+    for step in reversed(plan.code.steps):
+        if step.id not in wanted:
+            continue
+        bound = top.nodes[step.id]
+        slots = {slot for _, slot in step.stores}
+        if not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, _lasting(bound)):
+            cached.add(step.id)
+        else:
+            needed.add(step.id)
+            wanted.update(parent.id for parent in step.parents)
+    return needed, cached
+
+
+def _cacheable(step: Step) -> bool:
+    return step.storable and not step.spec.effect
+
+
+def _lasting(bound: BoundNode) -> bool:
+    """Whether the files that a zone showed are its work (a preview beside its turns is not)."""
+    return bound.body is not None and any(
+        has_effect(child) for child in bound.body.nodes.values() if not child.spec.aside
+    )
+
+
+def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, cache: Cache) -> None:
+    """Put a cached node's values into the frame, and show again the files it once showed."""
+    entry = cache.get(step.key, bound.outputs)
+    for slot, port in step.stores:
+        frame[slot] = runtime.place(entry.values[port])
+    runtime.emit(events.Cached(step.id))
+    if runtime.processes.rank > 0:
+        return
+    for shown in entry.shown:
+        source = runtime.workspace / shown.path
+        target = runtime.folder / "outputs" / shown.path.partition("/outputs/")[2]
+        if source.exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+            path = target.relative_to(runtime.workspace).as_posix()
+            runtime.show(replace(shown, path=path))
+
+
+def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache: Cache) -> None:
+    runtime = here.runtime
+    runtime.emit(events.Started(step.id))
+    began, shown_before = time.perf_counter(), len(runtime.shown)
+    try:
+        if not (step.spec.effect and runtime.processes.rank > 0):
+            arguments = {name: runtime.place(value) for name, value in step.arguments(frame).items()}
+            step.store(frame, step.call(arguments, frame, here))
+    except Stopped:
+        raise
+    except Exception as error:
+        failure = error if isinstance(error, NodeError) else NodeError(step.id, error)
+        cause = failure.__cause__ or error
+        trace = "".join(traceback.format_exception(cause))
+        runtime.emit(events.Failed(failure.node, str(failure), trace))
+        raise failure from cause
+    if _cacheable(step) and step.key:
+        entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
+        cache.put(step.key, entry, bound.outputs, step.spec.keep and runtime.processes.rank == 0)
+    runtime.emit(events.Finished(step.id, round(time.perf_counter() - began, 6)))

@@ -1,0 +1,108 @@
+"""A validated graph: every node with its specification, every wire with the port it comes from, scopes nested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
+
+from graph_runner.contract import NodeSpec, PortType
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a wire comes from: an output of a node or, when `inner`, an inner port of a zone around the reader."""
+
+    node: str
+    port: str
+    name: str = ""  # the user's name, for Ports
+    inner: bool = False
+
+    def __str__(self) -> str:
+        return ".".join(part for part in (self.node, self.port, self.name) if part)
+
+
+Wired = Source | list[Source] | dict[str, Source]
+Slot = tuple[str, str]  # a port's name and the user's name within it ("" unless Ports)
+
+
+def sources_of(wired: Iterable[Wired]) -> Iterator[Source]:
+    """Every single source among wires."""
+    for value in wired:
+        if isinstance(value, Source):
+            yield value
+        else:
+            yield from value.values() if isinstance(value, dict) else value
+
+
+@dataclass(eq=False)
+class BoundNode:
+    """A node of the graph, bound to its specification."""
+
+    id: str
+    spec: NodeSpec
+    scope: Scope
+    params: dict[str, Any] = field(default_factory=dict)
+    wires: dict[str, Wired] = field(default_factory=dict)
+    body: Scope | None = None
+    outputs: dict[Slot, PortType] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Scope:
+    """The top of a graph, or the body of a zone."""
+
+    parent: Scope | None = None
+    zone: BoundNode | None = None
+    nodes: dict[str, BoundNode] = field(default_factory=dict)
+    results: dict[str, Wired] = field(default_factory=dict)
+    ports: dict[Slot, PortType] = field(default_factory=dict)
+
+    @property
+    def depth(self) -> int:
+        return 0 if self.parent is None else self.parent.depth + 1
+
+    def enclosing(self) -> Iterator[Scope]:
+        """This scope and those around it, from the inside out."""
+        scope: Scope | None = self
+        while scope is not None:
+            yield scope
+            scope = scope.parent
+
+    def walk(self) -> Iterator[BoundNode]:
+        """Every node of this scope and of the bodies in it."""
+        for bound in self.nodes.values():
+            yield bound
+            if bound.body is not None:
+                yield from bound.body.walk()
+
+
+def reads(bound: BoundNode) -> Iterator[Source]:
+    """What a node reads: its own wires, and what its body reads from outside of it."""
+    yield from sources_of(bound.wires.values())
+    if bound.body is not None:
+        yield from captured(bound.body)
+
+
+def captured(body: Scope) -> Iterator[Source]:
+    """What the nodes of a body read from the scopes around it."""
+    inside = [source for bound in body.nodes.values() for source in reads(bound)]
+    for source in [*inside, *sources_of(body.results.values())]:
+        local = source.node == body.zone.id if source.inner and body.zone is not None else source.node in body.nodes
+        if not local:
+            yield source
+
+
+def dependencies(scope: Scope) -> nx.DiGraph[str]:
+    """The nodes of one scope, with an edge from each node to those that read it (bodies' reads count for their zone)."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(scope.nodes)
+    graph.add_edges_from(
+        (source.node, bound.id)
+        for bound in scope.nodes.values()
+        for source in reads(bound)
+        if not source.inner and source.node in scope.nodes
+    )
+    return graph

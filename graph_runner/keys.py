@@ -1,0 +1,121 @@
+"""Content-addressed keys: what a node's value depends on, hashed; nothing else.
+
+Ids, layout and order do not count; node type and version, parameters, files by content, the keys of what is wired in, the
+run's dtype, and (only where something draws) its seed do. A zone's key covers what its results depend on, so the bodies
+of `every` are outside of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import networkx as nx
+
+from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies
+
+Version = Callable[[BoundNode], str]
+
+
+class Keys:
+    """The keys of a graph's nodes. `version` tells what stands for a node's code."""
+
+    def __init__(self, seed: int, dtype: str, version: Version) -> None:
+        self.seed, self.dtype, self.version = seed, dtype, version
+        self._known: dict[str, str] = {}
+
+    def key(self, bound: BoundNode) -> str:
+        """The key of a node's value. Nodes that it reads must have been asked for first (topological order)."""
+        known = self._known.get(bound.id)
+        if known is None:
+            known = self._known[bound.id] = _hash(self._content(bound, ()))
+        return known
+
+    def lineage(self, bound: BoundNode) -> str:
+        """The key without the parameter that `continues`: what shorter and longer runs of one training share."""
+        omitted = (bound.spec.continues,) if bound.spec.continues else ()
+        return _hash(["lineage", self._content(bound, omitted)])
+
+    def _content(self, bound: BoundNode, omitted: tuple[str, ...]) -> list[Any]:
+        spec = bound.spec
+        params = {}
+        for name, value in bound.params.items():
+            if name in omitted:
+                continue
+            kind = spec.params[name].path_kind if name in spec.params else None
+            params[name] = content_of(value, kind) if kind and value else value
+        wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
+        content: list[Any] = [spec.type, self.version(bound), _plain(params), wires]
+        if bound.body is not None:
+            content.append(self._body(bound.body))
+        if draws(bound):
+            content += ["seed", self.seed]
+        if self.dtype != "float32":
+            content += ["dtype", self.dtype]
+        return content
+
+    def _body(self, body: Scope) -> list[Any]:
+        for id in nx.topological_sort(dependencies(body)):
+            self.key(body.nodes[id])  # in order, so that no chain of nodes becomes a chain of calls
+        results = {port: self._wired(wired, body) for port, wired in body.results.items()}
+        effects = sorted(self.key(bound) for bound in body.nodes.values() if has_effect(bound) and not bound.spec.aside)
+        return [results, effects]
+
+    def _wired(self, wired: Wired, scope: Scope) -> Any:
+        if isinstance(wired, dict):
+            return {name: self._source(source, scope) for name, source in wired.items()}
+        if isinstance(wired, list):
+            return [self._source(source, scope) for source in wired]
+        return self._source(wired, scope)
+
+    def _source(self, source: Source, scope: Scope) -> list[Any]:
+        for around in scope.enclosing():
+            if source.inner and around.zone is not None and around.zone.id == source.node:
+                return ["inner", around.depth, source.port, source.name]
+            if not source.inner and source.node in around.nodes:
+                return [self.key(around.nodes[source.node]), source.port, source.name]
+        raise KeyError(str(source))
+
+
+def draws(bound: BoundNode) -> bool:
+    """Whether the node, or anything in its body, draws random numbers."""
+    return bound.spec.draws or any(child.spec.draws for child in _inside(bound))
+
+
+def has_effect(bound: BoundNode) -> bool:
+    """Whether the node, or anything in its body, saves or shows something."""
+    return bound.spec.effect or any(child.spec.effect for child in _inside(bound))
+
+
+def _inside(bound: BoundNode) -> Iterator[BoundNode]:
+    return iter(()) if bound.body is None else bound.body.walk()
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | None) else json.loads(json.dumps(value, default=repr))
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def content_of(path: str, kind: str) -> str:
+    """The hash of a file's content, or of all files below a folder with their relative names.
+
+    A file is read once for each (path, size, modification time).
+    """
+    place = Path(path)
+    if kind == "file" or place.is_file():
+        return _file_hash(str(place), place.stat().st_size, place.stat().st_mtime_ns)
+    entries = sorted(entry for entry in place.rglob("*") if entry.is_file() and not entry.name.startswith("."))
+    return _hash([[entry.relative_to(place).as_posix(), content_of(str(entry), "file")] for entry in entries])
+
+
+@lru_cache(maxsize=1_000_000)
+def _file_hash(path: str, size: int, modified: int) -> str:  # noqa: ARG001 - size and time are the cache's key
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

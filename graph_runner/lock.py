@@ -1,0 +1,162 @@
+"""What stands for a node's code in its key: its declared version where a lock vouches for it, else its source's hash.
+
+A lock (`lock.json` beside a node package's `__init__.py`) records, for each node, its version and the hash of all source
+it reaches within its own project. `check` finds nodes whose source changed without a raised version; `update` records
+new versions, and, where the author says so, that the result is the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import sys
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from graph_runner.contract import NodeSpec
+from graph_runner.workflow import write_atomically
+
+ENGINE = "graph_runner"  # its code moves values about and does not change what a node computes
+LOCK = "lock.json"
+
+
+def version_of(spec: NodeSpec) -> str:
+    """The part of a key that stands for the node's code."""
+    module = spec.function.__module__
+    if spec.type in _lock_of(module):
+        return f"v{spec.version}"
+    return source_hash(module)
+
+
+def check(specs: Iterable[NodeSpec]) -> list[str]:
+    """What a locked package's lock does not vouch for, a sentence for each node."""
+    complaints = []
+    for spec in specs:
+        path = lock_path(spec.function.__module__)
+        if path is None or not path.exists():
+            continue
+        locked = _lock_of(spec.function.__module__).get(spec.type)
+        if locked is None:
+            complaints.append(f"{spec.type}: not in {path.name}; record it")
+        elif locked["source"] != source_hash(spec.function.__module__) and locked["version"] == spec.version:
+            complaints.append(
+                f"{spec.type}: its source changed; raise its version, or record that the result is the same"
+            )
+        elif locked["version"] != spec.version:
+            complaints.append(
+                f"{spec.type}: version {spec.version} is not recorded (the lock says {locked['version']})"
+            )
+    return complaints
+
+
+def update(specs: Iterable[NodeSpec], same_result: bool = False) -> list[str]:
+    """Record nodes that are new or have a raised version; others that changed only where `same_result` says so.
+
+    Returns what it refused to record.
+    """
+    by_path: dict[Path, dict[str, Any]] = {}
+    refused = []
+    for spec in specs:
+        module = spec.function.__module__
+        path = lock_path(module)
+        if path is None:
+            continue
+        record = {"version": spec.version, "source": source_hash(module)}
+        known = _lock_of(module).get(spec.type)
+        if (
+            known is not None
+            and known["version"] == spec.version
+            and known["source"] != record["source"]
+            and not same_result
+        ):
+            refused.append(f"{spec.type}: its source changed and its version did not")
+            record = known
+        by_path.setdefault(path, {})[spec.type] = record
+    for path, records in by_path.items():
+        write_atomically(path, (json.dumps(records, indent=1, sort_keys=True) + "\n").encode())
+    _read_lock.cache_clear()
+    return refused
+
+
+def lock_path(module: str) -> Path | None:
+    """Where the lock of the package that a module belongs to lies."""
+    file = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
+    return Path(file).parent / LOCK if file and Path(file).name == "__init__.py" else None
+
+
+def _lock_of(module: str) -> dict[str, Any]:
+    path = lock_path(module)
+    return _read_lock(path) if path is not None else {}
+
+
+@lru_cache
+def _read_lock(path: Path) -> dict[str, Any]:
+    records: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return records
+
+
+@cache
+def source_hash(module: str) -> str:
+    """The hash of a module's code and of all it imports within its project; comments, docstrings and layout left out."""
+    root = _root(module)
+    reached: dict[str, str] = {}
+    todo = [module]
+    while todo:
+        name = todo.pop()
+        path = _file_of(name, root)
+        if name in reached or path is None or (name.partition(".")[0] == ENGINE and name != module):
+            continue
+        reached[name], imports = _read_module(path, name)
+        todo += imports
+    return hashlib.sha256(json.dumps(sorted(reached.items())).encode()).hexdigest()
+
+
+def _root(module: str) -> Path | None:
+    """The folder of the project: what lies beside the module's top package. In site-packages only the package itself."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return None if file is None else Path(file).parents[module.count(".") + (Path(file).name == "__init__.py")]
+
+
+def _file_of(module: str, root: Path | None) -> Path | None:
+    if root is None:
+        return None
+    base = root.joinpath(*module.split("."))
+    for path in (base.with_suffix(".py"), base / "__init__.py"):
+        if path.is_file():
+            return path
+    return None
+
+
+@cache
+def _read_module(path: Path, name: str) -> tuple[str, list[str]]:
+    """A module's normalised source hash, and the modules it imports by name."""
+    tree = ast.parse(path.read_text())
+    imports: list[str] = []
+    for item in ast.walk(tree):
+        if isinstance(item, ast.Import):
+            imports += [alias.name for alias in item.names]
+        elif isinstance(item, ast.ImportFrom):
+            package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+            base = (
+                ".".join([*package[: len(package) - item.level + 1], *filter(None, [item.module])])
+                if item.level
+                else item.module
+            )
+            imports += [str(base), *(f"{base}.{alias.name}" for alias in item.names)]
+        body = getattr(item, "body", None)
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        ):
+            first = body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                item.body = body[1:] or [ast.Pass()]  # type: ignore[assignment]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports

@@ -1,0 +1,235 @@
+"""What the compiler makes and the executor runs: flat lists of bound calls over numbered slots.
+
+No graph is walked, nothing looked up by name and nothing validated once a plan runs.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from graph_runner.context import derive
+from graph_runner.contract import NodeSpec
+from graph_runner.graph import Slot
+
+if TYPE_CHECKING:
+    from graph_runner.runtime import Activation
+
+Frame = list[Any]
+
+
+class NodeError(RuntimeError):
+    """A node could not do its work. `node` is its id; the cause is chained."""
+
+    def __init__(self, node: str, cause: BaseException) -> None:
+        self.node = node
+        text = str(cause) or type(cause).__name__
+        super().__init__(
+            f"{node}: {text}" if isinstance(cause, ValueError) else f"{node}: {type(cause).__name__}: {text}"
+        )
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the user asked
+    """The run was asked to stop, and did so at the end of a turn."""
+
+
+@dataclass(eq=False)
+class Step:
+    """One bound call: where its arguments lie in the frame, and where its values go."""
+
+    id: str
+    spec: NodeSpec
+    constants: dict[str, Any] = field(default_factory=dict)
+    singles: list[tuple[str, int]] = field(default_factory=list)
+    lists: list[tuple[str, list[int]]] = field(default_factory=list)
+    dicts: list[tuple[str, list[tuple[str, int]]]] = field(default_factory=list)
+    stores: list[tuple[int, Slot]] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)
+    copied: tuple[str, ...] = ()
+    implicit_seed: bool = False
+    grads: bool = False  # runs with gradients on because a later node differentiates through it
+    body: Code | None = None
+    captures: list[tuple[int, int]] = field(default_factory=list)  # (slot outside, slot inside)
+    key: str = ""
+    lineage: str = ""
+    storable: bool = True
+    parents: list[Step] = field(default_factory=list)  # at the top: the steps it reads
+    run: Callable[[Frame, Activation], None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.run = self._run
+
+    def settle(self) -> None:
+        """Choose the quickest way to run, now that all is bound."""
+        spec = self.spec
+        plain = not (
+            self.lists or self.dicts or self.copied or self.body or spec.injected or spec.takes_models or self.grads
+        )
+        if plain and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
+            self.run = _quick(
+                spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free)
+            )
+
+    def arguments(self, frame: Frame) -> dict[str, Any]:
+        """The call's arguments from the frame, copies made of what the node changes and others read."""
+        kwargs = dict(self.constants)
+        for name, slot in self.singles:
+            kwargs[name] = frame[slot]
+        for name, slots in self.lists:
+            kwargs[name] = [frame[slot] for slot in slots]
+        for name, named in self.dicts:
+            kwargs[name] = {key: frame[slot] for key, slot in named}
+        for name in self.copied:
+            kwargs[name] = copy.deepcopy(kwargs[name])
+        return kwargs
+
+    def call(self, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
+        """Call the node's function, with what it asks for injected."""
+        spec = self.spec
+        seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        if spec.draws or (spec.takes_models and around.training):
+            drawn = derive(around.runtime.seed, spec.type, seed, around.path)
+            torch.manual_seed(drawn)  # for what draws from torch's global generators: initialisation, dropout
+        else:
+            drawn = 0
+        own = around
+        if self.body is not None:
+            own = around.enter(self, frame)
+            assert spec.body is not None
+            kwargs[spec.body.parameter] = own.body
+        for name, kind in spec.injected.items():
+            kwargs[name] = own.inject(kind, self.id, drawn)
+        with torch.enable_grad() if self.grads else nullcontext():
+            return spec.function(**kwargs)
+
+    def store(self, frame: Frame, value: Any) -> None:
+        """Put what the call gave where its readers look."""
+        form = self.spec.returns.form
+        for slot, (port, name) in self.stores:
+            if form == "one":
+                frame[slot] = value
+            elif form == "mapping":
+                frame[slot] = value[name]
+            else:
+                part = getattr(value, port)
+                frame[slot] = part[name] if name else part
+            if isinstance(frame[slot], torch.nn.Module) and not self.grads:
+                _at_rest(frame[slot])
+
+    def release(self, frame: Frame) -> None:
+        """Forget what nobody reads any more."""
+        for slot in self.free:
+            frame[slot] = None
+
+    def _run(self, frame: Frame, around: Activation) -> None:
+        self.store(frame, self.call(self.arguments(frame), frame, around))
+        self.release(frame)
+
+
+def _gives_models(spec: NodeSpec) -> bool:
+    return any(
+        port.type.variable or (port.type.base is not None and issubclass(port.type.base, torch.nn.Module))
+        for port in spec.outputs
+    )
+
+
+def _at_rest(model: torch.nn.Module) -> None:
+    """Models on wires are in eval mode without gradients."""
+    if model.training:
+        model.eval()
+    model.requires_grad_(False)
+
+
+def _quick(
+    function: Callable[..., Any],
+    constants: dict[str, Any],
+    singles: tuple[tuple[str, int], ...],
+    out: int,
+    free: tuple[int, ...],
+) -> Callable[[Frame, Activation], None]:
+    def run(frame: Frame, around: Activation) -> None:  # noqa: ARG001 - every step is run the same way
+        kwargs = constants.copy()
+        for name, slot in singles:
+            kwargs[name] = frame[slot]
+        frame[out] = function(**kwargs)
+        for slot in free:
+            frame[slot] = None
+
+    return run
+
+
+@dataclass(eq=False)
+class Code:
+    """A scope compiled: its steps in order, where ports enter and results leave, and what runs beside the turns."""
+
+    size: int = 0
+    steps: list[Step] = field(default_factory=list)
+    ports: list[tuple[int, Slot]] = field(default_factory=list)
+    results: list[tuple[str, str, int | list[int]]] = field(default_factory=list)  # (port, name, slot or slots)
+    asides: list[Step] = field(default_factory=list)
+    leaves: list[int] = field(default_factory=list)  # ports with respect to which some node differentiates
+
+    def perform(self, frame: Frame, around: Activation) -> None:
+        """Run the steps. Raises NodeError, naming the node."""
+        step: Step | None = None
+        try:
+            for step in self.steps:
+                step.run(frame, around)
+        except (NodeError, Stopped):
+            raise
+        except Exception as error:
+            assert step is not None
+            raise NodeError(step.id, error) from error
+
+
+class BodyCall:
+    """The nodes drawn in a zone, as the function that the zone calls."""
+
+    def __init__(self, code: Code, template: Frame, spec: NodeSpec, around: Activation) -> None:
+        assert spec.body is not None and spec.body_returns is not None
+        self.code, self.template, self.around = code, template, around
+        self.names = [port.name for port in spec.body.ports]
+        self.returns = spec.body_returns
+        self.named = {port.name for port in spec.body.results if port.named}
+        self.grads = spec.trains
+        self.frame: Frame | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = dict(zip(self.names, args, strict=False)) | kwargs
+        frame = self.template.copy()
+        for slot, (port, name) in self.code.ports:
+            frame[slot] = given[port][name] if name else given[port]
+        for slot in self.code.leaves:
+            frame[slot] = frame[slot].detach().requires_grad_()
+        if self.grads:
+            with torch.enable_grad():
+                self.code.perform(frame, self.around)
+        else:
+            self.code.perform(frame, self.around)
+        if self.code.asides:
+            self.frame = frame
+        return self._results(frame)
+
+    def _results(self, frame: Frame) -> Any:
+        form = self.returns.form
+        values: dict[str, Any] = {}
+        for port, name, slot in self.code.results:
+            value = frame[slot] if isinstance(slot, int) else [frame[i] for i in slot]
+            if self.code.leaves and isinstance(value, Tensor):
+                value = value.detach()
+            if form == "one":
+                return value
+            if name and form == "tuple":
+                values.setdefault(port, {})[name] = value
+            else:
+                values[name or port] = value
+        if form == "tuple":
+            assert self.returns.build is not None
+            return self.returns.build(**{port: {} for port in self.named} | values)
+        return values if form == "mapping" else None

@@ -1,0 +1,214 @@
+"""A run while it runs: where it computes, what its nodes are handed, and the turns of its loops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graph_runner import events
+from graph_runner.checkpoints import Checkpoints
+from graph_runner.context import Processes, Rng, Stateful, derive
+from graph_runner.outputs import OutputFolder
+from graph_runner.plan import BodyCall, Frame, Step, Stopped
+
+PROGRESS_SECONDS = 0.1
+
+
+@dataclass(eq=False)
+class Runtime:
+    """One run's surroundings."""
+
+    workspace: Path
+    folder: Path
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    emit: events.Stream
+    processes: Processes
+    workflow: str
+    checkpoint_seconds: float
+    fresh: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
+    shown: list[events.Shown] = field(default_factory=list)
+
+    def place(self, value: Any) -> Any:
+        """A value on the run's device: tensors, modules, what has `.to(device)`, and containers of them."""
+        if self.device.type == "cpu" or isinstance(value, str | int | float | bool | None):
+            return value
+        if isinstance(value, dict):
+            return {key: self.place(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.place(item) for item in value]
+        return value.to(self.device) if hasattr(value, "to") else value
+
+    def show(self, shown: events.Shown) -> None:
+        """A file was written for people to see."""
+        self.shown.append(shown)
+        self.emit(shown)
+
+
+class Activation:
+    """One execution of a zone (or the top): the turns around it, and what its nodes are handed."""
+
+    def __init__(self, runtime: Runtime, around: Activation | None = None, step: Step | None = None) -> None:
+        self.runtime, self.around, self.step = runtime, around, step
+        self.path: tuple[int, ...] = around.path if around else ()
+        self.training = around.training if around else False
+        self.sharded = around.sharded if around else False
+        self.stateful = around.stateful if around else False
+        self.lineage = step.lineage if step else ""
+        self.body: BodyCall | None = None
+        if step is not None and step.spec.trains:
+            self.training = self.sharded = True
+        if step is not None and step.spec.aside:
+            self.training = self.sharded = False
+
+    def enter(self, step: Step, frame: Frame) -> Activation:
+        """The activation of a zone that is about to be called, its body bound to the values it captures."""
+        assert step.body is not None
+        inside = Activation(self.runtime, self, step)
+        template: Frame = [None] * step.body.size
+        for outside, slot in step.captures:
+            value = self.runtime.place(frame[outside])
+            template[slot] = value.detach() if step.spec.aside and isinstance(value, Tensor) else value
+        inside.body = BodyCall(step.body, template, step.spec, inside)
+        return inside
+
+    def inject(self, kind: str, node: str, seed: int) -> Any:
+        """What the engine hands to a parameter of this kind of the node that is about to be called."""
+        runtime = self.runtime
+        match kind:
+            case "rng":
+                processes = runtime.processes if self.sharded else Processes()
+                return Rng(seed, runtime.device, processes.rank, processes.world)
+            case "loop":
+                return ZoneLoop(self)
+            case "outputs":
+                return OutputFolder(
+                    runtime.folder, runtime.workspace, runtime.workflow, partial(self._show, node), self._suffix()
+                )
+            case "metrics":
+                return partial(self._metrics, node)
+            case "progress":
+                return partial(self._progress, node)
+            case "device":
+                return runtime.device
+            case "dtype":
+                return runtime.dtype
+            case "workspace":
+                return runtime.workspace
+            case "processes":
+                return runtime.processes if self.sharded else Processes()
+        raise ValueError(f"the engine cannot hand in {kind!r}")
+
+    def _show(self, node: str, path: Path, media: str, preview: bool) -> None:
+        relative = path.relative_to(self.runtime.workspace).as_posix()
+        self.runtime.show(events.Shown(node, relative, media, preview, self.path[-1] if self.path else None))
+
+    def _suffix(self) -> str:
+        return "".join(f"-{turn + 1:06d}" for turn in self.path)
+
+    def _metrics(self, node: str, **values: float | Tensor) -> None:
+        numbers = {name: float(value) for name, value in values.items()}
+        self.runtime.emit(events.Metric(node, numbers, self.path[-1] if self.path else None))
+
+    def _progress(self, node: str, done: int, total: int) -> None:
+        self.runtime.emit(events.Progress(node, done, total, self.path))
+
+
+class ZoneLoop:
+    """The `Loop` that a zone is handed (see `graph_runner.context.Loop`)."""
+
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+        self._base = activation.path
+        self._turn = 0
+
+    def __call__(
+        self,
+        n: int,
+        state: Stateful | None = None,
+        aside: Callable[[], AbstractContextManager[Any]] | None = None,
+    ) -> Iterator[int]:
+        """The turns still to do, of n."""
+        own, runtime = self.activation, self.activation.runtime
+        checkpoints = None
+        begin = 0
+        if state is not None:
+            checkpoints = self._checkpoints()
+            begin = checkpoints.restore(state, n)
+            nested, own.stateful = own.stateful, True
+        else:
+            nested = own.stateful
+        told = saved = time.monotonic()
+        for turn in range(begin, n):
+            if runtime.stop.is_set() and not nested:
+                if checkpoints is not None and state is not None:
+                    checkpoints.save(turn, state)
+                raise Stopped
+            own.path, self._turn = (*self._base, turn), turn
+            yield turn
+            own.path = (*self._base, turn)
+            self._run_asides(turn, turn == n - 1, aside or nullcontext)
+            now = time.monotonic()
+            if now - told >= PROGRESS_SECONDS or turn == n - 1:
+                told = now
+                runtime.emit(events.Progress(own.step.id if own.step else "", turn + 1, n, self._base))
+            if (
+                checkpoints is not None
+                and state is not None
+                and (turn == n - 1 or now - saved >= runtime.checkpoint_seconds)
+            ):
+                checkpoints.save(turn + 1, state, final=turn == n - 1)
+                saved = time.monotonic()
+        own.path = self._base
+
+    def micro(self, n: int) -> Iterator[int]:
+        """The micro-batches of the current turn."""
+        for micro in range(n):
+            self.activation.path = (*self._base, self._turn, micro)
+            yield micro
+
+    def _run_asides(self, turn: int, last: bool, aside: Callable[[], AbstractContextManager[Any]]) -> None:
+        own = self.activation
+        body = own.body
+        if body is None or not body.code.asides or body.frame is None or own.runtime.processes.rank > 0:
+            return
+        frame = body.frame
+        due = []
+        for step in body.code.asides:
+            kwargs = step.arguments(frame)
+            if (turn + 1) % kwargs["n"] == 0 or last:
+                due.append((step, kwargs))
+        if due:
+            with torch.no_grad(), aside():
+                for step, kwargs in due:
+                    step.call(kwargs, frame, own)
+
+    def _checkpoints(self) -> Checkpoints:
+        own, runtime = self.activation, self.activation.runtime
+        lineage = own.lineage
+        around = own.around
+        while around is not None and around.step is not None:
+            lineage += around.step.key
+            around = around.around
+        name = f"{derive(lineage, *self._base):016x}" if self._base else own.lineage[:32]
+        return Checkpoints(
+            runtime.workspace / "checkpoints" / name,
+            runtime.processes,
+            node=own.step.id if own.step else "",
+            run=runtime.folder,
+            shown=runtime.shown,
+            show=runtime.show,
+            ignore=runtime.fresh,
+            log=runtime.emit,
+        )

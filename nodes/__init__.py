@@ -1,0 +1,1 @@
+"""The nodes of latent diffusion: each a typed function of a few lines that calls `core`."""
