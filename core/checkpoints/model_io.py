@@ -25,6 +25,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet
 
 FORMAT_VERSION = 1
@@ -32,7 +33,16 @@ HEADER = "latent_loom"
 
 MODELS: dict[str, type[nn.Module]] = {
     model.__name__: model
-    for model in (UNet, KLAutoencoder, VQAutoencoder, ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SpatialRescaler)
+    for model in (
+        UNet,
+        KLAutoencoder,
+        VQAutoencoder,
+        NLayerDiscriminator,
+        ClassEmbedder,
+        BERTEmbedder,
+        CLIPTextEmbedder,
+        SpatialRescaler,
+    )
 }
 
 Model = TypeVar("Model", bound=nn.Module)

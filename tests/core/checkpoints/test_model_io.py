@@ -21,6 +21,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "UNet": {"in_channels": 3, "out_channels": 3, "model_channels": 8, "channel_mult": [1, 2], "num_heads": 1},
     "KLAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "scale_factor": 0.18215},
     "VQAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "codes": 16, "revive_after": 3},
+    "NLayerDiscriminator": {"base_channels": 4, "num_layers": 1},
     "ClassEmbedder": {"n_classes": 5, "embed_dim": 4},
     "BERTEmbedder": {"n_embed": 8, "n_layer": 1, "vocab_size": 9},
     "CLIPTextEmbedder": {

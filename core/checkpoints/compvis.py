@@ -1,0 +1,203 @@
+"""CompVis single files (latent-diffusion, Stable Diffusion 1 and 2), read and written.
+
+One state dict holds everything: `model.diffusion_model.*` the UNet, `first_stage_model.*` the autoencoder,
+`cond_stage_model.*` the conditioner, `model_ema.*` the UNet's averaged weights with the dots left out of their names,
+`betas` the schedule. An autoencoder's own checkpoint has its names without a prefix. Our layer names are CompVis', so
+loading is little more than cutting prefixes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast
+
+import torch
+import yaml
+from torch import Tensor
+
+from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
+from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet
+from core.checkpoints.files import CheckpointError, atomic_file
+from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
+from core.checkpoints.model_io import build
+from core.checkpoints.text_keys import clip_from_files, clip_to_compvis
+from core.checkpoints.weights import State, read_weights, write_weights
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.spatial import SpatialRescaler
+from core.diffusion.schedule import Parametrisation
+from core.models.unet import UNet
+
+UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
+EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
+
+SD_SCALE_FACTOR = 0.18215
+"""The latents' scale of Stable Diffusion and txt2img-1p4B; every other published model has 1, or a measured buffer."""
+
+Weights = Literal["ema", "raw"]
+
+
+class _Sections(NamedTuple):
+    unet: State
+    autoencoder: State
+    conditioner: State
+    rest: State
+
+
+def load_compvis(
+    path: str | Path,
+    config: str | Path | None = None,
+    weights: Weights = "ema",
+    parametrisation: Parametrisation | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> LatentDiffusion:
+    """Read a CompVis checkpoint, `.ckpt` or `.safetensors`.
+
+    config: its yaml. Without one, `NAME.yaml` or `config.yaml` beside the file; without those, the architecture is
+        read from the weights, which works for every published model.
+    weights: the UNet's averaged weights where the file has them, as the paper samples, or the raw ones.
+    parametrisation: overrides the yaml's; a Stable Diffusion 2 file for 768 pixels needs "v" where it has no yaml.
+    dtype: what floating-point weights are converted to.
+    Raises CheckpointError naming the file and the remedy.
+    """
+    path = Path(path)
+    sections = _split(read_weights(path), path)
+    yaml_path = Path(config) if config else _yaml_beside(path)
+    architecture = read_yaml(yaml_path) if yaml_path else _detect(sections, path)
+    conditioner = architecture.conditioner
+    if conditioner and conditioner.kind is CLIPTextEmbedder and "vocab_size" not in conditioner.config:
+        # CompVis' yaml names a CLIP model without its sizes
+        conditioner = Part(CLIPTextEmbedder, detect_clip(sections.conditioner)) if sections.conditioner else None
+    schedule = architecture.schedule
+    if schedule and parametrisation:
+        schedule = schedule.with_parametrisation(parametrisation)
+    unet_state = _averaged(sections) if weights == "ema" else sections.unet
+
+    def built(part: Part | None, state: State) -> Any:
+        weightless = part is not None and part.kind is SpatialRescaler and part.config.get("out_channels") is None
+        return build(part.kind, part.config, state, path, dtype) if part and (state or weightless) else None
+
+    return LatentDiffusion(
+        unet=built(architecture.unet, unet_state),
+        autoencoder=built(architecture.autoencoder, _with_buffers(architecture.autoencoder, sections)),
+        conditioner=cast("Conditioner | None", built(conditioner, sections.conditioner)),
+        schedule=schedule,
+    )
+
+
+def save_compvis(
+    model: LatentDiffusion,
+    path: str | Path,
+    ema: UNet | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a CompVis checkpoint, `.ckpt` or `.safetensors`, and its yaml beside it.
+
+    ema: the UNet's averaged weights, kept beside the raw ones as CompVis does.
+    dtype: converts floating-point weights, to halve the file; None keeps them.
+    The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
+    """
+    path = Path(path)
+    content = to_compvis(model.architecture)
+    state: State = {}
+    buffers: State = {}
+    if model.unet is not None:
+        state |= {UNET + key: value for key, value in model.unet.state_dict().items()}
+    if model.autoencoder is not None:
+        prefix = FIRST_STAGE if model.unet is not None else ""
+        own = model.autoencoder.state_dict()
+        buffers["scale_factor"] = own.pop("scale_factor")
+        own.pop("quantize.idle", None)  # counts of a training that does not go on from here
+        state |= {prefix + key: value for key, value in own.items()}
+    if isinstance(model.conditioner, CLIPTextEmbedder):
+        names = clip_to_compvis(model.conditioner.state_dict(), model.conditioner.config["hidden_act"] == "gelu")
+        state |= {CONDITIONER + key: value for key, value in names.items()}
+    elif model.conditioner is not None:
+        state |= {CONDITIONER + key: value for key, value in model.conditioner.state_dict().items()}
+    if ema is not None:
+        averaged = {EMA + (IN_WRAPPER + name).replace(".", ""): value for name, value in ema.named_parameters()}
+        state |= averaged
+        buffers |= {EMA + "decay": torch.tensor(0.9999), EMA + "num_updates": torch.tensor(0)}
+    if model.schedule is not None:
+        buffers |= {"betas": torch.tensor(model.schedule.betas), "alphas_cumprod": model.schedule.alphas_cumprod}
+    if dtype is not None:
+        state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
+    write_weights(state | buffers, path)
+    with atomic_file(path.with_suffix(".yaml")) as temporary:
+        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+
+def _split(state: State, path: Path) -> _Sections:
+    """The parts of a checkpoint under their own names."""
+    if any(".lora_" in key or key.startswith("lora_") for key in state):
+        raise CheckpointError(f"{path} is a LoRA file; load its base model and merge it into that.")
+    if any(key.startswith("conditioner.embedders.") for key in state):
+        raise CheckpointError(
+            f"{path} is a Stable Diffusion XL file, which is not supported; use Stable Diffusion 1 or 2."
+        )
+    cut = {
+        prefix: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        for prefix in (UNET, FIRST_STAGE, CONDITIONER)
+    }
+    if not any(cut.values()) and "encoder.conv_in.weight" in state:
+        cut[FIRST_STAGE] = state
+    if not cut[UNET] and not cut[FIRST_STAGE]:
+        raise CheckpointError(
+            f"{path} is no checkpoint of latent diffusion: it has neither {UNET}* nor {FIRST_STAGE}*, "
+            f"but {', '.join(sorted(state)[:3])}…; load it as the format that it is."
+        )
+    conditioner = cut[CONDITIONER]
+    if any("token_embedding" in key for key in conditioner):
+        conditioner = clip_from_files(conditioner)
+    elif any(key.startswith("encoder.") for key in conditioner):
+        conditioner = {}  # the first stage once more, as in the paper's inpainting
+    autoencoder = {
+        key: value
+        for key, value in cut[FIRST_STAGE].items()
+        if key.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."))
+        or key == "shift_factor"
+    }
+    return _Sections(cut[UNET], autoencoder, conditioner, state)
+
+
+def _yaml_beside(path: Path) -> Path | None:
+    for candidate in (path.with_suffix(".yaml"), path.with_name("config.yaml")):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _detect(sections: _Sections, path: Path) -> Architecture:
+    unet = detect_unet(sections.unet, path) if sections.unet else None
+    reads_text = any(".token_emb" in key for key in sections.conditioner)
+    is_vq = "quantize.embedding.weight" in sections.autoencoder
+    scale_factor = SD_SCALE_FACTOR if reads_text and not is_vq else 1.0
+    try:
+        autoencoder = detect_autoencoder(sections.autoencoder, scale_factor) if sections.autoencoder else None
+    except KeyError as error:
+        raise CheckpointError(f"{path} holds an incomplete autoencoder (there is no {error}).") from error
+    factor = 2 ** (len(autoencoder.config["channel_mult"]) - 1) if autoencoder else None
+    betas = sections.rest.get("betas")
+    return Architecture(
+        unet=unet,
+        autoencoder=autoencoder,
+        conditioner=detect_conditioner(sections.conditioner, factor),
+        schedule=exact_schedule(betas.tolist()) if betas is not None and unet else None,
+    )
+
+
+def _averaged(sections: _Sections) -> State:
+    """The UNet's averaged weights where there are any, with the raw ones for what was not averaged."""
+    return {
+        key: sections.rest.get(EMA + (IN_WRAPPER + key).replace(".", ""), value) for key, value in sections.unet.items()
+    }
+
+
+def _with_buffers(part: Part | None, sections: _Sections) -> State:
+    """The autoencoder's weights with what CompVis keeps elsewhere: the scale, a buffer if measured, else in the yaml."""
+    if part is None or not sections.autoencoder:
+        return {}
+    scale: Tensor = sections.rest.get("scale_factor", torch.tensor(float(part.config.get("scale_factor", 1.0))))
+    state = sections.autoencoder | {"scale_factor": scale.float()}
+    if part.config.get("revive_after"):
+        state["quantize.idle"] = torch.zeros(part.config["codes"], dtype=torch.int64)
+    return state

@@ -1,0 +1,172 @@
+"""The architecture of a CompVis checkpoint, read from the names and shapes of its weights.
+
+What shapes cannot tell is the number of attention heads, the latents' scale and the schedule: those are known for the
+published models, and else have to be given by the yaml.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from core.checkpoints.compvis_config import OPENCLIP_VIT_H, class_embedder_config, downsampling_stages
+from core.checkpoints.files import CheckpointError
+from core.checkpoints.latent_diffusion import Part
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.text import BERTEmbedder
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.unet import UNet
+
+State = Mapping[str, Tensor]
+
+# What attention heads the published UNets have, by model_channels, channel_mult and context_dim.
+PUBLISHED_HEADS: dict[tuple[int, tuple[int, ...], int | None], dict[str, int]] = {
+    (224, (1, 2, 3, 4), None): {"num_head_channels": 32},  # celeba256, ffhq256, lsun_beds256
+    (192, (1, 2, 2, 4, 4), None): {"num_heads": 8},  # lsun_churches256
+    (256, (1, 2, 4), 512): {"num_head_channels": 32},  # cin256
+    (192, (1, 2, 3, 5), 512): {"num_heads": 1},  # cin256-v2
+    (192, (1, 2, 3, 5), 640): {"num_head_channels": 32},  # text2img256
+    (320, (1, 2, 4, 4), 1280): {"num_heads": 8},  # txt2img-1p4B
+    (320, (1, 2, 4, 4), 768): {"num_heads": 8},  # Stable Diffusion 1
+    (320, (1, 2, 4, 4), 1024): {"num_head_channels": 64},  # Stable Diffusion 2
+    (128, (1, 2, 3, 4), 512): {"num_head_channels": 32},  # layout2img-openimages256
+    (128, (1, 4, 8), None): {"num_heads": 8},  # semantic_synthesis256 and 512
+    (160, (1, 2, 2, 4), None): {"num_head_channels": 32},  # bsr_sr
+    (256, (1, 2, 3, 4), None): {"num_heads": 8},  # inpainting_big
+}
+
+
+def detect_unet(state: State, source: str | Path) -> Part:
+    """A UNet under its own names (without `model.diffusion_model.`).
+
+    Raises CheckpointError where the weights are no UNet's, or one that has not been published with its heads.
+    """
+    try:
+        config = _unet_shape(state)
+    except (KeyError, ZeroDivisionError) as error:
+        raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
+    heads = PUBLISHED_HEADS.get((config["model_channels"], tuple(config["channel_mult"]), config["context_dim"]))
+    if heads is None:
+        raise CheckpointError(
+            f"{source}: the number of attention heads does not show in the weights, and the UNet is none of the "
+            "published ones; give its yaml (config=…)."
+        )
+    return Part(UNet, config | heads)
+
+
+def _unet_shape(state: State) -> dict[str, Any]:
+    first = state["input_blocks.0.0.weight"]
+    model_channels = first.shape[0]
+    outputs = _count(state, r"output_blocks\.(\d+)\.")
+    # A level of the way up ends in an upsampler: a convolution, a second residual block, or nothing to see.
+    ends = [
+        i
+        for i in range(outputs)
+        if any(
+            f"output_blocks.{i}.{j}.{leaf}" in state for j in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight")
+        )
+    ]
+    inputs = {int(match[1]) for key in state if (match := re.match(r"input_blocks\.(\d+)\.", key))}
+    unseen = [i for i in range(max(inputs)) if i not in inputs]
+    conv_resample = not unseen
+    num_res_blocks = unseen[0] - 1 if unseen else (ends[0] if ends else outputs - 1)
+    levels = outputs // (num_res_blocks + 1)
+    starts = [1 + level * (num_res_blocks + 1) for level in range(levels)]
+    depths = [_count(state, rf"input_blocks\.{i}\.1\.transformer_blocks\.(\d+)\.") for i in starts]
+    mid_depth = _count(state, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
+    depths = [depth or mid_depth for depth in depths[:-1]] + [mid_depth]
+    widths = [state[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in starts]
+    transformer = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    label = state.get("label_emb.weight", state.get("label_emb.0.0.weight"))
+    return {
+        "in_channels": first.shape[1],
+        "out_channels": state["out.2.weight"].shape[0],
+        "model_channels": model_channels,
+        "channel_mult": [width // model_channels for width in widths],
+        "num_res_blocks": num_res_blocks,
+        "attention_factors": [2**level for level, i in enumerate(starts) if _has(state, f"input_blocks.{i}.1.norm.")],
+        "context_dim": state[transformer].shape[1] if transformer in state else None,
+        "transformer_depth": (depths[0] if len(set(depths)) == 1 else depths) if mid_depth else 1,
+        "use_linear_in_transformer": mid_depth > 0 and state["middle_block.1.proj_in.weight"].ndim == 2,
+        "num_classes": label.shape[0] if label is not None and "label_emb.weight" in state else None,
+        "adm_in_channels": label.shape[1] if label is not None and "label_emb.weight" not in state else None,
+        "use_scale_shift_norm": state["middle_block.0.emb_layers.1.weight"].shape[0] == 2 * widths[-1],
+        "resblock_updown": conv_resample and levels > 1 and f"input_blocks.{starts[1] - 1}.0.op.weight" not in state,
+        "conv_resample": conv_resample,
+    }
+
+
+def detect_autoencoder(state: State, scale_factor: float) -> Part:
+    """An autoencoder under its own names (without `first_stage_model.`). Raises KeyError where it is none."""
+    conv_in, z = state["encoder.conv_in.weight"], state["decoder.conv_in.weight"].shape[1]
+    levels = _count(state, r"encoder\.down\.(\d+)\.")
+    widths = [state[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] for i in range(levels)]
+    config: dict[str, Any] = {
+        "in_channels": conv_in.shape[1],
+        "out_channels": state["decoder.conv_out.weight"].shape[0],
+        "model_channels": conv_in.shape[0],
+        "channel_mult": [width // conv_in.shape[0] for width in widths],
+        "num_res_blocks": _count(state, r"encoder\.down\.0\.block\.(\d+)\."),
+        "z_channels": z,
+        "embed_dim": state["post_quant_conv.weight"].shape[1],
+        "attention_factors": [2**i for i in range(levels) if _has(state, f"encoder.down.{i}.attn.")],
+        "mid_attention": _has(state, "encoder.mid.attn_1."),
+        "scale_factor": scale_factor,
+    }
+    codebook = state.get("quantize.embedding.weight")
+    if codebook is None:
+        return Part(KLAutoencoder, config)
+    return Part(VQAutoencoder, config | {"codes": codebook.shape[0], "legacy": True})
+
+
+def detect_conditioner(state: State, factor: int | None) -> Part | None:
+    """A conditioner under its own names (without `cond_stage_model.`), CLIP's being ours; None where there is none.
+
+    factor: the autoencoder's f, which tells how far a spatial rescaler shrinks.
+    """
+    if "embedding.weight" in state:
+        return Part(ClassEmbedder, class_embedder_config(*state["embedding.weight"].shape))
+    if "transformer.token_emb.weight" in state:
+        vocab_size, n_embed = state["transformer.token_emb.weight"].shape
+        layers = _count(state, r"transformer\.attn_layers\.layers\.(\d+)\.")
+        length = state["transformer.pos_emb.emb.weight"].shape[0]
+        return Part(
+            BERTEmbedder,
+            {"n_embed": n_embed, "n_layer": layers // 2, "vocab_size": vocab_size, "max_seq_len": length},
+        )
+    if "transformer.embeddings.token_embedding.weight" in state:
+        return Part(CLIPTextEmbedder, detect_clip(state))
+    if "channel_mapper.weight" in state:
+        out_channels, in_channels = state["channel_mapper.weight"].shape[:2]
+        config = {"in_channels": in_channels, "out_channels": out_channels, "bias": "channel_mapper.bias" in state}
+        return Part(SpatialRescaler, config | {"n_stages": downsampling_stages(factor or 4)})
+    return None
+
+
+def detect_clip(state: State) -> dict[str, Any]:
+    """`CLIPTextEmbedder`'s arguments from its weights: heads of 64 channels; SD 2's width means its activation."""
+    vocab_size, hidden_size = state["transformer.embeddings.token_embedding.weight"].shape
+    return {
+        "vocab_size": vocab_size,
+        "hidden_size": hidden_size,
+        "intermediate_size": state["transformer.encoder.layers.0.mlp.fc1.weight"].shape[0],
+        "num_hidden_layers": _count(state, r"transformer\.encoder\.layers\.(\d+)\."),
+        "num_attention_heads": max(1, hidden_size // 64),
+        "max_position_embeddings": state["transformer.embeddings.position_embedding.weight"].shape[0],
+        "hidden_act": "gelu" if hidden_size == OPENCLIP_VIT_H["hidden_size"] else "quick_gelu",
+    }
+
+
+def _count(state: State, pattern: str) -> int:
+    """One more than the highest number that the pattern's group takes; 0 where it never matches."""
+    return max((int(match[1]) + 1 for key in state if (match := re.match(pattern, key))), default=0)
+
+
+def _has(state: State, prefix: str) -> bool:
+    return any(key.startswith(prefix) for key in state)

@@ -1,0 +1,84 @@
+"""A whole latent diffusion model, or the parts of one that a file holds, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from core.checkpoints.files import CheckpointError
+from core.checkpoints.model_io import MODELS
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.text import BERTEmbedder
+from core.conditioning.tokenizer import TextTokenizer
+from core.diffusion.schedule import NoiseSchedule
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.unet import UNet
+
+Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SpatialRescaler
+
+
+@dataclass(frozen=True, eq=False)
+class LatentDiffusion:
+    """The parts that a checkpoint holds; what it lacks is None. The autoencoder carries the scale of the latents."""
+
+    unet: UNet | None = None
+    autoencoder: KLAutoencoder | VQAutoencoder | None = None
+    conditioner: Conditioner | None = None
+    tokenizer: TextTokenizer | None = None
+    schedule: NoiseSchedule | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """How the parts are built; the latents' scale is the present one, which may have been measured."""
+
+        def part(model: Any) -> Part | None:
+            return None if model is None else Part(type(model), model.config)
+
+        autoencoder = part(self.autoencoder)
+        if self.autoencoder is not None and autoencoder and self.autoencoder.scale_factor.numel() == 1:
+            measured = float(f"{self.autoencoder.scale_factor.item():.7g}")
+            autoencoder = autoencoder._replace(config=autoencoder.config | {"scale_factor": measured})
+        return Architecture(part(self.unet), autoencoder, part(self.conditioner), self.schedule)
+
+
+class Part(NamedTuple):
+    """A model's class and the arguments that build it."""
+
+    kind: type[nn.Module]
+    config: dict[str, Any]
+
+
+class Architecture(NamedTuple):
+    """Everything about a `LatentDiffusion` but its weights and tokenizer."""
+
+    unet: Part | None = None
+    autoencoder: Part | None = None
+    conditioner: Part | None = None
+    schedule: NoiseSchedule | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal architecture."""
+        parts = {name: getattr(self, name) for name in ("unet", "autoencoder", "conditioner")}
+        described = {name: {"model": p.kind.__name__, "config": p.config} for name, p in parts.items() if p}
+        return described | ({"schedule": self.schedule.to_dict()} if self.schedule else {})
+
+    @classmethod
+    def from_json(cls, described: dict[str, Any], source: str | Path) -> Architecture:
+        """Inverse of `to_json`. Raises CheckpointError naming `source` for what is none of our models."""
+        try:
+            parts = {
+                name: Part(MODELS[described[name]["model"]], described[name]["config"])
+                for name in ("unet", "autoencoder", "conditioner")
+                if name in described
+            }
+            schedule = NoiseSchedule.from_dict(described["schedule"]) if "schedule" in described else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{source} describes no model that this program knows ({error}); update it."
+            ) from error
+        return cls(**parts, schedule=schedule)
