@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, get_a
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
 
-__all__ = ["Body", "Codec", "ContractError", "Field", "File", "Folder", "NodeSpec", "Ports", "Wire", "node"]
+__all__ = ["Body", "Codec", "ContractError", "Field", "File", "Folder", "NodeSpec", "Ports", "Unkeyed", "Wire", "node"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -81,6 +81,10 @@ class _BodyMarker:
 
 class _PortsMarker:
     pass
+
+
+class Unkeyed:
+    """Marks a literal parameter that does not change what the node computes (workers, logging): no part of its key."""
 
 
 Body = Annotated[T, _BodyMarker()]
@@ -139,6 +143,7 @@ class Param(NamedTuple):
     adapter: TypeAdapter[Any]
     default: Any
     path_kind: str | None
+    keyed: bool = True
 
     @property
     def required(self) -> bool:
@@ -422,7 +427,8 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
-    return Param(name, adapter, default, kinds[0] if kinds else None)
+    keyed = not any(isinstance(extra, Unkeyed) for extra in getattr(hint, "__metadata__", ()))
+    return Param(name, adapter, default, kinds[0] if kinds else None, keyed)
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

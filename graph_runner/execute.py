@@ -15,7 +15,7 @@ from graph_runner.cache import Cache, Entry
 from graph_runner.compile import Plan
 from graph_runner.graph import BoundNode, Scope
 from graph_runner.keys import has_effect
-from graph_runner.plan import Frame, NodeError, Step, Stopped
+from graph_runner.plan import Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.runtime import Activation, Runtime
 
 
@@ -72,6 +72,7 @@ def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, cache: C
     entry = cache.get(step.key, bound.outputs)
     for slot, port in step.stores:
         frame[slot] = runtime.place(entry.values[port])
+        at_rest(frame[slot])
     runtime.emit(events.Cached(step.id))
     if runtime.processes.rank > 0:
         return

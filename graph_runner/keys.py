@@ -44,7 +44,7 @@ class Keys:
         spec = bound.spec
         params = {}
         for name, value in bound.params.items():
-            if name in omitted:
+            if name in omitted or (name in spec.params and not spec.params[name].keyed):
                 continue
             kind = spec.params[name].path_kind if name in spec.params else None
             params[name] = content_of(value, kind) if kind and value else value

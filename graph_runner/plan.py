@@ -119,8 +119,8 @@ class Step:
             else:
                 part = getattr(value, port)
                 frame[slot] = part[name] if name else part
-            if isinstance(frame[slot], torch.nn.Module) and not self.grads:
-                _at_rest(frame[slot])
+            if not self.grads:
+                at_rest(frame[slot])
 
     def release(self, frame: Frame) -> None:
         """Forget what nobody reads any more."""
@@ -139,11 +139,10 @@ def _gives_models(spec: NodeSpec) -> bool:
     )
 
 
-def _at_rest(model: torch.nn.Module) -> None:
+def at_rest(value: Any) -> None:
     """Models on wires are in eval mode without gradients."""
-    if model.training:
-        model.eval()
-    model.requires_grad_(False)
+    if isinstance(value, torch.nn.Module):
+        value.eval().requires_grad_(False)
 
 
 def _quick(

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from graph_runner.engine import Engine
+from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import graph
@@ -34,7 +35,9 @@ def make_engine(registry: Registry, tmp_path: Path) -> Callable[[], Engine]:
     return lambda: Engine(registry, workspace=tmp_path)
 
 
-def training(zone: str = "fit", *, steps: int = 5, model: str = "model0", extra: dict[str, Any] | None = None) -> dict[str, Any]:
+def training(
+    zone: str = "fit", *, steps: int = 5, model: str = "model0", extra: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """A zone that pulls a one-weight model's output towards zero; `extra` nodes join its body."""
     return {
         "type": "train",
@@ -45,8 +48,12 @@ def training(zone: str = "fit", *, steps: int = 5, model: str = "model0", extra:
                 "x": {"type": "batch_number", "wires": {"batch": f"{zone}.batch"}},
                 "y": {"type": "apply", "wires": {"model": f"{zone}.models.m", "x": "x"}},
                 "loss": {"type": "square", "wires": {"x": "y"}},
-                "seen": {"type": "noted", "wires": {"x": "loss"}, "params": {"label": "step"}},
-                "aim": {"type": "objective", "wires": {"loss": "seen", "models": [f"{zone}.models.m"], "optimizer": "adam"}},
+                "counted": {"type": "noted", "wires": {"x": "loss"}, "params": {"label": "step"}},
+                "seen": {"type": "as_loss", "wires": {"x": "counted"}},
+                "aim": {
+                    "type": "objective",
+                    "wires": {"loss": "seen", "models": [f"{zone}.models.m"], "optimizer": "adam"},
+                },
                 **(extra or {}),
             },
             "results": {"objectives": ["aim"]},
@@ -63,7 +70,9 @@ def setting(**nodes: Any) -> dict[str, Any]:
     }
 
 
-def test_training_inside_for_each_starts_anew_each_turn_and_equal_runs_give_equal_results(make_engine: Callable[[], Engine]) -> None:
+def test_training_inside_for_each_starts_anew_each_turn_and_equal_runs_give_equal_results(
+    make_engine: Callable[[], Engine],
+) -> None:
     fit = training(extra=None)
     nodes = setting(
         sweep={
@@ -83,7 +92,9 @@ def test_training_inside_for_each_starts_anew_each_turn_and_equal_runs_give_equa
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
-def test_every_runs_each_n_turns_and_on_the_last_and_sees_the_model_after_the_step(make_engine: Callable[[], Engine]) -> None:
+def test_every_runs_each_n_turns_and_on_the_last_and_sees_the_model_after_the_step(
+    make_engine: Callable[[], Engine],
+) -> None:
     extra = {
         "before": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
         "look": {
@@ -100,16 +111,22 @@ def test_every_runs_each_n_turns_and_on_the_last_and_sees_the_model_after_the_st
             },
         },
     }
-    nodes = setting(fit=training(steps=7, extra=extra), weight={"type": "weight_of", "wires": {"model": "fit.models.m"}})
+    nodes = setting(
+        fit=training(steps=7, extra=extra), weight={"type": "weight_of", "wires": {"model": "fit.models.m"}}
+    )
     result = make_engine().run(graph(nodes), targets=["weight", "fit.ema.m"])
     before, after = toys.RECORDED["before"], toys.RECORDED["after"]
     assert len(before) == len(after) == 3, "after turns 3 and 6, and after the last"
-    assert all(a < b for a, b in zip(after, before, strict=True)), "the step made the weight smaller before the body ran"
+    assert all(a < b for a, b in zip(after, before, strict=True)), (
+        "the step made the weight smaller before the body ran"
+    )
     assert after[-1] == float(result.values["weight"])
     assert toys.RECORDED["mean"][-1] == float(result.values["fit.ema.m"].weight)
 
 
-def test_one_discriminator_node_feeds_two_losses_and_each_objective_reaches_only_its_own_models(make_engine: Callable[[], Engine]) -> None:
+def test_one_discriminator_node_feeds_two_losses_and_each_objective_reaches_only_its_own_models(
+    make_engine: Callable[[], Engine],
+) -> None:
     nodes = {
         "data": {"type": "toy_data", "params": {"values": [2.0]}},
         "g0": {"type": "scalar_model", "params": {"weight": 0.5}},
@@ -124,10 +141,20 @@ def test_one_discriminator_node_feeds_two_losses_and_each_objective_reaches_only
                     "x": {"type": "batch_number", "wires": {"batch": "gan.batch"}},
                     "made": {"type": "apply", "wires": {"model": "gan.models.g", "x": "x"}},
                     "fake": {"type": "apply", "wires": {"model": "gan.models.d", "x": "made"}},
-                    "fooled": {"type": "scale", "wires": {"x": "fake"}, "params": {"by": -1}},
-                    "caught": {"type": "square", "wires": {"x": "fake"}},
-                    "generator": {"type": "objective", "wires": {"loss": "fooled", "models": ["gan.models.g"], "optimizer": "adam"}, "params": {"name": "g"}},
-                    "critic": {"type": "objective", "wires": {"loss": "caught", "models": ["gan.models.d"], "optimizer": "adam"}, "params": {"name": "d"}},
+                    "minus": {"type": "scale", "wires": {"x": "fake"}, "params": {"by": -1}},
+                    "fooled": {"type": "as_loss", "wires": {"x": "minus"}},
+                    "squared": {"type": "square", "wires": {"x": "fake"}},
+                    "caught": {"type": "as_loss", "wires": {"x": "squared"}},
+                    "generator": {
+                        "type": "objective",
+                        "wires": {"loss": "fooled", "models": ["gan.models.g"], "optimizer": "adam"},
+                        "params": {"name": "g"},
+                    },
+                    "critic": {
+                        "type": "objective",
+                        "wires": {"loss": "caught", "models": ["gan.models.d"], "optimizer": "adam"},
+                        "params": {"name": "d"},
+                    },
                 },
                 "results": {"objectives": ["generator", "critic"]},
             },
@@ -189,7 +216,11 @@ def test_editing_a_preview_retrains_nothing(make_engine: Callable[[], Engine]) -
 
 
 def test_the_untrained_model_is_still_there_after_training(make_engine: Callable[[], Engine]) -> None:
-    nodes = setting(fit=training(), before={"type": "weight_of", "wires": {"model": "model0"}}, after={"type": "weight_of", "wires": {"model": "fit.models.m"}})
+    nodes = setting(
+        fit=training(),
+        before={"type": "weight_of", "wires": {"model": "model0"}},
+        after={"type": "weight_of", "wires": {"model": "fit.models.m"}},
+    )
     result = make_engine().run(graph(nodes), targets=["after", "before"])
     assert float(result.values["before"]) == 1.0
     assert float(result.values["after"]) < 1.0
@@ -198,20 +229,22 @@ def test_the_untrained_model_is_still_there_after_training(make_engine: Callable
     assert not any(p.requires_grad for p in model.parameters()), "models on wires are in eval mode without gradients"
 
 
-def test_more_steps_go_on_from_the_checkpoint_of_fewer(make_engine: Callable[[], Engine]) -> None:
-    whole = make_engine().run(graph(setting(fit=training(steps=9))), targets=["fit.models.m", "fit.ema.m"], fresh=True)
+def test_more_steps_go_on_from_the_checkpoint_of_fewer(registry: Registry, tmp_path: Path) -> None:
+    ports = ["fit.models.m", "fit.ema.m"]
+    whole = Engine(registry, tmp_path / "whole").run(graph(setting(fit=training(steps=9))), targets=ports)
+    assert toys.CALLS.count("step") == 9
+    Engine(registry, tmp_path / "parts").run(graph(setting(fit=training(steps=5))), targets=ports)
     toys.CALLS.clear()
-    make_engine().run(graph(setting(fit=training(steps=5))), targets=["fit.models.m"], fresh=True)
-    toys.CALLS.clear()
-    more = make_engine().run(graph(setting(fit=training(steps=9))), targets=["fit.models.m", "fit.ema.m"])
-    assert more is not None
-    for port in ("fit.models.m", "fit.ema.m"):
+    more = Engine(registry, tmp_path / "parts").run(graph(setting(fit=training(steps=9))), targets=ports)
+    assert toys.CALLS.count("step") == 4
+    for port in ports:
         assert torch.equal(whole.values[port].weight, more.values[port].weight)
 
 
 def test_reading_the_outer_model_inside_its_own_training_zone_is_refused(make_engine: Callable[[], Engine]) -> None:
-    from graph_runner.problems import WorkflowError
-
-    extra = {"wrong": {"type": "weight_of", "wires": {"model": "model0"}}, "keep": {"type": "record", "wires": {"x": "wrong"}}}
+    extra = {
+        "wrong": {"type": "weight_of", "wires": {"model": "model0"}},
+        "keep": {"type": "record", "wires": {"x": "wrong"}},
+    }
     with pytest.raises(WorkflowError, match=r"wrong\.model: .*fit\.models\.m"):
         make_engine().run(graph(setting(fit=training(extra=extra))), targets=["fit.models.m"])

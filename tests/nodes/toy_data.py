@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graph_runner.contract import node
-from nodes.wires import Batch, Dataset
+from nodes.wires import Batch, Dataset, Loss
 from tests.graph_runner.toys import Number
 
 
@@ -19,8 +19,8 @@ class Numbers:
     def __len__(self) -> int:
         return len(self.values)
 
-    def get_batch(self, indices: Tensor) -> dict[str, Tensor]:
-        return {"number": self.values[indices]}
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        return {"number": self.values[i]}
 
 
 @node(category="toy")
@@ -33,3 +33,9 @@ def toy_data(values: list[float]) -> Dataset:
 def batch_number(batch: Batch) -> Number:
     """The mean number of a batch."""
     return batch["number"].mean()
+
+
+@node(category="toy")
+def as_loss(x: Number) -> Loss:
+    """A number as a loss."""
+    return x

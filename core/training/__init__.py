@@ -1,0 +1,1 @@
+"""Training: what a step optimises as plain data, and the trainer that owns the optimizers' state."""

@@ -1,0 +1,164 @@
+"""The trainer: takes the gradients of several objectives, steps their optimizers and averages the weights.
+
+All gradients of a step are taken before any weight changes, and each objective's reach only its own models: that is what
+makes two objectives on shared activations a GAN step (Goodfellow et al. 2014), drawn with one discriminator pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from core.models.ema import EMA
+from core.training.objective import Objective
+
+Mean = Callable[[list[Tensor]], list[Tensor]]
+
+
+def _alone(tensors: list[Tensor]) -> list[Tensor]:
+    return tensors
+
+
+class Trainer:
+    """Owns the optimizers' state of the models it trains, and their averages.
+
+    models: by name; they are changed in place. ema: decay of the weight average (0 keeps none). mean: averages gradients
+    over processes. Its state, with the models', is all that a training needs to go on to the same bits.
+    """
+
+    def __init__(self, models: Mapping[str, nn.Module], ema: float = 0.0, mean: Mean = _alone) -> None:
+        self.models = dict(models)
+        for model in self.models.values():
+            model.requires_grad_(True)
+            model.train()
+        self.averages = {name: EMA(model, ema) for name, model in self.models.items()} if ema else {}
+        self.mean = mean
+        self.steps = 0
+        self._optimizers: list[torch.optim.AdamW] = []
+        self._gradients: list[list[Tensor | None]] = []
+        self._objectives: Sequence[Objective] = ()
+        self._restored: list[dict[str, Any]] = []
+        self._losses: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    @property
+    def averaged(self) -> dict[str, nn.Module]:
+        """The averaged models by name; without averages, the models themselves."""
+        return {name: average.model for name, average in self.averages.items()} or self.models
+
+    def accumulate(self, objectives: Sequence[Objective], share: float = 1.0) -> None:
+        """Add `share` of each objective's gradients to this step's. All objectives belong to one graph."""
+        if not self._optimizers:
+            self._prepare(objectives)
+        pulling = [i for i, objective in enumerate(objectives) if objective.loss.requires_grad]
+        for i in pulling:
+            loss, own = objectives[i].loss, self._own(i)
+            scaled = torch.full_like(loss, share)
+            found = torch.autograd.grad(loss, own, scaled, retain_graph=i != pulling[-1], allow_unused=True)
+            gathered = self._gradients[i] or [None] * len(own)
+            self._gradients[i] = [
+                a if b is None else b if a is None else a + b for a, b in zip(gathered, found, strict=True)
+            ]
+        self._objectives = objectives
+        for objective in objectives:
+            known = self._losses.get(objective.name)
+            self._losses[objective.name] = objective.loss.detach() + (0 if known is None else known)
+            self._counts[objective.name] = self._counts.get(objective.name, 0) + 1
+
+    def step(self) -> None:
+        """Step every optimizer that gathered gradients, then the averages."""
+        for i, optimizer in enumerate(self._optimizers):
+            if not self._gradients[i]:
+                continue
+            own, settings = self._own(i), self._objectives[i].optimizer
+            present = [j for j, gradient in enumerate(self._gradients[i]) if gradient is not None]
+            reduced = self.mean([g for g in self._gradients[i] if g is not None])
+            for j, gradient in zip(present, reduced, strict=True):
+                own[j].grad = gradient
+            if settings.clip:
+                nn.utils.clip_grad_norm_(own, settings.clip)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr_at(self.steps)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            self._gradients[i] = []
+        self.steps += 1
+        for name, average in self.averages.items():
+            average.update(self.models[name])
+
+    def report(self) -> dict[str, float]:
+        """The mean losses since the last report, and each objective's learning rate. Raises ValueError for a loss that is
+        no number any more, naming it."""
+        losses = {name: float(total / self._counts[name]) for name, total in self._losses.items()}
+        self._losses, self._counts = {}, {}
+        for name, loss in losses.items():
+            if loss != loss or loss in (float("inf"), float("-inf")):
+                raise ValueError(
+                    f"the loss of objective {name!r} became {loss} around step {self.steps}; lower its learning rate,"
+                    " or clip its gradients"
+                )
+        rates = {f"lr/{o.name}": o.optimizer.lr_at(self.steps - 1) for o in self._objectives}
+        return {f"loss/{name}": loss for name, loss in losses.items()} | rates
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The models in eval mode, for as long as something looks at them."""
+        for model in self.models.values():
+            model.eval()
+        try:
+            yield
+        finally:
+            for model in self.models.values():
+                model.train()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Models, averages, optimizers and the count of steps."""
+        return {
+            "steps": self.steps,
+            "models": {name: dict(model.state_dict()) for name, model in self.models.items()},
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers] or self._restored,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
+        self.steps = state["steps"]
+        for name, model in self.models.items():
+            model.load_state_dict(state["models"][name])
+        for name, average in self.averages.items():
+            average.load_state_dict(state["averages"][name])
+        self._restored = state["optimizers"]
+
+    def _own(self, i: int) -> list[nn.Parameter]:
+        return [parameter for group in self._optimizers[i].param_groups for parameter in group["params"]]
+
+    def _prepare(self, objectives: Sequence[Objective]) -> None:
+        """Make the optimizers, now that the objectives say what they train."""
+        if not objectives:
+            raise ValueError("there is no objective: wire at least one into the zone's results")
+        carried = {id(model): name for name, model in self.models.items()}
+        for objective in objectives:
+            for model in objective.models:
+                if id(model) not in carried:
+                    raise ValueError(
+                        f"objective {objective.name!r} trains a {type(model).__name__} that the zone does not carry;"
+                        " wire the zone's own models into it"
+                    )
+            settings = objective.optimizer
+            # A model given twice is trained once; order follows the wires, so that a restored state meets its weights.
+            parameters = {id(p): p for model in objective.models for p in model.parameters()}
+            optimizer = torch.optim.AdamW(
+                list(parameters.values()),
+                lr=settings.lr,
+                betas=(settings.beta1, settings.beta2),
+                eps=settings.eps,
+                weight_decay=settings.weight_decay,
+            )
+            self._optimizers.append(optimizer)
+            self._gradients.append([])
+        for optimizer, restored in zip(self._optimizers, self._restored, strict=False):
+            optimizer.load_state_dict(restored)

@@ -1,0 +1,127 @@
+"""Training as a graph: the zone whose body is one step, what a step optimises, and with what."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from core.data.loader import Batches
+from core.training.objective import AdamW
+from core.training.objective import Objective as _Objective
+from core.training.trainer import Trainer
+from graph_runner.context import Device, Loop, Metrics, Processes, Rng
+from graph_runner.contract import Body, Ports, Unkeyed, node
+from nodes.wires import Batch, Dataset, Loss, Objective, Optimizer
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Step(Protocol):
+    """One training step: the batch, the step's number, the models and their averages in, objectives out."""
+
+    def __call__(self, batch: Batch, step: int, models: Ports[M], ema: Ports[M]) -> list[Objective]:
+        """The objectives of this batch."""
+        ...
+
+
+class Trained(NamedTuple):
+    """The trained models, and the averages of their weights."""
+
+    models: Ports[M]
+    ema: Ports[M]
+
+
+@node(category="training", keep=True, trains=True, mutates=("models",), continues="steps")
+def train(
+    body: Body[Step],
+    data: Dataset,
+    models: Ports[M],
+    loop: Loop,
+    rng: Rng,
+    metrics: Metrics,
+    processes: Processes,
+    device: Device,
+    steps: Annotated[int, Field(ge=0)] = 1000,
+    batch_size: Annotated[int, Field(ge=1)] = 32,
+    accumulate: Annotated[int, Field(ge=1)] = 1,
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    workers: Annotated[int, Field(ge=0), Unkeyed()] = 0,
+    log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
+) -> Trained:
+    """Train copies of models; the nodes inside are one step, from the batch to the objectives.
+
+    All objectives' gradients are taken before any optimizer steps, and each reaches only its own models, so that two
+    objectives make a GAN step. A killed or stopped training goes on where it stood, to the same bits; more steps go on
+    from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))).
+
+    data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed.
+    models: named models; inside they are read as models.NAME, and their averages as ema.NAME.
+    steps: optimizer steps.
+    batch_size: samples of one micro-batch, over all processes.
+    accumulate: micro-batches whose gradients make one step.
+    ema: decay of the weights' moving average; 0 keeps none, and ema.NAME is the model itself.
+    workers: processes that prepare batches ahead; the batches are the same.
+    log_every: steps between two points of the curves.
+    """
+    trainer = Trainer(models, ema, processes.mean)
+    batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
+    stream = None
+    try:
+        for turn in loop(steps, state=trainer, aside=trainer.evaluating):
+            stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
+            for _ in loop.micro(accumulate):
+                batch = {
+                    name: value.to(device) if isinstance(value, Tensor) else value
+                    for name, value in next(stream).items()
+                }
+                trainer.accumulate(body(batch, turn, trainer.models, trainer.averaged), 1 / accumulate)
+            trainer.step()
+            if (turn + 1) % log_every == 0 or turn in (0, steps - 1):
+                metrics(**trainer.report())
+    finally:
+        if stream is not None:
+            stream.close()
+    return Trained(trainer.models, trainer.averaged)
+
+
+@node(category="training")
+def objective(loss: Loss, models: list[M], optimizer: Optimizer, name: str = "loss") -> Objective:
+    """Say which loss trains which models, and how: wire it into the training zone's results.
+
+    loss: a scalar; one that carries no gradient leaves the models as they are.
+    models: models of the zone around, as train.models.NAME.
+    optimizer: settings; the zone owns the state.
+    name: what the curve is called.
+    """
+    return _Objective(loss, tuple(models), optimizer, name)
+
+
+@node(category="training")
+def adamw(
+    lr: Annotated[float, Field(gt=0, le=1)] = 1e-4,
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999,
+    eps: Annotated[float, Field(gt=0)] = 1e-8,
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01,
+    warmup: Annotated[int, Field(ge=0)] = 0,
+    decay: Literal["constant", "cosine", "linear"] = "constant",
+    horizon: Annotated[int, Field(ge=0)] = 0,
+    final: Annotated[float, Field(ge=0, le=1)] = 0.0,
+    clip: Annotated[float, Field(ge=0)] = 0.0,
+) -> Optimizer:
+    """Settings of AdamW (Loshchilov & Hutter 2019) and of its learning rate.
+
+    lr: peak learning rate.
+    beta1: decay of the gradients' running mean.
+    beta2: decay of their running square.
+    eps: added to the root of the running square.
+    weight_decay: decoupled weight decay.
+    warmup: steps of linear rise from 0.
+    decay: how the rate falls after the warm-up.
+    horizon: the step at which the fall ends; apart from the zone's steps, so that a longer training can go on.
+    final: where the fall ends, as a share of lr.
+    clip: the largest norm of the objective's gradients; 0 for no limit.
+    """
+    return AdamW(lr, beta1, beta2, eps, weight_decay, warmup, decay, horizon, final, clip)

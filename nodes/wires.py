@@ -1,0 +1,104 @@
+"""The wire types of latent diffusion: a name and a symbolic shape for the graph, plain values at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from torch import Tensor, nn
+
+from core.checkpoints.model_io import MODELS, build
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.data.latents import LatentData
+from core.diffusion.schedule import NoiseSchedule
+from core.models.autoencoder import Autoencoder as _Autoencoder
+from core.models.autoencoder import DiagonalGaussian
+from core.models.discriminator import NLayerDiscriminator
+from core.models.unet import UNet as _UNet
+from core.training.objective import AdamW
+from core.training.objective import Objective as _Objective
+from graph_runner.contract import Wire
+
+
+class ModelCodec:
+    """Models on disk: the configuration that rebuilds them, and their weights."""
+
+    def save(self, model: nn.Module) -> dict[str, Any]:
+        """A tree of the model's kind, configuration and weights."""
+        return {"model": type(model).__name__, "config": model.config, "state": dict(model.state_dict())}
+
+    def load(self, tree: dict[str, Any]) -> nn.Module:
+        """The model, in eval mode without gradients."""
+        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache").requires_grad_(False)
+
+
+class ScheduleCodec:
+    """Noise schedules on disk."""
+
+    def save(self, schedule: NoiseSchedule) -> dict[str, Any]:
+        """Its betas and parametrisation."""
+        return schedule.to_dict()
+
+    def load(self, tree: dict[str, Any]) -> NoiseSchedule:
+        """The schedule."""
+        return NoiseSchedule.from_dict(tree)
+
+
+class LatentDataCodec:
+    """Encoded data sets on disk."""
+
+    def save(self, data: LatentData) -> dict[str, Any]:
+        """Its fields, standard deviations and class names."""
+        return {"fields": data.fields, "std": data.std, "classes": list(data.classes)}
+
+    def load(self, tree: dict[str, Any]) -> LatentData:
+        """The data set."""
+        return LatentData(tree["fields"], tree["std"], tree["classes"])
+
+
+class ConditioningCodec:
+    """Conditions on disk."""
+
+    def save(self, conditioning: _Conditioning) -> dict[str, Any]:
+        """Its three parts."""
+        return {"context": conditioning.context, "concat": conditioning.concat, "y": conditioning.y}
+
+    def load(self, tree: dict[str, Any]) -> _Conditioning:
+        """The condition."""
+        return _Conditioning(**tree)
+
+
+Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
+Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]
+Latent = Annotated[Tensor, Wire("latent", "b c h w", about="latents in the diffusion model's space, scaled; noise too")]
+Prediction = Annotated[Tensor, Wire("prediction", "b c h w", about="what a denoiser predicts: eps, v or x0")]
+Score = Annotated[Tensor, Wire("score", "b c h w", about="the gradient of the log density, ∇ log q(z)")]
+Timestep = Annotated[Tensor, Wire("timestep", "b", about="positions on the noise schedule, 0 … T−1")]
+Labels = Annotated[Tensor, Wire("labels", "b", about="class numbers")]
+Loss = Annotated[Tensor, Wire("loss", "", about="a scalar to make small")]
+Scalar = Annotated[Tensor, Wire("scalar", "", accepts=("loss",), about="one number")]
+Logits = Annotated[Tensor, Wire("logits", "b 1 h w", about="a discriminator's opinion of each patch; positive is real")]
+Posterior = Annotated[DiagonalGaussian, Wire("posterior", "b c h w", about="the encoder's Gaussian over latents")]
+
+Schedule = Annotated[NoiseSchedule, Wire("schedule", codec=ScheduleCodec(), about="noise levels and what is predicted")]
+Conditioning = Annotated[
+    _Conditioning,
+    Wire("conditioning", codec=ConditioningCodec(), about="what the denoiser is told: tokens, channels, a class"),
+]
+
+Autoencoder = Annotated[
+    _Autoencoder, Wire("autoencoder", codec=ModelCodec(), about="the first stage: images to latents and back")
+]
+UNet = Annotated[_UNet, Wire("unet", codec=ModelCodec(), about="the denoiser")]
+Discriminator = Annotated[
+    NLayerDiscriminator, Wire("discriminator", codec=ModelCodec(), about="the patch discriminator")
+]
+Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), about="one token for each class")]
+
+Dataset = Annotated[Sequence[Any], Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
+LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
+Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
+
+Optimizer = Annotated[AdamW, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
+Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]
