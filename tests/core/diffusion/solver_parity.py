@@ -3,6 +3,7 @@
 python tests/core/diffusion/solver_parity.py
 """
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from solver_oracles import BrownianHalves, run_diffusers, run_dpmpp_2s_ancestral, seeded
 from toy_denoisers import SHAPE, two_modes
 
+from core.diffusion.levels import SPACINGS
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
 
@@ -102,7 +104,8 @@ def table() -> str:
         "A solver is a pure function of a denoiser and the noise levels it visits:",
         "",
         "```python",
-        "from core.diffusion.schedule import NoiseSchedule",
+        "from core.diffusion.levels import SPACINGS
+from core.diffusion.schedule import NoiseSchedule",
         "from core.diffusion.solvers import SOLVERS, sample",
         "",
         "schedule = NoiseSchedule.linear()",
@@ -131,6 +134,8 @@ def table() -> str:
         )
         cells = [f"`{name}`", solver.order, solver.evaluations, noise, f"{solver.spacing}, {solver.end}", solver.source]
         lines.append("| " + " | ".join(map(str, [*cells, cases[0].oracle, cases[0].steps, f"{error:.0e}"])) + " |")
+    lines += ["", "## Spacings", "", "Where the levels lie, for S steps on a schedule of T timesteps:", ""]
+    lines += [f"- `{name}`: {inspect.getdoc(function).splitlines()[0]}" for name, function in SPACINGS.items()]
     return "\n".join(lines) + "\n"
 
 

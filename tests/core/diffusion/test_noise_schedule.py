@@ -132,6 +132,14 @@ def test_half_precision_keeps_its_dtype():
         assert result.dtype == torch.bfloat16
 
 
+def test_tables_follow_the_tensors_device():
+    schedule = NoiseSchedule.linear()
+    z0 = torch.empty(2, 4, 8, 8, device="meta")
+    for t in (torch.tensor([1, 2], device="meta"), torch.tensor([1.5, 2], device="meta"), 3):
+        assert schedule.add_noise(z0, z0, t).device.type == "meta"
+    assert {device.type for device, _ in schedule._tables} == {"meta"}
+
+
 def test_tables_move_once_and_a_dry_run_leaves_nothing_behind():
     schedule = NoiseSchedule.linear()
     with FakeTensorMode():

@@ -76,6 +76,17 @@ def test_dtype_is_kept(name, dtype):
 
 
 @every_solver
+def test_it_runs_where_its_input_is(name):
+    """A device without values refuses tensors of another one, and any read-back of a value."""
+
+    def denoise(z, t):
+        return SCHEDULE.from_z0(z, z, t)
+
+    z = sample(denoise, torch.empty(SHAPE, device="meta"), SCHEDULE, name, steps=6)
+    assert z.device.type == "meta"
+
+
+@every_solver
 def test_dry_run_goes_round_once_on_fake_tensors(name):
     with FakeTensorMode():
         z = sample(two_modes(SCHEDULE), torch.randn(SHAPE), SCHEDULE, name, turns=lambda n: range(1))
