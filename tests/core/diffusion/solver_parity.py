@@ -104,8 +104,7 @@ def table() -> str:
         "A solver is a pure function of a denoiser and the noise levels it visits:",
         "",
         "```python",
-        "from core.diffusion.levels import SPACINGS
-from core.diffusion.schedule import NoiseSchedule",
+        "from core.diffusion.schedule import NoiseSchedule",
         "from core.diffusion.solvers import SOLVERS, sample",
         "",
         "schedule = NoiseSchedule.linear()",
