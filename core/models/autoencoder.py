@@ -102,7 +102,7 @@ class Autoencoder(nn.Module):
         The paper's "scale_by_std": 1 / std over all components of one batch of sampled latents (so give `noise` for a
         KL autoencoder); per channel, with the mean taken off, for `per_channel_scale`.
         """
-        latents = self._from_z(self.encode(images, noise))
+        latents = self.from_z(self.encode(images, noise))
         if self.shift_factor is None:
             self.scale_factor.copy_(1 / latents.std())
         else:
@@ -110,10 +110,12 @@ class Autoencoder(nn.Module):
             self.scale_factor.copy_(1 / latents.std(dim=(0, 2, 3))[:, None, None])
         return self.scale_factor
 
-    def _to_z(self, latent: Tensor) -> Tensor:
+    def to_z(self, latent: Tensor) -> Tensor:
+        """The first stage's latent (b, c, h, w) in the diffusion model's space."""
         return (latent if self.shift_factor is None else latent - self.shift_factor) * self.scale_factor
 
-    def _from_z(self, z: Tensor) -> Tensor:
+    def from_z(self, z: Tensor) -> Tensor:
+        """z of the diffusion model (b, c, h, w) in the first stage's space."""
         latent = z / self.scale_factor
         return latent if self.shift_factor is None else latent + self.shift_factor
 
@@ -189,11 +191,11 @@ class KLAutoencoder(Autoencoder):
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """z for the diffusion model: a sample made with `noise` (b, latent_channels, h, w), or the mode without."""
         posterior = self.posterior(images)
-        return self._to_z(posterior.mode() if noise is None else posterior.sample(noise))
+        return self.to_z(posterior.mode() if noise is None else posterior.sample(noise))
 
     def decode(self, z: Tensor) -> Tensor:
         """Images (b, out_channels, f·h, f·w), not clipped, of z (b, latent_channels, h, w)."""
-        return self._decode(self._from_z(z))
+        return self._decode(self.from_z(z))
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> KLReconstruction:
         """The training pass: through a sample drawn with `noise` (the mode without), with the posterior for its KL."""
@@ -256,11 +258,11 @@ class VQAutoencoder(Autoencoder):
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:  # noqa: ARG002 (one signature for both)
         """z for the diffusion model: the latents *before* quantisation. Nothing is random here: `noise` is not used."""
-        return self._to_z(self._moments(images))
+        return self.to_z(self._moments(images))
 
     def decode(self, z: Tensor, quantize: bool = True) -> Tensor:
         """Undo the scale, quantise (gradients pass straight through) unless told not to, decode."""
-        latent = self._from_z(z)
+        latent = self.from_z(z)
         return self._decode(self.quantize(latent).z_q if quantize else latent)
 
     def decode_indices(self, indices: Tensor) -> Tensor:
