@@ -1,0 +1,351 @@
+"""diffusers' component configurations (the `config.json` of a folder) to our models' arguments, and back.
+
+Weights' names are the business of `diffusers_keys`. A configuration that says something our models cannot do, or a
+model of ours that diffusers' classes cannot be, is a ValueError that names the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.checkpoints.compvis_config import build_schedule, schedule_family
+from core.diffusion.schedule import NoiseSchedule, Parametrisation
+
+Config = dict[str, Any]
+
+# Options that our models have in one form only. A folder that lacks one has diffusers' default, which is this.
+UNET_ONLY: Config = {
+    "center_input_sample": False,
+    "flip_sin_to_cos": True,
+    "freq_shift": 0,
+    "downsample_padding": 1,
+    "mid_block_scale_factor": 1,
+    "act_fn": "silu",
+    "norm_eps": 1e-5,
+    "time_embedding_type": "positional",
+}
+CONDITIONAL_ONLY: Config = UNET_ONLY | {
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "only_cross_attention": False,
+    "encoder_hid_dim": None,
+    "dual_cross_attention": False,
+    "class_embed_type": None,
+    "addition_embed_type": None,
+    "resnet_time_scale_shift": "default",
+    "conv_in_kernel": 3,
+    "conv_out_kernel": 3,
+}
+AUTOENCODER_ONLY: Config = {
+    "act_fn": "silu",
+    "shift_factor": None,
+    "latents_mean": None,
+    "latents_std": None,
+    "use_quant_conv": True,
+    "use_post_quant_conv": True,
+    "norm_type": "group",
+    "lookup_from_codebook": False,
+}
+BERT_ONLY: Config = {
+    "encoder_attention_heads": 8,
+    "head_dim": 64,
+    "activation_function": "gelu",
+    "scale_embedding": False,
+}
+
+PREDICTION_TYPES: dict[str, Parametrisation] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+BETA_SCHEDULES = {"scaled_linear": "linear", "linear": "plain_linear", "squaredcos_cap_v2": "cosine"}
+
+
+# --- diffusers to ours ----------------------------------------------------------------------------------------------
+
+
+def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
+    """UNet2DConditionModel's configuration as `UNet`'s arguments."""
+    _require(theirs, CONDITIONAL_ONLY)
+    channels: list[int] = theirs["block_out_channels"]
+    attended = _attended(theirs["down_block_types"], "DownBlock2D", "CrossAttnDownBlock2D")
+    heads = _per_level(theirs.get("num_attention_heads") or theirs.get("attention_head_dim", 8), channels)
+    depth = theirs.get("transformer_layers_per_block", 1)
+    return _unet_shape(theirs, attended) | {
+        **_heads(
+            [(c, h) for c, h, used in zip(channels, heads, attended, strict=True) if used], channels[-1], heads[-1]
+        ),
+        "context_dim": theirs["cross_attention_dim"],
+        "transformer_depth": depth if isinstance(depth, int) else list(depth),
+        "use_linear_in_transformer": theirs.get("use_linear_projection", False),
+    }
+
+
+def unconditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
+    """UNet2DModel's configuration as `UNet`'s arguments."""
+    _require(theirs, UNET_ONLY | {"add_attention": True})
+    kinds: list[str] = theirs["down_block_types"]
+    resnet = theirs.get("downsample_type", "conv") == "resnet" or "ResnetDownsampleBlock2D" in kinds
+    head_channels = theirs.get("attention_head_dim", 8)
+    return _unet_shape(theirs, _attended(kinds, "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")) | {
+        **({"num_heads": 1} if head_channels is None else {"num_head_channels": head_channels}),
+        "use_scale_shift_norm": theirs.get("resnet_time_scale_shift", "default") == "scale_shift",
+        "resblock_updown": resnet,
+    }
+
+
+def autoencoder_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
+    """AutoencoderKL's or VQModel's configuration as our autoencoder's arguments (a VQModel's has `codes`).
+
+    A folder without a scaling_factor is of before there was one: then a KL autoencoder is Stable Diffusion's, with
+    0.18215, and a VQ model one of the paper's, with 1 (diffusers itself would say 0.18215 of it too).
+    """
+    _require(theirs, AUTOENCODER_ONLY)
+    channels: list[int] = theirs["block_out_channels"]
+    attended = _attended(theirs["down_block_types"], "DownEncoderBlock2D", "AttnDownEncoderBlock2D")
+    is_vq = "num_vq_embeddings" in theirs
+    config: Config = {
+        "in_channels": theirs.get("in_channels", 3),
+        "out_channels": theirs.get("out_channels", 3),
+        "model_channels": channels[0],
+        "channel_mult": _multiples(channels),
+        "num_res_blocks": theirs.get("layers_per_block", 1),
+        "z_channels": theirs["latent_channels"],
+        "embed_dim": theirs.get("vq_embed_dim") or theirs["latent_channels"],
+        "attention_factors": [2**level for level, used in enumerate(attended) if used],
+        "mid_attention": theirs.get("mid_block_add_attention", True),
+        "norm_groups": theirs.get("norm_num_groups", 32),
+        "scale_factor": theirs.get("scaling_factor", 1.0 if is_vq else 0.18215),
+    }
+    return config | ({"codes": theirs["num_vq_embeddings"], "legacy": True} if is_vq else {})
+
+
+def bert_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
+    """LDMBertModel's configuration as `BERTEmbedder`'s arguments."""
+    _require(theirs, BERT_ONLY | {"encoder_ffn_dim": 4 * theirs["d_model"]})
+    return {
+        "n_embed": theirs["d_model"],
+        "n_layer": theirs["encoder_layers"],
+        "vocab_size": theirs["vocab_size"],
+        "max_seq_len": theirs["max_position_embeddings"],
+    }
+
+
+CLIP_SHAPE: Config = {
+    "vocab_size": 49408,
+    "hidden_size": 512,
+    "intermediate_size": 2048,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 8,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+    "layer_norm_eps": 1e-5,
+}
+"""The arguments that transformers' CLIPTextConfig and our CLIPTextEmbedder share, and transformers' defaults."""
+
+
+def clip_from_transformers_config(theirs: Mapping[str, Any]) -> Config:
+    """CLIPTextModel's configuration as `CLIPTextEmbedder`'s arguments."""
+    return {name: theirs.get(name, default) for name, default in CLIP_SHAPE.items()}
+
+
+def schedule_from_diffusers(theirs: Mapping[str, Any]) -> NoiseSchedule:
+    """A scheduler's configuration as a noise schedule; what it says of solvers and spacing is not part of one."""
+    parametrisation = PREDICTION_TYPES.get(theirs.get("prediction_type", "epsilon"))
+    family = BETA_SCHEDULES.get(theirs.get("beta_schedule", "linear"))
+    if parametrisation is None or family is None:
+        raise ValueError(
+            f"the schedule {theirs.get('beta_schedule')} / {theirs.get('prediction_type')} is not supported"
+        )
+    if theirs.get("trained_betas") is not None:
+        return NoiseSchedule(tuple(theirs["trained_betas"]), parametrisation)
+    start, end = theirs.get("beta_start", 0.0001), theirs.get("beta_end", 0.02)
+    schedule = build_schedule(family, theirs.get("num_train_timesteps", 1000), start, end)
+    if theirs.get("rescale_betas_zero_snr", False):
+        return schedule.with_zero_terminal_snr(parametrisation)
+    return schedule.with_parametrisation(parametrisation)
+
+
+# --- ours to diffusers ----------------------------------------------------------------------------------------------
+
+
+def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Config:
+    """`UNet`'s arguments as UNet2DConditionModel's (with a context) or UNet2DModel's configuration."""
+    conditional = ours["context_dim"] is not None
+    for name, wanted in (("conv_resample", True), ("adm_in_channels", None)):
+        if ours[name] != wanted:
+            raise ValueError(f"diffusers has no UNet with {name} = {ours[name]}; save it as a CompVis file instead")
+    channels = [ours["model_channels"] * mult for mult in ours["channel_mult"]]
+    attended = [2**level in ours["attention_factors"] for level in range(len(channels))]
+    if any(width % ours["norm_groups"] for width in channels):
+        raise ValueError(f"diffusers cannot split {channels} channels into {ours['norm_groups']} norm groups")
+    shared: Config = {
+        "sample_size": sample_size,
+        "in_channels": ours["in_channels"],
+        "out_channels": ours["out_channels"],
+        "block_out_channels": channels,
+        "layers_per_block": ours["num_res_blocks"],
+        "norm_num_groups": ours["norm_groups"],
+        "num_class_embeds": ours["num_classes"],
+        "dropout": ours["dropout"],
+    }
+    if not conditional:
+        return {"_class_name": "UNet2DModel"} | UNET_ONLY | shared | _unconditional_options(ours, channels, attended)
+    for name in ("use_scale_shift_norm", "resblock_updown"):
+        if ours[name]:
+            raise ValueError(f"diffusers has no cross-attention UNet with {name}; save it as a CompVis file instead")
+    heads = [ours["num_heads"] or width // ours["num_head_channels"] for width in channels]
+    down = ["CrossAttnDownBlock2D" if used else "DownBlock2D" for used in attended]
+    depth = ours["transformer_depth"]
+    return (
+        {"_class_name": "UNet2DConditionModel"}
+        | CONDITIONAL_ONLY
+        | shared
+        | {
+            "down_block_types": down,
+            "up_block_types": [name.replace("Down", "Up") for name in reversed(down)],
+            "attention_head_dim": heads[0]
+            if len(set(heads)) == 1
+            else heads,  # number of heads, whatever the name says
+            "cross_attention_dim": ours["context_dim"],
+            "transformer_layers_per_block": depth,
+            "use_linear_projection": ours["use_linear_in_transformer"],
+        }
+    )
+
+
+def autoencoder_to_diffusers_config(ours: Mapping[str, Any], scale_factor: float) -> Config:
+    """Our autoencoder's arguments as AutoencoderKL's or VQModel's configuration."""
+    is_vq = "codes" in ours
+    embed_dim = ours["embed_dim"] or ours["z_channels"]
+    if not is_vq and embed_dim != ours["z_channels"]:
+        raise ValueError("diffusers has no KL autoencoder whose embed_dim differs from z_channels")
+    attended = [2**level in ours["attention_factors"] for level in range(len(ours["channel_mult"]))]
+    down = ["AttnDownEncoderBlock2D" if used else "DownEncoderBlock2D" for used in attended]
+    config: Config = {
+        "_class_name": "VQModel" if is_vq else "AutoencoderKL",
+        "in_channels": ours["in_channels"],
+        "out_channels": ours["out_channels"],
+        "down_block_types": down,
+        "up_block_types": [name.replace("DownEncoder", "UpDecoder") for name in reversed(down)],
+        "block_out_channels": [ours["model_channels"] * mult for mult in ours["channel_mult"]],
+        "layers_per_block": ours["num_res_blocks"],
+        "latent_channels": ours["z_channels"],
+        "norm_num_groups": ours["norm_groups"],
+        "scaling_factor": scale_factor,
+        "mid_block_add_attention": ours["mid_attention"],
+    }
+    return config | ({"num_vq_embeddings": ours["codes"], "vq_embed_dim": embed_dim} if is_vq else {})
+
+
+def bert_to_diffusers_config(ours: Mapping[str, Any]) -> Config:
+    """`BERTEmbedder`'s arguments as LDMBertModel's configuration."""
+    return BERT_ONLY | {
+        "architectures": ["LDMBertModel"],
+        "model_type": "ldmbert",
+        "d_model": ours["n_embed"],
+        "encoder_ffn_dim": 4 * ours["n_embed"],
+        "encoder_layers": ours["n_layer"],
+        "vocab_size": ours["vocab_size"],
+        "max_position_embeddings": ours["max_seq_len"],
+        "dropout": 0.0,
+        "pad_token_id": 0,
+    }
+
+
+def clip_to_transformers_config(ours: Mapping[str, Any]) -> Config:
+    """`CLIPTextEmbedder`'s arguments as CLIPTextModel's configuration. Raises ValueError for skipped layers."""
+    if ours["skip"]:
+        raise ValueError("a folder cannot say that a text encoder skips layers; save it with skip = 0")
+    ends = {"bos_token_id": ours["vocab_size"] - 2, "eos_token_id": ours["vocab_size"] - 1, "pad_token_id": 1}
+    model = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "projection_dim": ours["hidden_size"]}
+    return model | {name: ours[name] for name in CLIP_SHAPE} | ends
+
+
+def schedule_to_diffusers(schedule: NoiseSchedule) -> Config:
+    """A noise schedule as DDIMScheduler's configuration, with the settings that make it LDM's DDIM."""
+    predicted = {ours: theirs for theirs, ours in PREDICTION_TYPES.items()}
+    names = {ours: theirs for theirs, ours in BETA_SCHEDULES.items()}
+    config: Config = {
+        "_class_name": "DDIMScheduler",
+        "num_train_timesteps": schedule.num_timesteps,
+        "prediction_type": predicted[schedule.parametrisation],
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+        "steps_offset": 1,
+        "timestep_spacing": "leading",
+    }
+    family = schedule_family(schedule)
+    if family is None:
+        return config | {"trained_betas": list(schedule.betas)}
+    return config | {"beta_schedule": names[family[0]], "beta_start": family[1], "beta_end": family[2]}
+
+
+# --- the shapes' arithmetic -----------------------------------------------------------------------------------------
+
+
+def _unet_shape(theirs: Mapping[str, Any], attended: Sequence[bool]) -> Config:
+    return {
+        "in_channels": theirs["in_channels"],
+        "out_channels": theirs["out_channels"],
+        "model_channels": theirs["block_out_channels"][0],
+        "channel_mult": _multiples(theirs["block_out_channels"]),
+        "num_res_blocks": theirs.get("layers_per_block", 2),
+        "attention_factors": [2**level for level, used in enumerate(attended) if used],
+        "num_classes": theirs.get("num_class_embeds"),
+        "norm_groups": theirs.get("norm_num_groups", 32),
+        "dropout": theirs.get("dropout", 0.0),
+    }
+
+
+def _unconditional_options(ours: Mapping[str, Any], channels: Sequence[int], attended: Sequence[bool]) -> Config:
+    widths = {width for width, used in zip(channels, attended, strict=True) if used} | {channels[-1]}
+    head_channels = {ours["num_head_channels"] or width // ours["num_heads"] for width in widths}
+    if len(head_channels) > 1:
+        raise ValueError(
+            "diffusers' UNet2DModel has the same channels in every head, which differ here by level; "
+            "save it as a CompVis file instead"
+        )
+    plain = "ResnetDownsampleBlock2D" if ours["resblock_updown"] else "DownBlock2D"
+    down = ["AttnDownBlock2D" if used else plain for used in attended]
+    resample = "resnet" if ours["resblock_updown"] else "conv"
+    options: Config = {
+        "down_block_types": down,
+        "up_block_types": [name.replace("Down", "Up") for name in reversed(down)],
+        "attention_head_dim": head_channels.pop(),
+        "downsample_type": resample,
+        "upsample_type": resample,
+    }
+    if ours["use_scale_shift_norm"]:
+        options |= {"resnet_time_scale_shift": "scale_shift", "attn_norm_num_groups": ours["norm_groups"]}
+    return options
+
+
+def _heads(levels: Sequence[tuple[int, int]], mid_channels: int, mid_heads: int) -> Config:
+    """`num_heads` or `num_head_channels`, from the channels and heads of each level with attention and the middle."""
+    used = [*levels, (mid_channels, mid_heads)]
+    if len({heads for _, heads in used}) == 1:
+        return {"num_heads": mid_heads}
+    widths = {channels / heads for channels, heads in used}
+    if len(widths) > 1:
+        raise ValueError(f"attention with {[heads for _, heads in used]} heads is not supported")
+    return {"num_head_channels": int(widths.pop())}
+
+
+def _per_level(value: int | Sequence[int], channels: Sequence[int]) -> list[int]:
+    return [value] * len(channels) if isinstance(value, int) else list(value)
+
+
+def _multiples(channels: Sequence[int]) -> list[int]:
+    if any(width % channels[0] for width in channels):
+        raise ValueError(f"block_out_channels {list(channels)} are not multiples of the first")
+    return [width // channels[0] for width in channels]
+
+
+def _attended(kinds: Sequence[str], plain: str, attended: str, other_plain: str = "") -> list[bool]:
+    for kind in kinds:
+        if kind not in (plain, attended, other_plain):
+            raise ValueError(f"the block {kind} is not supported")
+    return [kind == attended for kind in kinds]
+
+
+def _require(theirs: Mapping[str, Any], only: Mapping[str, Any]) -> None:
+    for name, wanted in only.items():
+        if theirs.get(name, wanted) != wanted:
+            raise ValueError(f"the option {name} = {theirs[name]} is not supported, only {wanted}")

@@ -1,0 +1,223 @@
+"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1 and 2, LDM, LDM text) or one component's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from core.checkpoints import diffusers_config as configs
+from core.checkpoints.diffusers_keys import (
+    autoencoder_from_diffusers,
+    autoencoder_to_diffusers,
+    unet_from_diffusers,
+    unet_to_diffusers,
+)
+from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.model_io import build
+from core.checkpoints.text_keys import (
+    clip_from_files,
+    clip_to_transformers,
+    ldm_bert_from_diffusers,
+    ldm_bert_to_diffusers,
+)
+from core.checkpoints.weights import State, read_json, read_weights, write_weights
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.text import BERTEmbedder
+from core.conditioning.tokenizer import TextTokenizer
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.unet import UNet
+
+Result = TypeVar("Result")
+
+WEIGHT_FILES = tuple(
+    f"{stem}{variant}.{ending}"
+    for ending in ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
+    for variant in ("", ".fp16")
+    for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
+)
+LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
+
+
+def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> LatentDiffusion:
+    """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
+
+    Understood are UNet2DConditionModel, UNet2DModel, AutoencoderKL, VQModel, CLIPTextModel, LDMBertModel, tokenizers
+    and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
+    dtype: what floating-point weights are converted to.
+    Raises CheckpointError naming the file and the remedy.
+    """
+    folder = Path(folder)
+    if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
+        return LatentDiffusion(**_component(folder, dtype))
+    index = read_json(folder / "model_index.json")
+    parts: dict[str, Any] = {}
+    for name, value in index.items():
+        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
+            continue
+        if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
+            source = folder / name / "scheduler_config.json"
+            parts["schedule"] = _read(source, configs.schedule_from_diffusers, read_json(source))
+        elif "Tokenizer" in value[1]:
+            try:
+                parts["tokenizer"] = TextTokenizer.load(folder / name)
+            except (FileNotFoundError, ValueError) as error:
+                raise CheckpointError(f"{error} Download the folder {name} again.") from error
+        elif value[1] in COMPONENTS:
+            parts |= _component(folder / name, dtype)
+    return LatentDiffusion(**parts)
+
+
+def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
+    """Write a folder that diffusers loads, whole or not at all.
+
+    It is a StableDiffusionPipeline's (CLIP text), an LDMTextToImagePipeline's (BERT text) or an LDMPipeline's
+    (unconditional) where all its parts are there; for others, such as class-conditional models, the components alone,
+    each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
+    sample_size: side of the latent that the pipeline samples by default.
+    Raises ValueError naming what diffusers cannot express.
+    """
+    with atomic_folder(folder) as temporary:
+        index: dict[str, Any] = {}
+
+        def write(name: str, config: Mapping[str, Any], state: State, file: str) -> None:
+            kind = config.get("_class_name") or config["architectures"][0]
+            index[name] = [LIBRARIES.get(kind, "diffusers"), kind]
+            (temporary / name).mkdir()
+            _write_json(temporary / name / "config.json", config)
+            write_weights(state, temporary / name / file)
+
+        text = _text_kind(model.conditioner)
+        pipeline = _pipeline(model, text)
+        weights = "diffusion_pytorch_model.safetensors"
+        if model.unet is not None:
+            config = configs.unet_to_diffusers_config(model.unet.config, sample_size)
+            write("unet", config, unet_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+        if model.autoencoder is not None:
+            name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
+            own = model.autoencoder
+            if own.scale_factor.numel() > 1:
+                raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
+            scale = float(f"{own.scale_factor.item():.7g}")
+            config = configs.autoencoder_to_diffusers_config(own.config, scale)
+            write(name, config, autoencoder_to_diffusers(own.state_dict(), own.config), weights)
+        if isinstance(model.conditioner, CLIPTextEmbedder):
+            config = configs.clip_to_transformers_config(model.conditioner.config)
+            write("text_encoder", config, clip_to_transformers(model.conditioner.state_dict()), "model.safetensors")
+        if isinstance(model.conditioner, BERTEmbedder):
+            config = configs.bert_to_diffusers_config(model.conditioner.config)
+            state = ldm_bert_to_diffusers(model.conditioner.state_dict(), model.conditioner.config["n_layer"])
+            write("bert", config, state, "model.safetensors")
+        if model.tokenizer is not None:
+            index["tokenizer"] = ["transformers", model.tokenizer.kind]
+            model.tokenizer.save(temporary / "tokenizer")
+        if model.schedule is not None:
+            index["scheduler"] = ["diffusers", "DDIMScheduler"]
+            (temporary / "scheduler").mkdir()
+            schedule = configs.schedule_to_diffusers(model.schedule)
+            _write_json(temporary / "scheduler" / "scheduler_config.json", schedule)
+        if pipeline == "StableDiffusionPipeline":
+            absent = [None, None]
+            index |= {"safety_checker": absent, "feature_extractor": absent, "image_encoder": absent}
+            index["requires_safety_checker"] = False
+        if pipeline:
+            _write_json(temporary / "model_index.json", {"_class_name": pipeline} | index)
+
+
+def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
+    """The class of diffusers' pipeline that these parts make up, None where they make up none."""
+    if model.unet is None or model.autoencoder is None or model.schedule is None:
+        return None
+    if text is None:
+        plain = model.conditioner is None and model.unet.context_dim is None and model.unet.label_emb is None
+        latent = model.autoencoder.latent_channels == model.unet.in_channels
+        return "LDMPipeline" if plain and latent else None
+    return text if model.tokenizer is not None else None
+
+
+def _text_kind(conditioner: Conditioner | None) -> str | None:
+    if isinstance(conditioner, CLIPTextEmbedder):
+        return "StableDiffusionPipeline"
+    return "LDMTextToImagePipeline" if isinstance(conditioner, BERTEmbedder) else None
+
+
+def _component(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    """One component under the name of its place in `LatentDiffusion`."""
+    source = folder / "config.json"
+    config = read_json(source)
+    kind = config.get("_class_name") or (config.get("architectures") or [""])[0]
+    if kind not in COMPONENTS:
+        raise CheckpointError(
+            f"{source} describes a {kind or 'model without a class'}; known are {', '.join(COMPONENTS)}."
+        )
+    return _read(source, COMPONENTS[kind], folder, config, _weights(folder), dtype)
+
+
+def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
+    def component(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+        translate = (
+            configs.conditional_unet_from_diffusers if conditional else configs.unconditional_unet_from_diffusers
+        )
+        config = translate(theirs)
+        return {"unet": build(UNet, config, unet_from_diffusers(state, config), folder, dtype)}
+
+    return component
+
+
+def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+    config = configs.autoencoder_from_diffusers_config(theirs)
+    kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
+    weights = autoencoder_from_diffusers(state, config) | {"scale_factor": torch.tensor(config["scale_factor"])}
+    return {"autoencoder": build(kind, config, weights, folder, dtype)}
+
+
+def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+    config = configs.bert_from_diffusers_config(theirs)
+    weights = ldm_bert_from_diffusers(state, config["n_layer"])
+    return {"conditioner": build(BERTEmbedder, config, weights, folder, dtype)}
+
+
+def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+    config = configs.clip_from_transformers_config(theirs)
+    return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
+
+
+COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
+    "UNet2DConditionModel": _unet(conditional=True),
+    "UNet2DModel": _unet(conditional=False),
+    "AutoencoderKL": _autoencoder,
+    "VQModel": _autoencoder,
+    "LDMBertModel": _bert,
+    "CLIPTextModel": _clip,
+}
+
+
+def _weights(folder: Path) -> State:
+    for name in WEIGHT_FILES:
+        if (folder / name).is_file():
+            return read_weights(folder / name)
+    raise CheckpointError(
+        f"{folder} holds no weights: expected a file such as {WEIGHT_FILES[0]} or model.safetensors; download it there."
+    )
+
+
+def _read(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:
+    """Name the file in whatever a translation says is wrong."""
+    try:
+        return read(*arguments)
+    except CheckpointError:
+        raise
+    except KeyError as error:
+        raise CheckpointError(
+            f"{source.parent} lacks {error}; its files do not belong together, get it again."
+        ) from error
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{source} cannot be used: {error}.") from error
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
