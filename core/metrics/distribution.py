@@ -1,0 +1,116 @@
+"""Sets of generated images against sets of real ones, in the space of a feature network.
+
+All take features (n, d), one row an image, as `extract_features` gives them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class KernelDistance(NamedTuple):
+    """Mean and standard deviation over the subsets."""
+
+    mean: float
+    std: float
+
+
+class PrecisionRecall(NamedTuple):
+    """Both in [0, 1]; higher is better."""
+
+    precision: float
+    recall: float
+
+
+class _Given(nn.Module):
+    """The features themselves, where torchmetrics expects a network."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(real: Tensor, generated: Tensor) -> float:
+    """Fréchet distance between Gaussians fitted to the features: FID with `InceptionV3`'s (Heusel et al. 2017).
+
+    Published figures take 50,000 samples against the whole training set. It falls with the number of samples: compare
+    equal numbers only.
+    """
+    from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
+
+    _check(real, generated, at_least=2)
+    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    metric.update(real, real=True)
+    metric.update(generated, real=False)
+    return max(0.0, float(metric.compute()))
+
+
+def kernel_distance(
+    real: Tensor, generated: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
+) -> KernelDistance:
+    """Kernel distance, KID with `InceptionV3`'s features (Bińkowski et al. 2018): cubic kernel, unbiased.
+
+    Means over random subsets of `subset_size`, or of as many samples as there are, if those are fewer.
+    """
+    from torchmetrics.image.kid import poly_mmd
+
+    _check(real, generated, at_least=2)
+    size = min(subset_size, len(real), len(generated))
+    generator = torch.Generator().manual_seed(seed)
+
+    def some(features: Tensor) -> Tensor:
+        return features[torch.randperm(len(features), generator=generator)[:size]].double()
+
+    distances = torch.stack([poly_mmd(some(real), some(generated)) for _ in range(subsets)])
+    return KernelDistance(float(distances.mean()), float(distances.std(correction=0)))
+
+
+def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> PrecisionRecall:
+    """Improved precision and recall (Kynkäänniemi et al. 2019).
+
+    Precision: the share of generated samples within reach of a real one, that is, not farther from it than its own
+    `neighbours`-th nearest real neighbour. Recall: the same with the roles exchanged. Published figures take 50,000
+    samples of each.
+    """
+    _check(real, generated, at_least=neighbours + 1)
+    real, generated = real.float(), generated.float()
+    return PrecisionRecall(_covered(generated, real, neighbours), _covered(real, generated, neighbours))
+
+
+def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
+    """Inception score (Salimans et al. 2016): mean and standard deviation over consecutive splits.
+
+    logits: (n, classes), from `InceptionV3.logits` for published figures, with 50,000 samples.
+    """
+    if len(logits) < splits:
+        raise ValueError(f"inception_score: {len(logits)} samples cannot be split into {splits}.")
+    scores = []
+    for part in logits.double().tensor_split(splits):
+        log_p = part.log_softmax(dim=1)
+        log_mean = log_p.logsumexp(dim=0) - math.log(len(part))
+        scores.append((log_p.exp() * (log_p - log_mean)).sum(1).mean().exp())
+    values = torch.stack(scores)
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def _covered(points: Tensor, support: Tensor, neighbours: int, rows: int = 4096) -> float:
+    """The share of points that lie within the reach of at least one of the support. In blocks, for memory."""
+    reach = torch.cat(
+        [torch.cdist(block, support).kthvalue(neighbours + 1, dim=1).values for block in torch.split(support, rows)]
+    )  # the nearest neighbour of all is the sample itself
+    inside = [(torch.cdist(block, support) <= reach).any(dim=1) for block in torch.split(points, rows)]
+    return float(torch.cat(inside).float().mean())
+
+
+def _check(real: Tensor, generated: Tensor, at_least: int) -> None:
+    if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
+        raise ValueError(f"Features must be (n, d) with one d, not {tuple(real.shape)} and {tuple(generated.shape)}.")
+    if min(len(real), len(generated)) < at_least:
+        raise ValueError(f"At least {at_least} samples of each are needed, not {len(real)} and {len(generated)}.")
