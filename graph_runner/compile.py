@@ -23,9 +23,13 @@ class Plan:
     roots: list[Step] = field(default_factory=list)
 
 
-def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys) -> Plan:
-    """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect."""
-    _prune(top, {source.node for source in targets.values()})
+def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys, only: set[str] | None = None) -> Plan:
+    """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect.
+
+    only: run these nodes and what they need, instead of everything with an effect.
+    """
+    wanted = {source.node for source in targets.values()} | (only or set())
+    _prune(top, wanted, effects=only is None)
     _hoist(top)
     readers = _count_readers(top)
     for source in targets.values():
@@ -34,21 +38,20 @@ def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys) -> Plan:
     asked = {name: slots.of(source) for name, source in targets.items()}
     code = _code(top, slots, keys, readers)
     plan = Plan(code, asked)
-    wanted = {source.node for source in targets.values()}
-    plan.roots = [step for step in code.steps if step.id in wanted or has_effect(top.nodes[step.id])]
+    plan.roots = [step for step in code.steps if step.id in wanted or (only is None and has_effect(top.nodes[step.id]))]
     _link(top, code)
     _release(code, keep=set(plan.targets.values()))
     return plan
 
 
-def _prune(scope: Scope, wanted: Iterable[str]) -> None:
+def _prune(scope: Scope, wanted: Iterable[str], effects: bool = True) -> None:
     """Drop what no result, effect or target needs; bodies first, for what they read counts for their zone."""
     for bound in scope.nodes.values():
         if bound.body is not None:
             _prune(bound.body, (source.node for source in sources_of(bound.body.results.values()) if not source.inner))
     graph = dependencies(scope)
     needed = {id for id in wanted if id in scope.nodes}
-    needed |= {bound.id for bound in scope.nodes.values() if has_effect(bound)}
+    needed |= {bound.id for bound in scope.nodes.values() if effects and has_effect(bound)}
     todo = list(needed)
     while todo:
         for before in graph.predecessors(todo.pop()):

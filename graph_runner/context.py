@@ -167,6 +167,16 @@ class Processes:
                 means[i] = piece.view_as(tensors[i])
         return means
 
+    def any(self, flag: bool) -> bool:
+        """Whether at least one process says so; all must ask."""
+        if self.world == 1:
+            return flag
+        import torch.distributed as dist
+
+        said = torch.tensor(int(flag))
+        dist.all_reduce(said, dist.ReduceOp.MAX)
+        return bool(said)
+
     def agree(self, value: Any) -> Any:
         """Rank 0's value, on every process."""
         if self.world == 1:

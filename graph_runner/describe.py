@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from graph_runner.contract import NodeSpec, Port, PortType
@@ -39,16 +39,17 @@ def describe_all(specs: Iterable[NodeSpec]) -> dict[str, Any]:
     specs = sorted(specs, key=lambda spec: (spec.category, spec.type))
     wires: dict[str, Any] = {}
     for spec in specs:
-        ports = [
-            *spec.inputs,
-            *spec.outputs,
-            *(spec.body.ports if spec.body else ()),
-            *(spec.body.results if spec.body else ()),
-        ]
-        for port in ports:
+        for port in ports_of(spec):
             if not port.type.variable:
                 wires[port.type.name] = _wire(port.type)
     return {"nodes": {spec.type: describe(spec) for spec in specs}, "types": wires}
+
+
+def ports_of(spec: NodeSpec) -> Iterator[Port]:
+    """Every port of a node: inputs, outputs, and those of its body."""
+    yield from (*spec.inputs, *spec.outputs)
+    if spec.body is not None:
+        yield from (*spec.body.ports, *spec.body.results)
 
 
 def _wire(kind: PortType) -> dict[str, Any]:

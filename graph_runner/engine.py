@@ -76,6 +76,7 @@ class Engine:
         workflow: Workflow,
         *,
         targets: Iterable[str] = (),
+        only: bool = False,
         seed: int = 0,
         fresh: bool = False,
         checkpoint_seconds: float = 30.0,
@@ -83,8 +84,9 @@ class Engine:
         stop: threading.Event | None = None,
         raise_errors: bool = True,
     ) -> Result:
-        """Run everything with an effect, and `targets` (ports by name), whose values the result holds.
+        """Run everything with an effect, and `targets` (nodes or ports by name), whose values the result holds.
 
+        only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
@@ -92,10 +94,11 @@ class Engine:
         top, problems = validate(workflow, self.registry)
         if errors(problems):
             raise WorkflowError(errors(problems))
+        targets = list(targets)
         wanted = _targets(top, targets)
-        _place_paths(top, self.workspace)
+        place_paths(top, self.workspace)
         keys = Keys(seed, str(self.dtype).removeprefix("torch."), lambda bound: version_of(bound.spec))
-        plan = compile_graph(top, wanted, keys)
+        plan = compile_graph(top, wanted, keys, {name.partition(".")[0] for name in targets} if only else None)
         if not plan.roots:
             raise WorkflowError(
                 [
@@ -209,16 +212,18 @@ def _targets(top: Scope, names: Iterable[str]) -> dict[str, Source]:
                 [Problem(f"there is no node {id!r} at the top of the graph", remedy=did_you_mean(id, top.nodes))]
             )
         slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
-        if not rest and len(slots) == 1:
-            rest = next(iter(slots))
-        if rest not in slots:
+        if rest and rest not in slots:
             raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
-        targets[name] = Source(id, *slots[rest])
+        for port in [rest] if rest else slots:  # a node stands for all it gives
+            targets[name if rest or len(slots) == 1 else f"{id}.{port}"] = Source(id, *slots[port])
     return targets
 
 
-def _place_paths(top: Scope, workspace: Path) -> None:
-    """Make the paths of files that nodes read absolute: relative ones start at the workspace."""
+def place_paths(top: Scope, workspace: Path) -> None:
+    """Make the paths of files that nodes read absolute: relative ones start at the workspace.
+
+    Raises WorkflowError with every one that does not exist.
+    """
     missing: list[Problem] = []
     for bound in top.walk():
         for name, param in bound.spec.params.items():

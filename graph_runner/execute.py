@@ -31,7 +31,7 @@ def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str,
             if step.id in cached:
                 _take(step, top.nodes[step.id], frame, runtime, cache)
             elif step.id in needed:
-                if runtime.stop.is_set():
+                if runtime.stopping():
                     raise Stopped
                 _compute(step, top.nodes[step.id], frame, here, cache)
             step.release(frame)

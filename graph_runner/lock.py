@@ -101,7 +101,7 @@ def _read_lock(path: Path) -> dict[str, Any]:
 @cache
 def source_hash(module: str) -> str:
     """The hash of a module's code and of all it imports within its project; comments, docstrings and layout left out."""
-    root = _root(module)
+    root = project_of(module)
     reached: dict[str, str] = {}
     todo = [module]
     while todo:
@@ -114,7 +114,7 @@ def source_hash(module: str) -> str:
     return hashlib.sha256(json.dumps(sorted(reached.items())).encode()).hexdigest()
 
 
-def _root(module: str) -> Path | None:
+def project_of(module: str) -> Path | None:
     """The folder of the project: what lies beside the module's top package. In site-packages only the package itself."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return None if file is None else Path(file).parents[module.count(".") + (Path(file).name == "__init__.py")]

@@ -50,6 +50,12 @@ class Runtime:
             return [self.place(item) for item in value]
         return value.to(self.device) if hasattr(value, "to") else value
 
+    def stopping(self, together: bool = True) -> bool:
+        """Whether to stop now. Several processes stop together, where all of them come to ask, and nowhere else."""
+        if self.processes.world == 1:
+            return self.stop.is_set()
+        return together and self.processes.any(self.stop.is_set())
+
     def show(self, shown: events.Shown) -> None:
         """A file was written for people to see."""
         self.shown.append(shown)
@@ -151,7 +157,8 @@ class ZoneLoop:
             nested = own.stateful
         told = saved = time.monotonic()
         for turn in range(begin, n):
-            if runtime.stop.is_set() and not nested:
+            if not nested and runtime.stopping(own.sharded):
+                runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._base))
                 if checkpoints is not None and state is not None:
                     checkpoints.save(turn, state)
                 raise Stopped
