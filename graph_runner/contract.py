@@ -23,14 +23,32 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, TypeVar, get_args, get_origin
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
 
-__all__ = ["Body", "Codec", "ContractError", "Field", "File", "Folder", "NodeSpec", "Ports", "Unkeyed", "Wire", "node"]
+from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
+
+__all__ = [
+    "Body",
+    "Codec",
+    "ContractError",
+    "Field",
+    "File",
+    "Folder",
+    "Inject",
+    "Joinable",
+    "NodeSpec",
+    "Param",
+    "Port",
+    "PortType",
+    "Ports",
+    "Unkeyed",
+    "Wire",
+    "node",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
@@ -40,28 +58,21 @@ class ContractError(TypeError):
     """A function cannot be a node as it is written; the message names the function, the parameter and the remedy."""
 
 
-class Codec(Protocol):
-    """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
+class Joinable(Protocol):
+    """A value, other than a tensor, that a `batched` input may carry: how several calls' values become one call's.
 
-    def save(self, value: Any) -> Any: ...
-
-    def load(self, tree: Any) -> Any: ...
-
-
-@dataclass(frozen=True)
-class Wire:
-    """A nominal wire type: what is on the wire keeps its plain Python type; the graph sees a name and a shape.
-
-    name: the nominal type, e.g. "latent". shape: symbolic, einops style ("b c h w"); empty when it has none.
-    accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value
-    (tensors and plain JSON values need none). about: one line for people.
+    Calls are joined only where both methods succeed; a ValueError says that these values do not fit together, and the
+    calls are then made one by one.
     """
 
-    name: str
-    shape: str = ""
-    accepts: tuple[str, ...] = ()
-    codec: Codec | None = field(default=None, compare=False)
-    about: str = ""
+    @staticmethod
+    def cat(values: Sequence[Any]) -> Any:
+        """One value of all rows, in order along the first axis."""
+        ...
+
+    def expand(self, n: int) -> Any:
+        """The value for a batch of n rows: itself, or its one row repeated."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -93,133 +104,6 @@ Ports = Annotated[Mapping[str, T], _PortsMarker()]
 """`Ports[T]`: wires that the user names; each name may carry its own type where T is a type variable."""
 
 
-@dataclass(frozen=True)
-class PortType:
-    """The type of a port: a wire's name, a plain Python type's name, or a type variable."""
-
-    name: str
-    many: bool = False
-    variable: bool = False
-    wire: Wire | None = None
-    base: type | None = None
-
-    def __str__(self) -> str:
-        return f"list of {self.name}" if self.many else self.name
-
-    def element(self) -> PortType:
-        return PortType(self.name, False, self.variable, self.wire, self.base)
-
-    def listed(self) -> PortType:
-        return PortType(self.name, True, self.variable, self.wire, self.base)
-
-    def takes(self, source: PortType) -> bool:
-        """Whether a value of type `source` may enter a port of this type (type variables are the solver's)."""
-        if self.many != source.many:
-            return self.name == "any"
-        if self.name == source.name or self.name == "any":
-            return True
-        if self.name == "float" and source.name == "int":
-            return True
-        if self.variable:
-            return self.base is None or (source.base is not None and issubclass(source.base, self.base))
-        return self.wire is not None and source.name in self.wire.accepts
-
-
-@dataclass(frozen=True)
-class Port:
-    """One input, output, inner port or result of a node."""
-
-    name: str
-    type: PortType
-    required: bool = True
-    named: bool = False  # Ports[T]: the user names the wires
-    help: str = ""
-
-
-class Param(NamedTuple):
-    """A literal parameter: what pydantic validates and the canvas draws as a widget."""
-
-    name: str
-    adapter: TypeAdapter[Any]
-    default: Any
-    path_kind: str | None
-    keyed: bool = True
-
-    @property
-    def required(self) -> bool:
-        return self.default is inspect.Parameter.empty
-
-
-@dataclass(frozen=True)
-class BodySpec:
-    """The inside of a zone: the ports its nodes may read and the results they must give."""
-
-    parameter: str
-    ports: tuple[Port, ...]
-    results: tuple[Port, ...]
-    many: bool = False  # the callable returns a tuple-like of several results
-
-
-class Shape(NamedTuple):
-    """How a function's return value maps to ports: "one" value, a "tuple" (NamedTuple) or a "mapping" (Ports)."""
-
-    form: Literal["none", "one", "tuple", "mapping"]
-    build: Callable[..., Any] | None = None
-
-
-@dataclass(frozen=True)
-class NodeSpec:
-    """Everything the engine and the canvas know of a node, read once from its function."""
-
-    type: str
-    function: Callable[..., Any]
-    category: str
-    version: int
-    inputs: tuple[Port, ...]
-    params: Mapping[str, Param]
-    outputs: tuple[Port, ...]
-    returns: Shape
-    body: BodySpec | None
-    body_returns: Shape | None
-    injected: Mapping[str, str]
-    summary: str
-    documentation: str
-    effect: bool
-    mutates: tuple[str, ...]
-    grad: tuple[str, ...]
-    batched: tuple[str, ...]
-    keep: bool
-    trains: bool
-    aside: bool
-    continues: str | None
-
-    @property
-    def draws(self) -> bool:
-        """Whether what the node computes depends on random numbers."""
-        return "rng" in self.injected.values()
-
-    @property
-    def loops(self) -> bool:
-        return "loop" in self.injected.values()
-
-    @cached_property
-    def input(self) -> dict[str, Port]:
-        return {port.name: port for port in self.inputs}
-
-    @cached_property
-    def output(self) -> dict[str, Port]:
-        return {port.name: port for port in self.outputs}
-
-    @cached_property
-    def takes_models(self) -> bool:
-        """Whether a call may draw from torch's global generators through a module it is handed (dropout)."""
-        return any(_is_module(port.type.base) for port in self.inputs)
-
-
-def _is_module(base: type | None) -> bool:
-    return base is not None and any(cls.__module__ == "torch.nn.modules.module" for cls in base.__mro__)
-
-
 SEED = Annotated[int, Field(ge=0, le=2**63 - 1, description="another seed, another draw")]
 
 
@@ -242,9 +126,10 @@ def node(
     effect: it saves or shows something, so it runs although nobody reads it, and is never cached. mutates: names of
     inputs it changes in place (the engine hands it copies where others read them). grad: names of inputs with respect to
     which it needs gradients, even where gradients are off. batched: names of inputs along whose first axis several
-    calls may be joined into one. keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside
-    the turns of the zone around it and is no part of what the zone computes.
-    continues: a parameter (a number of turns) whose growth continues from an earlier checkpoint.
+    calls may be joined into one (their values are tensors or Joinable, their results tensors with one row for each).
+    keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
+    zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
+    continues from an earlier checkpoint.
     """
 
     def attach(function: F) -> F:
@@ -273,7 +158,7 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ContractError(f"node {name!r}: a node's name must match [a-z][a-z0-9_]*; rename the function")
     summary, documentation, helps = _read_docstring(function)
-    hints = typing.get_type_hints(function, include_extras=True)
+    hints = _hints_of(function, f"node {name!r}")
     inputs: list[Port] = []
     params: dict[str, Param] = {}
     injected: dict[str, str] = {}
@@ -300,12 +185,17 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
                 raise ContractError(f"{where}: a wired port's default can only be None")
             inputs.append(_with_default(port, parameter.default is inspect.Parameter.empty))
             continue
-        params[parameter.name] = _read_param(parameter.name, hint, parameter.default, where)
-        inputs.append(_with_default(port, parameter.default is inspect.Parameter.empty))
+        default = parameter.default
+        if default is inspect.Parameter.empty and not port.required:
+            default = None  # `x: int | None` may be left out
+        params[parameter.name] = _read_param(parameter.name, hint, default, where)
+        inputs.append(_with_default(port, default is inspect.Parameter.empty))
     if "rng" in injected.values() and "seed" not in params:
         params["seed"] = Param("seed", TypeAdapter(SEED), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
+    if declared["aside"] and outputs:
+        raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")
     for group in ("mutates", "grad", "batched"):
         for wanted in declared[group]:
             if wanted not in {port.name for port in inputs}:
@@ -326,6 +216,15 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         documentation=documentation,
         **declared,
     )
+
+
+def _hints_of(function: Any, where: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError as error:
+        raise ContractError(
+            f"{where}: {error}; import it where annotations are read, not under TYPE_CHECKING"
+        ) from error
 
 
 def _with_default(port: Port, required: bool) -> Port:
@@ -395,7 +294,7 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
         wires = [extra for extra in hint.__metadata__ if isinstance(extra, Wire)]
         if wires:
             return PortType(wires[0].name, wire=wires[0], base=_class_of(get_args(hint)[0])), False
-        port_type, _ = _read_type(get_args(hint)[0], where)
+        port_type, _ = _read_type(_strip_optional(get_args(hint)[0])[0], where)
         return port_type, True
     if isinstance(hint, TypeVar):
         return PortType(hint.__name__, variable=True, base=_class_of(hint.__bound__)), False
@@ -404,15 +303,15 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
         return (PortType("list", base=list), True) if element.many else (element.listed(), literal)
     if get_origin(hint) is Literal:
         kinds = {type(choice) for choice in get_args(hint)}
-        base = kinds.pop() if len(kinds) == 1 else str
-        return PortType(base.__name__, base=base), True
+        base = kinds.pop()
+        return ANY if kinds else PortType(base.__name__, base=base), True
     if hint is Any:
-        return PortType("any"), False
+        return ANY, False
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return ANY, True
     origin = get_origin(hint) or hint
     if isinstance(origin, type):
         return PortType(origin.__name__, base=origin), True
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        return PortType("value"), True
     raise ContractError(f"{where}: {hint!r} is no port type; use a Wire, a literal type, Ports[...] or Body[...]")
 
 
@@ -449,9 +348,13 @@ def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
 
 
 def _read_body(parameter: str, protocol: Any, where: str) -> tuple[BodySpec, Shape]:
-    call = protocol.__call__
-    hints = typing.get_type_hints(call, include_extras=True)
+    call = protocol.__dict__.get("__call__") if isinstance(protocol, type) else None
+    if call is None:
+        raise ContractError(f"{where}: Body[...] takes a Protocol with a __call__ that names the inner ports")
+    hints = _hints_of(call, where)
     names = [name for name in inspect.signature(call).parameters if name != "self"]
+    if unknown := [name for name in names if name not in hints]:
+        raise ContractError(f"{where}: annotate the inner port {unknown[0]!r}")
     ports = tuple(_read_port(name, hints[name], where, "")[0] for name in names)
     results, returns = _read_returns(hints.get("return", type(None)), f"{where}, result")
     return BodySpec(parameter, ports, results), returns

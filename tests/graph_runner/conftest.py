@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ TOYS = ["tests.graph_runner.toys", "graph_runner.zones"]
 
 
 @pytest.fixture(autouse=True)
-def fresh_logs() -> Iterator[None]:
+def fresh_logs() -> None:
     toys.CALLS.clear()
     toys.RECORDED.clear()
-    yield
 
 
 @pytest.fixture(scope="session")
