@@ -108,7 +108,9 @@ def _match(
                 )
             ]
         known = env.setdefault((port.name, name), stands_for)
-        if not known.takes(stands_for):
+        if not known.takes(stands_for) and port.base is not None:  # different kinds of one bound: what they share
+            env[port.name, name] = PortType(port.base.__name__, stands_for.many, base=port.base)
+        elif not known.takes(stands_for):
             return [Problem(f"takes {known} here (another wire says so), and {origin} is {stands_for}", id, where)]
         return []
     if port.takes(source):

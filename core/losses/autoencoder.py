@@ -11,6 +11,7 @@ weights are in core/models/presets.py; kl_weight 1e-6 and the adaptive weight be
 means of the other.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -75,17 +76,24 @@ def discriminator_gate(step: int, start: int) -> float:
     return float(step >= start)
 
 
-def adaptive_weight(nll: Tensor, g_loss: Tensor, last_layer: Tensor, disc_weight: float = 1.0) -> Tensor:
+def adaptive_weight(
+    nll: Tensor,
+    g_loss: Tensor,
+    last_layer: Tensor,
+    disc_weight: float = 1.0,
+    mean: Callable[[list[Tensor]], list[Tensor]] = list,
+) -> Tensor:
     """The factor that makes the adversarial gradient at the last layer as large as the reconstruction's, a scalar.
 
     disc_weight · clamp(‖∂nll/∂w‖ / (‖∂g_loss/∂w‖ + 1e-4), 0, 1e4), w = `last_layer`; perceptual and pixel error are
-    both in `nll`. The graphs of both losses are kept for the backward pass. Without gradients (validation) it is 0. In
-    several processes each takes the ratio of its own part of the batch, as in the reference.
+    both in `nll`. The graphs of both losses are kept for the backward pass. Without gradients (validation) it is 0. `mean` averages
+    the gradients over several processes, so that all take one ratio (in the reference each takes its own).
     """
     if not (nll.requires_grad and g_loss.requires_grad):
         return torch.zeros_like(nll)
     (nll_gradient,) = torch.autograd.grad(nll, last_layer, retain_graph=True)
     (g_gradient,) = torch.autograd.grad(g_loss, last_layer, retain_graph=True)
+    nll_gradient, g_gradient = mean([nll_gradient, g_gradient])
     ratio = nll_gradient.norm() / (g_gradient.norm() + 1e-4)
     weight: Tensor = disc_weight * ratio.clamp(0, 1e4).detach()
     return weight

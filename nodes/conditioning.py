@@ -1,0 +1,42 @@
+"""Conditions: what the denoiser is told."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.dropout import drop
+from graph_runner.context import Rng
+from graph_runner.contract import node
+from nodes.wires import Conditioning, Embedder, Labels
+
+
+@node(category="conditioning")
+def class_context(embedder: Embedder, classes: list[int] = []) -> Conditioning:  # noqa: B006
+    """Classes as a condition; none at all is the null condition that guidance needs.
+
+    embedder: a trained class embedder.
+    classes: one number for each sample.
+    """
+    return _Conditioning(context=embedder(embedder.indices(classes)))
+
+
+@node(category="conditioning")
+def embed_classes(embedder: Embedder, labels: Labels) -> Conditioning:
+    """The labels of a batch as a condition."""
+    return _Conditioning(context=embedder(labels))
+
+
+@node(category="conditioning")
+def drop_labels(
+    labels: Labels, embedder: Embedder, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
+) -> Labels:
+    """Replace labels by the null class at random: the training half of classifier-free guidance (Ho & Salimans 2021).
+
+    labels: of a batch.
+    embedder: which knows the null class.
+    probability: of each label's being dropped.
+    """
+    return drop(labels, embedder.null_class, rng.rand(len(labels)), probability)

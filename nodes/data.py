@@ -1,0 +1,141 @@
+"""Data sets, and the fields of a batch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from core.data.folder import ImageFolder
+from core.data.latents import LatentData
+from core.data.shapes import Shapes
+from core.models.autoencoder import KLAutoencoder
+from graph_runner.context import Device, Progress, Workspace, derive
+from graph_runner.contract import Folder, node
+from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset
+
+
+@node(category="data")
+def shapes_dataset(
+    size: Annotated[int, Field(ge=1)] = 20_000,
+    resolution: Annotated[int, Field(ge=8, le=1024)] = 32,
+    objects: Annotated[int, Field(ge=1, le=9)] = 1,
+    seed: Annotated[int, Field(ge=0)] = 0,
+) -> Dataset:
+    """Coloured shapes on random gradients: images with class, caption, boxes and semantic map, drawn when asked for.
+
+    4 shapes × 6 colours are the 24 classes. Image i is the same at any resolution.
+
+    size: how many images.
+    resolution: height and width in pixels.
+    objects: shapes in each image.
+    seed: another seed, other images.
+    """
+    return Shapes(resolution, size, seed, objects)
+
+
+@node(category="data")
+def image_folder(
+    path: Folder,
+    workspace: Workspace,
+    progress: Progress,
+    resolution: Annotated[int, Field(ge=8, le=4096)] = 256,
+    crop: Literal["center", "random"] = "center",
+    flip: bool = False,
+) -> Dataset:
+    """Your own pictures, from a folder and its sub-folders (.png, .jpg, .webp, .bmp).
+
+    The first sub-folder is the class; a text file of the same name holds the caption. Unreadable files are named and
+    left out.
+
+    path: the folder.
+    resolution: height and width that each crop is resized to, antialiased.
+    crop: the largest square in the middle, or a random one anew each epoch.
+    flip: mirror left and right, at random.
+    """
+    index = workspace / "cache" / "folders" / f"{derive(path):016x}.json"
+    return ImageFolder(path, resolution, crop, flip=flip, index_file=index, progress=progress)
+
+
+@node(category="data")
+def class_names(data: Dataset, classes: list[int]) -> list[str]:
+    """The names of classes, as captions.
+
+    data: a data set with named classes.
+    classes: class numbers.
+    """
+    names = getattr(data, "classes", ())
+    return [names[i] if i < len(names) else f"class {i}" for i in classes]
+
+
+@node(category="data")
+def take_images(data: Dataset, count: Annotated[int, Field(ge=1)] = 8, start: Annotated[int, Field(ge=0)] = 0) -> Image:
+    """Some images of a data set, as they are.
+
+    data: a data set of images.
+    count: how many.
+    start: the first one's number.
+    """
+    return _batch(data, range(start, min(start + count, len(data))))["images"]
+
+
+def _batch(data: Any, indices: range) -> dict[str, Any]:
+    from core.data.batch import collate
+
+    if hasattr(data, "get_batch"):
+        return dict(data.get_batch(list(indices)))
+    return collate([data[i] for i in indices])
+
+
+@node(category="data", keep=True)
+def encode_dataset(
+    autoencoder: Autoencoder,
+    data: Dataset,
+    device: Device,
+    progress: Progress,
+    batch_size: Annotated[int, Field(ge=1)] = 64,
+    leave_out: tuple[str, ...] = ("segmentation", "boxes", "box_labels"),
+) -> LatentDataset:
+    """Encode a data set's images once; the diffusion model then trains on latents (Rombach et al. 2022, section 3).
+
+    A KL autoencoder's posteriors are kept, and drawn from anew each epoch. The result stays on disk.
+
+    autoencoder: the first stage, its latents rescaled.
+    data: images.
+    batch_size: images encoded at once.
+    leave_out: fields of the data not to keep.
+    """
+
+    def encode(images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        images = images.to(device)
+        if not isinstance(autoencoder, KLAutoencoder):
+            return autoencoder.encode(images)
+        posterior = autoencoder.posterior(images)
+        return autoencoder.to_z(posterior.mean), (0.5 * posterior.logvar).exp() * autoencoder.scale_factor
+
+    return LatentData.encode(data, encode, batch_size, leave_out=leave_out, progress=progress)
+
+
+@node(category="data")
+def batch_images(batch: Batch) -> Image:
+    """The images of a batch."""
+    return _field(batch, "images")
+
+
+@node(category="data")
+def batch_labels(batch: Batch) -> Labels:
+    """The class numbers of a batch."""
+    return _field(batch, "labels")
+
+
+@node(category="data")
+def batch_latents(batch: Batch) -> Latent:
+    """The latents of a batch of an encoded data set."""
+    return _field(batch, "latents")
+
+
+def _field(batch: dict[str, Any], name: str) -> Any:
+    if name not in batch:
+        raise ValueError(f"the batch has no {name}; it has {', '.join(sorted(batch))}. Wire a data set that has them")
+    return batch[name]

@@ -1,0 +1,124 @@
+"""The diffusion process in latent space: noise, denoiser, guidance, loss (Rombach et al. 2022, section 3.2)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from core.conditioning.conditioning import denoise
+from core.diffusion import guidance, langevin
+from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.losses import diffusion as losses
+from graph_runner.context import Rng
+from graph_runner.contract import node
+from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score, Timestep, UNet
+
+Beta = Annotated[float, Field(gt=0, lt=1)]
+
+
+@node(category="diffusion")
+def noise_schedule(
+    kind: Literal["linear", "plain_linear", "cosine"] = "linear",
+    timesteps: Annotated[int, Field(ge=2, le=100_000)] = 1000,
+    beta_start: Beta = 0.0015,
+    beta_end: Beta = 0.0195,
+    parametrisation: Parametrisation = "eps",
+    zero_terminal_snr: bool = False,
+) -> Schedule:
+    """How much noise at which timestep, and what the denoiser predicts there.
+
+    kind: LDM's linear (even in √β), betas in even steps (DDPM), or cosine (Nichol & Dhariwal 2021).
+    timesteps: T.
+    beta_start: the first variance; cosine has its own.
+    beta_end: the last variance; cosine has its own.
+    parametrisation: the noise eps, the velocity v, or the clean latent x0.
+    zero_terminal_snr: end in pure noise (Lin et al. 2024); needs v or x0, and trailing spacing.
+    """
+    if kind == "cosine":
+        schedule = NoiseSchedule.cosine(timesteps, parametrisation="v" if zero_terminal_snr else parametrisation)
+    else:
+        make = NoiseSchedule.linear if kind == "linear" else NoiseSchedule.plain_linear
+        schedule = make(timesteps, beta_start, beta_end, "v" if zero_terminal_snr else parametrisation)
+    return schedule.with_zero_terminal_snr(parametrisation) if zero_terminal_snr else schedule
+
+
+@node(category="diffusion")
+def gaussian_noise(rng: Rng, shape: Annotated[list[int], Field(min_length=4, max_length=4)] = [1, 4, 32, 32]) -> Latent:  # noqa: B006
+    """Standard normal noise: where sampling starts.
+
+    shape: samples, channels, height and width of the latent.
+    """
+    return rng.randn(*shape)
+
+
+@node(category="diffusion")
+def noise_like(z: Latent, rng: Rng) -> Latent:
+    """Standard normal noise of a latent's shape."""
+    return rng.randn_like(z)
+
+
+@node(category="diffusion")
+def random_timesteps(schedule: Schedule, z: Latent, rng: Rng) -> Timestep:
+    """A timestep for each sample of a batch, all equally likely."""
+    return losses.uniform_timesteps(rng.rand(len(z)), schedule)
+
+
+@node(category="diffusion")
+def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Latent:
+    """The forward process: √ᾱ_t · z0 + √(1 − ᾱ_t) · noise (Ho et al. 2020, eq. 4).
+
+    z0: clean latents.
+    t: a timestep for each.
+    """
+    return schedule.add_noise(z0, noise, t)
+
+
+@node(category="diffusion", batched=("z", "t", "context"))
+def unet_denoise(model: UNet, z: Latent, t: Timestep, context: Conditioning | None = None) -> Prediction:
+    """What the UNet predicts for noisy latents at a timestep, under a condition.
+
+    model: the denoiser.
+    z: noisy latents.
+    t: their timestep.
+    context: what it is told; guidance wires the null condition here, not nothing.
+    """
+    return denoise(model, z, t, context)
+
+
+@node(category="guidance")
+def cfg_combine(cond: Prediction, uncond: Prediction, scale: Annotated[float, Field(ge=0, le=30)] = 7.5) -> Prediction:
+    """Classifier-free guidance: uncond + scale · (cond − uncond) (Ho & Salimans 2021).
+
+    cond: under the condition.
+    uncond: under the null condition.
+    scale: 1 gives the conditional prediction; larger values follow the condition more closely.
+    """
+    return guidance.classifier_free(cond, uncond, scale)
+
+
+@node(category="losses")
+def diffusion_loss(
+    schedule: Schedule,
+    prediction: Prediction,
+    z0: Latent,
+    noise: Latent,
+    t: Timestep,
+    norm: Literal["l1", "l2"] = "l2",
+    weighting: Literal["none", "min_snr", "elbo"] = "none",
+    gamma: Annotated[float, Field(gt=0)] = 5.0,
+) -> Loss:
+    """The distance of a prediction from its target (Rombach et al. 2022, eq. 2); the schedule says what that is.
+
+    prediction: at add_noise(z0, noise, t).
+    norm: squared or absolute.
+    weighting: none (the simple loss), min-SNR (Hang et al. 2023), or the variational bound's.
+    gamma: of min-SNR.
+    """
+    return losses.diffusion_loss(prediction, z0, noise, t, schedule, norm, weighting, gamma)
+
+
+@node(category="diffusion")
+def score(prediction: Prediction, z: Latent, t: Timestep, schedule: Schedule) -> Score:
+    """The score ∇ log q(z_t) = −eps / √(1 − ᾱ_t) that a prediction stands for (Song et al. 2021)."""
+    return langevin.score(prediction, z, t, schedule)

@@ -1,0 +1,81 @@
+"""Images: loaded, arranged, shown and saved. A saved one carries its workflow."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from core import images as pictures
+from graph_runner.context import Outputs
+from graph_runner.contract import File, node
+from nodes.wires import Image
+
+Columns = Annotated[int, Field(ge=0)]
+
+
+@node(category="images")
+def load_image(
+    path: File,
+    height: Annotated[int, Field(ge=0, le=8192)] = 0,
+    width: Annotated[int, Field(ge=0, le=8192)] = 0,
+    fit: Literal["crop", "pad", "stretch"] = "crop",
+) -> Image:
+    """A picture from a file.
+
+    path: any image file.
+    height: in pixels; 0 for the picture's own.
+    width: in pixels; 0 for the picture's own.
+    fit: how it meets another aspect ratio.
+    """
+    if bool(height) != bool(width):
+        raise ValueError("give both height and width, or neither")
+    return pictures.load_image(path, (height, width) if height else None, fit)[None]
+
+
+@node(category="images")
+def image_grid(images: Image, columns: Columns = 0, captions: list[str] = [], zoom: Columns = 0) -> Image:  # noqa: B006
+    """Images tiled into one.
+
+    images: what to tile, row by row.
+    columns: 0 for about square.
+    captions: one beneath each; none for none.
+    zoom: enlarge each pixel so many times; 0 to enlarge only tiles too small for their captions.
+    """
+    return pictures.grid(images, columns or None, captions=captions or None, zoom=zoom or None)[None]
+
+
+@node(category="images")
+def side_by_side(images: list[Image], limit: Annotated[int, Field(ge=1)] = 8) -> Image:
+    """Several batches of images as rows of one picture, to compare them.
+
+    images: batches of equal image size.
+    limit: images shown of each.
+    """
+    rows = [batch[:limit] for batch in images]
+    return pictures.grid(torch.cat(rows), columns=len(rows[0]))[None]
+
+
+@node(category="images", effect=True)
+def preview_image(images: Image, outputs: Outputs, name: str = "preview", columns: Columns = 0) -> None:
+    """Show images on the node, several as a grid.
+
+    images: what to show.
+    name: of the file in the run's folder.
+    columns: of the grid; 0 for about square.
+    """
+    picture = images[0] if len(images) == 1 else pictures.grid(images, columns or None)
+    outputs.file(f"{name}.png", lambda path: pictures.save_png(path, picture), media="image/png", preview=True)
+
+
+@node(category="images", effect=True)
+def save_image(images: Image, outputs: Outputs, name: str = "image") -> None:
+    """Save each image as a PNG that carries its workflow.
+
+    images: what to save.
+    name: of the files, in the run's folder.
+    """
+    text = {"workflow": outputs.workflow}
+    for image in images:
+        outputs.file(f"{name}.png", lambda path, image=image: pictures.save_png(path, image, text), media="image/png")

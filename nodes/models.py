@@ -1,0 +1,196 @@
+"""Models: made anew, saved and loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field
+from torch import nn
+
+from core.checkpoints.model_io import load_model, save_model
+from core.conditioning.classes import ClassEmbedder
+from core.models.autoencoder import Autoencoder as AutoencoderModel
+from core.models.autoencoder import KLAutoencoder
+from core.models.discriminator import NLayerDiscriminator
+from core.models.unet import UNet as UNetModel
+from graph_runner.context import Rng, Workspace
+from graph_runner.contract import File, Ports, node
+from nodes.wires import Autoencoder, Discriminator, Embedder, UNet
+
+M = TypeVar("M", bound=nn.Module)
+
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+@node(category="models")
+def kl_autoencoder(
+    rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
+    model_channels: Channels = 128,
+    channel_mult: list[int] = [1, 2, 4, 4],  # noqa: B006
+    num_res_blocks: Positive = 2,
+    z_channels: Channels = 4,
+    attention_factors: list[int] = [],  # noqa: B006
+    mid_attention: bool = True,
+    norm_groups: Positive = 32,
+    dropout: Dropout = 0.0,
+    logvar_init: float | None = None,
+    per_channel_scale: bool = False,
+) -> Autoencoder:
+    """A KL autoencoder, untrained: f = 2^(levels − 1) (Rombach et al. 2022, appendix G; CompVis' AutoencoderKL).
+
+    model_channels: channels of the first level.
+    channel_mult: a multiple of them for each level; each level after the first halves height and width.
+    num_res_blocks: residual blocks a level.
+    z_channels: channels of the latent.
+    attention_factors: downsampling factors whose levels carry attention.
+    mid_attention: attention in the middle, at the lowest resolution.
+    norm_groups: groups of the group norms; it must divide all channels.
+    dropout: in the residual blocks.
+    logvar_init: initial bias of the log variance; −6 lets a small model begin with hardly any noise.
+    per_channel_scale: rescale each latent channel by its own mean and deviation, not all by one number.
+    """
+    return KLAutoencoder(
+        model_channels=model_channels,
+        channel_mult=channel_mult,
+        num_res_blocks=num_res_blocks,
+        z_channels=z_channels,
+        attention_factors=attention_factors,
+        mid_attention=mid_attention,
+        norm_groups=norm_groups,
+        dropout=dropout,
+        logvar_init=logvar_init,
+        per_channel_scale=per_channel_scale,
+    )
+
+
+@node(category="models")
+def patch_discriminator(
+    rng: Rng, base_channels: Channels = 64, num_layers: Annotated[int, Field(ge=1, le=6)] = 3
+) -> Discriminator:  # noqa: ARG001
+    """A patch discriminator, untrained (Isola et al. 2017; CompVis' NLayerDiscriminator).
+
+    base_channels: channels of the first layer.
+    num_layers: layers that halve the size; the smaller side must be at least 3 · 2^num_layers pixels.
+    """
+    return NLayerDiscriminator(base_channels=base_channels, num_layers=num_layers)
+
+
+@node(category="models")
+def unet(
+    rng: Rng,  # noqa: ARG001
+    in_channels: Channels = 4,
+    out_channels: Channels = 4,
+    model_channels: Channels = 224,
+    channel_mult: list[int] = [1, 2, 3, 4],  # noqa: B006
+    num_res_blocks: Positive = 2,
+    attention_factors: list[int] = [8, 4, 2],  # noqa: B006
+    num_heads: Count = 0,
+    num_head_channels: Count = 32,
+    context_dim: Count = 0,
+    transformer_depth: Positive = 1,
+    num_classes: Count = 0,
+    use_scale_shift_norm: bool = False,
+    resblock_updown: bool = False,
+    norm_groups: Positive = 32,
+    dropout: Dropout = 0.0,
+    gradient_checkpointing: bool = False,
+) -> UNet:
+    """The time-conditional UNet that denoises latents, untrained (Rombach et al. 2022, section 3.2, appendix E.2).
+
+    in_channels: channels of the latent, and of conditions concatenated to it.
+    out_channels: channels of the prediction.
+    model_channels: channels of the first level.
+    channel_mult: a multiple of them for each level; each level after the first halves height and width.
+    num_res_blocks: residual blocks a level.
+    attention_factors: downsampling factors whose levels carry attention; the middle always does.
+    num_heads: attention heads of every layer; 0 to count them by num_head_channels.
+    num_head_channels: channels of one head, where num_heads is 0.
+    context_dim: width of the tokens for cross-attention; 0 for none.
+    transformer_depth: blocks of each spatial transformer.
+    num_classes: classes added to the time embedding; 0 for none.
+    use_scale_shift_norm: the time embedding scales and shifts the norms instead of being added.
+    resblock_updown: residual blocks that resize, as in BigGAN.
+    norm_groups: groups of the group norms; it must divide all channels.
+    dropout: in the residual blocks.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return UNetModel(
+        in_channels,
+        out_channels,
+        model_channels,
+        channel_mult,
+        num_res_blocks,
+        attention_factors,
+        num_heads=num_heads or None,
+        num_head_channels=None if num_heads else num_head_channels,
+        context_dim=context_dim or None,
+        transformer_depth=transformer_depth,
+        num_classes=num_classes or None,
+        use_scale_shift_norm=use_scale_shift_norm,
+        resblock_updown=resblock_updown,
+        norm_groups=norm_groups,
+        dropout=dropout,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+
+
+@node(category="models")
+def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> Embedder:  # noqa: ARG001
+    """One learned token for each class, and one for no class, untrained (CompVis' ClassEmbedder).
+
+    classes: how many.
+    dim: width of the token: the UNet's context_dim.
+    """
+    return ClassEmbedder(classes, dim)
+
+
+@node(category="models", effect=True)
+def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> None:
+    """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
+
+    models: named models.
+    name: the folder's name.
+    """
+    folder = Path("models") / name
+    if folder.is_absolute() or ".." in folder.parts:
+        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
+    for port, model in models.items():
+        save_model(model, workspace / folder / f"{port}.safetensors")
+
+
+@node(category="models")
+def load_autoencoder(path: File) -> Autoencoder:
+    """A saved autoencoder.
+
+    path: a .safetensors file that save_models wrote.
+    """
+    return _load(path, AutoencoderModel)
+
+
+@node(category="models")
+def load_unet(path: File) -> UNet:
+    """A saved UNet.
+
+    path: a .safetensors file that save_models wrote.
+    """
+    return _load(path, UNetModel)
+
+
+@node(category="models")
+def load_class_embedder(path: File) -> Embedder:
+    """A saved class embedder.
+
+    path: a .safetensors file that save_models wrote.
+    """
+    return _load(path, ClassEmbedder)
+
+
+def _load(path: str, kind: type[nn.Module]) -> Any:
+    model = load_model(path).model
+    if not isinstance(model, kind):
+        raise ValueError(f"{path} holds a {type(model).__name__}, not a {kind.__name__}; give another file")
+    return model

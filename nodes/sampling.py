@@ -1,0 +1,87 @@
+"""Sampling: the zone that integrates the reverse process, and steps to draw one by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+import torch
+from pydantic import Field
+
+from core.diffusion import langevin
+from core.diffusion.levels import Spacing
+from core.diffusion.solvers import sample as solve
+from graph_runner.context import Device, Loop, Rng
+from graph_runner.contract import Body, node
+from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
+
+Solver = Literal[
+    "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpm2", "lms", "dpmpp_2s_ancestral", "dpmpp_2m",
+    "dpmpp_sde", "dpmpp_2m_sde", "unipc", "lcm",
+]  # fmt: skip
+
+
+class Denoise(Protocol):
+    """The (guided) denoiser: noisy latents and their timestep in, a prediction out."""
+
+    def __call__(self, z: Latent, t: Timestep) -> Prediction:
+        """What the denoiser predicts."""
+        ...
+
+
+@node(category="sampling", keep=True)
+def sample(
+    denoise: Body[Denoise],
+    noise: Latent,
+    schedule: Schedule,
+    loop: Loop,
+    rng: Rng,
+    solver: Solver = "ddim",
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
+    eta: Annotated[float, Field(ge=0, le=1)] | None = None,
+    spacing: Spacing | None = None,
+) -> Latent:
+    """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
+
+    They are evaluated as often as the solver wants.
+
+    noise: where it starts.
+    schedule: the one the denoiser was trained with.
+    solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
+    steps: turns of the solver.
+    eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
+    spacing: which timesteps are visited; nothing for the solver's own default.
+    """
+    return solve(
+        denoise, noise, schedule, solver, steps=steps, spacing=spacing, eta=eta, draw=rng.randn_like, turns=loop
+    )
+
+
+@node(category="sampling")
+def annealed_timestep(
+    schedule: Schedule,
+    turn: Annotated[int, Field(ge=0)],
+    device: Device,
+    levels: Annotated[int, Field(ge=1)] = 10,
+    each: Annotated[int, Field(ge=1)] = 10,
+) -> Timestep:
+    """The timestep of a turn of annealed Langevin dynamics: `each` turns at each of `levels` noise levels, noisiest first.
+
+    turn: of the loop around.
+    levels: how many noise levels.
+    each: turns at each.
+    """
+    level = min(turn // each, levels - 1)
+    last = schedule.num_timesteps - 1
+    return torch.tensor([round(last * (1 - level / max(levels - 1, 1)))], device=device)
+
+
+@node(category="sampling")
+def langevin_step(
+    z: Latent, score: Score, t: Timestep, schedule: Schedule, rng: Rng, ratio: Annotated[float, Field(gt=0)] = 0.2
+) -> Latent:
+    """One step of Langevin dynamics, z + α/2 · score + √α · noise (Song & Ermon 2019, algorithm 1).
+
+    ratio: of score to noise in a step, which sets α at each noise level; smaller steps are truer, and more are needed.
+    """
+    step = langevin.step_size(float(t[0]), schedule, ratio)
+    return langevin.langevin_step(z, score, step, rng.randn_like(z))
