@@ -42,6 +42,12 @@ class BatchData(Protocol):
         ...
 
 
+def take(data: MapData | BatchData, indices: Iterable[int], random: KeyedRandom | None = None) -> Batch:
+    """The samples at `indices` of any data set as a batch; unaugmented without `random`."""
+    index = np.fromiter(indices, dtype=np.int64)
+    return data.get_batch(index, random) if isinstance(data, BatchData) else collate([data[int(i)] for i in index])
+
+
 class Batches:
     """Batches of a data set without end, epoch after epoch; any of them can be had by its number.
 
@@ -105,10 +111,7 @@ class Batches:
         epoch, place = divmod(n, len(self))
         start = place * self.batch_size + self.rank * (self.batch_size // self.world)
         index = self.order(epoch)[start : start + self.batch_size // self.world]
-        if isinstance(self.data, BatchData):
-            batch = self.data.get_batch(index, KeyedRandom("data", self.seed, epoch, index))
-        else:
-            batch = collate([self.data[int(i)] for i in index])
+        batch = take(self.data, index, KeyedRandom("data", self.seed, epoch, index))
         batch["index"] = torch.from_numpy(index.copy())
         return self.augment(batch, KeyedRandom("augment", self.seed, epoch, index)) if self.augment else batch
 

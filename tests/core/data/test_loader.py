@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
-from core.data.loader import Batches
+from core.data.loader import Batches, take
 from core.data.shapes import Shapes
 
 
@@ -131,6 +131,8 @@ def test_the_last_batch_is_kept_on_request_and_boxes_are_padded() -> None:
     assert batches[0]["boxes"].shape == (4, 3, 4)
     assert batches[0]["boxes"].sum((1, 2)).tolist() == [0, 4, 8, 12]
     assert batches[1]["labels"].tolist() == [1, 2, 0]
+    assert take(Plain(7), range(4, 7))["captions"] == ["4", "5", "6"]
+    assert take(Shapes(size=7), [3])["captions"] == [Shapes(size=7)[3]["caption"]]
 
 
 def test_a_worker_s_error_reaches_the_caller_and_workers_end() -> None:
