@@ -16,7 +16,7 @@ import yaml
 from torch import Tensor
 
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
-from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet
+from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
 from core.checkpoints.files import CheckpointError, atomic_file
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
@@ -24,14 +24,11 @@ from core.checkpoints.text_keys import clip_from_files, clip_to_compvis
 from core.checkpoints.weights import State, read_weights, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
-from core.diffusion.schedule import Parametrisation
+from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.unet import UNet
 
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
-
-SD_SCALE_FACTOR = 0.18215
-"""The latents' scale of Stable Diffusion and txt2img-1p4B; every other published model has 1, or a measured buffer."""
 
 Weights = Literal["ema", "raw"]
 
@@ -168,20 +165,25 @@ def _yaml_beside(path: Path) -> Path | None:
 
 def _detect(sections: _Sections, path: Path) -> Architecture:
     unet = detect_unet(sections.unet, path) if sections.unet else None
-    reads_text = any(".token_emb" in key for key in sections.conditioner)
-    is_vq = "quantize.embedding.weight" in sections.autoencoder
-    scale_factor = SD_SCALE_FACTOR if reads_text and not is_vq else 1.0
+    preset = published(unet.config) if unet else None
+    scale = preset["scale_factor"] if preset else 1.0
     try:
-        autoencoder = detect_autoencoder(sections.autoencoder, scale_factor) if sections.autoencoder else None
+        autoencoder = (
+            detect_autoencoder(sections.autoencoder, 1.0 if scale == "std" else scale)  # measured: a buffer says it
+            if sections.autoencoder
+            else None
+        )
     except KeyError as error:
         raise CheckpointError(f"{path} holds an incomplete autoencoder (there is no {error}).") from error
-    factor = 2 ** (len(autoencoder.config["channel_mult"]) - 1) if autoencoder else None
-    betas = sections.rest.get("betas")
+    schedule = None
+    if preset:
+        betas = sections.rest.get("betas")
+        schedule = NoiseSchedule.linear(**preset["schedule"]) if betas is None else exact_schedule(betas.tolist())
     return Architecture(
         unet=unet,
         autoencoder=autoencoder,
-        conditioner=detect_conditioner(sections.conditioner, factor),
-        schedule=exact_schedule(betas.tolist()) if betas is not None and unet else None,
+        conditioner=detect_conditioner(sections.conditioner, autoencoder),
+        schedule=schedule,
     )
 
 

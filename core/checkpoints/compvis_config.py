@@ -6,7 +6,6 @@ has no words for (a tiny text encoder, a betas table). It is written always and 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,21 +21,13 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.presets import LATENT_DIFFUSION
 from core.models.unet import UNet
 
 EXACT = "latent_loom"
 
 FAMILIES = {"linear": "linear", "plain_linear": "sqrt_linear", "cosine": "cosine"}
 """Constructors of NoiseSchedule, and CompVis' names of their betas."""
-
-OPENCLIP_VIT_H = {
-    "hidden_size": 1024,
-    "intermediate_size": 4096,
-    "num_hidden_layers": 23,
-    "num_attention_heads": 16,
-    "hidden_act": "gelu",
-}
-"""Stable Diffusion 2's text encoder: 24 layers, of which the last is not used."""
 
 
 def read_yaml(path: str | Path) -> Architecture:
@@ -135,10 +126,9 @@ def _conditioner(section: Mapping[str, Any] | str) -> Part | None:
             return Part(BERTEmbedder, {key: params[key] for key in known if key in params})
         case "SpatialRescaler":
             return Part(SpatialRescaler, params)
-        case "FrozenCLIPEmbedder":
-            return Part(CLIPTextEmbedder, {})
-        case "FrozenOpenCLIPEmbedder":
-            return Part(CLIPTextEmbedder, dict(OPENCLIP_VIT_H))
+        case "FrozenCLIPEmbedder" | "FrozenOpenCLIPEmbedder":
+            version = "stable-diffusion-v2" if "Open" in name else "stable-diffusion-v1"
+            return Part(CLIPTextEmbedder, LATENT_DIFFUSION[version]["conditioner"]["config"])
     raise ValueError(f"the conditioner {name} is not supported")
 
 
@@ -282,8 +272,3 @@ def exact_schedule(betas: Sequence[float], parametrisation: Parametrisation = "e
     found = NoiseSchedule(tuple(betas), parametrisation)
     family = schedule_family(found)
     return build_schedule(family[0], len(betas), family[1], family[2], parametrisation) if family else found
-
-
-def downsampling_stages(factor: int) -> int:
-    """How often f halves the side: log2."""
-    return round(math.log2(factor))

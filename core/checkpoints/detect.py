@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from core.checkpoints.compvis_config import OPENCLIP_VIT_H, class_embedder_config, downsampling_stages
+from core.checkpoints.compvis_config import class_embedder_config
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Part
 from core.conditioning.classes import ClassEmbedder
@@ -21,25 +21,22 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.presets import LATENT_DIFFUSION, Preset
 from core.models.unet import UNet
 
 State = Mapping[str, Tensor]
 
-# What attention heads the published UNets have, by model_channels, channel_mult and context_dim.
-PUBLISHED_HEADS: dict[tuple[int, tuple[int, ...], int | None], dict[str, int]] = {
-    (224, (1, 2, 3, 4), None): {"num_head_channels": 32},  # celeba256, ffhq256, lsun_beds256
-    (192, (1, 2, 2, 4, 4), None): {"num_heads": 8},  # lsun_churches256
-    (256, (1, 2, 4), 512): {"num_head_channels": 32},  # cin256
-    (192, (1, 2, 3, 5), 512): {"num_heads": 1},  # cin256-v2
-    (192, (1, 2, 3, 5), 640): {"num_head_channels": 32},  # text2img256
-    (320, (1, 2, 4, 4), 1280): {"num_heads": 8},  # txt2img-1p4B
-    (320, (1, 2, 4, 4), 768): {"num_heads": 8},  # Stable Diffusion 1
-    (320, (1, 2, 4, 4), 1024): {"num_head_channels": 64},  # Stable Diffusion 2
-    (128, (1, 2, 3, 4), 512): {"num_head_channels": 32},  # layout2img-openimages256
-    (128, (1, 4, 8), None): {"num_heads": 8},  # semantic_synthesis256 and 512
-    (160, (1, 2, 2, 4), None): {"num_head_channels": 32},  # bsr_sr
-    (256, (1, 2, 3, 4), None): {"num_heads": 8},  # inpainting_big
-}
+VIT_H_WIDTH = 1024
+"""The width of Stable Diffusion 2's text encoder, which has another activation than Stable Diffusion 1's."""
+
+
+def published(unet: Mapping[str, Any]) -> Preset | None:
+    """The published model with a UNet of these widths, whatever its heads and input channels are."""
+
+    def widths(config: Mapping[str, Any]) -> tuple[Any, ...]:
+        return config["model_channels"], tuple(config["channel_mult"]), config.get("context_dim")
+
+    return next((preset for preset in LATENT_DIFFUSION.values() if widths(preset["unet"]) == widths(unet)), None)
 
 
 def detect_unet(state: State, source: str | Path) -> Part:
@@ -51,13 +48,14 @@ def detect_unet(state: State, source: str | Path) -> Part:
         config = _unet_shape(state)
     except (KeyError, ZeroDivisionError) as error:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
-    heads = PUBLISHED_HEADS.get((config["model_channels"], tuple(config["channel_mult"]), config["context_dim"]))
-    if heads is None:
+    preset = published(config)
+    if preset is None:
         raise CheckpointError(
             f"{source}: the number of attention heads does not show in the weights, and the UNet is none of the "
             "published ones; give its yaml (config=…)."
         )
-    return Part(UNet, config | heads)
+    heads = ("num_heads", "num_head_channels")
+    return Part(UNet, config | {name: preset["unet"][name] for name in heads if name in preset["unet"]})
 
 
 def _unet_shape(state: State) -> dict[str, Any]:
@@ -125,10 +123,10 @@ def detect_autoencoder(state: State, scale_factor: float) -> Part:
     return Part(VQAutoencoder, config | {"codes": codebook.shape[0], "legacy": True})
 
 
-def detect_conditioner(state: State, factor: int | None) -> Part | None:
+def detect_conditioner(state: State, autoencoder: Part | None) -> Part | None:
     """A conditioner under its own names (without `cond_stage_model.`), CLIP's being ours; None where there is none.
 
-    factor: the autoencoder's f, which tells how far a spatial rescaler shrinks.
+    A spatial rescaler shrinks as often as the autoencoder does.
     """
     if "embedding.weight" in state:
         return Part(ClassEmbedder, class_embedder_config(*state["embedding.weight"].shape))
@@ -145,7 +143,8 @@ def detect_conditioner(state: State, factor: int | None) -> Part | None:
     if "channel_mapper.weight" in state:
         out_channels, in_channels = state["channel_mapper.weight"].shape[:2]
         config = {"in_channels": in_channels, "out_channels": out_channels, "bias": "channel_mapper.bias" in state}
-        return Part(SpatialRescaler, config | {"n_stages": downsampling_stages(factor or 4)})
+        stages = len(autoencoder.config["channel_mult"]) - 1 if autoencoder else 2
+        return Part(SpatialRescaler, config | {"n_stages": stages})
     return None
 
 
@@ -159,7 +158,7 @@ def detect_clip(state: State) -> dict[str, Any]:
         "num_hidden_layers": _count(state, r"transformer\.encoder\.layers\.(\d+)\."),
         "num_attention_heads": max(1, hidden_size // 64),
         "max_position_embeddings": state["transformer.embeddings.position_embedding.weight"].shape[0],
-        "hidden_act": "gelu" if hidden_size == OPENCLIP_VIT_H["hidden_size"] else "quick_gelu",
+        "hidden_act": "gelu" if hidden_size == VIT_H_WIDTH else "quick_gelu",
     }
 
 

@@ -14,11 +14,14 @@ from tiny_ldm import EVERY_KIND, assert_same, class_conditional, kl, ldm_text, r
 
 from core.checkpoints.compvis import load_compvis, save_compvis
 from core.checkpoints.compvis_config import exact_schedule, from_compvis, schedule_family, to_compvis
-from core.checkpoints.detect import PUBLISHED_HEADS, detect_autoencoder, detect_conditioner, detect_unet
+from core.checkpoints.detect import detect_autoencoder, detect_conditioner, detect_unet
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion, Part
+from core.checkpoints.model_io import MODELS
 from core.checkpoints.weights import read_weights, write_weights
 from core.diffusion.schedule import NoiseSchedule
+from core.models.autoencoder import VQAutoencoder
+from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet
 from core.models.unet import UNet
 
 # name: the published UNet's options, in CompVis' words
@@ -91,7 +94,7 @@ UNETS: dict[str, dict[str, Any]] = {
         "num_heads": 8,
         "resblock_updown": True,
     },
-    "stable-diffusion-2": {
+    "stable-diffusion-v2": {
         "in_channels": 4,
         "out_channels": 4,
         "model_channels": 320,
@@ -190,28 +193,45 @@ def test_a_measured_scale_is_a_buffer_and_shows_in_the_yaml(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", list(UNETS))
-def test_published_unets_are_read_from_yaml_and_detected_from_weights(name: str) -> None:
-    wanted = on_meta(from_compvis(compvis_unet(name)).unet)
-    found = on_meta(detect_unet(wanted.state_dict(), "file"))
-    left_out = {"attention_factors": None}  # factors that no level has leave no trace
-    assert found.config | left_out == wanted.config | left_out
-    assert found.state_dict().keys() == wanted.state_dict().keys()
-
-
-def test_every_published_unet_has_its_heads_known() -> None:
-    assert len(PUBLISHED_HEADS) == 12
-    for heads in PUBLISHED_HEADS.values():
-        assert len(heads) == 1
+def test_published_unets_are_read_from_their_yaml(name: str) -> None:
+    found = on_meta(from_compvis(compvis_unet(name)).unet)
+    with torch.device("meta"):
+        assert found.config == build_unet(name).config
 
 
 @pytest.mark.parametrize("section", [VQ_F4, KL_F32, VQ_F4.replace("dropout: 0.0", "attn_type: none")])
-def test_published_autoencoders_are_read_from_yaml_and_detected_from_weights(section: str) -> None:
-    part = from_compvis(yaml.safe_load(section)).autoencoder
-    wanted = on_meta(part)
-    assert on_meta(detect_autoencoder(wanted.state_dict(), 1.0)).config == wanted.config
-    assert wanted.config["mid_attention"] == ("attn_type" not in section)
-    if part.kind.__name__ == "KLAutoencoder":
-        assert part.config["attention_factors"] == [16, 32]
+def test_published_autoencoders_are_read_from_their_yaml(section: str) -> None:
+    found = on_meta(from_compvis(yaml.safe_load(section)).autoencoder)
+    name = {VQ_F4: "vq-f4", KL_F32: "kl-f32"}.get(section, "vq-f4-noattn")
+    with torch.device("meta"):
+        unsaid = {"embed_dim": found.config["embed_dim"]}  # the preset leaves it out where it is z_channels
+        assert found.config == build_autoencoder(name).config | unsaid
+
+
+@pytest.mark.parametrize("name", list(LATENT_DIFFUSION))
+def test_every_published_model_is_detected_from_its_weights(name: str) -> None:
+    preset = LATENT_DIFFUSION[name]
+    with torch.device("meta"):
+        unet = build_unet(name)
+        conditioner = preset["conditioner"] and MODELS[preset["conditioner"]["model"]](
+            **preset["conditioner"]["config"]
+        )
+    found = on_meta(detect_unet(unet.state_dict(), "file"))
+    effective = [f for f in unet.config["attention_factors"] if f < 2 ** len(unet.config["channel_mult"])]
+    assert found.config == unet.config | {"attention_factors": sorted(effective)}
+    if conditioner is not None:
+        autoencoder = Part(VQAutoencoder, AUTOENCODERS[preset["first_stage"]]["config"])
+        again = on_meta(detect_conditioner(conditioner.state_dict(), autoencoder))
+        assert again.config == conditioner.config
+
+
+@pytest.mark.parametrize("name", list(AUTOENCODERS))
+def test_every_published_autoencoder_is_detected_from_its_weights(name: str) -> None:
+    with torch.device("meta"):
+        wanted = build_autoencoder(name)
+    found = on_meta(detect_autoencoder(wanted.state_dict(), 1.0))
+    assert type(found) is type(wanted)
+    assert found.config == wanted.config | {"embed_dim": wanted.config["z_channels"]}
 
 
 @pytest.mark.parametrize("make", EVERY_KIND.values(), ids=list(EVERY_KIND))
@@ -229,13 +249,13 @@ def test_yaml_and_exact_description_agree(make: Callable[[], LatentDiffusion]) -
 @pytest.mark.parametrize("make", [class_conditional, ldm_text], ids=["class", "text"])
 def test_conditioners_are_detected_from_weights(make: Callable[[], LatentDiffusion]) -> None:
     conditioner = make().conditioner
-    found = detect_conditioner(conditioner.state_dict(), factor=4)
+    found = detect_conditioner(conditioner.state_dict(), None)
     assert on_meta(found).config == conditioner.config
 
 
 def test_stable_diffusion_without_a_yaml_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = stable_diffusion()
-    monkeypatch.setitem(PUBLISHED_HEADS, (32, (1, 2), 32), {"num_heads": 2})
+    monkeypatch.setitem(LATENT_DIFFUSION, "tiny", LATENT_DIFFUSION["stable-diffusion-v1"] | {"unet": model.unet.config})
     save_compvis(model, tmp_path / "sd.safetensors")
     (tmp_path / "sd.yaml").unlink()
     again = load_compvis(tmp_path / "sd.safetensors")
@@ -243,6 +263,9 @@ def test_stable_diffusion_without_a_yaml_is_detected(tmp_path: Path, monkeypatch
     assert_same(dataclasses.replace(again, conditioner=None), dataclasses.replace(model, conditioner=None))
     assert again.autoencoder.config["scale_factor"] == 0.18215
     assert load_compvis(tmp_path / "sd.safetensors", parametrisation="v").schedule.parametrisation == "v"
+    state = read_weights(tmp_path / "sd.safetensors")
+    write_weights({key: state[key] for key in state if key != "betas"}, tmp_path / "sd.safetensors")
+    assert load_compvis(tmp_path / "sd.safetensors").schedule == model.schedule
 
 
 def test_a_config_yaml_in_the_folder_is_found_and_an_explicit_one_wins(tmp_path: Path) -> None:
