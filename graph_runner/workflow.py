@@ -7,23 +7,35 @@ always name ports, params are always literals; layout stands apart and last, out
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
-import tempfile
+import uuid
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 
 VERSION = 1
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,2}$")]
-Wires = dict[Identifier, Reference | list[Reference] | dict[Identifier, Reference]]
+
+
+def _form(value: object) -> str:
+    """Which form a wire has, so that errors speak of that one only."""
+    return "[list]" if isinstance(value, list) else "[names]" if isinstance(value, dict) else "[one]"
+
+
+_One = Annotated[Reference, Tag("[one]")]
+_List = Annotated[list[Reference], Tag("[list]")]
+_Names = Annotated[dict[Identifier, Reference], Tag("[names]")]
+Wires = dict[Identifier, Annotated[_One | _List | _Names, Discriminator(_form)]]
 Results = dict[
-    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")], Reference | list[Reference]
+    Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)?$")],
+    Annotated[_One | _List, Discriminator(lambda value: "[list]" if isinstance(value, list) else "[one]")],
 ]
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
@@ -93,8 +105,14 @@ class Workflow(_Strict):
 
 def read(text: str | bytes, source: str = "workflow") -> Workflow:
     """Read a workflow from its text. Raises WorkflowError with every problem of form; executes nothing."""
+    problems: list[Problem] = []
     try:
-        document = json.loads(text, object_pairs_hook=_unique(source))
+        document = json.loads(
+            text,
+            object_pairs_hook=_unique(source, problems),
+            parse_float=_finite(source, problems),
+            parse_constant=_finite(source, problems),
+        )
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         detail = (
             f"line {error.lineno}, column {error.colno}: {error.msg}"
@@ -110,9 +128,12 @@ def read(text: str | bytes, source: str = "workflow") -> Workflow:
         )
     document = _migrated(document, source)
     try:
-        return Workflow.model_validate_json(json.dumps(document))
+        workflow = Workflow.model_validate_json(json.dumps(document))
     except ValidationError as error:
-        raise WorkflowError(_problems_of_form(error)) from error
+        raise WorkflowError([*problems, *_problems_of_form(error)]) from error
+    if problems:
+        raise WorkflowError(problems)
+    return workflow
 
 
 def load(path: str | os.PathLike[str]) -> Workflow:
@@ -141,15 +162,15 @@ def save(workflow: Workflow, path: str | os.PathLike[str]) -> None:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -176,17 +197,29 @@ def _render(value: Any, indent: str, key: str) -> str:
     return "[\n" + ",\n".join(inner + _render(item, inner, "") for item in value) + f"\n{indent}]"
 
 
-def _unique(source: str) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
+def _unique(source: str, problems: list[Problem]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
     def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         result = dict(pairs)
         if len(result) < len(pairs):
-            keys = [key for key, _ in pairs]
-            doubled = sorted({key for key in keys if keys.count(key) > 1})
-            raise WorkflowError([
-                Problem(f"{source} holds the key {key!r} twice in one object", key, remedy="Rename or remove one of them")
-                for key in doubled
-            ])  # fmt: skip
+            counts = Counter(key for key, _ in pairs)
+            problems.extend(
+                Problem(
+                    f"{source} holds the key {key!r} twice in one object", key, remedy="Rename or remove one of them"
+                )
+                for key, n in counts.items()
+                if n > 1
+            )
         return result
+
+    return build
+
+
+def _finite(source: str, problems: list[Problem]) -> Callable[[str], float]:
+    def build(literal: str) -> float:
+        value = float(literal)
+        if not math.isfinite(value):
+            problems.append(Problem(f"{source} holds the number {literal}", remedy="JSON has finite numbers only"))
+        return value
 
     return build
 
@@ -210,15 +243,16 @@ def _migrated(document: dict[str, Any], source: str) -> dict[str, Any]:
 
 
 def _problems_of_form(error: ValidationError) -> list[Problem]:
-    """Pydantic's errors as problems: the innermost node id on the path is the node, the rest the port."""
+    """Pydantic's errors as problems: the innermost node on an error's path, and what follows it."""
     problems: dict[tuple[str, str], Problem] = {}
     for entry in error.errors(include_url=False, include_context=False, include_input=True):
         path = [str(part) for part in entry["loc"]]
-        node, rest = "", path
-        for i, part in enumerate(path[:-1]):
-            if part in ("nodes", "layout") and i + 1 < len(path):
-                node, rest = path[i + 1], path[i + 2 :]
-        rest = [part for part in rest if not re.search(r"[\[\(]|^(str|constrained)", part)]
+        node, rest, at = "", path, 0
+        while at + 1 < len(path):
+            if path[at] in ("nodes", "layout"):  # the next part is an id, whatever it is called
+                node, rest, at = path[at + 1], path[at + 2 :], at + 1
+            at += 1
+        rest = [part for part in rest if not part.startswith("[")]
         port = ".".join(rest)
         if entry["type"] == "extra_forbidden":
             problem = Problem(
