@@ -232,13 +232,13 @@ LATENT_DIFFUSION: dict[str, Preset] = {
 
 
 def build_autoencoder(name: str, **changes: Any) -> Autoencoder:
-    """A freshly initialised autoencoder of AUTOENCODERS, with some arguments changed. Raises ValueError for an unknown name."""
+    """A fresh autoencoder of AUTOENCODERS, with some arguments changed. Raises ValueError for an unknown name."""
     preset = _find(AUTOENCODERS, name)
     return (KLAutoencoder if preset["model"] == "KLAutoencoder" else VQAutoencoder)(**preset["config"] | changes)
 
 
 def build_unet(name: str, **changes: Any) -> UNet:
-    """The freshly initialised UNet of LATENT_DIFFUSION, with some arguments changed. Raises ValueError for an unknown name."""
+    """A fresh UNet of LATENT_DIFFUSION, with some arguments changed. Raises ValueError for an unknown name."""
     return UNet(**_find(LATENT_DIFFUSION, name)["unet"] | changes)
 
 

@@ -58,9 +58,9 @@ def test_gaussian_agrees_with_torch_distributions():
     normal = torch.distributions.Normal(posterior.mean, (0.5 * posterior.logvar).exp())
     kl = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).flatten(1).sum(1)
     torch.testing.assert_close(posterior.kl(), kl)
-    draws = posterior.sample(torch.randn(20_000, 3, 2, 2, 2, generator=generator))
+    draws = posterior.sample(torch.randn(5_000, 3, 2, 2, 2, generator=generator))
     torch.testing.assert_close(draws.mean(0), posterior.mode(), atol=0.05, rtol=0)
-    torch.testing.assert_close(draws.std(0), normal.stddev, atol=0.02, rtol=0.05)
+    torch.testing.assert_close(draws.std(0), normal.stddev, atol=0.03, rtol=0.05)
 
 
 def test_log_variance_is_clamped():
@@ -203,3 +203,22 @@ class TestQuantizer:
         assert even.perplexity.item() == pytest.approx(8)
         skewed = codebook_usage(torch.tensor([0, 0, 0, 1]), 2)
         assert skewed.perplexity.item() == pytest.approx(math.exp(-0.75 * math.log(0.75) - 0.25 * math.log(0.25)))
+
+
+@pytest.mark.parametrize("levels", [2, 3, 4])
+@pytest.mark.parametrize("cls", [KLAutoencoder, VQAutoencoder])
+def test_a_few_steps_of_training_learn_a_batch(cls, levels, images):
+    torch.manual_seed(0)
+    options = {"logvar_init": -6.0} if cls is KLAutoencoder else {"codes": 32, "revive_after": 2}
+    model = cls(**TINY, channel_mult=(1,) * levels, z_channels=8, **options).train()
+    target = torch.nn.functional.interpolate(images[..., :2, :2], size=16)  # one colour for each 8×8 block
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0)
+    for _ in range(40):
+        reconstruction, middle = model(target)
+        error = (reconstruction - target).abs().mean()
+        bottleneck = 1e-6 * middle.kl().mean() if isinstance(middle, DiagonalGaussian) else middle.loss
+        optimizer.zero_grad()
+        (error + bottleneck).backward()
+        optimizer.step()
+    mean_colour = (target - target.mean(dim=(0, 2, 3), keepdim=True)).abs().mean()
+    assert error < 0.7 * mean_colour
