@@ -333,7 +333,9 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
     if hint is type(None) or hint is None:
         return (), Shape("none")
-    if isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields"):
+    made = get_origin(hint) or hint  # a NamedTuple may be generic: Trained[M]
+    if isinstance(made, type) and issubclass(made, tuple) and hasattr(made, "_fields"):
+        hint = made
         hints = typing.get_type_hints(hint, include_extras=True)
         ports = tuple(_read_port(name, hints[name], where, "")[0] for name in hint._fields)
         return ports, Shape("tuple", hint)

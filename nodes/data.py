@@ -9,6 +9,7 @@ from torch import Tensor
 
 from core.data.folder import ImageFolder
 from core.data.latents import LatentData
+from core.data.loader import take
 from core.data.shapes import Shapes
 from core.models.autoencoder import KLAutoencoder
 from graph_runner.context import Device, Progress, Workspace, derive
@@ -77,15 +78,7 @@ def take_images(data: Dataset, count: Annotated[int, Field(ge=1)] = 8, start: An
     count: how many.
     start: the first one's number.
     """
-    return _batch(data, range(start, min(start + count, len(data))))["images"]
-
-
-def _batch(data: Any, indices: range) -> dict[str, Any]:
-    from core.data.batch import collate
-
-    if hasattr(data, "get_batch"):
-        return dict(data.get_batch(list(indices)))
-    return collate([data[i] for i in indices])
+    return take(data, range(start, min(start + count, len(data))))["images"]
 
 
 @node(category="data", keep=True)

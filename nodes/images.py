@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -66,7 +67,7 @@ def preview_image(images: Image, outputs: Outputs, name: str = "preview", column
     columns: of the grid; 0 for about square.
     """
     picture = images[0] if len(images) == 1 else pictures.grid(images, columns or None)
-    outputs.file(f"{name}.png", lambda path: pictures.save_png(path, picture), media="image/png", preview=True)
+    outputs.file(f"{name}.png", partial(pictures.save_png, image=picture), media="image/png", preview=True)
 
 
 @node(category="images", effect=True)
@@ -78,4 +79,4 @@ def save_image(images: Image, outputs: Outputs, name: str = "image") -> None:
     """
     text = {"workflow": outputs.workflow}
     for image in images:
-        outputs.file(f"{name}.png", lambda path, image=image: pictures.save_png(path, image, text), media="image/png")
+        outputs.file(f"{name}.png", partial(pictures.save_png, image=image, text=text), media="image/png")

@@ -70,7 +70,7 @@ def kl_autoencoder(
 @node(category="models")
 def patch_discriminator(
     rng: Rng, base_channels: Channels = 64, num_layers: Annotated[int, Field(ge=1, le=6)] = 3
-) -> Discriminator:  # noqa: ARG001
+) -> Discriminator:
     """A patch discriminator, untrained (Isola et al. 2017; CompVis' NLayerDiscriminator).
 
     base_channels: channels of the first layer.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Step(Protocol):
         ...
 
 
-class Trained(NamedTuple):
+class Trained(NamedTuple, Generic[M]):
     """The trained models, and the averages of their weights."""
 
     models: Ports[M]
@@ -49,7 +49,7 @@ def train(
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     workers: Annotated[int, Field(ge=0), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
-) -> Trained:
+) -> Trained[M]:
     """Train copies of models; the nodes inside are one step, from the batch to the objectives.
 
     All objectives' gradients are taken before any optimizer steps, and each reaches only its own models, so that two
@@ -83,7 +83,7 @@ def train(
     finally:
         if stream is not None:
             stream.close()
-    return Trained(trainer.models, trainer.averaged)
+    return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
 
 
 @node(category="training")

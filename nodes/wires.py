@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from core.checkpoints.model_io import MODELS, build
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.data.latents import LatentData
+from core.data.loader import MapData
 from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
@@ -96,7 +96,7 @@ Discriminator = Annotated[
 ]
 Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), about="one token for each class")]
 
-Dataset = Annotated[Sequence[Any], Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
+Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
 LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
 Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
 
