@@ -1,0 +1,122 @@
+"""One door to every format, and a whole model in our own.
+
+Our folder of a whole model holds `unet.safetensors`, `autoencoder.safetensors`, `conditioner.safetensors` (each a file
+of `save_model`, those of them that there are), `tokenizer/`, and `latent_diffusion.json` with the schedule and what
+the caller adds, such as the workflow that trained it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from core.checkpoints.compvis import Weights, load_compvis
+from core.checkpoints.diffusers_folder import load_diffusers
+from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.model_io import HEADER, load_model, save_model
+from core.checkpoints.weights import read_json, read_metadata
+from core.conditioning.tokenizer import TextTokenizer
+from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.unet import UNet
+
+WHOLE = "latent_diffusion.json"
+PARTS = ("unet", "autoencoder", "conditioner")
+SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+
+
+def load_checkpoint(
+    path: str | Path,
+    config: str | Path | None = None,
+    weights: Weights = "ema",
+    parametrisation: Parametrisation | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> LatentDiffusion:
+    """Whatever lies at `path`: our files and folders, diffusers' folders, CompVis' files or a folder with one in it.
+
+    config, weights: see `load_compvis`; other formats say these themselves. parametrisation: overrides the file's.
+    dtype: what floating-point weights are converted to. Raises CheckpointError naming the file and the remedy.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise CheckpointError(f"{path} does not exist; check the path, or download it.")
+    if path.is_dir():
+        model = _load_folder(path, config, weights, dtype)
+    elif HEADER in read_metadata(path):
+        model = _in_its_place(load_model(path, dtype).model, path)
+    else:
+        model = load_compvis(path, config, weights, dtype=dtype)
+    if parametrisation and model.schedule:
+        schedule = model.schedule.with_parametrisation(parametrisation)
+        return LatentDiffusion(model.unet, model.autoencoder, model.conditioner, model.tokenizer, schedule)
+    return model
+
+
+def save_checkpoint(model: LatentDiffusion, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
+    """Write a whole model in our format, whole or not at all. `about`: JSON to keep with it, see `read_about`."""
+    with atomic_folder(folder) as temporary:
+        for name in PARTS:
+            part: nn.Module | None = getattr(model, name)
+            if part is not None:
+                save_model(part, temporary / f"{name}.safetensors")
+        if model.tokenizer:
+            model.tokenizer.save(temporary / "tokenizer")
+        schedule = model.schedule.to_dict() if model.schedule else None
+        content = {HEADER: 1, "schedule": schedule, "about": dict(about or {})}
+        (temporary / WHOLE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """What `save_checkpoint` was given to keep with the model at `path`."""
+    return dict(read_json(Path(path) / WHOLE).get("about", {}))
+
+
+def _load_folder(folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype) -> LatentDiffusion:
+    if (folder / WHOLE).is_file():
+        return _load_whole(folder, dtype)
+    if (folder / "model_index.json").is_file():
+        return load_diffusers(folder, dtype)
+    if (folder / "config.json").is_file():
+        if HEADER in read_json(folder / "config.json"):
+            return _in_its_place(load_model(folder, dtype).model, folder)
+        return load_diffusers(folder, dtype)
+    files = sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
+    if len(files) != 1:
+        found = ", ".join(file.name for file in files) or "none"
+        raise CheckpointError(
+            f"{folder} is no model's folder: it has no model_index.json or config.json, and not one checkpoint file "
+            f"but {found}; give the file itself."
+        )
+    return load_checkpoint(files[0], config, weights, dtype=dtype)
+
+
+def _load_whole(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
+    content = read_json(folder / WHOLE)
+    parts: dict[str, Any] = {
+        name: load_model(folder / f"{name}.safetensors", dtype).model
+        for name in PARTS
+        if (folder / f"{name}.safetensors").is_file()
+    }
+    if (folder / "tokenizer").is_dir():
+        parts["tokenizer"] = TextTokenizer.load(folder / "tokenizer")
+    if content.get("schedule"):
+        parts["schedule"] = NoiseSchedule.from_dict(content["schedule"])
+    return LatentDiffusion(**parts)
+
+
+def _in_its_place(model: nn.Module, source: Path) -> LatentDiffusion:
+    if isinstance(model, UNet):
+        return LatentDiffusion(unet=model)
+    if isinstance(model, KLAutoencoder | VQAutoencoder):
+        return LatentDiffusion(autoencoder=model)
+    if isinstance(model, Conditioner):
+        return LatentDiffusion(conditioner=model)
+    raise CheckpointError(
+        f"{source} holds a {type(model).__name__}, no part of a latent diffusion model; load it by load_model."
+    )
