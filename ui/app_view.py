@@ -1,0 +1,236 @@
+"""The app view: a workflow's exposed parameters and outputs as a plain form at /app/NAME, for people who want no nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import unquote
+
+import gradio
+from fastapi import FastAPI
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from graph_runner.contract import NodeSpec
+from graph_runner.problems import did_you_mean
+from graph_runner.workflow import Node, Workflow
+from ui import library
+from ui.api import Api
+from ui.live import follow
+from ui.models import Document, RunEvent
+from ui.refusal import RefusedError
+from ui.widgets import Widget, widget_for
+
+
+class AppViews:
+    """The forms by name, each made at the first visit and again when its workflow's file has changed."""
+
+    def __init__(self, api: Api) -> None:
+        self.api = api
+        self._made: dict[str, tuple[str, ASGIApp]] = {}
+        self._stack = AsyncExitStack()
+        self._lock = asyncio.Lock()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """The time in which forms may be made; their queues end with it."""
+        async with self._stack:
+            yield
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer below /app/NAME/, where NAME may hold slashes."""
+        try:
+            name = self._name_of(scope["path"].removeprefix("/app/"))
+            if scope["path"] == f"/app/{name}":
+                await RedirectResponse(scope.get("root_path", "") + f"/app/{name}/")(scope, receive, send)
+                return
+            await (await self._form(name))(scope, receive, send)
+        except RefusedError as refused:
+            await Response(refused.body(), refused.status, media_type="application/json")(scope, receive, send)
+
+    def _name_of(self, path: str) -> str:
+        """The workflow's name at the beginning of a path."""
+        parts = [part for part in path.split("/") if part]
+        for end in range(1, len(parts) + 1):
+            name = unquote("/".join(parts[:end]))
+            try:
+                self.api.library.named(name)
+            except RefusedError:
+                continue
+            return name
+        known = [entry.app.strip("/").removeprefix("app/") for entry in self.api.library.listing()]
+        raise RefusedError(404, f"there is no workflow {path.strip('/')!r}. {did_you_mean(path.strip('/'), known)}")
+
+    async def _form(self, name: str) -> ASGIApp:
+        async with self._lock:
+            document = await asyncio.to_thread(self.api.library.open, self.api.library.named(name))
+            made = self._made.get(name)
+            if made is None or made[0] != document.etag:
+                blocks = form(self.api, document)
+                holder = FastAPI(openapi_url=None)
+                gradio.mount_gradio_app(
+                    holder,
+                    blocks,
+                    path=f"/app/{name}",
+                    footer_links=[],
+                    allowed_paths=[str(self.api.workspace.root)],
+                    blocked_paths=[str(self.api.workspace.own)],
+                    ssr_mode=False,
+                )
+                await self._stack.enter_async_context(holder.router.lifespan_context(holder))
+                made = self._made[name] = (document.etag, holder)
+            return made[1]
+
+
+def form(api: Api, document: Document) -> gradio.Blocks:
+    """The form of one workflow. Raises RefusedError where the workflow cannot run."""
+    workflow, validation = library.checked(document.text, api.registry)
+    wrong = [problem for problem in validation.problems if problem.severity == "error"]
+    if workflow is None or wrong:
+        raise RefusedError(422, "this workflow cannot run yet; open it on the canvas", wrong)
+    widgets = list(_widgets(workflow, api))
+    showing = _nodes_showing(workflow, api)
+    with gradio.Blocks(title=workflow.title or document.path, analytics_enabled=False) as blocks:
+        gradio.Markdown(f"# {workflow.title or document.path}\n\n{workflow.about}")
+        with gradio.Row():
+            with gradio.Column(scale=1):
+                components = [widget.component for widget in widgets]
+                with gradio.Row():
+                    start = gradio.Button("Run", variant="primary")
+                    stop = gradio.Button("Stop")
+                status = gradio.Markdown()
+            with gradio.Column(scale=2):
+                gallery = gradio.Gallery(label="Pictures", columns=2, object_fit="contain", height=560)
+                values = gradio.Markdown()
+                files = gradio.Files(label="Files", visible=False)
+        if not widgets:
+            status.value = "This workflow exposes no parameters: expose some on the canvas."
+        number = gradio.BrowserState(0, storage_key=f"run of {document.path}")
+
+        async def submit(*given: Any) -> int:
+            try:
+                changed = _with(document.workflow, widgets, given, api)
+                outputs = [
+                    reference for reference in workflow.exposed.outputs.values() if _is_output(reference, workflow, api)
+                ]
+                return (await api.submit(changed, targets=outputs)).run
+            except RefusedError as refused:
+                raise gradio.Error(refused.error, print_exception=False) from refused
+
+        async def watch(run: int) -> AsyncIterator[tuple[str, list[Any], str, Any]]:
+            seen = Seen(api, showing)
+            if run and api.manager.ledger.get(run) is not None:
+                async for events in follow(api.manager, run, 0):
+                    seen.add(events)
+                    yield seen.view()
+
+        async def cancel(run: int) -> None:
+            if run:
+                await api.cancel(run)
+
+        shown = [status, gallery, values, files]
+        submitted = start.click(submit, components, number, show_progress="hidden", concurrency_limit=None)
+        submitted.then(watch, number, shown, show_progress="hidden", concurrency_limit=None)
+        stop.click(cancel, number, show_progress="hidden", concurrency_limit=None)
+        # A run goes on without its page: who comes back sees it.
+        blocks.load(watch, number, shown, show_progress="hidden", concurrency_limit=None)
+    return blocks
+
+
+class Seen:
+    """What a form shows of a run, folded from its events."""
+
+    def __init__(self, api: Api, showing: set[str]) -> None:
+        self.api, self.showing = api, showing
+        self.status = "waiting"
+        self.pictures: dict[str, tuple[str, str]] = {}
+        self.finals: dict[str, tuple[str, str]] = {}
+        self.files: list[str] = []
+        self.values: dict[str, str] = {}
+
+    def add(self, events: list[RunEvent]) -> None:
+        """Take in events."""
+        for event in events:
+            match event["event"]:
+                case "started":
+                    self.status = f"**{event['node']}** …"
+                case "progress":
+                    self.status = f"**{event['node']}** {event['done']} of {event['total']}"
+                case "shown" if event["media"].startswith("image/"):
+                    picture = (str(self.api.workspace.root / event["path"]), event["node"])
+                    self.pictures[event["node"]] = picture
+                    if event["node"] in self.showing:
+                        self.finals[event["path"]] = picture
+                case "shown":
+                    self.files.append(str(self.api.workspace.root / event["path"]))
+                case "value":
+                    self.values[event["target"]] = event["text"]
+                case "failed":
+                    self.status = f"⚠️ **{event['node']}**: {event['message']}"
+                case "refused":
+                    self.status = "⚠️ " + "; ".join(problem["message"] for problem in event["problems"])
+                case "ended" if event["status"] != "failed":
+                    self.status = f"{event['status']} in {event['seconds']:.1f} s"
+
+    def view(self) -> tuple[str, list[Any], str, Any]:
+        """Status, pictures (the outputs' if there are any yet, else the newest preview of each node), values, files."""
+        values = "\n".join(f"- **{name}**: {text}" for name, text in self.values.items() if "×" not in text)
+        pictures = list((self.finals or self.pictures).values())
+        return self.status, pictures, values, gradio.Files(self.files, visible=bool(self.files))
+
+
+def _widgets(workflow: Workflow, api: Api) -> Iterator[Widget]:
+    for name, reference in workflow.exposed.params.items():
+        id, _, param = reference.partition(".")
+        node = _node(workflow, id)
+        spec = api.registry.get(node.type) if node is not None else None
+        if node is not None and spec is not None and param in spec.params and param not in node.wires:
+            yield widget_for(name, reference, spec, param, node.params.get(param))
+
+
+def _with(document: dict[str, Any], widgets: list[Widget], given: tuple[Any, ...], api: Api) -> dict[str, Any]:
+    """The workflow with the form's values typed in."""
+    changed = Workflow.model_validate(document)
+    for widget, value in zip(widgets, given, strict=True):
+        id, _, param = widget.reference.partition(".")
+        node = _node(changed, id)
+        assert node is not None
+        node.params[param] = widget.read(value, api.workspace)
+    return changed.model_dump(mode="json", exclude_defaults=True)
+
+
+def _node(workflow: Workflow, id: str) -> Node | None:
+    """The node of this id, in whatever zone it is."""
+    todo = [workflow.nodes]
+    while todo:
+        nodes = todo.pop()
+        if id in nodes:
+            return nodes[id]
+        todo += [node.body.nodes for node in nodes.values() if node.body is not None]
+    return None
+
+
+def _nodes_showing(workflow: Workflow, api: Api) -> set[str]:
+    """The nodes whose files are what the workflow exposes: those exposed, and those with an effect that read them."""
+    exposed = {reference.partition(".")[0] for reference in workflow.exposed.outputs.values()}
+    found = set(exposed)
+    todo = [workflow.nodes]
+    while todo:
+        nodes = todo.pop()
+        for id, node in nodes.items():
+            spec: NodeSpec | None = api.registry.get(node.type)
+            read = {str(wire).partition(".")[0] for wire in node.wires.values() if isinstance(wire, str)}
+            if spec is not None and spec.effect and read & exposed:
+                found.add(id)
+            if node.body is not None:
+                todo.append(node.body.nodes)
+    return found
+
+
+def _is_output(reference: str, workflow: Workflow, api: Api) -> bool:
+    """Whether a run can be asked for this value: an output at the top of the graph."""
+    node = workflow.nodes.get(reference.partition(".")[0])
+    spec = api.registry.get(node.type) if node is not None else None
+    return spec is not None and bool(spec.outputs)

@@ -1,0 +1,99 @@
+"""The same calls as Gradio endpoints, and those that only Gradio can carry: a stream of events, files in and out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import gradio
+
+from ui.api import Api
+from ui.calls import CALLS, Call
+from ui.live import follow
+from ui.refusal import RefusedError
+
+
+def add_endpoints(server: gradio.Server, api: Api) -> None:
+    """Give the server its Gradio endpoints. They share no queue: a run waits in ours, not in Gradio's."""
+    for name, call in CALLS.items():
+        server.api(_endpoint(api, call), name=name, description=call.help, concurrency_limit=None)
+
+    async def subscribe(run: int, after: int = 0) -> AsyncIterator[list[dict[str, Any]]]:
+        """A run's events from number after + 1 on, in batches, until it has ended."""
+        try:
+            async for events in follow(api.manager, run, after):
+                yield for_client(events)
+        except RefusedError as refused:
+            raise _raised(refused) from refused
+
+    def download(path: str) -> dict[str, Any]:
+        """A file of the workspace."""
+        try:
+            found = api.workspace.file(path)
+        except RefusedError as refused:
+            raise _raised(refused) from refused
+        return {"path": str(found.resolve()), "orig_name": found.name, "meta": {"_type": "gradio.FileData"}}
+
+    def upload(file: dict[str, Any]) -> Any:
+        """Keep a file in the workspace."""
+        path = _uploaded(file)
+        return for_client(api.workspace.keep(path, file.get("orig_name") or path.name).model_dump())
+
+    def extract(file: dict[str, Any]) -> Any:
+        """The workflow that a picture (or a workflow file) carries."""
+        try:
+            return for_client(api.library.extract(_uploaded(file).read_bytes()).model_dump())
+        except RefusedError as refused:
+            raise _raised(refused) from refused
+
+    for function in (subscribe, download, upload, extract):
+        server.api(function, name=function.__name__, description=function.__doc__, concurrency_limit=None)
+
+
+def _endpoint(api: Api, call: Call) -> Callable[..., Any]:
+    """The call as Gradio wants it: a function with typed parameters that returns JSON values."""
+
+    async def endpoint(*args: Any, **kwargs: Any) -> Any:
+        given = call.signature.bind(*args, **kwargs).arguments
+        try:
+            return for_client(call.answer.dump_python(await call(api, given), mode="json"))
+        except RefusedError as refused:
+            raise _raised(refused) from refused
+
+    endpoint.__name__ = call.name
+    endpoint.__signature__ = call.signature  # type: ignore[attr-defined]
+    endpoint.__annotations__ = {p.name: p.annotation for p in call.signature.parameters.values()}
+    endpoint.__annotations__["return"] = call.signature.return_annotation
+    return endpoint
+
+
+def for_client(answer: Any) -> Any:
+    """An answer as Gradio's client can take it.
+
+    The client takes every object with a text under "path" for a file, and downloads it: here these are called "file". Of a
+    workflow it gets the text alone, for the same reason.
+    """
+    if isinstance(answer, list):
+        return [for_client(item) for item in answer]
+    if isinstance(answer, dict):
+        return {
+            "file" if key == "path" and isinstance(value, str) else key: for_client(value)
+            for key, value in answer.items()
+            if not (key == "workflow" and "text" in answer)
+        }
+    return answer
+
+
+def _raised(refused: RefusedError) -> gradio.Error:
+    problems = "".join(f"\n{problem.node}.{problem.port}: {problem.message}" for problem in refused.problems[1:])
+    return gradio.Error(refused.error + problems, print_exception=False)
+
+
+def _uploaded(file: dict[str, Any]) -> Path:
+    """The path of a file that came through Gradio's own upload; a client might name any other."""
+    path = Path(str(file.get("path", ""))).resolve()
+    if not path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) or not path.is_file():
+        raise gradio.Error("upload a file first: gradio_client.handle_file(PATH)", print_exception=False)
+    return path

@@ -1,0 +1,190 @@
+"""What happens, as it happens: a feed for each page, made from the ledger, so that a slow page costs no memory.
+
+A feed remembers only what changed and how far each subscription has come; what is sent is read when it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import WebSocket, WebSocketDisconnect
+
+from ui.models import RunEvent
+from ui.runs import RunManager
+
+PAGE = 500
+"""The most events in one message."""
+
+
+@dataclass
+class Subscription:
+    """How far a subscriber of one run has come. Up to `head`, what `kept` does not hold of the thinned kinds is left out."""
+
+    sent: int
+    head: int
+    kept: set[int] = field(default_factory=set)
+    thinned: frozenset[str] = frozenset()
+    caught_up: bool = False
+
+    def wants(self, event: RunEvent) -> bool:
+        """Whether this event is to be sent."""
+        return event["event"] not in self.thinned or event["n"] > self.head or event["n"] in self.kept
+
+
+class Feed:
+    """One page's view of the server; a context manager, registered with the run manager inside of it."""
+
+    def __init__(self, manager: RunManager) -> None:
+        self.manager = manager
+        self._wake = asyncio.Event()
+        self._runs: set[int] = set()
+        self._removed: list[int] = []
+        self._workers = self._workflows = False
+        self._subscriptions: dict[int, Subscription] = {}
+
+    def __enter__(self) -> Feed:
+        self.manager.watchers.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.manager.watchers.discard(self)
+
+    def runs_changed(self, runs: list[int]) -> None:
+        """The summaries of these runs changed."""
+        self._runs.update(runs)
+        self._wake.set()
+
+    def runs_removed(self, runs: list[int]) -> None:
+        """These runs are forgotten."""
+        self._removed += runs
+        self._wake.set()
+
+    def events_added(self, run: int) -> None:
+        """A run has new events."""
+        if run in self._subscriptions:
+            self._wake.set()
+
+    def workers_changed(self) -> None:
+        """A worker's state changed."""
+        self._workers = True
+        self._wake.set()
+
+    def workflows_changed(self) -> None:
+        """A workflow was saved or deleted."""
+        self._workflows = True
+        self._wake.set()
+
+    async def subscribe(self, run: int, after: int = 0, brief: bool = False, metrics: bool = True) -> None:
+        """Send this run's events from number after + 1 on (see API.md for `brief` and `metrics`)."""
+        ledger = self.manager.ledger
+        thinned = frozenset((["progress"] if brief else []) + ([] if metrics else ["metric"]))
+        kept = await asyncio.to_thread(ledger.last_progress, run) if brief else set()
+        self._subscriptions[run] = Subscription(after, ledger.last(run), kept, thinned)
+        self._wake.set()
+
+    def unsubscribe(self, run: int) -> None:
+        """Send no more of this run."""
+        self._subscriptions.pop(run, None)
+
+    async def messages(self) -> AsyncIterator[dict[str, Any]]:
+        """Messages for the page, for ever; waits while nothing changes."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            runs, self._runs = self._runs, set()
+            if summaries := [run for run in map(self.manager.ledger.get, sorted(runs)) if run is not None]:
+                yield {"runs": [run.model_dump() for run in summaries]}
+            if self._removed:
+                removed, self._removed = self._removed, []
+                yield {"removed": removed}
+            if self._workers:
+                self._workers = False
+                yield {"workers": [worker.model_dump() for worker in self.manager.workers()]}
+            if self._workflows:
+                self._workflows = False
+                yield {"workflows": True}
+            for run in list(self._subscriptions):
+                for message in self._page(run):
+                    yield message
+
+    def _page(self, run: int) -> list[dict[str, Any]]:
+        """The next events of one subscription; wakes the feed again where more are there."""
+        subscription = self._subscriptions.get(run)
+        if subscription is None:
+            return []
+        events = self.manager.ledger.events(run, subscription.sent, PAGE)
+        messages: list[dict[str, Any]] = []
+        if events:
+            subscription.sent = events[-1]["n"]
+            if wanted := [event for event in events if subscription.wants(event)]:
+                messages.append({"run": run, "events": wanted})
+        if len(events) == PAGE:
+            self._wake.set()
+        if not subscription.caught_up and subscription.sent >= subscription.head:
+            subscription.caught_up = True
+            messages.append({"caught_up": run, "n": subscription.sent})
+        return messages
+
+
+async def follow(manager: RunManager, run: int, after: int) -> AsyncIterator[list[RunEvent]]:
+    """A run's events from number after + 1 on, in batches, until it has ended."""
+    manager.get(run)
+    with Feed(manager) as feed:
+        await feed.subscribe(run, after)
+        async for message in feed.messages():
+            if message.get("run") == run:
+                yield message["events"]
+                if message["events"][-1]["event"] == "ended":
+                    return
+            elif message.get("caught_up") == run and manager.get(run).ended is not None:
+                return
+
+
+async def serve(socket: WebSocket, manager: RunManager, hello: dict[str, Any], feeds: set[Feed]) -> None:
+    """Speak with one page until it goes."""
+    await socket.accept()
+    with Feed(manager) as feed:
+        feeds.add(feed)
+        sender: asyncio.Task[None] | None = None
+        try:
+            await socket.send_json(hello)
+            sender = asyncio.create_task(_send(socket, feed))
+            while True:
+                await _obey(socket, feed, await socket.receive_text())
+        except WebSocketDisconnect:
+            pass
+        finally:
+            feeds.discard(feed)
+            if sender is not None:
+                sender.cancel()
+
+
+async def _send(socket: WebSocket, feed: Feed) -> None:
+    try:
+        async for message in feed.messages():
+            await socket.send_text(json.dumps(message, separators=(",", ":")))
+    except (WebSocketDisconnect, RuntimeError):  # starlette's ways to say that the page has gone
+        pass
+
+
+async def _obey(socket: WebSocket, feed: Feed, text: str) -> None:
+    """Do what a page asks."""
+    try:
+        message = json.loads(text)
+        if "subscribe" in message:
+            await feed.subscribe(
+                int(message["subscribe"]),
+                int(message.get("after", 0)),
+                bool(message.get("brief", False)),
+                bool(message.get("metrics", True)),
+            )
+        elif "unsubscribe" in message:
+            feed.unsubscribe(int(message["unsubscribe"]))
+        else:
+            raise ValueError('say {"subscribe": RUN, "after": N} or {"unsubscribe": RUN}')
+    except (ValueError, TypeError) as error:
+        await socket.send_json({"error": f"not understood: {error}"})

@@ -1,0 +1,264 @@
+"""The shapes of what the server sends: runs, workers, files, node specifications, events.
+
+`python -m ui.types` turns them into TypeScript; `ui/API.md` tells what they mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NotRequired
+
+from pydantic import BaseModel
+from typing_extensions import TypedDict
+
+from graph_runner import events as engine_events
+
+Status = Literal["queued", "running", "stopping", "done", "failed", "stopped", "interrupted"]
+LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
+"""The states of a run that is not over."""
+
+
+class Problem(BaseModel):
+    """One thing to mend in a workflow (`graph_runner.problems.Problem`)."""
+
+    node: str
+    port: str
+    message: str
+    remedy: str
+    severity: Literal["error", "warning"]
+
+
+class Refusal(BaseModel):
+    """The body of every answer that is an error: a sentence, and for a wrong workflow its problems."""
+
+    error: str
+    problems: list[Problem] = []
+
+
+class Solved(BaseModel):
+    """The type of a port once type variables are solved."""
+
+    type: str
+    list: bool
+
+
+class Validation(BaseModel):
+    """What is wrong with a workflow, and the types on its wires; keys as a wire would name the port."""
+
+    problems: list[Problem]
+    types: dict[str, Solved]
+
+
+class Document(BaseModel):
+    """A workflow: its canonical text, the same as an object, and the etag of the file it was read from."""
+
+    path: str
+    text: str
+    workflow: Any
+    etag: str
+    shipped: bool
+
+
+class WorkflowEntry(BaseModel):
+    """A workflow in the list; `problem` says why it cannot be opened, where it cannot."""
+
+    path: str
+    name: str
+    title: str
+    about: str
+    shipped: bool
+    modified: float
+    thumbnail: str | None
+    app: str
+    problem: str
+
+
+class FileEntry(BaseModel):
+    """A file or folder of the workspace; `path` is relative to it."""
+
+    path: str
+    name: str
+    kind: Literal["file", "folder"]
+    media: str
+    size: int
+    modified: float
+    url: str
+
+
+class Run(BaseModel):
+    """A run's summary. Times are seconds since 1970; `position` 1 is next in the queue, 0 is not waiting."""
+
+    run: int
+    title: str
+    status: Status
+    device: str
+    seed: int
+    targets: list[str]
+    created: float
+    started: float | None
+    ended: float | None
+    folder: str
+    error: str
+    node: str
+    events: int
+    position: int
+
+
+class RunDetail(Run):
+    """A run with what it ran."""
+
+    text: str
+    workflow: Any
+    environment: dict[str, Any]
+    problems: list[Problem]
+
+
+class Worker(BaseModel):
+    """The process that runs graphs on one device."""
+
+    device: str
+    name: str
+    state: Literal["starting", "idle", "busy", "down"]
+    run: int | None
+    pid: int | None
+
+
+class Queue(BaseModel):
+    """What runs and what waits, first the next."""
+
+    running: list[Run]
+    queued: list[Run]
+    workers: list[Worker]
+
+
+class Output(BaseModel):
+    """A file that a run showed; `n` is the number of the event that told so."""
+
+    n: int
+    node: str
+    path: str
+    url: str
+    media: str
+    preview: bool
+    turn: int | None
+    size: int
+
+
+class Series(BaseModel):
+    """One metric of one node along the turns."""
+
+    node: str
+    name: str
+    turns: list[int]
+    values: list[float | None]
+
+
+class Limits(BaseModel):
+    """What the server takes, in bytes."""
+
+    workflow: int
+    picture: int
+    upload: int
+
+
+class About(BaseModel):
+    """The server: `boot` is another one after each start."""
+
+    version: str
+    workspace: str
+    boot: str
+    dtype: str
+    workers: list[Worker]
+    limits: Limits
+
+
+class WireType(TypedDict):
+    """A wire type: its symbolic shape, and the types that its ports take besides."""
+
+    shape: str
+    accepts: list[str]
+    about: str
+
+
+class Port(TypedDict):
+    """A port of a node; an input that may be typed in has a JSON Schema."""
+
+    name: str
+    type: str
+    list: bool
+    variable: bool
+    named: bool
+    required: bool
+    shape: str
+    help: str
+    schema: NotRequired[dict[str, Any]]
+    default: NotRequired[Any]
+    path: NotRequired[Literal["file", "folder"]]
+
+
+class ZoneSpec(TypedDict):
+    """The inside of a zone: the ports its nodes read, and the results they give."""
+
+    ports: list[Port]
+    results: list[Port]
+
+
+class NodeSpec(TypedDict):
+    """A node's specification (`graph_runner.describe`): all that is needed to draw it."""
+
+    type: str
+    category: str
+    version: int
+    summary: str
+    documentation: str
+    inputs: list[Port]
+    outputs: list[Port]
+    body: ZoneSpec | None
+    effect: bool
+    loops: bool
+    aside: bool
+    draws: bool
+    keep: bool
+    mutates: list[str]
+
+
+class Catalog(TypedDict):
+    """Every node by type and every wire type by name."""
+
+    nodes: dict[str, NodeSpec]
+    types: dict[str, WireType]
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a target of the run is: a number or a text as it is, a tensor summarised."""
+
+    target: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The workflow was found wrong only when the run began (an absent file): nothing was computed."""
+
+    problems: list[Problem]
+
+
+EVENTS: tuple[type, ...] = (
+    engine_events.Planned,
+    engine_events.Started,
+    engine_events.Progress,
+    engine_events.Shown,
+    engine_events.Metric,
+    engine_events.Cached,
+    engine_events.Finished,
+    engine_events.Failed,
+    engine_events.Log,
+    Value,
+    Refused,
+    engine_events.Ended,
+)
+"""Every kind of event of a run's stream: the engine's, and what the server adds."""
+
+RunEvent = dict[str, Any]
+"""An event as it is sent: `n`, `time`, `event` (the kind) and the kind's fields that hold something."""

@@ -1,0 +1,241 @@
+"""The run manager: a queue that outlives the server, and a worker process for each device.
+
+A run belongs to no request: pages and scripts submit, watch and cancel, and may come and go. All of this lives on the
+server's event loop; the ledger keeps what must be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from ui.ledger import Ledger
+from ui.models import LIVE, Queue, Run, RunEvent, Worker
+from ui.process import WorkerProcess
+from ui.refusal import RefusedError
+
+
+class Watcher(Protocol):
+    """Somebody who wants to know what changes: a page."""
+
+    def runs_changed(self, runs: list[int]) -> None:
+        """The summaries of these runs changed."""
+
+    def runs_removed(self, runs: list[int]) -> None:
+        """These runs are forgotten."""
+
+    def events_added(self, run: int) -> None:
+        """A run has new events."""
+
+    def workers_changed(self) -> None:
+        """A worker's state changed."""
+
+
+class RunManager:
+    """Queues runs, hands them to workers, keeps what these tell, and cancels.
+
+    grace: seconds that a cancelled run has to stop by itself (it ends its turn and writes a checkpoint) before its process
+    is killed.
+    """
+
+    def __init__(
+        self, ledger: Ledger, logs: Path, devices: Sequence[str], worker_options: Sequence[str], grace: float = 15.0
+    ) -> None:
+        self.ledger, self.grace = ledger, grace
+        self.watchers: set[Watcher] = set()
+        self._workers = [
+            WorkerProcess(
+                device, worker_options, logs / f"worker-{device.replace(':', '-')}.log", self._heard, self._ended
+            )
+            for device in devices
+        ]
+        self._numbers: dict[int, int] = {}  # of runs that go on: the number of the last event
+        self._forced: dict[int, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def start(self) -> None:
+        """Take up the queue where a former server left it, and start the workers."""
+        self.ledger.interrupt()
+        for worker in self._workers:
+            await worker.start()
+
+    async def close(self) -> None:
+        """Stop the workers, gently; a run that goes on is interrupted and can be submitted again."""
+        self._closing = True
+        for timer in self._forced.values():
+            timer.cancel()
+        await asyncio.gather(*(worker.close(self.grace) for worker in self._workers))
+        self.ledger.interrupt()
+
+    def workers(self) -> list[Worker]:
+        """The workers and what they do."""
+        return [worker.describe() for worker in self._workers]
+
+    def queue(self) -> Queue:
+        """What runs and what waits."""
+        live = self.ledger.with_status(*LIVE)
+        return Queue(
+            running=[run for run in live if run.status != "queued"],
+            queued=[run for run in live if run.status == "queued"],
+            workers=self.workers(),
+        )
+
+    def submit(self, title: str, text: str, targets: list[str], seed: int, fresh: bool, device: str) -> Run:
+        """Put a (valid) workflow at the end of the queue."""
+        devices = [worker.device for worker in self._workers]
+        if device and device not in devices:
+            raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
+        run = self.ledger.add(title, text, targets, seed, fresh, device)
+        self._dispatch()
+        self._tell_runs([run])
+        return self.get(run)
+
+    def get(self, run: int) -> Run:
+        """A run's summary. Raises RefusedError where there is no such run."""
+        summary = self.ledger.get(run)
+        if summary is None:
+            raise RefusedError(404, f"there is no run {run}")
+        return summary
+
+    def cancel(self, run: int, force: bool) -> Run:
+        """Take a run out of the queue, or stop it: at the end of its turn, or at once."""
+        summary = self.get(run)
+        if summary.status == "queued":
+            self._append(run, {"time": time.time(), "event": "ended", "status": "stopped", "seconds": 0.0})
+            self._over(run, status="stopped")
+            self._tell_runs([waiting.run for waiting in self.ledger.with_status("queued")])
+        worker = next((worker for worker in self._workers if worker.run == run), None)
+        if worker is not None and summary.status in LIVE:
+            if summary.status == "running":
+                self.ledger.update(run, status="stopping")
+                worker.say(stop=run)
+                self._forced[run] = asyncio.get_running_loop().call_later(self.grace, worker.kill)
+                self._tell_runs([run])
+            if force:
+                worker.kill()
+        return self.get(run)
+
+    def remove(self, run: int) -> Run:
+        """Forget a run that is over; returns what it was."""
+        summary = self.get(run)
+        if summary.status in LIVE:
+            raise RefusedError(409, f"run {run} is {summary.status}; cancel it first")
+        self.ledger.remove(run)
+        for watcher in self.watchers:
+            watcher.runs_removed([run])
+        return summary
+
+    def _dispatch(self) -> None:
+        """Give every idle worker its next run."""
+        for worker in self._workers:
+            row = self.ledger.next_for(worker.device) if not self._closing else None
+            if row is None:
+                continue
+            if worker.state == "down" and not worker.alive:
+                self._start(worker)
+            if worker.state == "idle":
+                run = row["run"]
+                worker.run, worker.state = run, "busy"
+                self.ledger.update(run, status="running", device=worker.device, started=time.time())
+                self._numbers[run] = self.ledger.last(run)
+                worker.say(
+                    run=run,
+                    text=row["text"],
+                    targets=json.loads(row["targets"]),
+                    seed=row["seed"],
+                    fresh=bool(row["fresh"]),
+                )
+                self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
+                self._tell_workers()
+
+    def _start(self, worker: WorkerProcess) -> None:
+        worker.state = "starting"
+        task = asyncio.create_task(worker.start())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._tell_workers()
+
+    def _heard(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+        """A message from a worker (see `ui.worker`)."""
+        if "event" in message and worker.run is not None:
+            event = message["event"]
+            if event["event"] == "planned":
+                self.ledger.update(worker.run, folder=f"runs/{event['run']}")
+                self._tell_runs([worker.run])
+            self._append(worker.run, event)
+        elif "over" in message and worker.run is not None:
+            over = message["over"]
+            run, worker.run = worker.run, None
+            worker.state = "idle" if over.pop("fit") else "down"  # an unfit one leaves, and its end starts another
+            self._over(run, **{**over, "problems": json.dumps(over["problems"])})
+            self._tell_workers()
+            self._dispatch()
+        elif "ready" in message:
+            self._tell_workers()
+            self._dispatch()
+
+    def _ended(self, worker: WorkerProcess, why: str) -> None:
+        """A worker's process ended: that of a run is an error on the node it was at; the next gets a fresh one."""
+        run, worker.run = worker.run, None
+        if run is not None and not self._closing:
+            self._crashed(run, why, worker.last_words())
+        elif not worker.ready and not self._closing:
+            self._could_not_start(worker, why)
+        self._tell_workers()
+        if not self._closing and worker.ready:
+            self._start(worker)
+
+    def _crashed(self, run: int, why: str, words: str) -> None:
+        now = time.time()
+        summary = self.get(run)
+        node = self.ledger.running_node(run)
+        status = "stopped" if summary.status == "stopping" else "failed"
+        if status == "stopped":
+            self._append(run, {"time": now, "event": "log", "message": "stopped by force", "level": "warning"})
+        else:
+            message = f"{why}. The next run gets a fresh one"
+            self._append(run, {"time": now, "event": "failed", "node": node, "message": message, "traceback": words})
+        seconds = round(now - (summary.started or now), 3)
+        self._append(run, {"time": now, "event": "ended", "status": status, "seconds": seconds})
+        failed = {"error": why, "node": node} if status == "failed" else {}
+        self._over(run, status=status, **failed)
+
+    def _could_not_start(self, worker: WorkerProcess, why: str) -> None:
+        """Without a worker no run of its device can be done: the waiting ones fail, each with the reason."""
+        words = worker.last_words()
+        reason = f"the worker for {worker.device} could not start: {words.strip().rpartition(chr(10))[2] or why}"
+        while (row := self.ledger.next_for(worker.device)) is not None:
+            now = time.time()
+            self._append(
+                row["run"], {"time": now, "event": "failed", "node": "", "message": reason, "traceback": words}
+            )
+            self._append(row["run"], {"time": now, "event": "ended", "status": "failed", "seconds": 0.0})
+            self._over(row["run"], status="failed", error=reason)
+
+    def _append(self, run: int, event: RunEvent) -> None:
+        n = self._numbers.get(run, 0) or self.ledger.last(run)
+        self._numbers[run] = n + 1
+        self.ledger.append(run, n + 1, event)
+        for watcher in self.watchers:
+            watcher.events_added(run)
+
+    def _over(self, run: int, **fields: Any) -> None:
+        self.ledger.update(run, ended=time.time(), **fields)
+        self._numbers.pop(run, None)
+        with suppress(KeyError):
+            self._forced.pop(run).cancel()
+        self._tell_runs([run])
+
+    def _tell_runs(self, runs: list[int]) -> None:
+        for watcher in self.watchers:
+            watcher.runs_changed(runs)
+
+    def _tell_workers(self) -> None:
+        for watcher in self.watchers:
+            watcher.workers_changed()

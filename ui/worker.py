@@ -1,0 +1,180 @@
+"""The process that runs graphs: one engine, one device, one run at a time; `python -m ui.worker`, started by the server.
+
+It reads requests as lines of JSON on standard input and answers on what was standard output; what nodes print goes to
+standard error. When the input ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and
+leaves.
+
+    in   {"run": 3, "text": …, "targets": […], "seed": 0, "fresh": false}     {"stop": 3}
+    out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import queue
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from filelock import FileLock
+
+from graph_runner import events
+from graph_runner.engine import Engine
+from graph_runner.problems import WorkflowError
+from graph_runner.registry import Registry
+from graph_runner.workflow import read
+from ui.models import Problem, Refused, Value
+
+LEAVE_SECONDS = 10.0
+"""How long a run may take to stop after the server has gone."""
+
+
+class Channel:
+    """The way to the server: one line of JSON a message."""
+
+    def __init__(self) -> None:
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)  # whatever a library prints must not end up between our lines
+        self._lock = threading.Lock()
+
+    def send(self, **message: Any) -> None:
+        """Send one message; a server that has gone is noticed by the reader, not here."""
+        line = json.dumps(message) + "\n"
+        with self._lock:
+            try:
+                self._out.write(line)
+                self._out.flush()
+            except BrokenPipeError:
+                pass
+
+
+class Requests:
+    """Requests from the server, read on a thread of its own so that a stop is heard during a run."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self.stops: dict[int, threading.Event] = {}
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        for line in sys.stdin:
+            message = json.loads(line)
+            if "stop" in message:
+                self.stops[message["stop"]].set()
+            else:
+                self.stops[message["run"]] = threading.Event()
+                self.jobs.put(message)
+        for stop in self.stops.values():
+            stop.set()
+        self.jobs.put(None)
+        time.sleep(LEAVE_SECONDS)
+        os._exit(3)
+
+
+def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Channel) -> bool:
+    """Do one run and tell all about it. Returns whether this process is fit for another."""
+    ending: list[events.Ended] = []
+    began = time.perf_counter()
+
+    def tell(event: Any) -> None:
+        if isinstance(event, events.Ended):
+            ending.append(event)  # the last word comes after the values of the targets
+        else:
+            channel.send(event=as_json(event))
+
+    over: dict[str, Any] = {"status": "failed", "error": "", "node": "", "problems": [], "fit": True}
+    try:
+        result = engine.run(
+            read(job["text"]),
+            targets=job["targets"],
+            seed=job["seed"],
+            fresh=job["fresh"],
+            listeners=[tell],
+            stop=stop,
+            raise_errors=False,
+        )
+        over["status"] = result.status
+        if result.error is not None:
+            over |= {"error": str(result.error), "node": result.error.node}
+            over["fit"] = not isinstance(result.error.__cause__, torch.OutOfMemoryError | MemoryError)
+        for target, value in result.values.items():
+            tell(Value(target, summary(value)))
+    except WorkflowError as error:
+        problems = [problem.to_json() for problem in error.problems]
+        over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
+        tell(Refused([Problem.model_validate(problem) for problem in problems]))
+    except Exception as error:
+        over["error"] = f"{type(error).__name__}: {error}"
+        tell(events.Failed("", over["error"], traceback.format_exc()))
+        over["fit"] = False
+    ended = ending[0] if ending else events.Ended(over["status"], round(time.perf_counter() - began, 3))
+    channel.send(event=as_json(ended))
+    channel.send(over=over)
+    return bool(over["fit"])
+
+
+def as_json(event: Any) -> dict[str, Any]:
+    """An event as it is sent: with its time, and null for numbers that JSON does not know."""
+    fields = {"time": round(time.time(), 3), **events.to_json(event)}
+    if isinstance(event, events.Metric):
+        fields["values"] = {name: v if math.isfinite(v) else None for name, v in event.values.items()}
+    if isinstance(event, Refused):
+        fields["problems"] = [problem.model_dump() for problem in event.problems]
+    return fields
+
+
+def summary(value: Any) -> str:
+    """A value in a line: numbers and texts as they are, tensors and models by their measures."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() == 1:
+            return f"{value.item():.6g}"
+        kind = f"{str(value.dtype).removeprefix('torch.')} {'×'.join(map(str, value.shape))}"
+        if not value.numel():
+            return kind
+        x = value.detach().double()
+        return f"{kind}, mean {x.mean():.4g}, std {x.std():.4g}, least {x.min():.4g}, greatest {x.max():.4g}"
+    if isinstance(value, torch.nn.Module):
+        return f"{type(value).__name__}, {sum(p.numel() for p in value.parameters()):,} parameters"
+    if isinstance(value, dict | list | tuple) and not isinstance(value, str):
+        items = list(value.values()) if isinstance(value, dict) else list(value)
+        return f"{len(items)} × {summary(items[0])}" if items else "nothing"
+    text = str(value)
+    return text if len(text) <= 2000 else text[:2000] + "…"
+
+
+def main() -> int:
+    """Serve runs until the input ends."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--device", required=True)
+    parser.add_argument("--dtype", required=True)
+    parser.add_argument("--nodes", action="append", default=[])
+    options = parser.parse_args()
+    channel = Channel()
+    requests = Requests()
+    # When memory runs out, the system should end this process and not the server.
+    oom = Path("/proc/self/oom_score_adj")
+    if oom.exists():
+        oom.write_text("500")
+    # A worker whose server was killed may still be writing its checkpoint: wait for it.
+    with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
+        registry = Registry.installed(options.nodes)
+        engine = Engine(registry, options.workspace, device=options.device, dtype=options.dtype)
+        device = engine.device
+        name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+        channel.send(ready={"device": str(device), "name": name})
+        while (job := requests.jobs.get()) is not None:
+            if not run(engine, job, requests.stops[job["run"]], channel):
+                break  # memory may be fragmented, or the engine in no known state: the server starts another
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
