@@ -21,23 +21,18 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
     return model.eval()
 
 
-def ldm_bert_error() -> float:
-    """Largest difference between our encoder and diffusers' with the same random weights, outputs of order 1."""
+@pytest.mark.parametrize("depth", [1, 3], ids="depth {}".format)
+def test_ldm_bert_equals_diffusers(depth: int) -> None:
+    """The same random weights, outputs of order 1."""
     from diffusers.pipelines.latent_diffusion.pipeline_latent_diffusion import LDMBertConfig, LDMBertModel
 
-    config = LDMBertConfig(
-        vocab_size=50, max_position_embeddings=12, encoder_layers=3, encoder_ffn_dim=96, d_model=24, head_dim=64
-    )
-    theirs = randomise(LDMBertModel(config))
-    ours = BERTEmbedder(n_embed=24, n_layer=3, vocab_size=50, max_seq_len=12).eval()
-    ours.load_state_dict(ldm_bert_from_diffusers(theirs.state_dict(), n_layer=3))
+    shape = {"vocab_size": 50, "max_position_embeddings": 12}
+    theirs = randomise(LDMBertModel(LDMBertConfig(encoder_layers=depth, encoder_ffn_dim=96, d_model=24, **shape)))
+    ours = BERTEmbedder(n_embed=24, n_layer=depth, vocab_size=50, max_seq_len=12).eval()
+    ours.load_state_dict(ldm_bert_from_diffusers(theirs.state_dict(), depth))
     tokens = torch.randint(50, (2, 12), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        return float((ours(tokens) - theirs(tokens)[0]).abs().max())
-
-
-def test_ldm_bert_equals_diffusers() -> None:
-    assert ldm_bert_error() <= 1e-5
+        torch.testing.assert_close(ours(tokens), theirs(tokens)[0], rtol=0, atol=1e-5)
 
 
 def test_ldm_bert_names_go_both_ways() -> None:
@@ -87,7 +82,7 @@ def test_too_many_tokens_name_the_remedy() -> None:
         BERTEmbedder(n_embed=8, n_layer=1, vocab_size=5, max_seq_len=4)(torch.zeros(1, 5, dtype=torch.long))
 
 
-@pytest.mark.parametrize("skip", [0, 1, 2])
+@pytest.mark.parametrize("skip", [0, 1, 2], ids="{} layers skipped".format)
 def test_clip_equals_transformers_exactly(skip: int) -> None:
     ours = randomise(CLIPTextEmbedder(**CLIP, skip=skip))
     tokens = torch.randint(99, (2, 77), generator=torch.Generator().manual_seed(1))
@@ -95,7 +90,7 @@ def test_clip_equals_transformers_exactly(skip: int) -> None:
         theirs = ours.transformer(tokens, output_hidden_states=True)
         context = ours(tokens)
         wanted = ours.transformer.final_layer_norm(theirs.hidden_states[-1 - skip])
-    assert torch.equal(context, wanted)
+    torch.testing.assert_close(context, wanted, rtol=0, atol=0)
     assert torch.equal(context, theirs.last_hidden_state) == (skip == 0)
 
 
