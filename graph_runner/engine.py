@@ -94,11 +94,10 @@ class Engine:
         top, problems = validate(workflow, self.registry)
         if errors(problems):
             raise WorkflowError(errors(problems))
-        targets = list(targets)
-        wanted = _targets(top, targets)
+        wanted, ids = _targets(top, targets)
         place_paths(top, self.workspace)
         keys = Keys(seed, str(self.dtype).removeprefix("torch."), lambda bound: version_of(bound.spec))
-        plan = compile_graph(top, wanted, keys, {name.partition(".")[0] for name in targets} if only else None)
+        plan = compile_graph(top, wanted, keys, ids if only else None)
         if not plan.roots:
             raise WorkflowError(
                 [
@@ -111,8 +110,8 @@ class Engine:
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
-        own = [seen.append, *([record] if record else []), *(listeners if self.processes.rank == 0 else [])]
-        emit = events.Stream(own)
+        own: list[events.Listener] = [seen.append, *([record] if record else [])]
+        emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
         runtime = Runtime(
             self.workspace,
             folder,
@@ -202,21 +201,37 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def _targets(top: Scope, names: Iterable[str]) -> dict[str, Source]:
-    targets = {}
+def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[str]]:
+    """The ports that are asked for, by name, and the nodes they belong to (which may give nothing)."""
+    targets: dict[str, Source] = {}
+    ids: set[str] = set()
     for name in names:
-        id, _, rest = name.partition(".")
-        bound = top.nodes.get(id)
-        if bound is None:
-            raise WorkflowError(
-                [Problem(f"there is no node {id!r} at the top of the graph", remedy=did_you_mean(id, top.nodes))]
-            )
-        slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
-        if rest and rest not in slots:
-            raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
-        for port in [rest] if rest else slots:  # a node stands for all it gives
-            targets[name if rest or len(slots) == 1 else f"{id}.{port}"] = Source(id, *slots[port])
-    return targets
+        for asked, reference in _meant(top, name).items():
+            id, _, rest = reference.partition(".")
+            bound = top.nodes.get(id)
+            if bound is None:
+                message = f"there is no node {id!r} at the top of the graph"
+                raise WorkflowError([Problem(message, remedy=did_you_mean(id, [*top.nodes, *top.uses]))])
+            slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
+            if rest and rest not in slots:
+                raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
+            for port in [rest] if rest else slots:  # a node stands for all it gives
+                targets[asked if rest or len(slots) == 1 else f"{asked}.{port}"] = Source(id, *slots[port])
+            ids.add(id)
+    return targets, ids
+
+
+def _meant(top: Scope, name: str) -> dict[str, str]:
+    """What a name asks for: itself, or what the results of a definition's use stand for."""
+    id, _, port = name.partition(".")
+    if id not in top.uses:
+        return {name: name}
+    outputs = {port: reference for port, reference in top.uses[id].items() if isinstance(reference, str)}
+    if port and port not in outputs:
+        raise WorkflowError([Problem(f"{id!r} has no output {port!r}", id, remedy=did_you_mean(port, outputs))])
+    if port or len(outputs) == 1:
+        return {name: outputs[port or next(iter(outputs))]}
+    return {f"{id}.{each}": reference for each, reference in outputs.items()}
 
 
 def place_paths(top: Scope, workspace: Path) -> None:

@@ -2,109 +2,151 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 from graph_runner.problems import Problem, did_you_mean
 from graph_runner.workflow import Body, Definition, Node, Workflow
 
 INPUTS = "inputs"
+Uses = dict[str, dict[str, Any]]  # for each use, what its outputs stand for
 
 
-def expand(workflow: Workflow) -> tuple[dict[str, Node], list[Problem]]:
+class Expanded(NamedTuple):
+    """Nodes without uses of definitions.
+
+    uses: what the outputs of the uses at the top stand for. ids: of all uses, which are nodes no more.
+    """
+
+    nodes: Mapping[str, Node]
+    uses: Uses
+    ids: set[str]
+    problems: list[Problem]
+
+
+def expand(workflow: Workflow) -> Expanded:
     """The workflow's nodes with every use of a definition replaced by what it stands for."""
     if not workflow.definitions:
-        return workflow.nodes, []
-    problems: list[Problem] = []
-    nodes, _ = _expand(workflow.nodes, {}, workflow.definitions, (), problems)
-    return nodes, problems
+        return Expanded(workflow.nodes, {}, set(), [])
+    expansion = _Expansion(workflow.definitions)
+    nodes, _, uses = expansion.expand(workflow.nodes, {}, (), "")
+    return Expanded(nodes, uses, expansion.ids, expansion.problems)
 
 
-def _expand(
-    nodes: dict[str, Node],
-    results: dict[str, Any],
-    definitions: dict[str, Definition],
-    inside: tuple[str, ...],
-    problems: list[Problem],
-) -> tuple[dict[str, Node], dict[str, Any]]:
-    flat: dict[str, Node] = {}
-    renamed: dict[str, dict[str, Any]] = {}
-    for id, node in nodes.items():
-        definition = definitions.get(node.type)
-        if definition is None:
-            if node.body is not None:
-                inner, inner_results = _expand(node.body.nodes, node.body.results, definitions, inside, problems)
-                node = node.model_copy(update={"body": Body.model_construct(nodes=inner, results=inner_results)})
-            flat[id] = node
-        elif node.type in inside:
-            chain = " → ".join((*inside, node.type))
-            problems.append(
-                Problem(f"the definition {node.type!r} uses itself ({chain})", id, remedy="Break the circle")
-            )
-        else:
-            inner, outputs = _instance(id, node, definition, definitions, inside, problems)
-            flat.update(inner)
-            renamed[id] = outputs
-    if not renamed:
-        return flat, results
+class _Expansion:
+    def __init__(self, definitions: dict[str, Definition]) -> None:
+        self.definitions = definitions
+        self.problems: list[Problem] = []
+        self.ids: set[str] = set()
 
-    def follow(reference: str) -> str:
-        while (id := reference.partition(".")[0]) in renamed:
-            port = reference.partition(".")[2] or (next(iter(renamed[id])) if len(renamed[id]) == 1 else "")
-            if port not in renamed[id]:
-                break
-            reference = renamed[id][port]
-        return reference
+    def tell(self, message: str, id: str, port: str = "", remedy: str = "") -> None:
+        """Note a problem once, however often it is met."""
+        if (problem := Problem(message, id, port, remedy)) not in self.problems:
+            self.problems.append(problem)
 
-    flat = {id: _rewired(node, follow) for id, node in flat.items()}
-    return flat, {port: _mapped(value, follow) for port, value in results.items()}
+    def expand(
+        self, nodes: dict[str, Node], results: dict[str, Any], inside: tuple[str, ...], prefix: str
+    ) -> tuple[dict[str, Node], dict[str, Any], Uses]:
+        """Replace the uses among these nodes, and in the bodies of the others.
+
+        inside: the definitions around. prefix: what the ids of these nodes will begin with.
+        """
+        flat: dict[str, Node] = {}
+        uses: Uses = {}
+        for id, node in nodes.items():
+            definition = self.definitions.get(node.type)
+            if definition is None:
+                if node.body is not None:
+                    inner, inner_results, _ = self.expand(node.body.nodes, node.body.results, inside, prefix)
+                    node = node.model_copy(update={"body": Body.model_construct(nodes=inner, results=inner_results)})
+                flat[id] = node
+            elif node.mode == "mute":
+                flat[id] = node  # goes out as it is
+            elif node.type in inside:
+                chain = " → ".join((*inside, node.type))
+                self.tell(f"the definition {node.type!r} uses itself ({chain})", prefix + id, remedy="Break the circle")
+                uses[id] = {}
+            else:
+                if node.mode == "bypass":
+                    self.tell(
+                        "a definition's use cannot be bypassed", prefix + id, remedy="Mute it, or bypass nodes inside"
+                    )
+                inner, uses[id] = self._instance(id, node, definition, inside, prefix)
+                flat.update(inner)
+        if not uses:
+            return flat, results, uses
+        self.ids |= {prefix + id for id in uses}
+
+        def follow(reference: str, seen: frozenset[str] = frozenset()) -> Any:
+            while (id := reference.partition(".")[0]) in uses:
+                outputs, port = uses[id], reference.partition(".")[2]
+                if not port and len(outputs) == 1:
+                    port = next(iter(outputs))
+                if reference in seen:
+                    self.tell("these definitions hand on each other's results, and nobody gives one", prefix + id, port)
+                    return reference
+                if port not in outputs:
+                    if nodes[id].type not in inside:
+                        message = f"the definition {nodes[id].type!r} gives no result {port!r}"
+                        self.tell(message, prefix + id, port, did_you_mean(port, outputs))
+                    return reference
+                seen |= {reference}
+                reference = outputs[port]
+                if not isinstance(reference, str):
+                    return _mapped(reference, partial(follow, seen=seen))
+            return reference
+
+        flat = {id: _rewired(node, follow) for id, node in flat.items()}
+        uses = {id: {port: _mapped(value, follow) for port, value in outputs.items()} for id, outputs in uses.items()}
+        return flat, {port: _mapped(value, follow) for port, value in results.items()}, uses
+
+    def _instance(
+        self, id: str, use: Node, definition: Definition, inside: tuple[str, ...], prefix: str
+    ) -> tuple[dict[str, Node], dict[str, Any]]:
+        """The nodes that one use stands for, and what its outputs are among them."""
+        self._check_inputs((*use.wires, *use.params), prefix + id, use.type, definition)
+        inner, results, _ = self.expand(definition.nodes, definition.results, (*inside, use.type), f"{prefix}{id}/")
+
+        def outside(reference: str) -> Any:
+            head, _, name = reference.partition(".")
+            if head != INPUTS:
+                return f"{id}/{reference}"
+            self._check_inputs((name,), prefix + id, use.type, definition)
+            if name in use.params:
+                self.tell("is typed in, and is needed as a wire", prefix + id, name, "Wire a node's output into it")
+            return use.wires.get(name)
+
+        nodes = {f"{id}/{name}": _bound(node, id, use, outside) for name, node in inner.items()}
+        outputs = {port: _mapped(value, outside) for port, value in results.items()}
+        return nodes, {port: value for port, value in outputs.items() if value is not None}
+
+    def _check_inputs(self, names: tuple[str, ...], id: str, type_name: str, definition: Definition) -> None:
+        for name in names:
+            if name not in definition.inputs:
+                remedy = did_you_mean(name, definition.inputs)
+                self.tell(f"the definition {type_name!r} has no input {name!r}", id, name, remedy)
 
 
-def _instance(
-    id: str,
-    use: Node,
-    definition: Definition,
-    definitions: dict[str, Definition],
-    inside: tuple[str, ...],
-    problems: list[Problem],
-) -> tuple[dict[str, Node], dict[str, Any]]:
-    given: dict[str, Any] = {**use.wires, **use.params}
-    for name in given:
-        if name not in definition.inputs:
-            problems.append(
-                Problem(f"{use.type!r} has no input {name!r}", id, name, did_you_mean(name, definition.inputs))
-            )
-    inner, results = _expand(definition.nodes, definition.results, definitions, (*inside, use.type), problems)
-
-    def outside(reference: str) -> str:
-        head, _, rest = reference.partition(".")
-        wired = use.wires.get(rest) if head == INPUTS else None
-        return wired if isinstance(wired, str) else f"{id}/{reference}"
-
-    nodes = {f"{id}/{name}": _bound(node, id, use, outside) for name, node in inner.items()}
-    return nodes, {port: _mapped(value, outside) for port, value in results.items()}
-
-
-def _bound(node: Node, prefix: str, use: Node, outside: Callable[[str], str]) -> Node:
+def _bound(node: Node, prefix: str, use: Node, outside: Callable[[str], Any]) -> Node:
     """A node of a definition with what this use gives: literals typed in, wires led outside, ids prefixed."""
     params, wires = dict(node.params), dict[str, Any]()
     for port, value in node.wires.items():
         name = value.partition(".")[2] if isinstance(value, str) and value.startswith(f"{INPUTS}.") else None
-        if name is None:
-            wires[port] = _mapped(value, outside)
-        elif name in use.params:
+        if name is not None and name in use.params:
             params[port] = use.params[name]
-        elif name in use.wires:
-            wires[port] = use.wires[name]
+        elif (wired := _mapped(value, outside)) is not None:  # an input that this use leaves out stays the node's own
+            wires[port] = wired
     body = node.body
     if body is not None:
         inner = {f"{prefix}/{id}": _bound(child, prefix, use, outside) for id, child in body.nodes.items()}
         results = {port: _mapped(value, outside) for port, value in body.results.items()}
+        results = {port: value for port, value in results.items() if value is not None}
         body = Body.model_construct(nodes=inner, results=results)
     return node.model_copy(update={"wires": wires, "params": params, "body": body})
 
 
-def _rewired(node: Node, follow: Callable[[str], str]) -> Node:
+def _rewired(node: Node, follow: Callable[[str], Any]) -> Node:
     body = node.body
     if body is not None:
         nodes = {id: _rewired(child, follow) for id, child in body.nodes.items()}
@@ -112,9 +154,11 @@ def _rewired(node: Node, follow: Callable[[str], str]) -> Node:
     return node.model_copy(update={"wires": {k: _mapped(v, follow) for k, v in node.wires.items()}, "body": body})
 
 
-def _mapped(value: Any, follow: Callable[[str], str]) -> Any:
+def _mapped(value: Any, follow: Callable[[str], Any]) -> Any:
+    """Wires with every reference followed; one that leads nowhere is left out, one to a list is spliced into a list."""
     if isinstance(value, str):
         return follow(value)
     if isinstance(value, dict):
-        return {name: follow(reference) for name, reference in value.items()}
-    return [follow(reference) for reference in value]
+        return {name: wired for name, reference in value.items() if (wired := follow(reference)) is not None}
+    followed = [follow(reference) for reference in value]
+    return [one for wired in followed if wired is not None for one in (wired if isinstance(wired, list) else [wired])]

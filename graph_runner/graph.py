@@ -24,6 +24,9 @@ class Source:
         return ".".join(part for part in (self.node, self.port, self.name) if part)
 
 
+UNKNOWN = Source("", "")
+"""A wire that leads nowhere, in a graph that has a problem: what it would carry may be anything."""
+
 Wired = Source | list[Source] | dict[str, Source]
 Slot = tuple[str, str]  # a port's name and the user's name within it ("" unless Ports)
 
@@ -48,20 +51,23 @@ class BoundNode:
     wires: dict[str, Wired] = field(default_factory=dict)
     body: Scope | None = None
     outputs: dict[Slot, PortType] = field(default_factory=dict)
+    typed: bool = False  # whether `outputs` is known
 
 
 @dataclass(eq=False)
 class Scope:
-    """The top of a graph, or the body of a zone."""
+    """The top of a graph, or the body of a zone. uses: at the top, what the outputs of each use of a definition stand for."""
 
     parent: Scope | None = None
     zone: BoundNode | None = None
     nodes: dict[str, BoundNode] = field(default_factory=dict)
     results: dict[str, Wired] = field(default_factory=dict)
     ports: dict[Slot, PortType] = field(default_factory=dict)
+    uses: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def depth(self) -> int:
+        """How many zones are around."""
         return 0 if self.parent is None else self.parent.depth + 1
 
     def enclosing(self) -> Iterator[Scope]:

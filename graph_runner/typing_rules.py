@@ -6,26 +6,30 @@ order, into bodies through their inner ports and out of them through their resul
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import networkx as nx
 
 from graph_runner.contract import Port, PortType
-from graph_runner.graph import BoundNode, Scope, Slot, Source, Wired, dependencies
+from graph_runner.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired, dependencies
 from graph_runner.problems import Problem
+from graph_runner.spec import ANY
 
 Environment = dict[tuple[str, str], PortType]  # (variable, name within Ports) -> what it stands for
 
 
-def solve_types(scope: Scope) -> list[Problem]:
-    """Check every wire of a scope without cycles and record each node's output types."""
+def solve_types(scope: Scope, circular: Collection[str] = ()) -> list[Problem]:
+    """Check every wire and record each node's output types. `circular` nodes wait for each other: theirs stay unknown."""
     problems: list[Problem] = []
-    for id in nx.topological_sort(dependencies(scope)):
-        problems += _solve_node(scope.nodes[id])
+    graph = dependencies(scope)
+    graph.remove_nodes_from(circular)
+    for id in nx.topological_sort(graph):
+        problems += _solve_node(scope.nodes[id], circular)
     return problems
 
 
-def _solve_node(bound: BoundNode) -> list[Problem]:
+def _solve_node(bound: BoundNode, circular: Collection[str]) -> list[Problem]:
     problems: list[Problem] = []
     env: Environment = {}
     for port in bound.spec.inputs:
@@ -33,36 +37,33 @@ def _solve_node(bound: BoundNode) -> list[Problem]:
             problems += _enter(port, bound.wires[port.name], bound.scope, env, bound.id, port.name)
         elif port.named and port.name in bound.params:
             for name, value in bound.params[port.name].items():
-                source = _type_of_literal(value[0] if port.type.many and value else value)
-                problems += _match(
-                    port.type.element() if port.type.many else port.type,
-                    source,
-                    env,
-                    name,
-                    bound.id,
-                    f"{port.name}.{name}",
-                )
+                problems += _match(port.type, _type_of_literal(value), env, name, bound.id, f"{port.name}.{name}")
     if bound.body is not None and bound.spec.body is not None:
         for port in bound.spec.body.ports:
             bound.body.ports.update(_leave(port, env))
-        problems += solve_types(bound.body)
+        problems += solve_types(bound.body, circular)
         problems += _check_results(bound, bound.body, env)
     for port in bound.spec.outputs:
         bound.outputs.update(_leave(port, env))
+    bound.typed = True
     return problems
 
 
-def _enter(port: Port, wired: Wired, scope: Scope, env: Environment, id: str, where: str) -> list[Problem]:
-    """Match everything wired into a port."""
+def _enter(
+    port: Port, wired: Wired, scope: Scope, env: Environment, id: str, where: str, name: str = ""
+) -> list[Problem]:
+    """Match everything wired into a port (into its `name`, where it has names)."""
     if isinstance(wired, Source):
-        return _match_source(port.type, wired, scope, env, "", id, where)
+        return _match_source(port.type, wired, scope, env, name, id, where)
     problems = []
     if isinstance(wired, dict):
         for name, source in wired.items():
             problems += _match_source(port.type, source, scope, env, name, id, f"{where}.{name}")
+    elif not port.type.many:
+        problems.append(Problem(f"takes one {port.type}, and is wired to a list", id, where, "Write a single wire"))
     else:
         for source in wired:
-            problems += _match_source(port.type.element(), source, scope, env, "", id, where)
+            problems += _match_source(port.type.element(), source, scope, env, name, id, where)
     return problems
 
 
@@ -71,32 +72,30 @@ def _match_source(
 ) -> list[Problem]:
     found = type_of(source, scope)
     if found is None:
-        if source.name:  # a name that the user's wires or results never gave
-            return [
-                Problem(
-                    f"{source} does not exist: nothing named {source.name!r} goes in there",
-                    id,
-                    where,
-                    f"Add {source.name!r} to {source.node!r}, or correct the name",
-                )
-            ]
-        return []
+        message = f"{source} does not exist: nothing named {source.name!r} goes in there"
+        return [Problem(message, id, where, f"Add {source.name!r} to {source.node!r}, or correct the name")]
     return _match(port, found, env, name, id, where, str(source))
 
 
 def type_of(source: Source, scope: Scope) -> PortType | None:
-    """The type on a wire, read from a node of `scope`; None where it is unknown."""
+    """The type on a wire, read from a node of `scope`; None where the source gives no such thing."""
+    if source == UNKNOWN:
+        return ANY
     for around in scope.enclosing():
         if source.inner and around.zone is not None and around.zone.id == source.node:
             return around.ports.get((source.port, source.name))
         if not source.inner and source.node in around.nodes:
-            return around.nodes[source.node].outputs.get((source.port, source.name))
+            owner = around.nodes[source.node]
+            return owner.outputs.get((source.port, source.name)) if owner.typed else ANY
     return None
 
 
 def _match(
     port: PortType, source: PortType, env: Environment, name: str, id: str, where: str, origin: str = "it"
 ) -> list[Problem]:
+    if port.variable and source == ANY:
+        env.setdefault((port.name, name), ANY)
+        return []
     if port.variable:
         if port.many and not source.many:
             return [Problem(f"takes a list, and {origin} is one {source}", id, where, "Wire a list of nodes into it")]
@@ -130,7 +129,7 @@ def _leave(port: Port, env: Environment) -> dict[Slot, PortType]:
         return {(port.name, ""): port.type}
     solved = {name: kind for (variable, name), kind in env.items() if variable == port.type.name}
     if not port.named:
-        solved = {"": solved[""]} if "" in solved else {}
+        solved = {"": solved.get("", ANY)}
     return {(port.name, name): kind.listed() if port.type.many else kind for name, kind in solved.items()}
 
 
@@ -147,15 +146,8 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
             problems.append(
                 Problem(f"the body has no result {result!r}", bound.id, f"results.{result}", f"This zone takes {known}")
             )
-        elif isinstance(wired, Source) and not (
-            port.type.many and not port.type.variable and (t := type_of(wired, body)) is not None and not t.many
-        ):
-            wanted = port.type.element() if port.named and port.type.many else port.type
-            problems += _match_source(wanted, wired, body, env, name, bound.id, f"results.{result}")
-        elif isinstance(wired, Source):
-            problems += _match_source(port.type.element(), wired, body, env, name, bound.id, f"results.{result}")
         else:
-            problems += _enter(port, wired, body, env, bound.id, f"results.{result}")
+            problems += _enter(port, wired, body, env, bound.id, f"results.{result}", name)
     for port in ports.values():
         if port.named:
             promised = {name for (variable, name) in env if variable == port.type.name}
@@ -179,7 +171,10 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
 
 
 def _type_of_literal(value: Any) -> PortType:
+    """The type of a literal; of a list, what its items share."""
     if isinstance(value, list):
-        inner = _type_of_literal(value[0]) if value else PortType("any")
-        return inner.listed()
+        kinds = {_type_of_literal(item) for item in value}
+        if kinds == {_type_of_literal(1), _type_of_literal(1.0)}:
+            kinds = {_type_of_literal(1.0)}
+        return kinds.pop().listed() if len(kinds) == 1 else ANY.listed()
     return PortType(type(value).__name__, base=type(value))

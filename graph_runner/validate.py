@@ -16,27 +16,28 @@ from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.expand import expand
-from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies, sources_of
+from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, sources_of
+from graph_runner.modes import walk, without_modes
 from graph_runner.problems import Problem, did_you_mean
+from graph_runner.references import References
 from graph_runner.typing_rules import solve_types
 from graph_runner.workflow import Node, Workflow
 
 
 def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scope, list[Problem]]:
     """Bind a workflow to node specifications. The scope may be run only where no problem is an error."""
-    nodes, problems = expand(workflow)
-    problems += _doubled_ids(nodes)
-    nodes = _without_modes(nodes, registry, problems)
-    top = Scope()
-    _bind(nodes, top, registry, problems)
-    everywhere = {bound.id: bound for bound in top.walk()}
-    _resolve(top, nodes, everywhere, problems)
-    if not (cycles := _cycles(top)):
-        problems += solve_types(top)
-    problems += cycles
+    written, uses, unknown, problems = expand(workflow)
+    problems += _doubled_ids(written)
+    nodes = without_modes(written, registry, problems)
+    top = Scope(uses=uses)
+    _bind(nodes, top, registry, unknown, problems)
+    References(top, unknown, problems).resolve(top, nodes)
+    circles = list(_circles(top))
+    problems += [_circular(circle) for circle in circles]
+    problems += solve_types(top, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
     problems += _equal_seeds(top)
-    problems += _exposed(workflow, everywhere)
+    problems += _exposed(workflow, registry)
     return top, problems
 
 
@@ -45,15 +46,8 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def _walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
-    for id, node in nodes.items():
-        yield id, node
-        if node.body is not None:
-            yield from _walk(node.body.nodes)
-
-
 def _doubled_ids(nodes: Mapping[str, Node]) -> list[Problem]:
-    counts = Counter(id for id, _ in _walk(nodes))
+    counts = Counter(id for id, _ in walk(nodes))
     return [
         Problem("this id is used twice in the file", id, remedy="Rename one of the nodes")
         for id, n in counts.items()
@@ -61,72 +55,19 @@ def _doubled_ids(nodes: Mapping[str, Node]) -> list[Problem]:
     ]
 
 
-def _without_modes(
-    nodes: Mapping[str, Node], registry: Mapping[str, NodeSpec], problems: list[Problem]
-) -> dict[str, Node]:
-    """Take muted nodes out, and lead wires past bypassed ones to their first input of the same type."""
-    muted = {id for id, node in _walk(nodes) if node.mode == "mute"}
-    passed: dict[str, str] = {}
-    for id, node in _walk(nodes):
-        spec = registry.get(node.type)
-        if node.mode != "bypass" or spec is None:
-            continue
-        for output in spec.outputs:
-            same = [
-                port.name
-                for port in spec.inputs
-                if port.type.name == output.type.name and isinstance(node.wires.get(port.name), str)
-            ]
-            if same:
-                passed[id] = passed[f"{id}.{output.name}"] = str(node.wires[same[0]])
-            else:
-                problems.append(
-                    Problem(
-                        f"cannot be bypassed: no wired input has the type {output.type} of its output",
-                        id,
-                        output.name,
-                        "Mute it, or wire one",
-                    )
-                )
-    if not muted and not passed:
-        return dict(nodes)
-
-    def follow(reference: str) -> str | None:
-        seen = {reference}
-        while reference in passed and passed[reference] not in seen:
-            reference = passed[reference]
-            seen.add(reference)
-        return None if reference.partition(".")[0] in muted else reference
-
-    def led(value: Any) -> Any:
-        if isinstance(value, str):
-            return follow(value)
-        if isinstance(value, dict):
-            return {name: kept for name, reference in value.items() if (kept := follow(reference))}
-        return [kept for reference in value if (kept := follow(reference))]
-
-    def rebuilt(nodes: Mapping[str, Node]) -> dict[str, Node]:
-        result = {}
-        for id, node in nodes.items():
-            if node.mode != "run":
-                continue
-            wires = {port: kept for port, value in node.wires.items() if (kept := led(value))}
-            body = node.body
-            if body is not None:
-                results = {port: kept for port, value in body.results.items() if (kept := led(value))}
-                body = body.model_construct(nodes=rebuilt(body.nodes), results=results)
-            result[id] = node.model_copy(update={"wires": wires, "body": body})
-        return result
-
-    return rebuilt(nodes)
-
-
-def _bind(nodes: Mapping[str, Node], scope: Scope, registry: Mapping[str, NodeSpec], problems: list[Problem]) -> None:
-    """Give every node its specification and its literals."""
+def _bind(
+    nodes: Mapping[str, Node],
+    scope: Scope,
+    registry: Mapping[str, NodeSpec],
+    unknown: set[str],
+    problems: list[Problem],
+) -> None:
+    """Give every node its specification and its literals. `unknown` collects the ids of those that have none."""
     for id, node in nodes.items():
         spec = registry.get(node.type)
         if spec is None:
             problems.append(Problem(f"unknown node type {node.type!r}", id, remedy=did_you_mean(node.type, registry)))
+            unknown |= {id for id, _ in walk({id: node})}
             continue
         bound = scope.nodes[id] = BoundNode(id, spec, scope)
         for name in (*node.params, *node.wires):
@@ -149,7 +90,7 @@ def _bind(nodes: Mapping[str, Node], scope: Scope, registry: Mapping[str, NodeSp
                     )
                 )
             else:
-                _bind(node.body.nodes, bound.body, registry, problems)
+                _bind(node.body.nodes, bound.body, registry, unknown, problems)
 
 
 def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem]) -> None:
@@ -200,129 +141,30 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
         )
 
 
-def _resolve(
-    scope: Scope, nodes: Mapping[str, Node], everywhere: Mapping[str, BoundNode], problems: list[Problem]
-) -> None:
-    """Turn each reference into the port it names."""
-    for bound in scope.nodes.values():
-        node = nodes[bound.id]
-        for name, value in node.wires.items():
-            port = bound.spec.input.get(name)
-            if port is None:
-                continue
-            form = dict if port.named else list if port.type.many else str
-            if not isinstance(value, str | form) or (isinstance(value, str) and port.named):
-                wanted = {
-                    dict: 'named wires: {"NAME": "node.port"}',
-                    list: 'a list of wires: ["node.port", …]',
-                    str: 'one wire: "node.port"',
-                }[form]
-                problems.append(Problem("is wired in the wrong form", bound.id, name, f"It takes {wanted}"))
-                continue
-            wired = _sources(value, scope, everywhere, bound.id, name, problems)
-            if wired is not None:
-                bound.wires[name] = wired
-        if bound.body is not None and node.body is not None:
-            _resolve(bound.body, node.body.nodes, everywhere, problems)
-            for result, value in node.body.results.items():
-                wired = _sources(value, bound.body, everywhere, bound.id, f"results.{result}", problems)
-                if wired is not None:
-                    bound.body.results[result] = wired
-
-
-def _sources(
-    value: Any, scope: Scope, everywhere: Mapping[str, BoundNode], id: str, port: str, problems: list[Problem]
-) -> Wired | None:
-    if isinstance(value, str):
-        return _source(value, scope, everywhere, id, port, problems)
-    if isinstance(value, dict):
-        named = {
-            name: _source(reference, scope, everywhere, id, f"{port}.{name}", problems)
-            for name, reference in value.items()
-        }
-        return {name: source for name, source in named.items() if source is not None}
-    listed = [_source(reference, scope, everywhere, id, port, problems) for reference in value]
-    return [source for source in listed if source is not None]
-
-
-def _source(
-    reference: str, scope: Scope, everywhere: Mapping[str, BoundNode], id: str, port: str, problems: list[Problem]
-) -> Source | None:
-    node, _, rest = reference.partition(".")
-    for around in scope.enclosing():
-        if around.zone is not None and around.zone.id == node:
-            assert around.zone.spec.body is not None
-            return _port_of(around.zone, around.zone.spec.body.ports, rest, True, id, port, problems)
-        if node in around.nodes:
-            return _port_of(around.nodes[node], around.nodes[node].spec.outputs, rest, False, id, port, problems)
-    if node in everywhere:
-        zone = everywhere[node].scope.zone
-        inside = zone.id if zone is not None else "another zone"
-        problems.append(
-            Problem(
-                f"the wire from {reference!r} leaves the body of {inside!r}",
-                id,
-                port,
-                f"Make it a result of {inside!r} and read {inside!r} here",
-            )
-        )
-    else:
-        visible = [name for around in scope.enclosing() for name in around.nodes]
-        problems.append(
-            Problem(f"is wired to {reference!r}, and there is no node {node!r}", id, port, did_you_mean(node, visible))
-        )
-    return None
-
-
-def _port_of(
-    owner: BoundNode, ports: tuple[Port, ...], rest: str, inner: bool, id: str, port: str, problems: list[Problem]
-) -> Source | None:
-    """The port that `rest` (what follows the node's id) names."""
-    what = "inner port" if inner else "output"
-    known = {p.name: p for p in ports}
-    head, _, name = rest.partition(".")
-    if not rest and len(ports) == 1 and not ports[0].named:
-        return Source(owner.id, ports[0].name, "", inner)
-    if "" in known and rest and not name:
-        return Source(owner.id, "", head, inner)
-    if head in known and known[head].named == bool(name):
-        return Source(owner.id, head, name, inner)
-    if head in known:
-        remedy = f"Write {owner.id}.{head}.NAME" if known[head].named else f"Write {owner.id}.{head}"
-        problems.append(Problem(f"is wired to {owner.id}.{rest}, which is no single value", id, port, remedy))
-    elif not ports:
-        problems.append(Problem(f"{owner.id!r} has no {what}s", id, port, "Remove the wire"))
-    elif not rest:
-        names = ", ".join(f"{owner.id}.{p.name or 'NAME'}" for p in ports)
-        problems.append(Problem(f"{owner.id!r} has several {what}s", id, port, f"Name one: {names}"))
-    else:
-        problems.append(Problem(f"{owner.id!r} has no {what} {head!r}", id, port, did_you_mean(head, known)))
-    return None
-
-
-def _cycles(scope: Scope) -> list[Problem]:
-    problems = []
+def _circles(scope: Scope) -> Iterator[list[str]]:
+    """Nodes that wait for each other, in this scope and the bodies in it."""
     for component in nx.strongly_connected_components(graph := dependencies(scope)):
-        first = min(component)
-        if len(component) > 1 or graph.has_edge(first, first):
-            problems.append(
-                Problem(
-                    f"these nodes wait for each other: {', '.join(sorted(component))}",
-                    first,
-                    remedy="Break the circle; a loop is drawn with a zone such as 'repeat'",
-                )
-            )
+        if len(component) > 1 or graph.has_edge(*(2 * list(component))):
+            yield sorted(component)
     for bound in scope.nodes.values():
         if bound.body is not None:
-            problems += _cycles(bound.body)
-    return problems
+            yield from _circles(bound.body)
+
+
+def _circular(circle: list[str]) -> Problem:
+    return Problem(
+        f"these nodes wait for each other: {', '.join(circle)}",
+        circle[0],
+        remedy="Break the circle; a loop is drawn with a zone such as 'repeat'",
+    )
 
 
 def _rules_of_zones(top: Scope) -> list[Problem]:
-    """`every` needs a loop around it; a model that a zone carries is read through the zone, inside of it."""
+    """`every` needs a loop around it, a gradient a port of the zone around; carried models are read through their zone."""
     problems = []
     for bound in top.walk():
-        if bound.spec.aside and (bound.scope.zone is None or not bound.scope.zone.spec.loops):
+        zone = bound.scope.zone
+        if bound.spec.aside and (zone is None or not zone.spec.loops):
             problems.append(
                 Problem(
                     f"{bound.spec.type!r} runs on the turns of the loop around it, and there is none",
@@ -330,28 +172,44 @@ def _rules_of_zones(top: Scope) -> list[Problem]:
                     remedy="Move it into the body of a zone that loops",
                 )
             )
-        if bound.body is None:
+        if any(around.zone is not None and around.zone.spec.trains for around in bound.scope.enclosing()):
             continue
-        carried = {
-            source: (port, name)
-            for port in bound.spec.mutates
-            if isinstance(named := bound.wires.get(port), dict)
-            for name, source in named.items()
-        }
-        for inside in bound.body.walk():
-            for port, wired in inside.wires.items():
-                for source in sources_of([wired]):
-                    if source in carried:
-                        own = ".".join((bound.id, *carried[source]))
-                        problems.append(
-                            Problem(
-                                f"reads {source}, which {bound.id!r} carries and changes a copy of",
-                                inside.id,
-                                port,
-                                f"Read {own} instead",
-                            )
-                        )
-    return problems
+        for port in bound.spec.grad:
+            wired = bound.wires.get(port, UNKNOWN)
+            if wired != UNKNOWN and not (isinstance(wired, Source) and wired.inner and zone and wired.node == zone.id):
+                problems.append(
+                    Problem(
+                        "is what the node differentiates with respect to, and is no port of the zone around the node",
+                        bound.id,
+                        port,
+                        f"Wire it to a port of {zone.id!r}"
+                        if zone
+                        else "Move the node into a zone and wire a port of it",
+                    )
+                )
+    return problems + [problem for bound in top.walk() if bound.body is not None for problem in _carried(bound)]
+
+
+def _carried(zone: BoundNode) -> Iterator[Problem]:
+    """Inside a zone, the models that it carries (and changes a copy of) are not read from outside."""
+    assert zone.body is not None
+    carried = {
+        source: (port, name)
+        for port in zone.spec.mutates
+        if isinstance(named := zone.wires.get(port), dict)
+        for name, source in named.items()
+        if source != UNKNOWN
+    }
+    for inside in zone.body.walk():
+        read = list(inside.wires.items())
+        if inside.body is not None:
+            read += [(f"results.{result}", wired) for result, wired in inside.body.results.items()]
+        for port, wired in read:
+            for source in sources_of([wired]):
+                if source in carried:
+                    own = ".".join((zone.id, *carried[source]))
+                    message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
+                    yield Problem(message, inside.id, port, f"Read {own} instead")
 
 
 def _equal_seeds(top: Scope) -> list[Problem]:
@@ -377,33 +235,32 @@ def _equal_seeds(top: Scope) -> list[Problem]:
     return problems
 
 
-def _exposed(workflow: Workflow, everywhere: Mapping[str, BoundNode]) -> list[Problem]:
+def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[Problem]:
+    """What the app view and `--set NAME=` show must be there, in the file as it is written."""
+    written = dict(walk(workflow.nodes))
     problems = []
-    for name, reference in workflow.exposed.params.items():
-        id, _, param = reference.partition(".")
-        if id not in everywhere:
-            problems.append(
-                Problem(
-                    f"exposes {reference!r}, and there is no node {id!r}", "exposed", name, did_you_mean(id, everywhere)
-                )
-            )
-        elif param not in everywhere[id].spec.params:
-            problems.append(
-                Problem(
-                    f"exposes {reference!r}, and {id!r} has no parameter {param!r}",
-                    "exposed",
-                    name,
-                    did_you_mean(param, everywhere[id].spec.params),
-                )
-            )
-    for name, reference in workflow.exposed.outputs.items():
-        if reference.partition(".")[0] not in everywhere:
-            problems.append(
-                Problem(
-                    f"exposes {reference!r}, and there is no such node",
-                    "exposed",
-                    name,
-                    did_you_mean(reference.partition(".")[0], everywhere),
-                )
-            )
+    for kind, references in (("parameter", workflow.exposed.params), ("output", workflow.exposed.outputs)):
+        for name, reference in references.items():
+            id, _, wanted = reference.partition(".")
+            if id not in written:
+                message, known = f"there is no node {id!r}", list(written)
+            else:
+                known = _offered(kind, written[id].type, workflow, registry)
+                head = wanted.partition(".")[0]
+                if head in known or "*" in known or (kind == "output" and not wanted):
+                    continue
+                message = f"{id!r} has no {kind} {wanted!r}"
+            remedy = did_you_mean(wanted if id in written else id, known)
+            problems.append(Problem(f"exposes {reference!r}, and {message}", "exposed", name, remedy))
     return problems
+
+
+def _offered(kind: str, type_name: str, workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[str]:
+    """The parameters or outputs of a node type; "*" where any name may be one."""
+    if type_name in workflow.definitions:
+        definition = workflow.definitions[type_name]
+        return definition.inputs if kind == "parameter" else list(definition.results)
+    if type_name not in registry:
+        return ["*"]  # its own problem says so
+    spec = registry[type_name]
+    return list(spec.params) if kind == "parameter" else [name or "*" for name in spec.output]
