@@ -40,6 +40,9 @@ WEIGHT_FILES = tuple(
     for variant in ("", ".fp16")
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
 )
+FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
+"""What a folder that `save_diffusers` writes may hold."""
+
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
 
@@ -79,9 +82,9 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
     (unconditional) where all its parts are there; for others, such as class-conditional models, the components alone,
     each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
-    Raises ValueError naming what diffusers cannot express.
+    Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """
-    with atomic_folder(folder) as temporary:
+    with atomic_folder(folder, FOLDER) as temporary:
         index: dict[str, Any] = {}
 
         def write(name: str, config: Mapping[str, Any], state: State, file: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,10 +33,12 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path, names: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it takes `path`'s place when the block ends without an error.
 
     A folder that is replaced is moved aside first, so for an instant neither is there, and never half of one.
+    names: what such a folder may hold besides what is now written to it. Raises FileExistsError where `path` holds
+    anything else, which replacing would delete.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +46,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     old = temporary.with_name(temporary.name + ".old")
     try:
         yield temporary
+        _refuse_to_delete(target, {*names, *(entry.name for entry in temporary.iterdir())})
         temporary.chmod(0o777 & ~_umask())
         for file in temporary.rglob("*"):
             _sync(file)
@@ -54,6 +57,13 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_to_delete(target: Path, names: Collection[str]) -> None:
+    if target.is_file():
+        raise FileExistsError(f"{target} is a file, which saving a folder there would delete; choose another name.")
+    if target.is_dir() and (foreign := sorted(entry.name for entry in target.iterdir() if entry.name not in names)):
+        raise FileExistsError(f"{target} holds {foreign[0]}, which saving there would delete; choose another folder.")
 
 
 def _umask() -> int:

@@ -59,8 +59,12 @@ def load_checkpoint(
 
 
 def save_checkpoint(model: LatentDiffusion, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
-    """Write a whole model in our format, whole or not at all. `about`: JSON to keep with it, see `read_about`."""
-    with atomic_folder(folder) as temporary:
+    """Write a whole model in our format, whole or not at all.
+
+    about: JSON to keep with it, see `read_about`. Raises FileExistsError for a folder that holds other things.
+    """
+    names = (*(f"{name}.safetensors" for name in PARTS), "tokenizer", WHOLE)
+    with atomic_folder(folder, names) as temporary:
         for name in PARTS:
             part: nn.Module | None = getattr(model, name)
             if part is not None:

@@ -59,7 +59,7 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     """Write a model, whole or not at all: a file for `….safetensors`, else a folder.
 
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
-    Raises ValueError for a model that is none of `MODELS`.
+    Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
     """
     path, name = Path(path), type(model).__name__
     if MODELS.get(name) is not type(model):

@@ -11,7 +11,9 @@ import math
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 @dataclass(frozen=True)
@@ -64,20 +66,19 @@ class LayoutTokenizer:
             raise ValueError(
                 f"Layouts are labels (b, n) with boxes (b, n, 4); got {tuple(labels.shape)} and {tuple(boxes.shape)}."
             )
-        if labels.numel() and int(labels.max()) >= self.pad_id:
+        if labels.numel() and not isinstance(labels, FakeTensor) and int(labels.max()) >= self.pad_id:
             raise ValueError(f"Layout classes must lie in 0…{self.pad_id - 1}; got {int(labels.max())}.")
-        ids = torch.full((len(labels), self.length), self.pad_id, dtype=torch.int64)
-        for row, own_labels, own_boxes in zip(ids, labels.cpu().long(), boxes.cpu(), strict=True):
-            (order,) = torch.nonzero(own_labels >= 0, as_tuple=True)
-            if generator is not None:
-                order = order[torch.randperm(len(order), generator=generator)]
-            order = order[: self.max_objects]
-            corners = self._positions(own_boxes[order].reshape(-1, 2, 2))
-            row[: 3 * len(order)] = torch.cat([own_labels[order, None], corners], dim=1).flatten()
-        if self.with_crop:
-            whole = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
-            ids[:, -2:] = self._positions((whole if crop is None else crop.cpu()).reshape(-1, 2, 2))
-        return ids
+        labels, boxes = labels.cpu().long(), boxes.cpu()
+        keys = torch.zeros(labels.shape) if generator is None else torch.rand(labels.shape, generator=generator)
+        order = (keys + (labels < 0)).argsort(dim=1, stable=True)[:, : self.max_objects]  # padding goes last
+        labels, boxes = labels.gather(1, order), boxes.take_along_dim(order[..., None], dim=1)
+        triples = torch.cat([labels[..., None], self._positions(boxes.reshape(*order.shape, 2, 2))], dim=-1)
+        triples = triples.masked_fill(labels[..., None] < 0, self.pad_id)
+        ids = F.pad(triples.flatten(1), (0, 3 * (self.max_objects - order.shape[1])), value=self.pad_id)
+        if not self.with_crop:
+            return ids
+        corners = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(ids), 4) if crop is None else crop.cpu()
+        return torch.cat([ids, self._positions(corners.reshape(len(ids), 2, 2))], dim=1)
 
     def null(self) -> Tensor:
         """(1, length) ids of an image without objects, its whole shown: the null condition."""

@@ -1,4 +1,7 @@
-"""Conditions that lie on the image plane: semantic maps and low-resolution images, as channels beside the latent."""
+"""Conditions that lie on the image plane: semantic maps and low-resolution images, as channels beside the latent.
+
+Their null condition, for dropout and guidance, is zero in every channel: no class, a grey image.
+"""
 
 from __future__ import annotations
 

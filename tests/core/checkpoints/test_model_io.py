@@ -91,11 +91,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
             write()
     assert [p.name for p in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
-    with atomic_folder(tmp_path / "f") as folder:
-        (folder / "x").write_text("1")
-    with atomic_folder(tmp_path / "f") as folder:
-        (folder / "y").write_text("2")
+    for name in ("x", "y"):
+        with atomic_folder(tmp_path / "f", names=["x", "y"]) as folder:
+            (folder / name).write_text("1")
     assert [p.name for p in (tmp_path / "f").iterdir()] == ["y"]
+
+
+def test_saving_never_deletes_what_is_not_a_models(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/cat.png").write_text("cat")
+    with pytest.raises(FileExistsError, match=r"pictures holds cat\.png, which saving there would delete"):
+        save_model(tiny("UNet"), tmp_path / "pictures")
+    (tmp_path / "notes").write_text("x")
+    with pytest.raises(FileExistsError, match="notes is a file"):
+        save_model(tiny("UNet"), tmp_path / "notes")
+    assert (tmp_path / "pictures/cat.png").read_text() == "cat"
+    save_model(tiny("UNet"), tmp_path / "u")
+    save_model(tiny("ClassEmbedder"), tmp_path / "u")
+    assert load_model(tmp_path / "u").model.config == tiny("ClassEmbedder").config
 
 
 def test_an_unknown_model_is_not_saved(tmp_path: Path) -> None:

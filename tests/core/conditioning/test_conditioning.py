@@ -97,3 +97,28 @@ def test_wrong_shapes_are_refused_where_they_are_made() -> None:
         Conditioning(context=torch.randn(3, 4, 5), y=torch.tensor([1, 2]))
     with pytest.raises(ValueError, match="does not fit a latent of batch 2"):
         Conditioning(context=torch.randn(3, 4, 5)).expand(2)
+
+
+def test_conditioners_run_on_fake_tensors() -> None:
+    """A dry run knows shapes and no values."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from core.conditioning.classes import ClassEmbedder
+    from core.conditioning.clip import CLIPTextEmbedder
+    from core.conditioning.inpainting import inpainting_channels, masked_image
+    from core.conditioning.layouts import LayoutTokenizer
+    from core.conditioning.spatial import SpatialRescaler, one_hot_map
+    from core.conditioning.text import BERTEmbedder
+
+    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
+    with FakeTensorMode():
+        labels, boxes = torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 3, 4)
+        tokens = LayoutTokenizer(n_tokens=100, max_objects=2)(labels, boxes, generator=torch.Generator())
+        assert BERTEmbedder(8, 1, vocab_size=100, max_seq_len=8)(tokens).shape == (2, 8, 8)
+        assert CLIPTextEmbedder(vocab_size=100, **small, skip=1)(tokens).shape == (2, 8, 8)
+        assert ClassEmbedder(5, 4)(torch.zeros(2, dtype=torch.long)).shape == (2, 1, 4)
+        maps = SpatialRescaler(1, 7, 3)(one_hot_map(torch.zeros(2, 8, 8, dtype=torch.long), 7))
+        image, mask = torch.zeros(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)
+        channels = inpainting_channels(masked_image(image, mask)[..., :4, :4], mask)
+        both = Conditioning(concat=maps) | Conditioning(concat=channels)
+        assert denoise(Recorder(), torch.zeros(2, 3, 4, 4), torch.tensor([1, 2]), both).shape == (2, 3, 4, 4)
