@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,16 @@ def load_checkpoint(
     config: str | Path | None = None,
     weights: Weights = "ema",
     parametrisation: Parametrisation | None = None,
+    scale_factor: float | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> LatentDiffusion:
     """Whatever lies at `path`: our files and folders, diffusers' folders, CompVis' files or a folder with one in it.
 
-    config, weights: see `load_compvis`; other formats say these themselves. parametrisation: overrides the file's.
-    dtype: what floating-point weights are converted to. Raises CheckpointError naming the file and the remedy.
+    config, weights: see `load_compvis`; other formats say these themselves.
+    parametrisation, scale_factor: override the file's. An autoencoder alone in a CompVis file has the scale 1; one that
+        is to serve Stable Diffusion needs 0.18215 here.
+    dtype: what floating-point weights are converted to.
+    Raises CheckpointError naming the file and the remedy.
     """
     path = Path(path)
     if not path.exists():
@@ -52,9 +57,10 @@ def load_checkpoint(
         model = _in_its_place(load_model(path, dtype).model, path)
     else:
         model = load_compvis(path, config, weights, dtype=dtype)
+    if scale_factor is not None and model.autoencoder:
+        model.autoencoder.scale_factor.fill_(scale_factor)
     if parametrisation and model.schedule:
-        schedule = model.schedule.with_parametrisation(parametrisation)
-        return LatentDiffusion(model.unet, model.autoencoder, model.conditioner, model.tokenizer, schedule)
+        return replace(model, schedule=model.schedule.with_parametrisation(parametrisation))
     return model
 
 

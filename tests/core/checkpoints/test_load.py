@@ -48,7 +48,9 @@ def test_every_other_format_is_recognised(tmp_path: Path) -> None:
     assert_same(load_checkpoint(tmp_path / "folder/vae"), LatentDiffusion(autoencoder=model.autoencoder))
     assert_same(load_checkpoint(tmp_path / "unet.safetensors"), LatentDiffusion(unet=model.unet))
     assert_same(load_checkpoint(tmp_path / "text"), LatentDiffusion(conditioner=clip()))
-    assert load_checkpoint(tmp_path / "single", parametrisation="v").schedule.parametrisation == "v"
+    changed = load_checkpoint(tmp_path / "single", parametrisation="v", scale_factor=0.5)
+    assert changed.schedule.parametrisation == "v"
+    assert changed.autoencoder.scale_factor.item() == 0.5
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:

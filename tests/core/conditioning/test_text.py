@@ -63,6 +63,14 @@ def test_bert_names_are_compvis_and_the_head_is_frozen() -> None:
     ]
 
 
+def test_the_text_encoder_trains_with_the_unet() -> None:
+    encoder = BERTEmbedder(n_embed=8, n_layer=2, vocab_size=5, max_seq_len=4)
+    context = encoder(torch.tensor([[0, 1, 2, 3], [4, 4, 4, 4]]))
+    (context * torch.randn(context.shape, generator=torch.Generator().manual_seed(0))).sum().backward()
+    still = [name for name, p in encoder.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert still == []
+
+
 @pytest.mark.parametrize(
     ("config", "millions"),
     [
