@@ -1,0 +1,52 @@
+"""`python -m graph_runner WORKFLOW.json`: the engine from the command line."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from graph_runner.cli.arguments import build, parse
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the arguments say. Returns 0 done, 1 failed, 2 bad workflow or arguments, 130 stopped by the user."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot write ✓ writes ?
+    argv = list(sys.argv[1:] if argv is None else argv)
+    options = parse(argv)
+    if options.command is None:  # only `--version` leaves it open
+        if not options.version:
+            build().error("name a workflow or a command")
+        from importlib.metadata import version
+
+        print(f"Latent Loom {version('latent-loom')}")
+        return 0
+    if getattr(options, "nodes", None) and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # a package that lies here may be named
+    from graph_runner.cli.wording import complain
+    from graph_runner.contract import ContractError
+    from graph_runner.problems import Problem, WorkflowError
+
+    try:
+        if options.command == "run":
+            from graph_runner.cli.run import run
+
+            return run(options, argv)
+        from graph_runner.cli import commands
+
+        return int(getattr(commands, options.command)(options))
+    except WorkflowError as error:
+        complain(error.problems)
+        return 2
+    except ContractError as error:
+        complain([Problem(str(error))])
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""The arguments of `python -m graph_runner`. Nothing heavy is imported here: `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+COMMANDS = ("run", "check", "nodes", "runs", "lock")
+
+_ABOUT = """\
+Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
+
+  {program} WORKFLOW.json                run a workflow, or a picture that carries one
+  {program} WORKFLOW.json --set a.b=3    the same with parameter b of node a set to 3
+  {program} check WORKFLOW.json          say what is wrong with it, and compute nothing
+"""
+
+_SETTING = """\
+--set node.param=value may be given many times, for any node of the workflow, inside zones too; a name that the
+workflow exposes stands for its parameter (--set scale=3). Values are JSON; what is not is text:
+  --set sample.steps=20 --set sample.solver=ddpm --set "prompt.classes=[3, 5]" --set photos.path=~/pictures
+
+Exit codes: 0 done, 1 the run failed, 2 something is wrong with the workflow or the arguments, 130 stopped by you.
+"""
+
+
+def program() -> str:
+    """What the user typed to get here."""
+    name = Path(sys.argv[0]).name
+    return "python -m graph_runner" if name in ("__main__.py", "") or name.startswith("-") else name
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the arguments. Without a command's name they are those of `run`. Exits with 2 where they are wrong."""
+    parser = build()
+    if not argv:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
+    if argv[0] not in (*COMMANDS, "-h", "--help", "--version"):
+        argv = ["run", *argv]
+    return parser.parse_args(argv)
+
+
+def build() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(program(), description=_ABOUT.format(program=program()), formatter_class=raw)
+    parser.add_argument("--version", action="store_true", help="say the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+
+    run = commands.add_parser("run", help="run a workflow (what is done without a command, too)",
+                              description="Run a workflow: everything in it that saves or shows something.",
+                              epilog=_SETTING, formatter_class=raw)  # fmt: skip
+    _workflow(run)
+    _nodes(run)
+    run.add_argument("--to", action="append", default=[], metavar="NODE", help="compute only this node and what it needs, and print what it gives (repeatable)")  # fmt: skip
+    run.add_argument("--seed", type=int, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
+    run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
+    run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32)")  # fmt: skip
+    _workspace(run)
+    run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
+    run.add_argument("--checkpoint-seconds", type=float, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
+    run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
+
+    check = commands.add_parser("check", help="say what is wrong with a workflow, and compute nothing")
+    _workflow(check)
+    _nodes(check)
+    _workspace(check)
+
+    nodes = commands.add_parser("nodes", help="list the nodes, or explain one")
+    nodes.add_argument("node", nargs="?", help="the node to explain")
+    nodes.add_argument("--markdown", type=Path, metavar="FILE", help="write the reference of all nodes to this file")
+    nodes.add_argument("--check", action="store_true", help="with --markdown: only say whether the file is up to date")
+    _nodes(nodes)
+
+    runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
+    runs.add_argument("--most", type=int, default=20, metavar="N", help="list so many (default 20)")
+    _workspace(runs)
+
+    lock = commands.add_parser("lock", help="check or record that nodes compute what their versions say")
+    lock.add_argument("action", choices=["check", "update"], help="check: name nodes whose source changed without a raised version. update: record new nodes and raised versions")  # fmt: skip
+    lock.add_argument("--same-result", action="store_true", help="with update: also record changed sources that compute the same as before")  # fmt: skip
+    _nodes(lock)
+    return parser
+
+
+def _workflow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workflow", type=Path, help="a workflow file, or a PNG that a run saved")
+    parser.add_argument("--set", action="append", default=[], dest="settings", metavar="NODE.PARAM=VALUE", help="set a parameter (repeatable)")  # fmt: skip
+
+
+def _nodes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nodes", action="append", default=[], metavar="PACKAGE", help="a module or package of more nodes, besides those installed (repeatable)")  # fmt: skip
+
+
+def _workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip

@@ -1,0 +1,136 @@
+"""`check`, `nodes`, `runs` and `lock`: what the command line tells besides running."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from graph_runner.cli.wording import complain, count, duration, place
+from graph_runner.problems import Problem, WorkflowError, did_you_mean
+
+if TYPE_CHECKING:
+    from graph_runner.contract import NodeSpec
+    from graph_runner.registry import Registry
+    from graph_runner.runs import Run
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say everything that is wrong with a workflow. Returns 2 where it cannot run."""
+    from graph_runner.png import open_workflow
+
+    workflow = open_workflow(options.workflow)
+    from graph_runner.cli import settings
+    from graph_runner.engine import place_paths
+    from graph_runner.registry import Registry
+    from graph_runner.validate import errors, validate
+
+    registry = Registry.installed(options.nodes)
+    top, problems = validate(settings.apply(options.settings, workflow, registry), registry)
+    complain(problems)
+    if wrong := len(errors(problems)):
+        print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
+        return 2
+    place_paths(top, options.workspace.expanduser().absolute())
+    print(f"{options.workflow}: {count(sum(1 for _ in top.walk()), 'node')}, ready to run")
+    return 0
+
+
+def nodes(options: argparse.Namespace) -> int:
+    """List the nodes by category, explain one, or write the reference. Returns 1 where a checked one is out of date."""
+    from graph_runner.reference import entry, reference
+    from graph_runner.registry import Registry
+    from graph_runner.workflow import write_atomically
+
+    registry = Registry.installed(options.nodes)
+    console = Console()
+    if options.markdown is not None:
+        text, path = reference(registry.values(), options.markdown), options.markdown
+        if not options.check:
+            write_atomically(path, text.encode())
+            print(f"{path}: {count(len(registry), 'node')}")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            complain([Problem(f"{path} is out of date", remedy=f"Write it anew: nodes --markdown {path}")])
+            return 1
+    elif options.node is None:
+        _list(registry, console)
+    elif options.node in registry:
+        text = f"# {options.node}\n\n{entry(registry[options.node])}"
+        console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal, markup=False)
+    else:
+        remedy = did_you_mean(options.node, registry)
+        raise WorkflowError([Problem(f"there is no node {options.node!r}", remedy=remedy)])
+    return 0
+
+
+def _list(registry: Registry, console: Console) -> None:
+    width = max(len(name) for name in registry)
+    for category, specs in groupby(sorted(registry.values(), key=_place), key=lambda spec: spec.category):
+        console.print(Text(category, "bold"))
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(min_width=width + 2)
+        table.add_column(style="dim")
+        for spec in specs:
+            table.add_row(f"  {spec.type}", escape(spec.summary))
+        console.print(table)
+    console.print(Text("nodes NAME explains one.", "dim"))
+
+
+def _place(spec: NodeSpec) -> tuple[str, str]:
+    return spec.category, spec.type
+
+
+def runs(options: argparse.Namespace) -> int:
+    """List what was run in a workspace, newest first."""
+    from graph_runner.runs import history
+
+    found = history(options.workspace.expanduser().absolute())
+    if not found:
+        print(f"Nothing was run in {options.workspace} yet")
+        return 0
+    console = Console()
+    for run in found[: options.most]:
+        line = Text(f"{run.began:%Y-%m-%d %H:%M}  ")
+        line.append(f"{run.status:<10}  ", _COLOURS.get(run.status, "yellow"))
+        line.append(f"{'' if run.seconds is None else duration(run.seconds):>11}  ").append(run.title, "bold")
+        console.print(line, soft_wrap=True)
+        if run.message:
+            console.print(Text(f"  {run.message}", "red"), soft_wrap=True)
+        console.print(Text("  ".join(["", place(run.folder), *_files(run)]), "dim"), soft_wrap=True)
+    if len(found) > options.most:
+        console.print(Text(f"{len(found) - options.most} older ones: --most {len(found)}", "dim"))
+    return 0
+
+
+def _files(run: Run) -> list[str]:
+    """What a run showed, counted."""
+    previews = sum(1 for shown in run.shown if shown["preview"])
+    files = len(run.shown) - previews
+    return ([count(files, "file")] if files else []) + ([count(previews, "preview")] if previews else [])
+
+
+_COLOURS = {"done": "green", "failed": "red"}
+
+
+def lock(options: argparse.Namespace) -> int:
+    """Check the locks of node packages, or bring them up to date. Returns 1 where something is left to decide."""
+    from graph_runner import lock as locks
+    from graph_runner.registry import Registry
+
+    registry = Registry.installed(options.nodes)
+    if options.action == "update":
+        left = locks.update(registry.values(), options.same_result)
+        remedy = "Raise its version, or say lock update --same-result"
+    else:
+        left, remedy = locks.check(registry.values()), "Then say: lock update"
+    complain([Problem(sentence, remedy=remedy) for sentence in left])
+    if not left:
+        print(f"{count(len(registry), 'node')}: every lock is up to date")
+    return 1 if left else 0

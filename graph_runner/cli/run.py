@@ -1,0 +1,110 @@
+"""`run`: a workflow from its file to its outputs, told to a person as it goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from graph_runner.cli import summary
+from graph_runner.cli.wording import place
+from graph_runner.png import open_workflow
+from graph_runner.problems import Problem, WorkflowError
+
+if TYPE_CHECKING:
+    from graph_runner.context import Processes
+    from graph_runner.engine import Engine
+    from graph_runner.events import Event
+    from graph_runner.plan import NodeError
+    from graph_runner.registry import Registry
+
+DONE, FAILED, STOPPED = 0, 1, 130
+
+
+def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
+    """Run a workflow. Returns 0, 1 where it failed, 130 where the user stopped it. Raises WorkflowError."""
+    workflow = open_workflow(options.workflow)  # a wrong file is told before torch is imported
+    from graph_runner import events
+    from graph_runner.cli import settings
+    from graph_runner.cli.interrupts import stopping
+    from graph_runner.cli.progress import Bars, Lines
+    from graph_runner.plan import NodeError
+    from graph_runner.processes import joined
+    from graph_runner.registry import Registry
+
+    registry = Registry.installed(options.nodes)
+    workflow = settings.apply(options.settings, workflow, registry)
+    console, errors = Console(), Console(stderr=True)
+    display = Bars(errors) if errors.is_terminal else Lines(sys.stderr)
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    asked = {workflow.exposed.outputs.get(name, name): name for name in options.to}
+    stop = threading.Event()
+
+    def tell_stopping() -> None:
+        if rank == 0:
+            display.close()
+            display.say("Stopping at the end of this turn, with a checkpoint. Ctrl-C again ends at once.", "yellow")
+
+    def announce(event: Event) -> None:
+        if isinstance(event, events.Planned):
+            where = [str(engine.device), options.dtype, f"seed {options.seed}", *([f"{world} processes"] * (world > 1))]
+            display.say(workflow.title or options.workflow.stem, "bold")
+            display.say(" · ".join([*where, place(engine.workspace / "runs" / event.run)]), "dim")
+
+    try:
+        with joined(options.device) as (processes, device):
+            engine = _engine(registry, options, device, processes)
+            with stopping(stop, tell_stopping, together=world > 1):
+                result = engine.run(
+                    workflow,
+                    targets=asked,
+                    only=bool(asked),
+                    seed=options.seed,
+                    fresh=options.fresh,
+                    checkpoint_seconds=options.checkpoint_seconds,
+                    listeners=[announce, display],
+                    stop=stop,
+                )
+    except NodeError as error:
+        display.close()
+        _complain(
+            errors, error, rank, display.watch.run and place(engine.workspace / "runs" / display.watch.run), options
+        )
+        return FAILED
+    except OSError as error:  # of the engine itself, e.g. a full disk; a node's are NodeErrors
+        display.close()
+        errors.print(Text(str(error), "red"), soft_wrap=True)
+        return FAILED
+    finally:
+        display.close()
+    if rank == 0:
+        values = {asked.get(name, name): value for name, value in result.values.items()}
+        summary.show(console, result, values, display.watch, settings.exposed(workflow, registry), argv)
+    return STOPPED if result.status == "stopped" else DONE
+
+
+def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
+    from graph_runner.engine import Engine
+
+    try:
+        return Engine(registry, options.workspace, device=device, dtype=options.dtype, processes=processes)
+    except ValueError as error:
+        raise WorkflowError([Problem(str(error))]) from error
+
+
+def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
+    """A node's failure: one sentence that names it, then where to find more."""
+    sentence = f"process {rank}: {error}" if rank else str(error)
+    errors.print(Text(sentence, "red"), soft_wrap=True)
+    if options.traceback:
+        errors.print(Text("".join(traceback.format_exception(error.__cause__ or error)).rstrip()), soft_wrap=True)
+    elif folder:
+        where = f"Its traceback is in {folder}/events.jsonl; --traceback shows it here."
+        errors.print(Text(where, "dim"), soft_wrap=True)

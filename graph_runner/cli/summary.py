@@ -1,0 +1,74 @@
+"""What a person is told at the end of a run: what was done, where it lies, and how to go on."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from graph_runner.cli.arguments import program
+from graph_runner.cli.wording import count, duration, place, value
+
+if TYPE_CHECKING:
+    from graph_runner.cli.progress import Watch
+    from graph_runner.engine import Result
+
+MOST_PATHS = 8
+
+
+def show(
+    console: Console,
+    result: Result,
+    values: Mapping[str, Any],
+    watch: Watch,
+    exposed: Mapping[str, Any],
+    argv: Sequence[str],
+) -> None:
+    """Tell how a run ended: the values asked for, the files shown, what the workflow exposes, the command again."""
+
+    def say(sentence: str, style: str = "") -> None:
+        console.print(Text(sentence, style), soft_wrap=True)
+
+    say("")
+    spent = duration(watch.clock() - watch.began)
+    if result.status == "stopped":
+        at = ", ".join(f"{turns.node} at turn {turns.done:,} of {turns.total:,}" for turns in watch.loops.values())
+        say(f"Stopped after {spent}{at and ', '}{at}. What was done is kept; the same command goes on:", "bold")
+        say(f"  {program()} {shlex.join(argv)}")
+        return
+    say(f"Done in {spent}: {_work(watch)}.", "bold green")
+    for name, given in values.items():
+        say(f"  {name} = {value(given)}")
+    _places(say, result)
+    if exposed:
+        now = "  ".join(f"{name}={_short(given)}" for name, given in exposed.items())
+        say(f"To change a setting: the same command with --set NAME=VALUE. Now: {now}", "dim")
+    else:
+        say("To change a parameter: the same command with --set NODE.PARAM=VALUE.", "dim")
+
+
+def _short(given: Any) -> str:
+    text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+    return shlex.quote(text) if len(text) <= 40 else "…"
+
+
+def _work(watch: Watch) -> str:
+    computed = f"{count(watch.finished, 'node')} computed"
+    return f"{computed}, {len(watch.cached)} from the cache" if watch.cached else computed
+
+
+def _places(say: Any, result: Result) -> None:
+    """The files to look at: what was saved by its paths, previews by their number and folder."""
+    workspace = result.folder.parent.parent
+    saved = [workspace / shown.path for shown in result.shown if not shown.preview]
+    previews = [shown for shown in result.shown if shown.preview]
+    for path in saved[:MOST_PATHS]:
+        say(f"  {place(path)}")
+    if len(saved) > MOST_PATHS:
+        say(f"  and {count(len(saved) - MOST_PATHS, 'more file')} there")
+    if previews:
+        say(f"  {count(len(previews), 'preview')} in {place(result.folder / 'outputs')}")
