@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import networkx as nx
 
+from graph_runner.fuse import fuse
 from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies, reads, sources_of
 from graph_runner.keys import Keys, draws, has_effect
 from graph_runner.plan import Code, Step
@@ -109,26 +109,22 @@ def _code(scope: Scope, slots: _Slots, keys: Keys, readers: Counter[str]) -> Cod
     code = Code()
     order = {id: i for i, id in enumerate(scope.nodes)}
     steps: dict[str, Step] = {}
-    for id in nx.lexicographical_topological_sort(dependencies(scope), key=order.__getitem__):
+    graph = dependencies(scope)
+    for id in nx.lexicographical_topological_sort(graph, key=order.__getitem__):
         steps[id] = _step(scope.nodes[id], slots, keys, readers)
+    returns = scope.zone.spec.body_returns if scope.zone is not None else None
     for result, wired in scope.results.items():
-        port, _, name = result.partition(".")
-        mapping = (
-            scope.zone is not None
-            and scope.zone.spec.body_returns is not None
-            and scope.zone.spec.body_returns.form == "mapping"
-        )
-        at = [slots.of(source) for source in wired] if isinstance(wired, list) else slots.of(next(sources_of([wired])))
-        code.results.append(("", result, at) if mapping else (port, name, at))
+        port, _, name = ("", "", result) if returns is not None and returns.form == "mapping" else result.partition(".")
+        at = slots.of(wired) if isinstance(wired, Source) else [slots.of(source) for source in sources_of([wired])]
+        code.results.append((port, name, at))
     for source, slot in slots.numbers.items():
         if source.inner and scope.zone is not None and source.node == scope.zone.id:
             code.ports.append((slot, (source.port, source.name)))
         elif not source.inner and source.node in steps:
             steps[source.node].stores.append((slot, (source.port, source.name)))
-    _differentiate(scope, code, steps, slots)
-    for step in steps.values():
-        (code.asides if step.spec.aside else code.steps).append(step)
-        step.settle()
+    _differentiate(scope, graph, code, steps, slots)
+    code.asides = [step for step in steps.values() if step.spec.aside]
+    code.steps = [step for step in (fuse(graph, steps) if scope.zone else steps.values()) if not step.spec.aside]
     code.size = len(slots.numbers)
     return code
 
@@ -143,10 +139,9 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) ->
             step.lists.append((port, [slots.of(source) for source in wired]))
         else:
             step.dicts.append((port, [(name, slots.of(source)) for name, source in wired.items()]))
-    for port in spec.inputs:
-        if not port.required and port.name not in bound.wires and port.name not in spec.params:
-            step.constants[port.name] = None
-    step.implicit_seed = spec.draws and "seed" not in inspect.signature(spec.function).parameters
+    for left_out in spec.input.keys() - bound.wires.keys() - spec.params.keys() - bound.params.keys():
+        step.constants[left_out] = None
+    step.implicit_seed = spec.draws and not spec.seeded
     step.copied = tuple(
         port for port in spec.mutates if port in bound.wires and not _owned(bound, bound.wires[port], readers)
     )
@@ -168,14 +163,18 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) ->
 def _owned(bound: BoundNode, wired: Wired, readers: Counter[str]) -> bool:
     """Whether nobody else can see what this node is about to change: then no copy is made, and nothing stored.
 
-    The values must be freshly made in this very scope (a node that takes a model may hand on the one it was given) and
-    read here alone.
+    The values must be made in this very scope, out of literals alone (what is made of other values may be one of them,
+    or share memory with it), be read here alone, and not be worth keeping.
     """
     makers = [bound.scope.nodes.get(source.node) if not source.inner else None for source in sources_of([wired])]
-    if any(maker is None or readers[maker.id] > 1 or maker.spec.takes_models or maker.spec.keep for maker in makers):
-        return False
-    fresh = all(not port.type.variable for maker in makers if maker is not None for port in maker.spec.inputs)
-    return fresh and all(maker is not None and maker.body is None for maker in makers)
+    return all(
+        maker is not None
+        and readers[maker.id] == 1
+        and not maker.spec.keep
+        and maker.body is None
+        and maker.wires.keys() <= maker.spec.params.keys()
+        for maker in makers
+    )
 
 
 def _kept(code: Code) -> Iterator[int]:
@@ -203,7 +202,7 @@ def _release(code: Code, keep: set[int]) -> None:
         if slot not in keep:
             step.free.append(slot)
     for step in code.steps:
-        step.settle()
+        step.settle()  # all is bound now
 
 
 def _link(top: Scope, code: Code) -> None:
@@ -218,7 +217,7 @@ def _link(top: Scope, code: Code) -> None:
                     by_id[source.node].storable = False
 
 
-def _differentiate(scope: Scope, code: Code, steps: dict[str, Step], slots: _Slots) -> None:
+def _differentiate(scope: Scope, graph: nx.DiGraph[str], code: Code, steps: dict[str, Step], slots: _Slots) -> None:
     """Run the nodes between an inner port and a node that differentiates with respect to it with gradients on."""
     for bound in scope.nodes.values():
         for port in bound.spec.grad:
@@ -226,8 +225,8 @@ def _differentiate(scope: Scope, code: Code, steps: dict[str, Step], slots: _Slo
             if not isinstance(wired, Source) or scope.zone is None or not wired.inner or wired.node != scope.zone.id:
                 continue
             code.leaves.append(slots.of(wired))
-            graph = dependencies(scope)
             readers = {b.id for b in scope.nodes.values() if wired in set(reads(b))}
-            after = set(readers).union(*(nx.descendants(graph, id) for id in readers))
-            for id in (after & nx.ancestors(graph, bound.id)) | {bound.id}:
+            after = readers | {id for reader in readers for id in nx.descendants(graph, reader)}
+            before: set[str] = nx.ancestors(graph, bound.id)
+            for id in (after & before) | {bound.id}:
                 steps[id].grads = True

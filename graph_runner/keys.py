@@ -62,7 +62,7 @@ class Keys:
         for id in nx.topological_sort(dependencies(body)):
             self.key(body.nodes[id])  # in order, so that no chain of nodes becomes a chain of calls
         results = {port: self._wired(wired, body) for port, wired in body.results.items()}
-        effects = sorted(self.key(bound) for bound in body.nodes.values() if has_effect(bound) and not bound.spec.aside)
+        effects = sorted(self.key(bound) for bound in body.nodes.values() if lasting(bound))
         return [results, effects]
 
     def _wired(self, wired: Wired, scope: Scope) -> Any:
@@ -82,17 +82,26 @@ class Keys:
 
 
 def draws(bound: BoundNode) -> bool:
-    """Whether the node, or anything in its body, draws random numbers."""
-    return bound.spec.draws or any(child.spec.draws for child in _inside(bound))
+    """Whether what the node computes depends on random numbers, drawn by itself or in its body."""
+    return any(part.spec.draws for part in _computing(bound))
 
 
 def has_effect(bound: BoundNode) -> bool:
     """Whether the node, or anything in its body, saves or shows something."""
-    return bound.spec.effect or any(child.spec.effect for child in _inside(bound))
+    return bound.spec.effect or (bound.body is not None and any(child.spec.effect for child in bound.body.walk()))
 
 
-def _inside(bound: BoundNode) -> Iterator[BoundNode]:
-    return iter(()) if bound.body is None else bound.body.walk()
+def lasting(bound: BoundNode) -> bool:
+    """Whether saving or showing is the node's work, or part of it; a preview beside the turns of a zone is not."""
+    return any(part.spec.effect for part in _computing(bound))
+
+
+def _computing(bound: BoundNode) -> Iterator[BoundNode]:
+    """The node and all in its body but what runs beside the turns."""
+    if not bound.spec.aside:
+        yield bound
+        for child in bound.body.nodes.values() if bound.body is not None else ():
+            yield from _computing(child)
 
 
 def _plain(value: Any) -> Any:

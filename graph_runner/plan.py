@@ -111,6 +111,7 @@ class Step:
     def store(self, frame: Frame, value: Any) -> None:
         """Put what the call gave where its readers look."""
         form = self.spec.returns.form
+        handed_on = [frame[slot] for name, slot in self.singles if name not in self.spec.mutates]
         for slot, (port, name) in self.stores:
             if form == "one":
                 frame[slot] = value
@@ -119,7 +120,7 @@ class Step:
             else:
                 part = getattr(value, port)
                 frame[slot] = part[name] if name else part
-            if not self.grads:
+            if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
                 at_rest(frame[slot])
 
     def release(self, frame: Frame) -> None:
@@ -191,15 +192,17 @@ class BodyCall:
     """The nodes drawn in a zone, as the function that the zone calls."""
 
     def __init__(self, code: Code, template: Frame, spec: NodeSpec, around: Activation) -> None:
-        assert spec.body is not None and spec.body_returns is not None
+        assert spec.body is not None
+        assert spec.body_returns is not None
         self.code, self.template, self.around = code, template, around
         self.names = [port.name for port in spec.body.ports]
         self.returns = spec.body_returns
-        self.named = {port.name for port in spec.body.results if port.named}
+        self.absent: dict[str, Any] = {port.name: {} if port.named else None for port in spec.body.results}
         self.grads = spec.trains
         self.frame: Frame | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the nodes once, with these values at the inner ports. Raises NodeError, naming the innermost node."""
         given = dict(zip(self.names, args, strict=False)) | kwargs
         frame = self.template.copy()
         for slot, (port, name) in self.code.ports:
@@ -220,7 +223,7 @@ class BodyCall:
         values: dict[str, Any] = {}
         for port, name, slot in self.code.results:
             value = frame[slot] if isinstance(slot, int) else [frame[i] for i in slot]
-            if self.code.leaves and isinstance(value, Tensor):
+            if self.code.leaves and not self.grads and isinstance(value, Tensor):
                 value = value.detach()
             if form == "one":
                 return value
@@ -230,5 +233,5 @@ class BodyCall:
                 values[name or port] = value
         if form == "tuple":
             assert self.returns.build is not None
-            return self.returns.build(**{port: {} for port in self.named} | values)
+            return self.returns.build(**(self.absent | values))
         return values if form == "mapping" else None

@@ -164,6 +164,11 @@ class NodeSpec:
         return "loop" in self.injected.values()
 
     @cached_property
+    def seeded(self) -> bool:
+        """Whether the function itself takes the seed that every node that draws has."""
+        return "seed" in inspect.signature(self.function).parameters
+
+    @cached_property
     def input(self) -> dict[str, Port]:
         """The inputs by name."""
         return {port.name: port for port in self.inputs}
