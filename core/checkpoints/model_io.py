@@ -98,11 +98,12 @@ def build(
     config: Mapping[str, Any],
     state: Mapping[str, Tensor],
     source: str | Path,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = None,
 ) -> Model:
     """A model in eval mode from its configuration and weights, which it takes over without a copy where dtypes agree.
 
     source: the file to name where names or shapes of weights are not the configuration's (CheckpointError).
+    dtype: what floating-point weights are converted to; None keeps each as it is.
     """
     try:
         with torch.device("meta"):
@@ -112,8 +113,10 @@ def build(
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
     _check_fit(model.state_dict(), state, kind.__name__, source)
-    converted = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
-    model.load_state_dict(converted, assign=True)
+    model.load_state_dict(
+        {key: value.to(dtype) if dtype and value.is_floating_point() else value for key, value in state.items()},
+        assign=True,
+    )
     return model.eval()
 
 

@@ -43,6 +43,16 @@ class TextTokenizer:
         """Number of ids."""
         return int(self.backend.get_vocab_size())
 
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able; `from_dict` gives back an equal tokenizer."""
+        rules = self.backend.to_str()
+        return {"backend": rules, "length": self.length, "pad_token": self.pad_token, "kind": self.kind}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> TextTokenizer:
+        """Inverse of `to_dict`."""
+        return cls(**data | {"backend": tokenizers.Tokenizer.from_str(data["backend"])})
+
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers and diffusers read too."""
         config = {"tokenizer_class": self.kind, "model_max_length": self.length, "pad_token": self.pad_token}

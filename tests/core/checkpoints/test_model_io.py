@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from core.checkpoints.files import CheckpointError, atomic_file, atomic_folder
-from core.checkpoints.model_io import MODELS, load_model, save_model
+from core.checkpoints.model_io import MODELS, build, load_model, save_model
 from core.checkpoints.weights import read_weights, write_weights
 from core.models.unet import UNet
 
@@ -71,6 +71,8 @@ def test_loading_converts_to_the_asked_dtype_and_saving_keeps_it(tmp_path: Path)
     save_model(tiny("UNet").bfloat16(), tmp_path / "u")
     assert {p.dtype for p in load_model(tmp_path / "u").model.parameters()} == {torch.float32}
     assert {p.dtype for p in load_model(tmp_path / "u", torch.bfloat16).model.parameters()} == {torch.bfloat16}
+    unet = tiny("UNet").bfloat16()
+    assert {p.dtype for p in build(UNet, unet.config, unet.state_dict(), "memory").parameters()} == {torch.bfloat16}
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def test_saved_tokenizer_is_read_by_us_and_by_transformers(tmp_path: Path) -> No
     expected = tokenizer(["a red café", ""])
     assert torch.equal(again(["a red café", ""]), expected)
     assert theirs(["a red café", ""], padding="max_length").input_ids == expected.tolist()
+    as_json = TextTokenizer.from_dict(json.loads(json.dumps(tokenizer.to_dict())))
+    assert torch.equal(as_json(["a red café", ""]), expected)
     assert (again.length, again.pad_token, again.kind) == (9, "[PAD]", "BertTokenizer")
 
 
