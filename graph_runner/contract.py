@@ -77,11 +77,13 @@ class Joinable(Protocol):
 
 @dataclass(frozen=True)
 class _PathKind:
-    kind: Literal["file", "folder"]
+    kind: Literal["file", "folder", "file or folder"]
 
 
 File = Annotated[str, _PathKind("file")]
 """A path of a file that the node reads: the cache keys it by content."""
+FileOrFolder = Annotated[str, _PathKind("file or folder")]
+"""A path of a file or a folder that the node reads: the cache keys it by content."""
 Folder = Annotated[str, _PathKind("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
 
@@ -321,12 +323,13 @@ def _class_of(hint: Any) -> type | None:
 
 
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
-    kinds = [extra.kind for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, _PathKind)]
+    extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
+    kinds = [extra.kind for extra in extras if isinstance(extra, _PathKind)]
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
-    keyed = not any(isinstance(extra, Unkeyed) for extra in getattr(hint, "__metadata__", ()))
+    keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
     return Param(name, adapter, default, kinds[0] if kinds else None, keyed)
 
 

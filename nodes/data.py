@@ -113,22 +113,23 @@ def encode_dataset(
 @node(category="data")
 def batch_images(batch: Batch) -> Image:
     """The images of a batch."""
-    return _field(batch, "images")
+    return field(batch, "images")
 
 
 @node(category="data")
 def batch_labels(batch: Batch) -> Labels:
     """The class numbers of a batch."""
-    return _field(batch, "labels")
+    return field(batch, "labels")
 
 
 @node(category="data")
 def batch_latents(batch: Batch) -> Latent:
     """The latents of a batch of an encoded data set."""
-    return _field(batch, "latents")
+    return field(batch, "latents")
 
 
-def _field(batch: dict[str, Any], name: str) -> Any:
+def field(batch: dict[str, Any], name: str) -> Any:
+    """A field of a batch. Raises ValueError, naming those it has."""
     if name not in batch:
         raise ValueError(f"the batch has no {name}; it has {', '.join(sorted(batch))}. Wire a data set that has them")
     return batch[name]

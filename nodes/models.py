@@ -69,7 +69,9 @@ def kl_autoencoder(
 
 @node(category="models")
 def patch_discriminator(
-    rng: Rng, base_channels: Channels = 64, num_layers: Annotated[int, Field(ge=1, le=6)] = 3
+    rng: Rng,  # noqa: ARG001
+    base_channels: Channels = 64,
+    num_layers: Annotated[int, Field(ge=1, le=6)] = 3,
 ) -> Discriminator:
     """A patch discriminator, untrained (Isola et al. 2017; CompVis' NLayerDiscriminator).
 

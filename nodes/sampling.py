@@ -9,7 +9,7 @@ from pydantic import Field
 
 from core.diffusion import langevin
 from core.diffusion.levels import Spacing
-from core.diffusion.solvers import sample as solve
+from core.diffusion.solvers import SOLVERS
 from graph_runner.context import Device, Loop, Rng
 from graph_runner.contract import Body, node
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
@@ -35,25 +35,50 @@ def sample(
     schedule: Schedule,
     loop: Loop,
     rng: Rng,
+    z0: Latent | None = None,
     solver: Solver = "ddim",
     steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
     eta: Annotated[float, Field(ge=0, le=1)] | None = None,
     spacing: Spacing | None = None,
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
 ) -> Latent:
     """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
 
     They are evaluated as often as the solver wants.
 
     noise: where it starts.
+    z0: a picture's latent to start from instead, with noise added (image to image).
     schedule: the one the denoiser was trained with.
     solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
     steps: turns of the solver.
     eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
     spacing: which timesteps are visited; nothing for the solver's own default.
+    strength: of image to image: the share of the steps that is walked, from the noise level there.
     """
-    return solve(
-        denoise, noise, schedule, solver, steps=steps, spacing=spacing, eta=eta, draw=rng.randn_like, turns=loop
-    )
+    chosen = SOLVERS[solver]
+    levels = chosen.levels(schedule, steps, spacing)
+    if z0 is not None:
+        levels = levels.last_part(strength)
+        noise = schedule.add_noise(z0, noise, levels.start.t)
+    return chosen(denoise, noise, levels, eta=eta, draw=rng.randn_like, turns=loop)
+
+
+@node(category="sampling", keep=True)
+def invert(
+    denoise: Body[Denoise],
+    z0: Latent,
+    schedule: Schedule,
+    loop: Loop,
+    steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
+) -> Latent:
+    """The noise from which DDIM would sample these latents (Song et al. 2021, section 4.3).
+
+    z0: clean latents.
+    schedule: the one the denoiser was trained with.
+    steps: turns; sample with as many.
+    """
+    chosen = SOLVERS["ddim_inversion"]
+    return chosen(denoise, z0, chosen.levels(schedule, steps), turns=loop)
 
 
 @node(category="sampling")

@@ -9,9 +9,12 @@ from torch import Tensor, nn
 from core.checkpoints.model_io import MODELS, build
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
 from core.data.loader import MapData
 from core.diffusion.schedule import NoiseSchedule
+from core.metrics.features import FeatureNetwork
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
@@ -94,6 +97,28 @@ UNet = Annotated[_UNet, Wire("unet", codec=ModelCodec(), about="the denoiser")]
 Discriminator = Annotated[
     NLayerDiscriminator, Wire("discriminator", codec=ModelCodec(), about="the patch discriminator")
 ]
+TextEncoder = Annotated[
+    nn.Module,
+    Wire("text_encoder", codec=ModelCodec(), about="token ids to cross-attention context"),
+]
+Rescaler = Annotated[
+    SpatialRescaler, Wire("rescaler", codec=ModelCodec(), about="maps to channels at the latent's size")
+]
+Tokenizer = Annotated[TextTokenizer, Wire("tokenizer", about="texts to rows of token ids")]
+Tokens = Annotated[Tensor, Wire("tokens", "b n", about="token ids of texts or layouts")]
+Captions = Annotated[list[str], Wire("captions", "b", about="a text for each sample")]
+Boxes = Annotated[Tensor, Wire("boxes", "b n 4", about="x0, y0, x1, y1 in [0, 1], padded with 0")]
+ObjectLabels = Annotated[Tensor, Wire("object_labels", "b n", about="the class in each box, padded with −1")]
+SemanticMap = Annotated[Tensor, Wire("semantic_map", "b h w", about="the class of each pixel")]
+Channels = Annotated[
+    Tensor, Wire("channels", "b c h w", accepts=("image", "latent"), about="channels beside the latent")
+]
+LogLikelihood = Annotated[Tensor, Wire("log_likelihood", "b", about="log p(y|z) of each sample")]
+Gradient = Annotated[Tensor, Wire("gradient", "b c h w", about="∇ log p(y|z), by which guidance steers")]
+Features = Annotated[Tensor, Wire("features", "n d", about="one row for each image, for distances of distributions")]
+FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]
+PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the distance of images, as people see it")]
+
 Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), about="one token for each class")]
 
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]

@@ -1,0 +1,153 @@
+"""Models that people have: published presets, CompVis and Stable Diffusion files, diffusers folders, LoRA, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple, cast
+
+from pydantic import Field
+
+from core.checkpoints.compvis import save_compvis
+from core.checkpoints.diffusers_folder import save_diffusers
+from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.load import load_checkpoint as load_any
+from core.checkpoints.load import save_checkpoint as save_whole
+from core.checkpoints.lora import merge_lora, read_lora
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.spatial import SpatialRescaler
+from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet
+from graph_runner.context import Outputs, Rng, Workspace
+from graph_runner.contract import File, FileOrFolder, node
+from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
+
+AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
+UNetPreset = Literal[*LATENT_DIFFUSION]  # type: ignore[valid-type]
+
+
+class Checkpoint(NamedTuple):
+    """The parts of a checkpoint; reading one that it lacks is an error."""
+
+    unet: UNet | None
+    autoencoder: Autoencoder | None
+    text_encoder: TextEncoder | None
+    tokenizer: Tokenizer | None
+    class_embedder: Embedder | None
+    rescaler: Rescaler | None
+    schedule: Schedule | None
+
+
+@node(category="checkpoints")
+def load_checkpoint(
+    path: FileOrFolder,
+    config: File | None = None,
+    weights: Literal["ema", "raw"] = "ema",
+    parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
+) -> Checkpoint:
+    """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
+
+    The architecture is read from the weights where no configuration says it.
+
+    path: a .ckpt or .safetensors file, or a folder.
+    config: the file's yaml, where it is not beside it.
+    weights: averaged weights where the file has them, or the raw ones.
+    parametrisation: overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
+    """
+    chosen = None if parametrisation == "as stored" else parametrisation
+    model = load_any(path, config, weights, chosen)
+    kind = model.conditioner
+    text = None if isinstance(kind, ClassEmbedder | SpatialRescaler) else kind
+    return Checkpoint(
+        model.unet,
+        model.autoencoder,
+        text,
+        model.tokenizer,
+        kind if isinstance(kind, ClassEmbedder) else None,
+        kind if isinstance(kind, SpatialRescaler) else None,
+        model.schedule,
+    )
+
+
+@node(category="checkpoints", effect=True)
+def save_checkpoint(
+    workspace: Workspace,
+    outputs: Outputs,
+    unet: UNet | None = None,
+    autoencoder: Autoencoder | None = None,
+    text_encoder: TextEncoder | None = None,
+    tokenizer: Tokenizer | None = None,
+    class_embedder: Embedder | None = None,
+    rescaler: Rescaler | None = None,
+    schedule: Schedule | None = None,
+    name: str = "model",
+    form: Literal["latent loom", "diffusers", "compvis"] = "latent loom",
+) -> None:
+    """Save a whole model below the workspace's models folder, for us, for diffusers or for CompVis' programs.
+
+    Our own form keeps the workflow inside.
+
+    name: of the folder or file.
+    form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
+    """
+    folder = Path("models") / name
+    if folder.is_absolute() or ".." in folder.parts:
+        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
+    model = LatentDiffusion(
+        unet,
+        cast(KLAutoencoder | VQAutoencoder | None, autoencoder),
+        cast(Conditioner | None, text_encoder or class_embedder or rescaler),
+        tokenizer,
+        schedule,
+    )
+    if form == "latent loom":
+        save_whole(model, workspace / folder, {"workflow": outputs.workflow})
+    elif form == "diffusers":
+        save_diffusers(model, workspace / folder)
+    else:
+        save_compvis(model, (workspace / folder).with_suffix(".safetensors"))
+
+
+@node(category="checkpoints")
+def lora_unet(unet: UNet, path: File, strength: Annotated[float, Field(ge=-4, le=4)] = 1.0) -> UNet:
+    """A UNet with a LoRA file merged in (kohya's or diffusers' naming).
+
+    unet: the base model that the LoRA was made for.
+    path: the file.
+    strength: 1 as trained, 0 nothing, negative the opposite.
+    """
+    return merge_lora(unet, read_lora(path), strength)
+
+
+@node(category="checkpoints")
+def lora_text_encoder(
+    text_encoder: TextEncoder, path: File, strength: Annotated[float, Field(ge=-4, le=4)] = 1.0
+) -> TextEncoder:
+    """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
+
+    text_encoder: CLIP.
+    path: the file.
+    strength: 1 as trained, 0 nothing, negative the opposite.
+    """
+    if not isinstance(text_encoder, CLIPTextEmbedder):
+        raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    return merge_lora(text_encoder, read_lora(path), strength)
+
+
+@node(category="models")
+def published_autoencoder(rng: Rng, preset: AutoencoderPreset = "kl-f8") -> Autoencoder:  # noqa: ARG001
+    """An autoencoder of the paper by its published name, untrained.
+
+    preset: kl-f4 … kl-f32, vq-f4 … vq-f16 (Rombach et al. 2022, table 8).
+    """
+    return build_autoencoder(preset)
+
+
+@node(category="models")
+def published_unet(rng: Rng, preset: UNetPreset = "celeba256", gradient_checkpointing: bool = False) -> UNet:  # noqa: ARG001
+    """A UNet of the paper by its published name, untrained.
+
+    preset: CompVis' configurations (Rombach et al. 2022, tables 12 to 15), and Stable Diffusion's.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return build_unet(preset, gradient_checkpointing=gradient_checkpointing)

@@ -1,0 +1,150 @@
+"""How good it is: reconstruction, and distances of distributions (Rombach et al. 2022, appendix E.3)."""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from core.checkpoints.weights import read_weights
+from core.data.loader import take
+from core.metrics import distribution, reconstruction
+from core.metrics.features import SmallFeatures, extract_features
+from core.metrics.inception import InceptionV3
+from core.models.lpips import LPIPS
+from core.models.perceptual import HaarDistance
+from graph_runner.context import Device, Metrics
+from graph_runner.contract import File, Ports, node
+from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar
+
+
+class PrecisionRecall(NamedTuple):
+    """How many generated images look real, and how many real ones could be generated."""
+
+    precision: Scalar
+    recall: Scalar
+
+
+@node(category="metrics", effect=True)
+def report(values: Ports[Scalar], metrics: Metrics) -> None:
+    """Show numbers: as curves inside a loop, and in the run's record.
+
+    values: named numbers.
+    """
+    metrics(**values)
+
+
+@node(category="metrics")
+def psnr(images: Image, originals: Image) -> Scalar:
+    """Peak signal-to-noise ratio in dB, the mean over images."""
+    return reconstruction.psnr(images, originals).mean()
+
+
+@node(category="metrics")
+def ssim(images: Image, originals: Image) -> Scalar:
+    """Structural similarity, the mean over images."""
+    return reconstruction.ssim(images, originals).mean()
+
+
+@node(category="metrics")
+def perceptual_distance(network: PerceptualNet, images: Image, originals: Image) -> Scalar:
+    """The distance of images as a network sees it, the mean over images."""
+    return network(images, originals).mean()
+
+
+@node(category="metrics")
+def lpips_network(vgg: File, heads: File) -> PerceptualNet:
+    """LPIPS with VGG-16 (Zhang et al. 2018), from weight files that you have.
+
+    vgg: torchvision's VGG-16 (vgg16-397923af.pth).
+    heads: the LPIPS heads (vgg.pth).
+    """
+    return LPIPS.from_weights(read_weights(vgg), read_weights(heads))
+
+
+@node(category="metrics")
+def haar_network() -> PerceptualNet:
+    """A perceptual distance that needs no weights: wavelet details compared."""
+    return HaarDistance()
+
+
+@node(category="metrics")
+def inception_network(path: File) -> FeatureNet:
+    """Inception-v3 as FID is measured with it, from the weight file that you have.
+
+    path: pt_inception-2015-12-05.
+    """
+    return InceptionV3.load(path)
+
+
+@node(category="metrics")
+def small_features() -> FeatureNet:
+    """Features that need no weights: distances with them are relative only, for comparing runs with each other."""
+    return SmallFeatures()
+
+
+@node(category="metrics", keep=True)
+def data_features(
+    network: FeatureNet,
+    data: Dataset,
+    device: Device,
+    count: Annotated[int, Field(ge=2)] = 10_000,
+    batch_size: Annotated[int, Field(ge=1)] = 64,
+) -> Features:
+    """Features of a data set's images; the result stays on disk.
+
+    network: images to features.
+    data: real images.
+    count: how many; the paper compares with the whole training set.
+    batch_size: images at once.
+    """
+    total = min(count, len(data))
+    starts = range(0, total, batch_size)
+    batches = (take(data, range(start, min(start + batch_size, total)))["images"].to(device) for start in starts)
+    return extract_features(network, batches)
+
+
+@node(category="metrics")
+def image_features(network: FeatureNet, images: Image, batch_size: Annotated[int, Field(ge=1)] = 64) -> Features:
+    """Features of generated images.
+
+    network: images to features.
+    batch_size: images at once.
+    """
+    return extract_features(network, torch.split(images, batch_size))
+
+
+@node(category="metrics")
+def stack_features(features: list[Features]) -> Features:
+    """Features of several batches as one set: what for_each collects."""
+    return torch.cat(features)
+
+
+@node(category="metrics")
+def frechet_distance(real: Features, generated: Features) -> Scalar:
+    """Fréchet distance; with Inception features and 50,000 images it is FID (Heusel et al. 2017)."""
+    return _scalar(distribution.frechet_distance(real, generated))
+
+
+@node(category="metrics")
+def kernel_distance(real: Features, generated: Features) -> Scalar:
+    """Kernel distance, unbiased at few images; with Inception features it is KID (Bińkowski et al. 2018)."""
+    return _scalar(distribution.kernel_distance(real, generated).mean)
+
+
+@node(category="metrics")
+def precision_recall(
+    real: Features, generated: Features, neighbours: Annotated[int, Field(ge=1)] = 3
+) -> PrecisionRecall:
+    """Improved precision and recall (Kynkäänniemi et al. 2019).
+
+    neighbours: k of the nearest neighbours that span the manifolds.
+    """
+    found = distribution.precision_recall(real, generated, neighbours)
+    return PrecisionRecall(_scalar(found.precision), _scalar(found.recall))
+
+
+def _scalar(value: float) -> Tensor:
+    return torch.tensor(float(value))

@@ -1,0 +1,244 @@
+"""Conditions with a place in the image: layouts, semantic maps, low resolution, masks (Rombach et al. 2022, sec. 4.3-4.5)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+
+from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.dropout import drop_conditioning as drop
+from core.conditioning.inpainting import composite, inpainting_channels, masked_image
+from core.conditioning.layouts import LayoutTokenizer
+from core.conditioning.spatial import SpatialRescaler, low_resolution_channels, one_hot_map
+from core.conditioning.text import BERTEmbedder
+from core.data.degradations import degrade
+from core.data.keyed import KeyedRandom
+from core.data.masks import random_masks
+from core.images import load_mask
+from graph_runner.context import Device, Rng
+from graph_runner.contract import File, node
+from nodes.data import field
+from nodes.models import Channels as Width
+from nodes.models import Positive
+from nodes.wires import (
+    Batch,
+    Boxes,
+    Channels,
+    Conditioning,
+    Image,
+    Latent,
+    Mask,
+    ObjectLabels,
+    Rescaler,
+    SemanticMap,
+    TextEncoder,
+    Tokens,
+)
+
+Convention = Literal["ldm", "sd"]
+
+
+@node(category="layouts")
+def batch_boxes(batch: Batch) -> Boxes:
+    """The boxes of a batch's objects."""
+    return field(batch, "boxes")
+
+
+@node(category="layouts")
+def batch_object_labels(batch: Batch) -> ObjectLabels:
+    """The classes of a batch's objects."""
+    return field(batch, "box_labels")
+
+
+@node(category="layouts")
+def objects(labels: list[int], boxes: list[list[float]], device: Device) -> Tokens:
+    """A layout typed in, as tokens: what should be where.
+
+    labels: the class of each object.
+    boxes: x0, y0, x1, y1 of each, in [0, 1].
+    """
+    if len(labels) != len(boxes) or any(len(box) != 4 for box in boxes):
+        raise ValueError(f"{len(labels)} labels for {len(boxes)} boxes; give four numbers for each label")
+    return LayoutTokenizer()(torch.tensor([labels]), torch.tensor(boxes).reshape(1, -1, 4)).to(device)
+
+
+@node(category="layouts")
+def layout_tokens(
+    labels: ObjectLabels, boxes: Boxes, rng: Rng, max_objects: Positive = 30, shuffle: bool = True
+) -> Tokens:
+    """Boxes with classes as tokens: class, top-left and bottom-right of each object (CompVis' conditional builder).
+
+    labels: of a batch.
+    boxes: of a batch.
+    max_objects: those beyond are left out.
+    shuffle: in a random order, as in training.
+    """
+    tokenizer = LayoutTokenizer(max_objects=max_objects)
+    return tokenizer(labels, boxes, generator=rng.generator if shuffle else None).to(labels.device)
+
+
+@node(category="layouts")
+def layout_encoder(rng: Rng, dim: Width = 512, layers: Positive = 16, max_objects: Positive = 30) -> TextEncoder:  # noqa: ARG001
+    """The transformer for layouts, untrained (layout2img-openimages256's).
+
+    dim: width of the context: the UNet's context_dim.
+    layers: of the transformer.
+    max_objects: of the layouts' tokens.
+    """
+    tokenizer = LayoutTokenizer(max_objects=max_objects)
+    return BERTEmbedder(dim, layers, tokenizer.n_tokens, tokenizer.length)
+
+
+@node(category="layouts")
+def embed_tokens(text_encoder: TextEncoder, tokens: Tokens) -> Conditioning:
+    """Token ids as a condition."""
+    return _Conditioning(context=text_encoder(tokens))
+
+
+@node(category="layouts")
+def no_layout(text_encoder: TextEncoder, device: Device) -> Conditioning:
+    """The condition of an image without objects: the null condition of layouts."""
+    if not isinstance(text_encoder, BERTEmbedder):
+        raise ValueError(f"a {type(text_encoder).__name__} reads no layouts; wire a layout encoder")
+    count = (text_encoder.config["max_seq_len"] - 2) // 3
+    return _Conditioning(context=text_encoder(LayoutTokenizer(max_objects=count).null().to(device)))
+
+
+@node(category="spatial conditions")
+def batch_semantic_map(batch: Batch) -> SemanticMap:
+    """The semantic map of a batch."""
+    return field(batch, "segmentation")
+
+
+@node(category="spatial conditions")
+def rescaler(
+    rng: Rng,  # noqa: ARG001
+    stages: Positive = 2,
+    in_channels: Width = 182,
+    out_channels: Width = 3,
+) -> Rescaler:
+    """Brings maps to the latent's size and maps their channels, untrained (CompVis' SpatialRescaler).
+
+    stages: times that the size is halved: 2 for f = 4.
+    in_channels: classes of the maps.
+    out_channels: channels beside the latent.
+    """
+    return SpatialRescaler(stages, in_channels, out_channels)
+
+
+@node(category="spatial conditions")
+def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditioning:
+    """A semantic map as channels beside the latent."""
+    return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
+
+
+@node(category="spatial conditions")
+def degrade_images(
+    images: Image,
+    rng: Rng,
+    factor: Annotated[int, Field(ge=1, le=16)] = 4,
+    kind: Literal["bicubic", "light", "full"] = "bicubic",
+) -> Image:
+    """Low-resolution versions of images: antialiased bicubic, or BSRGAN's degradations (CompVis' bsr_light, bsr).
+
+    images: sharp ones.
+    factor: of height and width.
+    kind: how they are degraded.
+    """
+    return degrade(images, factor, kind, KeyedRandom.from_generator(rng.generator, len(images)))
+
+
+@node(category="spatial conditions")
+def low_resolution_condition(low: Image, z: Latent) -> Conditioning:
+    """A low-resolution image as channels beside the latent: raw, not encoded (Rombach et al. 2022, section 4.4).
+
+    low: the image to enlarge.
+    z: a latent, for its size.
+    """
+    return _Conditioning(concat=low_resolution_channels(low, (z.shape[2], z.shape[3])))
+
+
+@node(category="spatial conditions")
+def random_mask(images: Image, rng: Rng, style: Literal["training", "thin", "medium", "thick"] = "training") -> Mask:
+    """Random masks as LaMa's: 1 where the image is to be filled.
+
+    images: for their number and size.
+    style: strokes and boxes of which kind.
+    """
+    drawn = random_masks(
+        images.shape[2], images.shape[3], KeyedRandom.from_generator(rng.generator, len(images)), style
+    )
+    return drawn.to(images.device)
+
+
+@node(category="spatial conditions")
+def load_mask_image(
+    path: File, device: Device, height: Annotated[int, Field(ge=0)] = 0, width: Annotated[int, Field(ge=0)] = 0
+) -> Mask:
+    """A mask from a picture: white is to be filled.
+
+    path: any image file.
+    height: in pixels; 0 for the picture's own.
+    width: in pixels; 0 for the picture's own.
+    """
+    return load_mask(path, (height, width) if height and width else None)[None].to(device)
+
+
+@node(category="spatial conditions")
+def hide(images: Image, mask: Mask, convention: Convention = "ldm") -> Image:
+    """Images with the masked part blanked, to be encoded.
+
+    mask: 1 where the image is to be filled.
+    convention: black for the paper's model, grey for Stable Diffusion's.
+    """
+    return masked_image(images, mask, convention)
+
+
+@node(category="spatial conditions")
+def inpainting_condition(masked: Latent, mask: Mask, convention: Convention = "ldm") -> Conditioning:
+    """The latent of the masked image, and the mask, as channels beside the latent (Rombach et al. 2022, section 4.5).
+
+    masked: hide's result, encoded.
+    mask: 1 where the image is to be filled.
+    convention: the paper's order and range, or Stable Diffusion's.
+    """
+    return _Conditioning(concat=inpainting_channels(masked, mask, convention))
+
+
+@node(category="spatial conditions")
+def paste(images: Image, filling: Image, mask: Mask) -> Image:
+    """The known pixels of images, and the filling where the mask is 1."""
+    return composite(images, filling, mask)
+
+
+@node(category="conditioning")
+def concat_condition(channels: Channels) -> Conditioning:
+    """Any channels at the latent's size, beside it."""
+    return _Conditioning(concat=channels)
+
+
+@node(category="conditioning")
+def both_conditions(a: Conditioning, b: Conditioning) -> Conditioning:
+    """Two conditions at once, tokens and channels: the repository's hybrid mode."""
+    return a | b
+
+
+@node(category="conditioning")
+def null_like(conditioning: Conditioning) -> Conditioning:
+    """The null condition of channels: zero everywhere."""
+    return conditioning.map(torch.zeros_like)
+
+
+@node(category="conditioning")
+def drop_conditions(
+    conditioning: Conditioning, null: Conditioning, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
+) -> Conditioning:
+    """Replace samples' conditions by the null condition at random: the training half of classifier-free guidance.
+
+    conditioning: of a batch.
+    null: what stands for no condition.
+    probability: of each sample's losing all of its condition.
+    """
+    return drop(conditioning, null, rng.rand(conditioning.batch_size), probability)

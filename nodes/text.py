@@ -1,0 +1,117 @@
+"""Text conditions: tokenizer, transformer, prompts (Rombach et al. 2022, section 4.3.1)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.dropout import drop_captions as drop
+from core.conditioning.prompts import apply_weights, weighted_tokens
+from core.conditioning.text import BERTEmbedder
+from core.conditioning.tokenizer import TextTokenizer, train_wordpiece
+from core.data.loader import take
+from graph_runner.context import Device, Rng
+from graph_runner.contract import Folder, node
+from nodes.data import field
+from nodes.models import Channels, Dropout, Positive
+from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
+
+
+@node(category="text")
+def wordpiece_tokenizer(
+    data: Dataset,
+    vocabulary: Annotated[int, Field(ge=8)] = 4096,
+    length: Annotated[int, Field(ge=3)] = 77,
+    samples: Annotated[int, Field(ge=1)] = 20_000,
+) -> Tokenizer:
+    """A WordPiece tokenizer whose vocabulary is learned from a data set's captions; nothing is downloaded.
+
+    data: with captions.
+    vocabulary: tokens at most; few captions give fewer.
+    length: token ids of each text, start and end included.
+    samples: how many captions are read.
+    """
+    count = min(samples, len(data))
+    captions = [
+        text for start in range(0, count, 256) for text in take(data, range(start, min(start + 256, count)))["captions"]
+    ]
+    return train_wordpiece(captions, vocabulary, length)
+
+
+@node(category="text")
+def load_tokenizer(path: Folder, length: Annotated[int, Field(ge=0)] = 0) -> Tokenizer:
+    """A tokenizer from a folder: ours, or any that transformers reads.
+
+    path: the folder.
+    length: token ids of each text; 0 for what the folder says.
+    """
+    return TextTokenizer.load(path, length or None)
+
+
+@node(category="text")
+def bert_text_encoder(
+    rng: Rng,  # noqa: ARG001
+    tokenizer: Tokenizer,
+    dim: Channels = 640,
+    layers: Positive = 32,
+    dropout: Dropout = 0.0,
+) -> TextEncoder:
+    """The paper's text transformer, untrained: it trains together with the UNet (CompVis' BERTEmbedder).
+
+    tokenizer: whose vocabulary and length it takes.
+    dim: width of the context: the UNet's context_dim.
+    layers: of the transformer; the paper has 32.
+    dropout: of the embedded tokens.
+    """
+    return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout)
+
+
+@node(category="text")
+def text_context(
+    text_encoder: TextEncoder,
+    tokenizer: Tokenizer,
+    device: Device,
+    prompts: list[str] = [""],  # noqa: B006
+) -> Conditioning:
+    """Prompts as a condition; the empty one is the null condition that guidance needs.
+
+    (word:1.3) emphasises a word, (word:0.5) plays it down.
+
+    text_encoder: CLIP or the paper's transformer.
+    tokenizer: the encoder's own.
+    prompts: one for each sample, or one for all.
+    """
+    if not any(mark in prompt for prompt in prompts for mark in "()"):
+        return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
+    tokens, weights = weighted_tokens(tokenizer, prompts)
+    null = text_encoder(tokenizer([""]).to(device))
+    return _Conditioning(context=apply_weights(text_encoder(tokens.to(device)), null, weights))
+
+
+@node(category="text")
+def batch_captions(batch: Batch) -> Captions:
+    """The captions of a batch."""
+    return field(batch, "captions")
+
+
+@node(category="text")
+def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Captions:
+    """Replace captions by the empty one at random: the training half of classifier-free guidance.
+
+    captions: of a batch.
+    probability: of each caption's being dropped.
+    """
+    return drop(captions, rng.rand(len(captions)).cpu(), probability)
+
+
+@node(category="text")
+def embed_captions(text_encoder: TextEncoder, tokenizer: Tokenizer, captions: Captions, device: Device) -> Conditioning:
+    """The captions of a batch as a condition; gradients reach the text encoder.
+
+    text_encoder: trained with the UNet.
+    tokenizer: the encoder's own.
+    captions: of a batch.
+    """
+    return _Conditioning(context=text_encoder(tokenizer(captions).to(device)))
