@@ -1,0 +1,122 @@
+"""A small value for every wire type, and small parameters where a node's defaults are large: for the contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.text import BERTEmbedder
+from core.conditioning.tokenizer import train_wordpiece
+from core.data.latents import LatentData
+from core.data.shapes import Shapes
+from core.diffusion.schedule import NoiseSchedule
+from core.metrics.features import SmallFeatures
+from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
+from core.models.discriminator import NLayerDiscriminator
+from core.models.perceptual import HaarDistance
+from core.models.unet import UNet
+from core.training.objective import AdamW, Objective
+
+B, C, S = 2, 4, 8  # samples, latent channels, latent side; images are 4 S pixels
+
+
+def _rand(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(len(shape) + sum(shape)))
+
+
+def autoencoder() -> KLAutoencoder:
+    return KLAutoencoder(model_channels=8, channel_mult=(1, 1, 1), num_res_blocks=1, norm_groups=4).eval()
+
+
+def captions() -> list[str]:
+    return ["a red circle", "a blue square"]
+
+
+WIRES: dict[str, Callable[[], Any]] = {
+    "image": lambda: _rand(B, 3, 4 * S, 4 * S).clamp(-1, 1),
+    "mask": lambda: (_rand(B, 1, 4 * S, 4 * S) > 0).float(),
+    "latent": lambda: _rand(B, C, S, S),
+    "channels": lambda: _rand(B, 3, S, S),
+    "prediction": lambda: _rand(B, C, S, S) * 0.5,
+    "score": lambda: _rand(B, C, S, S),
+    "gradient": lambda: _rand(B, C, S, S),
+    "timestep": lambda: torch.tensor([10, 700]),
+    "labels": lambda: torch.tensor([3, 0]),
+    "object_labels": lambda: torch.tensor([[3, -1], [0, 2]]),
+    "boxes": lambda: torch.tensor([[[0.1, 0.2, 0.5, 0.9], [0, 0, 0, 0]], [[0, 0, 0.4, 0.4], [0.5, 0.5, 1, 1]]]),
+    "semantic_map": lambda: torch.arange(B * 16 * S * S).reshape(B, 4 * S, 4 * S) % 5,
+    "tokens": lambda: torch.tensor([[2, 5, 6, 3, 0], [2, 7, 3, 0, 0]]),
+    "captions": captions,
+    "loss": lambda: torch.tensor(0.7),
+    "scalar": lambda: torch.tensor(0.3),
+    "logits": lambda: _rand(B, 1, 3, 3),
+    "log_likelihood": lambda: _rand(B),
+    "features": lambda: _rand(32, 6),
+    "posterior": lambda: DiagonalGaussian(_rand(B, C, S, S), torch.full((B, C, S, S), -2.0)),
+    "schedule": lambda: NoiseSchedule.linear(1000),
+    "conditioning": lambda: Conditioning(context=_rand(B, 1, 16), concat=_rand(B, 3, S, S)),
+    "autoencoder": autoencoder,
+    "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
+    "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
+    "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
+    "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
+    "rescaler": lambda: SpatialRescaler(2, 5, 3).eval(),
+    "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
+    "dataset": lambda: Shapes(32, 64),
+    "latent_dataset": lambda: LatentData(
+        {"latents": _rand(8, C, S, S), "labels": torch.arange(8)}, _rand(8, C, S, S) ** 2
+    ),
+    "batch": lambda: {
+        "images": WIRES["image"](),
+        "labels": WIRES["labels"](),
+        "latents": WIRES["latent"](),
+        "captions": captions(),
+        "boxes": WIRES["boxes"](),
+        "box_labels": WIRES["object_labels"](),
+        "segmentation": WIRES["semantic_map"](),
+    },
+    "optimizer": AdamW,
+    "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
+    "feature_network": SmallFeatures,
+    "perceptual_network": HaarDistance,
+}
+
+# Small stand-ins for parameters whose defaults build large models or name files, and for those without a default.
+PARAMS: dict[str, dict[str, Any]] = {
+    "kl_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4},
+    "vq_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4, "codes": 16},
+    "unet": {"model_channels": 8, "channel_mult": [1, 2], "attention_factors": [2], "num_heads": 2, "norm_groups": 4},
+    "class_embedder": {"classes": 5, "dim": 16},
+    "bert_text_encoder": {"dim": 16, "layers": 1},
+    "layout_encoder": {"dim": 16, "layers": 1},
+    "rescaler": {"in_channels": 5},
+    "rescale_latents": {"samples": 4},
+    "encode_dataset": {"batch_size": 32},
+    "data_features": {"count": 8},
+    "class_names": {"classes": [0, 3]},
+    "class_context": {"classes": [0, 3]},
+    "integers": {"values": [1, 2]},
+    "numbers": {"values": [0.5]},
+    "texts": {"values": ["a"]},
+    "objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
+    "annealed_timestep": {"turn": 3},
+    "start_at": {"step": 3},
+    "text_context": {"prompts": ["a (red:1.3) circle"]},
+}
+
+# Inputs for which a wire type's general sample would not do.
+INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
+    "unet_denoise": {"context": lambda: None},
+    "vq_reconstruct": {
+        "autoencoder": lambda: VQAutoencoder(
+            model_channels=8, channel_mult=(1, 1), num_res_blocks=1, norm_groups=4, codes=16
+        ).eval()
+    },
+    "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
+    "steer": {"t": lambda: torch.tensor([10, 700])},
+}

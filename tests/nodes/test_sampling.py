@@ -1,0 +1,198 @@
+"""Sampling graphs on a tiny UNet, held against the same computation written in Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from core.conditioning.conditioning import Conditioning, denoise
+from core.diffusion import guidance
+from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.solvers import SOLVERS
+from core.diffusion.solvers import sample as solve
+from graph_runner.context import Rng, derive
+from graph_runner.engine import Engine
+from graph_runner.registry import Registry
+from graph_runner.workflow import Workflow
+from nodes.sampling import Solver
+
+SCHEDULE = NoiseSchedule.linear(1000)
+TINY_UNET = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "attention_factors": [2], "num_heads": 2}
+TINY_UNET |= {"context_dim": 16, "norm_groups": 4}
+TINY_AE = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 4}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan(["graph_runner.zones", "nodes", "tests.nodes.toy_models"])
+
+
+@pytest.fixture
+def engine(registry: Registry, tmp_path: Path) -> Engine:
+    return Engine(registry, tmp_path)
+
+
+def nodes(**more: Any) -> Workflow:
+    parts = {
+        "unet": {"type": "awakened_unet", "wires": {"model": "unet0"}},
+        "unet0": {"type": "unet", "params": TINY_UNET},
+        "embedder": {"type": "class_embedder", "params": {"classes": 5, "dim": 16}},
+        "autoencoder": {"type": "kl_autoencoder", "params": TINY_AE},
+        "schedule": {"type": "noise_schedule"},
+        "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 7}},
+        "prompt": {"type": "class_context", "wires": {"embedder": "embedder"}, "params": {"classes": [1, 3]}},
+        "null": {"type": "class_context", "wires": {"embedder": "embedder"}},
+        **more,
+    }
+    return Workflow.model_validate({"loom": 1, "nodes": parts})
+
+
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    """Equal to 1e-4 of the largest value: an untrained denoiser's trajectory grows, and one batch rounds as two do not."""
+    assert float((found - expected).abs().max()) <= 1e-4 * float(expected.abs().max())
+
+
+def call(id: str, zone: str, context: str = "prompt", z: str = "") -> dict[str, Any]:
+    wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "context": context}
+    return {id: {"type": "unet_denoise", "wires": wires}}
+
+
+def guided(zone: str, scale: float = 3.0) -> dict[str, Any]:
+    combine = {"type": "cfg_combine", "wires": {"cond": "cond", "uncond": "uncond"}, "params": {"scale": scale}}
+    body = call("cond", zone) | call("uncond", zone, "null") | {"guide": combine}
+    return {"nodes": body, "results": {"prediction": "guide"}}
+
+
+def sampling(body: dict[str, Any], **params: Any) -> dict[str, Any]:
+    wires = {"noise": "noise", "schedule": "schedule"} | params.pop("wires", {})
+    return {"type": "sample", "wires": wires, "params": params, "body": body}
+
+
+def test_the_choices_of_the_node_are_the_solvers_there_are() -> None:
+    assert set(Solver.__args__) == set(SOLVERS) - {"ddim_inversion"}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("solver", "steps"), [("ddim", 5), ("ddpm", 6), ("heun", 4), ("dpmpp_2m", 4)])
+def test_guidance_drawn_as_nodes_equals_guidance_in_python(engine: Engine, solver: str, steps: int) -> None:
+    targets = ["sample", "unet", "noise", "prompt", "null"]
+    values = engine.run(nodes(sample=sampling(guided("sample"), solver=solver, steps=steps)), targets=targets).values
+
+    def denoiser(z: Tensor, t: Tensor) -> Tensor:
+        cond, uncond = (denoise(values["unet"], z, t, values[name]) for name in ("prompt", "null"))
+        return guidance.classifier_free(cond, uncond, 3.0)
+
+    rng = Rng(derive(0, "sample", 0, ()))
+    with torch.no_grad():
+        expected = solve(denoiser, values["noise"], SCHEDULE, solver, steps=steps, draw=rng.randn_like)
+    assert_close(values["sample"], expected)
+    assert not torch.allclose(values["sample"], values["noise"], atol=0.1)
+
+
+def test_two_calls_of_guidance_cost_one_pass(engine: Engine) -> None:
+    unet = engine.run(nodes(), targets=["unet"]).values["unet"]
+    batches: list[int] = []
+    unet.register_forward_pre_hook(lambda _, args: batches.append(len(args[0])))
+    engine.run(nodes(sample=sampling(guided("sample"), steps=3)), targets=["sample"])
+    assert batches == [4, 4, 4], "conditional and null rows of two samples in one batch, each step"
+
+
+def test_an_image_steers_through_decoder_and_denoiser(engine: Engine) -> None:
+    body = call("prediction", "sample") | {
+        "z0": {
+            "type": "estimate_z0",
+            "wires": {"prediction": "prediction", "z": "sample.z", "t": "sample.t", "schedule": "schedule"},
+        },
+        "seen": {"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "z0"}},
+        "small": {"type": "shrink", "wires": {"images": "seen"}},
+        "likelihood": {"type": "image_likelihood", "wires": {"seen": "small", "wanted": "wanted"}},
+        "slope": {"type": "likelihood_gradient", "wires": {"log_likelihood": "likelihood", "z": "sample.z"}},
+        "steered": {
+            "type": "steer",
+            "wires": {"prediction": "prediction", "gradient": "slope", "t": "sample.t", "schedule": "schedule"},
+            "params": {"scale": 0.5},
+        },
+    }
+    graph = nodes(
+        target={"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 9}},
+        target_image={"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "target"}},
+        wanted={"type": "shrink", "wires": {"images": "target_image"}},
+        sample=sampling({"nodes": body, "results": {"prediction": "steered"}}, steps=3),
+    )
+    targets = ["sample", "unet", "autoencoder", "noise", "prompt", "wanted"]
+    values = engine.run(graph, targets=targets).values
+    assert not values["sample"].requires_grad
+
+    def denoiser(z: Tensor, t: Tensor) -> Tensor:
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            prediction = denoise(values["unet"], z, t, values["prompt"])
+            seen = values["autoencoder"].decode(SCHEDULE.to_z0(prediction, z, t))
+            seen = torch.nn.functional.avg_pool2d(seen, 4)
+            grad = guidance.gradient(guidance.image_log_likelihood(seen, values["wanted"]), z)
+        return guidance.steer(prediction.detach(), grad, t, SCHEDULE, 0.5)
+
+    expected = solve(denoiser, values["noise"], SCHEDULE, "ddim", steps=3)
+    assert_close(values["sample"], expected.detach())
+
+
+def test_image_to_image_starts_from_the_picture(engine: Engine) -> None:
+    picture = {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 5}}
+    body = {"nodes": call("prediction", "sample"), "results": {"prediction": "prediction"}}
+    graph = nodes(picture=picture, sample=sampling(body, steps=20, strength=0.05, wires={"z0": "picture"}))
+    values = engine.run(graph, targets=["sample", "picture"]).values
+    assert 0.01 < float((values["sample"] - values["picture"]).abs().mean()) < 0.5
+
+
+def test_sampling_undoes_inversion(engine: Engine) -> None:
+    def exact(id: str, zone: str) -> dict[str, Any]:
+        wires = {"z": f"{zone}.z", "t": f"{zone}.t", "schedule": "schedule"}
+        return {"nodes": {id: {"type": "gaussian_denoiser", "wires": wires}}, "results": {"prediction": id}}
+
+    invert = {"type": "invert", "wires": {"z0": "noise", "schedule": "schedule"}, "params": {"steps": 200}}
+    graph = nodes(
+        noising=invert | {"body": exact("p", "noising")},
+        sample=sampling(exact("q", "sample"), steps=200, wires={"noise": "noising"}),
+    )
+    values = engine.run(graph, targets=["sample", "noise", "noising"]).values
+    assert float((values["sample"] - values["noise"]).abs().max()) < 0.1
+    assert torch.allclose(values["noising"] / values["noise"], torch.tensor(2.0), atol=0.1), "½ to 1 in deviation"
+
+
+def test_inpainting_keeps_what_is_known(engine: Engine) -> None:
+    seen = {
+        "z": "sample.z",
+        "known": "picture",
+        "noise": "noise",
+        "t": "sample.t",
+        "mask": "mask",
+        "schedule": "schedule",
+    }
+    body = {
+        "held": {"type": "keep_known", "wires": seen},
+        **call("prediction", "sample", z="held"),
+        "kept": {
+            "type": "predict_known",
+            "wires": {**{k: v for k, v in seen.items() if k != "noise"}, "prediction": "prediction"},
+        },
+    }
+    graph = nodes(
+        picture={"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 5}},
+        pixels={"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "picture"}},
+        mask={"type": "random_mask", "wires": {"images": "pixels"}},
+        sample=sampling({"nodes": body, "results": {"prediction": "kept"}}, solver="euler", steps=4),
+    )
+    values = engine.run(graph, targets=["sample", "picture", "mask"]).values
+    hole = (
+        torch.nn.functional.interpolate(values["mask"], size=(8, 8), mode="nearest").expand_as(values["picture"]) > 0.5
+    )
+    assert torch.allclose(values["sample"][~hole], values["picture"][~hole], atol=1e-4)
+    assert not torch.allclose(values["sample"][hole], values["picture"][hole], atol=0.1)
+
+
+def test_null_conditions_of_one_row_serve_any_batch() -> None:
+    null = Conditioning(context=torch.zeros(1, 1, 16))
+    assert null.expand(5).batch_size == 5
