@@ -115,8 +115,8 @@ class Step:
         for slot, (port, name) in self.stores:
             if form == "one":
                 frame[slot] = value
-            elif form == "mapping":
-                frame[slot] = value[name]
+            elif form == "mapping":  # a loop that never turned gives no names, and empty lists
+                frame[slot] = value[name] if name in value or not self.spec.outputs[0].type.many else []
             else:
                 part = getattr(value, port)
                 frame[slot] = part[name] if name else part

@@ -124,7 +124,7 @@ class Activation:
         return "".join(f"-{turn + 1:06d}" for turn in self.path)
 
     def _metrics(self, node: str, **values: float | Tensor) -> None:
-        numbers = {name: float(value) for name, value in values.items()}
+        numbers = {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in values.items()}
         self.runtime.emit(events.Metric(node, numbers, self.path[-1] if self.path else None))
 
     def _progress(self, node: str, done: int, total: int) -> None:

@@ -16,7 +16,7 @@ from graph_runner.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired, d
 from graph_runner.problems import Problem
 from graph_runner.spec import ANY
 
-Environment = dict[tuple[str, str], PortType]  # (variable, name within Ports) -> what it stands for
+Environment = dict[tuple[str, str], PortType]  # (variable or type, name within Ports) -> what it stands for
 
 
 def solve_types(scope: Scope, circular: Collection[str] = ()) -> list[Problem]:
@@ -112,6 +112,8 @@ def _match(
         elif not known.takes(stands_for):
             return [Problem(f"takes {known} here (another wire says so), and {origin} is {stands_for}", id, where)]
         return []
+    if name:
+        env.setdefault((port.name, name), port)
     if port.takes(source):
         return []
     return [Problem(f"takes {port}, and {origin} is {source}", id, where, _remedy(port, source))]
@@ -125,8 +127,9 @@ def _remedy(port: PortType, source: PortType) -> str:
 
 def _leave(port: Port, env: Environment) -> dict[Slot, PortType]:
     """The types an output or inner port carries, by the user's name where it has names."""
-    if not port.type.variable:
-        return {(port.name, ""): port.type}
+    if not port.type.variable:  # names are those of the wires that enter, whatever their types
+        names = dict.fromkeys(name for _, name in env if name) if port.named else [""]
+        return {(port.name, name): port.type for name in names}
     solved = {name: kind for (variable, name), kind in env.items() if variable == port.type.name}
     if not port.named:
         solved = {"": solved.get("", ANY)}
@@ -149,7 +152,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
         else:
             problems += _enter(port, wired, body, env, bound.id, f"results.{result}", name)
     for port in ports.values():
-        if port.named:
+        if port.named and port.type.variable:
             promised = {name for (variable, name) in env if variable == port.type.name}
             missing = promised - {r if port.name == "" else r.partition(".")[2] for r in given}
             problems += [
@@ -158,7 +161,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
                 )
                 for name in sorted(missing)
             ]
-        elif port.required and port.name not in given:
+        elif port.required and not port.named and port.name not in given:
             problems.append(
                 Problem(
                     f"the body gives no result {port.name!r} ({port.type})",

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from graph_runner.contract import Ports, node
 from graph_runner.engine import Engine, Result
 from graph_runner.problems import Problem, WorkflowError
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from tests.graph_runner.conftest import graph
+from tests.graph_runner.toys import Number
 
 Check = Callable[..., list[Problem]]
 
@@ -213,6 +215,22 @@ def test_type_variables_are_solved_through_zones_and_bodies(check: Check) -> Non
         },
     }
     assert [(p.node, p.port) for p in check(nodes)] == [("twisted", "results.n"), ("wrong", "x")]
+
+
+def test_named_wires_of_one_type_keep_their_names(registry: Registry) -> None:
+    @node(category="toy")
+    def doubled(numbers: Ports[Number]) -> Ports[Number]:
+        """Twice each."""
+        return {name: 2 * number for name, number in numbers.items()}
+
+    known = {**registry, "doubled": doubled.__node__}  # type: ignore[attr-defined]
+    nodes = {
+        "one": ONE,
+        "d": {"type": "doubled", "wires": {"numbers": {"a": "one"}}},
+        "fine": {"type": "scale", "wires": {"x": "d.a"}},
+        "wrong": {"type": "scale", "wires": {"x": "d.b"}},
+    }
+    only(validate(graph(nodes), known)[1], "wrong", "x", "d.b does not exist")
 
 
 def test_literal_lists_have_the_type_that_their_items_share(check: Check) -> None:

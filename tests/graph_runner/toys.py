@@ -132,7 +132,7 @@ def maybe(x: Number, y: Number | None = None) -> Number:
 @node(category="toy", effect=True)
 def record(x: Number, label: str = "x") -> None:
     """Remember a number for the test."""
-    RECORDED.setdefault(label, []).append(float(x))
+    RECORDED.setdefault(label, []).append(float(x.detach()))
 
 
 @node(category="toy", effect=True)
