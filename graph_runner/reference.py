@@ -119,13 +119,12 @@ def limits(schema: dict[str, Any]) -> str:
         amount = _between(schema.get("minItems"), schema.get("maxItems"))
         each = limits(schema["items"]) if isinstance(schema.get("items"), dict) else ""
         return ", ".join(([f"{amount} values"] if amount else []) + ([f"each {each}"] if each else []))
-    strictly = [
-        f"{sign} {schema[bound]:g}"
-        for bound, sign in [("exclusiveMinimum", ">"), ("exclusiveMaximum", "<")]
-        if bound in schema
-    ]
-    within = _between(schema.get("minimum"), schema.get("maximum"))
-    return ", ".join([within, *strictly] if within else strictly)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if "exclusiveMinimum" in schema or "exclusiveMaximum" in schema:
+        above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+        bounds = [(low, "≥"), (above, ">"), (high, "≤"), (below, "<")]
+        return ", ".join(f"{sign} {bound:g}" for bound, sign in bounds if bound is not None)
+    return _between(low, high)
 
 
 def _between(least: float | None, most: float | None) -> str:

@@ -22,6 +22,8 @@ from graph_runner.cli.wording import count, duration, figures, some
 
 QUICK = 1.0
 """Seconds below which a node that does not loop is not worth a line, nor a loop inside another a bar."""
+BLINK = 0.3
+"""Seconds before a node that does not loop is shown at all: what flickers tells nothing."""
 LINE_SECONDS = 10.0
 """Plain lines about one node come no more often than this."""
 
@@ -114,7 +116,7 @@ class Bars:
         self.console = console
         self.watch = Watch()
         self._lock = threading.RLock()
-        self._width = 0
+        self._width = 12  # of the names; it only grows
         self._spinner = Spinner("dots", style="cyan")
         self._live = Live(get_renderable=self._picture, console=console, transient=True, refresh_per_second=8)
 
@@ -144,14 +146,12 @@ class Bars:
 
     def _row(self, mark: str, event: events.Finished) -> Table:
         turns = count(self.watch.turns, "step") if self.watch.turns else ""
-        row = self._grid()
+        row = self._grid(event.node)
         row.add_row(mark, escape(event.node), turns, duration(event.seconds), figures(self.watch.numbers))
         return row
 
-    def _grid(self) -> Table:
-        watch = self.watch
-        names = [*watch.planned, *("  " * turns.depth + turns.node for turns in watch.loops.values())]
-        self._width = max(self._width, min(28, max(map(len, names), default=0)))
+    def _grid(self, *names: str) -> Table:
+        self._width = min(28, max([self._width, *map(len, names)]))
         # Not quite the whole width: a terminal echoes ^C behind it, which must not begin a new line.
         grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
         grid.width = self.console.width - 4
@@ -165,10 +165,10 @@ class Bars:
     def _picture(self) -> Table:
         with self._lock:
             watch, now = self.watch, self.watch.clock()
-            grid = self._grid()
-            if not watch.node:
-                return grid
             loops = [turns for turns in watch.loops.values() if turns.depth == 0 or now - turns.began >= QUICK]
+            if not watch.node or (not loops and now - watch.started < BLINK):
+                return self._grid()
+            grid = self._grid(watch.node, *("  " * turns.depth + turns.node for turns in loops))
             numbers = figures(watch.numbers)
             if not any(turns.node == watch.node for turns in loops):
                 grid.add_row(self._spinner, escape(watch.node), "", duration(now - watch.started), numbers)

@@ -31,10 +31,13 @@ def count(number: int, noun: str) -> str:
 
 
 def figures(values: dict[str, float]) -> str:
-    """Losses and other numbers on one line: "loss 0.231  lr 0.001"."""
-    return "  ".join(
-        f"{name} {value:,.0f}" if 1e4 <= abs(value) < 1e8 else f"{name} {value:.4g}" for name, value in values.items()
-    )
+    """Losses and other numbers on one line, those of one kind together: "loss unet 0.231  critic 0.98 · lr unet 0.001"."""
+    kinds: dict[str, list[str]] = {}
+    for name, number in values.items():
+        kind, slash, rest = name.partition("/")
+        text = f"{number:,.0f}" if 1e4 <= abs(number) < 1e8 else f"{number:.4g}"
+        kinds.setdefault(kind if slash else "", []).append(f"{rest or kind} {text}")
+    return " · ".join(f"{kind} {'  '.join(texts)}".strip() for kind, texts in kinds.items())
 
 
 def place(path: Path) -> str:

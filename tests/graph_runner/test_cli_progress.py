@@ -125,7 +125,7 @@ def test_bars_show_the_loop_its_numbers_and_then_one_line() -> None:
     assert "left" in picture
     assert "loss 0.25" in picture
     assert "from the cache: encoded" in stays
-    assert "✓  fit  200 steps  1 min 05 s  loss 0.25" in stays
+    assert "✓ fit 200 steps 1 min 05 s loss 0.25" in " ".join(stays.split())
     assert stays.endswith(ERASED), "only lines of what is done stay"
 
 
@@ -133,6 +133,7 @@ def test_bars_are_gone_when_a_node_fails() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=100, legacy_windows=False)
     bars = Bars(console)
     begin(bars)
+    bars(Progress("fit", 1, 10))
     bars(Failed("fit", "fit: it broke", "Traceback"))
     assert not bars._live.is_started
     assert console.file.getvalue().endswith(ERASED)
@@ -149,7 +150,8 @@ def test_durations(seconds: float, said: str) -> None:
 def test_numbers_and_values_are_short() -> None:
     import torch
 
-    assert figures({"loss": 0.123456, "lr": 1e-5, "total": 12345.6}) == "loss 0.1235  lr 1e-05  total 12,346"
+    assert figures({"loss": 0.123456, "total": 12345.6}) == "loss 0.1235  total 12,346"
+    assert figures({"loss/a": 1.0, "loss/b": 2.0, "lr/a": 1e-5}) == "loss a 1  b 2 · lr a 1e-05"
     assert value(torch.tensor([1.0, 2.0])) == "[1.0, 2.0]"
     assert value(torch.zeros(4, 3, 32, 32)) == "4 × 3 × 32 × 32, float32, mean 0, std 0, from 0 to 0"
     assert value([1, "two"]) == "[1, 'two']"

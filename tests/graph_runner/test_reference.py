@@ -23,6 +23,7 @@ from tests.graph_runner import slow_toys, toys
         (Annotated[float, Field(ge=0, le=30)], "0 … 30"),
         (Annotated[int, Field(ge=1)], "≥ 1"),
         (Annotated[float, Field(gt=0, lt=1)], "> 0, < 1"),
+        (Annotated[float, Field(gt=0, le=1)], "> 0, ≤ 1"),
         (Annotated[int, Field(ge=0, le=2**63 - 1)], "≥ 0"),
         (Literal["ddim", "ddpm"], "`ddim`, `ddpm`"),
         (Literal["only"], "`only`"),
