@@ -71,14 +71,19 @@ def class_names(data: Dataset, classes: list[int]) -> list[str]:
 
 
 @node(category="data")
-def take_images(data: Dataset, count: Annotated[int, Field(ge=1)] = 8, start: Annotated[int, Field(ge=0)] = 0) -> Image:
+def take_images(
+    data: Dataset,
+    device: Device,
+    count: Annotated[int, Field(ge=1)] = 8,
+    start: Annotated[int, Field(ge=0)] = 0,
+) -> Image:
     """Some images of a data set, as they are.
 
     data: a data set of images.
     count: how many.
     start: the first one's number.
     """
-    return take(data, range(start, min(start + count, len(data))))["images"]
+    return take(data, range(start, min(start + count, len(data))))["images"].to(device)
 
 
 @node(category="data", keep=True)

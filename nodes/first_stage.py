@@ -13,7 +13,18 @@ from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
 from graph_runner.context import Device, Processes, Rng
 from graph_runner.contract import node
-from nodes.wires import Autoencoder, Dataset, Discriminator, Image, Latent, Logits, Loss, Posterior, Scalar
+from nodes.wires import (
+    Autoencoder,
+    Dataset,
+    Discriminator,
+    Image,
+    Latent,
+    Logits,
+    Loss,
+    PerceptualNet,
+    Posterior,
+    Scalar,
+)
 
 Step = Annotated[int, Field(ge=0)]
 
@@ -68,6 +79,7 @@ def rescale_latents(
 def reconstruction_loss(
     a: Image,
     b: Image,
+    network: PerceptualNet | None = None,
     perceptual_weight: Annotated[float, Field(ge=0)] = 1.0,
     gradient_weight: Annotated[float, Field(ge=0)] = 0.0,
     pixel: Literal["l1", "l2"] = "l1",
@@ -75,16 +87,18 @@ def reconstruction_loss(
 ) -> Loss:
     """Pixel error and perceptual distance, as a negative log likelihood (CompVis' LPIPSWithDiscriminator).
 
-    The perceptual distance compares Haar wavelet details, and needs no downloaded weights.
+    Without a network, the perceptual distance compares Haar wavelet details, and needs no downloaded weights.
 
     a: the reconstruction.
     b: the image.
+    network: measures the perceptual distance, such as lpips_network.
     perceptual_weight: of the perceptual distance, which counts once for every pixel.
     gradient_weight: of the error between neighbouring pixels' differences, which sharpens edges cheaply.
     pixel: absolute or squared error.
     reduction: summed over each image (the KL autoencoder's convention, to which the KL weight 1e-6 belongs) or the mean.
     """
-    perceptual = HaarDistance()(a, b) if perceptual_weight else None
+    measure = network or HaarDistance().to(a.device)
+    perceptual = measure(a, b) if perceptual_weight else None
     loss = losses.reconstruction_nll(a, b, perceptual, perceptual_weight, pixel, reduction)
     if gradient_weight:
         share = a[0].numel() if reduction == "sum" else 1

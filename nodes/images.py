@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from core import images as pictures
-from graph_runner.context import Outputs
+from graph_runner.context import Device, Outputs
 from graph_runner.contract import File, node
 from nodes.wires import Image
 
@@ -19,6 +19,7 @@ Columns = Annotated[int, Field(ge=0)]
 @node(category="images")
 def load_image(
     path: File,
+    device: Device,
     height: Annotated[int, Field(ge=0, le=8192)] = 0,
     width: Annotated[int, Field(ge=0, le=8192)] = 0,
     fit: Literal["crop", "pad", "stretch"] = "crop",
@@ -32,7 +33,7 @@ def load_image(
     """
     if bool(height) != bool(width):
         raise ValueError("give both height and width, or neither")
-    return pictures.load_image(path, (height, width) if height else None, fit)[None]
+    return pictures.load_image(path, (height, width) if height else None, fit)[None].to(device)
 
 
 @node(category="images")
