@@ -89,7 +89,7 @@ def _input_row(described: dict[str, Any], port: Port) -> tuple[str, ...]:
     else:
         default = "" if port.required else "nothing"
     text = port.help or (schema or {}).get("description", "")
-    return f"`{port.name}`", _type(port), default, limits(schema) if schema else "", text
+    return f"`{port.name}`", described.get("path") or _type(port), default, limits(schema) if schema else "", text
 
 
 def _row(port: Port) -> tuple[str, str]:
@@ -111,8 +111,9 @@ def limits(schema: dict[str, Any]) -> str:
     if "$ref" in schema:
         return ""
     if "anyOf" in schema:
-        parts = [limits(option) or option.get("type", "") for option in schema["anyOf"] if option.get("type") != "null"]
-        return " or ".join(part for part in parts if part) if len(parts) > 1 else "".join(parts)
+        options = [option for option in schema["anyOf"] if option.get("type") != "null"]
+        named = [limits(option) or (option.get("type", "") if len(options) > 1 else "") for option in options]
+        return " or ".join(filter(None, named))
     if "enum" in schema or "const" in schema:
         return _listed(schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":

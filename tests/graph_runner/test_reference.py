@@ -28,6 +28,8 @@ from tests.graph_runner import slow_toys, toys
         (Literal["ddim", "ddpm"], "`ddim`, `ddpm`"),
         (Literal["only"], "`only`"),
         (Annotated[int, Field(ge=1)] | None, "≥ 1"),
+        (str | None, ""),
+        (int | Literal["auto"], "integer or `auto`"),
         (list[int], ""),
         (tuple[int, int], "2 values"),
         (Annotated[list[Literal["a", "b"]], Field(min_length=1)], "≥ 1 values, each `a`, `b`"),
@@ -44,6 +46,7 @@ def test_an_entry_tells_everything_once() -> None:
     assert "A zone" in text
     assert "more `n` it goes on" in text
     assert "tests/graph_runner/slow_toys.py" in text
+    assert "| `path` | file |" in entry(slow_toys.length.__node__)
 
 
 def test_the_reference_names_every_node_and_port(registry: Registry, tmp_path: Path) -> None:
