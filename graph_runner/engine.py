@@ -132,7 +132,8 @@ class Engine:
         began = time.perf_counter()
         status, values, failure = "failed", dict[str, Any](), None
         try:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            precision = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+            with precision, events.Warnings(emit):
                 values = execute(plan, top, runtime, self.cache)
             status = "done"
         except Stopped:

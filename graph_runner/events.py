@@ -6,6 +6,7 @@ An event carries only what changed.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -105,8 +106,10 @@ Listener = Callable[[Event], None]
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """An event as a JSON object, its kind under "event"; fields that hold nothing are left out."""
+    """An event as a JSON object, its kind under "event"; fields that hold nothing are left out, numbers that JSON lacks null."""
     fields = {key: value for key, value in asdict(event).items() if value is not None and value != () and value != ""}
+    if isinstance(event, Metric):
+        fields["values"] = {name: value if math.isfinite(value) else None for name, value in event.values.items()}
     return {"event": type(event).__name__.lower(), **fields}
 
 
@@ -117,8 +120,28 @@ class Stream:
         self.listeners = listeners
 
     def __call__(self, event: Event) -> None:
+        """Tell everybody."""
         for listener in self.listeners:
             listener(event)
+
+
+class Warnings(logging.Handler):
+    """What libraries and nodes log as a warning (pictures left out as unreadable, say) becomes part of the stream."""
+
+    def __init__(self, emit: Stream) -> None:
+        super().__init__(logging.WARNING)
+        self.stream = emit
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass one record on."""
+        self.stream(Log(record.getMessage(), level=record.levelname.lower()))
+
+    def __enter__(self) -> Warnings:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 class Record:
@@ -128,6 +151,7 @@ class Record:
         self.file: TextIO = path.open("a", encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
+        """Write an event down, to be read at once but for what comes by the thousand."""
         self.file.write(json.dumps({"time": round(time.time(), 3), **to_json(event)}) + "\n")
         if not isinstance(event, Started | Finished | Cached):
             self.file.flush()
