@@ -6,6 +6,7 @@ An event carries only what changed.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import time
 from collections.abc import Callable
