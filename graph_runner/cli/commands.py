@@ -132,5 +132,7 @@ def lock(options: argparse.Namespace) -> int:
         left, remedy = locks.check(registry.values()), "Then say: lock update"
     complain([Problem(sentence, remedy=remedy) for sentence in left])
     if not left:
-        print(f"{count(len(registry), 'node')}: every lock is up to date")
+        paths = (locks.lock_path(spec.function.__module__) for spec in registry.values())
+        locked = sum(1 for path in paths if path is not None and path.exists())
+        print(f"{count(locked, 'node')} locked, all as recorded; {len(registry) - locked} without a lock")
     return 1 if left else 0

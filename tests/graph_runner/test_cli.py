@@ -270,8 +270,9 @@ def test_locks_are_checked_and_recorded(loom: Loom, here: Path, monkeypatch: pyt
     )
     monkeypatch.syspath_prepend(here)
     nodes = ("locked_toys",)
+    assert loom("lock", "check", nodes=nodes).out == "0 nodes locked, all as recorded; 1 without a lock\n"
     assert loom("lock", "update", nodes=nodes).code == 0
-    assert loom("lock", "check", nodes=nodes).code == 0
+    assert loom("lock", "check", nodes=nodes).out == "1 node locked, all as recorded; 0 without a lock\n"
     lock = package / "lock.json"
     lock.write_text(lock.read_text().replace('"source": "', '"source": "other'))
     from graph_runner.lock import _read_lock
