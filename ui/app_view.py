@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graph_runner.contract import NodeSpec
 from graph_runner.problems import did_you_mean
-from graph_runner.workflow import Node, Workflow
+from graph_runner.workflow import Node, Workflow, write
 from ui import library
 from ui.api import Api
 from ui.live import follow
@@ -90,12 +90,13 @@ def form(api: Api, document: Document) -> gradio.Blocks:
     wrong = [problem for problem in validation.problems if problem.severity == "error"]
     if workflow is None or wrong:
         raise RefusedError(422, "this workflow cannot run yet; open it on the canvas", wrong)
-    widgets = list(_widgets(workflow, api))
     showing = _nodes_showing(workflow, api)
+    names = {reference: name for name, reference in workflow.exposed.outputs.items()}
     with gradio.Blocks(title=workflow.title or document.path, analytics_enabled=False) as blocks:
         gradio.Markdown(f"# {workflow.title or document.path}\n\n{workflow.about}")
         with gradio.Row():
             with gradio.Column(scale=1):
+                widgets = list(_widgets(workflow, api))
                 components = [widget.component for widget in widgets]
                 with gradio.Row():
                     start = gradio.Button("Run", variant="primary")
@@ -111,7 +112,7 @@ def form(api: Api, document: Document) -> gradio.Blocks:
 
         async def submit(*given: Any) -> int:
             try:
-                changed = _with(document.workflow, widgets, given, api)
+                changed = _with(workflow, widgets, given, api)
                 outputs = [
                     reference for reference in workflow.exposed.outputs.values() if _is_output(reference, workflow, api)
                 ]
@@ -120,7 +121,7 @@ def form(api: Api, document: Document) -> gradio.Blocks:
                 raise gradio.Error(refused.error, print_exception=False) from refused
 
         async def watch(run: int) -> AsyncIterator[tuple[str, list[Any], str, Any]]:
-            seen = Seen(api, showing)
+            seen = Seen(api, showing, names)
             if run and api.manager.ledger.get(run) is not None:
                 async for events in follow(api.manager, run, 0):
                     seen.add(events)
@@ -133,17 +134,17 @@ def form(api: Api, document: Document) -> gradio.Blocks:
         shown = [status, gallery, values, files]
         submitted = start.click(submit, components, number, show_progress="hidden", concurrency_limit=None)
         submitted.then(watch, number, shown, show_progress="hidden", concurrency_limit=None)
-        stop.click(cancel, number, show_progress="hidden", concurrency_limit=None)
+        stop.click(cancel, number, show_progress="hidden", concurrency_limit=None, api_visibility="private")
         # A run goes on without its page: who comes back sees it.
-        blocks.load(watch, number, shown, show_progress="hidden", concurrency_limit=None)
+        blocks.load(watch, number, shown, show_progress="hidden", concurrency_limit=None, api_visibility="private")
     return blocks
 
 
 class Seen:
     """What a form shows of a run, folded from its events."""
 
-    def __init__(self, api: Api, showing: set[str]) -> None:
-        self.api, self.showing = api, showing
+    def __init__(self, api: Api, showing: set[str], names: dict[str, str]) -> None:
+        self.api, self.showing, self.names = api, showing, names
         self.status = "waiting"
         self.pictures: dict[str, tuple[str, str]] = {}
         self.finals: dict[str, tuple[str, str]] = {}
@@ -166,7 +167,7 @@ class Seen:
                 case "shown":
                     self.files.append(str(self.api.workspace.root / event["path"]))
                 case "value":
-                    self.values[event["target"]] = event["text"]
+                    self.values[self.names.get(event["target"], event["target"])] = event["text"]
                 case "failed":
                     self.status = f"⚠️ **{event['node']}**: {event['message']}"
                 case "refused":
@@ -190,15 +191,15 @@ def _widgets(workflow: Workflow, api: Api) -> Iterator[Widget]:
             yield widget_for(name, reference, spec, param, node.params.get(param))
 
 
-def _with(document: dict[str, Any], widgets: list[Widget], given: tuple[Any, ...], api: Api) -> dict[str, Any]:
-    """The workflow with the form's values typed in."""
-    changed = Workflow.model_validate(document)
+def _with(workflow: Workflow, widgets: list[Widget], given: tuple[Any, ...], api: Api) -> str:
+    """The workflow's text with the form's values typed in."""
+    changed = workflow.model_copy(deep=True)
     for widget, value in zip(widgets, given, strict=True):
         id, _, param = widget.reference.partition(".")
         node = _node(changed, id)
         assert node is not None
         node.params[param] = widget.read(value, api.workspace)
-    return changed.model_dump(mode="json", exclude_defaults=True)
+    return write(changed)
 
 
 def _node(workflow: Workflow, id: str) -> Node | None:

@@ -193,7 +193,7 @@ class Port(TypedDict):
     help: str
     schema: NotRequired[dict[str, Any]]
     default: NotRequired[Any]
-    path: NotRequired[Literal["file", "folder"]]
+    path: NotRequired[Literal["file", "folder", "file or folder"]]
 
 
 class ZoneSpec(TypedDict):

@@ -102,7 +102,7 @@ export interface PortSpec {
   help: string;
   schema?: Record<string, unknown>;
   default?: unknown;
-  path?: "file" | "folder";
+  path?: "file" | "folder" | "file or folder";
 }
 
 /** One thing to mend in a workflow (`graph_runner.problems.Problem`). */

@@ -1,0 +1,123 @@
+"""Workflow files through the server: the bytes of the command line, conflicts, the list; and the types for the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from graph_runner.validate import validate
+from graph_runner.workflow import load, save
+from tests.ui.conftest import NODES, ROOT, RunningServer, graph
+from ui.calls import CALLS
+
+TOY = {"a": {"type": "number", "params": {"value": 1}}, "m": {"type": "measure", "wires": {"x": "a"}}}
+
+
+def test_saving_writes_the_bytes_of_the_command_line(server: RunningServer, tmp_path: Path) -> None:
+    shipped = ROOT / "workflows" / "quickstart.json"
+    opened = server.call("open", path="shipped/quickstart.json")
+    assert opened["shipped"]
+    saved = server.call("save", path="workflows/mine.json", workflow=opened["workflow"])
+    save(load(shipped), tmp_path / "cli.json")
+    written = (server.workspace / "workflows" / "mine.json").read_bytes()
+    assert written == (tmp_path / "cli.json").read_bytes() == saved["text"].encode()
+    assert server.call("canonical", workflow=saved["text"])["text"] == saved["text"]
+
+
+def test_the_answer_of_validate_is_the_command_lines(server: RunningServer) -> None:
+    from graph_runner.registry import Registry
+
+    wrong = graph({
+        "a": {"type": "number", "params": {"value": 1000}},
+        "b": {"type": "add", "wires": {"a": "a", "b": "t"}},
+        "t": {"type": "text"},
+        "c": {"type": "same", "wires": {"x": "d"}},
+        "d": {"type": "same", "wires": {"x": "c"}},
+        "e": {"type": "add", "wires": {"a": "a"}},
+    })  # fmt: skip
+    path = server.workspace / "wrong.json"
+    import json
+
+    path.write_text(json.dumps(wrong))
+    problems = validate(load(path), Registry.installed(NODES))[1]
+    assert len(problems) >= 4
+    assert server.call("validate", workflow=wrong)["problems"] == [problem.to_json() for problem in problems]
+
+
+def test_types_are_solved_for_the_wires(server: RunningServer) -> None:
+    nodes = {**TOY, "same": {"type": "same", "wires": {"x": "a"}},
+             "r": {"type": "repeat", "wires": {"state": {"v": "a"}},
+                   "body": {"nodes": {"n": {"type": "noted", "wires": {"x": "r.state.v"}}}, "results": {"v": "n"}}}}  # fmt: skip
+    types = server.call("validate", workflow=graph(nodes))["types"]
+    assert types["same.value"] == {"type": "number", "list": False}
+    assert types["r.v"] == types["r.state.v"] == {"type": "number", "list": False}
+    assert types["r.turn"] == {"type": "int", "list": False}
+
+
+def test_somebody_elses_change_is_not_overwritten(server: RunningServer) -> None:
+    first = server.call("save", path="workflows/shared.json", workflow=graph(TOY, title="one"))
+    second = server.call("save", path="workflows/shared.json", workflow=graph(TOY, title="two"), etag=first["etag"])
+    status, error = server.refused("save", path="workflows/shared.json", workflow=graph(TOY), etag=first["etag"])
+    assert status == 409
+    assert "changed by somebody else" in error
+    assert server.call("open", path="workflows/shared.json")["etag"] == second["etag"]
+    server.call("save", path="workflows/shared.json", workflow=graph(TOY, title="three"), overwrite=True)
+    assert server.call("discard", path="workflows/shared.json") is True
+    assert server.refused("open", path="workflows/shared.json")[0] == 404
+
+
+def test_the_list_holds_shipped_and_own_with_their_pictures(server: RunningServer) -> None:
+    from PIL import Image
+
+    folder = server.workspace / "workflows"
+    folder.mkdir(exist_ok=True)
+    server.call("save", path="workflows/listed.json", workflow=graph(TOY, title="Listed", about="of a test"))
+    Image.new("RGB", (8, 8)).save(folder / "listed.png")
+    (folder / "broken.json").write_text("{")
+    entries = {entry["path"]: entry for entry in server.call("workflows")}
+    assert entries["shipped/quickstart.json"]["shipped"]
+    listed = entries["workflows/listed.json"]
+    assert (listed["title"], listed["about"], listed["problem"]) == ("Listed", "of a test", "")
+    assert server.http.get(f"/{listed['thumbnail']}").headers["content-type"] == "image/png"
+    assert "no valid JSON" in entries["workflows/broken.json"]["problem"]
+    names = [entry["name"] for entry in server.call("files", folder="workflows")]
+    assert {"listed.json", "listed.png"} <= set(names)
+
+
+def test_shipped_workflows_are_only_read(server: RunningServer) -> None:
+    for path in ("shipped/quickstart.json", "workflows/shipped/x.json", "elsewhere/x.json", "workflows/x.txt"):
+        assert server.refused("save", path=path, workflow=graph(TOY))[0] == 400
+    assert server.refused("discard", path="shipped/quickstart.json")[0] == 400
+
+
+def test_what_describe_gives_is_what_the_types_say() -> None:
+    """The catalog is typed by hand in ui/models.py: nothing missing, nothing more."""
+    from pydantic import TypeAdapter
+
+    from graph_runner.describe import describe_all
+    from graph_runner.registry import Registry
+    from ui.models import Catalog
+
+    described = describe_all(Registry.installed(NODES).values())
+    TypeAdapter(Catalog).validate_python(described, strict=True, extra="forbid")
+
+
+def test_the_pages_types_are_up_to_date() -> None:
+    from ui.types import TARGET, generate
+
+    text = generate()
+    for name in CALLS:
+        assert f"  {name}: {{ arguments: " in text
+    if not TARGET.parent.is_dir():
+        pytest.skip("the page's sources are not here")
+    assert TARGET.read_text() == text, "run python -m ui.types"
+
+
+def test_api_md_documents_every_call() -> None:
+    text = (ROOT / "ui" / "API.md").read_text()
+    for name, call in CALLS.items():
+        [row] = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert (row.split("|")[2].strip() == "R") == call.reads
+        for argument in call.arguments.model_fields:
+            assert f"`{argument}" in row, (name, argument)
