@@ -120,6 +120,8 @@ class Step:
             else:
                 part = getattr(value, port)
                 frame[slot] = part[name] if name else part
+            if frame[slot] is None:
+                raise _absent(port)
             if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
                 at_rest(frame[slot])
 
@@ -131,6 +133,13 @@ class Step:
     def _run(self, frame: Frame, around: Activation) -> None:
         self.store(frame, self.call(self.arguments(frame), frame, around))
         self.release(frame)
+
+
+def _absent(port: str) -> ValueError:
+    what = f"no {port}" if port else "nothing"
+    return ValueError(
+        f"it gives {what}, which another node reads; wire that one elsewhere, or give this one what it lacks"
+    )
 
 
 def _gives_models(spec: NodeSpec) -> bool:
@@ -157,7 +166,9 @@ def _quick(
         kwargs = constants.copy()
         for name, slot in singles:
             kwargs[name] = frame[slot]
-        frame[out] = function(**kwargs)
+        value = frame[out] = function(**kwargs)
+        if value is None:
+            raise _absent("")
         for slot in free:
             frame[slot] = None
 

@@ -465,6 +465,36 @@ def test_many_processes_see_the_noise_that_one_would() -> None:
 # Failures, stops, what is told
 
 
+class Found(NamedTuple):
+    """Something, and perhaps more."""
+
+    some: Number
+    more: Number | None
+
+
+@node(category="toy")
+def found(x: Number, enough: bool = False) -> Found:
+    """What is there, and more where it was not enough."""
+    return Found(x, None if enough else x + 1)
+
+
+@node(category="toy")
+def perhaps(x: Number, there: bool = True) -> Number | None:
+    """A number, or nothing."""
+    return x if there else None
+
+
+def test_reading_what_a_node_does_not_give_is_said_and_what_nobody_reads_may_be_absent(run: Run) -> None:
+    nodes = {"one": ONE, "f": {"type": "found", "wires": {"x": "one"}, "params": {"enough": True}}}
+    assert float(run(nodes | {"r": record("f.some")}, "f.some").values["f.some"]) == 1
+    with pytest.raises(NodeError, match="^f: it gives no more, which another node reads; wire that one elsewhere"):
+        run(nodes | {"r": record("f.more")})
+    inner = {"p": {"type": "perhaps", "wires": {"x": "loop.state.x"}, "params": {"there": False}}}
+    body = inner | {"s": {"type": "scale", "wires": {"x": "p"}}}
+    with pytest.raises(NodeError, match="^p: it gives nothing, which another node reads"):
+        run({"one": ONE, "loop": repeat(2, body, "s", x="one")}, "loop.x")
+
+
 def test_a_failure_names_the_innermost_node_and_keeps_the_cause(run: Run) -> None:
     inner = {"deep": repeat(2, {"bad": {"type": "fail", "wires": {"x": "deep.state.x"}}}, "bad", x="loop.state.x")}
     told: list[events.Event] = []
