@@ -465,17 +465,15 @@ def test_many_processes_see_the_noise_that_one_would() -> None:
 # Failures, stops, what is told
 
 
-class Found(NamedTuple):
-    """Something, and perhaps more."""
-
-    some: Number
-    more: Number | None
+class Halved(NamedTuple):
+    half: Number
+    rest: Number | None
 
 
 @node(category="toy")
-def found(x: Number, enough: bool = False) -> Found:
-    """What is there, and more where it was not enough."""
-    return Found(x, None if enough else x + 1)
+def halved(x: Number, even: bool = False) -> Halved:
+    """Half of a number, and the rest where there is one."""
+    return Halved(x // 2, None if even else x % 2)
 
 
 @node(category="toy")
@@ -485,14 +483,16 @@ def perhaps(x: Number, there: bool = True) -> Number | None:
 
 
 def test_reading_what_a_node_does_not_give_is_said_and_what_nobody_reads_may_be_absent(run: Run) -> None:
-    nodes = {"one": ONE, "f": {"type": "found", "wires": {"x": "one"}, "params": {"enough": True}}}
-    assert float(run(nodes | {"r": record("f.some")}, "f.some").values["f.some"]) == 1
-    with pytest.raises(NodeError, match="^f: it gives no more, which another node reads; wire that one elsewhere"):
-        run(nodes | {"r": record("f.more")})
-    inner = {"p": {"type": "perhaps", "wires": {"x": "loop.state.x"}, "params": {"there": False}}}
-    body = inner | {"s": {"type": "scale", "wires": {"x": "p"}}}
-    with pytest.raises(NodeError, match="^p: it gives nothing, which another node reads"):
-        run({"one": ONE, "loop": repeat(2, body, "s", x="one")}, "loop.x")
+    nodes = {"one": ONE, "h": {"type": "halved", "wires": {"x": "one"}, "params": {"even": True}}}
+    assert float(run(nodes | {"r": record("h.half")}, "h.half").values["h.half"]) == 0
+    with pytest.raises(NodeError, match=r"^h: it gives no rest, which another node reads"):
+        run(nodes | {"r": record("h.rest")})
+    inner = {
+        "p": {"type": "perhaps", "wires": {"x": "loop.state.x"}, "params": {"there": False}},
+        "s": scale("p", 2),
+    }
+    with pytest.raises(NodeError, match=r"^p: it gives nothing, which another node reads"):
+        run({"one": ONE, "loop": repeat(2, inner, "s")}, "loop.x")
 
 
 def test_a_failure_names_the_innermost_node_and_keeps_the_cause(run: Run) -> None:
