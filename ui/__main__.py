@@ -21,7 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     credentials = _credentials(parser, options.auth or os.environ.get("LOOM_AUTH"))
-    if credentials is None and (options.share or not _is_loopback(options.listen)):
+    reachable = options.share or not _is_loopback(options.listen)
+    if credentials is None and reachable:
         parser.error("others could reach this server: give it a password with --auth user:password (or LOOM_AUTH)")
     workspace: Path = options.workspace.expanduser().resolve()
     (workspace / ".server").mkdir(parents=True, exist_ok=True)
@@ -41,17 +42,26 @@ def main(arguments: list[str] | None = None) -> int:
             choose_device(device)
         server = build(
             Settings(
-                workspace, devices, options.dtype, tuple(options.nodes), credentials, tuple(options.host), options.grace
+                workspace,
+                devices,
+                options.dtype,
+                nodes=tuple(options.nodes),
+                credentials=credentials,
+                hosts=tuple(options.host),
+                confined=reachable,
+                grace=options.grace,
             )
         )
     except (ValueError, WorkflowError) as error:
         parser.error(str(error))
     try:
-        server.serve(options.listen, options.port, options.share)
+        public = server.serve(options.listen, options.port, options.share)
     except OSError:
         parser.error(f"the port {options.port} is taken; choose another with --port")
     address = f"http://{'127.0.0.1' if options.listen in ('0.0.0.0', '::') else options.listen}:{options.port}/"
     print(f"Latent Loom is at {address}", flush=True)
+    if options.share:
+        print(f"and at {public}" if public else "without a public address: the tunnel could not be made", flush=True)
     if options.open:
         webbrowser.open(address)
     told = threading.Event()

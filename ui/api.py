@@ -12,6 +12,7 @@ from pydantic import Field
 
 from graph_runner.describe import describe_all
 from graph_runner.registry import Registry
+from graph_runner.workflow import Workflow
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.library import Library
@@ -59,8 +60,9 @@ class Api:
         manager: RunManager,
         about: Callable[[], About],
         workflows_changed: Callable[[], None],
+        confined: bool,
     ) -> None:
-        self.workspace, self.registry, self.manager = workspace, registry, manager
+        self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
         self.library = Library(workspace)
         self._about, self._workflows_changed = about, workflows_changed
         self._catalog = describe_all(registry.values())
@@ -69,6 +71,10 @@ class Api:
     def names(cls) -> list[str]:
         """The names of all calls."""
         return [name for name, value in vars(cls).items() if hasattr(value, "__call_reads__")]
+
+    def check(self, workflow: AnyWorkflow) -> tuple[Workflow | None, Validation]:
+        """A workflow, None where its form is wrong, and all that is wrong with it."""
+        return library.checked(workflow, self.registry, self.workspace.root, self.confined)
 
     @call(reads=True)
     async def about(self) -> About:
@@ -83,7 +89,7 @@ class Api:
     @call()
     def validate(self, workflow: AnyWorkflow) -> Validation:
         """All that is wrong with a workflow, as the command line says it, and the types on its wires."""
-        return library.checked(workflow, self.registry)[1]
+        return self.check(workflow)[1]
 
     @call()
     def canonical(self, workflow: AnyWorkflow) -> Document:
@@ -95,17 +101,18 @@ class Api:
         self,
         workflow: AnyWorkflow,
         targets: list[str] = [],  # noqa: B006 (read only; Gradio shows the default)
+        only: bool = False,
         seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         fresh: bool = False,
         device: str = "",
     ) -> Run:
-        """Queue a run. Refused with every problem where the workflow is wrong."""
-        valid, validation = await asyncio.to_thread(library.checked, workflow, self.registry)
+        """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
+        valid, validation = await asyncio.to_thread(self.check, workflow)
         wrong = [problem for problem in validation.problems if problem.severity == "error"]
         if valid is None or wrong:
             raise RefusedError(422, "the workflow cannot run yet: " + _sentence(wrong), validation.problems)
         text = library.document_of(valid).text
-        return self.manager.submit(valid.title or "untitled", text, targets, seed, fresh, device)
+        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
 
     @call()
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from graph_runner.contract import NodeSpec
 from graph_runner.problems import did_you_mean
 from graph_runner.workflow import Node, Workflow, write
-from ui import library
 from ui.api import Api
 from ui.live import follow
 from ui.models import Document, RunEvent
@@ -86,7 +85,7 @@ class AppViews:
 
 def form(api: Api, document: Document) -> gradio.Blocks:
     """The form of one workflow. Raises RefusedError where the workflow cannot run."""
-    workflow, validation = library.checked(document.text, api.registry)
+    workflow, validation = api.check(document.text)
     wrong = [problem for problem in validation.problems if problem.severity == "error"]
     if workflow is None or wrong:
         raise RefusedError(422, "this workflow cannot run yet; open it on the canvas", wrong)
@@ -159,21 +158,26 @@ class Seen:
                     self.status = f"**{event['node']}** …"
                 case "progress":
                     self.status = f"**{event['node']}** {event['done']} of {event['total']}"
-                case "shown" if event["media"].startswith("image/"):
-                    picture = (str(self.api.workspace.root / event["path"]), event["node"])
-                    self.pictures[event["node"]] = picture
-                    if event["node"] in self.showing:
-                        self.finals[event["path"]] = picture
                 case "shown":
-                    self.files.append(str(self.api.workspace.root / event["path"]))
+                    self._add_file(event)
                 case "value":
-                    self.values[self.names.get(event["target"], event["target"])] = event["text"]
+                    target = str(event["target"])
+                    self.values[self.names.get(target, target)] = event["text"]
                 case "failed":
                     self.status = f"⚠️ **{event['node']}**: {event['message']}"
                 case "refused":
                     self.status = "⚠️ " + "; ".join(problem["message"] for problem in event["problems"])
                 case "ended" if event["status"] != "failed":
                     self.status = f"{event['status']} in {event['seconds']:.1f} s"
+
+    def _add_file(self, event: RunEvent) -> None:
+        path, node = str(self.api.workspace.root / event["path"]), event["node"]
+        if not event["media"].startswith("image/"):
+            self.files.append(path)
+            return
+        self.pictures[node] = (path, node)
+        if node in self.showing:
+            self.finals[path] = (path, node)
 
     def view(self) -> tuple[str, list[Any], str, Any]:
         """Status, pictures (the outputs' if there are any yet, else the newest preview of each node), values, files."""

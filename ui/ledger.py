@@ -19,7 +19,7 @@ SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   run INTEGER PRIMARY KEY AUTOINCREMENT,
-  title TEXT NOT NULL, text TEXT NOT NULL, targets TEXT NOT NULL, seed INTEGER NOT NULL, fresh INTEGER NOT NULL,
+  title TEXT NOT NULL, text TEXT NOT NULL, targets TEXT NOT NULL, only_targets INTEGER NOT NULL, seed INTEGER NOT NULL, fresh INTEGER NOT NULL,
   wanted TEXT NOT NULL, device TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
   created REAL NOT NULL, started REAL, ended REAL,
   folder TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', node TEXT NOT NULL DEFAULT '',
@@ -54,18 +54,19 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def add(self, title: str, text: str, targets: list[str], seed: int, fresh: bool, wanted: str) -> int:
+    def add(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, wanted: str) -> int:
         """A new run, at the end of the queue; returns its number."""
         cursor = self._db.execute(
-            "INSERT INTO runs (title, text, targets, seed, fresh, wanted, status, created) VALUES (?,?,?,?,?,?,?,?)",
-            (title, text, json.dumps(targets), seed, fresh, wanted, "queued", time.time()),
+            "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, status, created)"
+            " VALUES (?,?,?,?,?,?,?,?,?)",
+            (title, text, json.dumps(targets), only, seed, fresh, wanted, "queued", time.time()),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
     def adopt(self, folder: str, title: str, text: str, environment: dict[str, Any], events: list[RunEvent]) -> int:
         """A run that another program did in this workspace (the command line), with its events."""
-        number = self.add(title, text, [], int(environment.get("seed", 0)), False, "")
+        number = self.add(title, text, [], False, int(environment.get("seed", 0)), False, "")
         failure = next((event for event in reversed(events) if event["event"] == "failed"), {})
         self.update(
             number,
@@ -93,7 +94,7 @@ class Ledger:
         self._db.execute("DELETE FROM runs WHERE run = ?", (run,))
 
     def next_for(self, device: str) -> sqlite3.Row | None:
-        """The run that this device should do next: number, text, targets, seed, fresh."""
+        """The run that this device should do next: number, text, targets, only_targets, seed, fresh."""
         row: sqlite3.Row | None = self._db.execute(
             "SELECT * FROM runs WHERE status = 'queued' AND wanted IN ('', ?) ORDER BY run LIMIT 1", (device,)
         ).fetchone()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from collections.abc import Mapping
@@ -13,9 +14,11 @@ from urllib.parse import quote
 
 import graph_runner
 from graph_runner.contract import NodeSpec
+from graph_runner.engine import place_paths
+from graph_runner.graph import Scope
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
-from graph_runner.validate import validate
+from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, read, write, write_atomically
 from ui import models
 from ui.models import Document, Solved, Validation, WorkflowEntry
@@ -190,8 +193,13 @@ def parsed(workflow: dict[str, Any] | str) -> Workflow:
     return result
 
 
-def checked(workflow: dict[str, Any] | str, registry: Mapping[str, NodeSpec]) -> tuple[Workflow | None, Validation]:
-    """A workflow (None where its form is wrong) and all that is wrong with it: what the command line says, too."""
+def checked(
+    workflow: dict[str, Any] | str, registry: Mapping[str, NodeSpec], workspace: Path, confined: bool
+) -> tuple[Workflow | None, Validation]:
+    """A workflow (None where its form is wrong) and all that is wrong with it: what the command line's `check` says.
+
+    confined: files outside of the workspace are wrong besides.
+    """
     try:
         result = parsed(workflow)
         top, problems = validate(result, registry)
@@ -199,12 +207,14 @@ def checked(workflow: dict[str, Any] | str, registry: Mapping[str, NodeSpec]) ->
         return None, Validation(problems=[_told(problem) for problem in error.problems], types={})
     except RecursionError:
         return None, Validation(problems=[_told(TOO_DEEP)], types={})
-    types: dict[str, Solved] = {}
-    for bound in top.walk():
-        inner = bound.body.ports if bound.body is not None else {}
-        for slot, kind in {**bound.outputs, **inner}.items():
-            if not kind.variable:
-                types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
+    types = _types(top)
+    if confined:
+        problems += _paths_outside(top, workspace)
+    if not errors(problems):
+        try:
+            place_paths(top, workspace)
+        except WorkflowError as error:
+            problems += error.problems
     return result, Validation(problems=[_told(problem) for problem in problems], types=types)
 
 
@@ -212,6 +222,38 @@ def document_of(workflow: Workflow) -> Document:
     """A workflow that is in no file, as it is sent."""
     text = write(workflow)
     return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
+
+
+def _types(top: Scope) -> dict[str, Solved]:
+    """The type of every output, and of every inner port of a zone, where its type variables are solved."""
+    types: dict[str, Solved] = {}
+    for bound in top.walk():
+        inner = bound.body.ports if bound.body is not None else {}
+        for slot, kind in {**bound.outputs, **inner}.items():
+            if not kind.variable:
+                types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
+    return types
+
+
+def _paths_outside(top: Scope, workspace: Path) -> list[Problem]:
+    """Files that nodes would read from outside of the workspace. A link in it, which its owner made, may lead out."""
+    problems = []
+    for bound in top.walk():
+        for name, param in bound.spec.params.items():
+            value = bound.params.get(name)
+            if param.path_kind is None or not isinstance(value, str):
+                continue
+            path = os.path.normpath(workspace / Path(value).expanduser())
+            if not Path(path).is_relative_to(workspace):
+                problems.append(
+                    Problem(
+                        f"{value} is outside of the workspace, and others can reach this server",
+                        bound.id,
+                        name,
+                        "Upload it, or have it copied or linked into the workspace",
+                    )
+                )
+    return problems
 
 
 def _told(problem: Problem) -> models.Problem:

@@ -86,12 +86,12 @@ class RunManager:
             workers=self.workers(),
         )
 
-    def submit(self, title: str, text: str, targets: list[str], seed: int, fresh: bool, device: str) -> Run:
+    def submit(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, device: str) -> Run:
         """Put a (valid) workflow at the end of the queue."""
         devices = [worker.device for worker in self._workers]
         if device and device not in devices:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
-        run = self.ledger.add(title, text, targets, seed, fresh, device)
+        run = self.ledger.add(title, text, targets, only, seed, fresh, device)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -148,6 +148,7 @@ class RunManager:
                     run=run,
                     text=row["text"],
                     targets=json.loads(row["targets"]),
+                    only=bool(row["only_targets"]),
                     seed=row["seed"],
                     fresh=bool(row["fresh"]),
                 )

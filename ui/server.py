@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import gradio
 from fastapi import Request, Response, WebSocket
@@ -56,6 +57,7 @@ class Settings:
     nodes: tuple[str, ...] = ()
     credentials: tuple[str, str] | None = None
     hosts: tuple[str, ...] = ()
+    confined: bool = False
     grace: float = 15.0
     page: Path = field(default=PAGE)
 
@@ -73,9 +75,9 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
         """Answer a request that the guard lets pass."""
         await self.guard(scope, receive, send)
 
-    def serve(self, address: str, port: int, share: bool) -> None:
-        """Listen, on a thread. Raises OSError where the port is taken."""
-        self.launch(
+    def serve(self, address: str, port: int, share: bool) -> str:
+        """Listen, on a thread; returns the public address where there is one. Raises OSError where the port is taken."""
+        _, _, public = self.launch(
             server_name=address,
             server_port=port,
             share=share,
@@ -89,7 +91,10 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
             # `launch` puts its own lifespan in the place of ours, unless it is handed in.
             app_kwargs={"lifespan": self.router.lifespan_context},
         )
+        if public:
+            self.guard.hosts.add(str(urlsplit(public).hostname))
         self.guard.starting = False
+        return str(public or "")
 
     def stop(self) -> None:
         """Stop the runs, gently, and then the server; called from another thread than its own."""
@@ -125,7 +130,7 @@ def build(settings: Settings) -> LoomServer:
         for feed in feeds:
             feed.workflows_changed()
 
-    api = Api(workspace, registry, manager, about, workflows_changed)
+    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined)
     views = AppViews(api)
 
     @asynccontextmanager

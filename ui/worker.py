@@ -4,7 +4,7 @@ It reads requests as lines of JSON on standard input and answers on what was sta
 standard error. When the input ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and
 leaves.
 
-    in   {"run": 3, "text": …, "targets": […], "seed": 0, "fresh": false}     {"stop": 3}
+    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
 """
 
@@ -94,6 +94,7 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
         result = engine.run(
             read(job["text"]),
             targets=job["targets"],
+            only=job["only"],
             seed=job["seed"],
             fresh=job["fresh"],
             listeners=[tell],

@@ -45,6 +45,20 @@ def test_the_answer_of_validate_is_the_command_lines(server: RunningServer) -> N
     assert server.call("validate", workflow=wrong)["problems"] == [problem.to_json() for problem in problems]
 
 
+@pytest.mark.parametrize("path", ["/etc/hostname", "../x", "in/../../x", "~/x"])
+def test_where_others_reach_the_server_nodes_read_the_workspace_only(path: str, tmp_path: Path) -> None:
+    from graph_runner.registry import Registry
+    from ui.library import checked
+
+    registry = Registry.scan(NODES)
+    nodes = {"n": {"type": "read_number", "params": {"path": path}}, "m": {"type": "measure", "wires": {"x": "n"}}}
+    said = [problem.message for problem in checked(graph(nodes), registry, tmp_path, True)[1].problems]
+    assert said == [f"{path} is outside of the workspace, and others can reach this server"]
+    (tmp_path / "one.txt").write_text("1")
+    nodes["n"]["params"] = {"path": "one.txt"}
+    assert checked(graph(nodes), registry, tmp_path, True)[1].problems == []
+
+
 def test_types_are_solved_for_the_wires(server: RunningServer) -> None:
     nodes = {**TOY, "same": {"type": "same", "wires": {"x": "a"}},
              "r": {"type": "repeat", "wires": {"state": {"v": "a"}},

@@ -143,12 +143,27 @@ def test_running_out_of_memory_gives_the_next_run_a_fresh_worker(server: Running
 
 def test_a_run_that_is_refused_when_it_starts_says_why(server: RunningServer) -> None:
     nodes = {
-        "n": {"type": "read_number", "params": {"path": "absent.txt"}},
+        "n": {"type": "read_number", "params": {"path": "gone.txt"}},
         "r": {"type": "measure", "wires": {"x": "n"}},
     }
-    summary = server.over(server.submit(nodes))
+    assert "gone.txt" in server.refused("submit", workflow=graph(nodes))[1]
+    (server.workspace / "gone.txt").write_text("1")
+    before = server.submit(looping(5, 0.1))
+    run = server.submit(nodes)
+    (server.workspace / "gone.txt").unlink()
+    assert server.over(before)["status"] == "done"
+    summary = server.over(run)
     assert (summary["status"], summary["node"]) == ("failed", "n")
-    assert "absent.txt" in summary["problems"][0]["message"]
+    assert "gone.txt" in summary["problems"][0]["message"]
+    assert [event["event"] for event in server.call("events", run=run)] == ["refused", "ended"]
+
+
+def test_running_to_a_node_runs_no_more(server: RunningServer) -> None:
+    nodes = {**PICTURE, "a": {"type": "number", "params": {"value": 71}}}
+    run = server.submit(nodes, targets=["a"], only=True)
+    server.over(run)
+    assert server.call("events", run=run)[0]["nodes"] == ["a"]
+    assert server.call("outputs", run=run) == []
 
 
 def test_models_stay_warm_between_runs(server: RunningServer) -> None:
