@@ -53,11 +53,17 @@ class Cache:
             return False
         return slots <= there and (not lasting or all((self.workspace / s.path).exists() for s in shown))
 
+    def in_memory(self, key: str) -> Entry | None:
+        """An entry that needs no reading: whoever holds it keeps it, whatever the budget."""
+        if key not in self._memory:
+            return None
+        self._memory.move_to_end(key)
+        return self._memory[key][0]
+
     def get(self, key: str, types: Mapping[Slot, PortType]) -> Entry:
         """An entry that the cache holds. Raises StoreError, naming the folder, where it is damaged on disk."""
-        if key in self._memory:
-            self._memory.move_to_end(key)
-            return self._memory[key][0]
+        if (known := self.in_memory(key)) is not None:
+            return known
         folder = self._at(key)
         tree = load_tree(folder)
         values = {
@@ -70,7 +76,10 @@ class Cache:
 
     def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
         """Remember an entry; on disk too where it is worth keeping."""
-        entry = Entry({slot: _on_host(value) for slot, value in entry.values.items()}, entry.shown)
+        values = {slot: _on_host(value) for slot, value in entry.values.items()}
+        if (known := self.in_memory(key)) is not None:  # an equal node whose other outputs were read
+            values = known.values | values
+        entry = Entry(values, entry.shown)
         self._remember(key, entry)
         if keep:
             tree = [[port, name, _encode(value, types[port, name])] for (port, name), value in entry.values.items()]
@@ -100,12 +109,16 @@ def _on_host(value: Any) -> Any:
 
 
 def _encode(value: Any, kind: PortType) -> Any:
+    if value is None:
+        return None
     if kind.many:
         return [_encode(item, kind.element()) for item in value]
     return value if kind.wire is None or kind.wire.codec is None else kind.wire.codec.save(value)
 
 
 def _decode(tree: Any, kind: PortType) -> Any:
+    if tree is None:
+        return None
     if kind.many:
         return [_decode(item, kind.element()) for item in tree]
     return tree if kind.wire is None or kind.wire.codec is None else kind.wire.codec.load(tree)

@@ -79,9 +79,13 @@ class Rng:
 class Stateful(Protocol):
     """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """All that the turns to come depend on."""
+        ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was taken."""
+        ...
 
 
 class Loop(Protocol):
@@ -131,7 +135,9 @@ class Metrics(Protocol):
 
     __inject__: ClassVar[str] = "metrics"
 
-    def __call__(self, **values: float | Tensor) -> None: ...
+    def __call__(self, **values: float | Tensor) -> None:
+        """Report numbers by name."""
+        ...
 
 
 class Progress(Protocol):
@@ -139,7 +145,9 @@ class Progress(Protocol):
 
     __inject__: ClassVar[str] = "progress"
 
-    def __call__(self, done: int, total: int) -> None: ...
+    def __call__(self, done: int, total: int) -> None:
+        """Report that `done` of `total` is done."""
+        ...
 
 
 class Processes:
@@ -162,7 +170,7 @@ class Processes:
             flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
             dist.all_reduce(flat)
             flat /= self.world
-            pieces = flat.split([tensors[i].numel() for i in chosen])
+            pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
             for i, piece in zip(chosen, pieces, strict=True):
                 means[i] = piece.view_as(tensors[i])
         return means

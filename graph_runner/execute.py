@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import traceback
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from graph_runner import events
 from graph_runner.cache import Cache, Entry
 from graph_runner.compile import Plan
 from graph_runner.graph import BoundNode, Scope
-from graph_runner.keys import has_effect
+from graph_runner.keys import lasting
 from graph_runner.plan import Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.runtime import Activation, Runtime
 
@@ -24,12 +22,14 @@ def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str,
     needed, cached = runtime.processes.agree(_decide(plan, top, cache, runtime))
     todo = [step.id for step in plan.code.steps if step.id in needed]
     runtime.emit(events.Planned(runtime.folder.name, todo, sorted(cached)))
+    # Held, so that what is remembered meanwhile cannot push out what this run needs.
+    held = {step.id: cache.in_memory(step.key) for step in plan.code.steps if step.id in cached}
     frame: Frame = [None] * plan.code.size
     here = Activation(runtime)
     with torch.no_grad():
         for step in plan.code.steps:
             if step.id in cached:
-                _take(step, top.nodes[step.id], frame, runtime, cache)
+                _take(step, top.nodes[step.id], frame, runtime, held.pop(step.id), cache)
             elif step.id in needed:
                 if runtime.stopping():
                     raise Stopped
@@ -48,7 +48,7 @@ def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set
             continue
         bound = top.nodes[step.id]
         slots = {slot for _, slot in step.stores}
-        if not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, _lasting(bound)):
+        if not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, lasting(bound)):
             cached.add(step.id)
         else:
             needed.add(step.id)
@@ -60,30 +60,18 @@ def _cacheable(step: Step) -> bool:
     return step.storable and not step.spec.effect
 
 
-def _lasting(bound: BoundNode) -> bool:
-    """Whether the files that a zone showed are its work (a preview beside its turns is not)."""
-    return bound.body is not None and any(
-        has_effect(child) for child in bound.body.nodes.values() if not child.spec.aside
-    )
-
-
-def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, cache: Cache) -> None:
+def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, held: Entry | None, cache: Cache) -> None:
     """Put a cached node's values into the frame, and show again the files it once showed."""
-    entry = cache.get(step.key, bound.outputs)
+    try:
+        entry = held or cache.get(step.key, bound.outputs)
+    except Exception as error:
+        raise _failed(step, error, runtime) from error
     for slot, port in step.stores:
         frame[slot] = runtime.place(entry.values[port])
         at_rest(frame[slot])
     runtime.emit(events.Cached(step.id))
-    if runtime.processes.rank > 0:
-        return
     for shown in entry.shown:
-        source = runtime.workspace / shown.path
-        target = runtime.folder / "outputs" / shown.path.partition("/outputs/")[2]
-        if source.exists() and not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target)
-            path = target.relative_to(runtime.workspace).as_posix()
-            runtime.show(replace(shown, path=path))
+        runtime.show_again(shown)
 
 
 def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache: Cache) -> None:
@@ -94,15 +82,19 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
         if not (step.spec.effect and runtime.processes.rank > 0):
             arguments = {name: runtime.place(value) for name, value in step.arguments(frame).items()}
             step.store(frame, step.call(arguments, frame, here))
+        if _cacheable(step):
+            entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
+            cache.put(step.key, entry, bound.outputs, step.spec.keep and runtime.processes.rank == 0)
     except Stopped:
         raise
     except Exception as error:
-        failure = error if isinstance(error, NodeError) else NodeError(step.id, error)
-        cause = failure.__cause__ or error
-        trace = "".join(traceback.format_exception(cause))
-        runtime.emit(events.Failed(failure.node, str(failure), trace))
-        raise failure from cause
-    if _cacheable(step) and step.key:
-        entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
-        cache.put(step.key, entry, bound.outputs, step.spec.keep and runtime.processes.rank == 0)
+        raise _failed(step, error, runtime) from (error.__cause__ if isinstance(error, NodeError) else error)
     runtime.emit(events.Finished(step.id, round(time.perf_counter() - began, 6)))
+
+
+def _failed(step: Step, error: Exception, runtime: Runtime) -> NodeError:
+    """The failure of the innermost node, told to the event stream."""
+    failure = error if isinstance(error, NodeError) else NodeError(step.id, error)
+    trace = "".join(traceback.format_exception(failure.__cause__ or error))
+    runtime.emit(events.Failed(failure.node, str(failure), trace))
+    return failure

@@ -101,13 +101,17 @@ def _read_lock(path: Path) -> dict[str, Any]:
 @cache
 def source_hash(module: str) -> str:
     """The hash of a module's code and of all it imports within its project; comments, docstrings and layout left out."""
-    root = project_of(module)
+    root, package = project_of(module), module.partition(".")[0]
+    alone = root is not None and root.name in ("site-packages", "dist-packages")  # what lies beside it is others' work
     reached: dict[str, str] = {}
     todo = [module]
     while todo:
         name = todo.pop()
+        top = name.partition(".")[0]
+        if name in reached or (alone and top != package) or (top == ENGINE and name != module):
+            continue
         path = _file_of(name, root)
-        if name in reached or path is None or (name.partition(".")[0] == ENGINE and name != module):
+        if path is None:
             continue
         reached[name], imports = _read_module(path, name)
         todo += imports
@@ -158,5 +162,5 @@ def _read_module(path: Path, name: str) -> tuple[str, list[str]]:
                 and isinstance(first.value, ast.Constant)
                 and isinstance(first.value.value, str)
             ):
-                item.body = body[1:] or [ast.Pass()]  # type: ignore[assignment]
+                item.body = body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports

@@ -23,6 +23,7 @@ class Problem:
         return f"{text}. {self.remedy}" if self.remedy else text
 
     def to_json(self) -> dict[str, str]:
+        """The problem as a JSON object."""
         return asdict(self)
 
 

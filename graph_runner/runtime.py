@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,23 @@ class Runtime:
         self.shown.append(shown)
         self.emit(shown)
 
+    def show_again(self, shown: events.Shown) -> None:
+        """A file that an earlier run showed: this run's folder gets a copy. One that is gone is passed over."""
+        source = self.workspace / shown.path
+        if self.processes.rank > 0 or not source.exists():
+            return
+        if source.is_relative_to(self.folder):
+            self.show(shown)
+            return
+
+        def tell(path: Path, media: str, preview: bool) -> None:
+            relative = path.relative_to(self.workspace).as_posix()
+            self.show(replace(shown, path=relative, media=media, preview=preview))
+
+        name = shown.path.partition("/outputs/")[2]
+        outputs = OutputFolder(self.folder, self.workspace, self.workflow, tell, "")
+        outputs.file(name, partial(shutil.copy2, source), media=shown.media, preview=shown.preview)
+
 
 class Activation:
     """One execution of a zone (or the top): the turns around it, and what its nodes are handed."""
@@ -68,9 +86,9 @@ class Activation:
     def __init__(self, runtime: Runtime, around: Activation | None = None, step: Step | None = None) -> None:
         self.runtime, self.around, self.step = runtime, around, step
         self.path: tuple[int, ...] = around.path if around else ()
-        self.training = around.training if around else False
-        self.sharded = around.sharded if around else False
-        self.stateful = around.stateful if around else False
+        self.training: bool = around.training if around else False
+        self.sharded: bool = around.sharded if around else False
+        self.stateful: bool = around.stateful if around else False
         self.lineage = step.lineage if step else ""
         self.body: BodyCall | None = None
         if step is not None and step.spec.trains:
@@ -155,11 +173,11 @@ class ZoneLoop:
             nested, own.stateful = own.stateful, True
         else:
             nested = own.stateful
-        told = saved = time.monotonic()
+        began = told = saved = time.monotonic()
         for turn in range(begin, n):
             if not nested and runtime.stopping(own.sharded):
                 runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._base))
-                if checkpoints is not None and state is not None:
+                if checkpoints is not None and state is not None and turn > begin:
                     checkpoints.save(turn, state)
                 raise Stopped
             own.path, self._turn = (*self._base, turn), turn
@@ -167,7 +185,8 @@ class ZoneLoop:
             own.path = (*self._base, turn)
             self._run_asides(turn, turn == n - 1, aside or nullcontext)
             now = time.monotonic()
-            if now - told >= PROGRESS_SECONDS or turn == n - 1:
+            # Short loops within loops tell nothing: the loop around them does.
+            if now - told >= PROGRESS_SECONDS or (turn == n - 1 and (not self._base or told > began)):
                 told = now
                 runtime.emit(events.Progress(own.step.id if own.step else "", turn + 1, n, self._base))
             if (
@@ -215,7 +234,7 @@ class ZoneLoop:
             node=own.step.id if own.step else "",
             run=runtime.folder,
             shown=runtime.shown,
-            show=runtime.show,
+            show=runtime.show_again,
             ignore=runtime.fresh,
             log=runtime.emit,
         )

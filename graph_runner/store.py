@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 TENSORS, TREE = "tensors.safetensors", "tree.json"
-_TEMPORARY = ".writing-"
+_TEMPORARY, _OLD = ".writing-", "-old-"
 
 
 class StoreError(OSError):
@@ -38,8 +38,10 @@ def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> No
         (temporary / TREE).write_text(json.dumps({"tree": skeleton, "meta": meta or {}}))
         for path in (temporary / TENSORS, temporary / TREE, temporary):
             _sync(path)
-        if folder.exists():
-            replaced = folder.parent / f"{_TEMPORARY}old-{uuid.uuid4().hex[:8]}"
+        if (
+            folder.exists()
+        ):  # a crash between these two renames leaves no folder of the name: `sweep` puts the old one back
+            replaced = folder.parent / f"{_TEMPORARY}{os.getpid()}{_OLD}{folder.name}"
             folder.rename(replaced)
             temporary.rename(folder)
             shutil.rmtree(replaced)
@@ -71,10 +73,15 @@ def load_meta(folder: Path) -> dict[str, Any]:
 
 
 def sweep(parent: Path) -> None:
-    """Remove what writers that no longer live left unfinished."""
+    """Remove what writers that no longer live left unfinished; put back what they were about to replace."""
     for leftover in parent.glob(f"{_TEMPORARY}*"):
         owner = leftover.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if not (owner.isdigit() and _alive(int(owner))):
+        if owner.isdigit() and _alive(int(owner)):
+            continue
+        old = leftover.name.partition(_OLD)[2]
+        if old and not (parent / old).exists():
+            leftover.rename(parent / old)
+        else:
             shutil.rmtree(leftover, ignore_errors=True)
 
 

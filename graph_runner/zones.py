@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
@@ -17,25 +18,33 @@ R = TypeVar("R")
 class Turn(Protocol):
     """One turn of `repeat`: the state and the turn's number in, the next state out."""
 
-    def __call__(self, state: Ports[S], turn: int) -> Ports[S]: ...
+    def __call__(self, state: Ports[S], turn: int) -> Ports[S]:
+        """The next state."""
+        ...
 
 
 class Item(Protocol):
     """One turn of `for_each`: one item of each list in, any results out."""
 
-    def __call__(self, item: Ports[T], turn: int) -> Ports[R]: ...
+    def __call__(self, item: Ports[T], turn: int) -> Ports[R]:
+        """The item's results."""
+        ...
 
 
 class Once(Protocol):
     """A body without ports, run for its results."""
 
-    def __call__(self) -> Ports[R]: ...
+    def __call__(self) -> Ports[R]:
+        """The results."""
+        ...
 
 
 class Aside(Protocol):
     """A body without ports or results, run for what it shows."""
 
-    def __call__(self) -> None: ...
+    def __call__(self) -> None:
+        """Show what there is to show."""
+        ...
 
 
 @node(category="zones")
@@ -63,13 +72,14 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
         raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
     collected: dict[str, list[R]] = {}
     for turn in loop(max(lengths.values(), default=0)):
-        for name, value in body({name: items[turn] for name, items in over.items()}, turn).items():
+        results: Mapping[str, R] = body({name: items[turn] for name, items in over.items()}, turn)
+        for name, value in results.items():
             collected.setdefault(name, []).append(value)
     return collected
 
 
 @node(category="zones", aside=True)
-def every(body: Body[Aside], n: Annotated[int, Field(ge=1)] = 100) -> None:
+def every(body: Body[Aside], n: Annotated[int, Field(ge=1)] = 100) -> None:  # noqa: ARG001 - the loop around counts
     """Run the body after each n-th turn of the zone around it, and after the last: previews and validation.
 
     It reads the zone's ports and this turn's values, in eval mode and without gradients; it never changes what the zone
