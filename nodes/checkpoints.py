@@ -1,4 +1,4 @@
-"""Models that people have: published presets, CompVis and Stable Diffusion files, diffusers folders, LoRA, and back."""
+"""Models that people have: CompVis and Stable Diffusion files, diffusers folders, LoRA, and back."""
 
 from __future__ import annotations
 
@@ -17,13 +17,9 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet
-from graph_runner.context import Outputs, Rng, Workspace
+from graph_runner.context import Outputs, Workspace
 from graph_runner.contract import File, FileOrFolder, node
 from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
-
-AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
-UNetPreset = Literal[*LATENT_DIFFUSION]  # type: ignore[valid-type]
 
 
 class Checkpoint(NamedTuple):
@@ -132,22 +128,3 @@ def lora_text_encoder(
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
     return merge_lora(text_encoder, read_lora(path), strength)
-
-
-@node(category="models")
-def published_autoencoder(rng: Rng, preset: AutoencoderPreset = "kl-f8") -> Autoencoder:  # noqa: ARG001
-    """An autoencoder of the paper by its published name, untrained.
-
-    preset: kl-f4 … kl-f32, vq-f4 … vq-f16 (Rombach et al. 2022, table 8).
-    """
-    return build_autoencoder(preset)
-
-
-@node(category="models")
-def published_unet(rng: Rng, preset: UNetPreset = "celeba256", gradient_checkpointing: bool = False) -> UNet:  # noqa: ARG001
-    """A UNet of the paper by its published name, untrained.
-
-    preset: CompVis' configurations (Rombach et al. 2022, tables 12 to 15), and Stable Diffusion's.
-    gradient_checkpointing: less memory in training, more time.
-    """
-    return build_unet(preset, gradient_checkpointing=gradient_checkpointing)

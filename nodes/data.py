@@ -86,6 +86,23 @@ def take_images(
     return take(data, range(start, min(start + count, len(data))))["images"].to(device)
 
 
+@node(category="data")
+def take_batch(
+    data: Dataset,
+    device: Device,
+    count: Annotated[int, Field(ge=1)] = 8,
+    start: Annotated[int, Field(ge=0)] = 0,
+) -> Batch:
+    """Some samples of a data set with all their fields, unaugmented: to condition on, and to compare with.
+
+    data: any data set.
+    count: how many.
+    start: the first one's number.
+    """
+    batch = take(data, range(start, min(start + count, len(data))))
+    return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
 @node(category="data", keep=True)
 def encode_dataset(
     autoencoder: Autoencoder,

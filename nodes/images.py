@@ -6,6 +6,7 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic import Field
 
 from core import images as pictures
@@ -46,6 +47,20 @@ def image_grid(images: Image, columns: Columns = 0, captions: list[str] = [], zo
     zoom: enlarge each pixel so many times; 0 to enlarge only tiles too small for their captions.
     """
     return pictures.grid(images, columns or None, captions=captions or None, zoom=zoom or None)[None]
+
+
+@node(category="images")
+def enlarge(
+    images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4, kind: Literal["nearest", "bicubic"] = "nearest"
+) -> Image:
+    """Images larger by a whole factor: to look at small ones, or as what super-resolution has to beat.
+
+    factor: of height and width.
+    kind: pixels as squares, or bicubic.
+    """
+    if kind == "nearest":
+        return F.interpolate(images, scale_factor=factor, mode="nearest")
+    return F.interpolate(images, scale_factor=factor, mode="bicubic").clamp(-1, 1)
 
 
 @node(category="images")

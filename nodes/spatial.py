@@ -10,7 +10,7 @@ from pydantic import Field
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_conditioning as drop
 from core.conditioning.inpainting import composite, inpainting_channels, masked_image
-from core.conditioning.layouts import LayoutTokenizer
+from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
 from core.conditioning.spatial import SpatialRescaler, low_resolution_channels, one_hot_map
 from core.conditioning.text import BERTEmbedder
 from core.data.degradations import degrade
@@ -29,6 +29,7 @@ from nodes.wires import (
     Conditioning,
     Image,
     Latent,
+    LayoutTokenizer,
     Mask,
     ObjectLabels,
     Rescaler,
@@ -53,41 +54,50 @@ def batch_object_labels(batch: Batch) -> ObjectLabels:
 
 
 @node(category="layouts")
-def objects(labels: list[int], boxes: list[list[float]], device: Device) -> Tokens:
+def layout_tokenizer(vocabulary: Annotated[int, Field(ge=4)] = 8192, max_objects: Positive = 30) -> LayoutTokenizer:
+    """How labelled boxes become tokens: class, top-left and bottom-right of each object (CompVis' conditional builder).
+
+    vocabulary: token ids; positions are cells of a grid with √vocabulary cells a side.
+    max_objects: objects beyond are left out.
+    """
+    return _LayoutTokenizer(vocabulary, max_objects)
+
+
+@node(category="layouts")
+def objects(tokenizer: LayoutTokenizer, labels: list[int], boxes: list[list[float]], device: Device) -> Tokens:
     """A layout typed in, as tokens: what should be where.
 
+    tokenizer: the encoder's own.
     labels: the class of each object.
     boxes: x0, y0, x1, y1 of each, in [0, 1].
     """
     if len(labels) != len(boxes) or any(len(box) != 4 for box in boxes):
         raise ValueError(f"{len(labels)} labels for {len(boxes)} boxes; give four numbers for each label")
-    return LayoutTokenizer()(torch.tensor([labels]), torch.tensor(boxes).reshape(1, -1, 4)).to(device)
+    return tokenizer(torch.tensor([labels]), torch.tensor(boxes).reshape(1, -1, 4)).to(device)
 
 
 @node(category="layouts")
 def layout_tokens(
-    labels: ObjectLabels, boxes: Boxes, rng: Rng, max_objects: Positive = 30, shuffle: bool = True
+    tokenizer: LayoutTokenizer, labels: ObjectLabels, boxes: Boxes, rng: Rng, shuffle: bool = True
 ) -> Tokens:
-    """Boxes with classes as tokens: class, top-left and bottom-right of each object (CompVis' conditional builder).
+    """The labelled boxes of a batch as tokens.
 
+    tokenizer: the encoder's own.
     labels: of a batch.
     boxes: of a batch.
-    max_objects: those beyond are left out.
     shuffle: in a random order, as in training.
     """
-    tokenizer = LayoutTokenizer(max_objects=max_objects)
     return tokenizer(labels, boxes, generator=rng.generator if shuffle else None).to(labels.device)
 
 
 @node(category="layouts")
-def layout_encoder(rng: Rng, dim: Width = 512, layers: Positive = 16, max_objects: Positive = 30) -> TextEncoder:  # noqa: ARG001
+def layout_encoder(rng: Rng, tokenizer: LayoutTokenizer, dim: Width = 512, layers: Positive = 16) -> TextEncoder:  # noqa: ARG001
     """The transformer for layouts, untrained (layout2img-openimages256's).
 
+    tokenizer: whose vocabulary and length it takes.
     dim: width of the context: the UNet's context_dim.
     layers: of the transformer.
-    max_objects: of the layouts' tokens.
     """
-    tokenizer = LayoutTokenizer(max_objects=max_objects)
     return BERTEmbedder(dim, layers, tokenizer.n_tokens, tokenizer.length)
 
 
@@ -98,12 +108,12 @@ def embed_tokens(text_encoder: TextEncoder, tokens: Tokens) -> Conditioning:
 
 
 @node(category="layouts")
-def no_layout(text_encoder: TextEncoder, device: Device) -> Conditioning:
-    """The condition of an image without objects: the null condition of layouts."""
-    if not isinstance(text_encoder, BERTEmbedder):
-        raise ValueError(f"a {type(text_encoder).__name__} reads no layouts; wire a layout encoder")
-    count = (text_encoder.config["max_seq_len"] - 2) // 3
-    return _Conditioning(context=text_encoder(LayoutTokenizer(max_objects=count).null().to(device)))
+def no_layout(text_encoder: TextEncoder, tokenizer: LayoutTokenizer, device: Device) -> Conditioning:
+    """The condition of an image without objects: the null condition of layouts.
+
+    tokenizer: the encoder's own.
+    """
+    return _Conditioning(context=text_encoder(tokenizer.null().to(device)))
 
 
 @node(category="spatial conditions")

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.checkpoints.model_io import MODELS, build
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
@@ -105,6 +106,7 @@ Rescaler = Annotated[
     SpatialRescaler, Wire("rescaler", codec=ModelCodec(), about="maps to channels at the latent's size")
 ]
 Tokenizer = Annotated[TextTokenizer, Wire("tokenizer", about="texts to rows of token ids")]
+LayoutTokenizer = Annotated[_LayoutTokenizer, Wire("layout_tokenizer", about="labelled boxes to rows of token ids")]
 Tokens = Annotated[Tensor, Wire("tokens", "b n", about="token ids of texts or layouts")]
 Captions = Annotated[list[str], Wire("captions", "b", about="a text for each sample")]
 Boxes = Annotated[Tensor, Wire("boxes", "b n 4", about="x0, y0, x1, y1 in [0, 1], padded with 0")]

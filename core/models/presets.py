@@ -239,7 +239,12 @@ def build_autoencoder(name: str, **changes: Any) -> Autoencoder:
 
 def build_unet(name: str, **changes: Any) -> UNet:
     """A fresh UNet of LATENT_DIFFUSION, with some arguments changed. Raises ValueError for an unknown name."""
-    return UNet(**_find(LATENT_DIFFUSION, name)["unet"] | changes)
+    return UNet(**find_latent_diffusion(name)["unet"] | changes)
+
+
+def find_latent_diffusion(name: str) -> Preset:
+    """A copy of a preset of LATENT_DIFFUSION. Raises ValueError for an unknown name."""
+    return _find(LATENT_DIFFUSION, name)
 
 
 def _find(presets: dict[str, Preset], name: str) -> Preset:

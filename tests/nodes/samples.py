@@ -9,6 +9,7 @@ import torch
 
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
@@ -66,6 +67,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
     "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
     "rescaler": lambda: SpatialRescaler(2, 5, 3).eval(),
+    "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
     "dataset": lambda: Shapes(32, 64),
     "latent_dataset": lambda: LatentData(
@@ -94,6 +96,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},
     "layout_encoder": {"dim": 16, "layers": 1},
+    "published_condition": {"preset": "semantic_synthesis256", "shape": [1, 3, 8, 8]},
     "rescaler": {"in_channels": 5},
     "rescale_latents": {"samples": 4},
     "encode_dataset": {"batch_size": 32},

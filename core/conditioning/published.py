@@ -1,0 +1,51 @@
+"""The conditioners of the published models by their preset's name, and conditions of the right shape to measure with."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.spatial import SpatialRescaler, one_hot_map
+from core.conditioning.text import BERTEmbedder
+from core.models.presets import find_latent_diffusion
+
+KINDS: dict[str, type[nn.Module]] = {
+    kind.__name__: kind for kind in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SpatialRescaler)
+}
+
+
+def build_conditioner(name: str) -> nn.Module | None:
+    """The untrained conditioner of a preset of `LATENT_DIFFUSION`; None where it conditions on nothing, or on channels
+    as they are. Raises ValueError for an unknown name."""
+    found = find_latent_diffusion(name)["conditioner"]
+    return KINDS[found["model"]](**found["config"]).eval() if found else None
+
+
+@torch.no_grad()
+def random_condition(name: str, samples: int, size: int, generator: torch.Generator) -> Conditioning:
+    """What the denoiser of a preset is told, made by its own untrained conditioner from random tokens, classes or maps.
+
+    Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise.
+
+    samples: rows; size: height and width of the latent. Raises ValueError for an unknown name.
+    """
+    unet = find_latent_diffusion(name)["unet"]
+    conditioner = build_conditioner(name)
+    context = concat = None
+    if isinstance(conditioner, SpatialRescaler):
+        classes, side = conditioner.config["in_channels"], size * 2**conditioner.n_stages
+        labels = torch.randint(classes, (samples, side, side), generator=generator)
+        concat = conditioner(one_hot_map(labels, classes))
+    elif unet["in_channels"] > unet["out_channels"]:
+        channels = unet["in_channels"] - unet["out_channels"]
+        concat = torch.randn(samples, channels, size, size, generator=generator)
+    if isinstance(conditioner, ClassEmbedder):
+        context = conditioner(torch.randint(conditioner.config["n_classes"], (samples,), generator=generator))
+    elif isinstance(conditioner, BERTEmbedder | CLIPTextEmbedder):
+        config = conditioner.config
+        length = config["max_seq_len" if isinstance(conditioner, BERTEmbedder) else "max_position_embeddings"]
+        context = conditioner(torch.randint(config["vocab_size"], (samples, length), generator=generator))
+    return Conditioning(context, concat)
