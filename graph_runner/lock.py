@@ -7,19 +7,17 @@ new versions, and, where the author says so, that the result is the same.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import json
 import sys
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from graph_runner.contract import NodeSpec
+from graph_runner.source import source_hash
 from graph_runner.workflow import write_atomically
 
-ENGINE = "graph_runner"  # its code moves values about and does not change what a node computes
 LOCK = "lock.json"
 
 
@@ -28,7 +26,7 @@ def version_of(spec: NodeSpec) -> str:
     module = spec.function.__module__
     if spec.type in _lock_of(module):
         return f"v{spec.version}"
-    return source_hash(module)
+    return source_hash(spec.function)
 
 
 def check(specs: Iterable[NodeSpec]) -> list[str]:
@@ -41,7 +39,7 @@ def check(specs: Iterable[NodeSpec]) -> list[str]:
         locked = _lock_of(spec.function.__module__).get(spec.type)
         if locked is None:
             complaints.append(f"{spec.type}: not in {path.name}; record it")
-        elif locked["source"] != source_hash(spec.function.__module__) and locked["version"] == spec.version:
+        elif locked["source"] != source_hash(spec.function) and locked["version"] == spec.version:
             complaints.append(
                 f"{spec.type}: its source changed; raise its version, or record that the result is the same"
             )
@@ -62,9 +60,9 @@ def update(specs: Iterable[NodeSpec], same_result: bool = False) -> list[str]:
     for spec in specs:
         module = spec.function.__module__
         path = lock_path(module)
-        if path is None:
+        if path is None or path.parents[1].name in ("site-packages", "dist-packages"):  # others' installed work
             continue
-        record = {"version": spec.version, "source": source_hash(module)}
+        record = {"version": spec.version, "source": source_hash(spec.function)}
         known = _lock_of(module).get(spec.type)
         if (
             known is not None
@@ -81,6 +79,7 @@ def update(specs: Iterable[NodeSpec], same_result: bool = False) -> list[str]:
     return refused
 
 
+@cache
 def lock_path(module: str) -> Path | None:
     """Where the lock of the package that a module belongs to lies."""
     file = getattr(sys.modules.get(module.partition(".")[0]), "__file__", None)
@@ -96,71 +95,3 @@ def _lock_of(module: str) -> dict[str, Any]:
 def _read_lock(path: Path) -> dict[str, Any]:
     records: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return records
-
-
-@cache
-def source_hash(module: str) -> str:
-    """The hash of a module's code and of all it imports within its project; comments, docstrings and layout left out."""
-    root, package = project_of(module), module.partition(".")[0]
-    alone = root is not None and root.name in ("site-packages", "dist-packages")  # what lies beside it is others' work
-    reached: dict[str, str] = {}
-    todo = [module]
-    while todo:
-        name = todo.pop()
-        top = name.partition(".")[0]
-        if name in reached or (alone and top != package) or (top == ENGINE and name != module):
-            continue
-        path = _file_of(name, root)
-        if path is None:
-            continue
-        reached[name], imports = _read_module(path, name)
-        todo += imports
-    return hashlib.sha256(json.dumps(sorted(reached.items())).encode()).hexdigest()
-
-
-def project_of(module: str) -> Path | None:
-    """The folder of the project: what lies beside the module's top package. In site-packages only the package itself."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return None if file is None else Path(file).parents[module.count(".") + (Path(file).name == "__init__.py")]
-
-
-def _file_of(module: str, root: Path | None) -> Path | None:
-    if root is None:
-        return None
-    base = root.joinpath(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path.is_file():
-            return path
-    return None
-
-
-@cache
-def _read_module(path: Path, name: str) -> tuple[str, list[str]]:
-    """A module's normalised source hash, and the modules it imports by name."""
-    tree = ast.parse(path.read_text())
-    imports: list[str] = []
-    for item in ast.walk(tree):
-        if isinstance(item, ast.Import):
-            imports += [alias.name for alias in item.names]
-        elif isinstance(item, ast.ImportFrom):
-            package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-            base = (
-                ".".join([*package[: len(package) - item.level + 1], *filter(None, [item.module])])
-                if item.level
-                else item.module
-            )
-            imports += [str(base), *(f"{base}.{alias.name}" for alias in item.names)]
-        body = getattr(item, "body", None)
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        ):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                item.body = body[1:] or [ast.Pass()]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports

@@ -13,7 +13,7 @@ from typing import Any
 
 from graph_runner.contract import NodeSpec, Port, PortType
 from graph_runner.describe import describe, ports_of
-from graph_runner.lock import project_of
+from graph_runner.source import project_of
 
 _HEAD = """\
 # Nodes

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from graph_runner import lock
+from graph_runner import lock, source
 from graph_runner.contract import NodeSpec
 from graph_runner.registry import Registry
 
@@ -21,7 +21,10 @@ from graph_runner.contract import node
 @node(category="x", version={version})
 def twice(x: float) -> float:
     """Twice."""
-    return {name}(x)  # a comment
+    return beside.y * {name}(x)  # a comment
+
+def unused(x: int) -> int:
+    return 3
 '''
 HELPER = "def f(x):\n    return 2 * x\n"
 Write = Callable[..., list[NodeSpec]]
@@ -50,7 +53,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     def forget() -> None:
         for module in [module for module in sys.modules if module.partition(".")[0] == name]:
             del sys.modules[module]
-        for cached in (lock.source_hash, lock._read_module, lock._read_lock):
+        for cached in (source._hash_of, source._read_module, lock._read_lock):
             cached.cache_clear()
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
@@ -58,19 +61,20 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     forget()
 
 
-def source(specs: list[NodeSpec]) -> str:
-    return lock.source_hash(specs[0].function.__module__)
+def hash_of(specs: list[NodeSpec]) -> str:
+    return source.source_hash(specs[0].function)
 
 
 def test_comments_docstrings_and_layout_do_not_count(package: Write) -> None:
-    first = source(package())
+    first = hash_of(package())
     nodes = (
         NODES.replace("# a comment", "# another")
         .replace('"""Twice."""', '"""Two times."""')
         .replace("    return", "\n\n    return")
     )
-    assert source(package(nodes=nodes)) == first
-    assert source(package(helper='"""Now with words."""\n\n\n' + HELPER)) == first
+    assert hash_of(package(nodes=nodes)) == first
+    assert hash_of(package(nodes=NODES.replace("x: int", "x: bool").replace("return 3", "return 4"))) == first
+    assert hash_of(package(helper='"""Now with words."""\n\n\n' + HELPER)) == first
 
 
 @pytest.mark.parametrize(
@@ -78,14 +82,14 @@ def test_comments_docstrings_and_layout_do_not_count(package: Write) -> None:
     [{"helper": HELPER.replace("2", "3")}, {"beside": "y = 2\n"}, {"nodes": NODES.replace("(x)  #", "(x) + 1  #")}],
 )
 def test_code_counts_here_and_in_all_that_is_imported(package: Write, changed: dict[str, str]) -> None:
-    first = source(package())
-    assert source(package(**changed)) != first
-    assert source(package()) == first
+    first = hash_of(package())
+    assert hash_of(package(**changed)) != first
+    assert hash_of(package()) == first
 
 
 def test_without_a_lock_a_node_is_keyed_by_its_source_and_with_one_by_its_version(package: Write) -> None:
     specs = package()
-    assert lock.version_of(specs[0]) == source(specs)
+    assert lock.version_of(specs[0]) == hash_of(specs)
     assert lock.check(specs) == []
     assert lock.update(specs) == []
     assert lock.version_of(specs[0]) == "v1"
@@ -133,10 +137,10 @@ def test_a_new_node_must_be_recorded(package: Write) -> None:
 def test_beside_a_package_lie_its_project_or_in_site_packages_others_work(
     package: Write, tmp_path: Path, place: str, follows: bool
 ) -> None:
-    nodes = "import others_toys\n" + NODES
+    nodes = "import others_toys\n" + NODES.replace("return beside.y", "return others_toys.z * beside.y")
     (tmp_path / place).mkdir()
     (tmp_path / place / "others_toys.py").write_text("z = 1\n")
-    first = source(package(nodes=nodes, place=place))
+    first = hash_of(package(nodes=nodes, place=place))
     (tmp_path / place / "others_toys.py").write_text("z = 2\n")
-    assert (source(package(nodes=nodes, place=place)) != first) == follows
-    assert source(package(nodes=nodes, place=place, beside="y = 7\n")) != first
+    assert (hash_of(package(nodes=nodes, place=place)) != first) == follows
+    assert hash_of(package(nodes=nodes, place=place, beside="y = 7\n")) != first
