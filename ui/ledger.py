@@ -50,10 +50,6 @@ class Ledger:
         self._db.executescript(SCHEMA)
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def close(self) -> None:
-        """Close the file."""
-        self._db.close()
-
     def add(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, wanted: str) -> int:
         """A new run, at the end of the queue; returns its number."""
         cursor = self._db.execute(
@@ -200,18 +196,15 @@ class Ledger:
         ).fetchone()
         return str(json.loads(row["body"])["node"]) if row is not None and row["kind"] == "started" else ""
 
-    def interrupt(self) -> list[int]:
-        """Runs that were going on when the server died: they are over now. Returns their numbers."""
+    def interrupt(self) -> None:
+        """Runs that were going on when the server ended: they are over now."""
         left = [run for run in self.with_status(*LIVE) if run.status != "queued"]
         for run in left:
             now = time.time()
             seconds = round(now - (run.started or now), 3)
             event = {"time": now, "event": "ended", "status": "interrupted", "seconds": seconds}
             self.append(run.run, run.events + 1, event)
-            self.update(
-                run.run, status="interrupted", ended=now, error="the server and its worker ended during the run"
-            )
-        return [run.run for run in left]
+            self.update(run.run, status="interrupted", ended=now, error="the server ended during the run")
 
 
 def _thinned(values: list[float | None], points: int) -> list[int]:

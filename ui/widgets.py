@@ -16,6 +16,9 @@ from ui.refusal import RefusedError
 from ui.workspace import Workspace, media_of
 
 LONG_TEXT = 40
+"""Characters from which a text gets several lines."""
+SLIDER_SPAN = 1000
+"""A wider range is typed: on a slider it could not be hit."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def widget_for(name: str, reference: str, spec: NodeSpec, param: str, typed: Any
             low = schema.get("minimum", schema.get("exclusiveMinimum"))
             high = schema.get("maximum", schema.get("exclusiveMaximum"))
             whole = kind == "integer"
-            if low is not None and high is not None and high - low <= 100_000:
+            if low is not None and high is not None and high - low <= SLIDER_SPAN:
                 step = 1 if whole else (high - low) / 200
                 component = gradio.Slider(low, high, value=value, step=step, **shared)
             else:

@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.ui.conftest import RunningServer, graph
+from tests.ui.conftest import ROOT, RunningServer, graph
 
 PICTURE = {"a": {"type": "number", "params": {"value": 7}}, "s": {"type": "save_picture", "wires": {"x": "a"}}}
 
@@ -62,6 +62,18 @@ def test_a_workflow_with_a_path_goes_through_unchanged(client: Client, server: R
     saved = client.predict("workflows/seven.json", graph(nodes), api_name="/save")
     assert saved["text"] == server.call("open", path="workflows/seven.json")["text"]
     assert client.predict(api_name="/nodes")["nodes"]["read_number"]["inputs"][0]["file"] == "file"
+
+
+def test_the_documented_script_works(server: RunningServer, capsys: pytest.CaptureFixture[str]) -> None:
+    """The code of docs/api.md as it stands, with this server and a toy in the place of the quickstart."""
+    text = (ROOT / "docs" / "api.md").read_text()
+    script = text.partition("```python\n")[2].partition("```")[0]
+    server.call("save", path="workflows/documented.json", workflow=graph(PICTURE))
+    script = script.replace("http://127.0.0.1:7860", server.url).replace("shipped/quickstart", "workflows/documented")
+    exec(compile(script, "api.md", "exec"), {})
+    said = capsys.readouterr().out
+    assert "[]" in said
+    assert said.strip().endswith("picture.png")
 
 
 def test_every_call_is_a_gradio_endpoint(client: Client) -> None:

@@ -1,0 +1,100 @@
+"""The run manager and its ledger without a server around them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sqlite3
+from pathlib import Path
+
+import pytest
+import torch
+
+from graph_runner.events import Metric
+from ui.ledger import Ledger
+from ui.models import Run
+from ui.runs import RunManager
+from ui.worker import as_json, summary
+
+TEXT = '{"loom": 1, "nodes": {}}'
+
+
+def test_a_worker_that_cannot_start_fails_what_waits_for_it_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / ".server").mkdir()
+    ledger = Ledger(tmp_path / "runs.db")
+    options = ["--workspace", str(tmp_path), "--dtype", "float32", "--nodes", "no.such.nodes"]
+    manager = RunManager(ledger, tmp_path, ["cpu"], options, grace=1)
+
+    async def scene() -> Run:
+        run = manager.submit("toy", TEXT, [], False, 0, False, "").run
+        while (over := manager.get(run)).ended is None:
+            await asyncio.sleep(0.02)
+        await manager.close()
+        return over
+
+    over = asyncio.run(asyncio.wait_for(scene(), 60))
+    assert over.status == "failed"
+    assert "could not start" in over.error
+    assert "no.such.nodes" in over.error
+    assert [event["event"] for event in ledger.events(over.run, 0, 10)] == ["failed", "ended"]
+
+
+def test_metrics_are_thinned_and_keep_their_extremes(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.db")
+    run = ledger.add("toy", TEXT, [], False, 0, False, "")
+    for n in range(1, 2001):
+        value = 1000.0 if n == 777 else -1000.0 if n == 778 else None if n == 900 else math.sin(n)
+        ledger.append(run, n, {"event": "metric", "node": "loss", "values": {"x": value}, "turn": n})
+    [series] = ledger.metrics(run, 100)
+    assert 90 <= len(series.turns) <= 110
+    assert {1, 777, 778, 2000} <= set(series.turns)
+    assert sorted(series.turns) == series.turns
+    [whole] = ledger.metrics(run, 2000)
+    assert len(whole.values) == 2000
+    assert whole.values[899] is None
+
+
+def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
+    Ledger(tmp_path / "runs.db")
+    with sqlite3.connect(tmp_path / "runs.db") as other:
+        other.execute("PRAGMA user_version=99")
+    other.close()
+    with pytest.raises(ValueError, match=r"runs\.db was written by a newer"):
+        Ledger(tmp_path / "runs.db")
+
+
+def test_the_queue_is_in_order_and_a_device_takes_what_is_for_it(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.db")
+    first = ledger.add("a", TEXT, [], False, 0, False, "cuda:1")
+    second, third = (ledger.add("b", TEXT, [], False, 0, False, "") for _ in range(2))
+    chosen = ledger.next_for("cuda:0")
+    assert chosen is not None
+    assert chosen["run"] == second
+    ledger.update(first, status="running")
+    assert [(run.run, run.position) for run in ledger.with_status("queued")] == [(second, 1), (third, 2)]
+    ledger.interrupt()
+    assert [run.run for run in ledger.with_status("interrupted")] == [first]
+    assert ledger.events(first, 0, 10)[-1]["status"] == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (torch.tensor(1.5), "1.5"),
+        (torch.zeros(2, 3), "float32 2×3, mean 0, std 0, least 0, greatest 0"),
+        (torch.zeros(0, 4), "float32 0×4"),
+        (torch.nn.Linear(3, 2), "Linear, 8 parameters"),
+        ([torch.tensor(2), torch.tensor(3)], "2 × 2"),
+        ([], "nothing"),
+        ("text", "text"),
+        (3, "3"),
+    ],
+)
+def test_values_are_told_in_a_line(value: object, said: str) -> None:
+    assert summary(value) == said
+
+
+def test_numbers_that_json_does_not_know_are_null() -> None:
+    sent = as_json(Metric("loss", {"a": 1.0, "b": math.nan, "c": math.inf}, 3))
+    assert sent["values"] == {"a": 1.0, "b": None, "c": None}
+    assert (sent["event"], sent["node"], sent["turn"]) == ("metric", "loss", 3)
