@@ -46,7 +46,9 @@ class Registry(Mapping[str, NodeSpec]):
             try:
                 for module in _modules(name):
                     specs += _nodes_in(module)
-            except ImportError as error:
+            except ContractError:
+                raise
+            except Exception as error:  # a stranger's module may raise anything
                 raise WorkflowError(
                     [
                         Problem(

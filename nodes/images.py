@@ -83,7 +83,8 @@ def preview_image(images: Image, outputs: Outputs, name: str = "preview", column
     columns: of the grid; 0 for about square.
     """
     picture = images[0] if len(images) == 1 else pictures.grid(images, columns or None)
-    outputs.file(f"{name}.png", partial(pictures.save_png, image=picture), media="image/png", preview=True)
+    write = partial(pictures.save_png, image=picture, text={"workflow": outputs.workflow})
+    outputs.file(f"{name}.png", write, media="image/png", preview=True)
 
 
 @node(category="images", effect=True)
