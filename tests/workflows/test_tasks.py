@@ -1,0 +1,215 @@
+"""The paper's tasks as shipped graphs: valid, canonical, and running on small models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from graph_runner import events
+from graph_runner.engine import Engine, Result
+from graph_runner.registry import Registry
+from graph_runner.validate import validate
+from graph_runner.workflow import Node, Workflow, load, read, write
+
+sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
+from tiny_pipelines import PIPELINES, PROMPTS, SCALE, STEPS
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+TRAINED_WITH = {  # what the denoiser's training also trains, and what the run shows
+    "text_to_image": ("text", {"text_to_image.png", "samples.png", "reconstructions.png"}),
+    "layout_to_image": ("text", {"layouts.png", "typed_layout.png"}),
+    "semantic_synthesis": ("rescaler", {"semantic_synthesis.png"}),
+    "super_resolution": ("", {"super_resolution.png"}),
+    "inpainting": ("", {"inpainting.png"}),
+}
+TASKS = [*TRAINED_WITH, "vq_autoencoder", "image_guidance", "stable_diffusion", "published_model"]
+FIRST_STAGE = ("shapes", "autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")
+FIRST_STAGE += ("autoencoder", "first_stage")
+SMALL: dict[str, dict[str, Any]] = {
+    "shapes": {"size": 64},
+    "scenes": {"size": 64},
+    "unseen": {"size": 16},
+    "autoencoder0": {"model_channels": 8, "norm_groups": 4},
+    "discriminator0": {"base_channels": 4},
+    "autoencoder": {"steps": 2, "batch_size": 4},
+    "first_stage": {"samples": 8},
+    "tokenizer": {"samples": 16},
+    "text0": {"dim": 16, "layers": 1},
+    "unet0": {"model_channels": 8, "num_heads": 2, "norm_groups": 4},
+    "unet_optimizer": {"weight_decay": 0.0, "warmup": 0},
+    "diffusion": {"steps": 4, "batch_size": 4},
+    "sample": {"steps": 2},
+    "sample_again": {"steps": 2},
+    "sample_typed": {"steps": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan(["graph_runner.zones", "nodes"])
+
+
+@pytest.fixture
+def engine(registry: Registry, tmp_path: Path) -> Engine:
+    return Engine(registry, tmp_path / "workspace")
+
+
+def nodes_of(nodes: dict[str, Node]) -> dict[str, Node]:
+    """Every node by its id, those in bodies too."""
+    inside = [nodes_of(node.body.nodes) for node in nodes.values() if node.body]
+    return nodes | {id: node for part in inside for id, node in part.items()}
+
+
+def changed(name: str, changes: dict[str, dict[str, Any]]) -> Workflow:
+    """A shipped workflow with parameters changed, where it has them and they are not wired."""
+    workflow = load(WORKFLOWS / f"{name}.json")
+    for id, node in nodes_of(workflow.nodes).items():
+        for param, value in changes.get(id, {}).items():
+            if param in node.params or (id, param) == ("first_stage", "samples"):
+                node.params[param] = value
+    if "unet0" in workflow.nodes and "context_dim" in workflow.nodes["unet0"].params:
+        workflow.nodes["unet0"].params["context_dim"] = SMALL["text0"]["dim"]
+    return workflow
+
+
+def shown(result: Result) -> set[str]:
+    return {Path(file.path).name for file in result.shown}
+
+
+def metrics(result: Result, node: str) -> list[dict[str, float]]:
+    return [event.values for event in result.events if isinstance(event, events.Metric) and event.node == node]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_file_is_valid_canonical_and_says_what_it_shows(name: str, registry: Registry) -> None:
+    text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
+    workflow = read(text)
+    assert write(workflow) == text
+    assert validate(workflow, registry)[1] == [], "neither errors nor warnings"
+    assert workflow.title
+    assert len(workflow.about) > 100
+    assert workflow.exposed.params
+    assert workflow.exposed.outputs
+    assert any(place.kind == "note" and place.text for place in workflow.layout.values())
+
+
+@pytest.mark.parametrize("name", TRAINED_WITH)
+def test_one_trained_first_stage_serves_all(name: str) -> None:
+    """Equal nodes have equal keys, so the cache has the first stage that the quickstart trained."""
+    ours, quickstart = load(WORKFLOWS / f"{name}.json"), load(WORKFLOWS / "quickstart.json")
+    for id in (*FIRST_STAGE, "schedule"):
+        assert ours.nodes[id] == quickstart.nodes[id], f"{id} differs from the quickstart's"
+
+
+@pytest.mark.parametrize("name", TRAINED_WITH)
+def test_it_trains_both_stages_and_what_reads_the_condition_samples_and_saves(name: str, engine: Engine) -> None:
+    conditioner, files = TRAINED_WITH[name]
+    models = ["unet"] + ([conditioner] if conditioner else [])
+    targets = [f"{stage}.{which}" for stage in ("diffusion.models", "diffusion.ema") for which in models]
+    result = engine.run(changed(name, SMALL), targets=[*targets, *(f"{model}0" for model in models), "decoded"])
+    assert files - {"samples.png", "reconstructions.png"} <= shown(result)
+    assert torch.isfinite(result.values["decoded"]).all()
+    for model in models:
+        before, after = (result.values[id].state_dict() for id in (f"{model}0", f"diffusion.models.{model}"))
+        assert any(not torch.equal(before[key], after[key]) for key in before), f"{model} does not learn"
+    kept = engine.workspace / "models" / name
+    assert (kept / "unet.safetensors").exists()
+    assert (kept / "conditioner.safetensors").exists() == bool(conditioner)
+
+
+def test_a_saved_text_to_image_model_draws_the_same_again(engine: Engine) -> None:
+    """load_checkpoint reads what save_checkpoint wrote, tokenizer and all, in the graph made for Stable Diffusion."""
+    trained = engine.run(changed("text_to_image", SMALL), targets=["decoded", "prompts"]).values
+    again = changed(
+        "stable_diffusion",
+        {
+            "model": {"path": "models/text_to_image"},
+            "prompt": {"prompts": trained["prompts"]},
+            "noise": {"shape": [8, 4, 8, 8], "seed": 7},
+            "sample": {"steps": 2},
+            "guide": {"scale": 3},
+        },
+    )
+    torch.testing.assert_close(engine.run(again, targets=["decoded"]).values["decoded"], trained["decoded"])
+
+
+def test_a_codebook_is_trained_and_its_use_reported(engine: Engine) -> None:
+    result = engine.run(changed("vq_autoencoder", SMALL | {"autoencoder": {"steps": 3, "batch_size": 4}}))
+    [inside], [at_the_end] = metrics(result, "codebook"), metrics(result, "numbers")
+    assert inside.keys() == {"used", "perplexity"}
+    assert 0 < at_the_end["used"] <= 1
+    assert 1 <= at_the_end["perplexity"] <= 256
+    assert "vq_reconstructions.png" in shown(result)
+
+
+def test_image_guidance_pulls_samples_towards_the_picture(engine: Engine) -> None:
+    """With the quickstart's models untrained: the gradient's path is what is tested, not the pictures."""
+    quickstart = load(WORKFLOWS / "quickstart.json").nodes
+    saved = {
+        "autoencoder": quickstart["autoencoder0"].model_dump(exclude_defaults=True),
+        "unet": quickstart["unet0"].model_dump(exclude_defaults=True),
+        "embedder": quickstart["embedder0"].model_dump(exclude_defaults=True),
+        "keep": {"type": "save_models", "params": {"name": "quickstart"}, "wires": {"models": {}}},
+    }
+    saved["keep"]["wires"]["models"] = {name: name for name in ("autoencoder", "unet", "embedder")}
+    engine.run(Workflow.model_validate({"loom": 1, "nodes": saved}))
+    result = engine.run(changed("image_guidance", {"sample": {"steps": 4}, "free": {"steps": 4}}))
+    [numbers] = metrics(result, "numbers")
+    assert numbers["guided"] > numbers["unguided"]
+    assert "image_guidance.png" in shown(result)
+
+
+@torch.no_grad()
+def their_pictures(pipeline: nn.Module, noise: Tensor) -> Tensor:
+    options = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "latents": noise}
+    images: Tensor = pipeline(PROMPTS, height=64, width=64, output_type="pt", **options).images
+    return images * 2 - 1
+
+
+@pytest.mark.parametrize("kind", ["Stable Diffusion 1", "Stable Diffusion 2", "LDM text"])
+def test_a_diffusers_folder_gives_the_pipelines_picture(kind: str, engine: Engine, tmp_path: Path) -> None:
+    """Pixels in [-1, 1] to 1e-3, from the same noise, tokenizer and text encoder included."""
+    pipeline = PIPELINES[kind](tmp_path)
+    pipeline.save_pretrained(engine.workspace / "models" / "stable-diffusion")
+    channels = 3 if kind == "LDM text" else 4
+    graph = changed(
+        "stable_diffusion",
+        {
+            "prompt": {"prompts": PROMPTS},
+            "noise": {"shape": [len(PROMPTS), channels, 8, 8]},
+            "sample": {"steps": STEPS},
+            "guide": {"scale": SCALE},
+        },
+    )
+    result = engine.run(graph, targets=["decoded", "noise"])
+    ours, theirs = result.values["decoded"], their_pictures(pipeline, result.values["noise"])
+    assert ours.abs().le(1).float().mean() > 0.5, "most pixels are clipped, which hides differences"
+    assert theirs[0].sub(theirs[1]).abs().max() > 0.1, "the prompts make no difference"
+    torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=0, atol=1e-3)
+    assert shown(result) == {"stable_diffusion.png", "stable_diffusion-2.png"}
+
+
+def test_a_published_model_takes_a_step(engine: Engine) -> None:
+    """The smallest preset, on latents of 8 × 8; the large ones differ in the preset's name alone."""
+    graph = changed("published_model", {"settings": {"preset": "bsr_sr"}})
+    graph.nodes["settings"].params["size"] = 8
+    result = engine.run(graph, targets=["decoded", "condition", "settings.scale_factor"])
+    assert result.values["decoded"].shape == (1, 3, 32, 32)
+    assert result.values["condition"].concat.shape == (1, 3, 8, 8)
+    assert result.values["settings.scale_factor"] == 1
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_exposed_name_leads_somewhere(name: str, registry: Registry) -> None:
+    workflow = load(WORKFLOWS / f"{name}.json")
+    nodes = nodes_of(workflow.nodes)
+    for reference in workflow.exposed.params.values():
+        id, _, param = reference.partition(".")
+        assert param in registry[nodes[id].type].params, reference
+        assert param not in nodes[id].wires, f"{reference} is wired, so setting it does nothing"
+    assert set(workflow.exposed.outputs.values()) <= set(workflow.nodes)
