@@ -27,7 +27,7 @@ def get_build_hook() -> type[Any]:
     """The hook, where hatch asks for it; by hand hatch need not be there."""
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-    class BuildPage(BuildHookInterface[Any]):
+    class BuildPage(BuildHookInterface[Any]):  # type: ignore[misc]
         """An editable installation goes without: `./loom canvas` builds the page at its first start."""
 
         def dependencies(self) -> list[str]:

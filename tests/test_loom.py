@@ -63,6 +63,9 @@ def test_tests_need_more_than_runs_and_runs_no_more_than_tests(clone: Clone) -> 
     assert calls[1].startswith("-m pytest -n ")
     assert calls[1].endswith(" -k some")
     assert clone.loom("workflows/a.json")[1] == ["./loom workflows/a.json"]
+    (clone.root / "pyproject.toml").write_text("two")
+    assert clone.loom("workflows/a.json")[1][0].endswith("[dev]")
+    assert clone.loom("test")[1][0].startswith("-m pytest")
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
