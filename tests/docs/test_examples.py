@@ -1,0 +1,112 @@
+"""What the documentation shows is true: workflows validate, code runs, commands parse, links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from graph_runner.cli import settings
+from graph_runner.cli.arguments import COMMANDS, parse
+from graph_runner.engine import Engine
+from graph_runner.registry import Registry
+from graph_runner.validate import validate
+from graph_runner.workflow import load, read, write
+from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, links
+
+WORKFLOWS = [block for block in blocks("json") if re.match(r'\{\s*"loom"', block.text)]
+LESSONS = ("writing-a-node.md", "zones.md")
+"""Pages whose Python is one program, from the first block to the last."""
+OWN = {"test", "canvas", "install"}
+"""Commands of the launcher itself."""
+
+
+@pytest.fixture(scope="module")
+def lessons() -> Iterator[dict[str, ModuleType]]:
+    """The pages' programs as modules, run."""
+    modules = {}
+    for page in LESSONS:
+        name = "docs_" + page.removesuffix(".md").replace("-", "_")
+        module = modules[page] = ModuleType(name)
+        sys.modules[name] = module
+        for block in blocks("python"):
+            if block.page.name == page:
+                code = "\n" * (block.line - 1) + block.text  # a failure names the page's line
+                exec(compile(code, str(block), "exec"), module.__dict__)
+    yield modules
+    for module in modules.values():
+        del sys.modules[module.__name__]
+
+
+@pytest.fixture(scope="module")
+def registry(lessons: dict[str, ModuleType]) -> Registry:
+    return Registry.installed([module.__name__ for module in lessons.values()])
+
+
+@pytest.mark.parametrize("block", WORKFLOWS, ids=str)
+def test_workflows_are_without_problems_and_in_canonical_form(block: Block, registry: Registry) -> None:
+    workflow = read(block.text, str(block))
+    assert validate(workflow, registry)[1] == []
+    assert write(workflow) == block.text
+
+
+def test_there_are_workflows() -> None:
+    assert len(WORKFLOWS) >= 8
+
+
+@pytest.mark.parametrize("page", LESSONS)
+def test_the_nodes_of_a_lesson_run(page: str, registry: Registry, tmp_path: Path) -> None:
+    """Those of its workflows that need no file."""
+    ran = 0
+    for block in WORKFLOWS:
+        if block.page.name == page and "models/" not in block.text:
+            assert Engine(registry, tmp_path).run(read(block.text)).status == "done", block
+            ran += 1
+    assert ran >= 1
+
+
+def test_the_problems_of_the_wrong_example(registry: Registry) -> None:
+    wrong = next(block for block in blocks("json5") if block.page.name == "workflow-format.md")
+    told = next(block for block in blocks("text") if block.page == wrong.page and block.line > wrong.line)
+    problems = validate(read(re.sub(r"\s*//.*", "", wrong.text)), registry)[1]
+    assert [str(problem) for problem in problems] == told.text.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("block", "arguments"), [pytest.param(*one, id=f"{one[0]}-{' '.join(one[1])}") for one in commands()]
+)
+def test_commands_are_understood(block: Block, arguments: list[str], registry: Registry) -> None:
+    """Options exist; shipped workflows lie where they are said to; what is set is there and takes the value."""
+    if arguments[0] in OWN:
+        return
+    options = parse(arguments)
+    assert options.command in COMMANDS
+    if options.command in ("run", "check") and options.workflow.parts[0] == "workflows":
+        workflow = settings.apply(options.settings, load(ROOT / options.workflow), registry)
+        assert validate(workflow, registry)[1] == []
+    if options.command == "nodes" and options.node:
+        assert options.node in registry
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert [target for target in links(page) if not leads_somewhere(page, target)] == []
+
+
+def leads_somewhere(page: Path, target: str) -> bool:
+    path, _, anchor = target.partition("#")
+    place = page.parent / path if path else page
+    if not anchor or place.suffix != ".md" or not place.exists():
+        return place.exists()
+    headings = re.findall(r"^#+ (.+)$", place.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return anchor in {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_shipped_workflow_has_its_section() -> None:
+    page = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
+    shipped = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert shipped == set(re.findall(r"^## (\w+)$", page, flags=re.MULTILINE))
