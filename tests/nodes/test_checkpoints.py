@@ -1,0 +1,267 @@
+"""Model files through the nodes: the three forms saved and loaded, LoRA merged, and what is wrong said in a sentence."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from core.checkpoints.compvis import save_compvis
+from core.checkpoints.diffusers_folder import save_diffusers
+from core.checkpoints.load import read_about
+from core.checkpoints.load import save_checkpoint as save_whole
+from core.checkpoints.weights import read_weights, write_weights
+from graph_runner import events
+from graph_runner.engine import Engine
+from graph_runner.plan import NodeError
+from graph_runner.problems import WorkflowError
+from graph_runner.registry import Registry
+from graph_runner.workflow import Workflow, read
+
+sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
+import tiny_ldm
+import tiny_pipelines
+
+LOAD = {"type": "load_checkpoint", "params": {"path": "m"}}
+PARTS = {"unet": "model.unet", "autoencoder": "model.autoencoder", "schedule": "model.schedule"}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan(["graph_runner.zones", "nodes"])
+
+
+@pytest.fixture
+def engine(registry: Registry, tmp_path: Path) -> Engine:
+    return Engine(registry, tmp_path)
+
+
+def graph(**nodes: Any) -> Workflow:
+    return Workflow.model_validate({"loom": 1, "nodes": nodes})
+
+
+def loaded(engine: Engine, path: str, *ports: str, **params: Any) -> list[Any]:
+    node = {"type": "load_checkpoint", "params": {"path": path} | params}
+    values = engine.run(graph(model=node), targets=[f"model.{port}" for port in ports]).values
+    return [values[f"model.{port}"] for port in ports]
+
+
+def failure(engine: Engine, path: str, port: str = "unet", **params: Any) -> str:
+    """The one sentence that reaches the user: the node's name, then what is wrong; the same in the event stream."""
+    node = {"type": "load_checkpoint", "params": {"path": path} | params}
+    told: list[events.Event] = []
+    with pytest.raises(NodeError) as caught:
+        engine.run(graph(my_model=node), targets=[f"my_model.{port}"], listeners=[told.append])
+    assert caught.value.node == "my_model"
+    [failed] = [event for event in told if isinstance(event, events.Failed)]
+    assert failed.message == str(caught.value)
+    sentence = str(caught.value)
+    assert sentence.startswith("my_model: ")
+    assert "\n" not in sentence
+    return sentence
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    one, two = a.state_dict(), b.state_dict()
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+KINDS = {
+    "Stable Diffusion 1": (tiny_ldm.stable_diffusion, "text_encoder"),
+    "text": (tiny_ldm.ldm_text, "text_encoder"),
+    "class": (tiny_ldm.class_conditional, "class_embedder"),
+    "semantic map": (tiny_ldm.semantic, "rescaler"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_compvis_file_is_loaded_part_by_part(kind: str, engine: Engine, tmp_path: Path) -> None:
+    make, conditioner = KINDS[kind]
+    model = make()
+    save_compvis(model, tmp_path / "m.ckpt")
+    unet, autoencoder, condition, schedule = loaded(engine, "m.ckpt", "unet", "autoencoder", conditioner, "schedule")
+    assert same(unet, model.unet)
+    assert same(autoencoder, model.autoencoder)
+    assert same(condition, model.conditioner)
+    assert schedule == model.schedule
+    assert not any(parameter.requires_grad for parameter in unet.parameters())
+
+
+def test_what_a_checkpoint_lacks_is_told_where_it_is_read(engine: Engine, tmp_path: Path) -> None:
+    save_compvis(tiny_ldm.class_conditional(), tmp_path / "m.ckpt")
+    assert failure(engine, "m.ckpt", "text_encoder").startswith("my_model: it gives no text_encoder")
+    save_compvis(tiny_ldm.semantic(), tmp_path / "s.ckpt")
+    assert failure(engine, "s.ckpt", "class_embedder").startswith("my_model: it gives no class_embedder")
+
+
+def test_settings_of_the_file_can_be_overruled(engine: Engine, tmp_path: Path) -> None:
+    save_compvis(tiny_ldm.class_conditional(), tmp_path / "m.ckpt")
+    (tmp_path / "m.yaml").rename(tmp_path / "elsewhere.yaml")
+    [schedule] = loaded(engine, "m.ckpt", "schedule", config="elsewhere.yaml", parametrisation="v")
+    assert schedule.parametrisation == "v"
+
+
+@pytest.mark.parametrize("form", ["latent loom", "compvis", "diffusers"])
+@pytest.mark.parametrize("kind", ["Stable Diffusion 1", "text"])
+def test_three_forms_are_saved_and_loaded_again(kind: str, form: str, engine: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "theirs"
+    tiny_pipelines.PIPELINES["LDM text" if kind == "text" else kind](tmp_path).save_pretrained(folder)
+    wires = PARTS | {"text_encoder": "model.text_encoder", "tokenizer": "model.tokenizer"}
+    save = {"type": "save_checkpoint", "wires": wires, "params": {"name": "copy", "form": form}}
+    model = {"type": "load_checkpoint", "params": {"path": "theirs"}}
+    ports = ["unet", "autoencoder", "text_encoder", "schedule"]
+    first = engine.run(graph(model=model, save=save), targets=[f"model.{port}" for port in ports]).values
+    path = "models/copy.safetensors" if form == "compvis" else "models/copy"
+    again = loaded(engine, path, *ports)
+    assert all(same(first[f"model.{port}"], found) for port, found in zip(ports[:3], again[:3], strict=True))
+    assert again[3] == first["model.schedule"]
+    if form == "latent loom":
+        assert set(read(read_about(tmp_path / path)["workflow"]).nodes) == {"model", "save"}, "the graph is kept inside"
+    if form == "diffusers":
+        from diffusers import DiffusionPipeline
+
+        assert type(DiffusionPipeline.from_pretrained(tmp_path / path).unet).__name__ == "UNet2DConditionModel"
+
+
+def test_a_name_cannot_leave_the_models_folder(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
+    save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": {"name": "../out"}}
+    with pytest.raises(NodeError, match=r"^save: the name '\.\./out' leaves the models folder; give a plain name"):
+        engine.run(graph(model=LOAD, save=save))
+    assert not (tmp_path / "out").exists()
+
+
+# LoRA
+
+
+def lora(path: Path, model: nn.Module, module: str, name: str, rank: int = 2) -> torch.Tensor:
+    """A kohya file for one linear layer; returns what it adds to the weight at strength 1."""
+    weight = model.get_submodule(module).weight
+    generator = torch.Generator().manual_seed(3)
+    down = torch.randn(rank, weight.shape[1], generator=generator)
+    up = torch.randn(weight.shape[0], rank, generator=generator)
+    state = {"lora_down.weight": down, "lora_up.weight": up, "alpha": torch.tensor(float(rank))}
+    write_weights({f"{name}.{key}": value for key, value in state.items()}, path)
+    return up @ down
+
+
+TO_Q = "transformer_blocks.0.attn1.to_q"
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.0, -0.5])
+def test_a_lora_file_is_merged_with_a_strength_and_the_original_kept(
+    strength: float, engine: Engine, tmp_path: Path
+) -> None:
+    model = tiny_ldm.stable_diffusion()
+    save_whole(model, tmp_path / "m")
+    place, text_place = f"input_blocks.1.1.{TO_Q}", "transformer.encoder.layers.1.self_attn.v_proj"
+    name = f"lora_unet_down_blocks_0_attentions_0_{TO_Q.replace('.', '_')}"
+    text_name = "lora_te_text_model_encoder_layers_1_self_attn_v_proj"
+    added = {
+        "u": lora(tmp_path / "u.safetensors", model.unet, place, name),
+        "t": lora(tmp_path / "t.safetensors", model.conditioner, text_place, text_name),
+    }
+    nodes = {
+        "model": LOAD,
+        "u": {
+            "type": "lora_unet",
+            "wires": {"unet": "model.unet"},
+            "params": {"path": "u.safetensors", "strength": strength},
+        },
+        "t": {
+            "type": "lora_text_encoder",
+            "wires": {"text_encoder": "model.text_encoder"},
+            "params": {"path": "t.safetensors", "strength": strength},
+        },
+    }
+    values = engine.run(graph(**nodes), targets=["u", "t", "model.unet", "model.text_encoder"]).values
+    for found, original, module in (("u", "model.unet", place), ("t", "model.text_encoder", text_place)):
+        before = values[original].get_submodule(module).weight
+        after = values[found].get_submodule(module).weight
+        torch.testing.assert_close(after, before + strength * added[found])
+    assert same(values["model.unet"], model.unet), "merging changed the model that others read"
+
+
+def test_a_lora_file_for_another_model_or_another_encoder_is_said(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.ldm_text(), tmp_path / "m")
+    write_weights({"lora_unet_nowhere_to_q.lora_down.weight": torch.ones(2, 3)}, tmp_path / "u.safetensors")
+    for type, port in (("lora_unet", "unet"), ("lora_text_encoder", "text_encoder")):
+        node = {"type": type, "wires": {port: f"model.{port}"}, "params": {"path": "u.safetensors"}}
+        with pytest.raises(NodeError, match=r"^merged: ") as caught:
+            engine.run(graph(model=LOAD, merged=node), targets=["merged"])
+        assert "u.safetensors" in str(caught.value) or "not a BERTEmbedder" in str(caught.value)
+
+
+# What is wrong with a file, in a sentence that names the node, the file and the remedy
+
+
+class Evil:
+    """Runs code where a pickle is loaded carelessly."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_a_truncated_file(engine: Engine, tmp_path: Path) -> None:
+    for name in ("m.ckpt", "m.safetensors"):
+        save_compvis(tiny_ldm.class_conditional(), tmp_path / name)
+        content = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        sentence = failure(engine, name)
+        assert f"{tmp_path / name} is truncated or damaged" in sentence
+        assert "again" in sentence, "the remedy"
+
+
+def test_a_wrong_architecture(engine: Engine, tmp_path: Path) -> None:
+    save_compvis(tiny_ldm.class_conditional(), tmp_path / "a.ckpt")
+    save_compvis(tiny_ldm.stable_diffusion(), tmp_path / "b.ckpt")
+    sentence = failure(engine, "a.ckpt", config="b.yaml")
+    assert f"{tmp_path / 'a.ckpt'} does not fit the architecture of the configured" in sentence
+    assert "Give the configuration that the weights were trained with" in sentence
+    write_weights({"classifier.weight": torch.ones(2, 2)}, tmp_path / "other.safetensors")
+    assert "other.safetensors" in failure(engine, "other.safetensors")
+
+
+def test_a_pickle_with_code_in_it_is_refused_and_not_run(engine: Engine, tmp_path: Path) -> None:
+    mark = tmp_path / "executed"
+    (tmp_path / "old.ckpt").write_bytes(pickle.dumps({"state_dict": Evil(mark)}))
+    torch.save({"state_dict": Evil(mark)}, tmp_path / "new.ckpt")
+    assert zipfile.is_zipfile(tmp_path / "new.ckpt")
+    for name, what in (("old.ckpt", "torch.save did not write"), ("new.ckpt", "would run code on loading")):
+        sentence = failure(engine, name)
+        assert f"{tmp_path / name} is a pickle that {what}" in sentence
+        assert "get the model as safetensors" in sentence
+    assert not mark.exists(), "the file's code was run"
+
+
+def test_a_missing_shard(engine: Engine, tmp_path: Path) -> None:
+    save_diffusers(tiny_ldm.unconditional(), tmp_path / "m")
+    weights = tmp_path / "m" / "unet" / "diffusion_pytorch_model.safetensors"
+    state = read_weights(weights)
+    names = {key: f"part-{i % 2}.safetensors" for i, key in enumerate(sorted(state))}
+    for part in set(names.values()):
+        write_weights({key: value for key, value in state.items() if names[key] == part}, weights.with_name(part))
+    index = json.dumps({"metadata": {}, "weight_map": names})
+    weights.with_name(f"{weights.name}.index.json").write_text(index)
+    weights.unlink()
+    [unet] = loaded(engine, "m", "unet")
+    assert unet.out_channels == 3
+    weights.with_name("part-1.safetensors").unlink()
+    sentence = failure(engine, "m")
+    assert "part-1.safetensors is missing, one of the 2 shards" in sentence
+    assert "download it into the same folder" in sentence
+
+
+def test_a_missing_file_is_told_before_anything_runs(engine: Engine) -> None:
+    with pytest.raises(WorkflowError, match=r"model\.path: there is no file or folder .*nowhere"):
+        loaded(engine, "nowhere", "unet")
