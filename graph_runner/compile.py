@@ -154,6 +154,7 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) ->
                 step.captures.append((slots.of(source), slot))
         step.body.size = len(inside.numbers)
         _release(step.body, keep=set(_kept(step.body)))
+        step.body.bind()
     step.key = keys.key(bound)
     if spec.loops:
         step.lineage = keys.lineage(bound)
@@ -201,8 +202,6 @@ def _release(code: Code, keep: set[int]) -> None:
     for slot, step in last.items():
         if slot not in keep:
             step.free.append(slot)
-    for step in code.steps:
-        step.settle()  # all is bound now
 
 
 def _link(top: Scope, code: Code) -> None:

@@ -112,6 +112,7 @@ class Engine:
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        text = write(workflow)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -120,13 +121,13 @@ class Engine:
             self.dtype,
             emit,
             self.processes,
-            write(workflow),
+            text,
             checkpoint_seconds,
             fresh,
             stop or threading.Event(),
         )
         if record:
-            self._record_surroundings(folder, workflow, seed)
+            self._record_surroundings(folder, text, seed)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
         began = time.perf_counter()
@@ -160,9 +161,9 @@ class Engine:
             except FileExistsError:
                 number += 1
 
-    def _record_surroundings(self, folder: Path, workflow: Workflow, seed: int) -> None:
+    def _record_surroundings(self, folder: Path, workflow: str, seed: int) -> None:
         """Write down the workflow and what it ran in, so that the run can be made again."""
-        write_atomically(folder / "workflow.json", write(workflow).encode())
+        write_atomically(folder / "workflow.json", workflow.encode())
         environment = {
             "seed": seed,
             "device": str(self.device),

@@ -7,6 +7,7 @@ What once failed to join is called one by one from then on.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -85,10 +86,12 @@ class Joined(Step):
         self.names = [name for name, _ in members[0].singles if name in self.spec.batched]
         self._apart: set[tuple[Any, ...]] = set()
 
-    def settle(self) -> None:
+    def bind(self) -> Callable[[Frame, Activation], None]:
         """There is but one way to run."""
+        return self.run
 
-    def _run(self, frame: Frame, around: Activation) -> None:
+    def run(self, frame: Frame, around: Activation) -> None:
+        """Make the calls, as one where it can be."""
         calls = [member.arguments(frame) for member in self.members]
         values = None if torch.is_grad_enabled() else self._together(calls, frame, around)
         for i, member in enumerate(self.members):

@@ -60,21 +60,16 @@ class Step:
     lineage: str = ""
     storable: bool = True
     parents: list[Step] = field(default_factory=list)  # at the top: the steps it reads
-    run: Callable[[Frame, Activation], None] = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.run = self._run
-
-    def settle(self) -> None:
-        """Choose the quickest way to run, now that all is bound."""
+    def bind(self) -> Callable[[Frame, Activation], None]:
+        """The quickest way to run, once every slot is known."""
         spec = self.spec
         plain = not (
             self.lists or self.dicts or self.copied or self.body or spec.injected or spec.takes_models or self.grads
         )
         if plain and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
-            self.run = _quick(
-                spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free)
-            )
+            return _quick(spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
+        return self.run
 
     def arguments(self, frame: Frame) -> dict[str, Any]:
         """The call's arguments from the frame, copies made of what the node changes and others read."""
@@ -105,8 +100,12 @@ class Step:
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
             kwargs[name] = own.inject(kind, self.id, drawn)
-        with torch.enable_grad() if self.grads else nullcontext():
-            return spec.function(**kwargs)
+        try:
+            with torch.enable_grad() if self.grads else nullcontext():
+                return spec.function(**kwargs)
+        finally:
+            if own is not around:
+                own.leave()
 
     def store(self, frame: Frame, value: Any) -> None:
         """Put what the call gave where its readers look."""
@@ -130,7 +129,8 @@ class Step:
         for slot in self.free:
             frame[slot] = None
 
-    def _run(self, frame: Frame, around: Activation) -> None:
+    def run(self, frame: Frame, around: Activation) -> None:
+        """Call the node and put what it gives into the frame."""
         self.store(frame, self.call(self.arguments(frame), frame, around))
         self.release(frame)
 
@@ -181,17 +181,22 @@ class Code:
 
     size: int = 0
     steps: list[Step] = field(default_factory=list)
+    calls: list[tuple[Step, Callable[[Frame, Activation], None]]] = field(default_factory=list)
     ports: list[tuple[int, Slot]] = field(default_factory=list)
     results: list[tuple[str, str, int | list[int]]] = field(default_factory=list)  # (port, name, slot or slots)
     asides: list[Step] = field(default_factory=list)
     leaves: list[int] = field(default_factory=list)  # ports with respect to which some node differentiates
 
+    def bind(self) -> None:
+        """Make ready to perform, once every slot is known."""
+        self.calls = [(step, step.bind()) for step in self.steps]
+
     def perform(self, frame: Frame, around: Activation) -> None:
         """Run the steps. Raises NodeError, naming the node."""
         step: Step | None = None
         try:
-            for step in self.steps:
-                step.run(frame, around)
+            for step, call in self.calls:  # noqa: B007 - which step it was is told below
+                call(frame, around)
         except (NodeError, Stopped):
             raise
         except Exception as error:

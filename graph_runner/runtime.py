@@ -107,6 +107,13 @@ class Activation:
         inside.body = BodyCall(step.body, template, step.spec, inside)
         return inside
 
+    def leave(self) -> None:
+        """Let go of what the body captured, now that the zone has returned."""
+        if self.body is not None:
+            self.body.template.clear()
+            self.body.frame = None
+            self.body = None
+
     def inject(self, kind: str, node: str, seed: int) -> Any:
         """What the engine hands to a parameter of this kind of the node that is about to be called."""
         runtime = self.runtime

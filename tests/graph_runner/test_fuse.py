@@ -16,7 +16,7 @@ from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
 from tests.graph_runner.conftest import TOYS, graph
-from tests.graph_runner.toys import CALLS, Model, Number
+from tests.graph_runner.toys import CALLS, RECORDED, Model, Number
 
 
 @dataclass(frozen=True)
@@ -224,6 +224,23 @@ def test_with_gradients_on_calls_stay_apart(run: Callable[..., Any]) -> None:
     }
     assert torch.equal(run(inner, "dy", n=1), torch.tensor([1.0, 1.0]))
     assert CALLS == ["joined 2", "joined 2"]
+
+
+def test_in_training_calls_stay_apart_and_in_its_previews_they_join(run: Callable[..., Any]) -> None:
+    def both(name: str) -> dict[str, Any]:
+        return {
+            f"{name}a": joined("x", "fit.models.m"),
+            f"{name}b": joined("x", "fit.models.m"),
+            f"{name}sum": {"type": "total", "wires": {"numbers": [f"{name}a", f"{name}b"]}},
+        }
+
+    seen = {**both("seen"), "r": {"type": "record", "wires": {"x": "seensum"}}}
+    inner = {**both("step"), "look": {"type": "every", "params": {"n": 1}, "body": {"nodes": seen}}}
+    body = {"nodes": inner, "results": {"number": "stepsum"}}
+    fit = {"type": "learn", "wires": {"models": {"m": "model"}}, "params": {"n": 1}, "body": body}
+    run({"w": {"type": "scale", "wires": {"x": "it.x"}}}, "w", n=1, fit=fit)
+    assert CALLS == ["joined 2", "joined 2", "joined 4"]
+    assert RECORDED["x"] == pytest.approx([2 * 3 * (0.5 - 0.1 * 6)])
 
 
 def test_a_failure_names_the_call_that_failed(run: Callable[..., Any]) -> None:

@@ -53,7 +53,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
     def forget() -> None:
         for module in [module for module in sys.modules if module.partition(".")[0] == name]:
             del sys.modules[module]
-        for cached in (source._hash_of, source._read_module, lock._read_lock):
+        for cached in (source._hash_of, source._read_module, lock._read_lock, lock.lock_path):
             cached.cache_clear()
 
     monkeypatch.setattr(sys, "dont_write_bytecode", True)

@@ -226,3 +226,23 @@ def vector(values: list[float]) -> Number:
 def largest(numbers: Ports[Number]) -> Number:
     """The largest of user-named numbers."""
     return torch.stack(list(numbers.values())).max()
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class Lesson(Protocol):
+    def __call__(self, models: Ports[M], turn: int) -> Number: ...
+
+
+@node(category="toy", trains=True, mutates=("models",))
+def learn(body: Body[Lesson], models: Ports[M], loop: Loop, n: int = 3, accumulate: int = 1) -> Ports[M]:
+    """Gradient descent on what the body gives."""
+    for model in models.values():
+        model.train().requires_grad_(True)
+    weights = [p for model in models.values() for p in model.parameters()]
+    for turn in loop(n):
+        grads = [torch.autograd.grad(body(models, turn), weights) for _ in loop.micro(accumulate)]
+        for weight, *parts in zip(weights, *grads, strict=True):
+            weight -= 0.1 * sum(parts)
+    return models
