@@ -1,0 +1,76 @@
+/** The page: bar, sheet, side panel, and what floats above them. */
+import { ReactFlowProvider } from "@xyflow/react";
+import { useEffect } from "react";
+import { Canvas } from "./canvas/Canvas";
+import { copiedText, pasteText, remove } from "./canvas/commands";
+import { here } from "./canvas/flow";
+import { handleKey, isField } from "./canvas/shortcuts";
+import { Connector } from "./panels/Connector";
+import { Dialogs } from "./panels/Dialogs";
+import { EmptySheet } from "./panels/EmptySheet";
+import { PictureView } from "./panels/Gallery";
+import { Hints, Menu, Toasts } from "./panels/Overlays";
+import { Palette } from "./panels/Palette";
+import { SidePanel } from "./panels/SidePanel";
+import { TopBar } from "./panels/TopBar";
+import { say } from "./state/ui";
+
+/** Whether the paste that comes next keeps incoming wires: the paste event does not tell that Shift was held. */
+let shifted = false;
+
+function paste(event: ClipboardEvent): void {
+  if (event.target instanceof HTMLElement && event.target.closest("input, textarea, [contenteditable]"))
+    return;
+  const text = event.clipboardData?.getData("text/plain") ?? "";
+  if (!text.trim().startsWith("{")) return;
+  event.preventDefault();
+  const { sheet, zone } = here();
+  if (!pasteText(text, sheet, zone, shifted)) say("What was copied is no workflow", "bad");
+}
+
+/** Copy and cut by the browser's own events, which need no permission. */
+function copy(event: ClipboardEvent): void {
+  const selected = window.getSelection()?.toString() ?? "";
+  if (selected !== "" || isField(event.target)) return;
+  const text = copiedText();
+  if (text === null) return;
+  event.preventDefault();
+  event.clipboardData?.setData("text/plain", text);
+  if (event.type === "cut") remove();
+}
+
+export function App() {
+  useEffect(() => {
+    const down = (event: KeyboardEvent) => {
+      shifted = event.shiftKey;
+      handleKey(event);
+    };
+    addEventListener("keydown", down);
+    document.addEventListener("paste", paste);
+    document.addEventListener("copy", copy);
+    document.addEventListener("cut", copy);
+    return () => {
+      removeEventListener("keydown", down);
+      document.removeEventListener("paste", paste);
+      document.removeEventListener("copy", copy);
+      document.removeEventListener("cut", copy);
+    };
+  }, []);
+  return (
+    <ReactFlowProvider>
+      <TopBar />
+      <main className="stage" aria-label="Workflow">
+        <Canvas />
+        <EmptySheet />
+      </main>
+      <SidePanel />
+      <Palette />
+      <Connector />
+      <Menu />
+      <Dialogs />
+      <PictureView />
+      <Toasts />
+      <Hints />
+    </ReactFlowProvider>
+  );
+}

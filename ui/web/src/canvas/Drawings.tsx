@@ -1,0 +1,112 @@
+/** What only the drawing knows: frames, notes, and the bends of wires. */
+import { NodeResizeControl, type NodeProps } from "@xyflow/react";
+import { memo, useState } from "react";
+import { place } from "../document/edits";
+import { editPlaces, useEditor } from "../state/editor";
+import { wireColour } from "./colours";
+import type { LoomNode } from "./view";
+
+export const FRAME_COLOURS = ["", "#5b8def", "#3aa981", "#c78a2c", "#c2576b", "#8f6fd8"];
+
+export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) {
+  const spot = useEditor((state) => state.doc.places[id]);
+  const [editing, setEditing] = useState(false);
+  if (!spot) return null;
+  const finish = (text: string) => {
+    setEditing(false);
+    editPlaces("Name a frame", (doc) => place(doc, { [id]: { text } }));
+  };
+  return (
+    <div
+      className={`frame${selected ? " selected" : ""}`}
+      style={spot.colour ? ({ "--own": spot.colour } as React.CSSProperties) : undefined}
+    >
+      <header className="drag frame-head">
+        {editing ? (
+          <input
+            className="inline-name nodrag"
+            autoFocus
+            aria-label="Name of the frame"
+            defaultValue={spot.text}
+            onBlur={(event) => finish(event.target.value)}
+            onKeyDown={(event) => {
+              event.stopPropagation();
+              if (event.key === "Enter") finish(event.currentTarget.value);
+              if (event.key === "Escape") setEditing(false);
+            }}
+          />
+        ) : (
+          <span className="frame-title" onDoubleClick={() => setEditing(true)}>
+            {spot.text?.trim() ? spot.text : "Frame"}
+          </span>
+        )}
+        {selected ? (
+          <span className="swatches nodrag">
+            {FRAME_COLOURS.map((colour) => (
+              <button
+                key={colour}
+                className="swatch"
+                aria-label={colour ? `Colour ${colour}` : "No colour"}
+                style={{ background: colour || "var(--line-strong)" }}
+                onClick={() =>
+                  editPlaces("Colour a frame", (doc) => place(doc, { [id]: { colour: colour || undefined } }))
+                }
+              />
+            ))}
+          </span>
+        ) : null}
+      </header>
+      <Resizer id={id} />
+    </div>
+  );
+});
+
+export const Note = memo(function Note({ id, selected }: NodeProps<LoomNode>) {
+  const spot = useEditor((state) => state.doc.places[id]);
+  if (!spot) return null;
+  return (
+    <div className={`note${selected ? " selected" : ""}`}>
+      <textarea
+        className="nodrag nowheel"
+        aria-label="Note"
+        placeholder="Write a note…"
+        value={spot.text ?? ""}
+        onChange={(event) =>
+          editPlaces(
+            "Write a note",
+            (doc) => place(doc, { [id]: { text: event.target.value } }),
+            `note ${id}`,
+          )
+        }
+        onKeyDown={(event) => {
+          event.stopPropagation();
+          if (event.key === "Escape") event.currentTarget.blur();
+        }}
+      />
+      <Resizer id={id} />
+    </div>
+  );
+});
+
+const Resizer = ({ id }: { id: string }) => (
+  <NodeResizeControl
+    className="resize"
+    minWidth={100}
+    minHeight={60}
+    onResizeEnd={(_event, { width, height }) =>
+      editPlaces("Resize", (doc) => place(doc, { [id]: { size: [width, height] } }))
+    }
+  />
+);
+
+export const Reroute = memo(function Reroute({ id, selected }: NodeProps<LoomNode>) {
+  const wire = useEditor((state) => state.doc.places[id]?.wire);
+  const kind = useEditor((state) => state.edges.find((edge) => edge.id === wire)?.data?.kind);
+  const catalog = useEditor((state) => state.catalog);
+  return (
+    <div
+      className={`reroute${selected ? " selected" : ""}${kind ? "" : " lost"}`}
+      style={{ "--wire": wireColour(catalog, kind ?? "any") } as React.CSSProperties}
+    />
+  );
+});

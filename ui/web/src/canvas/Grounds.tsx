@@ -1,0 +1,40 @@
+/** The tinted grounds of zones: below the wires, while their rims and rails are above them. */
+import { useStore, ViewportPortal, type ReactFlowState } from "@xyflow/react";
+import { memo } from "react";
+import { shallow } from "zustand/shallow";
+import { useEditor } from "../state/editor";
+import { useUi } from "../state/ui";
+import { categoryHue } from "./colours";
+
+/** x, y, width, height of each open zone, as one flat list of texts, so that equal lists compare as equal. */
+const grounds = (state: ReactFlowState): string[] => {
+  const found: string[] = [];
+  for (const node of state.nodeLookup.values()) {
+    if (node.type !== "zone" || node.hidden) continue;
+    const { x, y } = node.internals.positionAbsolute;
+    found.push(`${node.id} ${x} ${y} ${node.width ?? 0} ${node.height ?? 0}`);
+  }
+  return found;
+};
+
+export const Grounds = memo(function Grounds() {
+  const zones = useStore(grounds, shallow);
+  const cards = useEditor((state) => state.cards);
+  const drop = useUi((state) => state.dropZone);
+  return (
+    <ViewportPortal>
+      <div className="grounds">
+        {zones.map((zone) => {
+          const [id = "", x = "0", y = "0", width = "0", height = "0"] = zone.split(" ");
+          const style = {
+            transform: `translate(${x}px, ${y}px)`,
+            width: `${width}px`,
+            height: `${height}px`,
+            "--hue": categoryHue(cards[id]?.spec?.category ?? ""),
+          } as React.CSSProperties;
+          return <div key={id} className={`ground${drop === id ? " drop" : ""}`} style={style} />;
+        })}
+      </div>
+    </ViewportPortal>
+  );
+});

@@ -1,0 +1,138 @@
+/** The head of a node or zone: its name, its type, how it fares in the run. */
+import { Check, ChevronDown, ChevronRight, CircleAlert, Clock, EyeOff, Zap } from "lucide-react";
+import { memo, useState } from "react";
+import { titleOf, type Card } from "../document/cards";
+import { rename } from "../document/edits";
+import { edit } from "../state/editor";
+import { useRuns } from "../state/runs";
+import type { NodeRun } from "../state/runView";
+import { say } from "../state/ui";
+import { toggleCollapsed } from "./commands";
+import { clock, pace } from "./format";
+import { useNow } from "./useNow";
+
+export const Header = memo(function Header({ card }: { card: Card }) {
+  const run = useRuns((state) => state.view.nodes[card.id]);
+  const foldable = card.isZone || card.inputs.length > 0 || card.outputs.length > 0;
+  return (
+    <header className="head">
+      <span className="stripe" aria-hidden />
+      {foldable ? (
+        <button
+          className="fold nodrag"
+          aria-label={card.collapsed ? `Expand ${card.id}` : `Collapse ${card.id}`}
+          onClick={() => toggleCollapsed([card.id])}
+        >
+          {card.collapsed ? <ChevronRight size={13} /> : <ChevronDown size={13} />}
+        </button>
+      ) : null}
+      <Title id={card.id} />
+      {titleOf(card.id) === titleOf(card.type) ? null : (
+        <span className="type" data-tip={`node|${card.id}`}>
+          {titleOf(card.type)}
+        </span>
+      )}
+      <span className="grow" />
+      {card.mode === "run" ? null : (
+        <span className="badge">
+          <EyeOff size={11} /> {card.mode === "mute" ? "muted" : "bypassed"}
+        </span>
+      )}
+      {card.isZone && card.collapsed ? <span className="badge">{card.count} inside</span> : null}
+      {run ? <Fare run={run} /> : null}
+      {run?.state === "running" && run.total > 0 ? (
+        <progress className="bar" value={run.done} max={run.total} aria-label={`Progress of ${card.id}`} />
+      ) : run?.state === "running" ? (
+        <span className="bar endless" role="progressbar" aria-label={`${card.id} is running`} />
+      ) : null}
+    </header>
+  );
+});
+
+/** How a node fares: waiting, running with its turn and rate, cached, done, failed. */
+function Fare({ run }: { run: NodeRun }) {
+  switch (run.state) {
+    case "waiting":
+      return (
+        <span className="fare waiting" data-tip="text|Waiting">
+          <Clock size={12} aria-label="waiting" />
+        </span>
+      );
+    case "running":
+      return (
+        <span className="fare running">
+          {run.total > 0 ? (
+            <>
+              <b>{run.done}</b>
+              <span className="of"> / {run.total}</span>
+              {run.rate > 0 ? <span className="rate">{pace(run.rate)}</span> : null}
+            </>
+          ) : (
+            <Since since={run.since} />
+          )}
+        </span>
+      );
+    case "cached":
+      return (
+        <span className="fare cached" data-tip="text|Taken from the cache">
+          <Zap size={12} aria-label="cached" /> cached
+        </span>
+      );
+    case "done":
+      return (
+        <span className="fare done">
+          <Check size={12} aria-label="done" /> {run.seconds === null ? "" : clock(run.seconds)}
+        </span>
+      );
+    case "failed":
+      return (
+        <span className="fare failed">
+          <CircleAlert size={12} aria-label="failed" /> failed
+        </span>
+      );
+    case null:
+      return null;
+  }
+}
+
+/** Seconds since a node began, as they pass. */
+function Since({ since }: { since: number }) {
+  const now = useNow(true);
+  return <>{clock(Math.max(0, now - since))}</>;
+}
+
+function Title({ id }: { id: string }) {
+  const [editing, setEditing] = useState(false);
+  if (!editing) {
+    return (
+      <span className="title" data-tip={`node|${id}`} onDoubleClick={() => setEditing(true)}>
+        {titleOf(id)}
+      </span>
+    );
+  }
+  const finish = (text: string) => {
+    setEditing(false);
+    const wanted = text
+      .trim()
+      .toLowerCase()
+      .replace(/[\s-]+/g, "_");
+    if (wanted === id || wanted === "") return;
+    if (/^[a-z][a-z0-9_]*$/.test(wanted)) edit("Rename", (doc) => rename(doc, id, wanted));
+    else say("A name is a letter, then letters, digits or spaces", "bad");
+  };
+  return (
+    <input
+      className="inline-name nodrag"
+      autoFocus
+      aria-label="Name of the node"
+      defaultValue={titleOf(id)}
+      onFocus={(event) => event.target.select()}
+      onBlur={(event) => finish(event.target.value)}
+      onKeyDown={(event) => {
+        event.stopPropagation();
+        if (event.key === "Enter") finish(event.currentTarget.value);
+        if (event.key === "Escape") setEditing(false);
+      }}
+    />
+  );
+}

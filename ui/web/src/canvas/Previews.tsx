@@ -1,0 +1,151 @@
+/** What a node has to show: pictures, curves, texts; and what went wrong with it. */
+import { ChevronLeft, ChevronRight, Maximize2 } from "lucide-react";
+import { memo, useState } from "react";
+import { fileUrl } from "../server/api";
+import type { Curve, NodeRun, ShownFile } from "../state/runView";
+import { useRuns } from "../state/runs";
+import { useProblems } from "../state/validation";
+import { useUi } from "../state/ui";
+import { useEditor } from "../state/editor";
+import { TextFile } from "./TextFile";
+import { Sparks } from "./Sparks";
+
+export const Previews = memo(function Previews({ node }: { node: string }) {
+  const run = useRuns((state) => state.view.nodes[node]);
+  const curves = useRuns((state) => state.view.curves[node]);
+  if (!run && !curves) return null;
+  return (
+    <>
+      {curves ? <Curves node={node} curves={curves} /> : null}
+      {run && run.files.length > 0 ? <Files run={run} node={node} /> : null}
+      {run?.text ? <pre className="preview text-preview nowheel nodrag">{run.text}</pre> : null}
+      {run?.state === "failed" ? <Failure run={run} /> : null}
+    </>
+  );
+});
+
+function Files({ run, node }: { run: NodeRun; node: string }) {
+  const [chosen, setChosen] = useState<number | null>(null);
+  const { files } = run;
+  const at = chosen === null ? files.length - 1 : Math.min(chosen, files.length - 1);
+  const file = files[at];
+  if (!file) return null;
+  const go = (step: number) => {
+    const next = Math.min(files.length - 1, Math.max(0, at + step));
+    setChosen(next === files.length - 1 ? null : next);
+  };
+  return (
+    <div className={`preview${run.stale ? " stale" : ""}`}>
+      <Shown file={file} node={node} />
+      {files.length > 1 ? (
+        <div className="pager nodrag">
+          <button className="field-button" aria-label="Earlier" disabled={at === 0} onClick={() => go(-1)}>
+            <ChevronLeft size={13} />
+          </button>
+          <input
+            type="range"
+            aria-label={`Which of ${files.length} files`}
+            min={0}
+            max={files.length - 1}
+            value={at}
+            onChange={(event) => go(Number(event.target.value) - at)}
+          />
+          <button
+            className="field-button"
+            aria-label="Later"
+            disabled={at === files.length - 1}
+            onClick={() => go(1)}
+          >
+            <ChevronRight size={13} />
+          </button>
+          <span className="pager-turn">
+            {file.turn === null ? `${at + 1} of ${files.length}` : `turn ${file.turn}`}
+          </span>
+        </div>
+      ) : file.turn === null ? null : (
+        <div className="pager">
+          <span className="pager-turn">turn {file.turn}</span>
+        </div>
+      )}
+    </div>
+  );
+}
+
+function Shown({ file, node }: { file: ShownFile; node: string }) {
+  const url = fileUrl(file.path);
+  if (file.media.startsWith("image/")) {
+    return (
+      <button
+        className="picture nodrag"
+        aria-label={`Look at the picture of ${node}`}
+        onClick={() => useUi.setState({ picture: file.path })}
+      >
+        <img src={url} alt={`Shown by ${node}`} draggable={false} />
+      </button>
+    );
+  }
+  if (/^text\/|json|csv/.test(file.media)) return <TextFile url={url} media={file.media} />;
+  return (
+    <a className="file-link nodrag" href={url} download>
+      {file.path.split("/").at(-1)}
+    </a>
+  );
+}
+
+function Curves({ node, curves }: { node: string; curves: Readonly<Record<string, Curve>> }) {
+  return (
+    <div className="preview curves">
+      <Sparks curves={curves} />
+      <button
+        className="field-button open-chart nodrag"
+        aria-label={`Open the chart of ${node}`}
+        data-tip="text|Open the chart"
+        onClick={() => useUi.setState({ dialog: "chart", chart: node })}
+      >
+        <Maximize2 size={12} />
+      </button>
+    </div>
+  );
+}
+
+function Failure({ run }: { run: NodeRun }) {
+  return (
+    <div className="failure nodrag nowheel" role="alert">
+      <p>{run.message}</p>
+      {run.traceback ? (
+        <details>
+          <summary>Traceback</summary>
+          <pre>{run.traceback}</pre>
+        </details>
+      ) : null}
+    </div>
+  );
+}
+
+/** Problems that belong to the node as a whole, or to a port that is not drawn. */
+export function NodeProblems({ node, spec }: { node: string; spec: boolean }) {
+  const problems = useProblems((state) => state.byNode.get(node));
+  const card = useEditor((state) => state.cards[node]);
+  if (!problems || !card) return null;
+  const drawn = new Set(
+    [...card.inputs, ...card.results].flatMap((slot) => [
+      slot.handle,
+      slot.name ? slot.handle : slot.port.name,
+    ]),
+  );
+  const shown = problems.filter(
+    (problem) => card.collapsed || !spec || problem.port === "" || !drawn.has(problem.port),
+  );
+  if (shown.length === 0) return null;
+  return (
+    <ul className="node-problems">
+      {shown.map((problem) => (
+        <li key={problem.port + problem.message} className={problem.severity}>
+          {problem.port ? <b>{problem.port}: </b> : null}
+          {problem.message}
+          {problem.remedy ? <span className="remedy"> {problem.remedy}</span> : null}
+        </li>
+      ))}
+    </ul>
+  );
+}

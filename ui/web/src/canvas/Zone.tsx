@@ -1,0 +1,61 @@
+/**
+ * A zone: the two halves of a node, with its body between. Wires go in on the far left, are read inside from the left
+ * rail's inner rim, come back as results on the right rail's inner rim, and go out on the far right.
+ */
+import { NodeResizeControl, type NodeProps } from "@xyflow/react";
+import { memo } from "react";
+import { place } from "../document/edits";
+import { depth } from "../document/document";
+import { editPlaces, useEditor } from "../state/editor";
+import { useProblems } from "../state/validation";
+import { useRuns } from "../state/runs";
+import { useUi } from "../state/ui";
+import { categoryHue } from "./colours";
+import { Header } from "./Header";
+import { Ports } from "./Ports";
+import { NodeProblems, Previews } from "./Previews";
+import type { LoomNode } from "./view";
+
+export const Zone = memo(function Zone({ id, selected }: NodeProps<LoomNode>) {
+  const card = useEditor((state) => state.cards[id]);
+  const level = useEditor((state) => depth(state.doc, id));
+  const run = useRuns((state) => state.view.nodes[id]?.state ?? null);
+  const bad = useProblems(
+    (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
+  );
+  const isDrop = useUi((state) => state.dropZone === id);
+  if (!card) return null;
+  const look = [
+    "zone",
+    selected ? "selected" : "",
+    run ?? "",
+    card.mode,
+    bad ? "bad" : "",
+    isDrop ? "drop" : "",
+  ];
+  return (
+    <div
+      className={look.filter(Boolean).join(" ")}
+      style={{ "--hue": categoryHue(card.spec?.category ?? ""), "--level": level } as React.CSSProperties}
+    >
+      <Header card={card} />
+      <div className="rail left">
+        <Ports node={id} left={card.inputs} right={card.inner} />
+        <Previews node={id} />
+        <NodeProblems node={id} spec={card.spec !== null} />
+      </div>
+      <div className="rail right">
+        <Ports node={id} left={card.results} right={card.outputs} />
+      </div>
+      {card.count === 0 ? <p className="zone-hint">Drag nodes in here, or double-click to add one</p> : null}
+      <NodeResizeControl
+        className="resize"
+        minWidth={420}
+        minHeight={150}
+        onResizeEnd={(_event, { width, height }) =>
+          editPlaces("Resize", (doc) => place(doc, { [id]: { size: [width, height] } }))
+        }
+      />
+    </div>
+  );
+});

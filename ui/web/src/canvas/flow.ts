@@ -1,0 +1,53 @@
+/** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
+import type { ReactFlowInstance } from "@xyflow/react";
+import type { Id } from "../document/document";
+import { select, useEditor } from "../state/editor";
+import { hiddenIn, sizesOf, zoneAt, type Point } from "./geometry";
+import type { LoomEdge, LoomNode } from "./view";
+
+let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
+let pointer: Point | null = null;
+
+export const setFlow = (instance: ReactFlowInstance<LoomNode, LoomEdge>) => {
+  flow = instance;
+};
+
+export const setPointer = (at: Point | null) => {
+  pointer = at;
+};
+
+export const toSheet = (screen: Point): Point => {
+  const at = flow?.screenToFlowPosition({ x: screen[0], y: screen[1] });
+  return at ? [at.x, at.y] : screen;
+};
+
+/** Where something new goes: under the pointer, or the middle of the view. */
+export function here(): { screen: Point; sheet: Point; zone: Id | null } {
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  const middle: Point = pane ? [pane.x + pane.width / 2, pane.y + pane.height / 2] : [400, 300];
+  const screen = pointer ?? middle;
+  const sheet = toSheet(screen);
+  const state = useEditor.getState();
+  return { screen, sheet, zone: zoneAt(state, sizesOf(state), sheet, []) };
+}
+
+export function frameAll(duration = 250): void {
+  void flow?.fitView({ padding: 0.12, duration, maxZoom: 1 });
+}
+
+export function frameNodes(ids: readonly Id[]): void {
+  if (ids.length === 0) frameAll();
+  else void flow?.fitView({ nodes: ids.map((id) => ({ id })), padding: 0.3, duration: 250, maxZoom: 1.2 });
+}
+
+/** Show a node: select it and bring it into view, or the collapsed zone it is in. */
+export function goTo(id: Id): void {
+  const state = useEditor.getState();
+  const shown = hiddenIn(state, id) ?? id;
+  select([shown]);
+  frameNodes([shown]);
+}
+
+export function zoom(factor: number): void {
+  if (flow) void flow.zoomTo(flow.getZoom() * factor, { duration: 150 });
+}

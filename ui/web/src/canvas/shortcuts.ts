@@ -1,0 +1,160 @@
+/** Every shortcut: what is pressed, what it says in the list, what it does. */
+import { redoEdit, selectedIds, undoEdit } from "../state/editor";
+import { cancel, liveRun, submit } from "../state/runs";
+import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../state/ui";
+import { newWorkflow, saveFile } from "../state/files";
+import * as commands from "./commands";
+import { frameAll, frameNodes, here, zoom } from "./flow";
+import { runTargets } from "./menus";
+
+export interface Shortcut {
+  readonly group: "Run" | "Edit" | "Nodes" | "View" | "File";
+  readonly label: string;
+  /** As shown, e.g. "Ctrl Shift Z". The last word is the key. */
+  readonly keys: readonly string[];
+  readonly run: () => void;
+  /** Works while typing in a field as well. */
+  readonly always?: boolean;
+}
+
+const stop = () => {
+  const run = liveRun();
+  if (run) void cancel(run.run, run.status === "stopping");
+};
+
+export const SHORTCUTS: readonly Shortcut[] = [
+  {
+    group: "Run",
+    label: "Run (again: one more in the queue)",
+    keys: ["Ctrl Enter"],
+    run: () => void submit(),
+    always: true,
+  },
+  {
+    group: "Run",
+    label: "Run to the selected nodes",
+    keys: ["Ctrl Shift Enter"],
+    run: () => void submit({ targets: runTargets(selectedIds()) }),
+    always: true,
+  },
+  { group: "Run", label: "Stop; again: by force", keys: ["Ctrl ."], run: stop, always: true },
+
+  { group: "Edit", label: "Undo", keys: ["Ctrl Z"], run: undoEdit },
+  { group: "Edit", label: "Redo", keys: ["Ctrl Shift Z", "Ctrl Y"], run: redoEdit },
+  { group: "Edit", label: "Duplicate", keys: ["Ctrl D"], run: commands.duplicateSelection },
+  { group: "Edit", label: "Delete", keys: ["Delete", "Backspace"], run: () => commands.remove() },
+  { group: "Edit", label: "Select all", keys: ["Ctrl A"], run: commands.selectAll },
+
+  {
+    group: "Nodes",
+    label: "Add a node",
+    keys: ["Space", "Shift A"],
+    run: () => useUi.setState({ palette: palette() }),
+  },
+  {
+    group: "Nodes",
+    label: "Connect the selected node",
+    keys: ["W"],
+    run: () => useUi.setState({ connector: selectedIds()[0] ?? null }),
+  },
+  { group: "Nodes", label: "Mute", keys: ["M"], run: () => commands.toggleMode("mute") },
+  { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
+  { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
+  { group: "Nodes", label: "Frame around the selection", keys: ["Ctrl G"], run: commands.addFrame },
+  { group: "Nodes", label: "Note", keys: ["N"], run: () => commands.addNote(here().sheet) },
+  { group: "Nodes", label: "Align left", keys: ["Alt ArrowLeft"], run: () => commands.align("left") },
+  { group: "Nodes", label: "Align top", keys: ["Alt ArrowUp"], run: () => commands.align("top") },
+  { group: "Nodes", label: "Align right", keys: ["Alt ArrowRight"], run: () => commands.align("right") },
+  { group: "Nodes", label: "Align bottom", keys: ["Alt ArrowDown"], run: () => commands.align("bottom") },
+  { group: "Nodes", label: "Lay out", keys: ["Ctrl L"], run: layOut },
+
+  {
+    group: "View",
+    label: "Frame the selection, or all",
+    keys: ["F", "."],
+    run: () => frameNodes(selectedIds()),
+  },
+  { group: "View", label: "Frame all", keys: ["Home"], run: () => frameAll() },
+  { group: "View", label: "Zoom in", keys: ["+"], run: () => zoom(1.25) },
+  { group: "View", label: "Zoom out", keys: ["-"], run: () => zoom(0.8) },
+  { group: "View", label: "Minimap", keys: ["Shift M"], run: toggleMinimap },
+  {
+    group: "View",
+    label: "Documentation of the node",
+    keys: ["F1"],
+    run: () => togglePanel("node"),
+    always: true,
+  },
+  { group: "View", label: "Problems", keys: ["Alt 1"], run: () => togglePanel("problems") },
+  { group: "View", label: "Runs", keys: ["Alt 2"], run: () => togglePanel("runs") },
+  { group: "View", label: "Gallery", keys: ["Alt 3"], run: () => togglePanel("gallery") },
+  {
+    group: "View",
+    label: "Dark or light",
+    keys: ["Alt T"],
+    run: () => setTheme(useUi.getState().theme === "dark" ? "light" : "dark"),
+  },
+  { group: "View", label: "This list", keys: ["?"], run: () => openDialog("shortcuts") },
+
+  { group: "File", label: "Save", keys: ["Ctrl S"], run: () => void saveFile(), always: true },
+  { group: "File", label: "Save as", keys: ["Ctrl Shift S"], run: () => openDialog("save"), always: true },
+  { group: "File", label: "Open", keys: ["Ctrl O"], run: () => openDialog("start"), always: true },
+  { group: "File", label: "New", keys: ["Alt N"], run: newWorkflow },
+];
+
+/** Listed, but done by the browser's clipboard events or the mouse. */
+export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: string }[] = [
+  { group: "Edit", label: "Copy", keys: "Ctrl C" },
+  { group: "Edit", label: "Cut", keys: "Ctrl X" },
+  { group: "Edit", label: "Paste", keys: "Ctrl V" },
+  { group: "Edit", label: "Paste with the wires that come in", keys: "Ctrl Shift V" },
+  { group: "Nodes", label: "Add a node, there", keys: "double-click" },
+  { group: "Nodes", label: "Bend a wire", keys: "double-click on it" },
+  { group: "Nodes", label: "Move the selected nodes", keys: "arrows" },
+  { group: "View", label: "Select with a box", keys: "Shift drag" },
+  { group: "View", label: "Go from node to node", keys: "Tab" },
+];
+
+function palette() {
+  return { ...here(), loose: null };
+}
+
+function layOut() {
+  commands.arrange();
+  setTimeout(() => frameAll(), 50);
+}
+
+const NAMES: Record<string, string> = { Space: " " };
+
+/** Whether an event is this combination. */
+export function pressed(event: KeyboardEvent, keys: string): boolean {
+  const parts = keys.split(" ");
+  const key = parts.at(-1) ?? "";
+  const wanted = (NAMES[key] ?? key).toLowerCase();
+  const symbol = /^[^a-z0-9 ]$/i.test(wanted);
+  if (event.key.toLowerCase() !== wanted) return false;
+  if ((event.ctrlKey || event.metaKey) !== parts.includes("Ctrl") || event.altKey !== parts.includes("Alt"))
+    return false;
+  return symbol || event.shiftKey === parts.includes("Shift");
+}
+
+export const isField = (target: EventTarget | null): boolean =>
+  target instanceof HTMLElement &&
+  target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
+
+export function handleKey(event: KeyboardEvent): void {
+  const { palette: open, dialog, menu } = useUi.getState();
+  if (event.defaultPrevented || open || menu) return;
+  const found = SHORTCUTS.find((shortcut) => shortcut.keys.some((keys) => pressed(event, keys)));
+  if (!found) return;
+  if ((dialog !== null || isField(event.target)) && !found.always) return;
+  // A focused button has its own meaning for the space bar and Enter.
+  if (
+    event.key === " " &&
+    event.target instanceof HTMLElement &&
+    event.target.closest("button, a, summary, [role=slider], [role=spinbutton]")
+  )
+    return;
+  event.preventDefault();
+  found.run();
+}

@@ -1,0 +1,158 @@
+/**
+ * The document as React Flow wants it: nodes and edges, made anew for each change, with every object that says the
+ * same as before kept, so that only what changed is drawn again.
+ */
+import type { Edge, Node } from "@xyflow/react";
+import type { Card } from "../document/cards";
+import { depth, inOrder, type Id, type Place } from "../document/document";
+import { sourceHandle } from "../document/references";
+import { absolute, hiddenIn, placeOf, sizesOf, type Sheet } from "./geometry";
+
+export type LoomNode = Node<Record<string, never>, "card" | "zone" | "frame" | "note" | "reroute">;
+
+export interface WireData extends Record<string, unknown> {
+  readonly kind: string;
+  readonly many: boolean;
+  /** Reroutes that the wire passes, in order. */
+  readonly through: readonly Id[];
+  readonly faint: boolean;
+}
+export type LoomEdge = Edge<WireData, "wire">;
+
+const NOTHING: Record<string, never> = {};
+
+export function nodesOf(sheet: Sheet, before: readonly LoomNode[]): LoomNode[] {
+  const known = new Map(before.map((node) => [node.id, node]));
+  const sizes = sizesOf(sheet);
+  const drawings = Object.entries(sheet.doc.places)
+    .filter(([id]) => !(id in sheet.cards))
+    .map(([id, place]) => drawn(id, place));
+  const nodes = inOrder(sheet.doc).flatMap((node) => {
+    const card = sheet.cards[node.id];
+    return card ? [boxed(sheet, card, sizes.get(node.id) ?? [0, 0])] : [];
+  });
+  const frames = drawings.filter((node) => node.type === "frame");
+  const others = drawings.filter((node) => node.type !== "frame");
+  return [...frames, ...nodes, ...others].map((node) => {
+    const old = known.get(node.id);
+    return old && sameNode(old, node) ? old : { ...carried(old), ...node };
+  });
+}
+
+/** What React Flow itself has put on a node and expects to find again. */
+const carried = (old: LoomNode | undefined): Partial<LoomNode> =>
+  old ? { ...(old.measured ? { measured: old.measured } : {}), selected: old.selected ?? false } : {};
+
+function boxed(sheet: Sheet, card: Card, size: readonly [number, number]): LoomNode {
+  const open = card.isZone && !card.collapsed;
+  const [x, y] = placeOf(sheet, card.id).at;
+  return {
+    id: card.id,
+    type: open ? "zone" : "card",
+    position: { x, y },
+    data: NOTHING,
+    hidden: hiddenIn(sheet, card.id) !== null,
+    zIndex: 10 * depth(sheet.doc, card.id) + (open ? 1 : 5),
+    ...(card.zone === null ? {} : { parentId: card.zone }),
+    ...(open ? { width: size[0], height: size[1] } : { initialWidth: size[0], initialHeight: size[1] }),
+  };
+}
+
+function drawn(id: Id, place: Place): LoomNode {
+  const kind = place.kind === "frame" || place.kind === "note" ? place.kind : "reroute";
+  const [width, height] = place.size ?? (kind === "frame" ? [400, 300] : [220, 120]);
+  return {
+    id,
+    type: kind,
+    position: { x: place.at[0], y: place.at[1] },
+    data: NOTHING,
+    ...(kind === "reroute" ? {} : { width, height }),
+    ...(kind === "frame" ? { zIndex: -1, dragHandle: ".drag" } : { zIndex: 2000 }),
+  };
+}
+
+function sameNode(a: LoomNode, b: LoomNode): boolean {
+  return (
+    a.type === b.type &&
+    a.position.x === b.position.x &&
+    a.position.y === b.position.y &&
+    a.parentId === b.parentId &&
+    a.zIndex === b.zIndex &&
+    (a.hidden ?? false) === (b.hidden ?? false) &&
+    a.width === b.width &&
+    a.height === b.height
+  );
+}
+
+export function edgesOf(sheet: Sheet, before: readonly LoomEdge[]): LoomEdge[] {
+  const known = new Map(before.map((edge) => [edge.id, edge]));
+  const reroutes = new Map<string, Id[]>();
+  for (const [id, place] of Object.entries(sheet.doc.places)) {
+    if (place.kind === "reroute" && place.wire)
+      reroutes.set(place.wire, [...(reroutes.get(place.wire) ?? []), id]);
+  }
+  const edges = new Map<string, LoomEdge>();
+  for (const card of Object.values(sheet.cards)) {
+    for (const slot of [...card.inputs, ...card.results]) {
+      if (!slot.source || !(slot.source.node in sheet.cards)) continue;
+      const id = `${card.id}.${slot.handle}`;
+      const from = shownAs(sheet, slot.source.node);
+      const to = shownAs(sheet, card.id);
+      if (from === to && (from !== slot.source.node || to !== card.id)) continue;
+      if (slot.handle.startsWith("results.") && card.collapsed) continue;
+      const edge: LoomEdge = {
+        id,
+        type: "wire",
+        source: from,
+        target: to,
+        sourceHandle: from === slot.source.node ? sourceHandle(slot.source) : "out:inside",
+        targetHandle: to === card.id ? slot.handle : "inside",
+        data: {
+          kind: kindName(sheet.cards[slot.source.node], sourceHandle(slot.source)),
+          many: slot.kind.many,
+          through: reroutes.get(id) ?? [],
+          faint: card.mode === "mute" || from !== slot.source.node || to !== card.id,
+        },
+      };
+      const old = known.get(id);
+      edges.set(id, old && sameEdge(old, edge) ? old : { ...edge, selected: old?.selected ?? false });
+    }
+  }
+  return [...edges.values()];
+}
+
+const kindName = (card: Card | undefined, handle: string): string =>
+  [...(card?.outputs ?? []), ...(card?.inner ?? [])].find((slot) => slot.handle === handle)?.kind.name ??
+  "any";
+
+const shownAs = (sheet: Sheet, id: Id): Id => hiddenIn(sheet, id) ?? id;
+
+function sameEdge(a: LoomEdge, b: LoomEdge): boolean {
+  return (
+    a.source === b.source &&
+    a.target === b.target &&
+    a.sourceHandle === b.sourceHandle &&
+    a.targetHandle === b.targetHandle &&
+    a.data?.kind === b.data?.kind &&
+    a.data?.faint === b.data?.faint &&
+    a.data?.many === b.data?.many &&
+    (a.data?.through ?? []).join() === (b.data?.through ?? []).join()
+  );
+}
+
+/** The box around some nodes on the sheet. */
+export function boundsOf(
+  sheet: Sheet,
+  ids: readonly Id[],
+): { x: number; y: number; width: number; height: number } {
+  const sizes = sizesOf(sheet);
+  const boxes = ids.map((id) => ({
+    at: absolute(sheet, id),
+    size: sizes.get(id) ?? sheet.doc.places[id]?.size ?? [0, 0],
+  }));
+  const x = Math.min(...boxes.map((box) => box.at[0]));
+  const y = Math.min(...boxes.map((box) => box.at[1]));
+  const right = Math.max(...boxes.map((box) => box.at[0] + box.size[0]));
+  const bottom = Math.max(...boxes.map((box) => box.at[1] + box.size[1]));
+  return { x, y, width: right - x, height: bottom - y };
+}

@@ -1,0 +1,148 @@
+/** Drawing a wire: what it fits, what a drop does, and the reason when nothing does. */
+import type { Connection, FinalConnectionState, HandleType } from "@xyflow/react";
+import type { Id } from "../document/document";
+import { connect, disconnect } from "../document/wires";
+import { sourceHandle, sourceOf, type Source } from "../document/references";
+import { objection } from "../document/rules";
+import { edit, useEditor } from "../state/editor";
+import { say, useUi, type LooseEnd, type PaletteAt } from "../state/ui";
+
+/** The wire end that was lifted from its input and is being dragged. */
+let picked: { node: Id; handle: string } | null = null;
+
+export const pickUp = (node: Id, handle: string) => {
+  picked = { node, handle };
+};
+
+const sourceIn = (connection: Connection): Source =>
+  sourceOf(connection.source, connection.sourceHandle ?? "");
+
+export function beginWire(node: Id, handle: string, type: HandleType): void {
+  const end: LooseEnd =
+    type === "source" ? { side: "source", source: sourceOf(node, handle) } : { side: "target", node, handle };
+  useUi.setState({ wiring: { end, fits: fitting(end) } });
+}
+
+/** All handles that a loose end may go to. */
+export function fitting(end: LooseEnd): Map<Id, Set<string>> {
+  const { kinds, cards } = useEditor.getState();
+  const fits = new Map<Id, Set<string>>();
+  for (const card of Object.values(cards)) {
+    const handles =
+      end.side === "source"
+        ? [...card.inputs, ...card.results].map((slot) => slot.handle)
+        : [...card.outputs, ...card.inner].map((slot) => slot.handle);
+    const good = handles.filter((handle) =>
+      end.side === "source"
+        ? objection(kinds, end.source, card.id, handle) === null
+        : objection(kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
+    );
+    fits.set(card.id, new Set(good));
+  }
+  return fits;
+}
+
+export function mayConnect(connection: Connection): boolean {
+  const { kinds } = useEditor.getState();
+  return objection(kinds, sourceIn(connection), connection.target, connection.targetHandle ?? "") === null;
+}
+
+export function connectWire(connection: Connection): void {
+  const lifted = picked;
+  picked = null;
+  const handle = connection.targetHandle ?? "";
+  const source = sourceIn(connection);
+  if (lifted?.node === connection.target && lifted.handle === handle) return;
+  edit("Connect", (doc) => {
+    const { kinds } = useEditor.getState();
+    if (!lifted) return connect(kinds, source, connection.target, handle);
+    // Connect first: taking a list's item out would move the ones behind it.
+    const joined = connect(kinds, source, connection.target, handle);
+    return joined === doc ? doc : disconnect(joined, lifted.node, lifted.handle);
+  });
+}
+
+export function endWire(
+  event: MouseEvent | TouchEvent,
+  connection: FinalConnectionState,
+  at: PaletteAt,
+): void {
+  const { wiring } = useUi.getState();
+  const lifted = picked;
+  picked = null;
+  useUi.setState({ wiring: null });
+  if (!wiring || connection.isValid) return;
+  if (connection.toHandle) {
+    const { kinds } = useEditor.getState();
+    const { nodeId, id } = connection.toHandle;
+    const reason =
+      wiring.end.side === "source"
+        ? objection(kinds, wiring.end.source, nodeId, id ?? "")
+        : objection(kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
+    const same = connection.toHandle.type === connection.fromHandle.type;
+    say(reason ?? (same ? "A wire goes from an output to an input" : "This does not fit"), "bad");
+    return;
+  }
+  if (lifted) {
+    edit("Disconnect", (doc) => disconnect(doc, lifted.node, lifted.handle));
+    return;
+  }
+  const target = event.target as HTMLElement;
+  const dropped = target.closest<HTMLElement>(".react-flow__node")?.dataset.id;
+  if (dropped && dropped !== connection.fromNode?.id && connectToNode(wiring.end, dropped, wiring.fits))
+    return;
+  if (dropped && !target.closest(".react-flow__node-frame, .react-flow__node-zone")) return;
+  useUi.setState({ palette: { ...at, loose: wiring.end } });
+}
+
+/** A wire dropped on a node itself goes to the first port it fits. */
+function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySet<string>>): boolean {
+  const { kinds, cards } = useEditor.getState();
+  const good = fits.get(node);
+  const card = cards[node];
+  if (!good || !card) return false;
+  if (end.side === "target") {
+    const [handle] = [...card.outputs, ...card.inner]
+      .map((slot) => slot.handle)
+      .filter((own) => good.has(own));
+    if (!handle) return false;
+    edit("Connect", () => connect(kinds, sourceOf(node, handle), end.node, end.handle));
+    return true;
+  }
+  const slots = [...card.inputs, ...card.results].filter((slot) => good.has(slot.handle));
+  const free =
+    slots.find((slot) => slot.ref === null && slot.port.schema === undefined) ??
+    slots.find((slot) => slot.ref === null);
+  if (!free) return false;
+  edit("Connect", () => connect(kinds, end.source, node, free.handle));
+  return true;
+}
+
+/** Every wire that could be drawn from or to a node, for choosing one by keyboard. */
+export function possibleWires(node: Id): { source: Source; target: Id; handle: string }[] {
+  const { cards } = useEditor.getState();
+  const card = cards[node];
+  if (!card) return [];
+  const outgoing = [...card.outputs, ...card.inner].flatMap((slot) => {
+    const source = sourceOf(node, slot.handle);
+    return [...fitting({ side: "source", source })].flatMap(([target, handles]) =>
+      [...handles].map((handle) => ({ source, target, handle })),
+    );
+  });
+  const incoming = [...card.inputs, ...card.results]
+    .filter((slot) => slot.ref === null)
+    .flatMap((slot) =>
+      [...fitting({ side: "target", node, handle: slot.handle })].flatMap(([owner, handles]) =>
+        [...handles].map((handle) => ({
+          source: sourceOf(owner, handle),
+          target: node,
+          handle: slot.handle,
+        })),
+      ),
+    );
+  const seen = new Set<string>();
+  return [...incoming, ...outgoing].filter(({ source, target, handle }) => {
+    const key = `${source.node} ${sourceHandle(source)} ${target} ${handle}`;
+    return !seen.has(key) && seen.add(key);
+  });
+}

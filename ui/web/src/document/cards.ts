@@ -1,0 +1,86 @@
+/** What is drawn of each node: its slots with their types, worked out once for each change of the document. */
+import type { NodeSpec } from "../server/types";
+import { inOrder, type DocNode, type Doc, type Id, type Mode } from "./document";
+import { inputSlots, outputSlots, resultSlots, type InSlot, type OutSlot } from "./slots";
+import type { Kinds } from "./types";
+
+export interface Card {
+  readonly id: Id;
+  readonly type: string;
+  readonly spec: NodeSpec | null;
+  readonly mode: Mode;
+  readonly zone: Id | null;
+  readonly isZone: boolean;
+  readonly collapsed: boolean;
+  readonly colour: string;
+  /** How many nodes are drawn inside. */
+  readonly count: number;
+  readonly inputs: readonly InSlot[];
+  readonly outputs: readonly OutSlot[];
+  readonly inner: readonly OutSlot[];
+  readonly results: readonly InSlot[];
+}
+
+export type Cards = Readonly<Record<Id, Card>>;
+
+/** The cards of a document; a card that says the same as before stays the same object. */
+export function cardsOf(doc: Doc, kinds: Kinds, before: Cards): Cards {
+  const counts = new Map<Id, number>();
+  for (const node of Object.values(doc.nodes)) {
+    if (node.zone !== null) counts.set(node.zone, (counts.get(node.zone) ?? 0) + 1);
+  }
+  const cards: Record<Id, Card> = {};
+  for (const node of inOrder(doc)) {
+    const card = cardOf(doc, kinds, node, counts.get(node.id) ?? 0);
+    const known = before[node.id];
+    cards[node.id] = known && same(known, card) ? known : card;
+  }
+  return cards;
+}
+
+function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number): Card {
+  const spec = kinds.specs(node.type) ?? null;
+  const spot = doc.places[node.id];
+  const isZone = node.results !== null;
+  return {
+    id: node.id,
+    type: node.type,
+    spec,
+    mode: node.mode,
+    zone: node.zone,
+    isZone,
+    collapsed: spot?.collapsed ?? false,
+    colour: spot?.colour ?? "",
+    count,
+    inputs: inputSlots(kinds, node),
+    outputs: outputSlots(kinds, node, false),
+    inner: isZone ? outputSlots(kinds, node, true) : [],
+    results: resultSlots(kinds, node),
+  };
+}
+
+const PLAIN = ["type", "spec", "mode", "zone", "isZone", "collapsed", "colour", "count"] as const;
+
+function same(a: Card, b: Card): boolean {
+  return (
+    PLAIN.every((field) => a[field] === b[field]) &&
+    sameSlots(a.inputs, b.inputs) &&
+    sameSlots(a.outputs, b.outputs) &&
+    sameSlots(a.inner, b.inner) &&
+    sameSlots(a.results, b.results)
+  );
+}
+
+function sameSlots(a: readonly (InSlot | OutSlot)[], b: readonly (InSlot | OutSlot)[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every((slot, i) => {
+    const other = b[i];
+    if (!other || slot.handle !== other.handle || slot.label !== other.label) return false;
+    if (slot.kind.name !== other.kind.name || slot.kind.many !== other.kind.many) return false;
+    if (!("ref" in slot) || !("ref" in other)) return true;
+    return slot.ref === other.ref && slot.value === other.value && !slot.source === !other.source;
+  });
+}
+
+/** A node's name for people. */
+export const titleOf = (id: Id): string => id.replaceAll("_", " ");

@@ -1,0 +1,159 @@
+/**
+ * The editor's document: a workflow with its nested bodies laid flat, never changed in place.
+ *
+ * `nodes` holds every node of every depth in the file's order; `zone` names the one it is drawn in. `places` is the
+ * file's layout, of nodes and of what only the drawing knows (frames, notes, reroutes) alike. A nested node's place is
+ * relative to the upper left corner of its zone; all others are absolute.
+ */
+import type { Json } from "./json";
+
+export type Id = string;
+export type Ref = string;
+export type Wired = Ref | readonly Ref[] | Readonly<Record<string, Ref>>;
+export type Mode = "run" | "mute" | "bypass";
+
+export interface DocNode {
+  readonly id: Id;
+  readonly type: string;
+  readonly mode: Mode;
+  readonly zone: Id | null;
+  readonly params: Readonly<Record<string, Json>>;
+  readonly wires: Readonly<Record<string, Wired>>;
+  /** The results of a zone's body; null where the node has no body. */
+  readonly results: Readonly<Record<string, Ref | readonly Ref[]>> | null;
+}
+
+export type PlaceKind = "node" | "frame" | "note" | "reroute";
+
+export interface Place {
+  readonly at: readonly [number, number];
+  readonly size?: readonly [number, number];
+  readonly kind?: PlaceKind;
+  readonly collapsed?: boolean;
+  readonly colour?: string;
+  readonly text?: string;
+  readonly wire?: string;
+}
+
+export interface Doc {
+  readonly title: string;
+  readonly about: string;
+  readonly exposed: {
+    readonly params: Readonly<Record<string, Ref>>;
+    readonly outputs: Readonly<Record<string, Ref>>;
+  };
+  readonly definitions: Readonly<Record<string, Json>>;
+  readonly nodes: Readonly<Record<Id, DocNode>>;
+  readonly places: Readonly<Record<Id, Place>>;
+}
+
+export const EMPTY: Doc = {
+  title: "",
+  about: "",
+  exposed: { params: {}, outputs: {} },
+  definitions: {},
+  nodes: {},
+  places: {},
+};
+
+/** The zones around a node, innermost first; null, the top, ends them. */
+export function enclosing(doc: Doc, zone: Id | null): (Id | null)[] {
+  const scopes: (Id | null)[] = [];
+  for (let at: Id | null = zone; at !== null; at = doc.nodes[at]?.zone ?? null) {
+    if (scopes.includes(at)) break;
+    scopes.push(at);
+  }
+  scopes.push(null);
+  return scopes;
+}
+
+/** Whether `id` lies in `zone`, at any depth. */
+export function isInside(doc: Doc, id: Id, zone: Id): boolean {
+  return enclosing(doc, doc.nodes[id]?.zone ?? null).includes(zone);
+}
+
+/** The nodes of a zone and of the zones in it; of the whole document where `zone` is null. */
+export function inside(doc: Doc, zone: Id | null): DocNode[] {
+  const all = Object.values(doc.nodes);
+  return zone === null ? all : all.filter((node) => isInside(doc, node.id, zone));
+}
+
+export function children(doc: Doc, zone: Id | null): DocNode[] {
+  return Object.values(doc.nodes).filter((node) => node.zone === zone);
+}
+
+export function depth(doc: Doc, id: Id): number {
+  return enclosing(doc, doc.nodes[id]?.zone ?? null).length - 1;
+}
+
+/** All nodes, each zone before its children, siblings in the file's order. */
+export function inOrder(doc: Doc): DocNode[] {
+  const byZone = new Map<Id | null, DocNode[]>();
+  for (const node of Object.values(doc.nodes)) {
+    const zone = node.zone !== null && node.zone in doc.nodes ? node.zone : null;
+    const siblings = byZone.get(zone);
+    if (siblings) siblings.push(node);
+    else byZone.set(zone, [node]);
+  }
+  const result: DocNode[] = [];
+  const visit = (zone: Id | null) => {
+    for (const node of byZone.get(zone) ?? []) {
+      result.push(node);
+      visit(node.id);
+    }
+  };
+  visit(null);
+  return result;
+}
+
+export const isList = (wired: Wired | undefined): wired is readonly Ref[] => Array.isArray(wired);
+
+export const isNamed = (wired: Wired | undefined): wired is Readonly<Record<string, Ref>> =>
+  typeof wired === "object" && !Array.isArray(wired);
+
+export function refsOf(wired: Wired): readonly Ref[] {
+  if (typeof wired === "string") return [wired];
+  return isList(wired) ? wired : Object.values(wired);
+}
+
+/** `wired` with each reference replaced; undefined takes it out. Undefined where nothing is left. */
+export function mapRefs(wired: Wired, change: (ref: Ref) => Ref | undefined): Wired | undefined {
+  if (typeof wired === "string") return change(wired);
+  if (isList(wired)) {
+    const kept = wired.map(change).filter((ref) => ref !== undefined);
+    return kept.length > 0 ? kept : undefined;
+  }
+  const kept = Object.entries(wired).flatMap(([name, ref]): [string, Ref][] => {
+    const next = change(ref);
+    return next === undefined ? [] : [[name, next]];
+  });
+  return kept.length > 0 ? Object.fromEntries(kept) : undefined;
+}
+
+/** A node with each of its references replaced; the same object where nothing changes. */
+export function rewired(node: DocNode, change: (ref: Ref) => Ref | undefined): DocNode {
+  const mapped = <T extends Wired>(record: Readonly<Record<string, T>>): Record<string, T> => {
+    const entries = Object.entries(record).map(([port, wired]) => [port, mapRefs(wired, change)] as const);
+    return Object.fromEntries(entries.filter(([, wired]) => wired !== undefined)) as Record<string, T>;
+  };
+  const reads = [...Object.values(node.wires), ...Object.values(node.results ?? {})];
+  const changes = reads.some((wired) =>
+    (typeof wired === "string" ? [wired] : Object.values(wired)).some((ref) => change(ref) !== ref),
+  );
+  if (!changes) return node;
+  return { ...node, wires: mapped(node.wires), results: node.results && mapped(node.results) };
+}
+
+/** A free identifier close to `wanted`. */
+export function freshId(taken: (id: string) => boolean, wanted: string): string {
+  const clean =
+    wanted
+      .toLowerCase()
+      .replace(/[^a-z0-9_]+/g, "_")
+      .replace(/^[^a-z]+/, "") || "node";
+  if (!taken(clean)) return clean;
+  const stem = clean.replace(/_?\d+$/, "") || clean;
+  for (let i = 2; ; i++) if (!taken(`${stem}${i}`)) return `${stem}${i}`;
+}
+
+export const isTaken = (doc: Doc) => (id: string) => id in doc.nodes || id in doc.places;

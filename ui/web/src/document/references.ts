@@ -1,0 +1,100 @@
+/**
+ * References: how a wire in the file names the port it comes from, `node`, `node.port` or `node.port.name`, and the
+ * same port as the canvas names it, a node and a handle (`out:port.name` outside, `in:port.name` on a zone's rail).
+ */
+import type { Catalog, NodeSpec, Port } from "../server/types";
+import { enclosing, type Doc, type Id, type Ref } from "./document";
+
+export interface Source {
+  readonly node: Id;
+  /** Whether it is an inner port of the zone `node`, read by what is drawn inside. */
+  readonly inner: boolean;
+  readonly port: string;
+  readonly name: string;
+}
+
+export const sourceHandle = (source: Source): string =>
+  `${source.inner ? "inner" : "out"}:${source.port}${source.name ? `.${source.name}` : ""}`;
+
+export function sourceOf(node: Id, handle: string): Source {
+  const [side = "", rest = ""] = handle.split(":");
+  const dot = rest.indexOf(".");
+  return {
+    node,
+    inner: side === "inner",
+    port: dot < 0 ? rest : rest.slice(0, dot),
+    name: dot < 0 ? "" : rest.slice(dot + 1),
+  };
+}
+
+/** The ports a reference to a node may name: a zone's inner ones for what is inside of it. */
+export function sourcePorts(spec: NodeSpec, inner: boolean): readonly Port[] {
+  return inner ? (spec.body?.ports ?? []) : spec.outputs;
+}
+
+/** What a reference, read in `scope` (a zone's body, or the top), stands for; null where it names nothing there. */
+export function resolve(doc: Doc, specs: SpecOf, ref: Ref, scope: Id | null): Source | null {
+  const [node = "", ...rest] = ref.split(".");
+  const scopes = enclosing(doc, scope);
+  const inner = scopes.includes(node);
+  const found = doc.nodes[node];
+  if (!found || (!inner && !scopes.includes(found.zone))) return null;
+  const spec = specs(found.type);
+  if (!spec) return { node, inner, port: rest[0] ?? "", name: rest[1] ?? "" };
+  const ports = sourcePorts(spec, inner);
+  const [head = "", name = ""] = rest;
+  const only = ports[0];
+  if (rest.length === 0)
+    return only && ports.length === 1 && !only.named ? { node, inner, port: only.name, name: "" } : null;
+  if (rest.length === 1 && ports.some((port) => port.name === "" && port.named))
+    return { node, inner, port: "", name: head };
+  const port = ports.find((candidate) => candidate.name === head);
+  return port && port.named === (name !== "") ? { node, inner, port: head, name } : null;
+}
+
+/** The shortest reference that names a source. */
+export function refTo(spec: NodeSpec | undefined, source: Source): Ref {
+  const ports = spec ? sourcePorts(spec, source.inner) : [];
+  const only = !source.inner && ports.length === 1 && !source.name;
+  return only ? source.node : [source.node, source.port, source.name].filter(Boolean).join(".");
+}
+
+export type SpecOf = (type: string) => NodeSpec | undefined;
+
+/** Specifications by type: the installed nodes, and the document's definitions, which are nodes too. */
+export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
+  const own = new Map(
+    Object.entries(doc.definitions).map(([name, value]) => [name, definitionSpec(name, value)]),
+  );
+  return (type) => own.get(type) ?? (Object.hasOwn(catalog.nodes, type) ? catalog.nodes[type] : undefined);
+}
+
+function definitionSpec(name: string, value: unknown): NodeSpec {
+  const definition = value as { about?: string; inputs?: string[]; results?: Record<string, unknown> };
+  const port = (portName: string): Port => ({
+    name: portName,
+    type: "any",
+    list: false,
+    variable: false,
+    named: false,
+    required: false,
+    shape: "",
+    help: "",
+  });
+  return {
+    type: name,
+    category: "this workflow",
+    version: 1,
+    summary: definition.about ?? "",
+    documentation: definition.about ?? "",
+    inputs: (definition.inputs ?? []).map(port),
+    outputs: Object.keys(definition.results ?? {}).map(port),
+    body: null,
+    effect: false,
+    loops: false,
+    aside: false,
+    draws: false,
+    keep: false,
+    mutates: [],
+  };
+}

@@ -1,0 +1,127 @@
+/** What may be wired to what, and the sentence that says why not. */
+import { enclosing, inside, isNamed, refsOf, type Doc, type Id } from "./document";
+import { resolve, type Source, type SpecOf } from "./references";
+import { inputSlots, resultSlots, type InSlot } from "./slots";
+import { element, saying, takes, type Kinds, type WireKind } from "./types";
+
+/** The scope that a slot reads: a result reads its zone's body, an input what is around the node. */
+export function scopeOf(doc: Doc, node: Id, handle: string): Id | null {
+  return handle.startsWith("results.") ? node : (doc.nodes[node]?.zone ?? null);
+}
+
+export function slotAt(kinds: Kinds, id: Id, handle: string): InSlot | undefined {
+  const node = kinds.doc.nodes[id];
+  if (!node) return undefined;
+  return (handle.startsWith("results.") ? resultSlots : inputSlots)(kinds, node).find(
+    (slot) => slot.handle === handle,
+  );
+}
+
+/** Why a wire from `source` may not enter this slot; null where it may. */
+export function objection(kinds: Kinds, source: Source, target: Id, handle: string): string | null {
+  const slot = slotAt(kinds, target, handle);
+  if (!slot) return "There is no such port";
+  return objectionToKind(kinds, kinds.of(source), slot) ?? objectionToPlace(kinds, source, target, handle);
+}
+
+/** Why a value of this kind may not enter a slot, wherever it comes from. */
+export function objectionToKind(kinds: Kinds, kind: WireKind | null, slot: InSlot): string | null {
+  if (kind === null || slot.port.variable) {
+    const wantsList = slot.port.variable && slot.port.list && slot.port.named;
+    return wantsList && kind && !kind.many && kind.name !== "any"
+      ? `${slot.port.name} takes lists, and this is one ${kind.name}`
+      : null;
+  }
+  const port = { name: slot.port.type, many: slot.port.list };
+  if (takes(kinds.catalog, port, kind)) return null;
+  if (port.many && takes(kinds.catalog, element(port), kind)) return null;
+  return `${slot.label} takes ${saying(slot.adds ? element(port) : port)}, and this is ${saying(kind)}`;
+}
+
+function objectionToPlace(kinds: Kinds, source: Source, target: Id, handle: string): string | null {
+  const { doc, specs } = kinds;
+  const scope = scopeOf(doc, target, handle);
+  const scopes = enclosing(doc, scope);
+  const from = doc.nodes[source.node];
+  if (!from) return "There is no such node";
+  if (source.inner) {
+    if (!scopes.includes(source.node)) return `This port exists only inside the zone "${source.node}"`;
+  } else {
+    if (scopes.includes(source.node)) return `Inside the zone "${source.node}" its outputs do not exist yet`;
+    if (!scopes.includes(from.zone))
+      return `A wire may not leave the zone "${from.zone ?? ""}"; make it a result of the zone and read the zone here`;
+    if (circular(doc, specs, source.node, target)) return "These nodes would wait for each other";
+  }
+  return carriedBy(kinds, source, target, scope);
+}
+
+/** A model that a zone changes a copy of is read through the zone, inside of it. */
+function carriedBy(kinds: Kinds, source: Source, target: Id, scope: Id | null): string | null {
+  for (const zone of enclosing(kinds.doc, scope)) {
+    const node = zone === null ? undefined : kinds.doc.nodes[zone];
+    const spec = node && kinds.specs(node.type);
+    if (!spec || node.id === target) continue;
+    for (const port of spec.mutates) {
+      const wired = node.wires[port];
+      if (!isNamed(wired)) continue;
+      for (const [name, ref] of Object.entries(wired)) {
+        const carried = resolve(kinds.doc, kinds.specs, ref, node.zone);
+        if (carried && same(carried, source))
+          return `The zone "${node.id}" changes a copy of this: wire ${port}.${name} of the zone`;
+      }
+    }
+  }
+  return null;
+}
+
+const same = (a: Source, b: Source): boolean =>
+  a.node === b.node && a.inner === b.inner && a.port === b.port && a.name === b.name;
+
+/** Whether a wire from node `from` to node `to` would close a circle in the scope of `from`. */
+export function circular(doc: Doc, specs: SpecOf, from: Id, to: Id): boolean {
+  const scope = doc.nodes[from]?.zone ?? null;
+  const lifted = lift(doc, to, scope);
+  if (lifted === null) return false;
+  const seen = new Set<Id>();
+  const waiting = [from];
+  for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+    if (id === lifted) return true;
+    if (seen.has(id)) continue;
+    seen.add(id);
+    waiting.push(...dependencies(doc, specs, id));
+  }
+  return false;
+}
+
+/** The ancestor of a node (or itself) that is drawn in `scope`. */
+function lift(doc: Doc, id: Id, scope: Id | null): Id | null {
+  for (let at: Id | null = id; at !== null; at = doc.nodes[at]?.zone ?? null) {
+    if ((doc.nodes[at]?.zone ?? null) === scope) return at;
+  }
+  return null;
+}
+
+const known = new WeakMap<Doc, Map<Id, readonly Id[]>>();
+
+/** The neighbours in its scope that a node, or anything drawn inside of it, reads. */
+function dependencies(doc: Doc, specs: SpecOf, id: Id): readonly Id[] {
+  const memory = known.get(doc) ?? new Map<Id, readonly Id[]>();
+  known.set(doc, memory);
+  const remembered = memory.get(id);
+  if (remembered) return remembered;
+  const node = doc.nodes[id];
+  const members = !node ? [] : node.results === null ? [node] : [node, ...inside(doc, id)];
+  const found = new Set<Id>();
+  const read = (ref: string, at: Id | null) => {
+    const source = resolve(doc, specs, ref, at);
+    const owner = source && !source.inner ? doc.nodes[source.node] : undefined;
+    if (owner && owner.id !== id && owner.zone === node?.zone) found.add(owner.id);
+  };
+  for (const member of members) {
+    for (const wired of Object.values(member.wires)) for (const ref of refsOf(wired)) read(ref, member.zone);
+    for (const wired of Object.values(member.results ?? {}))
+      for (const ref of refsOf(wired)) read(ref, member.id);
+  }
+  memory.set(id, [...found]);
+  return [...found];
+}

@@ -1,0 +1,183 @@
+/**
+ * The slots of a node: one for each wire that goes in or may go in, and each that may come out.
+ *
+ * A slot's handle is its address on the node: `cond`, `models.unet` (a user's name), `losses.0` (a list's item),
+ * `losses.+` (room for one more), `results.prediction` (what a zone's body gives).
+ */
+import type { Port } from "../server/types";
+import { isList, isNamed, refsOf, type DocNode, type Id, type Ref, type Wired } from "./document";
+import type { Json } from "./json";
+import { resolve, sourceHandle, type Source } from "./references";
+import { element, kindOf, type Kinds, type WireKind } from "./types";
+
+export interface InSlot {
+  readonly handle: string;
+  readonly label: string;
+  readonly port: Port;
+  /** The user's name of it, of a port that has names. */
+  readonly name: string;
+  readonly kind: WireKind;
+  readonly ref: Ref | null;
+  readonly source: Source | null;
+  /** Room for one more wire of a list, or under a new name. */
+  readonly adds: boolean;
+  /** The value typed in, where it may be typed in. */
+  readonly value?: Json;
+}
+
+export interface OutSlot {
+  readonly handle: string;
+  readonly label: string;
+  readonly port: Port;
+  readonly name: string;
+  readonly kind: WireKind;
+}
+
+const ANY: Port = {
+  name: "",
+  type: "any",
+  list: false,
+  variable: false,
+  named: false,
+  required: false,
+  shape: "",
+  help: "",
+};
+
+export function inputSlots(kinds: Kinds, node: DocNode): InSlot[] {
+  const ports = kinds.specs(node.type)?.inputs ?? [];
+  const known = new Set(ports.map((port) => port.name));
+  const strangers = [...Object.keys(node.wires), ...Object.keys(node.params)].filter(
+    (name) => !known.has(name),
+  );
+  const extra = [...new Set(strangers)].map((name) => ({
+    ...ANY,
+    name,
+    ...(name in node.params ? { schema: {} } : {}),
+  }));
+  return [...ports, ...extra].flatMap((port) =>
+    portSlots(kinds, node, port, node.wires[port.name], node.zone, port.name),
+  );
+}
+
+export function resultSlots(kinds: Kinds, node: DocNode): InSlot[] {
+  const spec = kinds.specs(node.type)?.body;
+  if (!spec || node.results === null) return [];
+  return spec.results.flatMap((port) => {
+    if (!port.named)
+      return portSlots(kinds, node, port, node.results?.[port.name], node.id, `results.${port.name}`);
+    const prefix = port.name === "" ? "" : `${port.name}.`;
+    const given = Object.entries(node.results ?? {})
+      .filter(([key]) => key.startsWith(prefix))
+      .map(([key, ref]) => [key.slice(prefix.length), refsOf(ref)[0] ?? ""] as const);
+    const promised = kinds.names(node, port, true).filter((name) => !given.some(([own]) => own === name));
+    const entersToo = kinds
+      .specs(node.type)
+      ?.inputs.some((input) => input.variable && input.type === port.type);
+    const slots = [...given, ...promised.map((name) => [name, null] as const)].map(([name, ref]) =>
+      slot(kinds, node, port, `results.${prefix}${name}`, name, ref, node.id, name),
+    );
+    if (!entersToo)
+      slots.push({
+        ...slot(kinds, node, port, `results.${prefix}+`, "new result", null, node.id, ""),
+        adds: true,
+      });
+    return slots;
+  });
+}
+
+export function outputSlots(kinds: Kinds, node: DocNode, inner: boolean): OutSlot[] {
+  const spec = kinds.specs(node.type);
+  if (!spec) return inner ? [] : guessedOutputs(kinds, node.id);
+  return (inner ? (spec.body?.ports ?? []) : spec.outputs).flatMap((port) => {
+    const names = port.named ? kinds.names(node, port, inner) : [""];
+    return names.map((name) => {
+      const source = { node: node.id, inner, port: port.name, name };
+      const label = name
+        ? port.name
+          ? `${port.name}.${name}`
+          : name
+        : port.name === "value"
+          ? port.type
+          : port.name;
+      return { handle: sourceHandle(source), label, port, name, kind: kinds.of(source) ?? kindOf(port) };
+    });
+  });
+}
+
+function portSlots(
+  kinds: Kinds,
+  node: DocNode,
+  port: Port,
+  wired: Wired | undefined,
+  scope: Id | null,
+  address: string,
+): InSlot[] {
+  const name = port.name;
+  if (port.named) {
+    const given = isNamed(wired) ? Object.entries(wired) : [];
+    const rows = given.map(([own, ref]) =>
+      slot(kinds, node, port, `${address}.${own}`, own, ref, scope, own),
+    );
+    const typed = node.params[name];
+    const adding = { ...slot(kinds, node, port, `${address}.+`, name, null, scope, ""), adds: true };
+    return [
+      ...rows,
+      typed === undefined ? adding : { ...adding, adds: false, handle: address, value: typed },
+    ];
+  }
+  if (isList(wired)) {
+    const item = { ...port, list: false };
+    const rows = wired.map((ref, i) =>
+      slot(kinds, node, item, `${address}.${i}`, `${name} ${i + 1}`, ref, scope, ""),
+    );
+    return [
+      ...rows,
+      {
+        ...slot(kinds, node, port, `${address}.+`, name, null, scope, ""),
+        kind: element(kindOf(port)),
+        adds: true,
+      },
+    ];
+  }
+  const single = slot(kinds, node, port, address, name, typeof wired === "string" ? wired : null, scope, "");
+  const typed = node.params[name];
+  return [typed === undefined ? single : { ...single, value: typed }];
+}
+
+function slot(
+  kinds: Kinds,
+  node: DocNode,
+  port: Port,
+  handle: string,
+  label: string,
+  ref: Ref | null,
+  scope: Id | null,
+  name: string,
+): InSlot {
+  const source = ref === null ? null : resolve(kinds.doc, kinds.specs, ref, scope);
+  const flowing = port.variable ? ((source && kinds.of(source)) ?? kinds.standsFor(node, port, name)) : null;
+  const kind = flowing ? { name: flowing.name, many: port.list || flowing.many } : kindOf(port);
+  return { handle, label, port, name, kind, ref, source, adds: false };
+}
+
+/** A node of an unknown type still has the outputs that others read. */
+function guessedOutputs(kinds: Kinds, id: Id): OutSlot[] {
+  const handles = new Map<string, OutSlot>();
+  for (const reader of Object.values(kinds.doc.nodes)) {
+    const read = [...Object.values(reader.wires), ...Object.values(reader.results ?? {})].flatMap(refsOf);
+    for (const ref of read) {
+      const [node, port = "", name = ""] = ref.split(".");
+      if (node !== id) continue;
+      const handle = sourceHandle({ node: id, inner: false, port, name });
+      handles.set(handle, {
+        handle,
+        label: port || "output",
+        port: { ...ANY, name: port },
+        name,
+        kind: kindOf(ANY),
+      });
+    }
+  }
+  return [...handles.values()];
+}

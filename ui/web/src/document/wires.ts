@@ -1,0 +1,165 @@
+/** Changes to a document's wires: drawing one, taking one off, renaming what the user named. */
+import {
+  freshId,
+  isList,
+  isNamed,
+  rewired,
+  type Doc,
+  type DocNode,
+  type Id,
+  type Ref,
+  type Wired,
+} from "./document";
+import type { Json } from "./json";
+import { changeNode, without } from "./edits";
+import { refTo, resolve, type Source, type SpecOf } from "./references";
+import { slotAt } from "./rules";
+import type { Kinds } from "./types";
+
+const RESULTS = "results.";
+
+/** Wire a source into a slot, in place of what was wired or typed there. */
+export function connect(kinds: Kinds, source: Source, target: Id, handle: string): Doc {
+  const { doc } = kinds;
+  const node = doc.nodes[target];
+  const slot = slotAt(kinds, target, handle);
+  if (!node || !slot) return doc;
+  const ref = refTo(kinds.specs(doc.nodes[source.node]?.type ?? ""), source);
+  const many = slot.port.list && !slot.port.named;
+  const whole = many && (kinds.of(source)?.many ?? false);
+  if (handle.startsWith(RESULTS)) {
+    const named = slot.adds && slot.port.named;
+    const key = named ? newResult(node, slot.port.name, source) : resultKey(handle, slot.adds);
+    const known = node.results?.[key];
+    const value = wiredInto(known, handle, ref, many && known !== undefined && !whole);
+    return changeNode(doc, target, { results: { ...node.results, [key]: value } });
+  }
+  const port = slot.port.name;
+  const known = node.wires[port];
+  let value: Wired;
+  if (slot.port.named) {
+    const names = isNamed(known) ? known : {};
+    const name = slot.adds || !slot.name ? nameFor(source, (taken) => taken in names) : slot.name;
+    value = { ...names, [name]: ref };
+  } else {
+    const isItem = /\.(\d+|\+)$/.test(handle);
+    value = wiredInto(known, handle, ref, !whole && (many || isItem));
+  }
+  return changeNode(doc, target, {
+    wires: { ...node.wires, [port]: value },
+    params: without(node.params, port),
+  });
+}
+
+function wiredInto(
+  known: Wired | undefined,
+  handle: string,
+  ref: Ref,
+  listed: boolean,
+): Ref | readonly Ref[] {
+  if (!listed) return ref;
+  const items = typeof known === "string" ? [known] : isList(known) ? [...known] : [];
+  const index = Number(handle.slice(handle.lastIndexOf(".") + 1));
+  if (Number.isInteger(index) && index < items.length) items[index] = ref;
+  else items.push(ref);
+  return items;
+}
+
+/** The key in a body's results that a slot's handle means: `results.objectives.0` is `objectives`. */
+function resultKey(handle: string, adds: boolean): string {
+  const key = handle.slice(RESULTS.length);
+  return adds || /\.\d+$/.test(key) ? key.replace(/\.(\d+|\+)$/, "") : key;
+}
+
+function newResult(node: DocNode, port: string, source: Source): string {
+  const prefix = port === "" ? "" : `${port}.`;
+  return prefix + nameFor(source, (name) => prefix + name in (node.results ?? {}));
+}
+
+/** A name for a wire that the user may rename: that of its source, without a number at its end. */
+function nameFor(source: Source, taken: (name: string) => boolean): string {
+  return freshId(taken, source.name || source.node.replace(/_?\d+$/, "") || "value");
+}
+
+/** Take the wire out of a slot. */
+export function disconnect(doc: Doc, target: Id, handle: string): Doc {
+  const node = doc.nodes[target];
+  if (!node) return doc;
+  if (handle.startsWith(RESULTS)) {
+    const results = cut(node.results ?? {}, handle.slice(RESULTS.length));
+    return changeNode(doc, target, { results: results as DocNode["results"] });
+  }
+  return changeNode(doc, target, { wires: cut(node.wires, handle) });
+}
+
+function cut(record: Readonly<Record<string, Wired>>, address: string): Record<string, Wired> {
+  if (address in record) return without(record, address);
+  const dot = address.lastIndexOf(".");
+  const port = address.slice(0, dot);
+  const part = address.slice(dot + 1);
+  const wired = record[port];
+  if (wired === undefined || typeof wired === "string") return { ...record };
+  const kept = isList(wired) ? wired.filter((_, i) => String(i) !== part) : without(wired, part);
+  return Object.keys(kept).length > 0 ? { ...record, [port]: kept } : without(record, port);
+}
+
+/** Rename what the user called a wire of a port with names, wherever it is read under that name. */
+export function renameWire(doc: Doc, specs: SpecOf, id: Id, handle: string, wanted: string): Doc {
+  const node = doc.nodes[id];
+  const spec = node && specs(node.type);
+  if (!spec) return doc;
+  const isResult = handle.startsWith(RESULTS);
+  const address = isResult ? handle.slice(RESULTS.length) : handle;
+  const dot = address.lastIndexOf(".");
+  const old = address.slice(dot + 1);
+  const port = dot < 0 ? "" : address.slice(0, dot);
+  const ports = isResult ? (spec.body?.results ?? []) : spec.inputs;
+  const variable = ports.find((candidate) => candidate.name === port)?.type;
+  if (wanted === old || !variable) return doc;
+  const siblings = isResult
+    ? (node.results ?? {})
+    : ((node.wires[port] ?? node.params[port] ?? {}) as object);
+  const name = freshId((key) => (isResult && port ? `${port}.${key}` : key) in siblings, wanted);
+
+  // The same name means the same wire at every port of the same variable: models in, models inside, models out.
+  const shares = new Set(
+    spec.inputs.filter((input) => input.named && input.type === variable).map((input) => input.name),
+  );
+  const renamed = <T>(record: Readonly<Record<string, T>>, prefix = ""): Record<string, T> =>
+    Object.fromEntries(
+      Object.entries(record).map(([key, value]) => [key === prefix + old ? prefix + name : key, value]),
+    );
+  const results = (spec.body?.results ?? [])
+    .filter((own) => own.named && own.type === variable)
+    .reduce<Readonly<Record<string, Ref | readonly Ref[]>>>(
+      (all, own) => renamed(all, own.name ? `${own.name}.` : ""),
+      node.results ?? {},
+    );
+  const next = changeNode(doc, id, {
+    wires: mapValues(node.wires, (wired, key) =>
+      shares.has(key) && isNamed(wired) ? renamed(wired) : wired,
+    ),
+    params: mapValues(node.params, (value, key) =>
+      shares.has(key) ? renamed(value as Readonly<Record<string, Json>>) : value,
+    ),
+    results: node.results && results,
+  });
+  const nodes = mapValues(next.nodes, (reader) =>
+    rewired(reader, (ref) => {
+      const read = [reader.zone, reader.id].map((scope) => resolve(doc, specs, ref, scope));
+      const source = read.find((found) => found?.node === id);
+      if (source?.name !== old) return ref;
+      const owner = (source.inner ? (spec.body?.ports ?? []) : spec.outputs).find(
+        (own) => own.name === source.port,
+      );
+      return owner?.type === variable ? [id, source.port, name].filter(Boolean).join(".") : ref;
+    }),
+  );
+  return { ...next, nodes };
+}
+
+const mapValues = <T, U>(
+  record: Readonly<Record<string, T>>,
+  change: (value: T, key: string) => U,
+): Record<string, U> =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));

@@ -1,0 +1,174 @@
+/** The selected node: its documentation, its parameters with their help; or, with none selected, the workflow. */
+import { AppWindow } from "lucide-react";
+import { wireColour } from "../canvas/colours";
+import { hasWidget } from "../canvas/geometry";
+import { goTo } from "../canvas/flow";
+import { titleOf, type Card } from "../document/cards";
+import type { InSlot } from "../document/slots";
+import { saying } from "../document/types";
+import type { Port } from "../server/types";
+import { edit, useEditor } from "../state/editor";
+import { useRuns } from "../state/runs";
+import { Parameter } from "../widgets/Parameter";
+import { Prose } from "./Prose";
+import { rangeOf } from "./range";
+
+export function NodePanel() {
+  const chosen = useEditor((state) =>
+    state.nodes
+      .filter((node) => node.selected && node.id in state.cards)
+      .map((node) => node.id)
+      .join(),
+  );
+  const ids = chosen === "" ? [] : chosen.split(",");
+  const card = useEditor((state) => (ids.length === 1 ? state.cards[ids[0] ?? ""] : undefined));
+  if (ids.length > 1) return <p className="nothing">{ids.length} nodes are selected</p>;
+  return card ? <OneNode card={card} /> : <WholeWorkflow />;
+}
+
+function OneNode({ card }: { card: Card }) {
+  const { spec } = card;
+  const logs = useRuns((state) => state.view.logs).filter((log) => log.node === card.id);
+  const parameters = card.inputs.filter((slot) => hasWidget(slot, false));
+  if (!spec) return <p className="nothing">There is no node type “{card.type}” here.</p>;
+  const zonePorts = spec.body ? [...spec.body.ports] : [];
+  return (
+    <article className="node-panel">
+      <header>
+        <h3>{titleOf(card.id)}</h3>
+        <p className="meta">
+          {spec.type} · {spec.category} · version {spec.version}
+        </p>
+      </header>
+      <Prose text={spec.documentation} without={[...spec.inputs, ...spec.outputs].map((port) => port.name)} />
+      {parameters.length > 0 ? (
+        <section>
+          <h4>Parameters</h4>
+          {parameters.map((slot) => (
+            <ParameterHelp key={slot.handle} node={card.id} slot={slot} />
+          ))}
+        </section>
+      ) : null}
+      <PortTable title="Inputs" ports={spec.inputs.filter((port) => port.schema === undefined)} />
+      {zonePorts.length > 0 ? <PortTable title="Inside, on the left" ports={zonePorts} /> : null}
+      {spec.body && spec.body.results.length > 0 ? (
+        <PortTable title="Results of the inside" ports={spec.body.results} />
+      ) : null}
+      <PortTable title="Outputs" ports={spec.outputs} />
+      {logs.length > 0 ? (
+        <section>
+          <h4>Messages of the run</h4>
+          <ul className="logs">
+            {logs.map((log, i) => (
+              <li key={i} className={log.level}>
+                {log.message}
+              </li>
+            ))}
+          </ul>
+        </section>
+      ) : null}
+    </article>
+  );
+}
+
+function ParameterHelp({ node, slot }: { node: string; slot: InSlot }) {
+  const range = slot.port.schema ? rangeOf(slot.port.schema) : "";
+  return (
+    <div className="parameter-help">
+      <Parameter node={node} slot={slot} />
+      <p>
+        {slot.port.help}
+        {range ? <small> {range}</small> : null}
+      </p>
+    </div>
+  );
+}
+
+function PortTable({ title, ports }: { title: string; ports: readonly Port[] }) {
+  const catalog = useEditor((state) => state.catalog);
+  if (ports.length === 0) return null;
+  return (
+    <section>
+      <h4>{title}</h4>
+      <dl className="port-table">
+        {ports.map((port) => {
+          const type = catalog.types[port.type];
+          const about = port.help || type?.about;
+          return (
+            <div key={port.name}>
+              <dt>
+                <i className="dot" style={{ background: wireColour(catalog, port.type) }} />
+                {port.name || "any name"}
+                <span>
+                  {port.variable
+                    ? port.list
+                      ? "lists of anything"
+                      : "anything"
+                    : saying({ name: port.type, many: port.list })}
+                </span>
+                {port.shape ? <code>{port.shape}</code> : null}
+              </dt>
+              {about ? <dd>{about}</dd> : null}
+            </div>
+          );
+        })}
+      </dl>
+    </section>
+  );
+}
+
+function WholeWorkflow() {
+  const about = useEditor((state) => state.doc.about);
+  const exposed = useEditor((state) => state.doc.exposed);
+  const count = useEditor((state) => Object.keys(state.doc.nodes).length);
+  const path = useEditor((state) => state.file.path);
+  const rows = Object.entries(exposed.params);
+  return (
+    <article className="node-panel">
+      <header>
+        <h3>The workflow</h3>
+        <p className="meta">{count} nodes · select one to read about it</p>
+      </header>
+      <label className="about">
+        <span>About</span>
+        <textarea
+          rows={6}
+          value={about}
+          placeholder="What this workflow does"
+          onChange={(event) => edit("About", (doc) => ({ ...doc, about: event.target.value }), "about")}
+          onKeyDown={(event) => {
+            if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+          }}
+        />
+      </label>
+      <section>
+        <h4>In the app view</h4>
+        {rows.length === 0 ? <p className="quiet">Right-click a parameter to show it there.</p> : null}
+        <ul className="exposed">
+          {rows.map(([name, ref]) => (
+            <li key={name}>
+              <button onClick={() => goTo(ref.split(".")[0] ?? "")}>
+                <b>{name.replaceAll("_", " ")}</b> <code>{ref}</code>
+              </button>
+            </li>
+          ))}
+        </ul>
+        {path ? (
+          <a
+            className="small-button link"
+            href={`app/${
+              path
+                .split("/")
+                .at(-1)
+                ?.replace(/\.json$/, "") ?? ""
+            }`}
+            target="_blank"
+            rel="noreferrer"
+          >
+            <AppWindow size={13} aria-hidden /> Open the app view
+          </a>
+        ) : null}
+      </section>
+    </article>
+  );
+}

@@ -1,0 +1,50 @@
+/** Every problem of the workflow, each a step from its node. */
+import { CheckCircle2, CircleAlert, TriangleAlert } from "lucide-react";
+import { goTo } from "../canvas/flow";
+import { titleOf } from "../document/cards";
+import { useEditor } from "../state/editor";
+import { useRuns } from "../state/runs";
+import { useProblems } from "../state/validation";
+
+export function ProblemsPanel() {
+  const problems = useProblems((state) => state.problems);
+  const refused = useRuns((state) => state.view.problems);
+  const all = [...problems, ...refused];
+  const ordered = [...all].sort(
+    (a, b) => Number(a.severity === "warning") - Number(b.severity === "warning"),
+  );
+  if (ordered.length === 0) {
+    return (
+      <p className="nothing">
+        <CheckCircle2 size={16} aria-hidden /> Nothing to mend
+      </p>
+    );
+  }
+  return (
+    <ul className="problem-list">
+      {ordered.map((problem, i) => {
+        const id = problem.node.split("/")[0] ?? "";
+        const known = id in useEditor.getState().cards;
+        return (
+          <li key={`${problem.node}.${problem.port}.${problem.message}.${i}`} className={problem.severity}>
+            <button disabled={!known} onClick={() => goTo(id)}>
+              {problem.severity === "error" ? (
+                <CircleAlert size={14} aria-label="error" />
+              ) : (
+                <TriangleAlert size={14} aria-label="warning" />
+              )}
+              <span>
+                <b>
+                  {id ? titleOf(id) : "the workflow"}
+                  {problem.port ? <code>{problem.port}</code> : null}
+                </b>
+                {problem.message}
+                {problem.remedy ? <em>{problem.remedy}</em> : null}
+              </span>
+            </button>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,211 @@
+/** Runs: what waits, what runs, what was; each with its settings, files and graph. */
+import {
+  Ban,
+  Check,
+  CircleAlert,
+  Clock,
+  Eye,
+  GitCompareArrows,
+  History,
+  Loader,
+  Square,
+  Trash2,
+  Unplug,
+} from "lucide-react";
+import { useEffect, useState } from "react";
+import { ago, clock } from "../canvas/format";
+import { useNow } from "../canvas/useNow";
+import { read } from "../document/codec";
+import { api, fileUrl } from "../server/api";
+import type { Output, Run, RunDetail, Status } from "../server/types";
+import { showText } from "../state/editor";
+import { frameAll } from "../canvas/flow";
+import { cancel, forget, isLive, moreRuns, useRuns, watch } from "../state/runs";
+import { openDialog, say, sayError, useUi } from "../state/ui";
+import { settingsOf } from "./flatten";
+
+export function RunsPanel() {
+  const runs = useRuns((state) => state.runs);
+  const compared = useUi((state) => state.compared);
+  const [open, setOpen] = useState<number | null>(null);
+  const newest = Object.values(runs).sort((a, b) => b.run - a.run);
+  const live = newest.filter(isLive).reverse();
+  const past = newest.filter((run) => !isLive(run));
+  const row = (run: Run) => (
+    <RunRow
+      key={run.run}
+      run={run}
+      open={open === run.run}
+      toggle={() => setOpen(open === run.run ? null : run.run)}
+    />
+  );
+  return (
+    <div className="runs">
+      {compared.length > 0 ? (
+        <p className="compare-bar">
+          {compared.length === 1 ? "Choose another run to compare with" : `Runs ${compared.join(" and ")}`}
+          <button
+            className="small-button"
+            disabled={compared.length < 2}
+            onClick={() => openDialog("compare")}
+          >
+            Compare
+          </button>
+          <button className="small-button" onClick={() => useUi.setState({ compared: [] })}>
+            Clear
+          </button>
+        </p>
+      ) : null}
+      {live.length > 0 ? <h3>Queue</h3> : null}
+      <ul>{live.map(row)}</ul>
+      <h3>History</h3>
+      {past.length === 0 ? <p className="quiet">Nothing has run yet. Ctrl Enter runs the workflow.</p> : null}
+      <ul>{past.map(row)}</ul>
+      {past.length >= 50 ? (
+        <button className="small-button" onClick={() => void moreRuns()}>
+          Older runs
+        </button>
+      ) : null}
+    </div>
+  );
+}
+
+const ICONS: Record<Status, React.ReactNode> = {
+  queued: <Clock size={14} aria-label="queued" />,
+  running: <Loader size={14} className="spin" aria-label="running" />,
+  stopping: <Loader size={14} className="spin" aria-label="stopping" />,
+  done: <Check size={14} aria-label="done" />,
+  failed: <CircleAlert size={14} aria-label="failed" />,
+  stopped: <Ban size={14} aria-label="stopped" />,
+  interrupted: <Unplug size={14} aria-label="interrupted" />,
+};
+
+function RunRow({ run, open, toggle }: { run: Run; open: boolean; toggle: () => void }) {
+  const shown = useRuns((state) => state.view.run === run.run);
+  const now = useNow(isLive(run));
+  const spent = run.started === null ? null : (run.ended ?? now) - run.started;
+  return (
+    <li className={`run ${run.status}${shown ? " shown" : ""}`}>
+      <button className="run-row" aria-expanded={open} onClick={toggle}>
+        {ICONS[run.status]}
+        <span className="run-title">
+          <b>{run.title || "Untitled workflow"}</b>
+          <small>
+            #{run.run} · {ago(run.created)} · {run.device}
+            {run.targets.length > 0 ? ` · to ${run.targets.join(", ")}` : ""}
+          </small>
+        </span>
+        <span className="run-time">
+          {run.status === "queued" ? `no. ${run.position}` : spent === null ? "" : clock(spent)}
+        </span>
+      </button>
+      {open ? <RunDetails run={run} shown={shown} /> : null}
+    </li>
+  );
+}
+
+function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
+  const [detail, setDetail] = useState<RunDetail | null>(null);
+  const [outputs, setOutputs] = useState<Output[]>([]);
+  const compared = useUi((state) => state.compared.includes(run.run));
+  useEffect(() => {
+    let current = true;
+    api.run(run.run).then((found) => current && setDetail(found), sayError);
+    api.outputs(run.run).then((found) => current && setOutputs(found), sayError);
+    return () => {
+      current = false;
+    };
+  }, [run.run, run.status]);
+  const settings = detail ? Object.entries(settingsOf(read(detail.text).doc)) : [];
+  const pictures = outputs.filter((output) => output.media.startsWith("image/"));
+  const restore = () => {
+    if (!detail) return;
+    showText(detail.text);
+    watch(run.run);
+    setTimeout(() => frameAll(0), 80);
+    say(`This is the graph of run ${run.run}; Ctrl S saves it under a name`);
+  };
+  const compare = () =>
+    useUi.setState((state) => ({
+      compared: compared
+        ? state.compared.filter((other) => other !== run.run)
+        : [...state.compared, run.run].slice(-2),
+    }));
+  return (
+    <div className="run-details">
+      {run.error ? (
+        <p className="run-error">
+          {run.node ? <b>{run.node}: </b> : null}
+          {run.error}
+        </p>
+      ) : null}
+      <div className="run-actions">
+        <button className="small-button" disabled={shown} onClick={() => watch(run.run)}>
+          <Eye size={12} aria-hidden /> Show
+        </button>
+        <button className="small-button" disabled={!detail} onClick={restore}>
+          <History size={12} aria-hidden /> Restore graph
+        </button>
+        <button className={`small-button${compared ? " on" : ""}`} aria-pressed={compared} onClick={compare}>
+          <GitCompareArrows size={12} aria-hidden /> Compare
+        </button>
+        {isLive(run) ? (
+          <button className="small-button" onClick={() => void cancel(run.run, run.status === "stopping")}>
+            <Square size={11} aria-hidden /> {run.status === "stopping" ? "Force" : "Stop"}
+          </button>
+        ) : (
+          <button
+            className="small-button"
+            aria-label={`Remove run ${run.run}`}
+            onClick={() => void forget(run.run)}
+          >
+            <Trash2 size={12} aria-hidden />
+          </button>
+        )}
+      </div>
+      {pictures.length > 0 ? (
+        <div className="thumbs">
+          {pictures.slice(-8).map((output) => (
+            <button
+              key={output.n}
+              aria-label={`Look at ${output.path}`}
+              onClick={() => useUi.setState({ picture: output.path })}
+            >
+              <img src={fileUrl(output.path, 128)} alt="" loading="lazy" />
+            </button>
+          ))}
+        </div>
+      ) : null}
+      {outputs.length > pictures.length ? (
+        <ul className="run-files">
+          {outputs
+            .filter((output) => !output.media.startsWith("image/"))
+            .map((output) => (
+              <li key={output.n}>
+                <a href={output.url}>{output.path.split("/").at(-1)}</a>
+              </li>
+            ))}
+        </ul>
+      ) : null}
+      {settings.length > 0 ? (
+        <details className="settings">
+          <summary>{settings.length} parameters</summary>
+          <dl>
+            {settings.map(([name, value]) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>{value}</dd>
+              </div>
+            ))}
+          </dl>
+        </details>
+      ) : null}
+      {detail ? (
+        <details className="settings">
+          <summary>Environment</summary>
+          <pre>{JSON.stringify(detail.environment, null, 1)}</pre>
+        </details>
+      ) : null}
+    </div>
+  );
+}

@@ -1,0 +1,40 @@
+/** The panel on the right: the node, the problems, the runs, or the gallery. */
+import { X } from "lucide-react";
+import { showPanel, useUi, type Panel } from "../state/ui";
+import { Gallery } from "./Gallery";
+import { NodePanel } from "./NodePanel";
+import { ProblemsPanel } from "./ProblemsPanel";
+import { RunsPanel } from "./RunsPanel";
+
+const TITLES: Record<Panel, string> = {
+  node: "Node",
+  problems: "Problems",
+  runs: "Runs",
+  gallery: "Gallery",
+};
+
+export function SidePanel() {
+  const panel = useUi((state) => state.panel);
+  if (!panel) return null;
+  return (
+    <aside className={`side ${panel}`} aria-label={TITLES[panel]}>
+      <header className="side-head">
+        <h2>{TITLES[panel]}</h2>
+        <button className="icon-button" aria-label="Close the panel" onClick={() => showPanel(null)}>
+          <X size={15} />
+        </button>
+      </header>
+      <div className="side-body">
+        {panel === "node" ? (
+          <NodePanel />
+        ) : panel === "problems" ? (
+          <ProblemsPanel />
+        ) : panel === "runs" ? (
+          <RunsPanel />
+        ) : (
+          <Gallery />
+        )}
+      </div>
+    </aside>
+  );
+}

@@ -1,0 +1,109 @@
+/** Where to begin: an example, one's own workflows, what was not saved, or an empty sheet. */
+import { FilePlus2, FileWarning, History, Trash2, Upload, Workflow } from "lucide-react";
+import { useEffect, useRef, useState } from "react";
+import { ago } from "../canvas/format";
+import { api } from "../server/api";
+import type { WorkflowEntry } from "../server/types";
+import { drafts, dropDraft, newWorkflow, openDraft, openDropped, openFile } from "../state/files";
+import { useRuns } from "../state/runs";
+import { openDialog, sayError } from "../state/ui";
+import { Frame } from "./Dialogs";
+
+export function StartPage() {
+  const changed = useRuns((state) => state.workflowsChanged);
+  const [entries, setEntries] = useState<WorkflowEntry[]>([]);
+  const [lost, setLost] = useState(drafts);
+  const chooser = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    api.workflows().then(setEntries, sayError);
+  }, [changed]);
+  const own = entries.filter((entry) => !entry.shipped).sort((a, b) => b.modified - a.modified);
+  const shipped = entries.filter((entry) => entry.shipped);
+  return (
+    <Frame title="Open a workflow" wide>
+      <div className="start">
+        <div className="start-actions">
+          <button className="start-action" onClick={newWorkflow}>
+            <FilePlus2 size={18} aria-hidden />
+            <b>Empty sheet</b>
+          </button>
+          <button className="start-action" onClick={() => chooser.current?.click()}>
+            <Upload size={18} aria-hidden />
+            <b>From a file or picture</b>
+          </button>
+          <input
+            ref={chooser}
+            type="file"
+            hidden
+            aria-label="A workflow or a picture that carries one"
+            accept=".json,.png"
+            onChange={(event) => {
+              const file = event.target.files?.[0];
+              if (file) void openDropped(file).then(() => openDialog(null));
+            }}
+          />
+        </div>
+        {lost.length > 0 ? (
+          <section>
+            <h3>Not saved</h3>
+            <ul className="draft-list">
+              {lost.map((draft) => (
+                <li key={draft.key}>
+                  <button onClick={() => openDraft(draft)}>
+                    <History size={13} aria-hidden />
+                    <b>{draft.title || draft.path || "Untitled workflow"}</b>
+                    <small>{ago(draft.time / 1000)}</small>
+                  </button>
+                  <button
+                    className="icon-button"
+                    aria-label={`Forget the draft ${draft.title}`}
+                    onClick={() => {
+                      dropDraft(draft.key);
+                      setLost(drafts());
+                    }}
+                  >
+                    <Trash2 size={13} />
+                  </button>
+                </li>
+              ))}
+            </ul>
+          </section>
+        ) : null}
+        {own.length > 0 ? (
+          <section>
+            <h3>Your workflows</h3>
+            <Entries entries={own} />
+          </section>
+        ) : null}
+        <section>
+          <h3>Examples</h3>
+          <Entries entries={shipped} />
+        </section>
+      </div>
+    </Frame>
+  );
+}
+
+function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
+  return (
+    <ul className="entries">
+      {entries.map((entry) => (
+        <li key={entry.path}>
+          <button className="entry" onClick={() => void openFile(entry.path)}>
+            <span className="entry-picture">
+              {entry.thumbnail ? (
+                <img src={entry.thumbnail} alt="" loading="lazy" />
+              ) : entry.problem ? (
+                <FileWarning size={28} aria-hidden />
+              ) : (
+                <Workflow size={28} aria-hidden />
+              )}
+            </span>
+            <b>{entry.title || entry.name}</b>
+            <small>{entry.problem || entry.about}</small>
+          </button>
+        </li>
+      ))}
+    </ul>
+  );
+}

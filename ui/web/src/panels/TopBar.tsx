@@ -1,0 +1,194 @@
+/** The bar above the sheet: the file, the run, the panels. */
+import {
+  BookOpen,
+  CircleAlert,
+  CircleHelp,
+  Images,
+  ListTree,
+  Moon,
+  Play,
+  Save,
+  Square,
+  Sun,
+  TriangleAlert,
+} from "lucide-react";
+import { edit, isDirty, useEditor } from "../state/editor";
+import { saveFile } from "../state/files";
+import { cancel, isLive, liveRun, submit, useRuns } from "../state/runs";
+import { useProblems } from "../state/validation";
+import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
+
+export function TopBar() {
+  return (
+    <header className="topbar">
+      <button
+        className="brand"
+        onClick={() => openDialog("start")}
+        aria-label="Latent Loom: open a workflow"
+        data-tip="text|Open a workflow (Ctrl O)"
+      >
+        <Mark />
+        <span>Latent Loom</span>
+      </button>
+      <FileName />
+      <span className="grow" />
+      <RunControls />
+      <span className="grow" />
+      <Panels />
+    </header>
+  );
+}
+
+function Mark() {
+  return (
+    <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden className="brand-mark">
+      <path d="M3 7c6 0 6 10 12 10h6M3 12h18M3 17c6 0 6-10 12-10h6" />
+    </svg>
+  );
+}
+
+function FileName() {
+  const title = useEditor((state) => state.doc.title);
+  const path = useEditor((state) => state.file.path);
+  const shipped = useEditor((state) => state.file.shipped);
+  const dirty = useEditor(isDirty);
+  return (
+    <div className="file-name">
+      <input
+        aria-label="Title of the workflow"
+        placeholder="Untitled workflow"
+        value={title}
+        size={Math.max(12, Math.min(48, title.length))}
+        onChange={(event) => edit("Title", (doc) => ({ ...doc, title: event.target.value }), "title")}
+        onKeyDown={(event) => {
+          if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
+          if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();
+        }}
+      />
+      <span className="file-path" data-tip={path ? `text|${path}` : "text|Never saved"}>
+        {dirty ? <i className="dirty" role="img" aria-label="Unsaved changes" /> : null}
+        {shipped ? "example" : path ? path.replace(/^workflows\//, "") : "not saved"}
+      </span>
+      <button
+        className="icon-button"
+        aria-label="Save"
+        data-tip="text|Save (Ctrl S)"
+        onClick={() => void saveFile()}
+      >
+        <Save size={15} />
+      </button>
+    </div>
+  );
+}
+
+function RunControls() {
+  const run = useRuns((state) => liveRun(state));
+  const waiting = useRuns(
+    (state) => Object.values(state.runs).filter((other) => other.status === "queued").length,
+  );
+  const online = useRuns((state) => state.online);
+  const starting = useRuns((state) => state.workers.some((worker) => worker.state === "starting"));
+  const errors = useProblems(
+    (state) => state.problems.filter((problem) => problem.severity === "error").length,
+  );
+  const stopping = run?.status === "stopping";
+  return (
+    <div className="run-controls" role="group" aria-label="Run">
+      <button
+        className="run-button"
+        disabled={!online}
+        data-tip={
+          errors > 0
+            ? "text|Problems stand in the way: see what is marked"
+            : "text|Run (Ctrl Enter); again for one more in the queue"
+        }
+        onClick={() => void submit()}
+      >
+        <Play size={14} aria-hidden /> {isLive(run) ? "Queue" : "Run"}
+      </button>
+      {run ? (
+        <button
+          className={`stop-button${stopping ? " stopping" : ""}`}
+          data-tip={stopping ? "text|Stop now, by force" : "text|Stop after this turn (Ctrl .)"}
+          onClick={() => void cancel(run.run, stopping)}
+        >
+          <Square size={12} aria-hidden /> {stopping ? "Force" : "Stop"}
+        </button>
+      ) : null}
+      <span className="run-status" role="status">
+        {!online ? (
+          <span className="offline">
+            <CircleAlert size={13} aria-hidden /> not connected
+          </span>
+        ) : run ? (
+          <>
+            Run {run.run} {run.status === "queued" ? "waits" : run.status}
+            {waiting > 0 ? ` · ${waiting} waiting` : ""}
+          </>
+        ) : starting ? (
+          "Starting…"
+        ) : (
+          ""
+        )}
+      </span>
+    </div>
+  );
+}
+
+function Panels() {
+  const theme = useUi((state) => state.theme);
+  const errors = useProblems(
+    (state) => state.problems.filter((problem) => problem.severity === "error").length,
+  );
+  const warnings = useProblems((state) => state.problems.length) - errors;
+  return (
+    <nav className="panel-buttons" aria-label="Panels">
+      <PanelButton panel="node" label="Node and documentation">
+        <BookOpen size={16} />
+      </PanelButton>
+      <PanelButton panel="problems" label={`Problems: ${errors} errors, ${warnings} warnings`}>
+        <TriangleAlert size={16} />
+        {errors + warnings > 0 ? (
+          <span className={`count ${errors > 0 ? "error" : "warning"}`}>{errors || warnings}</span>
+        ) : null}
+      </PanelButton>
+      <PanelButton panel="runs" label="Runs">
+        <ListTree size={16} />
+      </PanelButton>
+      <PanelButton panel="gallery" label="Gallery">
+        <Images size={16} />
+      </PanelButton>
+      <span className="divider" />
+      <button
+        className="icon-button"
+        aria-label={theme === "dark" ? "Light theme" : "Dark theme"}
+        onClick={() => setTheme(theme === "dark" ? "light" : "dark")}
+      >
+        {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
+      </button>
+      <button
+        className="icon-button"
+        aria-label="Shortcuts"
+        data-tip="text|Shortcuts (?)"
+        onClick={() => openDialog("shortcuts")}
+      >
+        <CircleHelp size={16} />
+      </button>
+    </nav>
+  );
+}
+
+function PanelButton({ panel, label, children }: { panel: Panel; label: string; children: React.ReactNode }) {
+  const open = useUi((state) => state.panel === panel);
+  return (
+    <button
+      className={`icon-button${open ? " on" : ""}`}
+      aria-pressed={open}
+      aria-label={label}
+      data-tip={`text|${label}`}
+      onClick={() => togglePanel(panel)}
+    >
+      {children}
+    </button>
+  );
+}

@@ -1,0 +1,74 @@
+/** The server's calls (ui/API.md). Addresses are relative, so that a proxy's prefix or a share link works. */
+import type { Calls, Document, FileEntry, Problem, Refusal } from "./types";
+
+/** The server said no, in a sentence for people. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+    readonly problems: readonly Problem[] = [],
+  ) {
+    super(message);
+  }
+}
+
+async function answer<T>(request: Promise<Response>): Promise<T> {
+  let response: Response;
+  try {
+    response = await request;
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Refused(0, "The server does not answer. Is it still running?");
+  }
+  if (response.ok) return (await response.json()) as T;
+  const body = (await response.json().catch(() => null)) as Partial<Refusal> | null;
+  throw new Refused(
+    response.status,
+    body?.error ?? `The server answered ${response.status}`,
+    body?.problems ?? [],
+  );
+}
+
+type Name = keyof Calls;
+
+function call<N extends Name>(
+  name: N,
+  args: Calls[N]["arguments"],
+  signal?: AbortSignal,
+): Promise<Calls[N]["answer"]> {
+  return answer(
+    fetch(`api/${name}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(args),
+      ...(signal ? { signal } : {}),
+    }),
+  );
+}
+
+export type SubmitOptions = Omit<Calls["submit"]["arguments"], "workflow">;
+
+export const api = {
+  nodes: () => call("nodes", {}),
+  validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
+  submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
+  cancel: (run: number, force = false) => call("cancel", { run, force }),
+  history: (limit = 50, before = 0) => call("history", { limit, before }),
+  run: (run: number) => call("run", { run }),
+  outputs: (run: number) => call("outputs", { run }),
+  metrics: (run: number, points = 2000) => call("metrics", { run, points }),
+  remove: (run: number) => call("remove", { run }),
+  workflows: () => call("workflows", {}),
+  open: (path: string) => call("open", { path }),
+  save: (path: string, workflow: string, etag: string, overwrite = false) =>
+    call("save", { path, workflow, etag, overwrite }),
+  discard: (path: string) => call("discard", { path }),
+  files: (folder: string) => call("files", { folder }),
+  upload: (file: File) =>
+    answer<FileEntry>(fetch(`upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })),
+  extract: (file: Blob) => answer<Document>(fetch("extract", { method: "POST", body: file })),
+};
+
+/** The address of a workspace file; with a width, of its thumbnail. */
+export const fileUrl = (path: string, width?: number): string =>
+  `files/${path.split("/").map(encodeURIComponent).join("/")}${width ? `?width=${width}` : ""}`;

@@ -1,0 +1,178 @@
+/** Runs: what the server's queue holds, and the one that the canvas shows. */
+import { create } from "zustand";
+import { api, Refused, type SubmitOptions } from "../server/api";
+import { Live } from "../server/live";
+import type { About, Run, RunEvent, Worker } from "../server/types";
+import { textOf, useEditor } from "./editor";
+import { beginView, follow, NO_RUN, type RunView } from "./runView";
+import { say, sayError, showPanel } from "./ui";
+
+interface RunsState {
+  readonly online: boolean;
+  readonly about: About | null;
+  readonly runs: Readonly<Record<number, Run>>;
+  readonly workers: readonly Worker[];
+  readonly view: RunView;
+  /** Counts how often the list of workflows changed. */
+  readonly workflowsChanged: number;
+}
+
+export const useRuns = create<RunsState>()(() => ({
+  online: false,
+  about: null,
+  runs: {},
+  workers: [],
+  view: NO_RUN,
+  workflowsChanged: 0,
+}));
+
+const { getState, setState } = useRuns;
+
+export const isLive = (run: Run | undefined): boolean =>
+  run?.status === "queued" || run?.status === "running" || run?.status === "stopping";
+
+/** Runs sent from this page: when the one that is shown is over, the next of them is shown. */
+const mine = new Set<number>();
+
+/** Events wait here and are taken in together, a few times a second at most. */
+let waiting: RunEvent[] = [];
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function flush(): void {
+  timer = undefined;
+  const events = waiting;
+  waiting = [];
+  if (events.length > 0) setState((state) => ({ view: follow(state.view, events) }));
+}
+
+function takeRuns(list: readonly Run[]): void {
+  setState((state) => ({
+    runs: { ...state.runs, ...Object.fromEntries(list.map((run) => [run.run, run])) },
+  }));
+}
+
+const live = new Live({
+  opened(about, queue) {
+    const before = getState().about;
+    setState({ online: true, about, workers: queue.workers });
+    takeRuns([...queue.running, ...queue.queued]);
+    void api.history().then(takeRuns, sayError);
+    if (before && before.boot !== about.boot) {
+      say("The server was started anew", "plain");
+      setState((state) => ({ view: state.view.run === null ? NO_RUN : beginView(state.view.run, NO_RUN) }));
+    }
+  },
+  closed: () => setState({ online: false }),
+  runs(list) {
+    const known = getState().runs;
+    takeRuns(list);
+    for (const run of list) {
+      const ended = isLive(known[run.run]) && !isLive(run);
+      if (ended && run.run === getState().view.run) tellEnd(run);
+      const starts = run.status === "running" && mine.has(run.run);
+      if (starts && !isLive(getState().runs[getState().view.run ?? -1])) watch(run.run);
+    }
+  },
+  removed: (gone) =>
+    setState((state) => ({
+      runs: Object.fromEntries(Object.entries(state.runs).filter(([id]) => !gone.includes(Number(id)))),
+    })),
+  workers: (workers) => setState({ workers }),
+  events(run, events) {
+    if (run !== getState().view.run) return;
+    waiting.push(...events);
+    timer ??= setTimeout(flush, 40);
+  },
+  caughtUp: () => undefined,
+  workflows: () => setState((state) => ({ workflowsChanged: state.workflowsChanged + 1 })),
+});
+
+function tellEnd(run: Run): void {
+  if (run.status === "failed") say(run.error || "The run failed", "bad");
+  if (run.status === "interrupted")
+    say("The worker died during the run; run again to go on from the checkpoint", "bad");
+  if (run.status === "stopped") say("Stopped. Run again to go on from there.");
+}
+
+export const startLive = () => live.open();
+
+/** Show a run on the canvas: its progress, pictures and curves. */
+export function watch(run: number | null): void {
+  const { view } = getState();
+  if (view.run === run) return;
+  if (view.run !== null) live.unfollow(view.run);
+  waiting = [];
+  setState({ view: run === null ? NO_RUN : beginView(run, view) });
+  if (run !== null) {
+    sessionStorage.setItem("loom.run", String(run));
+    live.follow(run);
+  }
+}
+
+/** After a reload: show the run that this tab showed, else one that runs this workflow. */
+export function resumeWatching(): void {
+  const attach = () => {
+    const { runs, view } = getState();
+    if (view.run !== null) return true;
+    const title = useEditor.getState().doc.title;
+    const going = Object.values(runs).find((run) => isLive(run) && run.title === title);
+    const last = Number(sessionStorage.getItem("loom.run") ?? NaN);
+    const own = Number.isNaN(last) ? undefined : runs[last];
+    const found = going ?? (own?.title === title ? own : undefined);
+    if (found) watch(found.run);
+    return found !== undefined;
+  };
+  if (attach()) return;
+  const stop = useRuns.subscribe((state, before) => {
+    if (state.runs !== before.runs && Object.keys(state.runs).length > 0 && attach()) stop();
+  });
+  setTimeout(stop, 5000);
+}
+
+/** Send the document off to run. True where the server took it. */
+export async function submit(options: SubmitOptions = {}): Promise<boolean> {
+  try {
+    const run = await api.submit(textOf(), options);
+    takeRuns([run]);
+    mine.add(run.run);
+    const shown = getState().view.run;
+    if (shown === null || !isLive(getState().runs[shown])) watch(run.run);
+    else say(`Run ${run.run} waits in the queue`);
+    return true;
+  } catch (error) {
+    if (error instanceof Refused && error.problems.length > 0) {
+      showPanel("problems");
+      say("This cannot run yet: see what is marked", "bad");
+    } else sayError(error);
+    return false;
+  }
+}
+
+export async function cancel(run: number, force = false): Promise<void> {
+  try {
+    takeRuns([await api.cancel(run, force)]);
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+/** The run that Escape and the stop button mean: the one that is shown, or the one that runs. */
+export function liveRun(state = getState()): Run | undefined {
+  const shown = state.view.run === null ? undefined : state.runs[state.view.run];
+  return isLive(shown) ? shown : Object.values(state.runs).find((run) => run.status === "running");
+}
+
+/** Take older runs into the list. */
+export async function moreRuns(): Promise<void> {
+  const oldest = Math.min(...Object.keys(getState().runs).map(Number));
+  takeRuns(await api.history(50, oldest));
+}
+
+/** Delete the record of a run, and its files. */
+export async function forget(run: number): Promise<void> {
+  try {
+    await api.remove(run);
+  } catch (error) {
+    sayError(error);
+  }
+}

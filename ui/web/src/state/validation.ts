@@ -1,0 +1,59 @@
+/** Problems of the document, asked of the server after every change; answers that were overtaken are dropped. */
+import { create } from "zustand";
+import { api } from "../server/api";
+import type { Problem } from "../server/types";
+import type { Id } from "../document/document";
+import { textOf, useEditor } from "./editor";
+
+interface Validity {
+  readonly problems: readonly Problem[];
+  readonly byNode: ReadonlyMap<Id, readonly Problem[]>;
+  /** Milliseconds from the last change to its marks. */
+  readonly took: number;
+}
+
+export const useProblems = create<Validity>()(() => ({ problems: [], byNode: new Map(), took: 0 }));
+
+const PAUSE = 25; // milliseconds without a change
+let timer: ReturnType<typeof setTimeout> | undefined;
+let running: AbortController | undefined;
+
+function ask(changed: number): void {
+  running?.abort();
+  const own = new AbortController();
+  running = own;
+  api.validate(textOf(), own.signal).then(
+    ({ problems }) => {
+      useProblems.setState({ problems, byNode: grouped(problems), took: performance.now() - changed });
+    },
+    () => undefined, // overtaken, or the server is away: the marks stay as they are
+  );
+}
+
+export function grouped(problems: readonly Problem[]): Map<Id, Problem[]> {
+  const byNode = new Map<Id, Problem[]>();
+  for (const problem of problems) {
+    // A node inside a definition is named USE/NODE: the use is what the canvas shows.
+    const id = problem.node.split("/")[0] ?? "";
+    byNode.set(id, [...(byNode.get(id) ?? []), problem]);
+  }
+  return byNode;
+}
+
+export function startValidation(): void {
+  const changed = () => {
+    const now = performance.now();
+    clearTimeout(timer);
+    timer = setTimeout(() => ask(now), PAUSE);
+  };
+  useEditor.subscribe((state, before) => {
+    const { doc } = state;
+    if (
+      doc.nodes !== before.doc.nodes ||
+      doc.exposed !== before.doc.exposed ||
+      doc.definitions !== before.doc.definitions
+    )
+      changed();
+  });
+  changed();
+}

@@ -1,0 +1,143 @@
+/** A number: drag to change, click to type, arrows to step; a bar where it is bounded. */
+import { useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
+import { digitsOf, numberOf, readNumber } from "../document/json";
+import type { FieldProps } from "./Parameter";
+
+interface Props extends FieldProps {
+  integer: boolean;
+  min: number;
+  max: number;
+  slider: boolean;
+}
+
+const DRAG_STARTS = 3; // pixels
+const DRAG_PACE = 6; // pixels a step
+
+/** A step that suits a value: 1 for whole numbers, a tenth of its first digit for others. */
+export function stepOf(value: number, integer: boolean): number {
+  if (integer) return Math.abs(value) >= 1000 ? 10 ** (Math.floor(Math.log10(Math.abs(value))) - 2) : 1;
+  return value === 0 ? 0.01 : 10 ** (Math.floor(Math.log10(Math.abs(value))) - 1);
+}
+
+/** Without the noise of binary fractions: 0.1 + 0.2 is 0.3. */
+const tidy = (value: number, integer: boolean): number =>
+  integer ? Math.round(value) : Number(value.toPrecision(7));
+
+export function NumberField({
+  label,
+  name,
+  tip,
+  value,
+  isSet,
+  nullable,
+  change,
+  integer,
+  min,
+  max,
+  slider,
+}: Props) {
+  const [typing, setTyping] = useState<string | null>(null);
+  const drag = useRef<{ x: number; from: number; moved: boolean; id: string; width: number } | null>(null);
+  const current = numberOf(value);
+  const clamp = (wanted: number) => tidy(Math.min(max, Math.max(min, wanted)), integer);
+
+  const down = (event: PointerEvent<HTMLDivElement>) => {
+    if (event.button !== 0 || typing !== null) return;
+    event.currentTarget.setPointerCapture(event.pointerId);
+    const width = event.currentTarget.getBoundingClientRect().width;
+    const from = current ?? (Number.isFinite(min) ? min : 0);
+    drag.current = { x: event.clientX, from, moved: false, id: `drag ${event.timeStamp}`, width };
+  };
+  const move = (event: PointerEvent<HTMLDivElement>) => {
+    const held = drag.current;
+    if (!held) return;
+    const distance = event.clientX - held.x;
+    if (!held.moved && Math.abs(distance) < DRAG_STARTS) return;
+    held.moved = true;
+    const fine = event.shiftKey ? 0.1 : event.ctrlKey ? 10 : 1;
+    const wanted = slider
+      ? held.from + (distance / held.width) * (max - min) * fine
+      : held.from + Math.round(distance / DRAG_PACE) * stepOf(held.from, integer) * fine;
+    change(clamp(wanted), held.id);
+  };
+  const up = () => {
+    const held = drag.current;
+    drag.current = null;
+    if (held && !held.moved) setTyping(digitsOf(value));
+  };
+  const keys = (event: KeyboardEvent<HTMLDivElement>) => {
+    const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[
+      event.key
+    ];
+    if (steps !== undefined) {
+      const from = current ?? (Number.isFinite(min) ? min : 0);
+      change(clamp(from + steps * stepOf(from, integer)), "keys");
+    } else if (event.key === "Enter" || event.key === "F2") setTyping(digitsOf(value));
+    else if (/^[-\d.]$/.test(event.key) && !event.ctrlKey && !event.metaKey) setTyping(event.key);
+    else if (event.key === "Backspace" || event.key === "Delete") change(undefined);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  const finish = (text: string) => {
+    setTyping(null);
+    const clean = text.trim();
+    if (clean === "") {
+      if (nullable) change(null);
+      else if (isSet) change(undefined);
+    } else if (!Number.isNaN(Number(clean)) && clean !== digitsOf(value)) {
+      change(/^-?\d+$/.test(clean) ? readNumber(clean) : Number(clean));
+    }
+  };
+
+  if (typing !== null) {
+    return (
+      <label className="field number nodrag nowheel typing">
+        <span className="field-label">{label}</span>
+        <input
+          className="field-input"
+          aria-label={name}
+          autoFocus
+          inputMode={integer ? "numeric" : "decimal"}
+          defaultValue={typing}
+          onFocus={(event) => typing.length > 1 && event.target.select()}
+          onBlur={(event) => finish(event.target.value)}
+          onKeyDown={(event) => {
+            event.stopPropagation();
+            if (event.key === "Enter") finish(event.currentTarget.value);
+            if (event.key === "Escape") setTyping(null);
+          }}
+        />
+      </label>
+    );
+  }
+  const share =
+    slider && current !== null ? (Math.min(max, Math.max(min, current)) - min) / (max - min || 1) : 0;
+  return (
+    <div
+      className={`field number nodrag${slider ? " slider" : ""}${isSet ? " set" : ""}`}
+      role={slider ? "slider" : "spinbutton"}
+      tabIndex={0}
+      aria-label={name}
+      aria-valuenow={current ?? 0}
+      aria-valuetext={current === null ? "none" : digitsOf(value)}
+      {...(Number.isFinite(min) ? { "aria-valuemin": min } : {})}
+      {...(Number.isFinite(max) ? { "aria-valuemax": max } : {})}
+      data-tip={tip}
+      style={slider ? ({ "--share": share } as React.CSSProperties) : undefined}
+      onPointerDown={down}
+      onPointerMove={move}
+      onPointerUp={up}
+      onKeyDown={keys}
+    >
+      <span className="field-label">{label}</span>
+      <span className="field-value">{shown(value, current, nullable)}</span>
+    </div>
+  );
+}
+
+function shown(value: unknown, current: number | null, nullable: boolean): string {
+  if (current === null) return typeof value === "string" ? value : nullable ? "none" : "–";
+  const digits = digitsOf(value);
+  return digits.length > 12 && !/^-?\d+$/.test(digits) ? String(Number(current.toPrecision(8))) : digits;
+}

@@ -1,0 +1,66 @@
+/** A parameter's widget, chosen by its schema, with its label in it. */
+import { memo } from "react";
+import type { Id } from "../document/document";
+import { setParam } from "../document/edits";
+import type { Json } from "../document/json";
+import type { InSlot } from "../document/slots";
+import { widgetOf } from "../document/widgets";
+import { edit } from "../state/editor";
+import { Choice, Toggle } from "./Choice";
+import { JsonField, ListField, Multiline, TextField } from "./Text";
+import { NumberField } from "./NumberField";
+import { PathField } from "./PathField";
+import { SeedField } from "./SeedField";
+
+export interface FieldProps {
+  label: string;
+  /** What a screen reader calls it. */
+  name: string;
+  tip: string;
+  value: Json | undefined;
+  /** Whether the value is typed in; if not it is the default. */
+  isSet: boolean;
+  nullable: boolean;
+  /** `gesture` joins the steps of one drag, or of one word, into one step to undo. */
+  change: (value: Json | undefined, gesture?: string) => void;
+}
+
+export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slot: InSlot }) {
+  const { widget, nullable } = widgetOf(slot.port);
+  const { handle } = slot;
+  const isSet = slot.value !== undefined;
+  const field: FieldProps = {
+    label: slot.label,
+    name: `${slot.label} of ${node}`,
+    tip: `slot|${node}|${handle}`,
+    value: isSet ? slot.value : (slot.port.default as Json | undefined),
+    isSet,
+    nullable,
+    change: (value, gesture) =>
+      edit(
+        `Change ${slot.label}`,
+        (doc) => setParam(doc, node, handle, value),
+        gesture ? `${node}.${handle} ${gesture}` : null,
+      ),
+  };
+  switch (widget.kind) {
+    case "number":
+      return <NumberField {...field} {...widget} />;
+    case "seed":
+      return <SeedField {...field} />;
+    case "choice":
+      return <Choice {...field} choices={widget.choices} />;
+    case "toggle":
+      return <Toggle {...field} />;
+    case "text":
+      return <TextField {...field} />;
+    case "multiline":
+      return <Multiline {...field} />;
+    case "path":
+      return <PathField {...field} kind={widget.path} />;
+    case "list":
+      return <ListField {...field} item={widget.item} fixed={widget.fixed} />;
+    case "json":
+      return <JsonField {...field} />;
+  }
+});

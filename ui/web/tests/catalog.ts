@@ -1,0 +1,121 @@
+/** A small catalog of nodes for tests: what the rules need, one of each kind. */
+import type { Catalog, NodeSpec, Port } from "../src/server/types";
+
+export function port(name: string, type: string, more: Partial<Port> = {}): Port {
+  return {
+    name,
+    type,
+    list: false,
+    variable: false,
+    named: false,
+    required: true,
+    shape: "",
+    help: "",
+    ...more,
+  };
+}
+
+const param = (name: string, type: string, schema: object, value?: unknown): Port =>
+  port(name, type, {
+    required: false,
+    schema: schema as Record<string, unknown>,
+    ...(value === undefined ? {} : { default: value }),
+  });
+
+function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeSpec> = {}): NodeSpec {
+  return {
+    type,
+    category: "test",
+    version: 1,
+    summary: type,
+    documentation: type,
+    inputs,
+    outputs,
+    body: null,
+    effect: false,
+    loops: false,
+    aside: false,
+    draws: false,
+    keep: false,
+    mutates: [],
+    ...more,
+  };
+}
+
+const named = (name: string, type: string, more: Partial<Port> = {}) =>
+  port(name, type, { variable: true, named: true, ...more });
+
+const NODES = [
+  node(
+    "noise",
+    [
+      param("shape", "list", { type: "array", items: { type: "integer" } }),
+      param("seed", "int", { type: "integer" }, 0),
+    ],
+    [port("latent", "latent")],
+    { draws: true },
+  ),
+  node("schedule", [], [port("schedule", "schedule")]),
+  node("unet", [], [port("unet", "unet")]),
+  node("data", [], [port("latent_dataset", "latent_dataset")]),
+  node(
+    "denoise",
+    [port("model", "unet"), port("z", "latent"), port("t", "timestep")],
+    [port("prediction", "prediction")],
+  ),
+  node(
+    "combine",
+    [
+      port("cond", "prediction"),
+      port("uncond", "prediction"),
+      param("scale", "float", { type: "number", minimum: 0, maximum: 30 }, 7.5),
+    ],
+    [port("prediction", "prediction")],
+  ),
+  node("encode", [port("images", "image")], [port("latent", "latent"), port("posterior", "posterior")]),
+  node("decode", [port("z", "latent")], [port("image", "image")]),
+  node("image", [], [port("image", "image")]),
+  node("total", [port("losses", "loss", { list: true })], [port("loss", "loss")]),
+  node("loss", [port("prediction", "prediction")], [port("loss", "loss")]),
+  node("pictures", [], [port("images", "image", { list: true })]),
+  node("side_by_side", [port("images", "image", { list: true })], [port("image", "image")]),
+  node("count", [], [port("value", "int")]),
+  node(
+    "objective",
+    [port("loss", "loss"), port("models", "M", { variable: true, list: true })],
+    [port("objective", "objective")],
+  ),
+  node("sample", [port("noise", "latent"), port("schedule", "schedule")], [port("latent", "latent")], {
+    loops: true,
+    body: {
+      ports: [port("z", "latent"), port("t", "timestep")],
+      results: [port("prediction", "prediction")],
+    },
+  }),
+  node("train", [port("data", "dataset"), named("models", "M")], [named("models", "M"), named("ema", "M")], {
+    loops: true,
+    mutates: ["models"],
+    body: {
+      ports: [port("batch", "batch"), port("step", "int"), named("models", "M"), named("ema", "M")],
+      results: [port("objectives", "objective", { list: true })],
+    },
+  }),
+  node("repeat", [named("state", "S")], [named("", "S")], {
+    loops: true,
+    body: { ports: [named("state", "S"), port("turn", "int")], results: [named("", "S")] },
+  }),
+  node("for_each", [named("over", "T", { list: true })], [named("", "R", { list: true })], {
+    loops: true,
+    body: { ports: [named("item", "T"), port("turn", "int")], results: [named("", "R")] },
+  }),
+  node("group", [], [named("", "R")], { body: { ports: [], results: [named("", "R")] } }),
+];
+
+export const CATALOG: Catalog = {
+  nodes: Object.fromEntries(NODES.map((spec) => [spec.type, spec])),
+  types: {
+    dataset: { shape: "", accepts: ["latent_dataset"], about: "" },
+    latent: { shape: "b c h w", accepts: [], about: "" },
+    float: { shape: "", accepts: ["int"], about: "" },
+  },
+};

@@ -1,0 +1,51 @@
+/** Documents for tests, from what a file would hold. */
+import { read } from "../src/document/codec";
+import type { Doc } from "../src/document/document";
+import { specsOf } from "../src/document/references";
+import { Kinds } from "../src/document/types";
+import { CATALOG } from "./catalog";
+
+export const docOf = (nodes: object, more: object = {}): Doc =>
+  read(JSON.stringify({ loom: 1, ...more, nodes })).doc;
+
+export const kindsOf = (doc: Doc): Kinds => new Kinds(doc, CATALOG, specsOf(CATALOG, doc));
+
+export const SAMPLING = {
+  noise: { type: "noise", params: { seed: 7, shape: [1, 4, 8, 8] } },
+  schedule: { type: "schedule" },
+  unet: { type: "unet" },
+  sample: {
+    type: "sample",
+    wires: { noise: "noise", schedule: "schedule" },
+    body: {
+      nodes: {
+        cond: { type: "denoise", wires: { model: "unet", z: "sample.z", t: "sample.t" } },
+        uncond: { type: "denoise", wires: { model: "unet", z: "sample.z", t: "sample.t" } },
+        guide: { type: "combine", params: { scale: 3 }, wires: { cond: "cond", uncond: "uncond" } },
+      },
+      results: { prediction: "guide" },
+    },
+  },
+  decoded: { type: "decode", wires: { z: "sample" } },
+};
+
+export const TRAINING = {
+  data: { type: "data" },
+  unet0: { type: "unet" },
+  fit: {
+    type: "train",
+    wires: { data: "data", models: { unet: "unet0" } },
+    body: {
+      nodes: {
+        noise: { type: "noise" },
+        count: { type: "count" },
+        eps: { type: "denoise", wires: { model: "fit.models.unet", z: "noise" } },
+        simple: { type: "loss", wires: { prediction: "eps" } },
+        sum: { type: "total", wires: { losses: ["simple", "simple"] } },
+        aim: { type: "objective", wires: { loss: "sum", models: ["fit.models.unet"] } },
+      },
+      results: { objectives: ["aim"] },
+    },
+  },
+  after: { type: "denoise", wires: { model: "fit.ema.unet" } },
+};

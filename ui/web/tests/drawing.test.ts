@@ -1,0 +1,135 @@
+import { describe, expect, it } from "vitest";
+import { spread } from "../src/canvas/layout";
+import { layOut } from "../src/canvas/layout";
+import { linesOf } from "../src/canvas/geometry";
+import { cardsOf } from "../src/document/cards";
+import { widgetOf } from "../src/document/widgets";
+import { smooth } from "../src/panels/curves";
+import { search } from "../src/panels/search";
+import { blocks } from "../src/panels/Prose";
+import { readList } from "../src/widgets/Text";
+import { CATALOG, port } from "./catalog";
+import { docOf, kindsOf, SAMPLING } from "./documents";
+
+const schema = (value: object, more: object = {}) =>
+  widgetOf(port("p", "x", { schema: value as Record<string, unknown>, ...more }));
+
+describe("widgets follow from schemas", () => {
+  it("numbers, bounded ones as sliders", () => {
+    expect(schema({ type: "number", minimum: 0, maximum: 30 }).widget).toMatchObject({
+      kind: "number",
+      slider: true,
+      integer: false,
+    });
+    expect(schema({ type: "integer", minimum: 1 }).widget).toMatchObject({
+      kind: "number",
+      slider: false,
+      min: 1,
+    });
+    expect(schema({ type: "integer", exclusiveMinimum: 0, maximum: 10 }).widget).toMatchObject({
+      min: 1,
+      slider: true,
+    });
+  });
+
+  it("a rate whose default lies far below its bound is no slider", () => {
+    expect(
+      schema({ type: "number", exclusiveMinimum: 0, maximum: 1 }, { default: 1e-4 }).widget,
+    ).toMatchObject({ slider: false });
+  });
+
+  it("choices, texts, lists, or nothing", () => {
+    expect(schema({ enum: ["a", "b"], type: "string" }).widget).toEqual({
+      kind: "choice",
+      choices: ["a", "b"],
+    });
+    expect(schema({ type: "string", format: "multiline" }).widget.kind).toBe("multiline");
+    expect(schema({ type: "array", items: { type: "integer" } }).widget).toMatchObject({
+      kind: "list",
+      item: "integer",
+    });
+    expect(schema({ anyOf: [{ type: "integer" }, { type: "null" }] })).toMatchObject({
+      nullable: true,
+      widget: { kind: "number" },
+    });
+    expect(schema({}).widget.kind).toBe("json");
+    expect(schema({ type: "string" }, { path: "file" }).widget).toEqual({ kind: "path", path: "file" });
+  });
+
+  it("lists are read as people write them", () => {
+    expect(readList("1, 2 4", "integer")).toEqual([1, 2, 4]);
+    expect(readList("[1,2]", "integer")).toEqual([1, 2]);
+    expect(readList("1, x", "number")).toBeNull();
+    expect(readList("red circle, blue", "string")).toEqual(["red circle", "blue"]);
+    expect(readList('"a, b", "c"', "string")).toEqual(["a, b", "c"]);
+  });
+});
+
+describe("layout", () => {
+  it("spreads what would overlap as little as can be", () => {
+    expect(spread([0, 0], [10, 10])).toEqual([-5, 5]);
+    expect(spread([0, 100], [10, 10])).toEqual([0, 100]);
+    expect(spread([60, 0, 0], [10, 10, 10])).toEqual([10, 20, 30]);
+  });
+
+  it("puts readers to the right of what they read, without overlap", () => {
+    const doc = docOf(SAMPLING);
+    const cards = cardsOf(doc, kindsOf(doc), {});
+    const places = layOut(doc, cards, {});
+    const x = (id: string) => places[id]?.at[0] ?? NaN;
+    expect(x("noise")).toBeLessThan(x("sample"));
+    expect(x("sample")).toBeLessThan(x("decoded"));
+    expect(x("cond")).toBe(x("uncond"));
+    expect(x("cond")).toBeLessThan(x("guide"));
+  });
+
+  it("keeps the cards that a change does not touch", () => {
+    const doc = docOf(SAMPLING);
+    const cards = cardsOf(doc, kindsOf(doc), {});
+    const guide = doc.nodes.guide;
+    if (!guide) throw new Error();
+    const next = { ...doc, nodes: { ...doc.nodes, guide: { ...guide, params: { scale: 4 } } } };
+    const after = cardsOf(next, kindsOf(next), cards);
+    expect(after.cond).toBe(cards.cond);
+    expect(after.guide).not.toBe(cards.guide);
+  });
+
+  it("pairs ports and gives each parameter a line", () => {
+    const doc = docOf(SAMPLING);
+    const { guide } = cardsOf(doc, kindsOf(doc), {});
+    const lines = linesOf(guide?.inputs ?? [], guide?.outputs ?? [], () => false);
+    expect(lines.map((line) => [line.left?.handle, line.right?.handle, line.widget])).toEqual([
+      ["cond", "out:prediction", false],
+      ["uncond", undefined, false],
+      ["scale", undefined, true],
+    ]);
+  });
+});
+
+describe("finding and reading", () => {
+  it("finds by name first, every word somewhere", () => {
+    const specs = Object.values(CATALOG.nodes);
+    expect(search(specs, "deno")[0]?.spec.type).toBe("denoise");
+    expect(search(specs, "side by")[0]?.spec.type).toBe("side_by_side");
+    expect(search(specs, "posterior").map((found) => found.spec.type)).toContain("encode");
+    expect(search(specs, "nothing like it")).toEqual([]);
+  });
+
+  it("reads documentation as paragraphs and formulas, without what the ports say", () => {
+    const text =
+      "One line.\n\neps = uncond + scale · (cond − uncond)\n\nscale: larger follows\n  the condition.\ncond: with.";
+    expect(blocks(text, ["scale", "cond"])).toEqual([
+      { kind: "text", lines: ["One line."] },
+      { kind: "formula", lines: ["eps = uncond + scale · (cond − uncond)"] },
+    ]);
+  });
+
+  it("smooths without pulling the start to zero", () => {
+    expect(smooth([5, 5, null, 5], 0.9).map((value) => value && Number(value.toFixed(9)))).toEqual([
+      5,
+      5,
+      null,
+      5,
+    ]);
+  });
+});

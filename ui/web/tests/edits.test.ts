@@ -1,0 +1,154 @@
+import { describe, expect, it } from "vitest";
+import { copy, duplicate, paste } from "../src/document/clipboard";
+import { toWorkflow } from "../src/document/codec";
+import type { Doc, Place } from "../src/document/document";
+import { addNode, moveToZone, place, removeNodes, rename, setParam } from "../src/document/edits";
+import { sourceOf } from "../src/document/references";
+import { connect, disconnect, renameWire } from "../src/document/wires";
+import { CATALOG } from "./catalog";
+import { docOf, kindsOf, SAMPLING, TRAINING } from "./documents";
+
+const placeOf =
+  (doc: Doc) =>
+  (id: string): Place =>
+    doc.places[id] ?? { at: [0, 0] };
+const specs = (doc: Doc) => kindsOf(doc).specs;
+
+describe("wires", () => {
+  it("are written the shortest way, and take the place of a literal", () => {
+    const doc = docOf({ count: { type: "count" }, mix: { type: "combine", params: { scale: 2 } } });
+    const next = connect(kindsOf(doc), sourceOf("count", "out:value"), "mix", "scale");
+    expect(next.nodes.mix?.wires).toEqual({ scale: "count" });
+    expect(next.nodes.mix?.params).toEqual({});
+    expect(disconnect(next, "mix", "scale").nodes.mix?.wires).toEqual({});
+  });
+
+  it("name the port where a node has several", () => {
+    const doc = docOf({ e: { type: "encode" }, d: { type: "decode" } });
+    expect(connect(kindsOf(doc), sourceOf("e", "out:latent"), "d", "z").nodes.d?.wires).toEqual({
+      z: "e.latent",
+    });
+  });
+
+  it("fill lists in order, replace an item, and close the gap of one taken out", () => {
+    let doc = docOf({ a: { type: "loss" }, b: { type: "loss" }, sum: { type: "total" } });
+    doc = connect(kindsOf(doc), sourceOf("a", "out:loss"), "sum", "losses");
+    doc = connect(kindsOf(doc), sourceOf("b", "out:loss"), "sum", "losses.+");
+    expect(doc.nodes.sum?.wires).toEqual({ losses: ["a", "b"] });
+    expect(connect(kindsOf(doc), sourceOf("b", "out:loss"), "sum", "losses.0").nodes.sum?.wires).toEqual({
+      losses: ["b", "b"],
+    });
+    expect(disconnect(doc, "sum", "losses.0").nodes.sum?.wires).toEqual({ losses: ["b"] });
+  });
+
+  it("of ports with names get a name from their source", () => {
+    const doc = docOf({ ...TRAINING, unet1: { type: "unet" } });
+    const next = connect(kindsOf(doc), sourceOf("unet1", "out:unet"), "fit", "models.+");
+    expect(next.nodes.fit?.wires.models).toEqual({ unet: "unet0", unet2: "unet1" });
+  });
+
+  it("become results of a body, one or several", () => {
+    const doc = docOf({ ...TRAINING });
+    const next = connect(kindsOf(doc), sourceOf("aim", "out:objective"), "fit", "results.objectives.+");
+    expect(next.nodes.fit?.results).toEqual({ objectives: ["aim", "aim"] });
+    const group = docOf({ g: { type: "group", body: { nodes: { i: { type: "image" } }, results: {} } } });
+    expect(connect(kindsOf(group), sourceOf("i", "out:image"), "g", "results.+").nodes.g?.results).toEqual({
+      i: "i",
+    });
+  });
+
+  it("are renamed where they are read, inside and outside", () => {
+    const doc = docOf(TRAINING);
+    const next = renameWire(doc, specs(doc), "fit", "models.unet", "denoiser");
+    expect(next.nodes.fit?.wires.models).toEqual({ denoiser: "unet0" });
+    expect(next.nodes.eps?.wires.model).toBe("fit.models.denoiser");
+    expect(next.nodes.aim?.wires.models).toEqual(["fit.models.denoiser"]);
+    expect(next.nodes.after?.wires.model).toBe("fit.ema.denoiser");
+  });
+});
+
+describe("nodes", () => {
+  it("that draw get a seed of their own, and ids that are free", () => {
+    const spec = CATALOG.nodes.noise;
+    if (!spec) throw new Error();
+    const first = addNode(docOf(SAMPLING), spec, { zone: null, at: [1.4, 2.6] });
+    expect(first.id).toBe("noise2");
+    expect(typeof first.doc.nodes.noise2?.params.seed).toBe("number");
+    expect(first.doc.places.noise2?.at).toEqual([1, 3]);
+  });
+
+  it("take everything that names them along when they go", () => {
+    const doc = place(docOf(SAMPLING, { exposed: { params: { scale: "guide.scale" }, outputs: {} } }), {
+      bend: { at: [0, 0], kind: "reroute", wire: "decoded.z" },
+    });
+    const next = removeNodes(doc, ["sample"]);
+    expect(Object.keys(next.nodes)).toEqual(["noise", "schedule", "unet", "decoded"]);
+    expect(next.nodes.decoded?.wires).toEqual({});
+    expect(next.exposed.params).toEqual({});
+  });
+
+  it("are renamed wherever they are named", () => {
+    const next = rename(docOf(SAMPLING), "sample", "reverse");
+    expect(next.nodes.cond?.zone).toBe("reverse");
+    expect(next.nodes.cond?.wires.z).toBe("reverse.z");
+    expect(next.nodes.decoded?.wires.z).toBe("reverse");
+    expect(Object.keys(next.nodes)[3]).toBe("reverse");
+  });
+
+  it("go back to their defaults", () => {
+    const doc = setParam(docOf(SAMPLING), "guide", "scale", undefined);
+    expect(doc.nodes.guide?.params).toEqual({});
+  });
+});
+
+describe("moving into and out of zones", () => {
+  it("keeps wires that may enter", () => {
+    const doc = docOf(SAMPLING);
+    const { doc: next, cut } = moveToZone(doc, specs(doc), ["unet"], "sample");
+    expect(next.nodes.unet?.zone).toBe("sample");
+    expect(next.nodes.cond?.wires.model).toBe("unet");
+    expect(cut).toEqual([]);
+  });
+
+  it("cuts those that would leave, and says which", () => {
+    const doc = docOf(SAMPLING);
+    const { doc: next, cut } = moveToZone(doc, specs(doc), ["noise"], "sample");
+    expect(next.nodes.sample?.wires).toEqual({ schedule: "schedule" });
+    expect(cut).toEqual(["noise → sample"]);
+    const out = moveToZone(doc, specs(doc), ["guide"], null);
+    expect(out.doc.nodes.sample?.results).toEqual({ prediction: "guide" });
+    expect(out.cut).toEqual(["cond → guide", "uncond → guide"]);
+  });
+});
+
+describe("copies", () => {
+  it("carry the inside of zones under new names, with their own wires only", () => {
+    const doc = docOf(SAMPLING);
+    const pasted = paste(doc, specs(doc), copy(doc, ["sample", "cond"], placeOf(doc)), null, [10, 20], false);
+    expect(pasted.ids).toEqual(["sample2"]);
+    expect(pasted.doc.nodes.sample2?.wires).toEqual({});
+    expect(pasted.doc.nodes.cond2?.zone).toBe("sample2");
+    expect(pasted.doc.nodes.cond2?.wires).toEqual({ z: "sample2.z", t: "sample2.t" });
+    expect(pasted.doc.places.sample2?.at).toEqual([10, 20]);
+  });
+
+  it("keep the wires that come in where they are wanted and can be read", () => {
+    const doc = docOf(SAMPLING);
+    const inside = paste(doc, specs(doc), copy(doc, ["cond"], placeOf(doc)), "sample", [0, 0], true);
+    expect(inside.doc.nodes.cond2?.wires).toEqual({ model: "unet", z: "sample.z", t: "sample.t" });
+    const outside = paste(doc, specs(doc), copy(doc, ["cond"], placeOf(doc)), null, [0, 0], true);
+    expect(outside.doc.nodes.cond2?.wires).toEqual({ model: "unet" });
+  });
+
+  it("beside the original stay in its zone", () => {
+    const doc = docOf(SAMPLING);
+    const { doc: next, ids } = duplicate(doc, specs(doc), ["guide"], placeOf(doc));
+    expect(ids).toEqual(["guide2"]);
+    expect(next.nodes.guide2).toMatchObject({
+      zone: "sample",
+      params: { scale: 3 },
+      wires: { cond: "cond", uncond: "uncond" },
+    });
+    expect(toWorkflow(next)).toHaveProperty("nodes.sample.body.nodes.guide2");
+  });
+});
