@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +28,11 @@ Exit codes: 0 done, 1 the run failed, 2 something is wrong with the workflow or 
 
 
 def program() -> str:
-    """What the user typed to get here."""
+    """What the user has to type to get here again."""
     name = Path(sys.argv[0]).name
-    return "python -m graph_runner" if name in ("__main__.py", "") or name.startswith("-") else name
+    if name in ("__main__.py", "") or name.startswith("-"):
+        return "python -m graph_runner"
+    return name if shutil.which(name) else sys.argv[0]
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

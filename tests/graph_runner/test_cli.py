@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from graph_runner.__main__ import main
+from graph_runner.cli.arguments import program
 from tests.graph_runner import slow_toys, toys
 
 PACKAGES = ("tests.graph_runner.toys", "tests.graph_runner.slow_toys", "graph_runner.zones")
@@ -284,3 +285,18 @@ def test_locks_are_checked_and_recorded(loom: Loom, here: Path, monkeypatch: pyt
     assert loom("lock", "update", nodes=nodes).code == 1, "somebody has to say that the result is the same"
     assert loom("lock", "update", "--same-result", nodes=nodes).code == 0
     assert loom("lock", "check", nodes=nodes).code == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("/there/graph_runner/__main__.py", "python -m graph_runner"),
+        ("./loom", "./loom"),
+        ("/somewhere/bin/sh", "sh"),
+        ("/somewhere/bin/latent-loom-of-nowhere", "/somewhere/bin/latent-loom-of-nowhere"),
+    ],
+)
+def test_the_command_that_is_told_can_be_typed(typed: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the path by its name, else as it was called."""
+    monkeypatch.setattr("sys.argv", [typed])
+    assert program() == told
