@@ -141,6 +141,7 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) ->
             step.dicts.append((port, [(name, slots.of(source)) for name, source in wired.items()]))
     for left_out in spec.input.keys() - bound.wires.keys() - spec.params.keys() - bound.params.keys():
         step.constants[left_out] = None
+    step.paths = spec.wired_paths(bound.wires)
     step.implicit_seed = spec.draws and not spec.seeded
     step.copied = tuple(
         port for port in spec.mutates if port in bound.wires and not _owned(bound, bound.wires[port], readers)

@@ -79,7 +79,7 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
     runtime.emit(events.Started(step.id))
     began, shown_before = time.perf_counter(), len(runtime.shown)
     try:
-        if not (step.spec.effect and runtime.processes.rank > 0):
+        if not step.idle(here):
             arguments = {name: runtime.place(value) for name, value in step.arguments(frame).items()}
             step.store(frame, step.call(arguments, frame, here))
         if _cacheable(step):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +27,7 @@ class Keys:
 
     def __init__(self, seed: int, dtype: str, version: Version) -> None:
         self.seed, self.dtype, self.version = seed, dtype, version
+        self._run = uuid.uuid4().hex
         self._known: dict[str, str] = {}
 
     def key(self, bound: BoundNode) -> str:
@@ -50,6 +52,8 @@ class Keys:
             params[name] = content_of(value, kind) if kind and value else value
         wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
         content: list[Any] = [spec.type, self.version(bound), _plain(params), wires]
+        if spec.wired_paths(bound.wires):
+            content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
         if bound.body is not None:
             content.append(self._body(bound.body))
         if draws(bound):

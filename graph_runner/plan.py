@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -52,6 +53,7 @@ class Step:
     stores: list[tuple[int, Slot]] = field(default_factory=list)
     free: list[int] = field(default_factory=list)
     copied: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()  # wired paths of files: relative ones start at the workspace
     implicit_seed: bool = False
     grads: bool = False  # runs with gradients on because a later node differentiates through it
     body: Code | None = None
@@ -64,10 +66,11 @@ class Step:
     def bind(self) -> Callable[[Frame, Activation], None]:
         """The quickest way to run, once every slot is known."""
         spec = self.spec
-        plain = not (
-            self.lists or self.dicts or self.copied or self.body or spec.injected or spec.takes_models or self.grads
+        special = (
+            *(self.lists, self.dicts, self.copied, self.paths, self.body),
+            *(spec.injected, spec.takes_models, self.grads),
         )
-        if plain and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
+        if not any(special) and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
             return _quick(spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
         return self.run
 
@@ -87,6 +90,8 @@ class Step:
     def call(self, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""
         spec = self.spec
+        for name in self.paths:
+            kwargs[name] = str(around.runtime.workspace / Path(kwargs[name]).expanduser())
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
         if spec.draws or (spec.takes_models and around.training):
             drawn = derive(around.runtime.seed, spec.type, seed, around.path)
@@ -131,8 +136,13 @@ class Step:
 
     def run(self, frame: Frame, around: Activation) -> None:
         """Call the node and put what it gives into the frame."""
-        self.store(frame, self.call(self.arguments(frame), frame, around))
+        if not self.idle(around):
+            self.store(frame, self.call(self.arguments(frame), frame, around))
         self.release(frame)
+
+    def idle(self, around: Activation) -> bool:
+        """Whether another process does it: of several, the first saves and shows."""
+        return self.spec.effect and not self.stores and around.runtime.processes.rank > 0
 
 
 def _absent(port: str) -> ValueError:

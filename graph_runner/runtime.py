@@ -85,7 +85,8 @@ class Activation:
 
     def __init__(self, runtime: Runtime, around: Activation | None = None, step: Step | None = None) -> None:
         self.runtime, self.around, self.step = runtime, around, step
-        self.path: tuple[int, ...] = around.path if around else ()
+        self.path: tuple[int, ...] = around.path if around else ()  # turns and micro-batches of the loops around
+        self.turns: tuple[int, ...] = around.turns if around else ()
         self.training: bool = around.training if around else False
         self.sharded: bool = around.sharded if around else False
         self.stateful: bool = around.stateful if around else False
@@ -143,17 +144,21 @@ class Activation:
 
     def _show(self, node: str, path: Path, media: str, preview: bool) -> None:
         relative = path.relative_to(self.runtime.workspace).as_posix()
-        self.runtime.show(events.Shown(node, relative, media, preview, self.path[-1] if self.path else None))
+        self.runtime.show(events.Shown(node, relative, media, preview, self._turn()))
+
+    def _turn(self) -> int | None:
+        """The turn of the innermost loop."""
+        return self.turns[-1] if self.turns else None
 
     def _suffix(self) -> str:
-        return "".join(f"-{turn + 1:06d}" for turn in self.path)
+        return "".join(f"-{turn + 1:06d}" for turn in self.turns)
 
     def _metrics(self, node: str, **values: float | Tensor) -> None:
         numbers = {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in values.items()}
-        self.runtime.emit(events.Metric(node, numbers, self.path[-1] if self.path else None))
+        self.runtime.emit(events.Metric(node, numbers, self._turn()))
 
     def _progress(self, node: str, done: int, total: int) -> None:
-        self.runtime.emit(events.Progress(node, done, total, self.path))
+        self.runtime.emit(events.Progress(node, done, total, self.turns))
 
 
 class ZoneLoop:
@@ -161,7 +166,7 @@ class ZoneLoop:
 
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
-        self._base = activation.path
+        self._base, self._around = activation.path, activation.turns
         self._turn = 0
 
     def __call__(
@@ -183,11 +188,11 @@ class ZoneLoop:
         began = told = saved = time.monotonic()
         for turn in range(begin, n):
             if not nested and runtime.stopping(own.sharded):
-                runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._base))
+                runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._around))
                 if checkpoints is not None and state is not None and turn > begin:
                     checkpoints.save(turn, state)
                 raise Stopped
-            own.path, self._turn = (*self._base, turn), turn
+            own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
             yield turn
             own.path = (*self._base, turn)
             self._run_asides(turn, turn == n - 1, aside or nullcontext)
@@ -195,7 +200,7 @@ class ZoneLoop:
             # Short loops within loops tell nothing: the loop around them does.
             if now - told >= PROGRESS_SECONDS or (turn == n - 1 and (not self._base or told > began)):
                 told = now
-                runtime.emit(events.Progress(own.step.id if own.step else "", turn + 1, n, self._base))
+                runtime.emit(events.Progress(own.step.id if own.step else "", turn + 1, n, self._around))
             if (
                 checkpoints is not None
                 and state is not None
@@ -203,13 +208,14 @@ class ZoneLoop:
             ):
                 checkpoints.save(turn + 1, state, final=turn == n - 1)
                 saved = time.monotonic()
-        own.path = self._base
+        own.path, own.turns = self._base, self._around
 
     def micro(self, n: int) -> Iterator[int]:
         """The micro-batches of the current turn."""
         for micro in range(n):
             self.activation.path = (*self._base, self._turn, micro)
             yield micro
+        self.activation.path = (*self._base, self._turn)
 
     def _run_asides(self, turn: int, last: bool, aside: Callable[[], AbstractContextManager[Any]]) -> None:
         own = self.activation
@@ -220,7 +226,7 @@ class ZoneLoop:
         due = []
         for step in body.code.asides:
             kwargs = step.arguments(frame)
-            if (turn + 1) % kwargs["n"] == 0 or last:
+            if (turn + 1) % kwargs.get("n", 1) == 0 or last:
                 due.append((step, kwargs))
         if due:
             with torch.no_grad(), aside():
@@ -229,12 +235,13 @@ class ZoneLoop:
 
     def _checkpoints(self) -> Checkpoints:
         own, runtime = self.activation, self.activation.runtime
-        lineage = own.lineage
+        given: list[str] = []  # what the zones around hand to their bodies, and so to this loop
         around = own.around
         while around is not None and around.step is not None:
-            lineage += around.step.key
+            if around.step.spec.body is not None and around.step.spec.body.ports:
+                given.append(around.step.key)
             around = around.around
-        name = f"{derive(lineage, *self._base):016x}" if self._base else own.lineage[:32]
+        name = f"{derive(own.lineage, *given, *self._base):016x}" if given else own.lineage[:32]
         return Checkpoints(
             runtime.workspace / "checkpoints" / name,
             runtime.processes,

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -167,6 +167,10 @@ class NodeSpec:
     def seeded(self) -> bool:
         """Whether the function itself takes the seed that every node that draws has."""
         return "seed" in inspect.signature(self.function).parameters
+
+    def wired_paths(self, wired: Iterable[str]) -> tuple[str, ...]:
+        """Those of these ports that take the path of a file or folder."""
+        return tuple(port for port in wired if port in self.params and self.params[port].path_kind)
 
     @cached_property
     def input(self) -> dict[str, Port]:

@@ -259,6 +259,19 @@ def test_changed_content_of_a_folder(make: Make, tmp_path: Path) -> None:
     assert float(run(engine, nodes, "n").values["n"]) == 2
 
 
+def test_a_path_that_comes_by_wire_is_read_anew_and_starts_at_the_workspace(make: Make, tmp_path: Path) -> None:
+    """What lies there shows only when the node runs, so nothing may be taken for known."""
+    for name in "ab":
+        (tmp_path / f"{name}.txt").write_text("1")
+    body = {"nodes": {"f": {"type": "read_number", "wires": {"path": "z.item.path"}}}, "results": {"n": "f"}}
+    zone = {"type": "for_each", "params": {"over": {"path": ["a.txt", "b.txt"]}}, "body": body}
+    nodes = {"z": zone, "sum": {"type": "total", "wires": {"numbers": "z.n"}}}
+    engine = make()
+    assert float(run(engine, nodes, "sum").values["sum"]) == 2
+    (tmp_path / "b.txt").write_text("5")
+    assert float(run(engine, nodes, "sum").values["sum"]) == 6
+
+
 def test_memory_forgets_what_was_used_longest_ago(tmp_path: Path) -> None:
     def entry(n: int) -> Entry:
         return Entry({("value", ""): torch.zeros(n)}, [])
@@ -444,6 +457,31 @@ def test_a_loop_in_a_loop_has_a_lineage_for_each_turn_around(make: Make, tmp_pat
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     again = run(make(), nodes, "sweep.n").values["sweep.n"]
     assert [float(value) for value in again] == [4, 9]
+
+
+def test_equal_loops_in_different_zones_share_no_checkpoint(make: Make, tmp_path: Path, registry: Registry) -> None:
+    @node(category="toy")
+    def handed(body: Body[Step], x: Number) -> Number:
+        """Run the body once on x: a zone that does not loop."""
+        return body(x)
+
+    engine = Engine(Registry([*registry.values(), handed.__node__]), tmp_path)  # type: ignore[attr-defined]
+
+    def zone(name: str, value: float) -> dict[str, Any]:
+        step = {"type": "add", "wires": {"a": f"{name}in.x", "b": "one"}}
+        inner = {
+            "type": "counted",
+            "wires": {"x": f"{name}.x"},
+            "body": {"nodes": {f"{name}next": step}, "results": {"number": f"{name}next"}},
+        }
+        body = {"nodes": {f"{name}in": inner}, "results": {"number": f"{name}in"}}
+        return {
+            f"{name}value": {"type": "number", "params": {"value": value}},
+            name: {"type": "handed", "wires": {"x": f"{name}value"}, "body": body},
+        }
+
+    values = run(engine, {"one": ONE, **zone("a", 10), **zone("b", 20)}, "a", "b").values
+    assert (float(values["a"]), float(values["b"])) == (13, 23)
 
 
 def test_outputs_stay_below_the_run_and_leave_no_half_files(make: Make, registry: Registry, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +124,32 @@ def test_warnings_of_a_workflow_are_told_and_do_not_stop_it(run: Run) -> None:
     assert log.level == "warning"
     assert "draw the same numbers" in log.message
     assert float(result.values["sum"]) != 0
+
+
+def test_a_metric_in_training_names_the_turn_and_not_the_micro_batch(run: Run) -> None:
+    inner = {
+        "w": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
+        "m": {"type": "measure", "wires": {"x": "w"}},
+    }
+    body = {"nodes": inner, "results": {"number": "w"}}
+    fit = {"type": "learn", "wires": {"models": {"m": "model"}}, "params": {"n": 3, "accumulate": 2}, "body": body}
+    result = run({"model": {"type": "scalar_model"}, "fit": fit})
+    turns = [event.turn for event in result.events if isinstance(event, events.Metric)]
+    assert turns == [0, 0, 1, 1, 2, 2]
+
+
+def test_files_shown_in_loops_carry_the_turns_of_all_of_them(run: Run) -> None:
+    def loop(zone: str, n: int, inner: dict[str, Any], result: str, x: str) -> dict[str, Any]:
+        body = {"nodes": inner, "results": {"x": result}}
+        return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
+
+    show = {"type": "show_number", "wires": {"x": "s"}}
+    deep = loop("deep", 2, {"s": {"type": "scale", "wires": {"x": "deep.state.x"}}, "show": show}, "s", "z.state.x")
+    result = run({"one": ONE, "z": loop("z", 2, {"deep": deep}, "deep.x", "one")})
+    assert [Path(shown.path).stem for shown in result.shown] == [
+        "number-000001-000001",
+        "number-000001-000002",
+        "number-000002-000001",
+        "number-000002-000002",
+    ]
+    assert [shown.turn for shown in result.shown] == [0, 1, 0, 1]

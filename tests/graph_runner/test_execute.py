@@ -480,6 +480,25 @@ def test_a_seed_may_be_wired_or_read_by_the_node_itself(run: Run) -> None:
     assert len({float(x) for x in values["z.draws"]}) == 3, "the turn counts as well"
 
 
+def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry, tmp_path: Path) -> None:
+    class Second(Processes):
+        def agree(self, value: Any) -> Any:
+            return (tmp_path / "runs" / "r") if value is None else value
+
+        def any(self, flag: bool) -> bool:
+            return flag
+
+    nodes = {
+        "one": ONE,
+        "r": record("one"),
+        "loop": repeat(2, {"next": scale("loop.state.x", 2), "inside": record("next", "inside")}, "next"),
+    }
+    second = Engine(registry, tmp_path, processes=Second(rank=1, world=2))
+    values = second.run(graph(nodes), targets=["loop.x"]).values
+    assert float(values["loop.x"]) == 4
+    assert RECORDED == {}
+
+
 def test_many_processes_see_the_noise_that_one_would() -> None:
     whole = Rng(5).randn(6, 2)
     parts = [Rng(5, rank=rank, world=3).randn(2, 2) for rank in range(3)]
