@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.checkpoints.compvis import save_compvis
+from core.checkpoints.diffusers_folder import load_diffusers
 from graph_runner import events
 from graph_runner.engine import Engine, Result
+from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
 from graph_runner.validate import validate
 from graph_runner.workflow import Node, Workflow, load, read, write
@@ -194,6 +199,21 @@ def test_a_diffusers_folder_gives_the_pipelines_picture(kind: str, engine: Engin
     assert shown(result) == {"stable_diffusion.png", "stable_diffusion-2.png"}
 
 
+def test_a_single_file_draws_the_same_with_a_tokenizer_from_a_folder(engine: Engine, tmp_path: Path) -> None:
+    folder = engine.workspace / "models" / "stable-diffusion"
+    PIPELINES["Stable Diffusion 1"](tmp_path).save_pretrained(folder)
+    save_compvis(load_diffusers(folder), engine.workspace / "sd.safetensors")
+    small = {"noise": {"shape": [1, 4, 8, 8]}, "sample": {"steps": 2}}
+    expected = engine.run(changed("stable_diffusion", small), targets=["decoded"]).values["decoded"]
+    graph = changed("stable_diffusion", small | {"model": {"path": "sd.safetensors"}})
+    with pytest.raises(NodeError, match=r"^model: it gives no tokenizer"):
+        engine.run(graph)
+    graph.nodes["words"] = Node(type="load_tokenizer", params={"path": "models/stable-diffusion/tokenizer"})
+    for id in ("prompt", "null"):
+        graph.nodes[id].wires["tokenizer"] = "words"
+    torch.testing.assert_close(engine.run(graph, targets=["decoded"]).values["decoded"], expected)
+
+
 def test_a_published_model_takes_a_step(engine: Engine) -> None:
     """The smallest preset, on latents of 8 × 8; the large ones differ in the preset's name alone."""
     graph = changed("published_model", {"settings": {"preset": "bsr_sr"}})
@@ -202,6 +222,22 @@ def test_a_published_model_takes_a_step(engine: Engine) -> None:
     assert result.values["decoded"].shape == (1, 3, 32, 32)
     assert result.values["condition"].concat.shape == (1, 3, 8, 8)
     assert result.values["settings.scale_factor"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="os.wait4 tells the memory of a process")
+def test_a_class_conditional_imagenet_model_takes_a_step_at_full_size_within_8_gb(tmp_path: Path) -> None:
+    """As a user runs it; docs/tasks.md has the numbers of the larger ones."""
+    command = [sys.executable, "-m", "graph_runner", str(WORKFLOWS / "published_model.json"), "--device", "cpu"]
+    command += ["--set", "preset=cin256-v2", "--workspace", str(tmp_path)]
+    process = subprocess.Popen(command, cwd=WORKFLOWS.parent, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    print(f"{usage.ru_utime + usage.ru_stime:.0f} CPU seconds, {kilobytes / 1e6:.1f} GB at most")
+    assert process.returncode == 0
+    assert [path.name for path in tmp_path.glob("runs/*/outputs/*")] == ["published_model.png"]
+    assert kilobytes < 8e6
 
 
 @pytest.mark.parametrize("name", TASKS)
