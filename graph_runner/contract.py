@@ -339,7 +339,7 @@ def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
     made = get_origin(hint) or hint  # a NamedTuple may be generic: Trained[M]
     if isinstance(made, type) and issubclass(made, tuple) and hasattr(made, "_fields"):
         hint = made
-        hints = typing.get_type_hints(hint, include_extras=True)
+        hints = _hints_of(hint, where)
         ports = tuple(_read_port(name, hints[name], where, "")[0] for name in hint._fields)
         return ports, Shape("tuple", hint)
     if _marked(hint, _PortsMarker):

@@ -13,23 +13,10 @@ from graph_runner.engine import Engine, Result
 from graph_runner.registry import Registry
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import TOYS, graph
+from tests.graph_runner.drawing import ONE, noted, record, repeat
 from tests.graph_runner.toys import CALLS, RECORDED, Model, Number
 
 Run = Callable[..., Result]
-ONE = {"type": "number", "params": {"value": 1}}
-
-
-def noted(x: str, label: str, kind: str = "noted") -> dict[str, Any]:
-    return {"type": kind, "wires": {"x": x}, "params": {"label": label}}
-
-
-def record(x: str, label: str = "x") -> dict[str, Any]:
-    return {"type": "record", "wires": {"x": x}, "params": {"label": label}}
-
-
-def repeat(n: int, inner: dict[str, Any], result: str, x: str = "one") -> dict[str, Any]:
-    body = {"nodes": inner, "results": {"x": result}}
-    return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
 
 
 def test_what_no_effect_and_no_target_needs_is_dropped(run: Run) -> None:

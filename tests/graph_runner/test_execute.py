@@ -1,4 +1,4 @@
-"""Execution: values in order and no longer than needed, zones, gradients, random numbers, failures and stops."""
+"""Execution: values in order and no longer than needed, failures and stops."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from graph_runner import events
-from graph_runner.context import Device, Dtype, Processes, Rng, Workspace
-from graph_runner.contract import Body, Ports, Wire, node
+from graph_runner.context import Device, Dtype, Processes, Workspace
+from graph_runner.contract import Wire, node
 from graph_runner.engine import Engine, Result, choose_device
 from graph_runner.plan import NodeError
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
 from tests.graph_runner.conftest import TOYS, graph
+from tests.graph_runner.drawing import ONE, every, noted, record, repeat, scale
 from tests.graph_runner.toys import CALLS, RECORDED, Number
 
-ONE = {"type": "number", "params": {"value": 1}}
 Run = Callable[..., Result]
 
 
@@ -53,39 +53,10 @@ def things_alive(x: Number, thing: Watched | None = None) -> Number:
     return torch.tensor(float(alive()))
 
 
-class Found(NamedTuple):
-    best: Number
-    second: Number | None
-    rest: Ports[Number]
-
-
-class Search(Protocol):
-    def __call__(self) -> Found: ...
-
-
-@node(category="toy")
-def search(body: Body[Search]) -> Number:
-    """Count what the body gave."""
-    found = body()
-    return found.best + (0 if found.second is None else 10) + 100 * len(found.rest)
-
-
 @node(category="toy")
 def surroundings(device: Device, dtype: Dtype, workspace: Workspace, processes: Processes) -> str:
     """What the engine hands in."""
     return f"{device} {dtype} {workspace.name} {processes.rank}/{processes.world}"
-
-
-@node(category="toy")
-def global_draw(rng: Rng) -> Number:
-    """A draw from torch's global generator."""
-    return torch.randn(())
-
-
-@node(category="toy")
-def own_seed(rng: Rng, seed: int = 0) -> Number:
-    """A node that reads its seed itself."""
-    return torch.tensor(float(seed))
 
 
 @pytest.fixture(scope="module")
@@ -100,26 +71,6 @@ def nothing_alive() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-
-
-def noted(x: str, label: str) -> dict[str, Any]:
-    return {"type": "noted", "wires": {"x": x}, "params": {"label": label}}
-
-
-def scale(x: str, by: float) -> dict[str, Any]:
-    return {"type": "scale", "wires": {"x": x}, "params": {"by": by}}
-
-
-def record(x: str, label: str = "x") -> dict[str, Any]:
-    return {"type": "record", "wires": {"x": x}, "params": {"label": label}}
-
-
-def repeat(n: int, inner: dict[str, Any], result: str, x: str = "one") -> dict[str, Any]:
-    body = {"nodes": inner, "results": {"x": result}}
-    return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
-
-
-# Order and life of values
 
 
 def test_every_form_of_input_reaches_its_node(run: Run) -> None:
@@ -202,308 +153,6 @@ def test_devices_by_name() -> None:
     if not torch.cuda.is_available():
         with pytest.raises(ValueError, match="use --device cpu"):
             choose_device("cuda")
-
-
-# Zones
-
-
-def sweep(
-    inner: dict[str, Any], results: dict[str, Any], over: dict[str, Any] | None = None, **wires: str
-) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": "for_each", "body": {"nodes": inner, "results": results}}
-    return made | ({"params": {"over": over}} if over is not None else {"wires": {"over": wires}})
-
-
-def test_for_each_over_typed_lists(run: Run) -> None:
-    inner = {"s": {"type": "scale", "wires": {"x": "one", "by": "z.item.by"}}, "r": record("s")}
-    nodes = {"one": ONE, "z": sweep(inner, {"scaled": "s", "turns": "z.turn"}, {"by": [2, 0.5, -1]})}
-    values = run(nodes, "z").values
-    assert [float(x) for x in values["z.scaled"]] == [2, 0.5, -1]
-    assert values["z.turns"] == [0, 1, 2]
-    assert RECORDED["x"] == [2, 0.5, -1]
-
-
-def test_for_each_over_wired_lists_side_by_side(run: Run) -> None:
-    first = sweep({"s": {"type": "scale", "wires": {"x": "one", "by": "a.item.by"}}}, {"n": "s"}, {"by": [1, 2, 3]})
-    both = sweep(
-        {"sum": {"type": "add", "wires": {"a": "b.item.x", "b": "b.item.y"}}}, {"sums": "sum"}, x="a.n", y="a.n"
-    )
-    nodes = {"one": ONE, "a": first, "b": both, "all": {"type": "total", "wires": {"numbers": "b.sums"}}}
-    assert float(run(nodes, "all").values["all"]) == 12
-
-
-def test_for_each_over_nothing_and_over_lists_of_different_lengths(run: Run) -> None:
-    inner = {"s": {"type": "scale", "wires": {"x": "one", "by": "z.item.a"}}}
-    assert run({"one": ONE, "z": sweep(inner, {"n": "s"}, {"a": []})}, "z.n").values["z.n"] == []
-    nodes = {"one": ONE, "z": sweep(inner, {"n": "s"}, {"a": [1], "b": [1, 2]})}
-    with pytest.raises(NodeError, match=r"z: the lists of 'over' have different lengths \(\{'a': 1, 'b': 2\}\)"):
-        run(nodes, "z.n")
-
-
-def test_repeat_carries_several_states_and_zero_turns_change_nothing(run: Run) -> None:
-    inner = {"next": {"type": "add", "wires": {"a": "f.state.a", "b": "f.state.b"}}}
-    fibonacci = {
-        "type": "repeat",
-        "wires": {"state": {"a": "one", "b": "one"}},
-        "params": {"n": 6},
-        "body": {"nodes": inner, "results": {"a": "f.state.b", "b": "next"}},
-    }
-    values = run({"one": ONE, "f": fibonacci}, "f").values
-    assert (float(values["f.a"]), float(values["f.b"])) == (13, 21)
-    fibonacci["params"] = {"n": 0}
-    assert float(run({"one": ONE, "f": fibonacci}, "f.b").values["f.b"]) == 1
-
-
-def test_repeat_with_a_typed_state(run: Run) -> None:
-    state = {
-        "type": "repeat",
-        "params": {"n": 3, "state": {"last": 7}},
-        "body": {"nodes": {}, "results": {"last": "z.turn"}},
-    }
-    assert run({"z": state}, "z.last").values["z.last"] == 2
-
-
-def test_group_runs_its_body_once(run: Run) -> None:
-    body = {"nodes": {"twice": scale("one", 2), "more": scale("twice", 2)}, "results": {"a": "twice", "b": "more"}}
-    values = run({"one": ONE, "g": {"type": "group", "body": body}}, "g").values
-    assert (float(values["g.a"]), float(values["g.b"])) == (2, 4)
-
-
-def test_optional_and_named_results_may_be_left_out(run: Run) -> None:
-    body = {"nodes": {}, "results": {"best": "one"}}
-    assert float(run({"one": ONE, "s": {"type": "search", "body": body}}, "s").values["s"]) == 1
-    body["results"] |= {"second": "one", "rest.a": "one", "rest.b": "one"}
-    assert float(run({"one": ONE, "s": {"type": "search", "body": body}}, "s").values["s"]) == 211
-
-
-def every(n: int, inner: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "every", "params": {"n": n}, "body": {"nodes": inner}}
-
-
-def test_every_runs_each_nth_turn_and_after_the_last_with_that_turns_values(run: Run) -> None:
-    inner = {
-        "next": scale("loop.state.x", 2),
-        "look": every(
-            3, {"new": record("next", "new"), "old": record("loop.state.x", "old"), "fixed": record("one", "o")}
-        ),
-        "often": every(2, {"r": record("next", "often")}),
-    }
-    run({"one": ONE, "loop": repeat(7, inner, "next")}, "loop.x")
-    assert RECORDED == {"new": [8, 64, 128], "old": [4, 32, 64], "o": [1, 1, 1], "often": [4, 16, 64, 128]}
-
-
-def test_every_with_a_zone_inside_and_failing(run: Run) -> None:
-    inner = {
-        "next": scale("loop.state.x", 2),
-        "look": every(2, {"sum": repeat(3, {"a": {"type": "add", "wires": {"a": "sum.state.x", "b": "next"}}}, "a"),
-                          "r": record("sum.x")}),
-    }  # fmt: skip
-    run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x")
-    assert RECORDED["x"] == [13]
-    inner["look"]["body"]["nodes"]["bad"] = {"type": "fail", "wires": {"x": "next"}}
-    inner["look"]["body"]["nodes"]["show"] = record("bad")
-    run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x")  # an edited preview: the loop is not run again
-    with pytest.raises(NodeError, match="bad: the toy broke"):
-        run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x", fresh=True)
-
-
-# Gradients
-
-
-def test_a_node_differentiates_through_its_zone_while_gradients_are_off(run: Run) -> None:
-    inner = {
-        "model_out": {"type": "apply", "wires": {"model": "model", "x": "it.x"}},
-        "square": {"type": "square", "wires": {"x": "model_out"}},
-        "dy": {"type": "slope", "wires": {"y": "square", "x": "it.x"}},
-        "down": scale("dy", -0.125),
-        "next": {"type": "add", "wires": {"a": "it.x", "b": "down"}},
-        "r": record("square"),
-    }
-    it = {
-        "type": "iterate",
-        "wires": {"x": "one"},
-        "params": {"n": 3},
-        "body": {"nodes": inner, "results": {"number": "next"}},
-    }
-    nodes = {"one": ONE, "model": {"type": "scalar_model", "params": {"weight": 2}}, "it": it}
-    value = run(nodes, "it").values["it"]
-    assert value == 0, "(2x)² has slope 8x, an eighth of it leads to 0"
-    assert RECORDED["x"] == [4, 0, 0]
-    assert not value.requires_grad
-
-
-def test_what_differentiates_may_have_a_zone_on_its_way(run: Run) -> None:
-    inner = {
-        "g": {
-            "type": "group",
-            "body": {"nodes": {"sq": {"type": "square", "wires": {"x": "it.x"}}}, "results": {"y": "sq"}},
-        },
-        "dy": {"type": "slope", "wires": {"y": "g.y", "x": "it.x"}},
-    }
-    it = {
-        "type": "iterate",
-        "wires": {"x": "one"},
-        "params": {"n": 2},
-        "body": {"nodes": inner, "results": {"number": "dy"}},
-    }
-    assert float(run({"one": ONE, "it": it}, "it").values["it"]) == 4
-
-
-def test_a_model_that_trains_may_pass_through_nodes(run: Run) -> None:
-    """A node that hands a model on does not put it to rest, nor does a preview of it."""
-    inner = {
-        "on": {"type": "same", "wires": {"x": "fit.models.m"}},
-        "y": {"type": "apply", "wires": {"model": "on", "x": "one"}},
-        "loss": {"type": "square", "wires": {"x": "y"}},
-        "look": every(1, {"on2": {"type": "same", "wires": {"x": "fit.models.m"}},
-                          "w": {"type": "weight_of", "wires": {"model": "on2"}}, "r": record("w", "w")}),
-    }  # fmt: skip
-    nodes = {
-        "one": ONE,
-        "model": {"type": "scalar_model"},
-        "fit": {
-            "type": "learn",
-            "wires": {"models": {"m": "model"}},
-            "body": {"nodes": inner, "results": {"number": "loss"}},
-        },
-        "again": {"type": "same", "wires": {"x": "fit.m"}},
-    }
-    model = run(nodes, "again").values["again"]
-    assert RECORDED["w"] == pytest.approx([0.8, 0.64, 0.512])
-    assert float(model.weight) == pytest.approx(0.512)
-    assert not model.training
-    assert not model.weight.requires_grad
-
-
-# Random numbers
-
-
-def draws(run: Run, nodes: dict[str, Any], *labels: str, **options: Any) -> list[list[float]]:
-    RECORDED.clear()
-    run(nodes, fresh=True, **options)
-    return [RECORDED[label] for label in labels]
-
-
-def test_draws_depend_on_seeds_and_turns_and_not_on_names_order_or_company(run: Run) -> None:
-    def nodes(name: str, **more: Any) -> dict[str, Any]:
-        inner = {**more, name: {"type": "random_number", "params": {"seed": 3}}, "r": record(name)}
-        return {"one": ONE, "loop": repeat(3, {**inner, "next": noted("loop.state.x", "n")}, "next")}
-
-    [first] = draws(run, nodes("a"), "x")
-    assert len(set(first)) == 3
-    other = {"zzz": {"type": "random_number", "params": {"seed": 9}}, "r2": record("zzz", "y")}
-    assert draws(run, nodes("renamed", **other), "x") == [first]
-    assert draws(run, nodes("a"), "x", seed=1) != [first]
-
-
-def test_draws_in_two_levels_of_loops_are_all_different_and_the_same_again(run: Run) -> None:
-    inmost = {
-        "deep": {"type": "random_number", "params": {"seed": 1}},
-        "sum": {"type": "add", "wires": {"a": "inner.state.x", "b": "deep"}},
-        "r": record("deep", "deep"),
-    }
-    inner = repeat(3, inmost, "sum", x="outer.state.x")
-    shallow = {"shallow": {"type": "random_number", "params": {"seed": 1}}, "r2": record("shallow", "shallow")}
-    nodes = {"one": ONE, "outer": repeat(2, {"inner": inner, **shallow}, "inner.x")}
-    deep, shallow_draws = draws(run, nodes, "deep", "shallow")
-    assert len(set(deep)) == 6
-    assert len(set(shallow_draws)) == 2
-    assert draws(run, nodes, "deep", "shallow") == [deep, shallow_draws]
-    more = {"one": ONE, "outer": repeat(3, {"inner": inner, **shallow}, "inner.x")}
-    assert draws(run, more, "deep")[0][:6] == deep, "more turns change no earlier one"
-
-
-def test_micro_batches_draw_anew_within_a_turn(run: Run) -> None:
-    inner = {
-        "chance": {"type": "random_number"},
-        "w": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
-        "loss": {"type": "add", "wires": {"a": "w", "b": "chance"}},
-        "r": record("chance"),
-    }
-    nodes = {
-        "model": {"type": "scalar_model"},
-        "fit": {
-            "type": "learn",
-            "wires": {"models": {"m": "model"}},
-            "params": {"n": 2, "accumulate": 3},
-            "body": {"nodes": inner, "results": {"number": "loss"}},
-        },
-        "w2": {"type": "weight_of", "wires": {"model": "fit.m"}},
-        "r2": record("w2", "weight"),
-    }
-    [first] = draws(run, nodes, "x")
-    assert len(first) == len(set(first)) == 6
-    assert RECORDED["weight"] == pytest.approx([1 - 2 * 0.1 * 3])
-
-
-def test_torchs_global_generators_are_seeded_around_a_call(run: Run) -> None:
-    nodes = {
-        "a": {"type": "global_draw", "params": {"seed": 1}},
-        "b": {"type": "global_draw", "params": {"seed": 2}},
-        "r": record("a", "a"),
-        "s": record("b", "b"),
-    }
-    torch.manual_seed(1)
-    first = draws(run, nodes, "a", "b")
-    torch.manual_seed(2)
-    assert draws(run, nodes, "a", "b") == first
-    assert first[0] != first[1]
-
-
-def test_dropout_draws_anew_each_turn_of_training_and_the_same_again(run: Run) -> None:
-    inner = {
-        "y": {"type": "applied_with_dropout", "wires": {"model": "fit.models.m", "x": "one"}},
-        "r": record("y"),
-        "m": {"type": "measure", "wires": {"x": "y"}},
-    }
-    body = {"nodes": inner, "results": {"number": "y"}}
-    nodes = {
-        "one": ONE,
-        "model": {"type": "scalar_model", "params": {"weight": 100}},
-        "fit": {"type": "learn", "wires": {"models": {"m": "model"}}, "params": {"n": 6}, "body": body},
-        "still": {"type": "applied_with_dropout", "wires": {"model": "model", "x": "one"}},
-        "s": record("still", "still"),
-    }
-    [first, still] = draws(run, nodes, "x", "still")
-    assert len({round(y / 25) for y in first}) > 1, "eighths of the weight are dropped at random"
-    assert draws(run, nodes, "x") == [first]
-    assert still == [100], "outside of training nothing is dropped"
-
-
-def test_a_seed_may_be_wired_or_read_by_the_node_itself(run: Run) -> None:
-    inner = {
-        "chance": {"type": "random_number", "wires": {"seed": "z.item.seed"}},
-        "read": {"type": "own_seed", "wires": {"seed": "z.item.seed"}},
-    }
-    values = run({"z": sweep(inner, {"draws": "chance", "seeds": "read"}, {"seed": [4, 4, 5]})}, "z").values
-    assert [float(x) for x in values["z.seeds"]] == [4, 4, 5]
-    assert len({float(x) for x in values["z.draws"]}) == 3, "the turn counts as well"
-
-
-def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry, tmp_path: Path) -> None:
-    class Second(Processes):
-        def agree(self, value: Any) -> Any:
-            return (tmp_path / "runs" / "r") if value is None else value
-
-        def any(self, flag: bool) -> bool:
-            return flag
-
-    nodes = {
-        "one": ONE,
-        "r": record("one"),
-        "loop": repeat(2, {"next": scale("loop.state.x", 2), "inside": record("next", "inside")}, "next"),
-    }
-    second = Engine(registry, tmp_path, processes=Second(rank=1, world=2))
-    values = second.run(graph(nodes), targets=["loop.x"]).values
-    assert float(values["loop.x"]) == 4
-    assert RECORDED == {}
-
-
-def test_many_processes_see_the_noise_that_one_would() -> None:
-    whole = Rng(5).randn(6, 2)
-    parts = [Rng(5, rank=rank, world=3).randn(2, 2) for rank in range(3)]
-    assert torch.equal(torch.cat(parts), whole)
-    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, "cpu", r, 2).randint(10, 2) for r in range(2)]))
 
 
 # Failures, stops, what is told

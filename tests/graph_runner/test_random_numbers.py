@@ -1,0 +1,165 @@
+"""Random numbers: keyed by seeds and turns, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from graph_runner.context import Processes, Rng
+from graph_runner.contract import node
+from graph_runner.engine import Engine, Result
+from graph_runner.registry import Registry
+from tests.graph_runner.conftest import TOYS, graph
+from tests.graph_runner.drawing import ONE, noted, record, repeat, scale, sweep
+from tests.graph_runner.toys import RECORDED, Number
+
+Run = Callable[..., Result]
+
+
+@node(category="toy")
+def global_draw(rng: Rng) -> Number:
+    """A draw from torch's global generator."""
+    return torch.randn(())
+
+
+@node(category="toy")
+def own_seed(rng: Rng, seed: int = 0) -> Number:
+    """A node that reads its seed itself."""
+    return torch.tensor(float(seed))
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan([*TOYS, __name__])
+
+
+def draws(run: Run, nodes: dict[str, Any], *labels: str, **options: Any) -> list[list[float]]:
+    RECORDED.clear()
+    run(nodes, fresh=True, **options)
+    return [RECORDED[label] for label in labels]
+
+
+def test_draws_depend_on_seeds_and_turns_and_not_on_names_order_or_company(run: Run) -> None:
+    def nodes(name: str, **more: Any) -> dict[str, Any]:
+        inner = {**more, name: {"type": "random_number", "params": {"seed": 3}}, "r": record(name)}
+        return {"one": ONE, "loop": repeat(3, {**inner, "next": noted("loop.state.x", "n")}, "next")}
+
+    [first] = draws(run, nodes("a"), "x")
+    assert len(set(first)) == 3
+    other = {"zzz": {"type": "random_number", "params": {"seed": 9}}, "r2": record("zzz", "y")}
+    assert draws(run, nodes("renamed", **other), "x") == [first]
+    assert draws(run, nodes("a"), "x", seed=1) != [first]
+
+
+def test_draws_in_two_levels_of_loops_are_all_different_and_the_same_again(run: Run) -> None:
+    inmost = {
+        "deep": {"type": "random_number", "params": {"seed": 1}},
+        "sum": {"type": "add", "wires": {"a": "inner.state.x", "b": "deep"}},
+        "r": record("deep", "deep"),
+    }
+    inner = repeat(3, inmost, "sum", x="outer.state.x")
+    shallow = {"shallow": {"type": "random_number", "params": {"seed": 1}}, "r2": record("shallow", "shallow")}
+    nodes = {"one": ONE, "outer": repeat(2, {"inner": inner, **shallow}, "inner.x")}
+    deep, shallow_draws = draws(run, nodes, "deep", "shallow")
+    assert len(set(deep)) == 6
+    assert len(set(shallow_draws)) == 2
+    assert draws(run, nodes, "deep", "shallow") == [deep, shallow_draws]
+    more = {"one": ONE, "outer": repeat(3, {"inner": inner, **shallow}, "inner.x")}
+    assert draws(run, more, "deep")[0][:6] == deep, "more turns change no earlier one"
+
+
+def test_micro_batches_draw_anew_within_a_turn(run: Run) -> None:
+    inner = {
+        "chance": {"type": "random_number"},
+        "w": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
+        "loss": {"type": "add", "wires": {"a": "w", "b": "chance"}},
+        "r": record("chance"),
+    }
+    nodes = {
+        "model": {"type": "scalar_model"},
+        "fit": {
+            "type": "learn",
+            "wires": {"models": {"m": "model"}},
+            "params": {"n": 2, "accumulate": 3},
+            "body": {"nodes": inner, "results": {"number": "loss"}},
+        },
+        "w2": {"type": "weight_of", "wires": {"model": "fit.m"}},
+        "r2": record("w2", "weight"),
+    }
+    [first] = draws(run, nodes, "x")
+    assert len(first) == len(set(first)) == 6
+    assert RECORDED["weight"] == pytest.approx([1 - 2 * 0.1 * 3])
+
+
+def test_torchs_global_generators_are_seeded_around_a_call(run: Run) -> None:
+    nodes = {
+        "a": {"type": "global_draw", "params": {"seed": 1}},
+        "b": {"type": "global_draw", "params": {"seed": 2}},
+        "r": record("a", "a"),
+        "s": record("b", "b"),
+    }
+    torch.manual_seed(1)
+    first = draws(run, nodes, "a", "b")
+    torch.manual_seed(2)
+    assert draws(run, nodes, "a", "b") == first
+    assert first[0] != first[1]
+
+
+def test_dropout_draws_anew_each_turn_of_training_and_the_same_again(run: Run) -> None:
+    inner = {
+        "y": {"type": "applied_with_dropout", "wires": {"model": "fit.models.m", "x": "one"}},
+        "r": record("y"),
+        "m": {"type": "measure", "wires": {"x": "y"}},
+    }
+    body = {"nodes": inner, "results": {"number": "y"}}
+    nodes = {
+        "one": ONE,
+        "model": {"type": "scalar_model", "params": {"weight": 100}},
+        "fit": {"type": "learn", "wires": {"models": {"m": "model"}}, "params": {"n": 6}, "body": body},
+        "still": {"type": "applied_with_dropout", "wires": {"model": "model", "x": "one"}},
+        "s": record("still", "still"),
+    }
+    [first, still] = draws(run, nodes, "x", "still")
+    assert len({round(y / 25) for y in first}) > 1, "eighths of the weight are dropped at random"
+    assert draws(run, nodes, "x") == [first]
+    assert still == [100], "outside of training nothing is dropped"
+
+
+def test_a_seed_may_be_wired_or_read_by_the_node_itself(run: Run) -> None:
+    inner = {
+        "chance": {"type": "random_number", "wires": {"seed": "z.item.seed"}},
+        "read": {"type": "own_seed", "wires": {"seed": "z.item.seed"}},
+    }
+    values = run({"z": sweep(inner, {"draws": "chance", "seeds": "read"}, {"seed": [4, 4, 5]})}, "z").values
+    assert [float(x) for x in values["z.seeds"]] == [4, 4, 5]
+    assert len({float(x) for x in values["z.draws"]}) == 3, "the turn counts as well"
+
+
+def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry, tmp_path: Path) -> None:
+    class Second(Processes):
+        def agree(self, value: Any) -> Any:
+            return (tmp_path / "runs" / "r") if value is None else value
+
+        def any(self, flag: bool) -> bool:
+            return flag
+
+    nodes = {
+        "one": ONE,
+        "r": record("one"),
+        "loop": repeat(2, {"next": scale("loop.state.x", 2), "inside": record("next", "inside")}, "next"),
+    }
+    second = Engine(registry, tmp_path, processes=Second(rank=1, world=2))
+    values = second.run(graph(nodes), targets=["loop.x"]).values
+    assert float(values["loop.x"]) == 4
+    assert RECORDED == {}
+
+
+def test_many_processes_see_the_noise_that_one_would() -> None:
+    whole = Rng(5).randn(6, 2)
+    parts = [Rng(5, rank=rank, world=3).randn(2, 2) for rank in range(3)]
+    assert torch.equal(torch.cat(parts), whole)
+    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, "cpu", r, 2).randint(10, 2) for r in range(2)]))

@@ -1,0 +1,197 @@
+"""Zones: loops, groups and previews, and gradients taken through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import pytest
+
+from graph_runner.contract import Body, Ports, node
+from graph_runner.engine import Result
+from graph_runner.plan import NodeError
+from graph_runner.registry import Registry
+from tests.graph_runner.conftest import TOYS
+from tests.graph_runner.drawing import ONE, every, record, repeat, scale, sweep
+from tests.graph_runner.toys import RECORDED, Number
+
+Run = Callable[..., Result]
+
+
+class Found(NamedTuple):
+    best: Number
+    second: Number | None
+    rest: Ports[Number]
+
+
+class Search(Protocol):
+    def __call__(self) -> Found: ...
+
+
+@node(category="toy")
+def search(body: Body[Search]) -> Number:
+    """Count what the body gave."""
+    found = body()
+    return found.best + (0 if found.second is None else 10) + 100 * len(found.rest)
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan([*TOYS, __name__])
+
+
+def test_for_each_over_typed_lists(run: Run) -> None:
+    inner = {"s": {"type": "scale", "wires": {"x": "one", "by": "z.item.by"}}, "r": record("s")}
+    nodes = {"one": ONE, "z": sweep(inner, {"scaled": "s", "turns": "z.turn"}, {"by": [2, 0.5, -1]})}
+    values = run(nodes, "z").values
+    assert [float(x) for x in values["z.scaled"]] == [2, 0.5, -1]
+    assert values["z.turns"] == [0, 1, 2]
+    assert RECORDED["x"] == [2, 0.5, -1]
+
+
+def test_for_each_over_wired_lists_side_by_side(run: Run) -> None:
+    first = sweep({"s": {"type": "scale", "wires": {"x": "one", "by": "a.item.by"}}}, {"n": "s"}, {"by": [1, 2, 3]})
+    both = sweep(
+        {"sum": {"type": "add", "wires": {"a": "b.item.x", "b": "b.item.y"}}}, {"sums": "sum"}, x="a.n", y="a.n"
+    )
+    nodes = {"one": ONE, "a": first, "b": both, "all": {"type": "total", "wires": {"numbers": "b.sums"}}}
+    assert float(run(nodes, "all").values["all"]) == 12
+
+
+def test_for_each_over_nothing_and_over_lists_of_different_lengths(run: Run) -> None:
+    inner = {"s": {"type": "scale", "wires": {"x": "one", "by": "z.item.a"}}}
+    assert run({"one": ONE, "z": sweep(inner, {"n": "s"}, {"a": []})}, "z.n").values["z.n"] == []
+    nodes = {"one": ONE, "z": sweep(inner, {"n": "s"}, {"a": [1], "b": [1, 2]})}
+    with pytest.raises(NodeError, match=r"z: the lists of 'over' have different lengths \(\{'a': 1, 'b': 2\}\)"):
+        run(nodes, "z.n")
+
+
+def test_repeat_carries_several_states_and_zero_turns_change_nothing(run: Run) -> None:
+    inner = {"next": {"type": "add", "wires": {"a": "f.state.a", "b": "f.state.b"}}}
+    fibonacci = {
+        "type": "repeat",
+        "wires": {"state": {"a": "one", "b": "one"}},
+        "params": {"n": 6},
+        "body": {"nodes": inner, "results": {"a": "f.state.b", "b": "next"}},
+    }
+    values = run({"one": ONE, "f": fibonacci}, "f").values
+    assert (float(values["f.a"]), float(values["f.b"])) == (13, 21)
+    fibonacci["params"] = {"n": 0}
+    assert float(run({"one": ONE, "f": fibonacci}, "f.b").values["f.b"]) == 1
+
+
+def test_repeat_with_a_typed_state(run: Run) -> None:
+    state = {
+        "type": "repeat",
+        "params": {"n": 3, "state": {"last": 7}},
+        "body": {"nodes": {}, "results": {"last": "z.turn"}},
+    }
+    assert run({"z": state}, "z.last").values["z.last"] == 2
+
+
+def test_group_runs_its_body_once(run: Run) -> None:
+    body = {"nodes": {"twice": scale("one", 2), "more": scale("twice", 2)}, "results": {"a": "twice", "b": "more"}}
+    values = run({"one": ONE, "g": {"type": "group", "body": body}}, "g").values
+    assert (float(values["g.a"]), float(values["g.b"])) == (2, 4)
+
+
+def test_optional_and_named_results_may_be_left_out(run: Run) -> None:
+    body = {"nodes": {}, "results": {"best": "one"}}
+    assert float(run({"one": ONE, "s": {"type": "search", "body": body}}, "s").values["s"]) == 1
+    body["results"] |= {"second": "one", "rest.a": "one", "rest.b": "one"}
+    assert float(run({"one": ONE, "s": {"type": "search", "body": body}}, "s").values["s"]) == 211
+
+
+def test_every_runs_each_nth_turn_and_after_the_last_with_that_turns_values(run: Run) -> None:
+    inner = {
+        "next": scale("loop.state.x", 2),
+        "look": every(
+            3, {"new": record("next", "new"), "old": record("loop.state.x", "old"), "fixed": record("one", "o")}
+        ),
+        "often": every(2, {"r": record("next", "often")}),
+    }
+    run({"one": ONE, "loop": repeat(7, inner, "next")}, "loop.x")
+    assert RECORDED == {"new": [8, 64, 128], "old": [4, 32, 64], "o": [1, 1, 1], "often": [4, 16, 64, 128]}
+
+
+def test_every_with_a_zone_inside_and_failing(run: Run) -> None:
+    inner = {
+        "next": scale("loop.state.x", 2),
+        "look": every(2, {"sum": repeat(3, {"a": {"type": "add", "wires": {"a": "sum.state.x", "b": "next"}}}, "a"),
+                          "r": record("sum.x")}),
+    }  # fmt: skip
+    run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x")
+    assert RECORDED["x"] == [13]
+    inner["look"]["body"]["nodes"]["bad"] = {"type": "fail", "wires": {"x": "next"}}
+    inner["look"]["body"]["nodes"]["show"] = record("bad")
+    run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x")  # an edited preview: the loop is not run again
+    with pytest.raises(NodeError, match="bad: the toy broke"):
+        run({"one": ONE, "loop": repeat(2, inner, "next")}, "loop.x", fresh=True)
+
+
+# Gradients
+
+
+def test_a_node_differentiates_through_its_zone_while_gradients_are_off(run: Run) -> None:
+    inner = {
+        "model_out": {"type": "apply", "wires": {"model": "model", "x": "it.x"}},
+        "square": {"type": "square", "wires": {"x": "model_out"}},
+        "dy": {"type": "slope", "wires": {"y": "square", "x": "it.x"}},
+        "down": scale("dy", -0.125),
+        "next": {"type": "add", "wires": {"a": "it.x", "b": "down"}},
+        "r": record("square"),
+    }
+    it = {
+        "type": "iterate",
+        "wires": {"x": "one"},
+        "params": {"n": 3},
+        "body": {"nodes": inner, "results": {"number": "next"}},
+    }
+    nodes = {"one": ONE, "model": {"type": "scalar_model", "params": {"weight": 2}}, "it": it}
+    value = run(nodes, "it").values["it"]
+    assert value == 0, "(2x)² has slope 8x, an eighth of it leads to 0"
+    assert RECORDED["x"] == [4, 0, 0]
+    assert not value.requires_grad
+
+
+def test_what_differentiates_may_have_a_zone_on_its_way(run: Run) -> None:
+    inner = {
+        "g": {
+            "type": "group",
+            "body": {"nodes": {"sq": {"type": "square", "wires": {"x": "it.x"}}}, "results": {"y": "sq"}},
+        },
+        "dy": {"type": "slope", "wires": {"y": "g.y", "x": "it.x"}},
+    }
+    it = {
+        "type": "iterate",
+        "wires": {"x": "one"},
+        "params": {"n": 2},
+        "body": {"nodes": inner, "results": {"number": "dy"}},
+    }
+    assert float(run({"one": ONE, "it": it}, "it").values["it"]) == 4
+
+
+def test_a_model_that_trains_may_pass_through_nodes(run: Run) -> None:
+    """A node that hands a model on does not put it to rest, nor does a preview of it."""
+    inner = {
+        "on": {"type": "same", "wires": {"x": "fit.models.m"}},
+        "y": {"type": "apply", "wires": {"model": "on", "x": "one"}},
+        "loss": {"type": "square", "wires": {"x": "y"}},
+        "look": every(1, {"on2": {"type": "same", "wires": {"x": "fit.models.m"}},
+                          "w": {"type": "weight_of", "wires": {"model": "on2"}}, "r": record("w", "w")}),
+    }  # fmt: skip
+    nodes = {
+        "one": ONE,
+        "model": {"type": "scalar_model"},
+        "fit": {
+            "type": "learn",
+            "wires": {"models": {"m": "model"}},
+            "body": {"nodes": inner, "results": {"number": "loss"}},
+        },
+        "again": {"type": "same", "wires": {"x": "fit.m"}},
+    }
+    model = run(nodes, "again").values["again"]
+    assert RECORDED["w"] == pytest.approx([0.8, 0.64, 0.512])
+    assert float(model.weight) == pytest.approx(0.512)
+    assert not model.training
+    assert not model.weight.requires_grad
