@@ -97,7 +97,7 @@ describe("layout", () => {
   it("pairs ports and gives each parameter a line", () => {
     const doc = docOf(SAMPLING);
     const { guide } = cardsOf(doc, kindsOf(doc), {});
-    const lines = linesOf(guide?.inputs ?? [], guide?.outputs ?? [], () => false);
+    const lines = linesOf(guide?.inputs ?? [], guide?.outputs ?? []);
     expect(lines.map((line) => [line.left?.handle, line.right?.handle, line.widget])).toEqual([
       ["cond", "out:prediction", false],
       ["uncond", undefined, false],

@@ -1,13 +1,16 @@
 /** Any node, drawn from its specification alone; a collapsed zone too. */
-import { Handle, Position, type NodeProps } from "@xyflow/react";
+import type { NodeProps } from "@xyflow/react";
 import { memo } from "react";
 import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
+import { useUi } from "../state/ui";
 import { categoryHue } from "./colours";
+import { CARD_WIDTH, COLLAPSED_WIDTH, heightOf, linesOf } from "./geometry";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
+import { Spots } from "./Spots";
 import type { LoomNode } from "./view";
 
 export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomNode>) {
@@ -16,6 +19,7 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
+  const far = useUi((state) => state.far);
   if (!card) return null;
   const look = [
     "card",
@@ -25,58 +29,32 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : "",
   ];
+  const style = {
+    "--hue": categoryHue(card.spec?.category ?? ""),
+    ...(card.colour ? { "--own": card.colour } : {}),
+  } as React.CSSProperties;
   return (
-    <div
-      className={look.filter(Boolean).join(" ")}
-      style={
-        {
-          "--hue": categoryHue(card.spec?.category ?? ""),
-          ...(card.colour ? { "--own": card.colour } : {}),
-        } as React.CSSProperties
-      }
-    >
+    <div className={look.filter(Boolean).join(" ")} style={style}>
       <Header card={card} />
       {card.collapsed ? (
-        <CollapsedHandles
-          node={id}
-          inputs={card.inputs.map((slot) => slot.handle)}
-          outputs={card.outputs.map((slot) => slot.handle)}
-        />
+        <>
+          <i className="merged left" aria-hidden />
+          <i className="merged right" aria-hidden />
+          <Spots card={card} width={COLLAPSED_WIDTH} />
+        </>
       ) : (
         <>
-          <Ports node={id} left={card.inputs} right={card.outputs} />
-          <Previews node={id} />
+          {far ? (
+            <div style={{ height: heightOf(linesOf(card.inputs, card.outputs)) }}>
+              <Spots card={card} width={CARD_WIDTH} />
+            </div>
+          ) : (
+            <Ports node={id} left={card.inputs} right={card.outputs} />
+          )}
+          <Previews card={card} />
         </>
       )}
-      <NodeProblems node={id} spec={card.spec !== null} />
+      <NodeProblems card={card} />
     </div>
   );
 });
-
-/** A collapsed node keeps its handles, all on the middle of its rims, so that its wires stay. */
-function CollapsedHandles({ node, inputs, outputs }: { node: string; inputs: string[]; outputs: string[] }) {
-  return (
-    <div data-node={node}>
-      {[...inputs, "inside"].map((handle) => (
-        <Handle
-          key={handle}
-          id={handle}
-          type="target"
-          position={Position.Left}
-          className="socket merged"
-          isConnectable={handle !== "inside"}
-        />
-      ))}
-      {[...outputs, "out:inside"].map((handle) => (
-        <Handle
-          key={handle}
-          id={handle}
-          type="source"
-          position={Position.Right}
-          className="socket merged"
-          isConnectable={handle !== "out:inside"}
-        />
-      ))}
-    </div>
-  );
-}

@@ -5,9 +5,10 @@ import { renameWire } from "../document/wires";
 import type { InSlot, OutSlot } from "../document/slots";
 import { edit, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
-import type { Problem } from "../server/types";
+import type { Catalog, Problem } from "../server/types";
 import { Parameter } from "../widgets/Parameter";
 import { useUi, type MenuItem } from "../state/ui";
+import { wireColour } from "./colours";
 import { linesOf, type Line } from "./geometry";
 import { parameterItems, portItems } from "./menus";
 import { Socket } from "./Socket";
@@ -19,22 +20,26 @@ interface Props {
 }
 
 export const Ports = memo(function Ports({ node, left, right }: Props) {
-  const asPorts = useEditor((state) => state.asPorts);
+  const catalog = useEditor((state) => state.catalog);
   const problems = useProblems((state) => state.byNode.get(node));
-  const lines = linesOf(left, right, (handle) => asPorts.has(`${node}.${handle}`));
+  const fits = useUi((state) => (state.wiring ? (state.wiring.fits.get(node) ?? NONE) : null));
   return (
     <div className="ports">
-      {lines.map((line) => (
+      {linesOf(left, right).map((line) => (
         <PortLine
           key={`${line.left?.handle ?? ""}|${line.right?.handle ?? ""}`}
           node={node}
           line={line}
           problems={problems}
+          catalog={catalog}
+          fits={fits}
         />
       ))}
     </div>
   );
 });
+
+const NONE: ReadonlySet<string> = new Set();
 
 const problemAt = (problems: readonly Problem[] | undefined, slot: InSlot): Problem | undefined =>
   problems?.find(
@@ -42,26 +47,38 @@ const problemAt = (problems: readonly Problem[] | undefined, slot: InSlot): Prob
       problem.port === slot.handle || (problem.port !== "" && problem.port === slot.port.name && !slot.name),
   );
 
-function PortLine({
-  node,
-  line,
-  problems,
-}: {
+interface LineProps {
   node: Id;
   line: Line;
   problems: readonly Problem[] | undefined;
-}) {
-  const { left, right, widget } = line;
+  catalog: Catalog;
+  /** While a wire is drawn: the handles that it fits. */
+  fits: ReadonlySet<string> | null;
+}
+
+function PortLine({ node, line, problems, catalog, fits }: LineProps) {
+  const { left, right, widget, height } = line;
   const problem = left && problemAt(problems, left);
-  const mark = problem ? ` ${problem.severity}` : "";
+  const takesNone = fits && !(left && fits.has(left.handle)) && !(right && fits.has(right.handle));
+  const mark = (problem ? ` ${problem.severity}` : "") + (takesNone ? " unfit" : "");
+  const socket = (slot: InSlot | OutSlot, side: "in" | "out") => (
+    <Socket
+      node={node}
+      slot={slot}
+      side={side}
+      colour={wireColour(catalog, slot.kind.name)}
+      fits={fits && fits.has(slot.handle)}
+    />
+  );
   if (left && widget) {
     return (
       <div
         className={`line param${mark}`}
+        style={{ height }}
         data-handle={left.handle}
         onContextMenu={(event) => openMenu(event, parameterItems(node, left))}
       >
-        <Socket node={node} slot={left} side="in" />
+        {socket(left, "in")}
         <Parameter node={node} slot={left} />
         {problem ? <Mark problem={problem} /> : null}
       </div>
@@ -74,7 +91,7 @@ function PortLine({
           className={`port left${left.adds ? " adding" : ""}`}
           onContextMenu={(event) => openMenu(event, portItems(node, left))}
         >
-          <Socket node={node} slot={left} side="in" />
+          {socket(left, "in")}
           <PortName node={node} slot={left} />
           {problem ? <Mark problem={problem} /> : null}
         </div>
@@ -84,7 +101,7 @@ function PortLine({
           <span className="port-name" data-tip={`port|${node}|${right.handle}`}>
             {right.label}
           </span>
-          <Socket node={node} slot={right} side="out" />
+          {socket(right, "out")}
         </div>
       ) : null}
     </div>

@@ -6,16 +6,21 @@ import type { Curve, NodeRun, ShownFile } from "../state/runView";
 import { useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { useUi } from "../state/ui";
-import { useEditor } from "../state/editor";
+import type { Card } from "../document/cards";
 import { TextFile } from "./TextFile";
 import { Sparks } from "./Sparks";
 
-export const Previews = memo(function Previews({ node }: { node: string }) {
+export const Previews = memo(function Previews({ card }: { card: Card }) {
+  const node = card.id;
+  const chosen = card.inputs.find((slot) => slot.port.path && isPicture(slot.value))?.value;
   const run = useRuns((state) => state.view.nodes[node]);
   const curves = useRuns((state) => state.view.curves[node]);
-  if (!run && !curves) return null;
+  if (!run && !curves && !chosen) return null;
   return (
     <>
+      {typeof chosen === "string" ? (
+        <img className="preview chosen-picture" src={fileUrl(chosen, 256)} alt={chosen} draggable={false} />
+      ) : null}
       {curves ? <Curves node={node} curves={curves} /> : null}
       {run && run.files.length > 0 ? <Files run={run} node={node} /> : null}
       {run?.text ? <pre className="preview text-preview nowheel nodrag">{run.text}</pre> : null}
@@ -23,6 +28,9 @@ export const Previews = memo(function Previews({ node }: { node: string }) {
     </>
   );
 });
+
+const isPicture = (value: unknown): boolean =>
+  typeof value === "string" && /\.(png|jpe?g|webp|gif|bmp)$/i.test(value);
 
 function Files({ run, node }: { run: NodeRun; node: string }) {
   const [chosen, setChosen] = useState<number | null>(null);
@@ -123,19 +131,12 @@ function Failure({ run }: { run: NodeRun }) {
 }
 
 /** Problems that belong to the node as a whole, or to a port that is not drawn. */
-export function NodeProblems({ node, spec }: { node: string; spec: boolean }) {
-  const problems = useProblems((state) => state.byNode.get(node));
-  const card = useEditor((state) => state.cards[node]);
-  if (!problems || !card) return null;
-  const drawn = new Set(
-    [...card.inputs, ...card.results].flatMap((slot) => [
-      slot.handle,
-      slot.name ? slot.handle : slot.port.name,
-    ]),
-  );
-  const shown = problems.filter(
-    (problem) => card.collapsed || !spec || problem.port === "" || !drawn.has(problem.port),
-  );
+export const NodeProblems = memo(function NodeProblems({ card }: { card: Card }) {
+  const problems = useProblems((state) => state.byNode.get(card.id));
+  if (!problems) return null;
+  const slots = [...card.inputs, ...card.results];
+  const drawn = new Set(slots.flatMap((slot) => [slot.handle, slot.name ? slot.handle : slot.port.name]));
+  const shown = problems.filter((problem) => card.collapsed || !card.spec || !drawn.has(problem.port));
   if (shown.length === 0) return null;
   return (
     <ul className="node-problems">
@@ -148,4 +149,4 @@ export function NodeProblems({ node, spec }: { node: string; spec: boolean }) {
       ))}
     </ul>
   );
-}
+});

@@ -1,13 +1,13 @@
-/** The dot where a wire begins or ends. */
-import { Handle, Position, useStoreApi } from "@xyflow/react";
+/**
+ * The dot where a wire begins or ends. React Flow's own handle listens to the whole store; hundreds of them cost more
+ * than all else, so this is a plain element with what React Flow looks for on it.
+ */
+import { useStoreApi, type ReactFlowState } from "@xyflow/react";
 import { XYHandle } from "@xyflow/system";
 import { memo, type MouseEvent } from "react";
 import type { Id } from "../document/document";
 import { sourceHandle } from "../document/references";
 import type { InSlot, OutSlot } from "../document/slots";
-import { useEditor } from "../state/editor";
-import { useUi } from "../state/ui";
-import { wireColour } from "./colours";
 import { pickUp } from "./wiring";
 
 interface Props {
@@ -15,74 +15,89 @@ interface Props {
   slot: InSlot | OutSlot;
   /** "out" begins a wire and looks right, "in" ends one and looks left. */
   side: "in" | "out";
+  colour: string;
+  /** While a wire is drawn: whether it fits here. */
+  fits: boolean | null;
 }
 
-export const Socket = memo(function Socket({ node, slot, side }: Props) {
-  const catalog = useEditor((state) => state.catalog);
-  const fits = useUi((state) =>
-    state.wiring ? (state.wiring.fits.get(node)?.has(slot.handle) ?? false) : null,
-  );
-  const wired = "ref" in slot && slot.ref !== null;
-  const startWire = usePickUp(node, slot);
+const HANDLE =
+  "react-flow__handle nodrag nopan connectable connectablestart connectableend connectionindicator";
+
+export const Socket = memo(function Socket({ node, slot, side, colour, fits }: Props) {
+  const store = useStoreApi();
+  const isInput = side === "in";
   const look = [
+    HANDLE,
+    isInput ? "react-flow__handle-left target" : "react-flow__handle-right source",
     "socket",
     slot.kind.many ? "many" : "",
-    "ref" in slot && !wired ? "loose" : "",
+    "ref" in slot && slot.ref === null ? "loose" : "",
     "adds" in slot && slot.adds ? "adds" : "",
     fits === true ? "fits" : fits === false ? "unfit" : "",
   ];
+  const down = (event: MouseEvent<HTMLElement>) => {
+    if (event.button !== 0) return;
+    event.stopPropagation();
+    const lifted = isInput && "source" in slot && !event.altKey ? slot.source : null;
+    const from = lifted && sourceHandle(lifted);
+    const state = store.getState();
+    if (lifted && from && hasHandle(state, lifted.node, from)) {
+      // Dragging from an input that is wired lifts the wire's end, instead of beginning a new one.
+      begin(event, store.getState, lifted.node, from, false, () => pickUp(node, slot.handle));
+    } else begin(event, store.getState, node, slot.handle, isInput);
+  };
   return (
-    <Handle
-      id={slot.handle}
-      type={side === "in" ? "target" : "source"}
-      position={side === "in" ? Position.Left : Position.Right}
+    <div
       className={look.filter(Boolean).join(" ")}
-      style={{ "--wire": wireColour(catalog, slot.kind.name) } as React.CSSProperties}
-      data-tip={`${side === "in" ? "slot" : "port"}|${node}|${slot.handle}`}
-      {...(startWire ? { onMouseDownCapture: startWire } : {})}
+      style={{ "--wire": colour } as React.CSSProperties}
+      data-nodeid={node}
+      data-handleid={slot.handle}
+      data-handlepos={isInput ? "left" : "right"}
+      data-id={`${store.getState().rfId}-${node}-${slot.handle}-${isInput ? "target" : "source"}`}
+      data-tip={`${isInput ? "slot" : "port"}|${node}|${slot.handle}`}
+      onMouseDown={down}
     />
   );
 });
 
-/** Dragging from an input that is wired lifts the wire's end, instead of beginning a new one. */
-function usePickUp(node: Id, slot: InSlot | OutSlot): ((event: MouseEvent<HTMLElement>) => void) | null {
-  const store = useStoreApi();
-  if (!("source" in slot) || slot.source === null) return null;
-  const { source } = slot;
-  return (event) => {
-    if (event.button !== 0 || event.altKey) return;
-    const state = store.getState();
-    const handleId = sourceHandle(source);
-    const from = state.nodeLookup.get(source.node);
-    if (!from?.internals.handleBounds?.source?.some((handle) => handle.id === handleId)) return;
-    event.stopPropagation();
-    event.preventDefault();
-    XYHandle.onPointerDown(event.nativeEvent, {
-      autoPanOnConnect: state.autoPanOnConnect,
-      connectionMode: state.connectionMode,
-      connectionRadius: state.connectionRadius,
-      domNode: state.domNode,
-      handleId,
-      nodeId: source.node,
-      nodeLookup: state.nodeLookup,
-      isTarget: false,
-      edgeUpdaterType: "source",
-      lib: state.lib,
-      flowId: state.rfId,
-      cancelConnection: state.cancelConnection,
-      panBy: state.panBy,
-      isValidConnection: (connection) => store.getState().isValidConnection?.(connection) ?? true,
-      onConnect: (connection) => store.getState().onConnect?.(connection),
-      onConnectStart: (begun, params) => {
-        pickUp(node, slot.handle);
-        store.getState().onConnectStart?.(begun, params);
-      },
-      onConnectEnd: (ended, connection) => store.getState().onConnectEnd?.(ended, connection),
-      updateConnection: state.updateConnection,
-      getTransform: () => store.getState().transform,
-      getFromHandle: () => store.getState().connection.fromHandle,
-      dragThreshold: state.connectionDragThreshold,
-      handleDomNode: event.currentTarget,
-    });
-  };
+const hasHandle = (state: ReactFlowState, node: Id, handle: string): boolean =>
+  state.nodeLookup.get(node)?.internals.handleBounds?.source?.some((own) => own.id === handle) ?? false;
+
+/** Begin a wire at a handle, as React Flow's own handle does. */
+function begin(
+  event: MouseEvent<HTMLElement>,
+  get: () => ReactFlowState,
+  nodeId: Id,
+  handleId: string,
+  isTarget: boolean,
+  begun?: () => void,
+): void {
+  const state = get();
+  XYHandle.onPointerDown(event.nativeEvent, {
+    autoPanOnConnect: state.autoPanOnConnect,
+    connectionMode: state.connectionMode,
+    connectionRadius: state.connectionRadius,
+    domNode: state.domNode,
+    handleId,
+    nodeId,
+    nodeLookup: state.nodeLookup,
+    isTarget,
+    edgeUpdaterType: isTarget ? "target" : "source",
+    lib: state.lib,
+    flowId: state.rfId,
+    cancelConnection: state.cancelConnection,
+    panBy: state.panBy,
+    isValidConnection: (connection) => get().isValidConnection?.(connection) ?? true,
+    onConnect: (connection) => get().onConnect?.(connection),
+    onConnectStart: (started, params) => {
+      begun?.();
+      get().onConnectStart?.(started, params);
+    },
+    onConnectEnd: (ended, connection) => get().onConnectEnd?.(ended, connection),
+    updateConnection: state.updateConnection,
+    getTransform: () => get().transform,
+    getFromHandle: () => get().connection.fromHandle,
+    dragThreshold: state.connectionDragThreshold,
+    handleDomNode: event.currentTarget,
+  });
 }

@@ -7,17 +7,24 @@ import { wireColour } from "./colours";
 import type { LoomEdge } from "./view";
 
 export const Wire = memo(function Wire(props: EdgeProps<LoomEdge>) {
-  const { id, sourceX, sourceY, targetX, targetY, selected, data } = props;
-  const catalog = useEditor((state) => state.catalog);
-  const through = data?.through ?? [];
+  return props.data && props.data.through.length > 0 ? <Bent {...props} /> : <Drawn {...props} points={[]} />;
+});
+
+function Bent(props: EdgeProps<LoomEdge>) {
   const points = useStore(
     (state) =>
-      through.flatMap((reroute) => {
+      (props.data?.through ?? []).flatMap((reroute) => {
         const at = state.nodeLookup.get(reroute)?.internals.positionAbsolute;
         return at ? [at.x + 6, at.y + 6] : [];
       }),
     shallow,
   );
+  return <Drawn {...props} points={points} />;
+}
+
+function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
+  const { id, sourceX, sourceY, targetX, targetY, selected, data, points } = props;
+  const catalog = useEditor((state) => state.catalog);
   const path = curve([sourceX, sourceY, ...points, targetX, targetY]);
   const look = ["wire", selected ? "selected" : "", data?.faint ? "faint" : "", data?.many ? "many" : ""];
   return (
@@ -25,11 +32,11 @@ export const Wire = memo(function Wire(props: EdgeProps<LoomEdge>) {
       className={look.filter(Boolean).join(" ")}
       style={{ "--wire": wireColour(catalog, data?.kind ?? "any") } as React.CSSProperties}
     >
-      <path d={path} className="wire-edge" />
+      {selected ? <path d={path} className="wire-edge" /> : null}
       <BaseEdge id={id} path={path} interactionWidth={16} />
     </g>
   );
-});
+}
 
 /** Curves from left to right through points given as x, y, x, y, … */
 function curve(points: readonly number[]): string {

@@ -14,15 +14,17 @@ import { categoryHue } from "./colours";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
+import { Spots } from "./Spots";
 import type { LoomNode } from "./view";
 
-export const Zone = memo(function Zone({ id, selected }: NodeProps<LoomNode>) {
+export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);
   const level = useEditor((state) => depth(state.doc, id));
   const run = useRuns((state) => state.view.nodes[id]?.state ?? null);
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
+  const far = useUi((state) => state.far);
   const isDrop = useUi((state) => state.dropZone === id);
   if (!card) return null;
   const look = [
@@ -39,13 +41,14 @@ export const Zone = memo(function Zone({ id, selected }: NodeProps<LoomNode>) {
       style={{ "--hue": categoryHue(card.spec?.category ?? ""), "--level": level } as React.CSSProperties}
     >
       <Header card={card} />
+      {far ? <Spots card={card} width={width ?? 0} /> : null}
       <div className="rail left">
-        <Ports node={id} left={card.inputs} right={card.inner} />
-        <Previews node={id} />
-        <NodeProblems node={id} spec={card.spec !== null} />
+        {far ? null : <Ports node={id} left={card.inputs} right={card.inner} />}
+        <Previews card={card} />
+        <NodeProblems card={card} />
       </div>
       <div className="rail right">
-        <Ports node={id} left={card.results} right={card.outputs} />
+        {far ? null : <Ports node={id} left={card.results} right={card.outputs} />}
       </div>
       {card.count === 0 ? <p className="zone-hint">Drag nodes in here, or double-click to add one</p> : null}
       <NodeResizeControl

@@ -21,6 +21,8 @@ import type { LoomNode } from "./view";
 /** What lies in a dragged frame, or is drawn over a dragged zone, and moves with it. */
 let passengers: Map<Id, Id[]> = new Map();
 let dragging = false;
+/** Sizes as they were when the drag began. */
+let sizesThen: ReadonlyMap<Id, Size> = new Map();
 
 export function takeChanges(changes: NodeChange<LoomNode>[]): void {
   const sizes: Record<Id, Size> = {};
@@ -67,6 +69,7 @@ export function beginDrag(nodes: readonly LoomNode[]): void {
   dragging = true;
   const sheet = useEditor.getState();
   const sizes = sizesOf(sheet);
+  sizesThen = sizes;
   const own = new Set(nodes.map((node) => node.id));
   passengers = new Map();
   for (const node of nodes) {
@@ -99,7 +102,7 @@ function landing(nodes: readonly LoomNode[], pointer: Point): Id | null {
   const sheet = useEditor.getState();
   const ids = nodes.filter((node) => node.id in sheet.cards).map((node) => node.id);
   if (ids.length === 0) return null;
-  const zone = zoneAt(sheet, sizesOf(sheet), pointer, ids);
+  const zone = zoneAt(sheet, sizesThen, pointer, ids);
   return mayHold(sheet.doc, zone, ids) ? zone : null;
 }
 

@@ -1,7 +1,8 @@
 /** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
-import type { ReactFlowInstance } from "@xyflow/react";
+import type { ReactFlowInstance, Viewport } from "@xyflow/react";
 import type { Id } from "../document/document";
 import { select, useEditor } from "../state/editor";
+import { useUi } from "../state/ui";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "./geometry";
 import type { LoomEdge, LoomNode } from "./view";
 
@@ -21,14 +22,35 @@ export const toSheet = (screen: Point): Point => {
   return at ? [at.x, at.y] : screen;
 };
 
-/** Where something new goes: under the pointer, or the middle of the view. */
-export function here(): { screen: Point; sheet: Point; zone: Id | null } {
-  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
-  const middle: Point = pane ? [pane.x + pane.width / 2, pane.y + pane.height / 2] : [400, 300];
-  const screen = pointer ?? middle;
+export interface Spot {
+  readonly screen: Point;
+  readonly sheet: Point;
+  readonly zone: Id | null;
+}
+
+/** A point of the screen: where that is on the sheet, and in which zone. */
+export function spotAt(screen: Point): Spot {
   const sheet = toSheet(screen);
   const state = useEditor.getState();
   return { screen, sheet, zone: zoneAt(state, sizesOf(state), sheet, []) };
+}
+
+/** Where something new goes: under the pointer, or in the middle of the view. */
+export function here(): Spot {
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  const middle: Point = pane ? [pane.x + pane.width / 2, pane.y + pane.height / 2] : [400, 300];
+  return spotAt(pointer ?? middle);
+}
+
+const FAR = 0.38;
+
+/** From afar only names are drawn, in letters that grow (in steps) as the view shrinks. */
+export function lookFrom({ zoom }: Viewport): void {
+  const far = zoom < FAR;
+  if (far !== useUi.getState().far) useUi.setState({ far });
+  const size = String(2 ** (Math.round(-Math.log2(zoom) * 3) / 3));
+  const { style } = document.documentElement;
+  if (far && style.getPropertyValue("--far") !== size) style.setProperty("--far", size);
 }
 
 export function frameAll(duration = 250): void {

@@ -21,42 +21,89 @@ export interface Line {
   readonly left?: InSlot;
   readonly right?: OutSlot;
   readonly widget: boolean;
+  readonly height: number;
 }
 
-export const hasWidget = (slot: InSlot, asPort: boolean): boolean =>
-  slot.port.schema !== undefined && slot.ref === null && !asPort && !slot.adds;
+export const hasWidget = (slot: InSlot): boolean =>
+  slot.ref === null &&
+  !slot.adds &&
+  !slot.asPort &&
+  (slot.port.schema !== undefined || slot.value !== undefined);
 
 /** The lines of a side: ports in pairs, then parameters. */
-export function linesOf(
-  left: readonly InSlot[],
-  right: readonly OutSlot[],
-  asPort: (handle: string) => boolean,
-): Line[] {
-  const ports = left.filter((slot) => !hasWidget(slot, asPort(slot.handle)) && slot.value === undefined);
-  const params = left.filter((slot) => !ports.includes(slot));
-  const lines: Line[] = [];
-  for (let i = 0; i < Math.max(ports.length, right.length); i++) {
+export function linesOf(left: readonly InSlot[], right: readonly OutSlot[]): Line[] {
+  const ports = left.filter((slot) => !hasWidget(slot));
+  const pairs = Array.from({ length: Math.max(ports.length, right.length) }, (_, i): Line => {
     const [a, b] = [ports[i], right[i]];
-    lines.push({ ...(a ? { left: a } : {}), ...(b ? { right: b } : {}), widget: false });
-  }
-  return [...lines, ...params.map((slot) => ({ left: slot, widget: true }))];
+    return { ...(a ? { left: a } : {}), ...(b ? { right: b } : {}), widget: false, height: ROW };
+  });
+  const params = left.filter(hasWidget).map((slot): Line => {
+    const { kind } = widgetOf(slot.port).widget;
+    return { left: slot, widget: true, height: kind === "multiline" || kind === "lines" ? 3 * ROW : ROW };
+  });
+  return [...pairs, ...params];
 }
 
-function linesHeight(left: readonly InSlot[], right: readonly OutSlot[]): number {
-  return linesOf(left, right, () => false).reduce((sum, line) => {
-    const long = line.widget && line.left && widgetOf(line.left.port).widget.kind === "multiline";
-    return sum + (long ? 3 * ROW : ROW);
-  }, 2 * PADDING);
-}
+export const heightOf = (lines: readonly Line[]): number =>
+  lines.reduce((sum, line) => sum + line.height, 2 * PADDING);
 
 /** The size a card will have, before the browser has measured it. */
 export function estimate(card: Card): Size {
   if (card.collapsed) return [COLLAPSED_WIDTH, HEADER];
-  return [CARD_WIDTH, HEADER + linesHeight(card.inputs, card.outputs)];
+  return [CARD_WIDTH, HEADER + heightOf(linesOf(card.inputs, card.outputs))];
 }
 
 const rails = (card: Card): number =>
-  HEADER + Math.max(linesHeight(card.inputs, card.inner), linesHeight(card.results, card.outputs));
+  HEADER +
+  Math.max(heightOf(linesOf(card.inputs, card.inner)), heightOf(linesOf(card.results, card.outputs)));
+
+/** Where the middle of a handle is on its node. */
+export interface Spot {
+  readonly handle: string;
+  readonly type: "source" | "target";
+  readonly x: number;
+  readonly y: number;
+}
+
+function spotsOf(lines: readonly Line[], left: number, right: number): Spot[] {
+  let top = HEADER + PADDING - 1;
+  return lines.flatMap((line) => {
+    const y = top + line.height / 2;
+    top += line.height;
+    return [
+      ...(line.left ? [{ handle: line.left.handle, type: "target" as const, x: left, y }] : []),
+      ...(line.right ? [{ handle: line.right.handle, type: "source" as const, x: right, y }] : []),
+    ];
+  });
+}
+
+const known = new WeakMap<Card, { width: number; spots: Spot[] }>();
+
+/** The handles of a card or zone of this width; the same list while nothing about them changes. */
+export function handleSpots(card: Card, width: number): readonly Spot[] {
+  const before = known.get(card);
+  if (before?.width === width) return before.spots;
+  const spots = findSpots(card, width);
+  known.set(card, { width, spots });
+  return spots;
+}
+
+function findSpots(card: Card, width: number): Spot[] {
+  if (card.collapsed) {
+    const y = HEADER / 2;
+    const targets = [...card.inputs.map((slot) => slot.handle), "inside"];
+    const sources = [...card.outputs.map((slot) => slot.handle), "out:inside"];
+    return [
+      ...targets.map((handle): Spot => ({ handle, type: "target", x: 0, y })),
+      ...sources.map((handle): Spot => ({ handle, type: "source", x: width, y })),
+    ];
+  }
+  if (!card.isZone) return spotsOf(linesOf(card.inputs, card.outputs), 0, width);
+  return [
+    ...spotsOf(linesOf(card.inputs, card.inner), 0, RAIL_LEFT),
+    ...spotsOf(linesOf(card.results, card.outputs), width - RAIL_RIGHT, width),
+  ];
+}
 
 /** The least size of a zone around boxes of nodes, in its own coordinates. */
 export function zoneSize(card: Card, boxes: readonly { at: Point; size: Size }[], wanted?: Size): Size {

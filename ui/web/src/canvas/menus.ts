@@ -34,9 +34,15 @@ export function portItems(node: Id, slot: InSlot): (MenuItem | null)[] {
       disabled: slot.ref === null,
       run: () => edit("Disconnect", (doc) => disconnect(doc, node, slot.handle)),
     },
+    ...(slot.adds && slot.port.named && slot.port.list
+      ? [{ label: "Type values in", run: () => typeIn(node, slot.port.name) }]
+      : []),
     ...(typed ? [{ label: "Turn back into a parameter", run: () => toggleAsPort(node, slot.handle) }] : []),
   ];
 }
+
+const typeIn = (node: Id, port: string) =>
+  edit("Type values in", (doc) => setParam(doc, node, port, { value: [1, 2, 3] }));
 
 export function nodeItems(id: Id): (MenuItem | null)[] {
   if (!selectedIds().includes(id)) select([id]);

@@ -2,11 +2,11 @@
  * The document as React Flow wants it: nodes and edges, made anew for each change, with every object that says the
  * same as before kept, so that only what changed is drawn again.
  */
-import type { Edge, Node } from "@xyflow/react";
+import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Card } from "../document/cards";
 import { depth, inOrder, type Id, type Place } from "../document/document";
 import { sourceHandle } from "../document/references";
-import { absolute, hiddenIn, placeOf, sizesOf, type Sheet } from "./geometry";
+import { absolute, handleSpots, hiddenIn, placeOf, sizesOf, type Sheet, type Spot } from "./geometry";
 
 export type LoomNode = Node<Record<string, never>, "card" | "zone" | "frame" | "note" | "reroute">;
 
@@ -51,10 +51,12 @@ function boxed(sheet: Sheet, card: Card, size: readonly [number, number]): LoomN
     type: open ? "zone" : "card",
     position: { x, y },
     data: NOTHING,
+    measured: { width: size[0], height: size[1] },
+    handles: handlesOf(card, size[0]),
     hidden: hiddenIn(sheet, card.id) !== null,
     zIndex: 10 * depth(sheet.doc, card.id) + (open ? 1 : 5),
     ...(card.zone === null ? {} : { parentId: card.zone }),
-    ...(open ? { width: size[0], height: size[1] } : { initialWidth: size[0], initialHeight: size[1] }),
+    ...(open ? { width: size[0], height: size[1] } : {}),
   };
 }
 
@@ -71,9 +73,33 @@ function drawn(id: Id, place: Place): LoomNode {
   };
 }
 
+const HANDLE = 10;
+const handles = new WeakMap<readonly Spot[], NodeHandle[]>();
+
+/** Handles as React Flow wants them. Knowing them, it draws wires of nodes that were never seen. */
+function handlesOf(card: Card, width: number): NodeHandle[] {
+  const spots = handleSpots(card, width);
+  const known = handles.get(spots);
+  if (known) return known;
+  const made = spots.map(({ handle, type, x, y }): NodeHandle => ({
+    id: handle,
+    type,
+    position: type === "target" ? Position.Left : Position.Right,
+    x: x - HANDLE / 2,
+    y: y - HANDLE / 2,
+    width: HANDLE,
+    height: HANDLE,
+  }));
+  handles.set(spots, made);
+  return made;
+}
+
 function sameNode(a: LoomNode, b: LoomNode): boolean {
   return (
     a.type === b.type &&
+    a.handles === b.handles &&
+    (b.measured === undefined ||
+      (a.measured?.width === b.measured.width && a.measured?.height === b.measured.height)) &&
     a.position.x === b.position.x &&
     a.position.y === b.position.y &&
     a.parentId === b.parentId &&

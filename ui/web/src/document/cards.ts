@@ -24,21 +24,26 @@ export interface Card {
 export type Cards = Readonly<Record<Id, Card>>;
 
 /** The cards of a document; a card that says the same as before stays the same object. */
-export function cardsOf(doc: Doc, kinds: Kinds, before: Cards): Cards {
+export function cardsOf(
+  doc: Doc,
+  kinds: Kinds,
+  before: Cards,
+  asPorts: ReadonlySet<string> = new Set(),
+): Cards {
   const counts = new Map<Id, number>();
   for (const node of Object.values(doc.nodes)) {
     if (node.zone !== null) counts.set(node.zone, (counts.get(node.zone) ?? 0) + 1);
   }
   const cards: Record<Id, Card> = {};
   for (const node of inOrder(doc)) {
-    const card = cardOf(doc, kinds, node, counts.get(node.id) ?? 0);
+    const card = cardOf(doc, kinds, node, counts.get(node.id) ?? 0, asPorts);
     const known = before[node.id];
     cards[node.id] = known && same(known, card) ? known : card;
   }
   return cards;
 }
 
-function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number): Card {
+function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: ReadonlySet<string>): Card {
   const spec = kinds.specs(node.type) ?? null;
   const spot = doc.places[node.id];
   const isZone = node.results !== null;
@@ -52,7 +57,9 @@ function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number): Card {
     collapsed: spot?.collapsed ?? false,
     colour: spot?.colour ?? "",
     count,
-    inputs: inputSlots(kinds, node),
+    inputs: inputSlots(kinds, node).map((slot) =>
+      asPorts.has(`${node.id}.${slot.handle}`) ? { ...slot, asPort: true } : slot,
+    ),
     outputs: outputSlots(kinds, node, false),
     inner: isZone ? outputSlots(kinds, node, true) : [],
     results: resultSlots(kinds, node),
@@ -78,6 +85,7 @@ function sameSlots(a: readonly (InSlot | OutSlot)[], b: readonly (InSlot | OutSl
     if (!other || slot.handle !== other.handle || slot.label !== other.label) return false;
     if (slot.kind.name !== other.kind.name || slot.kind.many !== other.kind.many) return false;
     if (!("ref" in slot) || !("ref" in other)) return true;
+    if (slot.asPort !== other.asPort) return false;
     return slot.ref === other.ref && slot.value === other.value && !slot.source === !other.source;
   });
 }

@@ -23,6 +23,8 @@ export interface InSlot {
   readonly adds: boolean;
   /** The value typed in, where it may be typed in. */
   readonly value?: Json;
+  /** Whether a parameter is shown as a port although nothing is wired to it. */
+  readonly asPort?: boolean;
 }
 
 export interface OutSlot {

@@ -14,6 +14,7 @@ export type Widget =
   | { readonly kind: "toggle" }
   | { readonly kind: "text" }
   | { readonly kind: "multiline" }
+  | { readonly kind: "lines" }
   | { readonly kind: "path"; readonly path: NonNullable<Port["path"]> }
   | { readonly kind: "list"; readonly item: "integer" | "number" | "string"; readonly fixed: number | null }
   | { readonly kind: "json" };
@@ -87,6 +88,8 @@ function list(schema: JsonSchema): Widget {
   const prefix = schema.prefixItems as JsonSchema[] | undefined;
   const item = (prefix?.[0] ?? (schema.items as JsonSchema | undefined) ?? {}).type;
   if (item !== "integer" && item !== "number" && item !== "string") return { kind: "json" };
+  const isText = item === "string" && schema.items !== undefined;
+  if (isText && (schema.items as JsonSchema).enum === undefined) return { kind: "lines" };
   const fixed =
     schema.minItems !== undefined && schema.minItems === schema.maxItems ? (schema.minItems as number) : null;
   return { kind: "list", item, fixed };

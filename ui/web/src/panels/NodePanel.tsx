@@ -29,7 +29,7 @@ export function NodePanel() {
 function OneNode({ card }: { card: Card }) {
   const { spec } = card;
   const logs = useRuns((state) => state.view.logs).filter((log) => log.node === card.id);
-  const parameters = card.inputs.filter((slot) => hasWidget(slot, false));
+  const parameters = card.inputs.filter(hasWidget);
   if (!spec) return <p className="nothing">There is no node type “{card.type}” here.</p>;
   const zonePorts = spec.body ? [...spec.body.ports] : [];
   return (

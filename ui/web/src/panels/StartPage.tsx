@@ -1,5 +1,5 @@
 /** Where to begin: an example, one's own workflows, what was not saved, or an empty sheet. */
-import { FilePlus2, FileWarning, History, Trash2, Upload, Workflow } from "lucide-react";
+import { FilePlus2, FileWarning, History, Trash2, Upload } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { ago } from "../canvas/format";
 import { api } from "../server/api";
@@ -8,6 +8,7 @@ import { drafts, dropDraft, newWorkflow, openDraft, openDropped, openFile } from
 import { useRuns } from "../state/runs";
 import { openDialog, sayError } from "../state/ui";
 import { Frame } from "./Dialogs";
+import { Sketch } from "./Sketch";
 
 export function StartPage() {
   const changed = useRuns((state) => state.workflowsChanged);
@@ -96,7 +97,7 @@ function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
               ) : entry.problem ? (
                 <FileWarning size={28} aria-hidden />
               ) : (
-                <Workflow size={28} aria-hidden />
+                <Sketch path={entry.path} modified={entry.modified} />
               )}
             </span>
             <b>{entry.title || entry.name}</b>

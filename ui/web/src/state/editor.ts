@@ -57,7 +57,7 @@ const { getState, setState } = useEditor;
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
   const semantic = doc.nodes !== state.doc.nodes || doc.definitions !== state.doc.definitions;
   const kinds = semantic || state.kinds.catalog !== state.catalog ? kindsOf(doc, state.catalog) : state.kinds;
-  const cards = cardsOf(doc, kinds, state.cards);
+  const cards = cardsOf(doc, kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
   const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
   const sheet = { doc, cards, auto, measured: state.measured };
@@ -162,4 +162,5 @@ export function toggleAsPort(id: Id, param: string): void {
   const key = `${id}.${param}`;
   if (!asPorts.delete(key)) asPorts.add(key);
   setState({ asPorts });
+  setState(drawing(getState(), getState().doc));
 }

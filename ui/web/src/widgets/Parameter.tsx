@@ -7,7 +7,7 @@ import type { InSlot } from "../document/slots";
 import { widgetOf } from "../document/widgets";
 import { edit } from "../state/editor";
 import { Choice, Toggle } from "./Choice";
-import { JsonField, ListField, Multiline, TextField } from "./Text";
+import { JsonField, LinesField, ListField, Multiline, TextField } from "./Text";
 import { NumberField } from "./NumberField";
 import { PathField } from "./PathField";
 import { SeedField } from "./SeedField";
@@ -56,6 +56,8 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
       return <TextField {...field} />;
     case "multiline":
       return <Multiline {...field} />;
+    case "lines":
+      return <LinesField {...field} />;
     case "path":
       return <PathField {...field} kind={widget.path} />;
     case "list":

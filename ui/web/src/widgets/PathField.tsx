@@ -1,14 +1,12 @@
 /** A file or folder of the workspace: typed, picked or uploaded; a picture is shown. */
 import { ChevronUp, File, Folder, FolderOpen, Upload } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { api, fileUrl } from "../server/api";
+import { api } from "../server/api";
 import type { FileEntry, Port } from "../server/types";
 import { sayError } from "../state/ui";
 import type { FieldProps } from "./Parameter";
 
 type PathKind = NonNullable<Port["path"]>;
-
-const isPicture = (path: string) => /\.(png|jpe?g|webp|gif|bmp)$/i.test(path);
 
 export function PathField({ label, name, tip, value, isSet, change, kind }: FieldProps & { kind: PathKind }) {
   const [open, setOpen] = useState(false);
@@ -46,9 +44,6 @@ export function PathField({ label, name, tip, value, isSet, change, kind }: Fiel
             setOpen(false);
           }}
         />
-      ) : null}
-      {!open && kind !== "folder" && isPicture(path) ? (
-        <img className="path-picture" src={fileUrl(path, 256)} alt={path} />
       ) : null}
     </div>
   );

@@ -52,6 +52,25 @@ export function Multiline({ label, name, tip, value, isSet, change }: FieldProps
   );
 }
 
+/** Texts, one on each line. */
+export function LinesField({ label, name, tip, value, isSet, change }: FieldProps) {
+  const lines = Array.isArray(value) ? (value as readonly Json[]).map(asText) : [];
+  return (
+    <label className={`field multiline nodrag nowheel${isSet ? " set" : ""}`} data-tip={tip}>
+      <textarea
+        className="field-input"
+        aria-label={`${name}, one on each line`}
+        placeholder={`${label}, one on each line`}
+        value={lines.join("\n")}
+        onChange={(event) =>
+          change(event.target.value === "" ? [] : event.target.value.split("\n"), "typing")
+        }
+        onKeyDown={own}
+      />
+    </label>
+  );
+}
+
 type Item = "integer" | "number" | "string";
 
 export function readList(text: string, item: Item): Json[] | null {
