@@ -1,0 +1,81 @@
+"""Every shipped graph is valid, canonical and explained; those of the first day run tiny, one after the other as a user would."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skimage
+
+from graph_runner.engine import Engine, Result
+from graph_runner.registry import Registry
+from graph_runner.validate import validate
+from graph_runner.workflow import Workflow, load, read, write
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
+SMALL: dict[str, dict[str, Any]] = {
+    "shapes": {"size": 128},
+    "pictures": {"resolution": 32},
+    "autoencoder": {"steps": 2, "batch_size": 2},
+    "diffusion": {"steps": 2, "batch_size": 2},
+    "first_stage": {"samples": 2},
+    "sample": {"steps": 2},
+    "walk": {"n": 3},
+}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.scan(["graph_runner.zones", "nodes"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_valid_canonical_and_explained(name: str, registry: Registry) -> None:
+    text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
+    workflow = read(text)
+    assert write(workflow) == text
+    assert validate(workflow, registry)[1] == [], "neither errors nor warnings"
+    assert workflow.title
+    assert len(workflow.about) > 100
+    assert workflow.exposed.params
+
+
+def small(name: str) -> Workflow:
+    workflow = load(WORKFLOWS / f"{name}.json")
+    for id, changes in SMALL.items():
+        node = workflow.nodes.get(id)
+        if node is not None and node.type not in ("load_autoencoder", "load_unet"):
+            node.params.update(changes)
+    return workflow
+
+
+def files(result: Result) -> set[str]:
+    return {Path(shown.path).name for shown in result.shown if not shown.preview}
+
+
+def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_path: Path) -> None:
+    engine = Engine(registry, tmp_path)
+    assert files(engine.run(small("quickstart"))) == {"quickstart.png"}
+    assert files(engine.run(small("sample"))) == {"samples.png"}
+    assert files(engine.run(small("langevin"))) == {"langevin.png"}
+    assert files(engine.run(small("train_autoencoder"))) == {"reconstructions.png"}
+    assert files(engine.run(small("train_unconditional"))) == {"unconditional.png"}
+    saved = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*.safetensors")}
+    assert {"quickstart/unet.safetensors", "shapes/autoencoder.safetensors", "unconditional/unet.safetensors"} <= saved
+
+
+def test_own_pictures(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    for picture in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
+        shutil.copy(picture, tmp_path / "pictures")
+    workflow = small("images_folder")
+    workflow.nodes["noise"].params["shape"] = [2, 4, 8, 8]
+    zone = workflow.nodes["diffusion"].body
+    assert zone is not None
+    look = zone.nodes["look_at_samples"].body
+    assert look is not None
+    look.nodes["preview_noise"].params["shape"] = [2, 4, 8, 8]
+    assert files(Engine(registry, tmp_path).run(workflow)) == {"pictures.png"}
