@@ -42,7 +42,7 @@ export function here(): Spot {
   return spotAt(pointer ?? middle);
 }
 
-const FAR = 0.38;
+const FAR = 0.48;
 
 /** From afar only names are drawn, in letters that grow (in steps) as the view shrinks. */
 export function lookFrom({ zoom }: Viewport): void {
@@ -55,6 +55,11 @@ export function lookFrom({ zoom }: Viewport): void {
 
 export function frameAll(duration = 250): void {
   void flow?.fitView({ padding: 0.12, duration, maxZoom: 1 });
+}
+
+/** The usual size, for an empty sheet. */
+export function resetView(): void {
+  void flow?.setViewport({ x: 0, y: 0, zoom: 1 });
 }
 
 export function frameNodes(ids: readonly Id[]): void {

@@ -11,6 +11,7 @@ export const CARD_WIDTH = 224;
 export const RAIL_LEFT = 224;
 export const RAIL_RIGHT = 168;
 export const ROOM = 24; // around a zone's nodes
+const LEAST = 360; // the width of a zone's inside, however little is in it
 export const COLLAPSED_WIDTH = 168;
 
 export type Size = readonly [number, number];
@@ -109,7 +110,7 @@ function findSpots(card: Card, width: number): Spot[] {
 export function zoneSize(card: Card, boxes: readonly { at: Point; size: Size }[], wanted?: Size): Size {
   const right = Math.max(0, ...boxes.map((box) => box.at[0] + box.size[0] - RAIL_LEFT));
   const bottom = Math.max(0, ...boxes.map((box) => box.at[1] + box.size[1]));
-  const width = RAIL_LEFT + Math.max(right + ROOM, 160) + RAIL_RIGHT;
+  const width = RAIL_LEFT + Math.max(right + ROOM, LEAST) + RAIL_RIGHT;
   const height = Math.max(bottom + ROOM, rails(card) + PADDING, HEADER + 120);
   return [Math.max(width, wanted?.[0] ?? 0), Math.max(height, wanted?.[1] ?? 0)];
 }

@@ -19,7 +19,7 @@ import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
 import type { Output, Run, RunDetail, Status } from "../server/types";
 import { showText } from "../state/editor";
-import { frameAll } from "../canvas/flow";
+import { settle } from "../state/files";
 import { cancel, forget, isLive, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, useUi } from "../state/ui";
 import { settingsOf } from "./flatten";
@@ -122,7 +122,7 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
     if (!detail) return;
     showText(detail.text);
     watch(run.run);
-    setTimeout(() => frameAll(0), 80);
+    settle();
     say(`This is the graph of run ${run.run}; Ctrl S saves it under a name`);
   };
   const compare = () =>

@@ -5,9 +5,15 @@ import { EMPTY } from "../document/document";
 import { write } from "../document/codec";
 import { isDirty, setFile, show, showText, textOf, useEditor } from "./editor";
 import { openDialog, say, sayError } from "./ui";
-import { frameAll } from "../canvas/flow";
+import { frameAll, resetView } from "../canvas/flow";
 
-const settle = () => setTimeout(() => frameAll(0), 80);
+let settling: ReturnType<typeof setTimeout> | undefined;
+
+/** Look at the whole of what was opened, once it is drawn. */
+export function settle(): void {
+  clearTimeout(settling);
+  settling = setTimeout(() => frameAll(0), 80);
+}
 
 function take(found: Document): void {
   const notices = showText(found.text, {
@@ -53,7 +59,9 @@ export async function openDropped(file: File): Promise<void> {
 }
 
 export function newWorkflow(): void {
+  clearTimeout(settling);
   show(EMPTY);
+  resetView();
   location.hash = "";
   openDialog(null);
 }

@@ -1,0 +1,147 @@
+"""What a person does on the canvas, as a test says it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import FloatRect, Locator, Page, expect
+
+DONE = re.compile(r"\b(done|cached)\b")
+
+
+class Sheet:
+    """One open page, and the hand on its mouse and keyboard."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page, self.url = page, url
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def open(self, path: str = "") -> Sheet:
+        """Load the page with a workflow of the server, and wait until it is drawn."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.url}/#{path}")
+        expect(self.page.locator(".react-flow__pane")).to_be_visible()
+        if path:
+            expect(self.page.locator(".react-flow__node").first).to_be_attached()
+        return self
+
+    def empty(self) -> Sheet:
+        """An empty sheet in its usual size."""
+        self.open()
+        self.page.locator(".react-flow__node").first.wait_for(state="attached")
+        self.press("Alt+n")
+        expect(self.page.locator(".react-flow__node")).to_have_count(0)
+        return self
+
+    # keyboard and mouse
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def undo(self) -> None:
+        self.press("Control+z")
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        mouse = self.page.mouse
+        mouse.move(*start)
+        mouse.down()
+        mouse.move(start[0] + 6, start[1] + 6, steps=2)
+        mouse.move(*end, steps=6)
+        mouse.up()
+
+    # nodes
+
+    def node(self, id: str) -> Locator:
+        return self.page.locator(f'.react-flow__node[data-id="{id}"]')
+
+    def add(self, name: str, at: tuple[float, float], id: str = "") -> Locator:
+        """Find a node in the palette and put it at a point of the screen."""
+        self.page.mouse.dblclick(*at)
+        search = self.page.get_by_role("combobox", name="Search nodes")
+        search.fill(name)
+        search.press("Enter")
+        added = self.node(id or name.replace(" ", "_"))
+        expect(added).to_be_attached()
+        return added
+
+    def select(self, id: str) -> None:
+        self.node(id).locator(".title").first.click()
+
+    def field(self, id: str, name: str) -> Locator:
+        return self.node(id).get_by_label(f"{name} of {id}", exact=True)
+
+    def type_in(self, id: str, name: str, value: str) -> None:
+        """Type a value into a field of any kind."""
+        field = self.field(id, name)
+        if field.get_attribute("role") in ("spinbutton", "slider"):
+            field.press("Enter")
+            field = self.field(id, name)
+        field.fill(value)
+        field.press("Enter")
+
+    # wires
+
+    def socket(self, id: str, handle: str) -> Locator:
+        return self.node(id).locator(f'.socket[data-handleid="{handle}"]')
+
+    def centre(self, thing: Locator) -> tuple[float, float]:
+        box = self.box(thing)
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def box(self, thing: Locator) -> FloatRect:
+        box = thing.bounding_box()
+        assert box is not None, thing
+        return box
+
+    def wire(self, source: tuple[str, str], target: tuple[str, str]) -> None:
+        """Draw a wire with the mouse."""
+        self.drag(self.centre(self.socket(*source)), self.centre(self.socket(*target)))
+
+    def wires(self) -> set[str]:
+        """All wires, by the port that each goes into."""
+        found = self.page.locator(".react-flow__edge").evaluate_all("all => all.map(edge => edge.dataset.id)")
+        return set(found)
+
+    # runs
+
+    def run(self) -> None:
+        self.press("Control+Enter")
+
+    def state(self, id: str) -> str:
+        """How a node fares: waiting, running, cached, done or failed."""
+        look = self.node(id).locator(".card, .zone").first.get_attribute("class") or ""
+        return next((word for word in look.split() if word in ("waiting", "running", "cached", "done", "failed")), "")
+
+    def picture(self, id: str) -> Locator:
+        return self.node(id).locator(".picture img")
+
+    def until_over(self, seconds: float = 60) -> None:
+        """Wait for the run that is shown to end."""
+        expect(self.page.get_by_role("button", name="Run", exact=True)).to_be_visible(timeout=seconds * 1000)
+
+    # files
+
+    def save_as(self, name: str) -> None:
+        self.press("Control+Shift+s")
+        self.page.get_by_label("File name").fill(name)
+        self.page.get_by_role("button", name="Save", exact=True).last.click()
+        expect(self.page.get_by_text(f"Saved workflows/{name}.json")).to_be_visible()
+
+
+def graph_of(path: Path) -> dict[str, Any]:
+    """Every node of a workflow file, of every depth, by its id."""
+    import json
+
+    found: dict[str, Any] = {}
+
+    def walk(nodes: dict[str, Any]) -> None:
+        for id, node in nodes.items():
+            found[id] = node
+            walk(node.get("body", {}).get("nodes", {}))
+
+    walk(json.loads(path.read_text())["nodes"])
+    return found
