@@ -92,13 +92,14 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, whole or not at all: safetensors, or for `.ckpt` a PyTorch file with a `state_dict` entry.
 
-    metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them.
+    metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them. Without any, the header
+        says what transformers asks for. (Several would be written in another order each time, and equal models differ.)
     """
     path = Path(path)
     tensors = _separate(state)
     with atomic_file(path) as temporary:
         if path.suffix == ".safetensors":
-            safetensors.torch.save_file(tensors, temporary, metadata={"format": "pt", **(metadata or {})})
+            safetensors.torch.save_file(tensors, temporary, metadata=dict(metadata or {"format": "pt"}))
         else:
             torch.save({"state_dict": tensors}, temporary)
 
