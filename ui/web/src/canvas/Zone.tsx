@@ -11,6 +11,7 @@ import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { categoryHue } from "./colours";
+import { railRight } from "./geometry";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
@@ -47,9 +48,11 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
         <Previews card={card} />
         <NodeProblems card={card} />
       </div>
-      <div className="rail right">
-        {far ? null : <Ports node={id} left={card.results} right={card.outputs} />}
-      </div>
+      {railRight(card) > 0 ? (
+        <div className="rail right">
+          {far ? null : <Ports node={id} left={card.results} right={card.outputs} />}
+        </div>
+      ) : null}
       {card.count === 0 ? <p className="zone-hint">Drag nodes in here, or double-click to add one</p> : null}
       <NodeResizeControl
         className="resize"

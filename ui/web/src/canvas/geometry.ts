@@ -9,7 +9,7 @@ export const HEADER = 30;
 export const PADDING = 6;
 export const CARD_WIDTH = 224;
 export const RAIL_LEFT = 224;
-export const RAIL_RIGHT = 168;
+const RAIL_RIGHT = 168;
 export const ROOM = 24; // around a zone's nodes
 const LEAST = 360; // the width of a zone's inside, however little is in it
 export const COLLAPSED_WIDTH = 168;
@@ -102,15 +102,19 @@ function findSpots(card: Card, width: number): Spot[] {
   if (!card.isZone) return spotsOf(linesOf(card.inputs, card.outputs), 0, width);
   return [
     ...spotsOf(linesOf(card.inputs, card.inner), 0, RAIL_LEFT),
-    ...spotsOf(linesOf(card.results, card.outputs), width - RAIL_RIGHT, width),
+    ...spotsOf(linesOf(card.results, card.outputs), width - railRight(card), width),
   ];
 }
+
+/** The width of a zone's right rail; a zone that gives nothing has none. */
+export const railRight = (card: Card): number =>
+  card.results.length + card.outputs.length === 0 ? 0 : RAIL_RIGHT;
 
 /** The least size of a zone around boxes of nodes, in its own coordinates. */
 export function zoneSize(card: Card, boxes: readonly { at: Point; size: Size }[], wanted?: Size): Size {
   const right = Math.max(0, ...boxes.map((box) => box.at[0] + box.size[0] - RAIL_LEFT));
   const bottom = Math.max(0, ...boxes.map((box) => box.at[1] + box.size[1]));
-  const width = RAIL_LEFT + Math.max(right + ROOM, LEAST) + RAIL_RIGHT;
+  const width = RAIL_LEFT + Math.max(right + ROOM, LEAST) + railRight(card);
   const height = Math.max(bottom + ROOM, rails(card) + PADDING, HEADER + 120);
   return [Math.max(width, wanted?.[0] ?? 0), Math.max(height, wanted?.[1] ?? 0)];
 }

@@ -1,5 +1,5 @@
 /** The selected node: its documentation, its parameters with their help; or, with none selected, the workflow. */
-import { AppWindow } from "lucide-react";
+import { AppWindow, ChartLine } from "lucide-react";
 import { wireColour } from "../canvas/colours";
 import { hasWidget } from "../canvas/geometry";
 import { goTo } from "../canvas/flow";
@@ -10,6 +10,8 @@ import type { Port } from "../server/types";
 import { edit, useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { Parameter } from "../widgets/Parameter";
+import { Sparks } from "../canvas/Sparks";
+import { useUi } from "../state/ui";
 import { Prose } from "./Prose";
 import { rangeOf } from "./range";
 
@@ -40,6 +42,7 @@ function OneNode({ card }: { card: Card }) {
           {spec.type} · {spec.category} · version {spec.version}
         </p>
       </header>
+      <CurvesOf node={card.id} />
       <Prose text={spec.documentation} without={[...spec.inputs, ...spec.outputs].map((port) => port.name)} />
       {parameters.length > 0 ? (
         <section>
@@ -68,6 +71,20 @@ function OneNode({ card }: { card: Card }) {
         </section>
       ) : null}
     </article>
+  );
+}
+
+/** The curves that a node reports in the run that is shown. */
+function CurvesOf({ node }: { node: string }) {
+  const curves = useRuns((state) => state.view.curves[node]);
+  if (!curves) return null;
+  return (
+    <section className="panel-curves">
+      <Sparks curves={curves} />
+      <button className="small-button" onClick={() => useUi.setState({ dialog: "chart", chart: node })}>
+        <ChartLine size={13} aria-hidden /> Open the chart
+      </button>
+    </section>
   );
 }
 
