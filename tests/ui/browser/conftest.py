@@ -75,7 +75,9 @@ def shortened(name: str, every: int = 1, **steps: int) -> dict[str, object]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    made = browser.new_context(viewport={"width": 1600, "height": 950}, permissions=["clipboard-read", "clipboard-write"])
+    made = browser.new_context(
+        viewport={"width": 1600, "height": 950}, permissions=["clipboard-read", "clipboard-write"]
+    )
     made.set_default_timeout(15_000)
     yield made
     made.close()

@@ -55,7 +55,9 @@ export function Frame({
           <X size={15} />
         </button>
       </header>
-      <div className="dialog-body">{children}</div>
+      <div className="dialog-body" tabIndex={0}>
+        {children}
+      </div>
     </dialog>
   );
 }

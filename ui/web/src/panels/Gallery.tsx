@@ -55,7 +55,6 @@ export function Gallery() {
           <button
             key={`${picture.run}.${picture.n}`}
             onClick={() => useUi.setState({ picture: picture.path })}
-            aria-label={`Look at ${picture.path}`}
           >
             <img
               src={fileUrl(picture.path, 256)}

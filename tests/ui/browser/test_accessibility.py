@@ -1,0 +1,84 @@
+"""What a scan finds, and what a person without a mouse can do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.ui.browser.sheet import Sheet
+from tests.ui.conftest import ROOT
+
+AXE = ROOT / "ui/web/node_modules/axe-core/axe.min.js"
+
+
+def scan(sheet: Sheet) -> list[str]:
+    """Serious and critical findings, each with the elements that it names."""
+    sheet.page.add_script_tag(path=Path(AXE))
+    found: list[dict[str, Any]] = sheet.page.evaluate("async () => (await axe.run()).violations")
+    return [
+        f"{finding['id']}: {[node['html'][:160] for node in finding['nodes'][:4]]}"
+        for finding in found
+        if finding["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core comes with npm ci")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_a_scan_finds_nothing_serious(sheet: Sheet, theme: str) -> None:
+    sheet.open("shipped/sample.json")
+    if theme == "light":
+        sheet.press("Alt+t")
+    sheet.page.get_by_label("Node and documentation").first.click()
+    for panel in ("Runs", "Gallery", "Node and documentation"):
+        sheet.page.get_by_label(panel, exact=True).first.click()
+        sheet.page.wait_for_timeout(200)
+        assert scan(sheet) == [], panel
+    sheet.select("guide")
+    assert scan(sheet) == [], "the node's documentation"
+    sheet.page.locator(".react-flow__pane").click(position={"x": 20, "y": 20})
+    for keys, what in (("Space", "palette"), ("Control+o", "start page"), ("?", "shortcuts")):
+        sheet.press(keys)
+        sheet.page.wait_for_timeout(400)
+        assert scan(sheet) == [], what
+        sheet.press("Escape")
+
+
+def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
+    sheet.empty()
+    for name in ("integers", "class names", "shapes dataset"):
+        sheet.press("Space")
+        sheet.page.keyboard.type(name)
+        sheet.press("Enter")
+    expect(sheet.node("shapes_dataset")).to_have_class(has("selected"))
+
+    sheet.press("w")
+    sheet.page.keyboard.type("class names data")
+    sheet.press("Enter")
+    assert sheet.wires() == {"class_names.data"}
+
+    # Tab goes from node to node; a focused node is chosen by Enter and moved by arrows.
+    place = sheet.node("shapes_dataset").get_attribute("style")
+    sheet.node("shapes_dataset").focus()
+    sheet.press("Enter", "ArrowDown", "ArrowDown")
+    assert sheet.node("shapes_dataset").get_attribute("style") != place
+    sheet.undo()
+    assert sheet.node("shapes_dataset").get_attribute("style") == place
+
+    field = sheet.field("shapes_dataset", "size")
+    field.focus()
+    before = field.get_attribute("aria-valuenow")
+    sheet.press("ArrowUp")
+    assert field.get_attribute("aria-valuenow") != before
+
+    sheet.node("class_names").focus()
+    sheet.press("Enter", "Delete")
+    expect(sheet.node("class_names")).to_have_count(0)
+
+
+def has(word: str) -> Any:
+    import re
+
+    return re.compile(rf"\b{word}\b")

@@ -1,0 +1,165 @@
+"""Editing: wires that fit and do not, zones, copies, undo."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.sync_api import BrowserContext, expect
+
+from tests.ui.browser.sheet import Sheet
+from tests.ui.conftest import RunningServer
+
+SAMPLE = "shipped/sample.json"
+
+
+def test_a_wire_goes_only_where_it_fits_and_says_why_not(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    before = sheet.wires()
+    start = sheet.centre(sheet.socket("noise", "out:latent"))
+    sheet.page.mouse.move(*start)
+    sheet.page.mouse.down()
+    sheet.page.mouse.move(start[0] + 40, start[1] + 10, steps=4)
+    expect(sheet.socket("decoded", "z")).to_have_class(re.compile(r"\bfits\b"))
+    expect(sheet.socket("grid", "images")).to_have_class(re.compile(r"\bunfit\b"))
+    sheet.page.mouse.move(*sheet.centre(sheet.socket("grid", "images")), steps=4)
+    sheet.page.mouse.up()
+    expect(sheet.page.get_by_text("images takes image, and this is latent")).to_be_visible()
+    assert sheet.wires() == before
+
+    sheet.wire(("guide", "out:prediction"), ("decoded", "z"))
+    expect(sheet.page.get_by_text("z takes latent, and this is prediction")).to_be_visible()
+    sheet.wire(("sample", "inner:z"), ("decoded", "z"))
+    expect(sheet.page.get_by_text('This port exists only inside the zone "sample"')).to_be_visible()
+    assert sheet.wires() == before
+
+
+def test_a_wire_dropped_on_the_sheet_offers_what_fits(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.drag(sheet.centre(sheet.socket("grid", "out:image")), (600, 860))
+    options = sheet.page.get_by_role("option")
+    expect(options.filter(has_text="preview image")).to_have_count(1)
+    expect(options.filter(has_text="noise schedule")).to_have_count(0)
+    sheet.page.keyboard.type("preview")
+    sheet.press("Enter")
+    expect(sheet.node("preview_image")).to_be_attached()
+    assert "preview_image.images" in sheet.wires()
+    sheet.undo()
+    assert "preview_image.images" not in sheet.wires()
+
+
+def test_a_lifted_wire_moves_or_comes_off(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.drag(sheet.centre(sheet.socket("guide", "cond")), (700, 880))
+    assert "guide.cond" not in sheet.wires()
+    sheet.undo()
+    assert "guide.cond" in sheet.wires()
+
+
+def test_a_parameter_becomes_a_port_and_back(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.field("guide", "scale").click(button="right")
+    sheet.page.get_by_role("menuitem", name="Turn into a port").click()
+    expect(sheet.field("guide", "scale")).to_have_count(0)
+    sheet.node("guide").locator(".port-name", has_text="scale").click(button="right")
+    sheet.page.get_by_role("menuitem", name="Turn back into a parameter").click()
+    expect(sheet.field("guide", "scale")).to_be_visible()
+
+
+def test_nodes_move_into_zones_and_out(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    zone = sheet.box(sheet.node("sample"))
+    head = sheet.node("autoencoder").locator(".title")
+    start = sheet.centre(head)
+    sheet.drag(start, (zone["x"] + zone["width"] * 0.72, zone["y"] + zone["height"] - 30))
+    expect(sheet.page.get_by_text("could not follow")).to_be_visible()
+    assert "decoded.autoencoder" not in sheet.wires()
+    sheet.undo()
+    assert "decoded.autoencoder" in sheet.wires()
+
+    sheet.drag(
+        sheet.centre(sheet.node("unet").locator(".title")),
+        (zone["x"] + zone["width"] * 0.72, zone["y"] + zone["height"] - 30),
+    )
+    assert {"cond.model", "uncond.model"} <= sheet.wires()
+    sheet.save_as("moved")
+    saved = sheet.page.evaluate(
+        "() => fetch('api/open', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({path: 'workflows/moved.json'})}).then(r => r.json())"
+    )
+    assert "unet" in saved["workflow"]["nodes"]["sample"]["body"]["nodes"]
+
+
+def test_copies_go_from_page_to_page(context: BrowserContext, sheet: Sheet, real_server: RunningServer) -> None:
+    sheet.open(SAMPLE)
+    sheet.select("sample")
+    sheet.press("Control+c")
+    text = sheet.page.evaluate("() => navigator.clipboard.readText()")
+    assert set(json.loads(text)["nodes"]) == {"sample"}
+
+    other = Sheet(context.new_page(), real_server.url).empty()
+    other.page.mouse.move(300, 300)
+    other.press("Control+v")
+    expect(other.node("guide")).to_be_attached()
+    assert other.wires() == {
+        "cond.z", "cond.t", "uncond.z", "uncond.t", "guide.cond", "guide.uncond", "sample.results.prediction",
+    }  # fmt: skip
+    other.page.close()
+
+    sheet.page.bring_to_front()
+    sheet.page.locator(".react-flow__pane").hover(position={"x": 300, "y": 800})
+    sheet.press("Control+Shift+v")
+    expect(sheet.node("guide2")).to_be_attached()
+    assert {"sample2.noise", "sample2.schedule", "cond2.model"} <= sheet.wires()
+
+
+def test_everything_is_undone_and_done_again(sheet: Sheet, real_server: RunningServer) -> None:
+    sheet.open(SAMPLE)
+    untouched = sheet.wires()
+    sheet.select("grid")
+    sheet.press("m", "h", "Control+d")
+    expect(sheet.node("grid2")).to_be_attached()
+    sheet.press("Control+g", "Delete")
+    sheet.select("decoded")
+    sheet.press("Delete")
+    sheet.press("Control+a", "Control+l")
+    changed = sheet.wires()
+    assert "decoded.z" not in changed
+    for _ in range(12):
+        sheet.undo()
+    assert sheet.wires() == untouched
+    expect(sheet.page.get_by_label("Unsaved changes")).to_have_count(0)
+    for _ in range(12):
+        sheet.press("Control+Shift+z")
+    assert sheet.wires() == changed
+
+
+def test_what_was_not_saved_comes_back(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.type_in("guide", "scale", "9")
+    expect(sheet.page.get_by_label("Unsaved changes")).to_be_visible()
+    sheet.page.wait_for_timeout(600)
+    sheet.page.reload()
+    expect(sheet.page.get_by_text("Your unsaved changes are back")).to_be_visible()
+    expect(sheet.field("guide", "scale")).to_have_attribute("aria-valuenow", "9")
+
+
+def test_zones_collapse_with_their_wires(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.select("sample")
+    sheet.press("h")
+    expect(sheet.node("guide")).to_have_count(0)
+    expect(sheet.node("sample").get_by_text("3 inside")).to_be_visible()
+    assert {"sample.noise", "cond.model", "decoded.z"} <= sheet.wires()
+    sheet.press("h")
+    expect(sheet.node("guide")).to_be_attached()
+
+
+def test_a_picture_and_a_file_open_where_they_are_dropped(sheet: Sheet, real_server: RunningServer) -> None:
+    text = real_server.call("open", path="shipped/langevin.json")["text"]
+    sheet.open(SAMPLE)
+    transfer = sheet.page.evaluate_handle(
+        "text => { const data = new DataTransfer(); data.items.add(new File([text], 'langevin.json')); return data; }",
+        text,
+    )
+    sheet.page.dispatch_event(".react-flow__pane", "drop", {"dataTransfer": transfer})
+    expect(sheet.page.get_by_label("Title of the workflow")).to_have_value(re.compile("Langevin"))
