@@ -1,6 +1,6 @@
 """Kill the real quickstart at random moments and compare with an uninterrupted run, bit for bit.
 
-    python benchmarks/kill_quickstart.py FOLDER [--kills 3] [--seed 0]
+    python benchmarks/kill_quickstart.py FOLDER [--kills 3] [--seed 0] [--set unet_steps=100 ...]
 
 FOLDER/whole is run without interruption (taken as it is where it has been already), FOLDER/killed is killed with SIGKILL
 after random delays and started again with the same command. Final weights, averages and optimizer states of both
@@ -25,8 +25,9 @@ from graph_runner.store import load_tree
 ROOT = Path(__file__).parents[1]
 
 
-def start(workspace: Path, seed: int) -> subprocess.Popen[bytes]:
+def start(workspace: Path, seed: int, settings: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "graph_runner", "run", "workflows/quickstart.json", "--device", "cpu"]
+    command += [word for setting in settings for word in ("--set", setting)]
     return subprocess.Popen([*command, "--workspace", str(workspace), "--seed", str(seed)], cwd=ROOT)
 
 
@@ -60,21 +61,22 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], help="settings of the quickstart, for a shorter trial")
     options = parser.parse_args()
     began = time.monotonic()
-    if start(options.folder / "whole", options.seed).wait():
+    if start(options.folder / "whole", options.seed, options.set).wait():
         return 1
     took = time.monotonic() - began
     chance = random.Random(options.seed)
     for kill in range(options.kills):
-        process = start(options.folder / "killed", options.seed)
+        process = start(options.folder / "killed", options.seed, options.set)
         try:
-            process.wait(chance.uniform(0.1, 0.6) * max(took, 60))
+            process.wait(chance.uniform(0.1, 0.6) * max(took, 10))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()
             print(f"kill {kill + 1} after {time.monotonic() - began:.0f} s", flush=True)
-    if start(options.folder / "killed", options.seed).wait():
+    if start(options.folder / "killed", options.seed, options.set).wait():
         return 1
     found = differences(finals(options.folder / "whole"), finals(options.folder / "killed"))
     print("\n".join(found) if found else "equal to the bit: checkpoints, saved models and picture")
