@@ -29,7 +29,7 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # no longer: while playwright lives, its event loop runs in the thread of the tests
 def browser() -> Iterator[Browser]:
     if not (ROOT / "ui/web/dist/index.html").exists():
         pytest.skip("the page is not built: npm ci && npm run build in ui/web")
