@@ -8,6 +8,7 @@ import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
+import { Finder } from "./panels/Finder";
 import { PictureView } from "./panels/Gallery";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
@@ -66,6 +67,7 @@ export function App() {
       <SidePanel />
       <Palette />
       <Connector />
+      <Finder />
       <Menu />
       <Dialogs />
       <PictureView />

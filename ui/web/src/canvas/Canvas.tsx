@@ -24,7 +24,7 @@ import { Frame, Note, Reroute } from "./Drawings";
 import { lookFrom, setFlow, setPointer, spotAt, toSheet } from "./flow";
 import type { Point } from "./geometry";
 import { Grounds } from "./Grounds";
-import { nodeItems, sheetItems } from "./menus";
+import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
 import type { LoomEdge, LoomNode } from "./view";
 import { Wire } from "./Wire";
@@ -74,6 +74,10 @@ const FIXED: Props = {
   onPaneContextMenu: (event) => {
     const { sheet, screen, zone } = spotAt([event.clientX, event.clientY]);
     openMenu(event, sheetItems(sheet, screen, zone));
+  },
+  onEdgeContextMenu: (event, edge) => {
+    const screen: Point = [event.clientX, event.clientY];
+    openMenu(event, wireItems(edge, toSheet(screen), screen));
   },
   onEdgeDoubleClick: (event, edge) => {
     event.stopPropagation();

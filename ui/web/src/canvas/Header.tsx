@@ -3,7 +3,9 @@ import { Check, ChevronDown, ChevronRight, CircleAlert, Clock, EyeOff, Zap } fro
 import { memo, useState } from "react";
 import { titleOf, type Card } from "../document/cards";
 import { rename } from "../document/edits";
-import { edit } from "../state/editor";
+import { inside } from "../document/document";
+import { edit, useEditor } from "../state/editor";
+import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import type { NodeRun } from "../state/runView";
 import { say } from "../state/ui";
@@ -38,7 +40,7 @@ export const Header = memo(function Header({ card }: { card: Card }) {
           <EyeOff size={11} /> {card.mode === "mute" ? "muted" : "bypassed"}
         </span>
       )}
-      {card.isZone && card.collapsed ? <span className="badge">{card.count} inside</span> : null}
+      {card.isZone && card.collapsed ? <Hidden card={card} /> : null}
       {run ? <Fare run={run} /> : null}
       {run?.state === "running" && run.total > 0 ? (
         <progress className="bar" value={run.done} max={run.total} aria-label={`Progress of ${card.id}`} />
@@ -48,6 +50,17 @@ export const Header = memo(function Header({ card }: { card: Card }) {
     </header>
   );
 });
+
+/** What a collapsed zone hides: how many nodes, and whether something is wrong with them. */
+function Hidden({ card }: { card: Card }) {
+  const doc = useEditor((state) => state.doc);
+  const wrong = useProblems((state) => inside(doc, card.id).some((node) => state.byNode.has(node.id)));
+  return (
+    <span className={`badge${wrong ? " wrong" : ""}`}>
+      {card.count} inside{wrong ? " !" : ""}
+    </span>
+  );
+}
 
 /** How a node fares: waiting, running with its turn and rate, cached, done, failed. */
 function Fare({ run }: { run: NodeRun }) {

@@ -10,7 +10,7 @@ import { Parameter } from "../widgets/Parameter";
 import { useUi, type MenuItem } from "../state/ui";
 import { wireColour } from "./colours";
 import { linesOf, type Line } from "./geometry";
-import { parameterItems, portItems } from "./menus";
+import { outputItems, parameterItems, portItems } from "./menus";
 import { Socket } from "./Socket";
 
 interface Props {
@@ -97,7 +97,7 @@ function PortLine({ node, line, problems, catalog, fits }: LineProps) {
         </div>
       ) : null}
       {right ? (
-        <div className="port right">
+        <div className="port right" onContextMenu={(event) => openMenu(event, outputItems(node, right))}>
           <span className="port-name" data-tip={`port|${node}|${right.handle}`}>
             {right.label}
           </span>

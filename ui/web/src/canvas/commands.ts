@@ -1,6 +1,6 @@
 /** What a person can do to the document, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
-import { freshId, isTaken, type Id, type Mode } from "../document/document";
+import { freshId, isTaken, type Id, type Mode, type Ref } from "../document/document";
 import { addNode, changeNode, place, removeNodes, setMode } from "../document/edits";
 import { connect, disconnect } from "../document/wires";
 import { sourceOf, specsOf, type Source } from "../document/references";
@@ -23,7 +23,13 @@ export function within(zone: Id | null, at: Point): Point {
 }
 
 /** Add a node; where a wire is loose, its first port that fits takes it. */
-export function add(type: string, at: Point, zone: Id | null, loose: LooseEnd | null = null): Id | null {
+export function add(
+  type: string,
+  at: Point,
+  zone: Id | null,
+  loose: LooseEnd | null = null,
+  into?: { node: Id; handle: string },
+): Id | null {
   const { kinds, catalog } = useEditor.getState();
   const spec = kinds.specs(type);
   if (!spec) return null;
@@ -34,7 +40,12 @@ export function add(type: string, at: Point, zone: Id | null, loose: LooseEnd | 
     if (!loose) return added.doc;
     const next = new Kinds(added.doc, catalog, specsOf(catalog, added.doc));
     const link = firstFit(next, loose, added.id);
-    return link ? connect(next, link.source, link.target, link.handle) : added.doc;
+    const joined = link ? connect(next, link.source, link.target, link.handle) : added.doc;
+    if (!into) return joined;
+    // Put into a wire: the new node feeds what the wire fed.
+    const after = new Kinds(joined, catalog, specsOf(catalog, joined));
+    const onward = firstFit(after, { side: "target", ...into }, added.id);
+    return onward ? connect(after, onward.source, onward.target, onward.handle) : joined;
   });
   select([made]);
   return made;
@@ -221,18 +232,15 @@ export function addReroute(wire: string, at: Point): void {
   );
 }
 
-/** Show a parameter in the app view, or no longer. */
-export function toggleExposed(id: Id, param: string): void {
-  edit("Expose a parameter", (doc) => {
-    const ref = `${id}.${param}`;
-    const { params } = doc.exposed;
-    const kept = Object.entries(params).filter(([, own]) => own !== ref);
-    const shown = kept.length < Object.keys(params).length;
-    const name = freshId((wanted) => wanted in params, param);
-    return {
-      ...doc,
-      exposed: { ...doc.exposed, params: Object.fromEntries(shown ? kept : [...kept, [name, ref]]) },
-    };
+/** Show a parameter or an output in the app view, or no longer. */
+export function toggleExposed(what: "params" | "outputs", ref: Ref, wanted: string): void {
+  edit("Change the app view", (doc) => {
+    const all = doc.exposed[what];
+    const kept = Object.entries(all).filter(([, own]) => own !== ref);
+    const shown = kept.length < Object.keys(all).length;
+    const name = freshId((taken) => taken in all, wanted);
+    const next = Object.fromEntries(shown ? kept : [...kept, [name, ref]]);
+    return { ...doc, exposed: { ...doc.exposed, [what]: next } };
   });
 }
 

@@ -2,12 +2,15 @@
 import { setParam } from "../document/edits";
 import { disconnect } from "../document/wires";
 import type { Id } from "../document/document";
-import type { InSlot } from "../document/slots";
+import { refTo, sourceOf } from "../document/references";
+import { scopeOf } from "../document/rules";
+import type { InSlot, OutSlot } from "../document/slots";
 import { edit, select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
 import { showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "./commands";
 import type { Point } from "./geometry";
+import type { LoomEdge } from "./view";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
@@ -21,7 +24,7 @@ export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
     },
     {
       label: exposed ? "Hide in the app view" : "Show in the app view",
-      run: () => commands.toggleExposed(node, slot.handle),
+      run: () => commands.toggleExposed("params", `${node}.${slot.handle}`, slot.handle),
     },
   ];
 }
@@ -102,11 +105,47 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
 /** The outputs that "run to here" asks for. */
 export function runTargets(ids: readonly Id[]): string[] {
   const { cards } = useEditor.getState();
-  return ids.flatMap((id) => {
-    const outputs = cards[id]?.outputs ?? [];
-    if (outputs.length === 1 && !outputs[0]?.port.named) return [id];
-    return outputs.map((slot) => `${id}.${slot.handle.slice("out:".length)}`);
-  });
+  return ids.flatMap((id) => (cards[id]?.outputs ?? []).map((slot) => outputRef(id, slot)));
+}
+
+function outputRef(id: Id, slot: OutSlot): string {
+  const { cards } = useEditor.getState();
+  return refTo(cards[id]?.spec ?? undefined, sourceOf(id, slot.handle));
+}
+
+/** What can be done with an output, or an inner port of a zone. */
+export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
+  const { doc } = useEditor.getState();
+  const ref = outputRef(node, slot);
+  const shown = Object.values(doc.exposed.outputs).includes(ref);
+  const inner = slot.handle.startsWith("inner:");
+  return [
+    { label: "Run to here", disabled: inner, run: () => void submit({ targets: [ref] }) },
+    {
+      label: shown ? "Hide in the app view" : "Show in the app view",
+      disabled: inner,
+      run: () => commands.toggleExposed("outputs", ref, slot.label),
+    },
+  ];
+}
+
+export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem | null)[] {
+  const [target = ""] = edge.id.split(".");
+  const handle = edge.id.slice(target.length + 1);
+  const loose = { side: "source", source: sourceOf(edge.source, edge.sourceHandle ?? "") } as const;
+  const zone = scopeOf(useEditor.getState().doc, target, handle);
+  const palette = { screen, sheet: at, zone, loose, into: { node: target, handle } };
+  return [
+    { label: "Put a node in…", run: () => useUi.setState({ palette }) },
+    { label: "Bend", keys: "double-click", run: () => commands.addReroute(edge.id, at) },
+    null,
+    {
+      label: "Delete",
+      keys: "Del",
+      danger: true,
+      run: () => edit("Disconnect", (doc) => disconnect(doc, target, handle)),
+    },
+  ];
 }
 
 export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem | null)[] {

@@ -75,6 +75,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     run: () => frameNodes(selectedIds()),
   },
   { group: "View", label: "Frame all", keys: ["Home"], run: () => frameAll() },
+  { group: "View", label: "Find a node", keys: ["Ctrl F"], run: () => useUi.setState({ finder: true }) },
   { group: "View", label: "Zoom in", keys: ["+"], run: () => zoom(1.25) },
   { group: "View", label: "Zoom out", keys: ["-"], run: () => zoom(0.8) },
   { group: "View", label: "Minimap", keys: ["Shift M"], run: toggleMinimap },
@@ -143,8 +144,8 @@ export const isField = (target: EventTarget | null): boolean =>
   target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
 
 export function handleKey(event: KeyboardEvent): void {
-  const { palette: open, dialog, menu } = useUi.getState();
-  if (event.defaultPrevented || open || menu) return;
+  const { palette: open, dialog, menu, connector, finder } = useUi.getState();
+  if (event.defaultPrevented || open || menu || connector || finder) return;
   const found = SHORTCUTS.find((shortcut) => shortcut.keys.some((keys) => pressed(event, keys)));
   if (!found) return;
   if ((dialog !== null || isField(event.target)) && !found.always) return;

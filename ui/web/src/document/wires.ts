@@ -82,14 +82,25 @@ function nameFor(source: Source, taken: (name: string) => boolean): string {
 }
 
 /** Take the wire out of a slot. */
-export function disconnect(doc: Doc, target: Id, handle: string): Doc {
-  const node = doc.nodes[target];
-  if (!node) return doc;
+export function disconnect(whole: Doc, target: Id, handle: string): Doc {
+  const node = whole.nodes[target];
+  if (!node) return whole;
+  const doc = withoutBends(whole, `${target}.${handle}`);
   if (handle.startsWith(RESULTS)) {
     const results = cut(node.results ?? {}, handle.slice(RESULTS.length));
     return changeNode(doc, target, { results: results as DocNode["results"] });
   }
   return changeNode(doc, target, { wires: cut(node.wires, handle) });
+}
+
+/** A document without the reroutes of a wire. */
+function withoutBends(doc: Doc, wire: string): Doc {
+  const places = Object.entries(doc.places).filter(
+    ([, spot]) => spot.kind !== "reroute" || spot.wire !== wire,
+  );
+  return places.length === Object.keys(doc.places).length
+    ? doc
+    : { ...doc, places: Object.fromEntries(places) };
 }
 
 function cut(record: Readonly<Record<string, Wired>>, address: string): Record<string, Wired> {

@@ -29,6 +29,7 @@ export function ChartDialog() {
   const runs = useRuns((state) => state.runs);
   const [weight, setWeight] = useState(0.6);
   const [log, setLog] = useState(false);
+  const [apart, setApart] = useState(false);
   const [off, setOff] = useState<ReadonlySet<string>>(new Set());
   const [others, setOthers] = useState<Readonly<Record<number, Series[]>>>({});
 
@@ -86,6 +87,10 @@ export function ChartDialog() {
             <input type="checkbox" checked={log} onChange={(event) => setLog(event.target.checked)} /> log
             scale
           </label>
+          <label className="check">
+            <input type="checkbox" checked={apart} onChange={(event) => setApart(event.target.checked)} />{" "}
+            each on its own scale
+          </label>
           <label className="smoothing">
             smoothing
             <input
@@ -99,7 +104,7 @@ export function ChartDialog() {
             <span>{weight.toFixed(2)}</span>
           </label>
         </div>
-        <Plot lines={lines} weight={weight} log={log} />
+        <Plot lines={lines} weight={weight} log={log} apart={apart} />
         <p className="quiet">Drag to zoom, double-click to see all.</p>
         {comparable.length > 0 ? (
           <div className="chips" role="group" aria-label="Other runs">
@@ -129,17 +134,16 @@ function tableOf(lines: readonly Line[], weight: number): uPlot.AlignedData {
   return tables.length === 0 ? [[0], []] : uPlot.join(tables);
 }
 
-export function Plot({
-  lines,
-  weight,
-  log,
-  height = 360,
-}: {
+interface PlotProps {
   lines: readonly Line[];
   weight: number;
   log: boolean;
+  /** Each line fills the height by itself. */
+  apart?: boolean;
   height?: number;
-}) {
+}
+
+export function Plot({ lines, weight, log, apart = false, height = 360 }: PlotProps) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const theme = useUi((state) => state.theme);
@@ -170,18 +174,21 @@ export function Plot({
       ticks: { stroke: rule, width: 1 },
       font: "11px Inter",
     };
+    const y: uPlot.Scale = log ? { distr: LOGARITHMIC, log: 10 } : {};
+    const scales = lines.map((_, i) => (apart ? `y${i}` : "y"));
     const made = new uPlot(
       {
         width: host.clientWidth,
         height,
-        scales: { x: { time: false }, y: log ? { distr: LOGARITHMIC, log: 10 } : {} },
-        axes: [axis, { ...axis, size: 64 }],
+        scales: { x: { time: false }, ...Object.fromEntries(scales.map((name) => [name, y])) },
+        axes: [axis, { ...axis, size: 64, show: !apart, scale: scales[0] ?? "y" }],
         legend: { live: true },
         cursor: { drag: { x: true, y: false } },
         series: [
           { label: "turn" },
-          ...lines.map((line) => ({
+          ...lines.map((line, i) => ({
             label: line.label,
+            scale: scales[i] ?? "y",
             stroke: colour(line.colour),
             width: 1.6,
             spanGaps: true,
@@ -205,7 +212,7 @@ export function Plot({
     };
     // The plot is made anew only when its lines or scales are others; their points arrive through setData.
     // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shape, log, theme, height]);
+  }, [shape, log, apart, theme, height]);
   return (
     <div
       ref={box}

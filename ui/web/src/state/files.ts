@@ -4,6 +4,7 @@ import type { Document } from "../server/types";
 import { EMPTY } from "../document/document";
 import { write } from "../document/codec";
 import { isDirty, setFile, show, showText, textOf, useEditor } from "./editor";
+import { useRuns, watch } from "./runs";
 import { openDialog, say, sayError } from "./ui";
 import { frameAll, resetView } from "../canvas/flow";
 
@@ -15,6 +16,13 @@ export function settle(): void {
   settling = setTimeout(() => frameAll(0), 80);
 }
 
+/** Another document has no part in the run that is shown, unless it is the one that ran. */
+function leaveRun(): void {
+  const { view, runs } = useRuns.getState();
+  const title = view.run === null ? undefined : runs[view.run]?.title;
+  if (title !== useEditor.getState().doc.title) watch(null);
+}
+
 function take(found: Document): void {
   const notices = showText(found.text, {
     path: found.path,
@@ -24,6 +32,7 @@ function take(found: Document): void {
   });
   notices.forEach((notice) => say(notice, "bad"));
   location.hash = found.path === "" ? "" : encodeURI(found.path);
+  leaveRun();
   settle();
 }
 
@@ -61,6 +70,7 @@ export async function openDropped(file: File): Promise<void> {
 export function newWorkflow(): void {
   clearTimeout(settling);
   show(EMPTY);
+  leaveRun();
   resetView();
   location.hash = "";
   openDialog(null);

@@ -5,6 +5,7 @@ import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
 import { textOf, useEditor } from "./editor";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
+import { goTo } from "../canvas/flow";
 import { say, sayError, showPanel } from "./ui";
 
 interface RunsState {
@@ -88,7 +89,8 @@ const live = new Live({
 });
 
 function tellEnd(run: Run): void {
-  if (run.status === "failed") say(run.error || "The run failed", "bad");
+  const show = run.node ? { label: "Show", run: () => goTo(run.node.split("/")[0] ?? "") } : undefined;
+  if (run.status === "failed") say(run.error || "The run failed", "bad", show);
   if (run.status === "interrupted")
     say("The worker died during the run; run again to go on from the checkpoint", "bad");
   if (run.status === "stopped") say("Stopped. Run again to go on from there.");

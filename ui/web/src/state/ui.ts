@@ -21,6 +21,8 @@ export interface PaletteAt {
   readonly sheet: Point;
   readonly zone: Id | null;
   readonly loose: LooseEnd | null;
+  /** The slot that the wire went to, which a node put into it then feeds. */
+  readonly into?: { readonly node: Id; readonly handle: string };
 }
 
 /** One end of a wire, in want of the other. */
@@ -48,6 +50,7 @@ interface UiState {
   readonly dialog: Dialog | null;
   readonly palette: PaletteAt | null;
   readonly connector: Id | null;
+  readonly finder: boolean;
   readonly menu: { readonly at: Point; readonly items: readonly (MenuItem | null)[] } | null;
   readonly toasts: readonly Toast[];
   readonly wiring: Wiring | null;
@@ -69,6 +72,7 @@ export const useUi = create<UiState>()(() => ({
   dialog: null,
   palette: null,
   connector: null,
+  finder: false,
   menu: null,
   toasts: [],
   wiring: null,
