@@ -10,6 +10,7 @@ import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
 import { Finder } from "./panels/Finder";
 import { PictureView } from "./panels/Gallery";
+import { Offline } from "./panels/Offline";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
 import { SidePanel } from "./panels/SidePanel";
@@ -63,6 +64,7 @@ export function App() {
       <main className="stage" aria-label="Workflow">
         <Canvas />
         <EmptySheet />
+        <Offline />
       </main>
       <SidePanel />
       <Palette />

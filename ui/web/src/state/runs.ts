@@ -46,10 +46,15 @@ function flush(): void {
   if (events.length > 0) setState((state) => ({ view: follow(state.view, events) }));
 }
 
+/** Take in summaries, whichever way they came; the end of the run that is shown is told. */
 function takeRuns(list: readonly Run[]): void {
+  const known = getState().runs;
   setState((state) => ({
     runs: { ...state.runs, ...Object.fromEntries(list.map((run) => [run.run, run])) },
   }));
+  for (const run of list) {
+    if (run.run === getState().view.run && isLive(known[run.run]) && !isLive(run)) tellEnd(run);
+  }
 }
 
 const live = new Live({
@@ -59,17 +64,13 @@ const live = new Live({
     takeRuns([...queue.running, ...queue.queued]);
     void api.history().then(takeRuns, sayError);
     if (before && before.boot !== about.boot) {
-      say("The server was started anew", "plain");
       setState((state) => ({ view: state.view.run === null ? NO_RUN : beginView(state.view.run, NO_RUN) }));
     }
   },
   closed: () => setState({ online: false }),
   runs(list) {
-    const known = getState().runs;
     takeRuns(list);
     for (const run of list) {
-      const ended = isLive(known[run.run]) && !isLive(run);
-      if (ended && run.run === getState().view.run) tellEnd(run);
       const starts = run.status === "running" && mine.has(run.run);
       if (starts && !isLive(getState().runs[getState().view.run ?? -1])) watch(run.run);
     }
@@ -92,7 +93,7 @@ function tellEnd(run: Run): void {
   const show = run.node ? { label: "Show", run: () => goTo(run.node.split("/")[0] ?? "") } : undefined;
   if (run.status === "failed") say(run.error || "The run failed", "bad", show);
   if (run.status === "interrupted")
-    say("The worker died during the run; run again to go on from the checkpoint", "bad");
+    say(`The server ended during run ${run.run}; run again to go on from its checkpoint`, "bad");
   if (run.status === "stopped") say("Stopped. Run again to go on from there.");
 }
 
