@@ -16,9 +16,10 @@ from core.checkpoints.lora import merge_lora, read_lora
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.tokenizer import TextTokenizer
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from graph_runner.context import Outputs, Workspace
-from graph_runner.contract import File, FileOrFolder, node
+from graph_runner.contract import File, FileOrFolder, Folder, node
 from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
 
 
@@ -40,6 +41,7 @@ def load_checkpoint(
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
+    tokenizer: Folder | None = None,
 ) -> Checkpoint:
     """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
 
@@ -49,6 +51,7 @@ def load_checkpoint(
     config: the file's yaml, where it is not beside it.
     weights: averaged weights where the file has them, or the raw ones.
     parametrisation: overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
+    tokenizer: the folder of the text encoder's tokenizer, which a single file lacks; diffusers folders have one.
     """
     chosen = None if parametrisation == "as stored" else parametrisation
     model = load_any(path, config, weights, chosen)
@@ -58,7 +61,7 @@ def load_checkpoint(
         model.unet,
         model.autoencoder,
         text,
-        model.tokenizer,
+        TextTokenizer.load(tokenizer) if tokenizer else model.tokenizer,
         kind if isinstance(kind, ClassEmbedder) else None,
         kind if isinstance(kind, SpatialRescaler) else None,
         model.schedule,

@@ -208,9 +208,7 @@ def test_a_single_file_draws_the_same_with_a_tokenizer_from_a_folder(engine: Eng
     graph = changed("stable_diffusion", small | {"model": {"path": "sd.safetensors"}})
     with pytest.raises(NodeError, match=r"^model: it gives no tokenizer"):
         engine.run(graph)
-    graph.nodes["words"] = Node(type="load_tokenizer", params={"path": "models/stable-diffusion/tokenizer"})
-    for id in ("prompt", "null"):
-        graph.nodes[id].wires["tokenizer"] = "words"
+    graph.nodes["model"].params["tokenizer"] = "models/stable-diffusion/tokenizer"
     torch.testing.assert_close(engine.run(graph, targets=["decoded"]).values["decoded"], expected)
 
 
