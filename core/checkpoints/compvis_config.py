@@ -156,16 +156,11 @@ def to_compvis(architecture: Architecture) -> dict[str, Any]:
         if first_stage is None:
             raise ValueError("There is neither a UNet nor an autoencoder to describe in a yaml.")
         return {"model": first_stage, EXACT: architecture.to_json()}
-    conditioner = architecture.conditioner
     params: dict[str, Any] = {
         "unet_config": _unet_section(architecture.unet.config),
-        "cond_stage_config": _conditioner_section(conditioner) if conditioner else "__is_unconditional__",
-        "conditioning_key": None,
+        "cond_stage_config": _conditioner_section(architecture.conditioner, architecture.unet.config),
+        "conditioning_key": conditioning_key(architecture.unet.config),
     }
-    if architecture.unet.config["context_dim"] is not None:
-        params["conditioning_key"] = "crossattn"
-    elif conditioner and conditioner.kind is SpatialRescaler:
-        params["conditioning_key"] = "concat"
     if architecture.autoencoder and first_stage:
         params |= {
             "first_stage_config": first_stage,
@@ -224,7 +219,20 @@ def _first_stage_section(part: Part) -> dict[str, Any]:
     return {"target": "ldm.models.autoencoder.AutoencoderKL", "params": params}
 
 
-def _conditioner_section(part: Part) -> dict[str, Any]:
+def conditioning_key(unet: Mapping[str, Any]) -> str | None:
+    """How CompVis' wrapper hands the condition to a UNet of this configuration; None for an unconditional one."""
+    concat, crossattn = unet["in_channels"] > unet["out_channels"], unet["context_dim"] is not None
+    if concat or crossattn:
+        return "hybrid" if concat and crossattn else "concat" if concat else "crossattn"
+    return "adm" if unet["num_classes"] is not None or unet["adm_in_channels"] is not None else None
+
+
+def _conditioner_section(part: Part | None, unet: Mapping[str, Any]) -> dict[str, Any] | str:
+    if part is None:  # nothing, or channels as they are: a masked latent with its mask, or a low-resolution image
+        extra = unet["in_channels"] - unet["out_channels"]
+        if extra <= 0:
+            return "__is_unconditional__"
+        return "__is_first_stage__" if extra == unet["out_channels"] + 1 else {"target": "torch.nn.Identity"}
     config = dict(part.config)
     if part.kind is ClassEmbedder:
         config = {"n_classes": config["n_classes"] + config["null_class"], "embed_dim": config["embed_dim"]}

@@ -16,7 +16,7 @@ from core.checkpoints.compvis import load_compvis, save_compvis
 from core.checkpoints.compvis_config import exact_schedule, from_compvis, schedule_family, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_conditioner, detect_unet
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.latent_diffusion import LatentDiffusion, Part
+from core.checkpoints.latent_diffusion import Architecture, LatentDiffusion, Part
 from core.checkpoints.model_io import MODELS
 from core.checkpoints.weights import read_weights, write_weights
 from core.diffusion.schedule import NoiseSchedule
@@ -223,6 +223,25 @@ def test_every_published_model_is_detected_from_its_weights(name: str) -> None:
         autoencoder = Part(VQAutoencoder, AUTOENCODERS[preset["first_stage"]]["config"])
         again = on_meta(detect_conditioner(conditioner.state_dict(), autoencoder))
         assert again.config == conditioner.config
+
+
+@pytest.mark.parametrize("name", list(LATENT_DIFFUSION))
+def test_a_yaml_says_how_a_published_models_condition_enters(name: str) -> None:
+    """CompVis' programs read it from `conditioning_key`, and take no condition where the stage is unconditional."""
+    preset = LATENT_DIFFUSION[name]
+    with torch.device("meta"):
+        unet = build_unet(name)
+    conditioner = preset["conditioner"] and Part(
+        MODELS[preset["conditioner"]["model"]], preset["conditioner"]["config"]
+    )
+    if conditioner:
+        conditioner = conditioner._replace(config=on_meta(conditioner).config)
+    params = to_compvis(Architecture(Part(UNet, unet.config), None, conditioner))["model"]["params"]
+    stage = params["cond_stage_config"]
+    assert params["conditioning_key"] == preset["conditioning_key"]
+    assert (stage == "__is_unconditional__") == (preset["conditioning_key"] is None)
+    as_it_is = {"inpainting_big": "__is_first_stage__", "bsr_sr": {"target": "torch.nn.Identity"}}
+    assert name not in as_it_is or stage == as_it_is[name]  # models/ldm/*/config.yaml of latent-diffusion
 
 
 @pytest.mark.parametrize("name", list(AUTOENCODERS))
