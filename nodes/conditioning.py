@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop
-from graph_runner.context import Rng
+from graph_runner.context import Device, Rng
 from graph_runner.contract import node
 from nodes.wires import Conditioning, Embedder, Labels
 
@@ -27,6 +28,23 @@ def class_context(embedder: Embedder, classes: list[int] = []) -> Conditioning: 
 def embed_classes(embedder: Embedder, labels: Labels) -> Conditioning:
     """The labels of a batch as a condition."""
     return _Conditioning(context=embedder(labels))
+
+
+@node(category="conditioning")
+def class_y(device: Device, classes: list[int] = [0]) -> Conditioning:  # noqa: B006
+    """Classes for a UNet that adds them to its time embedding (num_classes), instead of a token for cross-attention.
+
+    The null class is one of the UNet's own, by custom the last.
+
+    classes: one number for each sample, or one for all.
+    """
+    return _Conditioning(y=torch.tensor(classes, device=device))
+
+
+@node(category="conditioning")
+def labels_y(labels: Labels) -> Conditioning:
+    """The labels of a batch for a UNet that adds them to its time embedding (num_classes)."""
+    return _Conditioning(y=labels)
 
 
 @node(category="conditioning")

@@ -59,6 +59,18 @@ def noise_like(z: Latent, rng: Rng) -> Latent:
 
 
 @node(category="diffusion")
+def offset_noise(noise: Latent, rng: Rng, strength: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Latent:
+    """Noise with a random shift of each channel's mean, so that a model learns very dark and very bright pictures too.
+
+    For training; it goes both to add_noise and to the loss (Guttenberg 2023).
+
+    noise: standard normal.
+    strength: deviation of the shift.
+    """
+    return losses.offset_noise(noise, rng.randn_like(noise[:, :, :1, :1]), strength)
+
+
+@node(category="diffusion")
 def random_timesteps(schedule: Schedule, z: Latent, rng: Rng) -> Timestep:
     """A timestep for each sample of a batch, all equally likely."""
     return losses.uniform_timesteps(rng.rand(len(z)), schedule)
