@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from core.data.loader import Batches
+from core.data.reconstructions import Reconstructions
 from core.losses import autoencoder as losses
 from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
@@ -73,6 +74,15 @@ def rescale_latents(
         )
     autoencoder.measure_scale(batch, noise)
     return autoencoder
+
+
+@node(category="first stage")
+def reconstructions(autoencoder: Autoencoder, data: Dataset) -> Dataset:
+    """A data set as the first stage gives it back, made when asked for: its features' distance to the data's is rFID.
+
+    data: images.
+    """
+    return Reconstructions(autoencoder, data)
 
 
 @node(category="first stage losses")

@@ -27,6 +27,13 @@ class PrecisionRecall(NamedTuple):
     recall: Scalar
 
 
+class InceptionScore(NamedTuple):
+    """Mean and standard deviation over the parts."""
+
+    score: Scalar
+    deviation: Scalar
+
+
 @node(category="metrics", effect=True)
 def report(values: Ports[Scalar], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record.
@@ -55,13 +62,13 @@ def perceptual_distance(network: PerceptualNet, images: Image, originals: Image)
 
 
 @node(category="metrics")
-def lpips_network(vgg: File, heads: File) -> PerceptualNet:
+def lpips_network(vgg: File, heads: File | None = None) -> PerceptualNet:
     """LPIPS with VGG-16 (Zhang et al. 2018), from weight files that you have.
 
-    vgg: torchvision's VGG-16 (vgg16-397923af.pth).
-    heads: the LPIPS heads (vgg.pth).
+    vgg: torchvision's VGG-16 (vgg16-397923af.pth), or one file that holds both.
+    heads: the LPIPS heads (vgg.pth), where they are a file of their own.
     """
-    return LPIPS.from_weights(read_weights(vgg), read_weights(heads))
+    return LPIPS.from_weights(*(read_weights(path) for path in (vgg, heads) if path))
 
 
 @node(category="metrics")
@@ -126,6 +133,23 @@ def stack_features(features: list[Features]) -> Features:
 def frechet_distance(real: Features, generated: Features) -> Scalar:
     """Fréchet distance; with Inception features and 50,000 images it is FID (Heusel et al. 2017)."""
     return _scalar(distribution.frechet_distance(real, generated))
+
+
+@node(category="metrics")
+def inception_score(
+    network: FeatureNet, generated: Features, splits: Annotated[int, Field(ge=1)] = 10
+) -> InceptionScore:
+    """Inception score (Salimans et al. 2016): how sure the classifier is of each image, and how varied they all are.
+
+    network: Inception-v3; others have no classes.
+    generated: its features; published figures take 50,000 images.
+    splits: the score is the mean over so many parts.
+    """
+    if not isinstance(network, InceptionV3):
+        raise ValueError(f"a {type(network).__name__} knows no classes; wire inception_network")
+    with torch.no_grad():
+        mean, deviation = distribution.inception_score(network.logits(generated.to(network.fc.weight)), splits)
+    return InceptionScore(_scalar(mean), _scalar(deviation))
 
 
 @node(category="metrics")

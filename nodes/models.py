@@ -191,6 +191,15 @@ def load_class_embedder(path: File) -> Embedder:
     return _load(path, ClassEmbedder)
 
 
+@node(category="models")
+def load_discriminator(path: File) -> Discriminator:
+    """A saved discriminator, to train on with its first stage.
+
+    path: a .safetensors file that save_models wrote.
+    """
+    return _load(path, NLayerDiscriminator)
+
+
 def _load(path: str, kind: type[nn.Module]) -> Any:
     model = load_model(path).model
     if not isinstance(model, kind):

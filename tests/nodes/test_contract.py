@@ -24,6 +24,8 @@ ELSEWHERE = {
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),
     **dict.fromkeys(["load_autoencoder", "load_unet", "load_class_embedder", "load_checkpoint"], "read files"),
+    **dict.fromkeys(["load_discriminator"], "reads a file"),
+    "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
     **dict.fromkeys(["published_autoencoder", "published_unet"], "hundreds of millions of parameters"),
