@@ -24,6 +24,24 @@ def cfg_rescale(guided: Prediction, cond: Prediction, amount: Annotated[float, F
 
 
 @node(category="guidance")
+def dynamic_threshold(
+    prediction: Prediction,
+    z: Latent,
+    t: Timestep,
+    schedule: Schedule,
+    percentile: Annotated[float, Field(gt=0, le=1)] = 0.995,
+    floor: Annotated[float, Field(gt=0)] = 1.0,
+) -> Prediction:
+    """Keep the estimate of the clean latent from growing under strong guidance (Imagen, Saharia et al. 2022, section 2.3).
+
+    prediction: what guidance gives.
+    percentile: of each sample's magnitudes, at which they are clipped.
+    floor: what they are scaled back to; 1 for pixels in [−1, 1], more for latents, which have no bounds.
+    """
+    return guidance.dynamic_threshold(prediction, z, t, schedule, percentile, floor)
+
+
+@node(category="guidance")
 def estimate_z0(prediction: Prediction, z: Latent, t: Timestep, schedule: Schedule) -> Latent:
     """The clean latent that a prediction stands for."""
     return schedule.to_z0(prediction, z, t)

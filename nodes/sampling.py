@@ -70,15 +70,17 @@ def invert(
     schedule: Schedule,
     loop: Loop,
     steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
+    spacing: Spacing | None = None,
 ) -> Latent:
     """The noise from which DDIM would sample these latents (Song et al. 2021, section 4.3).
 
     z0: clean latents.
     schedule: the one the denoiser was trained with.
     steps: turns; sample with as many.
+    spacing: which timesteps are visited; sample at the same ones.
     """
     chosen = SOLVERS["ddim_inversion"]
-    return chosen(denoise, z0, chosen.levels(schedule, steps), turns=loop)
+    return chosen(denoise, z0, chosen.levels(schedule, steps, spacing), turns=loop)
 
 
 @node(category="sampling")

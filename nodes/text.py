@@ -68,7 +68,7 @@ def bert_text_encoder(
     return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout)
 
 
-@node(category="text")
+@node(category="text", version=2)
 def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
@@ -77,13 +77,13 @@ def text_context(
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 
-    (word:1.3) emphasises a word, (word:0.5) plays it down.
+    (word:1.3) emphasises a word, (word:0.5) or [word] plays it down; a backslash takes a bracket literally.
 
     text_encoder: CLIP or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
     """
-    if not any(mark in prompt for prompt in prompts for mark in "()"):
+    if not any(mark in prompt for prompt in prompts for mark in "()[]"):
         return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
     tokens, weights = weighted_tokens(tokenizer, prompts)
     null = text_encoder(tokenizer([""]).to(device))

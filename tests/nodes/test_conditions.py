@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from core.conditioning.conditioning import Conditioning, denoise
+from core.conditioning.text import BERTEmbedder
+from core.conditioning.tokenizer import train_wordpiece
 from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
@@ -18,6 +20,7 @@ from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
+from nodes.text import text_context
 
 Nodes = dict[str, Any]
 Kind = tuple[Nodes, str, Nodes, Nodes, Nodes, Nodes]
@@ -182,6 +185,20 @@ def graph(kind: str, extra: Callable[[Kind, str], Nodes]) -> Workflow:
 
 def parts_of(conditioning: Conditioning) -> list[Tensor]:
     return [part for part in (conditioning.context, conditioning.concat, conditioning.y) if part is not None]
+
+
+def test_brackets_alone_play_a_word_down() -> None:
+    """As the web interfaces have it, `[red]` weighs 1/1.1, also where no round bracket is in the prompt."""
+    tokenizer = train_wordpiece(["a red circle", "a blue square"], 64, 12)
+    torch.manual_seed(0)
+    encoder = BERTEmbedder(WIDTH, 1, tokenizer.vocab_size, 12).eval()
+    plain, weak, said, literal = (
+        text_context(encoder, tokenizer, torch.device("cpu"), [prompt]).context
+        for prompt in ("a red circle", "a [red] circle", "a (red:0.9090909) circle", r"a \[red\] circle")
+    )
+    assert torch.allclose(weak, said, atol=1e-6)
+    assert not torch.allclose(weak, plain, atol=1e-4)
+    assert torch.allclose(literal, encoder(tokenizer(["a [red] circle"])), atol=1e-6)
 
 
 @every_kind
