@@ -71,6 +71,14 @@ class Sheet:
     def select(self, id: str) -> None:
         self.node(id).locator(".title").first.click()
 
+    def find(self, name: str) -> None:
+        """Select a node and bring it into view, by keyboard."""
+        self.press("Control+f")
+        search = self.page.get_by_role("combobox", name="Find a node")
+        search.fill(name)
+        search.press("Enter")
+        expect(self.node(name.replace(" ", "_"))).to_have_class(re.compile(r"\bselected\b"))
+
     def field(self, id: str, name: str) -> Locator:
         return self.node(id).get_by_label(f"{name} of {id}", exact=True)
 
@@ -109,7 +117,9 @@ class Sheet:
     # runs
 
     def run(self) -> None:
-        self.press("Control+Enter")
+        """Send the sheet off to run, and wait for the server's answer."""
+        with self.page.expect_response("**/api/submit"):
+            self.press("Control+Enter")
 
     def state(self, id: str) -> str:
         """How a node fares: waiting, running, cached, done or failed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.ui.browser.sheet import Sheet
-from tests.ui.conftest import ROOT
+from tests.ui.conftest import ROOT, RunningServer
 
 AXE = ROOT / "ui/web/node_modules/axe-core/axe.min.js"
 
@@ -78,7 +79,42 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
     expect(sheet.node("class_names")).to_have_count(0)
 
 
-def has(word: str) -> Any:
-    import re
+def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_server: RunningServer) -> None:
+    sheet.open("shipped/quickstart.json")
+    sheet.press("Control+o")
+    sheet.page.get_by_role("button", name="Sample a trained model").focus()
+    sheet.press("Enter")
+    expect(sheet.node("guide")).to_be_attached()
+    title = sheet.page.get_by_label("Title of the workflow")
+    title.focus()
+    title.press("End")
+    sheet.page.keyboard.type(" by keyboard")
+    sheet.press("Enter")
+    sheet.run()
+    picture = sheet.page.get_by_role("button", name=re.compile("Look at the picture of")).first
+    expect(picture).to_be_attached(timeout=60_000)
+    picture.focus()
+    sheet.press("Enter")
+    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_be_visible()
+    sheet.press("Escape")
+    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_have_count(0)
 
+    sheet.press("Control+s")
+    sheet.page.keyboard.type("by_keyboard")
+    sheet.press("Enter")
+    expect(sheet.page.get_by_text("Saved workflows/by_keyboard.json")).to_be_visible()
+
+    # A problem is found and gone to.
+    sheet.find("guide")
+    sheet.press("Delete")
+    sheet.page.locator(".react-flow__pane").focus()
+    sheet.press("Alt+1")
+    problem = sheet.page.get_by_role("complementary", name="Problems").get_by_role("listitem").first
+    expect(problem).to_be_visible()
+    problem.get_by_role("button").focus()
+    sheet.press("Enter")
+    expect(sheet.page.locator(".react-flow__node.selected")).to_have_count(1)
+
+
+def has(word: str) -> Any:
     return re.compile(rf"\b{word}\b")

@@ -73,7 +73,15 @@ def test_a_graph_is_composed_run_saved_and_opened_again(sheet: Sheet, real_serve
 
     sheet.page.reload()
     expect(sheet.node("cfg_combine")).to_be_attached()
+    sheet.press("Alt+n")
+    expect(sheet.node("cfg_combine")).to_have_count(0)
+    sheet.press("Control+o")
+    sheet.page.get_by_role("button", name="composed").click()
+    expect(sheet.node("cfg_combine")).to_be_attached()
     assert len(sheet.wires()) == 18
+    sheet.save_as("composed_again")
+    assert (real_server.workspace / "workflows/composed_again.json").read_bytes() == written
+    sheet.open("workflows/composed.json")
     # A change and its undoing leave the document as it is; saved again, the file holds the same bytes.
     sheet.type_in("cfg_combine", "scale", "2")
     sheet.press("Escape")

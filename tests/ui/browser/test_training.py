@@ -29,6 +29,13 @@ def until_turn(sheet: Sheet, least: int) -> int:
     return turn(sheet)
 
 
+def progress(server: RunningServer) -> list[int]:
+    """The turns that the newest run told of its training."""
+    [run] = server.call("history", limit=1)
+    events = server.call("events", run=run["run"], limit=10_000)
+    return [event["done"] for event in events if event["event"] == "progress" and event["node"] == "diffusion"]
+
+
 def test_a_training_lives_on_without_the_page(
     context: BrowserContext, sheet: Sheet, real_server: RunningServer
 ) -> None:
@@ -48,16 +55,55 @@ def test_a_training_lives_on_without_the_page(
     sheet.page.get_by_label("log scale").check()
     sheet.press("Escape")
 
+    # The loss moves on, and there is a preview for every ten steps, each kept to be looked at again.
+    loss = sheet.page.locator(".panel-curves li b").first
+    before = loss.inner_text()
+    expect(loss).not_to_have_text(before)
+    until_turn(sheet, 45)
+    sheet.find("show samples")
+    pager = sheet.node("show_samples").get_by_label(re.compile("Which of"))
+    # The checkpoint of the two steps before brought its two previews along.
+    for at, turn_shown in enumerate((1, 2, 10, 20, 30)):
+        pager.fill(str(at))
+        expect(sheet.node("show_samples").get_by_text(f"turn {turn_shown}", exact=True)).to_be_visible()
+    sheet.press("Home")
+    reached = until_turn(sheet, reached)
+
     sheet.page.close()
     again = Sheet(context.new_page(), real_server.url).open("workflows/short.json")
     reached = until_turn(again, reached + 5)
     again.page.get_by_role("button", name="Stop").click()
     again.until_over()
     expect(again.page.get_by_text("Stopped. Run again to go on from there.")).to_be_visible()
+    stopped = progress(real_server)[-1]
+    assert reached <= stopped < STEPS
 
     again.run()
-    goes_on = until_turn(again, 1)
-    assert goes_on >= reached, "it began anew"
+    until_turn(again, stopped + 1)
+    assert progress(real_server)[0] > stopped, "it began anew"
     again.page.get_by_role("button", name="Stop").click()
     again.until_over()
     assert again.errors == []
+
+
+def test_a_changed_guidance_scale_only_samples_anew(sheet: Sheet, real_server: RunningServer) -> None:
+    """The whole quickstart, trained before: nothing runs again but what the scale reaches."""
+    trained = shortened("quickstart", autoencoder=2, diffusion=2)
+    real_server.call("save", path="workflows/trained.json", workflow=trained, overwrite=True)
+    sheet.open("workflows/trained.json")
+    sheet.run()
+    expect(sheet.node("diffusion").get_by_label("cached")).to_be_attached(timeout=30_000)
+    sheet.until_over()
+
+    sheet.find("guide")
+    sheet.type_in("guide", "scale", "4.5")
+    sheet.run()
+    sheet.until_over()
+    [run] = real_server.call("history", limit=1)
+    planned = real_server.call("events", run=run["run"])[0]
+    assert set(planned["nodes"]) == {"sample", "decoded", "grid", "save", "keep"}
+    assert {"diffusion", "first_stage"} <= set(planned["cached"])
+    sheet.press("Home")
+    for id in ("sample", "decoded", "grid"):
+        expect(sheet.node(id).locator(".done").first).to_be_attached()
+    expect(sheet.node("diffusion").locator(".cached").first).to_be_attached()

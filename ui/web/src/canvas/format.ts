@@ -28,3 +28,6 @@ export function bytes(count: number): string {
   const power = count === 0 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
   return `${Number((count / 1000 ** power).toPrecision(3))} ${units[power] ?? "B"}`;
 }
+
+/** A loop's turn as people count: the first is 1. */
+export const turnName = (turn: number): string => `turn ${turn + 1}`;

@@ -40,6 +40,8 @@ export function Frame({
   const close = () => openDialog(null);
   useEffect(() => {
     box.current?.showModal();
+    // A modal dialog focuses its first button, which closes it; what wants the focus says so.
+    box.current?.querySelector<HTMLElement>("[data-focus]")?.focus();
   }, []);
   return (
     <dialog
@@ -88,7 +90,7 @@ function SaveDialog() {
         <label>
           <span>workflows /</span>
           <input
-            autoFocus
+            data-focus
             aria-label="File name"
             value={name}
             onChange={(event) => setName(event.target.value)}

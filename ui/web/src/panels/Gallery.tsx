@@ -1,6 +1,7 @@
 /** Pictures of the latest runs, each with the settings that made it. */
 import { Download, FolderOpen, X } from "lucide-react";
 import { useEffect, useState } from "react";
+import { turnName } from "../canvas/format";
 import { read } from "../document/codec";
 import { resolveExposed } from "./exposed";
 import { api, fileUrl } from "../server/api";
@@ -63,7 +64,7 @@ export function Gallery() {
             />
             <span>
               {picture.node}
-              {picture.turn === null ? "" : ` · turn ${picture.turn}`} · #{picture.run}
+              {picture.turn === null ? "" : ` · ${turnName(picture.turn)}`} · #{picture.run}
             </span>
           </button>
         ))}
