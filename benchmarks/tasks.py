@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 from tests.workflows.oracle import accuracy, cut_out, oracle  # noqa: E402
 
-COUNT = 240  # divisible by 24 classes
+COUNT = 144  # a multiple of the 24 classes
 VIVID = 0.75
 """What separates the shapes' colours from the muted backgrounds: the largest less the smallest of r, g, b in [-1, 1]
 (backgrounds have .44 at most, the palette 1.3 or more)."""
