@@ -64,14 +64,19 @@ def enlarge(
 
 
 @node(category="images")
-def side_by_side(images: list[Image], limit: Annotated[int, Field(ge=1)] = 8) -> Image:
+def side_by_side(
+    images: list[Image],
+    limit: Annotated[int, Field(ge=1)] = 8,
+    zoom: Annotated[int, Field(ge=1, le=32)] = 1,
+) -> Image:
     """Several batches of images as rows of one picture, to compare them.
 
     images: batches of equal image size.
     limit: images shown of each.
+    zoom: enlarge each pixel so many times.
     """
     rows = [batch[:limit] for batch in images]
-    return pictures.grid(torch.cat(rows), columns=len(rows[0]))[None]
+    return pictures.grid(torch.cat(rows), columns=len(rows[0]), zoom=zoom)[None]
 
 
 @node(category="images", effect=True)
