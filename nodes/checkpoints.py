@@ -42,6 +42,7 @@ def load_checkpoint(
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
     tokenizer: Folder | None = None,
+    scale_factor: Annotated[float, Field(gt=0)] | None = None,
 ) -> Checkpoint:
     """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
 
@@ -52,9 +53,10 @@ def load_checkpoint(
     weights: averaged weights where the file has them, or the raw ones.
     parametrisation: overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
     tokenizer: the folder of the text encoder's tokenizer, which a single file lacks; diffusers folders have one.
+    scale_factor: overrides the file's; an autoencoder alone that is to serve Stable Diffusion needs 0.18215.
     """
     chosen = None if parametrisation == "as stored" else parametrisation
-    model = load_any(path, config, weights, chosen)
+    model = load_any(path, config, weights, chosen, scale_factor)
     kind = model.conditioner
     text = None if isinstance(kind, ClassEmbedder | SpatialRescaler) else kind
     return Checkpoint(
@@ -92,10 +94,13 @@ def save_checkpoint(
     folder = Path("models") / name
     if folder.is_absolute() or ".." in folder.parts:
         raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
+    conditioners = [part for part in (text_encoder, class_embedder, rescaler) if part is not None]
+    if len(conditioners) > 1:
+        raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")
     model = LatentDiffusion(
         unet,
         cast(KLAutoencoder | VQAutoencoder | None, autoencoder),
-        cast(Conditioner | None, text_encoder or class_embedder or rescaler),
+        cast(Conditioner | None, conditioners[0] if conditioners else None),
         tokenizer,
         schedule,
     )

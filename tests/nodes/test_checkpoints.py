@@ -15,6 +15,7 @@ from torch import nn
 
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import save_diffusers
+from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import read_about
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.weights import read_weights, write_weights
@@ -106,6 +107,26 @@ def test_settings_of_the_file_can_be_overruled(engine: Engine, tmp_path: Path) -
     (tmp_path / "m.yaml").rename(tmp_path / "elsewhere.yaml")
     [schedule] = loaded(engine, "m.ckpt", "schedule", config="elsewhere.yaml", parametrisation="v")
     assert schedule.parametrisation == "v"
+
+
+def test_an_autoencoder_alone_is_given_the_scale_that_its_file_lacks(engine: Engine, tmp_path: Path) -> None:
+    autoencoder = tiny_ldm.stable_diffusion().autoencoder
+    save_compvis(LatentDiffusion(autoencoder=autoencoder), tmp_path / "vae.safetensors")
+    (tmp_path / "vae.yaml").unlink()
+    state = {key: value for key, value in read_weights(tmp_path / "vae.safetensors").items() if key != "scale_factor"}
+    write_weights(state, tmp_path / "vae.safetensors")  # as Stability's own files are
+    [plain] = loaded(engine, "vae.safetensors", "autoencoder")
+    [scaled] = loaded(engine, "vae.safetensors", "autoencoder", scale_factor=0.18215)
+    assert (float(plain.scale_factor), float(scaled.scale_factor)) == pytest.approx((1.0, 0.18215))
+
+
+def test_a_second_conditioner_is_not_lost_in_silence(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
+    save_whole(tiny_ldm.semantic(), tmp_path / "s")
+    wires = {"class_embedder": "model.class_embedder", "rescaler": "other.rescaler"}
+    other = {"type": "load_checkpoint", "params": {"path": "s"}}
+    with pytest.raises(NodeError, match=r"^save: a checkpoint holds one conditioner; wire one of them"):
+        engine.run(graph(model=LOAD, other=other, save={"type": "save_checkpoint", "wires": wires}))
 
 
 @pytest.mark.parametrize("form", ["latent loom", "compvis", "diffusers"])
