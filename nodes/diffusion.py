@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.conditioning.conditioning import denoise
-from core.diffusion import guidance, langevin
+from core.diffusion import guidance, langevin, tiles
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
 from graph_runner.context import Rng
@@ -15,6 +15,7 @@ from graph_runner.contract import node
 from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score, Timestep, UNet
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
+Side = Annotated[int, Field(ge=1, le=4096)]
 
 
 @node(category="diffusion")
@@ -96,6 +97,29 @@ def unet_denoise(model: UNet, z: Latent, t: Timestep, context: Conditioning | No
     context: what it is told; guidance wires the null condition here, not nothing.
     """
     return denoise(model, z, t, context)
+
+
+@node(category="diffusion", batched=("z", "t", "context"))
+def unet_denoise_tiles(
+    model: UNet,
+    z: Latent,
+    t: Timestep,
+    context: Conditioning | None = None,
+    kernel: Side = 128,
+    stride: Side = 64,
+) -> Prediction:
+    """What the UNet predicts, tile by tile: for latents that are larger than memory, or than it was trained on.
+
+    Tiles overlap and are blended by the distance to their borders, as in CompVis' super-resolution.
+
+    model: the denoiser.
+    z: noisy latents.
+    t: their timestep.
+    context: what it is told; channels beside the latent are cut with it.
+    kernel: height and width of a tile of the latent.
+    stride: from one tile to the next, at most the kernel.
+    """
+    return tiles.denoise_tiles(model, z, t, context, kernel, stride)
 
 
 @node(category="guidance")

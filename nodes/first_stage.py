@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.data.loader import Batches
 from core.data.reconstructions import Reconstructions
+from core.diffusion import tiles
 from core.losses import autoencoder as losses
 from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
@@ -40,6 +41,21 @@ def encode(autoencoder: Autoencoder, images: Image) -> Latent:
 def decode(autoencoder: Autoencoder, z: Latent) -> Image:
     """Latents to images."""
     return autoencoder.decode(z)
+
+
+@node(category="first stage")
+def decode_tiles(
+    autoencoder: Autoencoder,
+    z: Latent,
+    kernel: Annotated[int, Field(ge=1, le=4096)] = 128,
+    stride: Annotated[int, Field(ge=1, le=4096)] = 64,
+) -> Image:
+    """Latents to images, tile by tile: for those that are larger than memory.
+
+    kernel: height and width of a tile of the latent.
+    stride: from one tile to the next, at most the kernel.
+    """
+    return tiles.decode_tiles(autoencoder, z, kernel, stride)
 
 
 @node(category="first stage")

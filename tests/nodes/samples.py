@@ -115,6 +115,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "unet_denoise": {"context": lambda: None},
+    "unet_denoise_tiles": {"context": lambda: None},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(
             model_channels=8, channel_mult=(1, 1), num_res_blocks=1, norm_groups=4, codes=16
