@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.weights import State, read_json, read_metadata, read_weights, write_weights
@@ -106,7 +107,7 @@ def build(
     dtype: what floating-point weights are converted to; None keeps each as it is.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Uninitialised():
             model = kind(**config)
         if any(module._non_persistent_buffers_set for module in model.modules()):
             model = kind(**config)  # holds constants that no file has
@@ -118,6 +119,16 @@ def build(
         assign=True,
     )
     return model.eval()
+
+
+class _Uninitialised(TorchFunctionMode):
+    """Leaves out what torch.nn.init does: a file's weights follow, and on the meta device `normal_` imports a compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def _check_fit(wanted: State, found: Mapping[str, Tensor], name: str, source: str | Path) -> None:

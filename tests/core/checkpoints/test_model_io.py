@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,19 @@ def test_saving_never_deletes_what_is_not_a_models(tmp_path: Path) -> None:
     save_model(tiny("UNet"), tmp_path / "u")
     save_model(tiny("ClassEmbedder"), tmp_path / "u")
     assert load_model(tmp_path / "u").model.config == tiny("ClassEmbedder").config
+
+
+def test_loading_our_models_imports_no_compiler(tmp_path: Path) -> None:
+    """To initialise an embedding on the meta device imports torch._dynamo, a second; a loaded model needs no start."""
+    model = MODELS["ClassEmbedder"](10, 8)
+    save_model(model, tmp_path / "m.safetensors")
+    script = (
+        "import sys; from core.checkpoints.model_io import load_model; "
+        "load_model(sys.argv[1]); sys.exit('torch._dynamo' in sys.modules)"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script, tmp_path / "m.safetensors"], check=True, cwd=Path(__file__).parents[3]
+    )
 
 
 def test_an_unknown_model_is_not_saved(tmp_path: Path) -> None:
