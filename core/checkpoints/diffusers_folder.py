@@ -35,10 +35,11 @@ from core.models.unet import UNet
 Result = TypeVar("Result")
 
 WEIGHT_FILES = tuple(
-    f"{stem}{variant}.{ending}"
-    for ending in ("safetensors", "safetensors.index.json", "bin", "bin.index.json")
+    name
+    for ending in ("safetensors", "bin")
     for variant in ("", ".fp16")
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
+    for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
 FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
 """What a folder that `save_diffusers` writes may hold."""

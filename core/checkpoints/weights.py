@@ -50,7 +50,7 @@ _PUBLISHED_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = 
 
 
 def read_weights(path: str | Path) -> State:
-    """The tensors of a `.safetensors` file, a PyTorch file (`.ckpt`, `.bin`, `.pt`), or of `index.json` and its shards.
+    """The tensors of a `.safetensors` file, a PyTorch file (`.ckpt`, `.bin`, `.pt`), or of `….index.json` and its shards.
 
     The kind is told from the content. Of a PyTorch file with a `state_dict` entry, that entry. Tensors keep the file's
     dtype and may be mapped from the file instead of read.
@@ -58,7 +58,7 @@ def read_weights(path: str | Path) -> State:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
-    if path.name.endswith(".index.json"):
+    if path.suffix == ".json" and ".index." in path.name:
         return _read_shards(path)
     with path.open("rb") as file:
         start = file.read(64)

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import pytest
 import torch
 from tiny_ldm import EVERY_KIND, assert_same, class_conditional, kl, randomise
@@ -225,6 +226,17 @@ def test_half_precision_and_bin_and_sharded_folders_are_read(tmp_path: Path) -> 
     (folder / "diffusion_pytorch_model.safetensors.index.json").unlink()
     again = load_diffusers(folder).autoencoder
     assert torch.equal(again.decoder.conv_in.weight, model.autoencoder.decoder.conv_in.weight.half().float())
+
+
+def test_shards_of_a_variant_are_read_as_diffusers_names_them(tmp_path: Path) -> None:
+    model = LatentDiffusion(autoencoder=kl())
+    save_diffusers(model, tmp_path / "f")
+    theirs = diffusers.AutoencoderKL.from_pretrained(tmp_path / "f" / "vae", torch_dtype=torch.float16)
+    theirs.save_pretrained(tmp_path / "half", variant="fp16", max_shard_size="20KB")
+    assert (tmp_path / "half" / "diffusion_pytorch_model.safetensors.index.fp16.json").is_file()
+    wanted = dict(model.autoencoder.named_parameters())
+    for key, found in load_diffusers(tmp_path / "half").autoencoder.named_parameters():
+        assert torch.equal(found, wanted[key].half().float()), key
 
 
 @pytest.fixture
