@@ -75,6 +75,12 @@ COMPARISONS = [
         "transformers CLIPTextModel, LoRA layers run",
         "rank 3, alpha 2; by naming of the file",
     ),
+    Comparison(
+        "diffusion/test_tiles.py::test_blending_is_latent_diffusions",
+        "tiles, blended",
+        "latent-diffusion's unfolding and folding, written out",
+        "tiles of 8 at a stride of 4, z 2×3×16×24",
+    ),
 ]
 SOLVER_TOLERANCE = 1e-4
 

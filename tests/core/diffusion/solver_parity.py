@@ -25,6 +25,7 @@ NOISE = seeded(1)(torch.empty(SHAPE))
 LDM = {"clip_sample": False, "steps_offset": 1, "set_alpha_to_one": False}
 PLAIN = {"timestep_spacing": "trailing"}
 KARRAS = {"timestep_spacing": "linspace", "use_karras_sigmas": True}
+EXPONENTIAL = {"timestep_spacing": "linspace", "use_exponential_sigmas": True}
 DRAWS = {"step": {"generator": True}}
 
 
@@ -41,7 +42,7 @@ class Case(NamedTuple):
     steps: int
     theirs: Callable[..., torch.Tensor]
     eta: float | None = None
-    parametrisations: tuple[str, ...] = ("eps", "v")
+    parametrisations: tuple[str, ...] = ("eps", "v", "x0")
 
     def run(self, schedule, denoise):
         """Both results from the same noise: (ours, theirs)."""
@@ -51,12 +52,16 @@ class Case(NamedTuple):
         return ours, self.theirs(schedule, denoise, NOISE, self.steps)
 
 
-def diffusers_case(solver, scheduler, spacing="trailing", steps=30, eta=None, parametrisations=("eps", "v"), **config):
+def diffusers_case(
+    solver, scheduler, spacing="trailing", steps=30, eta=None, parametrisations=("eps", "v", "x0"), **config
+):
     def theirs(schedule, denoise, z, steps):
         return run_diffusers(scheduler, schedule, denoise, z, steps, **config)
 
     return Case(solver, f"diffusers {scheduler}", spacing, steps, theirs, eta, parametrisations)
 
+
+NOT_X0 = ("eps", "v")  # diffusers has these schedulers for no other
 
 CASES = [
     diffusers_case("ddim", "DDIMScheduler", "leading", 50, **LDM),
@@ -68,10 +73,11 @@ CASES = [
     ),
     diffusers_case("euler", "EulerDiscreteScheduler", **PLAIN),
     diffusers_case("euler", "EulerDiscreteScheduler", "karras", **KARRAS),
-    diffusers_case("euler_ancestral", "EulerAncestralDiscreteScheduler", **PLAIN, **DRAWS),
+    diffusers_case("euler", "EulerDiscreteScheduler", "exponential", **EXPONENTIAL),
+    diffusers_case("euler_ancestral", "EulerAncestralDiscreteScheduler", parametrisations=NOT_X0, **PLAIN, **DRAWS),
     diffusers_case("heun", "HeunDiscreteScheduler", **PLAIN),
     diffusers_case("heun", "HeunDiscreteScheduler", "karras", **KARRAS),
-    diffusers_case("dpm2", "KDPM2DiscreteScheduler", **PLAIN),
+    diffusers_case("dpm2", "KDPM2DiscreteScheduler", parametrisations=NOT_X0, **PLAIN),
     diffusers_case("lms", "LMSDiscreteScheduler", **PLAIN),
     diffusers_case("lms", "LMSDiscreteScheduler", "karras", **KARRAS),
     Case(
@@ -83,8 +89,8 @@ CASES = [
         parametrisations=("eps",),
     ),
     diffusers_case("dpmpp_2m", "DPMSolverMultistepScheduler", **PLAIN),
-    diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", setup=brownian, **PLAIN),
-    diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", "karras", setup=brownian, **KARRAS),
+    diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", parametrisations=NOT_X0, setup=brownian, **PLAIN),
+    diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", "karras", parametrisations=NOT_X0, setup=brownian, **KARRAS),
     diffusers_case("dpmpp_2m_sde", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++", **PLAIN, **DRAWS),
     diffusers_case("unipc", "UniPCMultistepScheduler", **PLAIN),
     diffusers_case("lcm", "LCMScheduler", "lcm", 8, **DRAWS),
