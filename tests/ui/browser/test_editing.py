@@ -163,3 +163,31 @@ def test_a_picture_and_a_file_open_where_they_are_dropped(sheet: Sheet, real_ser
     )
     sheet.page.dispatch_event(".react-flow__pane", "drop", {"dataTransfer": transfer})
     expect(sheet.page.get_by_label("Title of the workflow")).to_have_value(re.compile("Langevin"))
+
+
+def test_a_click_means_one_node_of_several(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    selected = sheet.page.locator(".react-flow__node.selected")
+    zone = sheet.box(sheet.node("sample"))
+    sheet.page.keyboard.down("Shift")  # a box around much
+    sheet.drag((zone["x"] + 10, zone["y"] - 60), (zone["x"] + zone["width"] + 300, zone["y"] + zone["height"] + 10))
+    sheet.page.keyboard.up("Shift")
+    assert selected.count() > 2
+    sheet.select("grid")
+    expect(selected).to_have_count(1)
+    sheet.press("h")
+    expect(sheet.node("grid").locator(".type")).to_have_count(0)
+
+
+def test_running_to_a_node_runs_nothing_else(sheet: Sheet, real_server: RunningServer) -> None:
+    sheet.open(SAMPLE)
+    sheet.find("guide")  # inside the zone: the zone is what can be run
+    with sheet.page.expect_response("**/api/submit"):
+        sheet.press("Control+Shift+Enter")
+    sheet.until_over()
+    [run] = real_server.call("history", limit=1)
+    assert run["targets"] == ["sample"]
+    planned = real_server.call("events", run=run["run"])[0]
+    assert "sample" in planned["nodes"]
+    assert not {"decoded", "grid", "save"} & {*planned["nodes"], *planned["cached"]}
+    expect(sheet.node("sample").get_by_text("float32 16×4×8×8")).to_be_visible()

@@ -45,6 +45,14 @@ describe("what a run's events say", () => {
     expect(view.nodes.save?.stale).toBe(false);
   });
 
+  it("what was asked for is told in a line for each output, and takes the place of what a run before told", () => {
+    const value = (target: string, text: string) => at(1, { event: "value", target, text });
+    const first = follow(beginView(1, NO_RUN), [value("fit.model", "a net"), value("fit.loss", "0.5")]);
+    expect(first.nodes.fit?.text).toBe("model: a net\nloss: 0.5");
+    const view = follow(beginView(2, first), [value("fit", "0.25")]);
+    expect(view.nodes.fit).toMatchObject({ text: "0.25", stale: false });
+  });
+
   it("a failure stays on its node after the end", () => {
     const view = follow(beginView(1, NO_RUN), [
       planned,

@@ -14,7 +14,7 @@ import {
   type ReactFlowProps,
 } from "@xyflow/react";
 import { memo, type DragEvent, type MouseEvent } from "react";
-import { setEdges, useEditor } from "../state/editor";
+import { select, selectedIds, setEdges, useEditor } from "../state/editor";
 import { openDropped } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
 import { addReroute } from "./commands";
@@ -70,6 +70,11 @@ const FIXED: Props = {
   onSelectionDragStart: (_event, dragged) => beginDrag(dragged),
   onSelectionDrag: (event, dragged) => dragOver(dragged, toSheet(pointOf(event))),
   onSelectionDragStop: (event, dragged) => endDrag(dragged, toSheet(pointOf(event))),
+  onNodeClick: (event, node) => {
+    // A click on one of several that are selected means that one.
+    const adds = event.shiftKey || event.ctrlKey || event.metaKey;
+    if (!adds && selectedIds().length > 1) select([node.id]);
+  },
   onNodeContextMenu: (event, node) => openMenu(event, nodeItems(node.id)),
   onPaneContextMenu: (event) => {
     const { sheet, screen, zone } = spotAt([event.clientX, event.clientY]);

@@ -29,7 +29,7 @@ export const Header = memo(function Header({ card }: { card: Card }) {
         </button>
       ) : null}
       <Title id={card.id} />
-      {titleOf(card.id) === titleOf(card.type) ? null : (
+      {card.collapsed || titleOf(card.id) === titleOf(card.type) ? null : (
         <span className="type" data-tip={`node|${card.id}`}>
           {titleOf(card.type)}
         </span>

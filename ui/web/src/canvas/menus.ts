@@ -7,7 +7,7 @@ import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { edit, select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
-import { showPanel, useUi, type MenuItem } from "../state/ui";
+import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "./commands";
 import type { Point } from "./geometry";
 import type { LoomEdge } from "./view";
@@ -58,14 +58,8 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
     ];
   }
-  const outputs = card.outputs.length > 0;
   return [
-    {
-      label: "Run to here",
-      keys: "Ctrl ⇧ ⏎",
-      disabled: !outputs,
-      run: () => void submit({ targets: runTargets([id]) }),
-    },
+    { label: "Run to here", keys: "Ctrl ⇧ ⏎", run: () => runTo([id]) },
     { label: "Documentation", keys: "F1", run: () => showPanel("node") },
     { label: "Connect…", keys: "W", run: () => useUi.setState({ connector: id }) },
     null,
@@ -102,10 +96,16 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   ];
 }
 
-/** The outputs that "run to here" asks for. */
-export function runTargets(ids: readonly Id[]): string[] {
-  const { cards } = useEditor.getState();
-  return ids.flatMap((id) => (cards[id]?.outputs ?? []).map((slot) => outputRef(id, slot)));
+/** Run some nodes and what they need, and nothing else. A node inside a zone runs with its outermost zone. */
+export function runTo(ids: readonly Id[]): void {
+  const { doc } = useEditor.getState();
+  const outermost = (id: Id): Id => {
+    const zone = doc.nodes[id]?.zone ?? null;
+    return zone === null ? id : outermost(zone);
+  };
+  const targets = [...new Set(ids.filter((id) => id in doc.nodes).map(outermost))];
+  if (targets.length > 0) void submit({ targets, only: true });
+  else say("Select a node to run to");
 }
 
 function outputRef(id: Id, slot: OutSlot): string {
@@ -120,7 +120,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
   const shown = Object.values(doc.exposed.outputs).includes(ref);
   const inner = slot.handle.startsWith("inner:");
   return [
-    { label: "Run to here", disabled: inner, run: () => void submit({ targets: [ref] }) },
+    { label: "Run to here", disabled: inner, run: () => void submit({ targets: [ref], only: true }) },
     {
       label: shown ? "Hide in the app view" : "Show in the app view",
       disabled: inner,

@@ -5,7 +5,7 @@ import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../stat
 import { newWorkflow, saveFile } from "../state/files";
 import * as commands from "./commands";
 import { frameAll, frameNodes, here, zoom } from "./flow";
-import { runTargets } from "./menus";
+import { runTo } from "./menus";
 
 export interface Shortcut {
   readonly group: "Run" | "Edit" | "Nodes" | "View" | "File";
@@ -34,7 +34,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     group: "Run",
     label: "Run to the selected nodes",
     keys: ["Ctrl Shift Enter"],
-    run: () => void submit({ targets: runTargets(selectedIds()) }),
+    run: () => runTo(selectedIds()),
     always: true,
   },
   { group: "Run", label: "Stop; again: by force", keys: ["Ctrl ."], run: stop, always: true },

@@ -107,7 +107,8 @@ function apply({ view, fresh }: Draft, event: RunEvent): void {
     case "shown": {
       const node = view.nodes[event.node] ?? IDLE;
       const file = { path: event.path, media: event.media, turn: event.turn ?? null, time: event.time };
-      change(event.node, { files: node.stale ? [file] : [...node.files, file], stale: false });
+      if (node.stale) change(event.node, { files: [file], text: "", stale: false });
+      else change(event.node, { files: [...node.files, file] });
       break;
     }
     case "metric":
@@ -134,9 +135,15 @@ function apply({ view, fresh }: Draft, event: RunEvent): void {
         ].slice(-200),
       });
       break;
-    case "value":
-      change(event.target.split(".")[0] ?? "", { text: event.text, stale: false });
+    case "value": {
+      // A node with several outputs gives a line for each.
+      const [id = "", ...port] = event.target.split(".");
+      const before = view.nodes[id] ?? IDLE;
+      const line = port.length > 0 ? `${port.join(".")}: ${event.text}` : event.text;
+      if (before.stale) change(id, { files: [], text: line, stale: false });
+      else change(id, { text: before.text ? `${before.text}\n${line}` : line });
       break;
+    }
     case "refused":
       Object.assign(view, { problems: event.problems });
       break;
