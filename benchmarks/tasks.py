@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ VIVID = 0.75
 (backgrounds have .44 at most, the palette 1.3 or more)."""
 
 Measure = Callable[[Engine], None]
+
+classifier = cache(oracle)
 
 
 def tell(what: str, **figures: float) -> None:
@@ -95,7 +98,7 @@ def overlap(images: Tensor, boxes: Tensor, labels: Tensor) -> Tensor:
 
 def text_to_image(engine: Engine) -> None:
     """Is the caption's class in the picture?"""
-    judge, labels = oracle(), torch.arange(COUNT) % len(CLASSES)
+    judge, labels = classifier(), torch.arange(COUNT) % len(CLASSES)
     captions = [f"a {CLASSES[label]}" for label in labels.tolist()]
     for scale in (1.0, 3.0):
         asked = more(prompts={"values": captions}, guide={"scale": scale})
@@ -105,7 +108,7 @@ def text_to_image(engine: Engine) -> None:
 
 def layout_to_image(engine: Engine) -> None:
     """Is each box's class in the box, and does its colour fill the box and no more?"""
-    judge = oracle(objects=2)
+    judge = classifier(objects=2)
     names = ("decoded", "originals", "boxes", "labels", "first_stage")
 
     def judged(what: str, images: Tensor, boxes: Tensor, labels: Tensor) -> None:
@@ -151,7 +154,7 @@ def semantic_synthesis(engine: Engine) -> None:
 
 def super_resolution(engine: Engine) -> None:
     """How near to the original, and to the small picture when shrunk again? Is its class still to be seen?"""
-    judge = oracle()
+    judge = classifier()
     labels = Shapes(32, COUNT, seed=2).get_batch(list(range(COUNT)))["labels"]
     changes = more(unseen={"size": COUNT}, originals={"count": COUNT})
     got = values(engine, "super_resolution", changes, "decoded", "originals", "bicubic", "low", "first_stage")
@@ -174,7 +177,7 @@ def super_resolution(engine: Engine) -> None:
 
 def inpainting(engine: Engine) -> None:
     """Are known pixels kept, and has the filling the colours, and the picture the class, of the original?"""
-    judge = oracle()
+    judge = classifier()
     labels = Shapes(32, COUNT, seed=2).get_batch(list(range(COUNT)))["labels"]
     for style in ("thin", "medium", "thick"):
         changes = more(unseen={"size": COUNT}, originals={"count": COUNT}, mask={"style": style})
@@ -199,7 +202,7 @@ def inpainting(engine: Engine) -> None:
 
 def image_guidance(engine: Engine) -> None:
     """Does the result, shrunk, equal the small picture that steered it?"""
-    judge = oracle()
+    judge = classifier()
     labels = Shapes(32, 48, seed=2).get_batch(list(range(48)))["labels"]
     changes = more(48, unseen={"size": 48}, originals={"count": 48})
     got = values(engine, "image_guidance", changes, "psnr_small", "psnr_free", "decoded", "decoded_free")
