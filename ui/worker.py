@@ -29,8 +29,10 @@ from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
+from graph_runner.validate import validate
 from graph_runner.workflow import read
 from ui.models import Problem, Refused, Value
+from ui.pictures import SeeingCache, show
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -91,8 +93,9 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
 
     over: dict[str, Any] = {"status": "failed", "error": "", "node": "", "problems": [], "fit": True}
     try:
+        workflow = read(job["text"])
         result = engine.run(
-            read(job["text"]),
+            workflow,
             targets=job["targets"],
             only=job["only"],
             seed=job["seed"],
@@ -107,6 +110,13 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
             over["fit"] = not isinstance(result.error.__cause__, torch.OutOfMemoryError | MemoryError)
         for target, value in result.values.items():
             tell(Value(target, summary(value)))
+        if job["only"] and isinstance(engine.cache, SeeingCache):
+            top, _ = validate(workflow, engine.registry)
+            for target, value in result.values.items():
+                for shown in show(
+                    engine.cache.projections, top, target, value, result.folder, engine.workspace, job["text"]
+                ):
+                    tell(shown)
     except WorkflowError as error:
         problems = [problem.to_json() for problem in error.problems]
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
@@ -168,6 +178,7 @@ def main() -> int:
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
         engine = Engine(registry, options.workspace, device=options.device, dtype=options.dtype)
+        engine.cache = SeeingCache(engine.workspace, engine.cache.budget)
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})

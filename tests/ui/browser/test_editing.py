@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from PIL import Image
 from playwright.sync_api import BrowserContext, expect
 
 from tests.ui.browser.sheet import Sheet
@@ -191,3 +192,6 @@ def test_running_to_a_node_runs_nothing_else(sheet: Sheet, real_server: RunningS
     assert "sample" in planned["nodes"]
     assert not {"decoded", "grid", "save"} & {*planned["nodes"], *planned["cached"]}
     expect(sheet.node("sample").get_by_text("float32 16×4×8×8")).to_be_visible()
+    expect(sheet.picture("sample")).to_be_visible()  # its latents, projected to colours
+    with Image.open(real_server.workspace / real_server.call("outputs", run=run["run"])[0]["path"]) as picture:
+        assert picture.size == (32, 32)

@@ -1,0 +1,150 @@
+"""Values as pictures: what a run was asked for is shown on its node, without a node that draws it.
+
+Images and masks are drawn as they are. Latents have no colours; they are projected to red, green and blue by an affine
+map, fitted by least squares to latents and images that passed through the cache of this process. Which belong together
+needs no telling: such a map explains much of the right image and next to nothing of a wrong one. Until a pair was seen,
+the first three principal components are the colours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from graph_runner.cache import Cache, Entry
+from graph_runner.contract import PortType
+from graph_runner.events import Shown
+from graph_runner.graph import Scope, Slot
+from graph_runner.outputs import OutputFolder
+from graph_runner.png import KEYWORD
+
+IMAGE, MASK, LATENT = "b 3 h w", "b 1 h w", "b c h w"
+"""Symbolic shapes of wire types (`graph_runner.contract.Wire`)."""
+SAMPLES, ELEMENTS = 16, 2**21
+"""At most so many samples, and so many numbers, of a batch are drawn and fitted to."""
+REMEMBERED = 6
+EXPLAINS = 0.3
+"""The least share of an image's variance that the projection of its own latent explains."""
+
+
+class SeeingCache(Cache):
+    """A cache that lets the projections see what passes through it."""
+
+    def __init__(self, workspace: Path, budget: int) -> None:
+        super().__init__(workspace, budget)
+        self.projections = Projections()
+
+    def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
+        """Remember an entry."""
+        super().put(key, entry, types, keep)
+        for slot, value in entry.values.items():
+            with suppress(RuntimeError):  # no picture is worth a failed run
+                self.projections.see(types[slot], value)
+
+
+class Projections:
+    """Affine maps from latents to colours, one for each number of channels: the best that was found."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, deque[tuple[int, Tensor]]] = {kind: deque(maxlen=REMEMBERED) for kind in (IMAGE, LATENT)}
+        self._maps: dict[int, tuple[float, Tensor]] = {}
+
+    def see(self, kind: PortType, value: Any) -> None:
+        """Take in a value; with an image or latent that was seen before it may make a pair."""
+        shape = _shape(kind, value)
+        if shape not in self._seen:
+            return
+        batch, mine = len(value), _some(value)
+        for size, other in self._seen[LATENT if shape == IMAGE else IMAGE]:
+            z, image = (other, mine) if shape == IMAGE else (mine, other)
+            (h, w), (height, width) = z.shape[2:], image.shape[2:]
+            if batch == size and height % h == 0 and height * w == width * h:
+                n = min(len(z), len(image))
+                self._fit(z[:n], F.adaptive_avg_pool2d(image[:n], (h, w)))
+        self._seen[shape].append((batch, mine))
+
+    def _fit(self, z: Tensor, image: Tensor) -> None:
+        """Keep the least-squares map from z to the image where it explains more than the one that is known."""
+        inputs, colours = _rows(z), _rows(image)[:, :-1]
+        found = torch.linalg.lstsq(inputs, colours).solution
+        rest = (colours - inputs @ found).square().sum() / (colours - colours.mean(0)).square().sum().clamp(min=1e-12)
+        explained = 1 - float(rest)
+        if explained > max(EXPLAINS, self._maps.get(z.shape[1], (0.0,))[0]):
+            self._maps[z.shape[1]] = (explained, found)
+
+    def colours(self, z: Tensor) -> Tensor:
+        """Latents (b c h w) as colours (b 3 h w) in [-1, 1]."""
+        known = self._maps.get(z.shape[1])
+        rows = _rows(z)
+        if known is not None:
+            colours = rows @ known[1]
+        else:
+            centred = rows[:, :-1] - rows[:, :-1].mean(0)
+            axes = torch.linalg.svd(centred.T @ centred)[0][:, :3]
+            colours = F.pad(centred @ axes, (0, 3 - axes.shape[1]))
+            colours = colours / (2 * colours.std().clamp(min=1e-12))
+        return colours.reshape(len(z), *z.shape[2:], 3).permute(0, 3, 1, 2).clamp(-1, 1)
+
+    def picture(self, kind: PortType, value: Any) -> Image.Image | None:
+        """A value as a picture, several samples as tiles; None where it is nothing to look at."""
+        shape = _shape(kind, value)
+        if not shape:
+            return None
+        x = _some(value)
+        x = x if shape == IMAGE else 2 * x.expand(-1, 3, -1, -1) - 1 if shape == MASK else self.colours(x)
+        columns = math.ceil(len(x) ** 0.5)
+        x = F.pad(x, (0, 0, 0, 0, 0, 0, 0, -len(x) % columns), value=-1.0)
+        b, _, h, w = x.shape
+        tiled = x.reshape(b // columns, columns, 3, h, w).permute(0, 3, 1, 4, 2).reshape(-1, columns * w, 3)
+        return Image.fromarray(((tiled.clamp(-1, 1) + 1) * 127.5).round().byte().numpy())
+
+
+def show(
+    projections: Projections, top: Scope, target: str, value: Any, run: Path, workspace: Path, workflow: str
+) -> list[Shown]:
+    """Draw the value of a run's target into the run's outputs; nothing where it cannot be drawn."""
+    id, _, port = target.partition(".")
+    outputs = top.nodes[id].outputs if id in top.nodes else {}
+    kinds = [kind for slot, kind in outputs.items() if not port or ".".join(filter(None, slot)) == port]
+    picture = projections.picture(kinds[0], value) if len(kinds) == 1 else None
+    if picture is None:
+        return []
+    carried = PngImagePlugin.PngInfo()
+    carried.add_text(KEYWORD, workflow)
+    shown: list[Shown] = []
+
+    def tell(path: Path, media: str, preview: bool) -> None:
+        shown.append(Shown(id, path.relative_to(workspace).as_posix(), media, preview))
+
+    folder = OutputFolder(run, workspace, workflow, tell, "")
+    write = partial(picture.save, format="PNG", pnginfo=carried)
+    folder.file(f"{target.replace('.', '-')}.png", write, media="image/png", preview=True)
+    return shown
+
+
+def _shape(kind: PortType, value: Any) -> str:
+    """The symbolic shape of a value that can be drawn, "" of others."""
+    shape = kind.wire.shape if kind.wire is not None and not kind.many else ""
+    fits = shape in (IMAGE, MASK, LATENT) and isinstance(value, Tensor) and value.ndim == 4 and value.numel() > 0
+    return shape if fits and value.is_floating_point() else ""
+
+
+def _some(value: Tensor) -> Tensor:
+    """The first samples of a batch, on the host; what is not finite as zero."""
+    n = max(1, min(SAMPLES, ELEMENTS // value[0].numel()))
+    return value[:n].detach().float().cpu().nan_to_num(posinf=0, neginf=0)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Pixels (b c h w) as rows of channels, and a column of ones for the offset."""
+    return F.pad(x.permute(0, 2, 3, 1).reshape(-1, x.shape[1]), (0, 1), value=1.0)
