@@ -20,7 +20,7 @@ from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_cond
 from core.checkpoints.files import CheckpointError, atomic_file
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
-from core.checkpoints.text_keys import clip_from_files, clip_to_compvis
+from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
 from core.checkpoints.weights import State, read_weights, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -106,7 +106,7 @@ def save_compvis(
         own.pop("quantize.idle", None)  # counts of a training that does not go on from here
         state |= {prefix + key: value for key, value in own.items()}
     if isinstance(model.conditioner, CLIPTextEmbedder):
-        names = clip_to_compvis(model.conditioner.state_dict(), model.conditioner.config["hidden_act"] == "gelu")
+        names = clip_to_compvis(model.conditioner.state_dict(), is_openclip(model.conditioner.config))
         state |= {CONDITIONER + key: value for key, value in names.items()}
     elif model.conditioner is not None:
         state |= {CONDITIONER + key: value for key, value in model.conditioner.state_dict().items()}

@@ -15,13 +15,14 @@ import yaml
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Part
+from core.checkpoints.text_keys import is_openclip
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import LATENT_DIFFUSION
+from core.models.presets import OPENCLIP_TEXT
 from core.models.unet import UNet
 
 EXACT = "latent_loom"
@@ -127,8 +128,7 @@ def _conditioner(section: Mapping[str, Any] | str) -> Part | None:
         case "SpatialRescaler":
             return Part(SpatialRescaler, params)
         case "FrozenCLIPEmbedder" | "FrozenOpenCLIPEmbedder":
-            version = "stable-diffusion-v2" if "Open" in name else "stable-diffusion-v1"
-            return Part(CLIPTextEmbedder, LATENT_DIFFUSION[version]["conditioner"]["config"])
+            return Part(CLIPTextEmbedder, dict(OPENCLIP_TEXT) if "Open" in name else {})
     raise ValueError(f"the conditioner {name} is not supported")
 
 
@@ -237,8 +237,8 @@ def _conditioner_section(part: Part | None, unet: Mapping[str, Any]) -> dict[str
     if part.kind is ClassEmbedder:
         config = {"n_classes": config["n_classes"] + config["null_class"], "embed_dim": config["embed_dim"]}
     if part.kind is CLIPTextEmbedder:
-        openclip = config["hidden_act"] == "gelu"
-        name, config = ("FrozenOpenCLIPEmbedder", {"layer": "penultimate"}) if openclip else ("FrozenCLIPEmbedder", {})
+        openclip = "FrozenOpenCLIPEmbedder", {"layer": "penultimate"}
+        name, config = openclip if is_openclip(config) else ("FrozenCLIPEmbedder", {})
     else:
         name = part.kind.__name__
     return {"target": f"ldm.modules.encoders.modules.{name}", "params": config}

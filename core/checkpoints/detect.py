@@ -21,13 +21,10 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import LATENT_DIFFUSION, Preset
+from core.models.presets import LATENT_DIFFUSION, OPENCLIP_TEXT, Preset
 from core.models.unet import UNet
 
 State = Mapping[str, Tensor]
-
-VIT_H_WIDTH = 1024
-"""The width of Stable Diffusion 2's text encoder, which has another activation than Stable Diffusion 1's."""
 
 
 def published(unet: Mapping[str, Any]) -> Preset | None:
@@ -158,7 +155,7 @@ def detect_clip(state: State) -> dict[str, Any]:
         "num_hidden_layers": _count(state, r"transformer\.encoder\.layers\.(\d+)\."),
         "num_attention_heads": max(1, hidden_size // 64),
         "max_position_embeddings": state["transformer.embeddings.position_embedding.weight"].shape[0],
-        "hidden_act": "gelu" if hidden_size == VIT_H_WIDTH else "quick_gelu",
+        "hidden_act": OPENCLIP_TEXT["hidden_act"] if hidden_size == OPENCLIP_TEXT["hidden_size"] else "quick_gelu",
     }
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from core.models.presets import OPENCLIP_TEXT
 
 State = dict[str, Tensor]
 
@@ -68,6 +71,11 @@ def clip_to_transformers(state: Mapping[str, Tensor]) -> State:
     return {f"text_model.{key.removeprefix('transformer.')}": value for key, value in state.items()}
 
 
+def is_openclip(config: Mapping[str, Any]) -> bool:
+    """Whether a `CLIPTextEmbedder` of this configuration is Stable Diffusion 2's, which its activation tells."""
+    return bool(config["hidden_act"] == OPENCLIP_TEXT["hidden_act"])
+
+
 def clip_to_compvis(state: Mapping[str, Tensor], openclip: bool) -> State:
     """`CLIPTextEmbedder` weights as Stable Diffusion 1 or 2 (openclip) keeps them under `cond_stage_model.`."""
     if not openclip:
@@ -88,7 +96,6 @@ OPENCLIP_ENDS = {
     "ln_final.weight": "final_layer_norm.weight",
     "ln_final.bias": "final_layer_norm.bias",
 }
-VIT_H_LAYERS = 24
 
 
 def _from_openclip(state: Mapping[str, Tensor]) -> State:
@@ -98,7 +105,7 @@ def _from_openclip(state: Mapping[str, Tensor]) -> State:
             renamed[f"transformer.{OPENCLIP_ENDS[key]}"] = value
             continue
         match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)", key)
-        if match is None or int(match[1]) == VIT_H_LAYERS - 1:
+        if match is None or int(match[1]) == OPENCLIP_TEXT["num_hidden_layers"]:
             continue
         layer = f"transformer.encoder.layers.{match[1]}"
         if match[2] == "attn.in_proj":

@@ -124,22 +124,29 @@ def _semantic(image_size: int, batch: int | None) -> Preset:
     )
 
 
+OPENCLIP_TEXT: Preset = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 23,
+    "num_attention_heads": 16,
+    "hidden_act": "gelu",
+}
+"""Stable Diffusion 2's text encoder, OpenCLIP's ViT-H/14 without its last layer; Stable Diffusion 1's has quick_gelu."""
+
+
 def _stable_diffusion(
     version: int, image_size: int = 512, in_channels: int = 4, parametrisation: str = "eps"
 ) -> Preset:
     heads: Preset = {"num_heads": 8, "context_dim": 768}
-    text: Preset = {}
     if version == 2:
         heads = {"num_head_channels": 64, "context_dim": 1024, "use_linear_in_transformer": True}
-        text = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 23, "num_attention_heads": 16}
-        text |= {"hidden_act": "gelu"}
     return _ldm(
         "kl-f8",
         _unet(320, [1, 2, 4, 4], [4, 2, 1], in_channels=in_channels, **heads),
         0.012,
         image_size=image_size,
         conditioning_key="hybrid" if in_channels > 4 else "crossattn",
-        conditioner=("CLIPTextEmbedder", text),
+        conditioner=("CLIPTextEmbedder", OPENCLIP_TEXT if version == 2 else {}),
         beta_start=0.00085,
         parametrisation=parametrisation,
         scale_factor=0.18215,
