@@ -147,15 +147,20 @@ def test_image_to_image_starts_from_the_picture(engine: Engine) -> None:
     assert 0.01 < float((values["sample"] - values["picture"]).abs().mean()) < 0.5
 
 
-def test_sampling_undoes_inversion(engine: Engine) -> None:
+@pytest.mark.parametrize("spacing", [None, "trailing", "karras"])
+def test_sampling_undoes_inversion(engine: Engine, spacing: str | None) -> None:
     def exact(id: str, zone: str) -> dict[str, Any]:
         wires = {"z": f"{zone}.z", "t": f"{zone}.t", "schedule": "schedule"}
         return {"nodes": {id: {"type": "gaussian_denoiser", "wires": wires}}, "results": {"prediction": id}}
 
-    invert = {"type": "invert", "wires": {"z0": "noise", "schedule": "schedule"}, "params": {"steps": 200}}
+    invert = {
+        "type": "invert",
+        "wires": {"z0": "noise", "schedule": "schedule"},
+        "params": {"steps": 200, "spacing": spacing},
+    }
     graph = nodes(
         noising=invert | {"body": exact("p", "noising")},
-        sample=sampling(exact("q", "sample"), steps=200, wires={"noise": "noising"}),
+        sample=sampling(exact("q", "sample"), steps=200, spacing=spacing, wires={"noise": "noising"}),
     )
     values = engine.run(graph, targets=["sample", "noise", "noising"]).values
     assert float((values["sample"] - values["noise"]).abs().max()) < 0.1
