@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from graph_runner.validate import validate
 from graph_runner.workflow import load, save
 from tests.ui.conftest import NODES, ROOT, RunningServer, graph
 from ui.calls import CALLS
+from ui.thumbnails import WIDTH, pictures
+from ui.workspace import thumbnail
 
 TOY = {"a": {"type": "number", "params": {"value": 1}}, "m": {"type": "measure", "wires": {"x": "a"}}}
 
@@ -82,8 +87,6 @@ def test_somebody_elses_change_is_not_overwritten(server: RunningServer) -> None
 
 
 def test_the_list_holds_shipped_and_own_with_their_pictures(server: RunningServer) -> None:
-    from PIL import Image
-
     folder = server.workspace / "workflows"
     folder.mkdir(exist_ok=True)
     server.call("save", path="workflows/listed.json", workflow=graph(TOY, title="Listed", about="of a test"))
@@ -97,6 +100,21 @@ def test_the_list_holds_shipped_and_own_with_their_pictures(server: RunningServe
     assert "no valid JSON" in entries["workflows/broken.json"]["problem"]
     names = [entry["name"] for entry in server.call("files", folder="workflows")]
     assert {"listed.json", "listed.png"} <= set(names)
+
+
+def test_shipped_workflows_have_the_pictures_of_the_documentation(server: RunningServer) -> None:
+    entries = {entry["name"]: entry for entry in server.call("workflows") if entry["shipped"]}
+    assert "quickstart" in {target.stem for target in pictures()}
+    for target, picture in pictures().items():
+        small = server.http.get(f"/{entries[target.stem]['thumbnail']}")
+        assert small.headers["content-type"] == "image/webp"
+        assert len(small.content) < 40_000
+        with (
+            Image.open(io.BytesIO(small.content)) as is_there,
+            Image.open(io.BytesIO(thumbnail(picture, WIDTH))) as made,
+        ):
+            off = np.abs(np.asarray(is_there, dtype=float) - np.asarray(made)).mean()
+        assert off < 2, "run python -m ui.thumbnails"  # of 255: encoders differ a little from version to version
 
 
 def test_shipped_workflows_are_only_read(server: RunningServer) -> None:

@@ -6,6 +6,7 @@ import { goTo } from "../canvas/flow";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";
 import { saying } from "../document/types";
+import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
 import { edit, useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
@@ -171,17 +172,7 @@ function WholeWorkflow() {
           ))}
         </ul>
         {path ? (
-          <a
-            className="small-button link"
-            href={`app/${
-              path
-                .split("/")
-                .at(-1)
-                ?.replace(/\.json$/, "") ?? ""
-            }`}
-            target="_blank"
-            rel="noreferrer"
-          >
+          <a className="small-button link" href={appUrl(path)} target="_blank" rel="noreferrer">
             <AppWindow size={13} aria-hidden /> Open the app view
           </a>
         ) : null}

@@ -1,5 +1,5 @@
 /** Where to begin: an example, one's own workflows, what was not saved, or an empty sheet. */
-import { FilePlus2, FileWarning, History, Trash2, Upload } from "lucide-react";
+import { AppWindow, FilePlus2, FileWarning, History, Trash2, Upload } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { ago } from "../canvas/format";
 import { api } from "../server/api";
@@ -103,6 +103,18 @@ function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
             <b>{entry.title || entry.name}</b>
             <small>{entry.problem || entry.about}</small>
           </button>
+          {entry.problem ? null : (
+            <a
+              className="icon-button entry-app"
+              href={entry.app}
+              target="_blank"
+              rel="noreferrer"
+              aria-label={`App view of ${entry.title || entry.name}`}
+              data-tip="text|App view: a plain form"
+            >
+              <AppWindow size={14} />
+            </a>
+          )}
         </li>
       ))}
     </ul>

@@ -1,5 +1,6 @@
 /** The bar above the sheet: the file, the run, the panels. */
 import {
+  AppWindow,
   BookOpen,
   CircleAlert,
   CircleHelp,
@@ -12,6 +13,7 @@ import {
   Sun,
   TriangleAlert,
 } from "lucide-react";
+import { appUrl } from "../server/api";
 import { edit, isDirty, useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { cancel, isLive, liveRun, submit, useRuns } from "../state/runs";
@@ -77,6 +79,18 @@ function FileName() {
       >
         <Save size={15} />
       </button>
+      {path ? (
+        <a
+          className="icon-button"
+          href={appUrl(path)}
+          target="_blank"
+          rel="noreferrer"
+          aria-label="App view"
+          data-tip="text|App view: a plain form of what this workflow exposes, as it was saved"
+        >
+          <AppWindow size={15} />
+        </a>
+      ) : null}
     </div>
   );
 }

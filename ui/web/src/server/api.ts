@@ -72,3 +72,12 @@ export const api = {
 /** The address of a workspace file; with a width, of its thumbnail. */
 export const fileUrl = (path: string, width?: number): string =>
   `files/${path.split("/").map(encodeURIComponent).join("/")}${width ? `?width=${width}` : ""}`;
+
+/** The address of a workflow's app view. */
+export const appUrl = (path: string): string =>
+  `app/${path
+    .replace(/^workflows\//, "")
+    .replace(/\.json$/, "")
+    .split("/")
+    .map(encodeURIComponent)
+    .join("/")}/`;
