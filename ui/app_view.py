@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio
+import pandas  # type: ignore[import-untyped]
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +22,11 @@ from ui.live import follow
 from ui.models import Document, RunEvent
 from ui.refusal import RefusedError
 from ui.widgets import Widget, widget_for
+
+PAUSE_SECONDS = 0.25
+"""Between two looks at a run."""
+POINTS = 300
+"""The most points of a curve, about."""
 
 
 class AppViews:
@@ -100,9 +106,12 @@ def form(api: Api, document: Document) -> gradio.Blocks:
                 with gradio.Row():
                     start = gradio.Button("Run", variant="primary")
                     stop = gradio.Button("Stop")
-                status = gradio.Markdown()
+                status = gradio.Markdown(elem_classes="run-status")
             with gradio.Column(scale=2):
                 gallery = gradio.Gallery(label="Pictures", columns=2, object_fit="contain", height=560)
+                curves = gradio.LinePlot(
+                    x="turn", y="value", color="metric", title="Curves", height=260, visible=False, y_title=""
+                )
                 values = gradio.Markdown()
                 files = gradio.Files(label="Files", visible=False)
         if not widgets:
@@ -119,18 +128,19 @@ def form(api: Api, document: Document) -> gradio.Blocks:
             except RefusedError as refused:
                 raise gradio.Error(refused.error, print_exception=False) from refused
 
-        async def watch(run: int) -> AsyncIterator[tuple[str, list[Any], str, Any]]:
+        async def watch(run: int) -> AsyncIterator[tuple[str, list[Any], Any, str, Any]]:
             seen = Seen(api, showing, names)
             if run and api.manager.ledger.get(run) is not None:
                 async for events in follow(api.manager, run, 0):
                     seen.add(events)
                     yield seen.view()
+                    await asyncio.sleep(PAUSE_SECONDS)  # what comes meanwhile comes together
 
         async def cancel(run: int) -> None:
             if run:
                 await api.cancel(run)
 
-        shown = [status, gallery, values, files]
+        shown = [status, gallery, curves, values, files]
         submitted = start.click(submit, components, number, show_progress="hidden", concurrency_limit=None)
         submitted.then(watch, number, shown, show_progress="hidden", concurrency_limit=None)
         stop.click(cancel, number, show_progress="hidden", concurrency_limit=None, api_visibility="private")
@@ -149,6 +159,7 @@ class Seen:
         self.finals: dict[str, tuple[str, str]] = {}
         self.files: list[str] = []
         self.values: dict[str, str] = {}
+        self.curves: dict[str, dict[int, float]] = {}
 
     def add(self, events: list[RunEvent]) -> None:
         """Take in events."""
@@ -157,7 +168,11 @@ class Seen:
                 case "started":
                     self.status = f"**{event['node']}** …"
                 case "progress":
-                    self.status = f"**{event['node']}** {event['done']} of {event['total']}"
+                    self.status = progress_bar(event["node"], event["done"], event["total"])
+                case "metric" if "turn" in event:
+                    for name, value in event["values"].items():
+                        if value is not None:
+                            self.curves.setdefault(f"{event['node']} {name}", {})[event["turn"] + 1] = value
                 case "shown":
                     self._add_file(event)
                 case "value":
@@ -179,11 +194,27 @@ class Seen:
         if node in self.showing:
             self.finals[path] = (path, node)
 
-    def view(self) -> tuple[str, list[Any], str, Any]:
-        """Status, pictures (the outputs' if there are any yet, else the newest preview of each node), values, files."""
+    def view(self) -> tuple[str, list[Any], Any, str, Any]:
+        """Status, pictures (the outputs' if there are any yet, else the newest preview of each node), curves, values, files."""
         values = "\n".join(f"- **{name}**: {text}" for name, text in self.values.items() if "×" not in text)
         pictures = list((self.finals or self.pictures).values())
-        return self.status, pictures, values, gradio.Files(self.files, visible=bool(self.files))
+        plot = gradio.LinePlot(self._table(), visible=bool(self.curves))
+        return self.status, pictures, plot, values, gradio.Files(self.files, visible=bool(self.files))
+
+    def _table(self) -> pandas.DataFrame:
+        """The curves of losses, thinned; where none is called so, of all metrics."""
+        losses = {name: curve for name, curve in self.curves.items() if "loss" in name}
+        rows = [
+            (turn, value, name)
+            for name, curve in (losses or self.curves).items()
+            for turn, value in list(curve.items())[:: 1 + len(curve) // POINTS]
+        ]
+        return pandas.DataFrame(rows, columns=["turn", "value", "metric"])
+
+
+def progress_bar(node: str, done: int, total: int) -> str:
+    """How far a loop is, as Markdown."""
+    return f"**{node}** {done} of {total} <progress value='{done}' max='{max(total, 1)}'></progress>"
 
 
 def _widgets(workflow: Workflow, api: Api) -> Iterator[Widget]:

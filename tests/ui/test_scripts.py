@@ -10,7 +10,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from tests.ui.conftest import ROOT, RunningServer, graph
+from tests.ui.conftest import ROOT, RunningServer, graph, looping
 
 PICTURE = {"a": {"type": "number", "params": {"value": 7}}, "s": {"type": "save_picture", "wires": {"x": "a"}}}
 
@@ -108,13 +108,27 @@ def test_the_app_view_is_a_form_of_what_is_exposed(server: RunningServer, tmp_pa
     kinds = {component["props"].get("label"): component["type"] for component in form.config["components"]}
     assert kinds["start"] == "slider"
     run = form.predict(3, 5, api_name="/submit")
-    status, pictures, values, _ = list(form.submit(run, api_name="/watch"))[-1]
+    status, pictures, _, values, _ = list(form.submit(run, api_name="/watch"))[-1]
     form.close()
     assert status.startswith("done")
     assert values == "- **result**: 75"
     with Image.open(pictures[0]["image"]) as image:
         assert image.getpixel((0, 0)) == (75, 0, 0)
     assert server.call("run", run=run)["workflow"]["nodes"]["z"]["body"]["nodes"]["twice"]["params"]["by"] == 5
+
+
+def test_the_app_view_shows_progress_and_curves(server: RunningServer) -> None:
+    workflow = graph(looping(60, 0.02), title="Curves", exposed={"params": {"turns": "loop.n"}, "outputs": {}})
+    server.call("save", path="workflows/curves.json", workflow=workflow)
+    form = Client(f"{server.url}/app/curves/", verbose=False)
+    run = form.predict(60, api_name="/submit")
+    views = list(form.submit(run, api_name="/watch"))
+    form.close()
+    assert any("<progress" in status for status, *_ in views), "it is told while it goes on"
+    assert views[-1][0].startswith("done")
+    plot = views[-1][2]
+    assert plot["visible"]
+    assert [row[0] for row in plot["value"]["data"]] == list(range(1, 61))
 
 
 def test_an_app_of_what_cannot_run_says_so(server: RunningServer) -> None:

@@ -55,6 +55,15 @@ const NODES = [
     [port("latent", "latent")],
     { draws: true },
   ),
+  node(
+    "picture",
+    [
+      param("height", "int", { type: "integer", minimum: 0 }, 0),
+      param("width", "int", { type: "integer", minimum: 0 }, 0),
+      param("fit", "str", { type: "string", enum: ["crop", "pad"] }, "crop"),
+    ],
+    [port("image", "image")],
+  ),
   node("schedule", [], [port("schedule", "schedule")]),
   node("unet", [], [port("unet", "unet")]),
   node("data", [], [port("latent_dataset", "latent_dataset")]),

@@ -106,6 +106,26 @@ describe("layout", () => {
   });
 });
 
+describe("sizes", () => {
+  const linesFor = (nodes: object) => {
+    const doc = docOf(nodes);
+    const { p } = cardsOf(doc, kindsOf(doc), {});
+    return linesOf(p?.inputs ?? [], []).map((line) => [line.left?.handle, line.second?.handle]);
+  };
+
+  it("width and height share a line, until one of them is wired", () => {
+    expect(linesFor({ p: { type: "picture" } })).toEqual([
+      ["width", "height"],
+      ["fit", undefined],
+    ]);
+    expect(linesFor({ c: { type: "count" }, p: { type: "picture", wires: { width: "c" } } })).toEqual([
+      ["width", undefined],
+      ["height", undefined],
+      ["fit", undefined],
+    ]);
+  });
+});
+
 describe("finding and reading", () => {
   it("finds by name first, every word somewhere", () => {
     const specs = Object.values(CATALOG.nodes);

@@ -27,7 +27,7 @@ export const Ports = memo(function Ports({ node, left, right }: Props) {
     <div className="ports">
       {linesOf(left, right).map((line) => (
         <PortLine
-          key={`${line.left?.handle ?? ""}|${line.right?.handle ?? ""}`}
+          key={`${line.left?.handle ?? ""}${line.second?.handle ?? ""}|${line.right?.handle ?? ""}`}
           node={node}
           line={line}
           problems={problems}
@@ -57,8 +57,8 @@ interface LineProps {
 }
 
 function PortLine({ node, line, problems, catalog, fits }: LineProps) {
-  const { left, right, widget, height } = line;
-  const problem = left && problemAt(problems, left);
+  const { left, second, right, widget, height } = line;
+  const problem = (left && problemAt(problems, left)) ?? (second && problemAt(problems, second));
   const takesNone = fits && !(left && fits.has(left.handle)) && !(right && fits.has(right.handle));
   const mark = (problem ? ` ${problem.severity}` : "") + (takesNone ? " unfit" : "");
   const socket = (slot: InSlot | OutSlot, side: "in" | "out") => (
@@ -73,13 +73,27 @@ function PortLine({ node, line, problems, catalog, fits }: LineProps) {
   if (left && widget) {
     return (
       <div
-        className={`line param${mark}`}
+        className={`line param${second ? " sized" : ""}${mark}`}
         style={{ height }}
         data-handle={left.handle}
         onContextMenu={(event) => openMenu(event, parameterItems(node, left))}
       >
         {socket(left, "in")}
         <Parameter node={node} slot={left} />
+        {second ? (
+          <>
+            <span className="times" aria-hidden>
+              ×
+            </span>
+            <div
+              className="second"
+              data-handle={second.handle}
+              onContextMenu={(event) => openMenu(event, parameterItems(node, second))}
+            >
+              <Parameter node={node} slot={second} />
+            </div>
+          </>
+        ) : null}
         {problem ? <Mark problem={problem} /> : null}
       </div>
     );

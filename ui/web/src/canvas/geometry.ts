@@ -20,6 +20,8 @@ export type Point = readonly [number, number];
 /** One line of a card: a port on the left, one on the right, or a parameter's widget. */
 export interface Line {
   readonly left?: InSlot;
+  /** The second parameter of a size: width and height share a line. */
+  readonly second?: InSlot;
   readonly right?: OutSlot;
   readonly widget: boolean;
   readonly height: number;
@@ -38,12 +40,23 @@ export function linesOf(left: readonly InSlot[], right: readonly OutSlot[]): Lin
     const [a, b] = [ports[i], right[i]];
     return { ...(a ? { left: a } : {}), ...(b ? { right: b } : {}), widget: false, height: ROW };
   });
-  const params = left.filter(hasWidget).map((slot): Line => {
+  const params = left.filter(hasWidget);
+  const lines = params.flatMap((slot, i): Line[] => {
     const { kind } = widgetOf(slot.port).widget;
-    return { left: slot, widget: true, height: kind === "multiline" || kind === "lines" ? 3 * ROW : ROW };
+    if (isSize(params[i - 1], slot)) return [];
+    const next = params[i + 1];
+    if (next && isSize(slot, next)) {
+      const [width, height] = slot.handle === "width" ? [slot, next] : [next, slot];
+      return [{ left: width, second: height, widget: true, height: ROW }];
+    }
+    return [{ left: slot, widget: true, height: kind === "multiline" || kind === "lines" ? 3 * ROW : ROW }];
   });
-  return [...pairs, ...params];
+  return [...pairs, ...lines];
 }
+
+/** Whether two parameters that follow each other are a width and a height. */
+const isSize = (a: InSlot | undefined, b: InSlot): boolean =>
+  a !== undefined && [a.handle, b.handle].sort().join() === "height,width";
 
 export const heightOf = (lines: readonly Line[]): number =>
   lines.reduce((sum, line) => sum + line.height, 2 * PADDING);
