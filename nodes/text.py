@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from core.checkpoints.model_io import build
+from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
 from core.conditioning.prompts import apply_weights, weighted_tokens
@@ -66,6 +68,19 @@ def bert_text_encoder(
     dropout: of the embedded tokens.
     """
     return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout)
+
+
+@node(category="text")
+def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1) -> TextEncoder:
+    """A CLIP text encoder without its last layers, as some fine-tuned models were trained ("clip skip").
+
+    text_encoder: CLIP.
+    layers: left out at the end; what web interfaces call clip skip 2 is 1 here.
+    """
+    if not isinstance(text_encoder, CLIPTextEmbedder):
+        raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
+    config = text_encoder.config | {"skip": layers}
+    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder").requires_grad_(False)
 
 
 @node(category="text", version=2)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from core.conditioning.classes import ClassEmbedder
+from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.spatial import SpatialRescaler
@@ -116,6 +117,7 @@ PARAMS: dict[str, dict[str, Any]] = {
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "unet_denoise": {"context": lambda: None},
     "unet_denoise_tiles": {"context": lambda: None},
+    "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(
             model_channels=8, channel_mult=(1, 1), num_res_blocks=1, norm_groups=4, codes=16

@@ -210,6 +210,22 @@ def test_a_lora_file_is_merged_with_a_strength_and_the_original_kept(
     assert same(values["model.unet"], model.unet), "merging changed the model that others read"
 
 
+def test_clip_skip_leaves_out_the_last_layers(engine: Engine, tmp_path: Path) -> None:
+    """Equal to transformers' own hidden state of that depth, normed; exactly."""
+    save_whole(tiny_ldm.stable_diffusion(), tmp_path / "m")
+    skip = {"type": "clip_skip", "wires": {"text_encoder": "model.text_encoder"}, "params": {"layers": 1}}
+    values = engine.run(graph(model=LOAD, skip=skip), targets=["skip", "model.text_encoder"]).values
+    theirs = values["model.text_encoder"].transformer
+    tokens = torch.arange(10)[None]
+    with torch.no_grad():
+        wanted = theirs.final_layer_norm(theirs(tokens, output_hidden_states=True).hidden_states[-2])
+        assert torch.equal(values["skip"](tokens), wanted)
+        assert not torch.equal(values["model.text_encoder"](tokens), wanted)
+    save_whole(tiny_ldm.ldm_text(), tmp_path / "m")
+    with pytest.raises(NodeError, match=r"^skip: only CLIP text encoders skip layers, not a BERTEmbedder"):
+        engine.run(graph(model=LOAD, skip=skip), targets=["skip"])
+
+
 def test_a_lora_file_for_another_model_or_another_encoder_is_said(engine: Engine, tmp_path: Path) -> None:
     save_whole(tiny_ldm.ldm_text(), tmp_path / "m")
     write_weights({"lora_unet_nowhere_to_q.lora_down.weight": torch.ones(2, 3)}, tmp_path / "u.safetensors")
