@@ -31,11 +31,14 @@ from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
 from graph_runner.validate import validate
 from graph_runner.workflow import read
+from ui.lineages import alone, lineages
 from ui.models import Problem, Refused, Value
 from ui.pictures import SeeingCache, show
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
+
+WAITS = "waits for a run on another device that trains the same models, to go on from its checkpoint"
 
 
 class Channel:
@@ -94,16 +97,18 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
     over: dict[str, Any] = {"status": "failed", "error": "", "node": "", "problems": [], "fit": True}
     try:
         workflow = read(job["text"])
-        result = engine.run(
-            workflow,
-            targets=job["targets"],
-            only=job["only"],
-            seed=job["seed"],
-            fresh=job["fresh"],
-            listeners=[tell],
-            stop=stop,
-            raise_errors=False,
-        )
+        folder, names = engine.workspace / ".server", lineages(workflow, engine, job["seed"])
+        with alone(folder, names, stop, lambda: tell(events.Log(WAITS))):
+            result = engine.run(
+                workflow,
+                targets=job["targets"],
+                only=job["only"],
+                seed=job["seed"],
+                fresh=job["fresh"],
+                listeners=[tell],
+                stop=stop,
+                raise_errors=False,
+            )
         over["status"] = result.status
         if result.error is not None:
             over |= {"error": str(result.error), "node": result.error.node}

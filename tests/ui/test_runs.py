@@ -199,6 +199,42 @@ def own(tmp_path: Path) -> RunningServer:
     return RunningServer(tmp_path)
 
 
+def test_two_devices_do_not_train_the_same_at_once(tmp_path: Path) -> None:
+    inner = {
+        "y": {"type": "apply", "wires": {"model": "fit.models.m", "x": "one"}},
+        "slow": {"type": "wait", "params": {"seconds": 0.02}, "wires": {"x": "y"}},
+        "loss": {"type": "square", "wires": {"x": "slow"}},
+    }
+    body = {"nodes": inner, "results": {"number": "loss"}}
+    nodes = {
+        "one": {"type": "number", "params": {"value": 1}},
+        "model": {"type": "scalar_model"},
+        "fit": {"type": "learn", "params": {"n": 10_000}, "wires": {"models": {"m": "model"}}, "body": body},
+        "weight": {"type": "weight_of", "wires": {"model": "fit.m"}},
+        "told": {"type": "measure", "wires": {"x": "weight"}},
+    }
+    two = RunningServer(tmp_path, "--device", "cpu,cpu:0", "--grace", "5")
+    try:
+        first = two.submit(nodes)
+        two.has(first, "progress")
+        second, third = two.submit(nodes), two.submit(PICTURE, device="cpu")
+        two.has(second, "log")
+        [waits] = two.call("events", run=second)
+        assert "another device that trains the same" in waits["message"]
+        two.call("cancel", run=second)
+        assert two.over(second)["status"] == "stopped"
+        again = two.submit(nodes)
+        two.has(again, "log")
+        assert two.call("run", run=first)["status"] == "running"
+        two.call("cancel", run=first)
+        two.has(again, "progress")
+        assert two.over(third)["status"] == "done"
+        two.call("cancel", run=again)
+        assert two.over(again)["status"] == "stopped"
+    finally:
+        two.stop()
+
+
 def test_a_killed_server_keeps_history_and_queue(own: RunningServer) -> None:
     """The run that went on is interrupted; those that waited run after the restart; its worker does not stay."""
     going, waiting = own.submit(looping(10_000, 0.02)), own.submit(PICTURE)

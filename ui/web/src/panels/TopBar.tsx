@@ -105,6 +105,12 @@ function RunControls() {
   const errors = useProblems(
     (state) => state.problems.filter((problem) => problem.severity === "error").length,
   );
+  // What a run has to say before it begins: that it waits for another one.
+  const waits = useRuns(({ view }) =>
+    run?.status === "running" && view.run === run.run && view.status === "queued"
+      ? (view.logs.at(-1)?.message ?? "")
+      : "",
+  );
   const stopping = run?.status === "stopping";
   return (
     <div className="run-controls" role="group" aria-label="Run">
@@ -136,7 +142,7 @@ function RunControls() {
           </span>
         ) : run ? (
           <>
-            Run {run.run} {run.status === "queued" ? "waits" : run.status}
+            Run {run.run} {waits || (run.status === "queued" ? "waits" : run.status)}
             {waiting > 0 ? ` · ${waiting} waiting` : ""}
           </>
         ) : starting ? (
