@@ -1,10 +1,11 @@
-"""A guarded server that says which routes it has: `python -m tests.ui.guarded WORKSPACE PORT`, until its input ends.
+"""A guarded, shared server that says which routes it has: `python -m tests.ui.guarded WORKSPACE PORT`, until its input ends.
 
 In a process of its own, for Gradio leaves event loops and threads behind.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ME = ("anna", "a pass:word")
+TUNNEL = "shared.gradio.live"
 
 
 def paths(routes: Any, below: str = "") -> Iterator[str]:
@@ -26,13 +28,16 @@ def paths(routes: Any, below: str = "") -> Iterator[str]:
 
 
 def main(workspace: str, port: str) -> None:
+    import gradio
     import httpx
 
     from ui.server import Settings, build
 
     settings = Settings(Path(workspace), ("cpu",), nodes=("tests.graph_runner.toys",), credentials=ME, grace=1)
     server = build(settings)
-    server.serve("127.0.0.1", int(port), share=False)
+    gradio.networking.setup_tunnel = lambda **_: f"https://{TUNNEL}"  # no network in tests
+    with contextlib.redirect_stdout(sys.stderr):  # Gradio tells the address, too
+        assert server.serve("127.0.0.1", int(port), share=True) == f"https://{TUNNEL}"
     form = httpx.get(f"http://127.0.0.1:{port}/app/form/", auth=ME)
     assert form.status_code == 200, form.text
     panel: Any = server.views._made["form"][1]

@@ -15,7 +15,7 @@ import pytest
 from starlette.types import Message, Scope
 
 from tests.ui.conftest import ROOT, free_port, graph
-from tests.ui.guarded import ME
+from tests.ui.guarded import ME, TUNNEL
 from ui.guard import Guard
 
 FORM = {"a": {"type": "number"}, "m": {"type": "measure", "wires": {"x": "a"}}}
@@ -61,6 +61,17 @@ def test_credentials_open_the_door_and_a_cookie_keeps_it_open(routes: tuple[str,
         again = client.get("/api/about")
         assert again.status_code == 200
         assert "set-cookie" not in again.headers
+
+
+def test_the_shared_address_is_let_in_with_credentials_alone(routes: tuple[str, list[str]]) -> None:
+    url, _ = routes
+    with httpx.Client(base_url=url) as client:
+        assert client.get("/api/about", headers={"host": TUNNEL}).status_code == 401
+        assert client.get("/api/about", headers={"host": "other.gradio.live"}, auth=ME).status_code == 403
+        assert (
+            client.get("/api/about", headers={"host": TUNNEL, "origin": f"https://{TUNNEL}"}, auth=ME).status_code
+            == 200
+        )
 
 
 def test_the_websocket_asks_too(routes: tuple[str, list[str]]) -> None:
