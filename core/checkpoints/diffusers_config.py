@@ -33,6 +33,8 @@ CONDITIONAL_ONLY: Config = UNET_ONLY | {
     "class_embed_type": None,
     "addition_embed_type": None,
     "resnet_time_scale_shift": "default",
+    "time_cond_proj_dim": None,
+    "cross_attention_norm": None,
     "conv_in_kernel": 3,
     "conv_out_kernel": 3,
 }
