@@ -105,7 +105,7 @@ const FIXED: Props = {
   nodeDragThreshold: 3,
   connectOnClick: false,
   fitView: true,
-  fitViewOptions: { padding: 0.12, maxZoom: 1 },
+  fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
 

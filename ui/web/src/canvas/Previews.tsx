@@ -19,9 +19,7 @@ export const Previews = memo(function Previews({ card }: { card: Card }) {
   if (!run && !curves && !chosen) return null;
   return (
     <>
-      {typeof chosen === "string" ? (
-        <img className="preview chosen-picture" src={fileUrl(chosen, 256)} alt={chosen} draggable={false} />
-      ) : null}
+      {typeof chosen === "string" ? <ChosenPicture key={chosen} path={chosen} /> : null}
       {curves ? <Curves node={node} curves={curves} /> : null}
       {run && run.files.length > 0 ? <Files run={run} node={node} /> : null}
       {run?.text ? <pre className="preview text-preview nowheel nodrag">{run.text}</pre> : null}
@@ -29,6 +27,22 @@ export const Previews = memo(function Previews({ card }: { card: Card }) {
     </>
   );
 });
+
+/** The picture that a path parameter names; nothing where the file is none. */
+function ChosenPicture({ path }: { path: string }) {
+  const [there, setThere] = useState(true);
+  if (!there) return null;
+  const url = fileUrl(path, 256);
+  return (
+    <img
+      className="preview chosen-picture"
+      src={url}
+      alt={path}
+      draggable={false}
+      onError={() => setThere(false)}
+    />
+  );
+}
 
 const isPicture = (value: unknown): boolean =>
   typeof value === "string" && /\.(png|jpe?g|webp|gif|bmp)$/i.test(value);

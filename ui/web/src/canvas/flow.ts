@@ -54,7 +54,7 @@ export function lookFrom({ zoom }: Viewport): void {
 }
 
 export function frameAll(duration = 250): void {
-  void flow?.fitView({ padding: 0.12, duration, maxZoom: 1 });
+  void flow?.fitView({ padding: 0.08, duration, maxZoom: 1 });
 }
 
 /** The usual size, for an empty sheet. */

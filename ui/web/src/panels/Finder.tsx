@@ -18,9 +18,14 @@ export function Finder() {
         const words = query.toLowerCase().split(/\s+/).filter(Boolean);
         const text = (id: string, type: string, zone: string | null) =>
           titleOf(`${id} ${type} ${zone ?? ""}`).toLowerCase();
-        return Object.values(cards).filter((card) =>
-          words.every((word) => text(card.id, card.type, card.zone).includes(word)),
-        );
+        const name = words.join(" ");
+        const rank = (id: string) => {
+          const title = titleOf(id).toLowerCase();
+          return title === name ? 0 : title.startsWith(name) ? 1 : title.includes(name) ? 2 : 3;
+        };
+        return Object.values(cards)
+          .filter((card) => words.every((word) => text(card.id, card.type, card.zone).includes(word)))
+          .sort((a, b) => rank(a.id) - rank(b.id));
       }}
       keyOf={(card) => card.id}
       pick={(card) => goTo(card.id)}

@@ -19,7 +19,7 @@ export function StartPage() {
     api.workflows().then(setEntries, sayError);
   }, [changed]);
   const own = entries.filter((entry) => !entry.shipped).sort((a, b) => b.modified - a.modified);
-  const shipped = entries.filter((entry) => entry.shipped);
+  const shipped = entries.filter((entry) => entry.shipped).sort((a, b) => rank(a) - rank(b));
   return (
     <Frame title="Open a workflow" wide>
       <div className="start">
@@ -84,6 +84,10 @@ export function StartPage() {
     </Frame>
   );
 }
+
+/** The quickstart first, then what has a picture. */
+const rank = (entry: WorkflowEntry): number =>
+  entry.name === "quickstart" ? 0 : entry.thumbnail ? 1 : entry.problem ? 3 : 2;
 
 function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
   return (

@@ -13,6 +13,7 @@ import {
   Sun,
   TriangleAlert,
 } from "lucide-react";
+import { clock } from "../canvas/format";
 import { appUrl } from "../server/api";
 import { edit, isDirty, useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
@@ -148,10 +149,24 @@ function RunControls() {
         ) : starting ? (
           "Starting…"
         ) : (
-          ""
+          <LastRun />
         )}
       </span>
     </div>
+  );
+}
+
+/** How the run that is shown ended. */
+function LastRun() {
+  const run = useRuns((state) => (state.view.run === null ? undefined : state.runs[state.view.run]));
+  if (!run) return null;
+  const spent =
+    run.started !== null && run.ended !== null ? ` · ${clock(Math.max(0, run.ended - run.started))}` : "";
+  return (
+    <span className={`last-run ${run.status}`}>
+      Run {run.run} {run.status}
+      {spent}
+    </span>
   );
 }
 

@@ -140,7 +140,7 @@ export async function submit(options: SubmitOptions = {}): Promise<boolean> {
     mine.add(run.run);
     const shown = getState().view.run;
     if (shown === null || !isLive(getState().runs[shown])) watch(run.run);
-    else say(`Run ${run.run} waits in the queue`);
+    else if (shown !== run.run) say(`Run ${run.run} waits in the queue`);
     return true;
   } catch (error) {
     if (error instanceof Refused && error.problems.length > 0) {
