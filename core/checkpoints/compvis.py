@@ -8,6 +8,7 @@ loading is little more than cutting prefixes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast
 
@@ -177,14 +178,22 @@ def _detect(sections: _Sections, path: Path) -> Architecture:
         raise CheckpointError(f"{path} holds an incomplete autoencoder (there is no {error}).") from error
     schedule = None
     if preset:
+        schedule = NoiseSchedule.linear(**preset["schedule"])
         betas = sections.rest.get("betas")
-        schedule = NoiseSchedule.linear(**preset["schedule"]) if betas is None else exact_schedule(betas.tolist())
+        if betas is not None and not _same_rounded(schedule.betas, betas):
+            schedule = exact_schedule(betas.tolist())
     return Architecture(
         unet=unet,
         autoencoder=autoencoder,
         conditioner=detect_conditioner(sections.conditioner, autoencoder),
         schedule=schedule,
     )
+
+
+def _same_rounded(exact: Sequence[float], betas: Tensor) -> bool:
+    """Whether a file's betas are these in its precision. Halved files have halved betas, by which nobody should sample."""
+    wanted, rounding = torch.tensor(exact, dtype=torch.float64), torch.finfo(betas.dtype).eps
+    return wanted.shape == betas.shape and torch.allclose(betas.double(), wanted, rtol=rounding, atol=0)
 
 
 def _averaged(sections: _Sections) -> State:

@@ -287,6 +287,24 @@ def test_stable_diffusion_without_a_yaml_is_detected(tmp_path: Path, monkeypatch
     assert load_compvis(tmp_path / "sd.safetensors").schedule == model.schedule
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_halved_files_schedule_is_the_published_one(
+    dtype: torch.dtype, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Programs that halve a file halve its betas too, which moves the last sigma by a per cent in bfloat16."""
+    model = stable_diffusion()
+    monkeypatch.setitem(LATENT_DIFFUSION, "tiny", LATENT_DIFFUSION["stable-diffusion-v1"] | {"unet": model.unet.config})
+    save_compvis(model, tmp_path / "sd.safetensors")
+    (tmp_path / "sd.yaml").unlink()
+    state = {key: value.to(dtype) for key, value in read_weights(tmp_path / "sd.safetensors").items()}
+    write_weights(state, tmp_path / "sd.safetensors")
+    assert load_compvis(tmp_path / "sd.safetensors").schedule == model.schedule
+    other = NoiseSchedule.linear()
+    write_weights(state | {"betas": torch.tensor(other.betas).to(dtype)}, tmp_path / "sd.safetensors")
+    found = load_compvis(tmp_path / "sd.safetensors").schedule
+    assert found.betas == pytest.approx(other.betas, rel=1e-2), "a schedule of the file's own is kept"
+
+
 def test_a_config_yaml_in_the_folder_is_found_and_an_explicit_one_wins(tmp_path: Path) -> None:
     save_compvis(class_conditional(), tmp_path / "model.ckpt")
     (tmp_path / "model.yaml").rename(tmp_path / "config.yaml")
