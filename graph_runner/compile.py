@@ -23,9 +23,10 @@ class Plan:
     roots: list[Step] = field(default_factory=list)
 
 
-def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys, only: set[str] | None = None) -> Plan:
+def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys | None, only: set[str] | None = None) -> Plan:
     """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect.
 
+    keys: what values are stored under; None where nothing will be stored.
     only: run these nodes and what they need, instead of everything with an effect.
     """
     wanted = {source.node for source in targets.values()} | (only or set())
@@ -105,7 +106,7 @@ class _Slots:
         return self.numbers.setdefault(source, len(self.numbers))
 
 
-def _code(scope: Scope, slots: _Slots, keys: Keys, readers: Counter[str]) -> Code:
+def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> Code:
     code = Code()
     order = {id: i for i, id in enumerate(scope.nodes)}
     steps: dict[str, Step] = {}
@@ -129,7 +130,7 @@ def _code(scope: Scope, slots: _Slots, keys: Keys, readers: Counter[str]) -> Cod
     return code
 
 
-def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) -> Step:
+def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> Step:
     spec = bound.spec
     step = Step(bound.id, spec, dict(bound.params))
     for port, wired in bound.wires.items():
@@ -156,9 +157,9 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys, readers: Counter[str]) ->
         step.body.size = len(inside.numbers)
         _release(step.body, keep=set(_kept(step.body)))
         step.body.bind()
-    step.key = keys.key(bound)
-    if spec.loops:
-        step.lineage = keys.lineage(bound)
+    if keys is not None:
+        step.key = keys.key(bound)
+        step.lineage = keys.lineage(bound) if spec.loops else ""
     return step
 
 

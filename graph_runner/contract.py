@@ -121,6 +121,7 @@ def node(
     trains: bool = False,
     aside: bool = False,
     continues: str | None = None,
+    dry: Callable[..., Any] | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -131,7 +132,8 @@ def node(
     calls may be joined into one (their values are tensors or Joinable, their results tensors with one row for each).
     keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
     zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
-    continues from an earlier checkpoint.
+    continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
+    itself: it takes the same, does a part, and reports how large a part by its progress.
     """
 
     def attach(function: F) -> F:
@@ -147,6 +149,7 @@ def node(
             trains=trains,
             aside=aside,
             continues=continues,
+            dry=dry,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function

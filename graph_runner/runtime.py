@@ -41,6 +41,10 @@ class Runtime:
     stop: threading.Event = field(default_factory=threading.Event)
     shown: list[events.Shown] = field(default_factory=list)
 
+    def loop(self, activation: Activation) -> Any:
+        """What counts the turns of a zone (see `graph_runner.context.Loop`)."""
+        return ZoneLoop(activation)
+
     def place(self, value: Any) -> Any:
         """A value on the run's device: tensors, modules, what has `.to(device)`, and containers of them."""
         if self.device.type == "cpu" or isinstance(value, str | int | float | bool | None):
@@ -123,7 +127,7 @@ class Activation:
                 processes = runtime.processes if self.sharded else Processes()
                 return Rng(seed, runtime.device, processes.rank, processes.world)
             case "loop":
-                return ZoneLoop(self)
+                return runtime.loop(self)
             case "outputs":
                 return OutputFolder(
                     runtime.folder, runtime.workspace, runtime.workflow, partial(self._show, node), self._suffix()

@@ -152,6 +152,7 @@ class NodeSpec:
     trains: bool
     aside: bool
     continues: str | None
+    dry: Callable[..., Any] | None
 
     @property
     def draws(self) -> bool:

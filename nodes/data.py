@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
 from torch import Tensor
+from torch.utils.data import Subset
 
 from core.data.folder import ImageFolder
 from core.data.latents import LatentData
@@ -103,7 +104,28 @@ def take_batch(
     return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
-@node(category="data", keep=True)
+def _encode_a_part(
+    autoencoder: Autoencoder,
+    data: Dataset,
+    device: Device,
+    progress: Progress,
+    batch_size: int = 64,
+    leave_out: tuple[str, ...] = (),
+) -> LatentDataset:
+    """One batch is encoded; the others are of the same shape."""
+    whole = len(data)
+    part: Any = Subset(cast(Any, data), range(min(batch_size, whole)))
+    some = encode_dataset(autoencoder, part, device, progress, batch_size, leave_out)
+    progress(len(part), whole)
+
+    def grown(values: Any) -> Any:
+        return values.new_empty(whole, *values.shape[1:]) if isinstance(values, Tensor) else [values[0]] * whole
+
+    fields = {name: grown(values) for name, values in some.fields.items()}
+    return LatentData(fields, None if some.std is None else grown(some.std), getattr(data, "classes", ()))
+
+
+@node(category="data", keep=True, dry=_encode_a_part)
 def encode_dataset(
     autoencoder: Autoencoder,
     data: Dataset,

@@ -15,7 +15,7 @@ Run workflows of Latent Loom: graphs of nodes that train and sample latent diffu
 
   {program} WORKFLOW.json                run a workflow, or a picture that carries one
   {program} WORKFLOW.json --set a.b=3    the same with parameter b of node a set to 3
-  {program} check WORKFLOW.json          say what is wrong with it, and compute nothing
+  {program} check WORKFLOW.json          say what is wrong with it and what it would cost
 """
 
 _SETTING = """\
@@ -67,9 +67,15 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--checkpoint-seconds", type=float, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
 
-    check = commands.add_parser("check", help="say what is wrong with a workflow, and compute nothing")
+    check = commands.add_parser("check", help="say what is wrong with a workflow and what it would cost, and compute nothing",
+                                description="Say everything that is wrong with a workflow; then go through it on tensors without contents and tell shapes, operations and memory.")  # fmt: skip
     _workflow(check)
     _nodes(check)
+    check.add_argument("--all", action="store_true", help="tell of every node, inside zones too")
+    check.add_argument(
+        "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
+    )
+    check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
     _workspace(check)
 
     nodes = commands.add_parser("nodes", help="list the nodes, or explain one")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Say everything that is wrong with a workflow. Returns 2 where it cannot run."""
+    """Say everything that is wrong with a workflow, and what it would cost. Returns 2 where it cannot run."""
     from graph_runner.png import open_workflow
 
     workflow = open_workflow(options.workflow)
@@ -38,8 +38,24 @@ def check(options: argparse.Namespace) -> int:
     if wrong := len(errors(problems)):
         print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
-    place_paths(top, options.workspace.expanduser().absolute())
-    print(f"{options.workflow}: {count(sum(1 for _ in top.walk()), 'node')}, ready to run")
+    workspace = options.workspace.expanduser().absolute()
+    place_paths(top, workspace)
+    nodes = count(sum(1 for _ in top.walk()), "node")
+    if options.graph_only:
+        print(f"{options.workflow}: {nodes}, ready to run")
+        return 0
+    import torch
+
+    from graph_runner.cli import estimate
+    from graph_runner.dry import dry_run
+
+    found = dry_run(top, workspace, dtype=getattr(torch, options.dtype))
+    complain(found.problems)
+    if found.problems:
+        print(f"{options.workflow}: {count(len(found.problems), 'problem')}", file=sys.stderr)
+        return 2
+    print(f"{options.workflow}: {nodes}, ready to run")
+    estimate.tell(found, top, options.all)
     return 0
 
 

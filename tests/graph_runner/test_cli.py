@@ -219,7 +219,12 @@ def test_a_stopped_run_goes_on_where_it_stood(name: str, loom: Loom, here: Path)
 
 def test_check_counts_nodes_and_finds_missing_files(loom: Loom, here: Path) -> None:
     said = loom("check", write(here / "sums.json", gathering(type="square", wires={"x": "gathered.x"})))
-    assert said == (0, "sums.json: 4 nodes, ready to run\n", "")
+    assert said.out.startswith("sums.json: 4 nodes, ready to run\n")
+    assert "floating-point operations in all" in said.out
+    assert (said.code, said.err) == (0, "")
+    assert loom("check", "sums.json", "--graph-only") == (0, "sums.json: 4 nodes, ready to run\n", "")
+    said = loom("check", write(here / "fails.json", gathering(type="fail", wires={"x": "gathered.x"})))
+    assert (said.code, "the toy broke" in said.err) == (2, True)
     file = write(here / "reads.json", {"l": {"type": "length", "params": {"path": "absent.txt"}}})
     said = loom("check", file)
     assert said.code == 2

@@ -1,0 +1,54 @@
+"""What a dry run found, as a table for a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from graph_runner.dry import Estimate, NodeEstimate
+from graph_runner.graph import Scope
+
+
+def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
+    """Print what each node gives and costs; everything: the nodes inside zones too, else their cost with their zone's."""
+    console = Console()
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("node")
+    table.add_column("gives", ratio=1)
+    table.add_column("operations", justify="right", no_wrap=True)
+    table.add_column("turns", justify="right", no_wrap=True)
+    _rows(table, top, estimate, everything)
+    console.print(table)
+    console.print(
+        f"{_large(estimate.flops)} floating-point operations in all; at most {_large(estimate.memory)}B of tensors at once,"
+        f" in {estimate.memory_at or 'no node'}",
+        soft_wrap=True,
+    )
+
+
+def _rows(table: Table, scope: Scope, estimate: Estimate, everything: bool) -> None:
+    for id, bound in scope.nodes.items():
+        node = estimate.nodes[id]
+        inside = 0.0 if everything or bound.body is None else sum(estimate.nodes[b.id].flops for b in bound.body.walk())
+        gives, flops = _gives(node), node.flops + inside
+        if gives or flops or everything:
+            turns = f"{node.runs:,.0f}" if scope.depth else ""
+            name = "  " * scope.depth + id
+            table.add_row(escape(name), escape(gives), _large(flops) if flops else "", turns)
+        if everything and bound.body is not None:
+            _rows(table, bound.body, estimate, everything)
+
+
+def _gives(node: NodeEstimate) -> str:
+    told = "; ".join(f"{port} {text}" if port else text for port, text in node.gives.items())
+    return told or (f"({node.open})" if node.open and node.open != "it only has an effect" else "")
+
+
+def _large(number: float) -> str:
+    """Three figures and a thousand's letter: "4.74 T", "820 G", "3.1 k"."""
+    letters = iter(("", "k", "M", "G", "T", "P", "E"))
+    letter = next(letters)
+    while number >= 999.5 and letter != "E":
+        number, letter = number / 1000, next(letters)
+    return f"{number:.3g} {letter}"

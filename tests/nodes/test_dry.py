@@ -1,0 +1,116 @@
+"""The dry run on graphs of real nodes: shapes from end to end, the fused guidance's cost, and a wrong shape told beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from graph_runner.context import Rng
+from graph_runner.dry import Estimate, dry_run
+from graph_runner.registry import Registry
+from graph_runner.validate import errors, validate
+from graph_runner.workflow import Workflow, load
+from nodes.data import encode_dataset, shapes_dataset
+from nodes.models import kl_autoencoder, unet
+
+ROOT = Path(__file__).parents[2]
+UNET: dict[str, Any] = {"model_channels": 16, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 8}
+NEEDS_FILES = {"sample", "langevin", "image_guidance", "stable_diffusion", "images_folder"}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.installed()
+
+
+def estimate(workflow: Workflow, registry: Registry) -> Estimate:
+    top, problems = validate(workflow, registry)
+    assert errors(problems) == []
+    return dry_run(top, Path("/nowhere"))
+
+
+def sampling(shape: list[int], **unet: Any) -> Workflow:
+    call = {"type": "unet_denoise", "wires": {"model": "unet", "z": "sample.z", "t": "sample.t"}}
+    nodes = {
+        "unet": {"type": "unet", "params": UNET | unet},
+        "schedule": {"type": "noise_schedule"},
+        "noise": {"type": "gaussian_noise", "params": {"shape": shape}},
+        "sample": {
+            "type": "sample",
+            "params": {"steps": 20},
+            "wires": {"noise": "noise", "schedule": "schedule"},
+            "body": {"nodes": {"denoise": call}, "results": {"prediction": "denoise"}},
+        },
+        "autoencoder": {"type": "kl_autoencoder"},
+        "decoded": {"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "sample"}},
+        "grid": {"type": "image_grid", "wires": {"images": "decoded"}},
+        "save": {"type": "save_image", "wires": {"images": "grid"}},
+    }
+    return Workflow.model_validate({"loom": 1, "nodes": nodes})
+
+
+def test_the_cost_of_sampling_is_what_pytorch_counts_for_one_step_times_the_steps(registry: Registry) -> None:
+    found = estimate(sampling([2, 4, 8, 8]), registry)
+    assert not found.problems
+    assert found.nodes["sample"].gives == {"latent": "2×4×8×8"}
+    assert found.nodes["denoise"].runs == 20
+    model = unet(Rng(0), **UNET)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        model(torch.zeros(2, 4, 8, 8), torch.zeros(2))
+    # Attention on a CPU is not among what PyTorch counts.
+    assert counter.get_total_flops() <= found.nodes["denoise"].flops / 20 <= 1.1 * counter.get_total_flops()
+    assert found.nodes["unet"].parameters == sum(p.numel() for p in model.parameters())
+
+
+def test_a_wrong_shape_is_told_before_the_run_and_by_its_node(registry: Registry) -> None:
+    (problem,) = estimate(sampling([2, 3, 8, 8]), registry).problems
+    assert problem.node == "denoise"
+    assert "3" in problem.message
+    assert "4" in problem.message
+
+
+def test_an_encoded_data_set_is_told_whole_from_one_batch(registry: Registry) -> None:
+    nodes = {
+        "shapes": {"type": "shapes_dataset", "params": {"size": 100, "resolution": 16}},
+        "autoencoder": {"type": "kl_autoencoder", "params": {"model_channels": 16, "norm_groups": 8}},
+        "latents": {
+            "type": "encode_dataset",
+            "params": {"batch_size": 10},
+            "wires": {"autoencoder": "autoencoder", "data": "shapes"},
+        },
+        "batch": {"type": "take_batch", "params": {"count": 64}, "wires": {"data": "latents"}},
+        "z": {"type": "batch_latents", "wires": {"batch": "batch"}},
+        "again": {"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "z"}},
+        "grid": {"type": "image_grid", "wires": {"images": "again"}},
+    }
+    found = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)
+    assert not found.problems
+    assert found.nodes["z"].gives["latent"].startswith("64×")
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        rng = Rng(0)
+        encode_dataset(
+            kl_autoencoder(rng, model_channels=16, norm_groups=8),
+            shapes_dataset(size=100, resolution=16),
+            torch.device("cpu"),
+            lambda done, total: None,
+            batch_size=10,
+        )
+    assert found.nodes["latents"].flops == pytest.approx(counter.get_total_flops(), rel=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", sorted((ROOT / "workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_every_shipped_workflow_goes_through_dry(path: Path, registry: Registry) -> None:
+    if path.stem in NEEDS_FILES:
+        pytest.skip("it reads files that another workflow writes")
+    found = estimate(load(path), registry)
+    assert not found.problems
+    left_open = {id for id, node in found.nodes.items() if node.open and node.open != "it only has an effect"}
+    assert not left_open
+    assert found.flops > 1e9
