@@ -222,12 +222,12 @@ class _DryRuntime(Runtime):
 
 
 def describe(value: Any) -> str:
-    """The shape of a value in a few words: "4×8×8×8", "UNet, 1,200,000 parameters"; empty where it has none."""
+    """The shape of a value in a few words: "4×8×8×8", "UNet, 1.2 M parameters"; empty where it has none."""
     if isinstance(value, Tensor):
         kind = "" if value.dtype == torch.float32 else f" {str(value.dtype).removeprefix('torch.')}"
         return ("×".join(str(int(side)) for side in value.shape) or "number") + kind
     if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}, {sum(p.numel() for p in value.parameters()):,} parameters"
+        return f"{type(value).__name__}, {large(sum(p.numel() for p in value.parameters()))} parameters"
     if isinstance(value, list) and value and (text := describe(value[0])):
         return f"{len(value)} of {text}"
     if isinstance(value, dict):
@@ -237,6 +237,15 @@ def describe(value: Any) -> str:
     else:
         return ""
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)
+
+
+def large(number: float) -> str:
+    """Three figures and a thousand's letter: "4.74 T", "820 G", "3.1 k", "12"."""
+    letters = iter(("", "k", "M", "G", "T", "P", "E"))
+    letter = next(letters)
+    while number >= 999.5 and letter != "E":
+        number, letter = number / 1000, next(letters)
+    return f"{number:.3g} {letter}".strip()
 
 
 def _is_certain(cause: BaseException) -> bool:

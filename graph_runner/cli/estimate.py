@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from graph_runner.dry import Estimate, NodeEstimate
+from graph_runner.dry import Estimate, NodeEstimate, large
 from graph_runner.graph import Scope
 
 
@@ -21,7 +21,7 @@ def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
     _rows(table, top, estimate, everything)
     console.print(table)
     console.print(
-        f"{_large(estimate.flops)} floating-point operations in all; at most {_large(estimate.memory)}B of tensors at once,"
+        f"{large(estimate.flops)} floating-point operations in all; at most {large(estimate.memory)}B of tensors at once,"
         f" in {estimate.memory_at or 'no node'}",
         soft_wrap=True,
     )
@@ -35,7 +35,7 @@ def _rows(table: Table, scope: Scope, estimate: Estimate, everything: bool) -> N
         if gives or flops or everything:
             turns = f"{node.runs:,.0f}" if scope.depth else ""
             name = "  " * scope.depth + id
-            table.add_row(escape(name), escape(gives), _large(flops) if flops else "", turns)
+            table.add_row(escape(name), escape(gives), large(flops) if flops else "", turns)
         if everything and bound.body is not None:
             _rows(table, bound.body, estimate, everything)
 
@@ -43,12 +43,3 @@ def _rows(table: Table, scope: Scope, estimate: Estimate, everything: bool) -> N
 def _gives(node: NodeEstimate) -> str:
     told = "; ".join(f"{port} {text}" if port else text for port, text in node.gives.items())
     return told or (f"({node.open})" if node.open and node.open != "it only has an effect" else "")
-
-
-def _large(number: float) -> str:
-    """Three figures and a thousand's letter: "4.74 T", "820 G", "3.1 k"."""
-    letters = iter(("", "k", "M", "G", "T", "P", "E"))
-    letter = next(letters)
-    while number >= 999.5 and letter != "E":
-        number, letter = number / 1000, next(letters)
-    return f"{number:.3g} {letter}"

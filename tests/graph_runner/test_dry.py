@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graph_runner.contract import Wire, node
-from graph_runner.dry import Estimate, describe, dry_run
+from graph_runner.dry import Estimate, describe, dry_run, large
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from tests.graph_runner import toys
@@ -231,4 +231,17 @@ def test_descriptions() -> None:
     assert describe(torch.zeros(())) == "number"
     assert describe([torch.zeros(2)] * 4) == "4 of 2"
     assert describe({"a": torch.zeros(1), "b": 3}) == "a 1"
+    assert describe(nn.Linear(9, 100)) == "Linear, 1 k parameters"
     assert describe("text") == ""
+
+
+def test_large_numbers() -> None:
+    assert [large(n) for n in (0, 12, 999, 999.6, 1234, 4.741e12, 5e21)] == [
+        "0",
+        "12",
+        "999",
+        "1 k",
+        "1.23 k",
+        "4.74 T",
+        "5e+03 E",
+    ]
