@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
@@ -15,11 +15,13 @@ from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from ui import library
 from ui.adoption import finished_elsewhere
+from ui.estimates import estimate
 from ui.library import Library
 from ui.models import (
     About,
     Catalog,
     Document,
+    Estimate,
     FileEntry,
     Output,
     Problem,
@@ -61,9 +63,11 @@ class Api:
         about: Callable[[], About],
         workflows_changed: Callable[[], None],
         confined: bool,
+        packages: Sequence[str] = (),
     ) -> None:
         self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
         self.library = Library(workspace)
+        self._packages = packages
         self._about, self._workflows_changed = about, workflows_changed
         self._catalog = describe_all(registry.values())
 
@@ -75,6 +79,14 @@ class Api:
     def check(self, workflow: AnyWorkflow) -> tuple[Workflow | None, Validation]:
         """A workflow, None where its form is wrong, and all that is wrong with it."""
         return library.checked(workflow, self.registry, self.workspace.root, self.confined)
+
+    async def _checked(self, workflow: AnyWorkflow) -> Workflow:
+        """A workflow that can run. Raises RefusedError with every problem where it cannot."""
+        valid, validation = await asyncio.to_thread(self.check, workflow)
+        wrong = [problem for problem in validation.problems if problem.severity == "error"]
+        if valid is None or wrong:
+            raise RefusedError(422, "the workflow cannot run yet: " + _sentence(wrong), validation.problems)
+        return valid
 
     @call(reads=True)
     async def about(self) -> About:
@@ -92,6 +104,11 @@ class Api:
         return self.check(workflow)[1]
 
     @call()
+    async def estimate(self, workflow: AnyWorkflow) -> Estimate:
+        """What a run would do: shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing."""
+        return await estimate(await self._checked(workflow), self.workspace, self._packages)
+
+    @call()
     def canonical(self, workflow: AnyWorkflow) -> Document:
         """A workflow's canonical text."""
         return library.document_of(library.parsed(workflow))
@@ -107,10 +124,7 @@ class Api:
         device: str = "",
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
-        valid, validation = await asyncio.to_thread(self.check, workflow)
-        wrong = [problem for problem in validation.problems if problem.severity == "error"]
-        if valid is None or wrong:
-            raise RefusedError(422, "the workflow cannot run yet: " + _sentence(wrong), validation.problems)
+        valid = await self._checked(workflow)
         text = library.document_of(valid).text
         return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
 

@@ -49,6 +49,30 @@ class Validation(BaseModel):
     types: dict[str, Solved]
 
 
+class NodeEstimate(BaseModel):
+    """What a node will do: the shapes of what it gives, floating-point operations over all turns, how often it runs.
+
+    open: why it cannot be told before the run; empty where it can.
+    """
+
+    type: str
+    gives: dict[str, str]
+    flops: float
+    parameters: int
+    runs: float
+    open: str
+
+
+class Estimate(BaseModel):
+    """What a run will do, found without computing anything. memory: bytes of tensors at once, at most, in `memory_at`."""
+
+    problems: list[Problem]
+    nodes: dict[str, NodeEstimate]
+    flops: float
+    memory: int
+    memory_at: str
+
+
 class Document(BaseModel):
     """A workflow: its canonical text, the same as an object, and the etag of the file it was read from."""
 

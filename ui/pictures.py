@@ -47,17 +47,26 @@ class SeeingCache(Cache):
     def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
         """Remember an entry."""
         super().put(key, entry, types, keep)
+        self._look(entry, types)
+
+    def get(self, key: str, types: Mapping[Slot, PortType]) -> Entry:
+        """An entry that the cache holds."""
+        entry = super().get(key, types)
+        self._look(entry, types)
+        return entry
+
+    def _look(self, entry: Entry, types: Mapping[Slot, PortType]) -> None:
         for slot, value in entry.values.items():
             with suppress(RuntimeError):  # no picture is worth a failed run
                 self.projections.see(types[slot], value)
 
 
 class Projections:
-    """Affine maps from latents to colours, one for each number of channels: the best that was found."""
+    """Affine maps from latents to colours, one for each number of channels: that of the newest pair."""
 
     def __init__(self) -> None:
         self._seen: dict[str, deque[tuple[int, Tensor]]] = {kind: deque(maxlen=REMEMBERED) for kind in (IMAGE, LATENT)}
-        self._maps: dict[int, tuple[float, Tensor]] = {}
+        self._maps: dict[int, Tensor] = {}
 
     def see(self, kind: PortType, value: Any) -> None:
         """Take in a value; with an image or latent that was seen before it may make a pair."""
@@ -65,29 +74,24 @@ class Projections:
         if shape not in self._seen:
             return
         batch, mine = len(value), _some(value)
+        best = EXPLAINS
         for size, other in self._seen[LATENT if shape == IMAGE else IMAGE]:
             z, image = (other, mine) if shape == IMAGE else (mine, other)
             (h, w), (height, width) = z.shape[2:], image.shape[2:]
-            if batch == size and height % h == 0 and height * w == width * h:
-                n = min(len(z), len(image))
-                self._fit(z[:n], F.adaptive_avg_pool2d(image[:n], (h, w)))
+            if batch != size or height % h or height * w != width * h:
+                continue
+            n = min(len(z), len(image))
+            found, explained = _fit(z[:n], F.adaptive_avg_pool2d(image[:n], (h, w)))
+            if explained > best:
+                best, self._maps[z.shape[1]] = explained, found
         self._seen[shape].append((batch, mine))
-
-    def _fit(self, z: Tensor, image: Tensor) -> None:
-        """Keep the least-squares map from z to the image where it explains more than the one that is known."""
-        inputs, colours = _rows(z), _rows(image)[:, :-1]
-        found = torch.linalg.lstsq(inputs, colours).solution
-        rest = (colours - inputs @ found).square().sum() / (colours - colours.mean(0)).square().sum().clamp(min=1e-12)
-        explained = 1 - float(rest)
-        if explained > max(EXPLAINS, self._maps.get(z.shape[1], (0.0,))[0]):
-            self._maps[z.shape[1]] = (explained, found)
 
     def colours(self, z: Tensor) -> Tensor:
         """Latents (b c h w) as colours (b 3 h w) in [-1, 1]."""
         known = self._maps.get(z.shape[1])
         rows = _rows(z)
         if known is not None:
-            colours = rows @ known[1]
+            colours = rows @ known
         else:
             centred = rows[:, :-1] - rows[:, :-1].mean(0)
             axes = torch.linalg.svd(centred.T @ centred)[0][:, :3]
@@ -130,6 +134,14 @@ def show(
     write = partial(picture.save, format="PNG", pnginfo=carried)
     folder.file(f"{target.replace('.', '-')}.png", write, media="image/png", preview=True)
     return shown
+
+
+def _fit(z: Tensor, image: Tensor) -> tuple[Tensor, float]:
+    """The affine map from latents to images of their size with the least squared error, and the share that it explains."""
+    inputs, colours = _rows(z), _rows(image)[:, :-1]
+    found = torch.linalg.lstsq(inputs, colours).solution
+    rest, whole = (colours - inputs @ found).square().sum(), (colours - colours.mean(0)).square().sum()
+    return found, 1 - float(rest / whole.clamp(min=1e-12))
 
 
 def _shape(kind: PortType, value: Any) -> str:

@@ -130,7 +130,7 @@ def build(settings: Settings) -> LoomServer:
         for feed in feeds:
             feed.workflows_changed()
 
-    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined)
+    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined, settings.nodes)
     views = AppViews(api)
 
     @asynccontextmanager

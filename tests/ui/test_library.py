@@ -74,6 +74,19 @@ def test_types_are_solved_for_the_wires(server: RunningServer) -> None:
     assert types["r.turn"] == {"type": "int", "list": False}
 
 
+def test_a_dry_run_tells_shapes_and_errors_beforehand(server: RunningServer) -> None:
+    nodes = {
+        "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8]}},
+        "first": {"type": "kl_autoencoder", "params": {"z_channels": 3}},
+        "image": {"type": "decode", "wires": {"autoencoder": "first", "z": "noise"}},
+    }
+    found = server.call("estimate", workflow=graph(nodes))
+    assert found["nodes"]["noise"]["gives"] == {"latent": "2×4×8×8"}
+    assert found["nodes"]["first"]["parameters"] > 1_000_000
+    assert [problem["node"] for problem in found["problems"]] == ["image"]
+    assert server.refused("estimate", workflow=graph({"a": {"type": "absent"}}))[0] == 422
+
+
 def test_somebody_elses_change_is_not_overwritten(server: RunningServer) -> None:
     first = server.call("save", path="workflows/shared.json", workflow=graph(TOY, title="one"))
     second = server.call("save", path="workflows/shared.json", workflow=graph(TOY, title="two"), etag=first["etag"])

@@ -192,6 +192,9 @@ def test_running_to_a_node_runs_nothing_else(sheet: Sheet, real_server: RunningS
     assert "sample" in planned["nodes"]
     assert not {"decoded", "grid", "save"} & {*planned["nodes"], *planned["cached"]}
     expect(sheet.node("sample").get_by_text("float32 16×4×8×8")).to_be_visible()
-    expect(sheet.picture("sample")).to_be_visible()  # its latents, projected to colours
+    expect(sheet.picture("sample")).to_be_visible()  # its latents, projected to colours; the zone grows with them
+    text = sheet.node("sample").locator(".text-preview")
+    bottom = sheet.box(sheet.node("sample"))["y"] + sheet.box(sheet.node("sample"))["height"]
+    assert sheet.box(text)["y"] + sheet.box(text)["height"] < bottom
     with Image.open(real_server.workspace / real_server.call("outputs", run=run["run"])[0]["path"]) as picture:
         assert picture.size == (32, 32)

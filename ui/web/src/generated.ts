@@ -25,6 +25,15 @@ export interface Document {
   shipped: boolean;
 }
 
+/** What a run will do, found without computing anything. memory: bytes of tensors at once, at most, in `memory_at`. */
+export interface Estimate {
+  problems: Problem[];
+  nodes: Record<string, NodeEstimate>;
+  flops: number;
+  memory: number;
+  memory_at: string;
+}
+
 /** What the app view and `--set NAME=` show: parameters and outputs under names of their own. */
 export interface Exposed {
   params?: Record<string, string>;
@@ -47,6 +56,16 @@ export interface Limits {
   workflow: number;
   picture: number;
   upload: number;
+}
+
+/** What a node will do: the shapes of what it gives, floating-point operations over all turns, how often it runs. */
+export interface NodeEstimate {
+  type: string;
+  gives: Record<string, string>;
+  flops: number;
+  parameters: number;
+  runs: number;
+  open: string;
 }
 
 /** A node's specification (`graph_runner.describe`): all that is needed to draw it. */
@@ -393,6 +412,8 @@ export interface Calls {
   nodes: { arguments: Record<string, never>; answer: Catalog };
   /** All that is wrong with a workflow, as the command line says it, and the types on its wires. */
   validate: { arguments: { workflow: Workflow | string; }; answer: Validation };
+  /** What a run would do: shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing. */
+  estimate: { arguments: { workflow: Workflow | string; }; answer: Estimate };
   /** A workflow's canonical text. */
   canonical: { arguments: { workflow: Workflow | string; }; answer: Document };
   /** Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong. */

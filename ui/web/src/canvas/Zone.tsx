@@ -3,10 +3,10 @@
  * rail's inner rim, come back as results on the right rail's inner rim, and go out on the far right.
  */
 import { NodeResizeControl, type NodeProps } from "@xyflow/react";
-import { memo } from "react";
+import { memo, useEffect, useRef, type ReactNode } from "react";
 import { place } from "../document/edits";
-import { depth } from "../document/document";
-import { editPlaces, useEditor } from "../state/editor";
+import { depth, type Id } from "../document/document";
+import { editPlaces, measure, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
@@ -45,8 +45,10 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
       {far ? <Spots card={card} width={width ?? 0} /> : null}
       <div className="rail left">
         {far ? null : <Ports node={id} left={card.inputs} right={card.inner} />}
-        <Previews card={card} />
-        <NodeProblems card={card} />
+        <Measured id={id}>
+          <Previews card={card} />
+          <NodeProblems card={card} />
+        </Measured>
       </div>
       {railRight(card) > 0 ? (
         <div className="rail right">
@@ -65,3 +67,24 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
     </div>
   );
 });
+
+/** What the rail shows below the ports: the zone grows with it. */
+function Measured({ id, children }: { id: Id; children: ReactNode }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const host = box.current;
+    if (!host) return;
+    const observer = new ResizeObserver(() => {
+      const { offsetWidth, offsetHeight } = host;
+      const known = useEditor.getState().measured[id]?.[1] ?? 0;
+      if (offsetHeight !== known) measure({ [id]: [offsetWidth, offsetHeight] });
+    });
+    observer.observe(host);
+    return () => observer.disconnect();
+  }, [id]);
+  return (
+    <div ref={box} className="rail-shown">
+      {children}
+    </div>
+  );
+}

@@ -67,9 +67,9 @@ export function estimate(card: Card): Size {
   return [CARD_WIDTH, HEADER + heightOf(linesOf(card.inputs, card.outputs))];
 }
 
-const rails = (card: Card): number =>
+const rails = (card: Card, shown: number): number =>
   HEADER +
-  Math.max(heightOf(linesOf(card.inputs, card.inner)), heightOf(linesOf(card.results, card.outputs)));
+  Math.max(heightOf(linesOf(card.inputs, card.inner)) + shown, heightOf(linesOf(card.results, card.outputs)));
 
 /** Where the middle of a handle is on its node. */
 export interface Spot {
@@ -123,12 +123,17 @@ function findSpots(card: Card, width: number): Spot[] {
 export const railRight = (card: Card): number =>
   card.results.length + card.outputs.length === 0 ? 0 : RAIL_RIGHT;
 
-/** The least size of a zone around boxes of nodes, in its own coordinates. */
-export function zoneSize(card: Card, boxes: readonly { at: Point; size: Size }[], wanted?: Size): Size {
+/** The least size of a zone around boxes of nodes, in its own coordinates; `shown`: the height of what its rail shows. */
+export function zoneSize(
+  card: Card,
+  boxes: readonly { at: Point; size: Size }[],
+  shown = 0,
+  wanted?: Size,
+): Size {
   const right = Math.max(0, ...boxes.map((box) => box.at[0] + box.size[0] - RAIL_LEFT));
   const bottom = Math.max(0, ...boxes.map((box) => box.at[1] + box.size[1]));
   const width = RAIL_LEFT + Math.max(right + ROOM, LEAST) + railRight(card);
-  const height = Math.max(bottom + ROOM, rails(card) + PADDING, HEADER + 120);
+  const height = Math.max(bottom + ROOM, rails(card, shown) + PADDING, HEADER + 120);
   return [Math.max(width, wanted?.[0] ?? 0), Math.max(height, wanted?.[1] ?? 0)];
 }
 
@@ -137,7 +142,7 @@ export interface Sheet {
   readonly cards: Cards;
   /** Places of nodes for which the file has none. */
   readonly auto: Readonly<Record<Id, Place>>;
-  /** Sizes as the browser measured them. */
+  /** Sizes as the browser measured them; of an open zone, of what its left rail shows below the ports. */
   readonly measured: Readonly<Record<Id, Size>>;
 }
 
@@ -155,7 +160,7 @@ export function sizesOf(sheet: Sheet): Map<Id, Size> {
     const open = card.isZone && !card.collapsed;
     const spot = placeOf(sheet, card.id);
     const size = open
-      ? zoneSize(card, held.get(card.id) ?? [], spot.size)
+      ? zoneSize(card, held.get(card.id) ?? [], sheet.measured[card.id]?.[1], spot.size)
       : card.collapsed
         ? estimate(card)
         : (sheet.measured[card.id] ?? estimate(card));

@@ -63,7 +63,7 @@ function layScope(sheet: Sheet, zone: Id | null): { at: Point; size: Size }[] {
     const held = card.isZone ? layScope(sheet, node.id) : [];
     const open = card.isZone && !card.collapsed;
     const size = open
-      ? zoneSize(card, held)
+      ? zoneSize(card, held, sheet.measured[node.id]?.[1])
       : card.collapsed
         ? estimate(card)
         : (sheet.measured[node.id] ?? estimate(card));

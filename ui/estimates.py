@@ -1,0 +1,41 @@
+"""A dry run of a workflow, in a process of its own: it computes for seconds, and the server has people to answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from graph_runner.workflow import Workflow, save
+from ui.models import Estimate
+from ui.refusal import RefusedError
+from ui.workspace import Workspace
+
+
+async def estimate(workflow: Workflow, workspace: Workspace, packages: Iterable[str]) -> Estimate:
+    """What a run of a valid workflow would do. Ends the process when nobody waits any more.
+
+    packages: of nodes, besides those installed. Raises RefusedError where the dry run fails.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "workflow.json"
+        save(workflow, file)
+        options = [option for package in packages for option in ("--nodes", package)]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "graph_runner", "check", str(file), "--json"),
+            *("--workspace", str(workspace.root), *options),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            told, complaints = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    if not told:
+        words = complaints.decode(errors="replace").strip().splitlines() or ["the process ended without a word"]
+        raise RefusedError(422, f"what this workflow would do could not be found out: {words[0]}")
+    return Estimate.model_validate_json(told)
