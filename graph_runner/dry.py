@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,16 @@ class Estimate:
     def flops(self) -> float:
         """Floating-point operations in all."""
         return sum(node.flops for node in self.nodes.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as a JSON object."""
+        return {
+            "problems": [problem.to_json() for problem in self.problems],
+            "nodes": {id: asdict(node) for id, node in self.nodes.items()},
+            "flops": self.flops,
+            "memory": self.memory,
+            "memory_at": self.memory_at,
+        }
 
 
 def dry_run(top: Scope, workspace: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Estimate:

@@ -72,6 +72,7 @@ def build() -> argparse.ArgumentParser:
     _workflow(check)
     _nodes(check)
     check.add_argument("--all", action="store_true", help="tell of every node, inside zones too")
+    check.add_argument("--json", action="store_true", help="tell all of it as JSON, for programs")
     check.add_argument(
         "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
     )

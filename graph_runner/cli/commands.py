@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -50,6 +51,9 @@ def check(options: argparse.Namespace) -> int:
     from graph_runner.dry import dry_run
 
     found = dry_run(top, workspace, dtype=getattr(torch, options.dtype))
+    if options.json:
+        print(json.dumps(found.to_json()))
+        return 2 if found.problems else 0
     complain(found.problems)
     if found.problems:
         print(f"{options.workflow}: {count(len(found.problems), 'problem')}", file=sys.stderr)
