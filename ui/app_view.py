@@ -108,7 +108,7 @@ def form(api: Api, document: Document) -> gradio.Blocks:
                     stop = gradio.Button("Stop")
                 status = gradio.Markdown(elem_classes="run-status")
             with gradio.Column(scale=2):
-                gallery = gradio.Gallery(label="Pictures", columns=2, object_fit="contain", height=560)
+                gallery = gradio.Gallery(label="Pictures", columns=2, object_fit="contain")
                 curves = gradio.LinePlot(
                     x="turn", y="value", color="metric", title="Curves", height=260, visible=False, y_title=""
                 )
