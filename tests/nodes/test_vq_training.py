@@ -17,8 +17,10 @@ CODES = 256
 SHAPE = {"model_channels": 16, "num_res_blocks": 1, "z_channels": 4, "mid_attention": False, "norm_groups": 8}
 KINDS = {
     "kl": {"type": "kl_autoencoder", "params": SHAPE | {"logvar_init": -6.0}},
-    "vq": {"type": "vq_autoencoder", "params": SHAPE | {"codes": CODES, "revive_after": 20}},
+    "vq": {"type": "vq_autoencoder", "params": SHAPE | {"codes": CODES, "beta": 0.05, "revive_after": 5}},
 }
+# A commitment of .25, the customary one, costs so small an encoder up to 1 dB at 150 steps. Codes move after few passes, for
+# at first all latents are nearest to the same few.
 PHOTOGRAPHS = (
     "astronaut.png",
     "coffee.png",
@@ -77,7 +79,7 @@ def training(kind: str, data: dict[str, Any], unseen: dict[str, Any], steps: int
         "data": data,
         "unseen": unseen,
         "autoencoder": {"type": KINDS[kind]["type"], "params": params},
-        "adamw": {"type": "adamw", "params": {"lr": 0.005, "beta2": 0.99} | fall},
+        "adamw": {"type": "adamw", "params": {"lr": 0.003, "beta2": 0.99} | fall},
         "train": {
             "type": "train",
             "wires": {"data": "data", "models": {"autoencoder": "autoencoder"}},
@@ -97,12 +99,12 @@ def registry() -> Registry:
 
 
 def run(
-    registry: Registry, folder: Path, kind: str, data: Any, unseen: Any, steps: int, levels: int
+    registry: Registry, folder: Path, kind: str, data: Any, unseen: Any, steps: int, levels: int, seed: int = 0
 ) -> dict[str, float]:
     """PSNR, share of codes used, perplexity, first and last loss, and CPU seconds of a training."""
     targets = ["psnr"] + (["again.used", "again.perplexity"] if kind == "vq" else [])
     began = time.process_time()
-    result = Engine(registry, folder).run(training(kind, data, unseen, steps, levels), targets=targets)
+    result = Engine(registry, folder).run(training(kind, data, unseen, steps, levels), targets=targets, seed=seed)
     losses = [event.values["loss/train"] for event in result.events if isinstance(event, events.Metric)]
     found = {name.removeprefix("again."): float(value) for name, value in result.values.items()}
     found |= {"first": losses[0], "last": sum(losses[-3:]) / 3, "seconds": time.process_time() - began}
@@ -132,13 +134,14 @@ def tiles(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("data", "steps"), [("shapes", 300), ("photographs", 150)])
+@pytest.mark.timeout(1200)  # 40 CPU seconds a training, which take longer where others compute too
+@pytest.mark.parametrize(("data", "seed"), [("shapes", 0), ("photographs", 0), ("photographs", 1)])
 def test_a_codebook_is_used_and_reconstructs_nearly_as_well_as_a_gaussian(
-    registry: Registry, data: str, steps: int, tmp_path: Path
+    registry: Registry, data: str, seed: int, tmp_path: Path
 ) -> None:
     source = (SHAPES, UNSEEN) if data == "shapes" else tiles(tmp_path / "tiles")
-    vq = run(registry, tmp_path, "vq", *source, steps=steps, levels=3)
-    kl = run(registry, tmp_path, "kl", *source, steps=steps, levels=3)
+    vq = run(registry, tmp_path, "vq", *source, steps=150, levels=3, seed=seed)
+    kl = run(registry, tmp_path, "kl", *source, steps=150, levels=3, seed=seed)
     assert vq["used"] >= 0.8, f"only {vq['used']:.0%} of {CODES} codes are used"
     assert vq["perplexity"] >= 0.3 * CODES
     assert vq["psnr"] >= kl["psnr"] - 1, f"VQ {vq['psnr']:.2f} dB, KL {kl['psnr']:.2f} dB"
