@@ -119,6 +119,7 @@ def test_shipped_workflows_have_the_pictures_of_the_documentation(server: Runnin
     entries = {entry["name"]: entry for entry in server.call("workflows") if entry["shipped"]}
     assert "quickstart" in {target.stem for target in pictures()}
     for target, picture in pictures().items():
+        assert entries[target.stem]["thumbnail"], f"run python -m ui.thumbnails: {picture.name} is new"
         small = server.http.get(f"/{entries[target.stem]['thumbnail']}")
         assert small.headers["content-type"] == "image/webp"
         assert len(small.content) < 40_000
