@@ -29,5 +29,12 @@ export function bytes(count: number): string {
   return `${Number((count / 1000 ** power).toPrecision(3))} ${units[power] ?? "B"}`;
 }
 
+/** 4.74 T, 820 G, 3.1 k: for numbers of operations. */
+export function large(count: number): string {
+  const letters = ["", "k", "M", "G", "T", "P", "E"];
+  const power = count < 1 ? 0 : Math.min(letters.length - 1, Math.floor(Math.log10(count) / 3));
+  return `${Number((count / 1000 ** power).toPrecision(3))} ${letters[power] ?? ""}`;
+}
+
 /** A loop's turn as people count: the first is 1. */
 export const turnName = (turn: number): string => `turn ${turn + 1}`;

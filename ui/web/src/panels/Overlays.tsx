@@ -1,10 +1,13 @@
 /** Menus, messages and hints that float above the page. */
 import { X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { sourceOf } from "../document/references";
+import type { InSlot } from "../document/slots";
 import { slotAt } from "../document/rules";
 import { saying } from "../document/types";
 import { wireColour } from "../canvas/colours";
 import { useEditor } from "../state/editor";
+import { shapeOf, useEstimate } from "../state/estimate";
 import { dismiss, useUi } from "../state/ui";
 import { inside } from "./place";
 import { rangeOf } from "./range";
@@ -157,12 +160,16 @@ function NodeHint({ id }: { id: string }) {
 function PortHint({ node, handle }: { node: string; handle: string }) {
   const kinds = useEditor((state) => state.kinds);
   const card = useEditor((state) => state.cards[node]);
+  const nodes = useEditor((state) => state.doc.nodes);
+  const estimate = useEstimate();
   if (!card) return null;
   const slot =
     slotAt(kinds, node, handle) ?? [...card.outputs, ...card.inner].find((own) => own.handle === handle);
   if (!slot) return null;
   const type = kinds.catalog.types[slot.kind.name];
   const shape = slot.port.shape || type?.shape || "";
+  const gives = /^(out|inner):/.test(handle);
+  const found = shapeOf(estimate, nodes, gives ? sourceOf(node, handle) : (slot as InSlot).source);
   const range = slot.port.schema ? rangeOf(slot.port.schema) : "";
   return (
     <>
@@ -170,6 +177,7 @@ function PortHint({ node, handle }: { node: string; handle: string }) {
         <i className="dot" style={{ background: wireColour(kinds.catalog, slot.kind.name) }} />
         <b>{slot.label}</b> <span>{saying(slot.kind)}</span>
         {shape ? <code>{shape}</code> : null}
+        {found ? <code className="found">{found}</code> : null}
       </p>
       {slot.port.help ? <p>{slot.port.help}</p> : type?.about ? <p>{type.about}</p> : null}
       {range ? <p className="hint-range">{range}</p> : null}

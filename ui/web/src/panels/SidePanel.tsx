@@ -1,6 +1,7 @@
-/** The panel on the right: the node, the problems, the runs, or the gallery. */
+/** The panel on the right: the node, the problems, the cost, the runs, or the gallery. */
 import { X } from "lucide-react";
 import { showPanel, useUi, type Panel } from "../state/ui";
+import { CostPanel } from "./CostPanel";
 import { Gallery } from "./Gallery";
 import { NodePanel } from "./NodePanel";
 import { ProblemsPanel } from "./ProblemsPanel";
@@ -9,6 +10,7 @@ import { RunsPanel } from "./RunsPanel";
 const TITLES: Record<Panel, string> = {
   node: "Node",
   problems: "Problems",
+  cost: "Before the run",
   runs: "Runs",
   gallery: "Gallery",
 };
@@ -29,6 +31,8 @@ export function SidePanel() {
           <NodePanel />
         ) : panel === "problems" ? (
           <ProblemsPanel />
+        ) : panel === "cost" ? (
+          <CostPanel />
         ) : panel === "runs" ? (
           <RunsPanel />
         ) : (

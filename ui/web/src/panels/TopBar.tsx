@@ -4,6 +4,7 @@ import {
   BookOpen,
   CircleAlert,
   CircleHelp,
+  Gauge,
   Images,
   ListTree,
   Moon,
@@ -186,6 +187,9 @@ function Panels() {
         {errors + warnings > 0 ? (
           <span className={`count ${errors > 0 ? "error" : "warning"}`}>{errors || warnings}</span>
         ) : null}
+      </PanelButton>
+      <PanelButton panel="cost" label="Before the run: shapes and cost">
+        <Gauge size={16} />
       </PanelButton>
       <PanelButton panel="runs" label="Runs">
         <ListTree size={16} />

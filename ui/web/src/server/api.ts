@@ -51,6 +51,7 @@ export type SubmitOptions = Omit<Calls["submit"]["arguments"], "workflow">;
 export const api = {
   nodes: () => call("nodes", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
+  estimate: (workflow: string) => call("estimate", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
   cancel: (run: number, force = false) => call("cancel", { run, force }),
   history: (limit = 50, before = 0) => call("history", { limit, before }),

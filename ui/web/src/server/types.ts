@@ -4,6 +4,7 @@ export type {
   Calls,
   Catalog,
   Document,
+  Estimate,
   FileEntry,
   NodeSpec,
   Output,

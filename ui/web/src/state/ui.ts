@@ -4,7 +4,7 @@ import type { Id } from "../document/document";
 import type { Point } from "../canvas/geometry";
 import type { Source } from "../document/references";
 
-export type Panel = "node" | "problems" | "runs" | "gallery";
+export type Panel = "node" | "problems" | "cost" | "runs" | "gallery";
 export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart" | "expose";
 export type Theme = "dark" | "light";
 

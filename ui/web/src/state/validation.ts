@@ -30,6 +30,12 @@ function ask(changed: number): void {
   );
 }
 
+/** More that was found out about the document as it is; the next answer replaces all. */
+export function addProblems(more: readonly Problem[]): void {
+  const problems = [...useProblems.getState().problems, ...more];
+  useProblems.setState({ problems, byNode: grouped(problems) });
+}
+
 export function grouped(problems: readonly Problem[]): Map<Id, Problem[]> {
   const byNode = new Map<Id, Problem[]>();
   for (const problem of problems) {

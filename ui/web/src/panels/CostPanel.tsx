@@ -1,0 +1,70 @@
+/** What a run would do, before it: operations and shapes of each node, and the memory in all. */
+import { Gauge, LoaderCircle } from "lucide-react";
+import { useEffect } from "react";
+import { goTo } from "../canvas/flow";
+import { bytes, large } from "../canvas/format";
+import { titleOf } from "../document/cards";
+import type { Estimate } from "../server/types";
+import { useEditor } from "../state/editor";
+import { ask, useEstimate } from "../state/estimate";
+
+export function CostPanel() {
+  const { estimate, of, asking, error } = useEstimate();
+  const nodes = useEditor((state) => state.doc.nodes);
+  useEffect(() => {
+    if (useEstimate.getState().of !== useEditor.getState().doc.nodes) void ask();
+  }, []);
+  return (
+    <div className="cost">
+      <p className="cost-about">
+        The graph is gone through on tensors that have a shape and nothing else, each loop once. Nothing is
+        computed.
+      </p>
+      <button className="small-button" disabled={asking} onClick={() => void ask()}>
+        {asking ? <LoaderCircle size={13} className="spin" aria-hidden /> : <Gauge size={13} aria-hidden />}
+        {asking ? "Going through…" : estimate && of !== nodes ? "The graph changed: again" : "Again"}
+      </button>
+      {error ? <p className="cost-error">{error}</p> : null}
+      {estimate ? <Found estimate={estimate} stale={of !== nodes} /> : null}
+    </div>
+  );
+}
+
+function Found({ estimate, stale }: { estimate: Estimate; stale: boolean }) {
+  const known = useEditor((state) => state.cards);
+  const rows = Object.entries(estimate.nodes)
+    .filter(([, node]) => node.flops > 0)
+    .sort(([, a], [, b]) => b.flops - a.flops);
+  return (
+    <div className={stale ? "stale" : ""}>
+      <dl className="cost-sum">
+        <dt>Operations</dt>
+        <dd>{large(estimate.flops)}FLOP</dd>
+        <dt>Memory at most</dt>
+        <dd>
+          {bytes(estimate.memory)}
+          {estimate.memory_at ? <small> in {titleOf(estimate.memory_at)}</small> : null}
+        </dd>
+        <dt>Problems</dt>
+        <dd>{estimate.problems.length || "none"}</dd>
+      </dl>
+      <ul className="cost-list">
+        {rows.map(([id, node]) => (
+          <li key={id}>
+            <button disabled={!(id in known)} onClick={() => goTo(id)}>
+              <span className="cost-name">{titleOf(id)}</span>
+              <span className="cost-flops">{large(node.flops)}</span>
+              <span className="cost-more">
+                {[
+                  ...Object.values(node.gives),
+                  ...(node.runs > 1 ? [`${node.runs.toLocaleString("en")} times`] : []),
+                ].join(" · ")}
+              </span>
+              <i className="cost-bar" style={{ width: `${(100 * node.flops) / estimate.flops}%` }} />
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

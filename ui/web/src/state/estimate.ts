@@ -1,0 +1,45 @@
+/** What a run would do, asked of the server on demand: a dry run takes seconds, so it is not asked for after every change. */
+import { create } from "zustand";
+import { api, Refused } from "../server/api";
+import type { Estimate } from "../server/types";
+import type { Doc } from "../document/document";
+import type { Source } from "../document/references";
+import { textOf, useEditor } from "./editor";
+import { addProblems } from "./validation";
+
+interface Estimating {
+  readonly estimate: Estimate | null;
+  /** The nodes that it tells of: others in the document now make it out of date. */
+  readonly of: Doc["nodes"] | null;
+  readonly asking: boolean;
+  readonly error: string;
+}
+
+export const useEstimate = create<Estimating>()(() => ({
+  estimate: null,
+  of: null,
+  asking: false,
+  error: "",
+}));
+
+export async function ask(): Promise<void> {
+  if (useEstimate.getState().asking) return;
+  const of = useEditor.getState().doc.nodes;
+  useEstimate.setState({ asking: true, error: "" });
+  try {
+    const estimate = await api.estimate(textOf());
+    useEstimate.setState({ estimate, of, asking: false });
+    if (useEditor.getState().doc.nodes === of) addProblems(estimate.problems);
+  } catch (error) {
+    const text = error instanceof Refused ? error.message : String(error);
+    useEstimate.setState({ asking: false, error: text });
+  }
+}
+
+/** The shape that a port gives, where it was found out for the document as it is. */
+export function shapeOf(state: Estimating, nodes: Doc["nodes"], source: Source | null): string {
+  if (!source || source.inner || state.of !== nodes) return "";
+  return (
+    state.estimate?.nodes[source.node]?.gives[[source.port, source.name].filter(Boolean).join(".")] ?? ""
+  );
+}
