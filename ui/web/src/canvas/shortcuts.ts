@@ -89,7 +89,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "View", label: "Problems", keys: ["Alt 1"], run: () => togglePanel("problems") },
   { group: "View", label: "Runs", keys: ["Alt 2"], run: () => togglePanel("runs") },
   { group: "View", label: "Gallery", keys: ["Alt 3"], run: () => togglePanel("gallery") },
-  { group: "View", label: "Before the run: shapes and cost", keys: ["Alt 4"], run: () => togglePanel("cost") },
+  {
+    group: "View",
+    label: "Before the run: shapes and cost",
+    keys: ["Alt 4"],
+    run: () => togglePanel("cost"),
+  },
   {
     group: "View",
     label: "Dark or light",
