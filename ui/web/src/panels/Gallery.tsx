@@ -7,7 +7,8 @@ import { resolveExposed } from "./exposed";
 import { api, fileUrl } from "../server/api";
 import type { Output } from "../server/types";
 import { openFile } from "../state/files";
-import { isLive, useRuns } from "../state/runs";
+import { isLive } from "../state/runAge";
+import { useRuns } from "../state/runs";
 import { sayError, useUi } from "../state/ui";
 import { settingsOf, type Settings } from "./flatten";
 

@@ -20,7 +20,8 @@ import { api, fileUrl } from "../server/api";
 import type { Output, Run, RunDetail, Status } from "../server/types";
 import { showText } from "../state/editor";
 import { settle } from "../state/files";
-import { cancel, forget, isLive, moreRuns, useRuns, watch } from "../state/runs";
+import { isLive } from "../state/runAge";
+import { cancel, forget, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, useUi } from "../state/ui";
 import { settingsOf } from "./flatten";
 

@@ -18,7 +18,8 @@ import { clock } from "../canvas/format";
 import { appUrl } from "../server/api";
 import { edit, isDirty, useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
-import { cancel, isLive, liveRun, submit, useRuns } from "../state/runs";
+import { isLive } from "../state/runAge";
+import { cancel, liveRun, submit, useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
 

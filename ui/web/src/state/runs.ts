@@ -4,6 +4,7 @@ import { api, Refused, type SubmitOptions } from "../server/api";
 import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
 import { textOf, useEditor } from "./editor";
+import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
 import { goTo } from "../canvas/flow";
 import { say, sayError, showPanel } from "./ui";
@@ -29,9 +30,6 @@ export const useRuns = create<RunsState>()(() => ({
 
 const { getState, setState } = useRuns;
 
-export const isLive = (run: Run | undefined): boolean =>
-  run?.status === "queued" || run?.status === "running" || run?.status === "stopping";
-
 /** Runs sent from this page: when the one that is shown is over, the next of them is shown. */
 const mine = new Set<number>();
 
@@ -47,8 +45,9 @@ function flush(): void {
 }
 
 /** Take in summaries, whichever way they came; the end of the run that is shown is told. */
-function takeRuns(list: readonly Run[]): void {
+function takeRuns(all: readonly Run[]): void {
   const known = getState().runs;
+  const list = all.filter((run) => !isOld(run, known[run.run]));
   setState((state) => ({
     runs: { ...state.runs, ...Object.fromEntries(list.map((run) => [run.run, run])) },
   }));
