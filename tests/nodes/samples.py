@@ -124,5 +124,6 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         ).eval()
     },
     "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
+    "save_checkpoint": {"class_embedder": lambda: None, "rescaler": lambda: None},  # a checkpoint holds one conditioner
     "steer": {"t": lambda: torch.tensor([10, 700])},
 }
