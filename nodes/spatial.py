@@ -144,7 +144,11 @@ def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditi
     return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
 
 
-@node(category="spatial conditions")
+def _degraded_shape(images: Image, rng: Rng, factor: int, kind: str) -> Image:  # noqa: ARG001 - the node's signature
+    return images.new_empty(*images.shape[:2], images.shape[2] // factor, images.shape[3] // factor)
+
+
+@node(category="spatial conditions", dry=_degraded_shape)
 def degrade_images(
     images: Image,
     rng: Rng,
@@ -170,7 +174,11 @@ def low_resolution_condition(low: Image, z: Latent) -> Conditioning:
     return _Conditioning(concat=low_resolution_channels(low, (z.shape[2], z.shape[3])))
 
 
-@node(category="spatial conditions")
+def _mask_shape(images: Image, rng: Rng, style: str) -> Mask:  # noqa: ARG001 - the node's signature
+    return images.new_empty(len(images), 1, *images.shape[2:])
+
+
+@node(category="spatial conditions", dry=_mask_shape)
 def random_mask(images: Image, rng: Rng, style: Literal["training", "thin", "medium", "thick"] = "training") -> Mask:
     """Random masks as LaMa's: 1 where the image is to be filled.
 
