@@ -136,10 +136,10 @@ class _DryRun:
     def go(self, step: Step, frame: Frame, around: Activation) -> None:
         """Call one step on fake tensors."""
         left_open = self._left_open
+        members = step.members if isinstance(step, Joined) else [step]
         why = self._cannot(step, frame)
         if not why:
             self.meter.guessed.discard(step.id)
-            given = step.arguments(frame) if not isinstance(step, Joined) else {}
             try:
                 with self.meter.at(step.id):
                     step.run(frame, around)
@@ -147,13 +147,15 @@ class _DryRun:
                 cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
                 at = error.node if isinstance(error, NodeError) else step.id
                 if left_open == self._left_open and at not in self.meter.guessed and _is_certain(cause):
+                    failed = next((each for each in members if each.id == at), step)
+                    given = {name: frame[slot] for name, slot in failed.singles}
                     self.problems.append(Problem(_sentence(cause, given), at))
                     why = "it fails"
                 else:
                     why = "it depends on values that only the run gives"
         if why:
             self._left_open += 1
-        for member in step.members if isinstance(step, Joined) else [step]:
+        for member in members:
             node = self.nodes[member.id]
             node.runs += self.meter.scale
             node.open = node.open or why

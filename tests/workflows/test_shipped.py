@@ -27,11 +27,6 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes"])
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_valid_canonical_and_explained(name: str, registry: Registry) -> None:
     text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")

@@ -55,11 +55,6 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes"])
-
-
 @pytest.fixture
 def engine(registry: Registry, tmp_path: Path) -> Engine:
     return Engine(registry, tmp_path / "workspace")
