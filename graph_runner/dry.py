@@ -6,6 +6,7 @@ an error.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
+from torch.utils._python_dispatch import _disable_current_modes
 
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes, Stateful
@@ -90,6 +92,8 @@ def dry_run(top: Scope, workspace: Path, *, dtype: torch.dtype = torch.float32, 
     here = Activation(runtime)
     frame: Frame = [None] * plan.code.size
     precision = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
+    # It logs each failure with its traceback; here a failure is an answer, and told as one.
+    logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), run.fakes, run.meter, precision, torch.no_grad():
         warnings.simplefilter("ignore")
         for step in plan.code.steps:
@@ -141,7 +145,7 @@ class _DryRun:
         if not why:
             self.meter.guessed.discard(step.id)
             try:
-                with self.meter.at(step.id):
+                with self.meter.at(step.id), _disable_current_modes() if _reads_a_file(step) else nullcontext():
                     step.run(frame, around)
             except Exception as error:  # of whatever kind: it is judged
                 cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
@@ -180,6 +184,8 @@ class _DryRun:
         if text := describe(value):
             node.gives[port] = text
         if isinstance(value, torch.nn.Module):
+            if not any(isinstance(parameter, FakeTensor) for parameter in value.parameters()):
+                self.meter.hold_real(value)
             node.parameters += sum(parameter.numel() for parameter in value.parameters())
 
 
@@ -258,6 +264,12 @@ def large(number: float) -> str:
     while number >= 999.5 and letter != "E":
         number, letter = number / 1000, next(letters)
     return f"{number:.3g} {letter}".strip()
+
+
+def _reads_a_file(step: Step) -> bool:
+    """Whether a node makes its values of a file alone: it is read, for only the file knows the shapes."""
+    read = step.singles or step.lists or step.dicts
+    return not read and any(param.path_kind for param in step.spec.params.values())
 
 
 def _is_certain(cause: BaseException) -> bool:

@@ -52,6 +52,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
         self.peak_at = ""
         self._at = [""]
+        self._models: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
         self._sizes: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
     @contextmanager
@@ -71,6 +72,15 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             yield
         finally:
             self.scale = before
+
+    def hold_real(self, model: torch.nn.Module) -> None:
+        """Count the weights of a model that was made outside of the dry run."""
+        if model in self._models:
+            return
+        self._models.add(model)
+        size = sum(each.nbytes for each in (*model.parameters(), *model.buffers()))
+        weakref.finalize(model, self._let_go, size)
+        self._grow(size)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do the operation, and count it."""
@@ -103,6 +113,9 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         size = storage.nbytes()
         self._sizes[storage] = size
         weakref.finalize(storage, self._let_go, size)
+        self._grow(size)
+
+    def _grow(self, size: int) -> None:
         self.live += size
         if self.live > self.peak:
             self.peak, self.peak_at = self.live, self._at[-1]

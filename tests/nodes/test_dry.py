@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from graph_runner.context import Rng
 from graph_runner.dry import Estimate, dry_run
+from graph_runner.engine import Engine
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, load
@@ -72,6 +73,25 @@ def test_a_wrong_shape_is_told_before_the_run_and_by_its_node(registry: Registry
     assert problem.node == "denoise"
     assert "3" in problem.message
     assert "4" in problem.message
+
+
+def test_a_model_in_a_file_is_read_for_its_shapes(registry: Registry, tmp_path: Path) -> None:
+    first = {"type": "kl_autoencoder", "params": {"model_channels": 16, "norm_groups": 8}}
+    save = {"type": "save_models", "wires": {"models": {"first": "first"}}, "params": {"name": "m"}}
+    Engine(registry, tmp_path).run(Workflow.model_validate({"loom": 1, "nodes": {"first": first, "save": save}}))
+    (file,) = (tmp_path / "models").rglob("first*")
+    nodes = {
+        "first": {"type": "load_autoencoder", "params": {"path": str(file)}},
+        "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8]}},
+        "wrong": {"type": "gaussian_noise", "params": {"shape": [2, 5, 8, 8]}},
+        "image": {"type": "decode", "wires": {"autoencoder": "first", "z": "noise"}},
+        "misfit": {"type": "decode", "wires": {"autoencoder": "first", "z": "wrong"}},
+        "grid": {"type": "image_grid", "wires": {"images": "image"}},
+    }
+    found = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)
+    assert found.nodes["image"].gives["image"].startswith("2×3×")
+    assert found.memory > 4 * found.nodes["first"].parameters > 0
+    assert [problem.node for problem in found.problems] == ["misfit"]
 
 
 def test_an_encoded_data_set_is_told_whole_from_one_batch(registry: Registry) -> None:
