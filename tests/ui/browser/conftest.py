@@ -13,9 +13,11 @@ from tests.ui.conftest import ROOT, RunningServer
 
 pytest.importorskip("playwright.sync_api", reason="the browser tests need playwright")
 
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.ui.browser.sheet import Sheet
+
+expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
 
 FLAGS = [
     "--headless",
@@ -82,9 +84,11 @@ def shortened(name: str, every: int = 1, **steps: int) -> dict[str, object]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(
-        viewport={"width": 1600, "height": 950}, permissions=["clipboard-read", "clipboard-write"]
+        viewport={"width": 1600, "height": 950},
+        permissions=["clipboard-read", "clipboard-write"],
+        reduced_motion="reduce",  # nothing glides away from under the mouse
     )
-    made.set_default_timeout(15_000)
+    made.set_default_timeout(20_000)
     yield made
     made.close()
 

@@ -8,7 +8,18 @@ from typing import Any
 
 from playwright.sync_api import FloatRect, Locator, Page, expect
 
-DONE = re.compile(r"\b(done|cached)\b")
+# Resolves when what is drawn, and where, has stayed the same for so many frames and so long.
+STILL = """([frames, ms]) => new Promise((resolve) => {
+    let last = "", same = 0, since = performance.now();
+    const look = () => {
+        const drawn = document.querySelectorAll(".react-flow__viewport, .react-flow__node, .react-flow__edge");
+        const now = [...drawn].map((it) => it.dataset.id + it.style.transform + it.offsetHeight).join();
+        if (now !== last) [last, same, since] = [now, 0, performance.now()];
+        if (++same > frames && performance.now() - since >= ms) resolve();
+        else requestAnimationFrame(look);
+    };
+    look();
+})"""
 
 
 class Sheet:
@@ -26,7 +37,12 @@ class Sheet:
         expect(self.page.locator(".react-flow__pane")).to_be_visible()
         if path:
             expect(self.page.locator(".react-flow__node").first).to_be_attached()
+        self.until_still(frames=10, ms=250)
         return self
+
+    def until_still(self, frames: int = 3, ms: int = 50) -> None:
+        """Wait until nothing on the sheet comes, goes or moves."""
+        self.page.evaluate(STILL, [frames, ms])
 
     def empty(self) -> Sheet:
         """An empty sheet in its usual size."""
@@ -101,6 +117,9 @@ class Sheet:
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
     def box(self, thing: Locator) -> FloatRect:
+        """Where a thing is on the screen, once it stays there."""
+        expect(thing).to_be_attached()
+        self.until_still()
         box = thing.bounding_box()
         assert box is not None, thing
         return box
@@ -111,6 +130,7 @@ class Sheet:
 
     def wires(self) -> set[str]:
         """All wires, by the port that each goes into."""
+        self.until_still()
         found = self.page.locator(".react-flow__edge").evaluate_all("all => all.map(edge => edge.dataset.id)")
         return set(found)
 

@@ -53,8 +53,13 @@ export function lookFrom({ zoom }: Viewport): void {
   if (far && style.getPropertyValue("--far") !== size) style.setProperty("--far", size);
 }
 
+/** How long a movement of the view takes, in ms: none at all for who asked their system for less motion. */
+function gliding(duration: number): number {
+  return window.matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : duration;
+}
+
 export function frameAll(duration = 250): void {
-  void flow?.fitView({ padding: 0.08, duration, maxZoom: 1 });
+  void flow?.fitView({ padding: 0.08, duration: gliding(duration), maxZoom: 1 });
 }
 
 /** The usual size, for an empty sheet. */
@@ -64,7 +69,13 @@ export function resetView(): void {
 
 export function frameNodes(ids: readonly Id[]): void {
   if (ids.length === 0) frameAll();
-  else void flow?.fitView({ nodes: ids.map((id) => ({ id })), padding: 0.3, duration: 250, maxZoom: 1.2 });
+  else
+    void flow?.fitView({
+      nodes: ids.map((id) => ({ id })),
+      padding: 0.3,
+      duration: gliding(250),
+      maxZoom: 1.2,
+    });
 }
 
 /** Show a node: select it and bring it into view, or the collapsed zone it is in. */
@@ -76,5 +87,5 @@ export function goTo(id: Id): void {
 }
 
 export function zoom(factor: number): void {
-  if (flow) void flow.zoomTo(flow.getZoom() * factor, { duration: 150 });
+  if (flow) void flow.zoomTo(flow.getZoom() * factor, { duration: gliding(150) });
 }
