@@ -140,7 +140,10 @@ async def follow(manager: RunManager, run: int, after: int) -> AsyncIterator[lis
                 yield message["events"]
                 if message["events"][-1]["event"] == "ended":
                     return
-            elif message.get("caught_up") == run and manager.get(run).ended is not None:
+            elif message.get("caught_up") == run and manager.ledger.last(run) <= message["n"]:
+                if manager.get(run).ended is not None:  # its last word was sent before `after`
+                    return
+            elif run in message.get("removed", ()):
                 return
 
 

@@ -12,6 +12,7 @@ import torch
 
 from graph_runner.events import Metric
 from ui.ledger import Ledger
+from ui.live import follow
 from ui.models import Run
 from ui.runs import RunManager
 from ui.worker import as_json, summary
@@ -75,6 +76,33 @@ def test_the_queue_is_in_order_and_a_device_takes_what_is_for_it(tmp_path: Path)
     ledger.interrupt()
     assert [run.run for run in ledger.with_status("interrupted")] == [first]
     assert ledger.events(first, 0, 10)[-1]["status"] == "interrupted"
+
+
+def test_a_slow_follower_misses_nothing(tmp_path: Path) -> None:
+    """A run that ends while its first events are still being looked at."""
+    ledger = Ledger(tmp_path / "runs.db")
+    run = ledger.add("toy", TEXT, [], False, 0, False, "")
+    manager = RunManager(ledger, tmp_path, [], [], grace=1)
+    ledger.append(run, 1, {"event": "planned", "run": "toy", "nodes": [], "cached": []})
+
+    async def scene() -> list[int]:
+        seen: list[int] = []
+        async for events in follow(manager, run, 0):
+            seen += [event["n"] for event in events]
+            if seen == [1]:
+                for n in (2, 3):
+                    ledger.append(run, n, {"event": "log", "message": str(n)})
+                manager.cancel(run, force=False)
+        return seen
+
+    assert asyncio.run(asyncio.wait_for(scene(), 20)) == [1, 2, 3, 4]
+    assert [event["event"] for event in ledger.events(run, 3, 10)] == ["ended"]
+
+    async def again(after: int) -> list[int]:
+        return [event["n"] async for events in follow(manager, run, after) for event in events]
+
+    assert asyncio.run(asyncio.wait_for(again(2), 20)) == [3, 4]
+    assert asyncio.run(asyncio.wait_for(again(4), 20)) == []
 
 
 @pytest.mark.parametrize(
