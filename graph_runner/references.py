@@ -91,8 +91,9 @@ class References:
         if head in known and known[head].named == bool(name):
             return Source(owner.id, head, name, inner)
         if head in known:
-            remedy = f"Write {owner.id}.{head}.NAME" if known[head].named else f"Write {owner.id}.{head}"
-            problem = Problem(f"is wired to {owner.id}.{rest}, which is no single value", id, port, remedy)
+            written, asked = (".".join(filter(None, (owner.id, part))) for part in (rest, head))
+            remedy = f"Write {asked}.NAME" if known[head].named else f"Write {asked}"
+            problem = Problem(f"is wired to {written}, which is no single value", id, port, remedy)
         elif not ports:
             problem = Problem(f"{owner.id!r} has no {what}s", id, port, "Remove the wire")
         elif not rest:

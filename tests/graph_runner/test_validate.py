@@ -13,6 +13,7 @@ from graph_runner.problems import Problem, WorkflowError
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from tests.graph_runner.conftest import graph
+from tests.graph_runner.drawing import record, repeat, scale
 from tests.graph_runner.toys import Number
 
 Check = Callable[..., list[Problem]]
@@ -168,6 +169,8 @@ def test_wires_to_what_is_not_there(check: Check) -> None:
         "no single value",
         "Write h.low",
     )
+    nodes = {"one": ONE, "s": repeat(2, {"d": scale("s.state.x", 2)}, "d"), "r": record("s")}
+    only(check(nodes), "r", "x", "wired to s,", "Write s.NAME")
     nodes = {"one": ONE, "a": {"type": "record", "wires": {"x": "one"}}, "r": {"type": "record", "wires": {"x": "a"}}}
     only(check(nodes), "r", "x", "'a' has no outputs", "Remove the wire")
 
