@@ -28,7 +28,7 @@ from graph_runner.lock import version_of
 from graph_runner.plan import NodeError, Stopped
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
-from graph_runner.runtime import Runtime
+from graph_runner.runtime import Runtime, Watch
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, write, write_atomically
 
@@ -82,12 +82,14 @@ class Engine:
         checkpoint_seconds: float = 30.0,
         listeners: Iterable[Callable[[events.Event], None]] = (),
         stop: threading.Event | None = None,
+        watch: Watch | None = None,
         raise_errors: bool = True,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes or ports by name), whose values the result holds.
 
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
+        watch: looks into the loops of the top, now and then.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
@@ -124,6 +126,7 @@ class Engine:
             text,
             checkpoint_seconds,
             fresh,
+            watch,
             stop or threading.Event(),
         )
         if record:

@@ -226,10 +226,11 @@ class BodyCall:
         self.absent: dict[str, Any] = {port.name: {} if port.named else None for port in spec.body.results}
         self.grads = spec.trains
         self.frame: Frame | None = None
+        self.given: dict[str, Any] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the nodes once, with these values at the inner ports. Raises NodeError, naming the innermost node."""
-        given = dict(zip(self.names, args, strict=False)) | kwargs
+        self.given = given = dict(zip(self.names, args, strict=False)) | kwargs
         frame = self.template.copy()
         for slot, (port, name) in self.code.ports:
             frame[slot] = given[port][name] if name else given[port]

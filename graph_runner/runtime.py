@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,9 @@ from graph_runner.plan import BodyCall, Frame, Step, Stopped
 
 PROGRESS_SECONDS = 0.1
 
+Watch = Callable[[Path, str, int, Mapping[str, Any]], None]
+"""Looks on while a loop of the top turns: the run's folder, the zone, the turn, and what its body was last given."""
+
 
 @dataclass(eq=False)
 class Runtime:
@@ -38,6 +41,7 @@ class Runtime:
     workflow: str
     checkpoint_seconds: float
     fresh: bool = False
+    watch: Watch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     shown: list[events.Shown] = field(default_factory=list)
 
@@ -205,6 +209,8 @@ class ZoneLoop:
             if now - told >= PROGRESS_SECONDS or (turn == n - 1 and (not self._base or told > began)):
                 told = now
                 runtime.emit(events.Progress(own.step.id if own.step else "", turn + 1, n, self._around))
+                if runtime.watch is not None and own.step and own.body is not None and not self._base:
+                    runtime.watch(runtime.folder, own.step.id, turn, own.body.given)
             if (
                 checkpoints is not None
                 and state is not None

@@ -1,4 +1,4 @@
-"""Values as pictures: what a run was asked for is shown on its node, without a node that draws it.
+"""Values as pictures: images, masks and latents in colours.
 
 Images and masks are drawn as they are. Latents have no colours; they are projected to red, green and blue by an affine
 map, fitted by least squares to latents and images that passed through the cache of this process. Which belong together
@@ -12,21 +12,17 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 
 from graph_runner.cache import Cache, Entry
 from graph_runner.contract import PortType
-from graph_runner.events import Shown
-from graph_runner.graph import Scope, Slot
-from graph_runner.outputs import OutputFolder
-from graph_runner.png import KEYWORD
+from graph_runner.graph import Slot
 
 IMAGE, MASK, LATENT = "b 3 h w", "b 1 h w", "b c h w"
 """Symbolic shapes of wire types (`graph_runner.contract.Wire`)."""
@@ -111,29 +107,6 @@ class Projections:
         b, _, h, w = x.shape
         tiled = x.reshape(b // columns, columns, 3, h, w).permute(0, 3, 1, 4, 2).reshape(-1, columns * w, 3)
         return Image.fromarray(((tiled.clamp(-1, 1) + 1) * 127.5).round().byte().numpy())
-
-
-def show(
-    projections: Projections, top: Scope, target: str, value: Any, run: Path, workspace: Path, workflow: str
-) -> list[Shown]:
-    """Draw the value of a run's target into the run's outputs; nothing where it cannot be drawn."""
-    id, _, port = target.partition(".")
-    outputs = top.nodes[id].outputs if id in top.nodes else {}
-    kinds = [kind for slot, kind in outputs.items() if not port or ".".join(filter(None, slot)) == port]
-    picture = projections.picture(kinds[0], value) if len(kinds) == 1 else None
-    if picture is None:
-        return []
-    carried = PngImagePlugin.PngInfo()
-    carried.add_text(KEYWORD, workflow)
-    shown: list[Shown] = []
-
-    def tell(path: Path, media: str, preview: bool) -> None:
-        shown.append(Shown(id, path.relative_to(workspace).as_posix(), media, preview))
-
-    folder = OutputFolder(run, workspace, workflow, tell, "")
-    write = partial(picture.save, format="PNG", pnginfo=carried)
-    folder.file(f"{target.replace('.', '-')}.png", write, media="image/png", preview=True)
-    return shown
 
 
 def _fit(z: Tensor, image: Tensor) -> tuple[Tensor, float]:

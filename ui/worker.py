@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import queue
 import sys
@@ -29,11 +28,11 @@ from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
-from graph_runner.validate import validate
 from graph_runner.workflow import read
+from ui.easel import Easel
 from ui.lineages import alone, lineages
 from ui.models import Problem, Refused, Value
-from ui.pictures import SeeingCache, show
+from ui.pictures import Projections, SeeingCache
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -83,7 +82,7 @@ class Requests:
         os._exit(3)
 
 
-def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Channel) -> bool:
+def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: threading.Event, channel: Channel) -> bool:
     """Do one run and tell all about it. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
     began = time.perf_counter()
@@ -97,6 +96,7 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
     over: dict[str, Any] = {"status": "failed", "error": "", "node": "", "problems": [], "fit": True}
     try:
         workflow = read(job["text"])
+        easel = Easel(projections, engine.registry, engine.workspace, workflow, job["text"], tell)
         folder, names = engine.workspace / ".server", lineages(workflow, engine, job["seed"])
         with alone(folder, names, stop, lambda: tell(events.Log(WAITS))):
             result = engine.run(
@@ -107,6 +107,7 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
                 fresh=job["fresh"],
                 listeners=[tell],
                 stop=stop,
+                watch=easel.watch,
                 raise_errors=False,
             )
         over["status"] = result.status
@@ -115,13 +116,9 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
             over["fit"] = not isinstance(result.error.__cause__, torch.OutOfMemoryError | MemoryError)
         for target, value in result.values.items():
             tell(Value(target, summary(value)))
-        if job["only"] and isinstance(engine.cache, SeeingCache):
-            top, _ = validate(workflow, engine.registry)
+        if job["only"]:
             for target, value in result.values.items():
-                for shown in show(
-                    engine.cache.projections, top, target, value, result.folder, engine.workspace, job["text"]
-                ):
-                    tell(shown)
+                easel.target(result.folder, target, value)
     except WorkflowError as error:
         problems = [problem.to_json() for problem in error.problems]
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
@@ -139,8 +136,6 @@ def run(engine: Engine, job: dict[str, Any], stop: threading.Event, channel: Cha
 def as_json(event: Any) -> dict[str, Any]:
     """An event as it is sent: with its time, and null for numbers that JSON does not know."""
     fields = {"time": round(time.time(), 3), **events.to_json(event)}
-    if isinstance(event, events.Metric):
-        fields["values"] = {name: v if math.isfinite(v) else None for name, v in event.values.items()}
     if isinstance(event, Refused):
         fields["problems"] = [problem.model_dump() for problem in event.problems]
     return fields
@@ -183,12 +178,12 @@ def main() -> int:
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
         engine = Engine(registry, options.workspace, device=options.device, dtype=options.dtype)
-        engine.cache = SeeingCache(engine.workspace, engine.cache.budget)
+        engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget)
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, job, requests.stops[job["run"]], channel):
+            if not run(engine, cache.projections, job, requests.stops[job["run"]], channel):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

@@ -195,3 +195,12 @@ def test_a_model_that_trains_may_pass_through_nodes(run: Run) -> None:
     assert float(model.weight) == pytest.approx(0.512)
     assert not model.training
     assert not model.weight.requires_grad
+
+
+def test_a_watcher_sees_what_the_loops_of_the_top_are_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph_runner.runtime.PROGRESS_SECONDS", 0.0)
+    seen: list[tuple[str, int, float]] = []
+    inner = {"half": scale("outer.state.x", 0.5), "inner": repeat(2, {"s": scale("inner.state.x", 1)}, "s", x="half")}
+    nodes = {"one": ONE, "outer": repeat(3, inner, "inner.x")}
+    run(nodes, "outer.x", watch=lambda folder, zone, turn, given: seen.append((zone, turn, float(given["state"]["x"]))))
+    assert seen == [("outer", 0, 1), ("outer", 1, 0.5), ("outer", 2, 0.25)]

@@ -198,3 +198,14 @@ def test_running_to_a_node_runs_nothing_else(sheet: Sheet, real_server: RunningS
     assert sheet.box(text)["y"] + sheet.box(text)["height"] < bottom
     with Image.open(real_server.workspace / real_server.call("outputs", run=run["run"])[0]["path"]) as picture:
         assert picture.size == (32, 32)
+
+
+def test_a_turning_loop_shows_the_latents_it_is_at(sheet: Sheet) -> None:
+    sheet.open(SAMPLE)
+    sheet.type_in("sample", "steps", "1000")
+    sheet.run()
+    expect(sheet.picture("sample")).to_be_visible(timeout=60_000)
+    assert sheet.state("sample") == "running"
+    expect(sheet.node("sample").locator(".pager-turn")).to_contain_text("turn")
+    sheet.page.get_by_role("button", name="Stop").click()
+    sheet.until_over()

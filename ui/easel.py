@@ -1,0 +1,95 @@
+"""What a run is about, drawn on its nodes without a node that draws it: the latents that a loop is at while it turns,
+and the values that a run was asked for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from PIL import PngImagePlugin
+
+from graph_runner.contract import PortType
+from graph_runner.events import Shown
+from graph_runner.graph import Scope, Slot
+from graph_runner.outputs import OutputFolder
+from graph_runner.png import KEYWORD
+from graph_runner.registry import Registry
+from graph_runner.validate import validate
+from graph_runner.workflow import Workflow
+from ui.pictures import LATENT, Projections
+
+SECONDS = 1.0
+"""A loop is first looked at when it has turned so long, and again after as long as that or a share of its time:"""
+SHARE = 1 / 16
+
+
+class Easel:
+    """Draws one run's values into its outputs, as pictures that carry the workflow.
+
+    text: the workflow as it was sent. tell: hears of each picture.
+    """
+
+    def __init__(
+        self,
+        projections: Projections,
+        registry: Registry,
+        workspace: Path,
+        workflow: Workflow,
+        text: str,
+        tell: Callable[[Shown], None],
+    ) -> None:
+        self.projections, self.registry, self.workspace = projections, registry, workspace
+        self.workflow, self.text, self.tell = workflow, text, tell
+        self._began: dict[str, float] = {}
+        self._next: dict[str, float] = {}
+
+    @cached_property
+    def top(self) -> Scope:
+        """The graph with the types of its ports."""
+        return validate(self.workflow, self.registry)[0]
+
+    @cached_property
+    def latents(self) -> dict[str, tuple[Slot, PortType]]:
+        """The zones of the top that hand latents to their body, each with the first port that does."""
+        found: dict[str, tuple[Slot, PortType]] = {}
+        for id, bound in self.top.nodes.items():
+            for slot, kind in bound.body.ports.items() if bound.body is not None else ():
+                if kind.wire is not None and kind.wire.shape == LATENT:
+                    found.setdefault(id, (slot, kind))
+        return found
+
+    def watch(self, run: Path, zone: str, turn: int, given: Mapping[str, Any]) -> None:
+        """Draw the latents that a loop is at, now and then (see `graph_runner.runtime.Watch`)."""
+        now = time.monotonic()
+        began = self._began.setdefault(zone, now)
+        if now < self._next.setdefault(zone, began + SECONDS) or zone not in self.latents:
+            return
+        self._next[zone] = now + max(SECONDS, SHARE * (now - began))
+        (port, name), kind = self.latents[zone]
+        self._draw(run, zone, zone, kind, given[port][name] if name else given[port], turn)
+
+    def target(self, run: Path, target: str, value: Any) -> None:
+        """Draw the value of a target, where it has looks."""
+        id, _, port = target.partition(".")
+        outputs = self.top.nodes[id].outputs if id in self.top.nodes else {}
+        kinds = [kind for slot, kind in outputs.items() if not port or ".".join(filter(None, slot)) == port]
+        if len(kinds) == 1:
+            self._draw(run, id, target.replace(".", "-"), kinds[0], value)
+
+    def _draw(self, run: Path, node: str, name: str, kind: PortType, value: Any, turn: int | None = None) -> None:
+        picture = self.projections.picture(kind, value)
+        if picture is None:
+            return
+        carried = PngImagePlugin.PngInfo()
+        carried.add_text(KEYWORD, self.text)
+
+        def tell(path: Path, media: str, preview: bool) -> None:
+            self.tell(Shown(node, path.relative_to(self.workspace).as_posix(), media, preview, turn))
+
+        folder = OutputFolder(run, self.workspace, self.text, tell, "" if turn is None else f"-{turn + 1:06d}")
+        write = partial(picture.save, format="PNG", pnginfo=carried)
+        folder.file(f"{name}.png", write, media="image/png", preview=True)
