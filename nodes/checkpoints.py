@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, cast
 
+import torch
 from pydantic import Field
 
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import save_diffusers
-from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion, rounded
 from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.lora import merge_lora, read_lora
@@ -81,15 +82,19 @@ def save_checkpoint(
     class_embedder: Embedder | None = None,
     rescaler: Rescaler | None = None,
     schedule: Schedule | None = None,
+    ema_unet: UNet | None = None,
     name: str = "model",
     form: Literal["latent loom", "diffusers", "compvis"] = "latent loom",
+    precision: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> None:
     """Save a whole model below the workspace's models folder, for us, for diffusers or for CompVis' programs.
 
     Our own form keeps the workflow inside.
 
+    ema_unet: the averaged UNet, kept beside the raw one as CompVis' files do; other forms hold one UNet.
     name: of the folder or file.
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
+    precision: of the weights in the file; the half ones take half the space, and are float32 again once loaded.
     """
     folder = Path("models") / name
     if folder.is_absolute() or ".." in folder.parts:
@@ -104,12 +109,19 @@ def save_checkpoint(
         tokenizer,
         schedule,
     )
+    if ema_unet is not None and form != "compvis":
+        raise ValueError(
+            f"the form {form!r} holds one UNet; wire the averaged one to unet, or choose the form 'compvis'"
+        )
+    if precision != "float32":
+        dtype = getattr(torch, precision)
+        model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
     if form == "latent loom":
         save_whole(model, workspace / folder, {"workflow": outputs.workflow})
     elif form == "diffusers":
         save_diffusers(model, workspace / folder)
     else:
-        save_compvis(model, (workspace / folder).with_suffix(".safetensors"))
+        save_compvis(model, (workspace / folder).with_suffix(".safetensors"), ema_unet)
 
 
 @node(category="checkpoints")

@@ -94,9 +94,12 @@ def unet(
     num_head_channels: Count = 32,
     context_dim: Count = 0,
     transformer_depth: Positive = 1,
+    depth_by_level: list[int] = [],  # noqa: B006
+    use_linear_in_transformer: bool = False,
     num_classes: Count = 0,
     use_scale_shift_norm: bool = False,
     resblock_updown: bool = False,
+    conv_resample: bool = True,
     norm_groups: Positive = 32,
     dropout: Dropout = 0.0,
     gradient_checkpointing: bool = False,
@@ -113,9 +116,12 @@ def unet(
     num_head_channels: channels of one head, where num_heads is 0.
     context_dim: width of the tokens for cross-attention; 0 for none.
     transformer_depth: blocks of each spatial transformer.
+    depth_by_level: a number of such blocks for each level; the middle takes the last. Empty for the same everywhere.
+    use_linear_in_transformer: linear projections around them instead of 1×1 convolutions, as in Stable Diffusion 2.
     num_classes: classes added to the time embedding; 0 for none.
     use_scale_shift_norm: the time embedding scales and shifts the norms instead of being added.
     resblock_updown: residual blocks that resize, as in BigGAN.
+    conv_resample: convolutions where the size changes and no residual block does it.
     norm_groups: groups of the group norms; it must divide all channels.
     dropout: in the residual blocks.
     gradient_checkpointing: less memory in training, more time.
@@ -130,10 +136,12 @@ def unet(
         num_heads=num_heads or None,
         num_head_channels=None if num_heads else num_head_channels,
         context_dim=context_dim or None,
-        transformer_depth=transformer_depth,
+        transformer_depth=depth_by_level or transformer_depth,
+        use_linear_in_transformer=use_linear_in_transformer,
         num_classes=num_classes or None,
         use_scale_shift_norm=use_scale_shift_norm,
         resblock_updown=resblock_updown,
+        conv_resample=conv_resample,
         norm_groups=norm_groups,
         dropout=dropout,
         gradient_checkpointing=gradient_checkpointing,

@@ -86,12 +86,10 @@ def save_compvis(
     model: LatentDiffusion,
     path: str | Path,
     ema: UNet | None = None,
-    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a CompVis checkpoint, `.ckpt` or `.safetensors`, and its yaml beside it.
 
     ema: the UNet's averaged weights, kept beside the raw ones as CompVis does.
-    dtype: converts floating-point weights, to halve the file; None keeps them.
     The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
     """
     path = Path(path)
@@ -117,8 +115,6 @@ def save_compvis(
         buffers |= {EMA + "decay": torch.tensor(0.9999), EMA + "num_updates": torch.tensor(0)}
     if model.schedule is not None:
         buffers |= {"betas": torch.tensor(model.schedule.betas), "alphas_cumprod": model.schedule.alphas_cumprod}
-    if dtype is not None:
-        state = {key: value.to(dtype) if value.is_floating_point() else value for key, value in state.items()}
     write_weights(state | buffers, path)
     with atomic_file(path.with_suffix(".yaml")) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")

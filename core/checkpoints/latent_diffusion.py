@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import nn
 
 from core.checkpoints.files import CheckpointError
@@ -19,6 +21,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.unet import UNet
 
+Module = TypeVar("Module", bound=nn.Module)
 Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SpatialRescaler
 
 
@@ -44,6 +47,22 @@ class LatentDiffusion:
             measured = float(f"{self.autoencoder.scale_factor.item():.7g}")
             autoencoder = autoencoder._replace(config=autoencoder.config | {"scale_factor": measured})
         return Architecture(part(self.unet), autoencoder, part(self.conditioner), self.schedule)
+
+    def in_precision(self, dtype: torch.dtype) -> LatentDiffusion:
+        """A copy whose weights are of this dtype, to be saved in half the space; the scale of the latents is not rounded."""
+        return replace(
+            self,
+            unet=self.unet and rounded(self.unet, dtype),
+            autoencoder=self.autoencoder and rounded(self.autoencoder, dtype),
+            conditioner=self.conditioner and rounded(self.conditioner, dtype),
+        )
+
+
+def rounded(model: Module, dtype: torch.dtype) -> Module:
+    """A copy of a model whose weights are of this dtype; its buffers stay as they are."""
+    others = {id(parameter): parameter.detach().to(dtype) for parameter in model.parameters()}
+    memo: dict[int, Any] = {key: nn.Parameter(value, requires_grad=False) for key, value in others.items()}
+    return copy.deepcopy(model, memo)  # what the memo holds is not copied: never two whole copies in memory
 
 
 class Part(NamedTuple):

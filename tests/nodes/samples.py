@@ -124,6 +124,10 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         ).eval()
     },
     "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
-    "save_checkpoint": {"class_embedder": lambda: None, "rescaler": lambda: None},  # a checkpoint holds one conditioner
+    "save_checkpoint": {
+        "class_embedder": lambda: None,
+        "rescaler": lambda: None,
+        "ema_unet": lambda: None,
+    },  # one conditioner, one UNet
     "steer": {"t": lambda: torch.tensor([10, 700])},
 }

@@ -151,6 +151,54 @@ def test_three_forms_are_saved_and_loaded_again(kind: str, form: str, engine: En
         assert type(DiffusionPipeline.from_pretrained(tmp_path / path).unet).__name__ == "UNet2DConditionModel"
 
 
+@pytest.mark.parametrize("form", ["latent loom", "compvis", "diffusers"])
+def test_half_precision_halves_the_file_and_not_the_scale(form: str, engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.stable_diffusion(), tmp_path / "m")
+    parts = PARTS | {"text_encoder": "model.text_encoder"}
+    nodes = {
+        name: {
+            "type": "save_checkpoint",
+            "wires": parts,
+            "params": {"name": name, "form": form, "precision": precision},
+        }
+        for name, precision in (("whole", "float32"), ("half", "float16"))
+    }
+    [unet, autoencoder] = engine.run(
+        graph(model=LOAD, **nodes), targets=["model.unet", "model.autoencoder"]
+    ).values.values()
+    suffix = ".safetensors" if form == "compvis" else ""
+    sizes = [
+        sum(file.stat().st_size for file in [path, *path.rglob("*")] if file.suffix == ".safetensors")
+        for path in (tmp_path / f"models/{name}{suffix}" for name in ("whole", "half"))
+    ]
+    assert sizes[1] < 0.62 * sizes[0]  # headers and a schedule are not halved
+    places = ("half/unet", "half/vae") if form == "diffusers" else (f"half{suffix}",) * 2
+    ports = ("unet", "autoencoder")
+    again = [loaded(engine, f"models/{place}", port)[0] for place, port in zip(places, ports, strict=True)]
+    for model, found in zip((unet, autoencoder), again, strict=True):
+        assert all(
+            torch.equal(a.half().float(), b) for a, b in zip(model.parameters(), found.parameters(), strict=True)
+        )
+    assert float(again[1].scale_factor) == float(autoencoder.scale_factor)
+
+
+def test_averaged_weights_lie_beside_the_raw_ones(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
+    averaged = tiny_ldm.class_conditional()
+    torch.nn.init.ones_(averaged.unet.out[2].bias)
+    save_whole(averaged, tmp_path / "averaged")
+    wires = PARTS | {"class_embedder": "model.class_embedder", "ema_unet": "ema.unet"}
+    ema = {"type": "load_checkpoint", "params": {"path": "averaged"}}
+    save = {"type": "save_checkpoint", "wires": wires, "params": {"name": "both", "form": "compvis"}}
+    engine.run(graph(model=LOAD, ema=ema, save=save))
+    for weights, bias in (("ema", 1.0), ("raw", None)):
+        [unet] = loaded(engine, "models/both.safetensors", "unet", weights=weights)
+        assert (unet.out[2].bias == 1).all() == (bias is not None)
+    save["params"] = {"name": "no", "form": "diffusers"}
+    with pytest.raises(NodeError, match=r"^save: the form 'diffusers' holds one UNet; wire the averaged one to unet"):
+        engine.run(graph(model=LOAD, ema=ema, save=save))
+
+
 def test_a_name_cannot_leave_the_models_folder(engine: Engine, tmp_path: Path) -> None:
     save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
     save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": {"name": "../out"}}

@@ -53,6 +53,18 @@ def test_saved_models_are_loaded_again_each_by_its_node(engine: Engine) -> None:
         run(engine, "wrong", wrong=wrong)
 
 
+def test_a_unet_of_rarer_options(engine: Engine) -> None:
+    rare = {"depth_by_level": [1, 2], "use_linear_in_transformer": True, "conv_resample": False, "context_dim": 8}
+    params = UNET | {"norm_groups": 4, "channel_mult": [1, 2], "attention_factors": [1, 2]} | rare
+    model = run(engine, "unet", unet=node("unet", params))["unet"]
+    assert model.config["transformer_depth"] == [1, 2]
+    assert isinstance(model.middle_block[1].proj_in, torch.nn.Linear)
+    assert len(model.middle_block[1].transformer_blocks) == 2
+    assert not any("op" in name for name, _ in model.input_blocks.named_parameters())
+    with pytest.raises(NodeError, match=r"^unet: transformer_depth has 3 entries for the 2 levels"):
+        run(engine, "unet", unet=node("unet", params | {"depth_by_level": [1, 1, 1]}))
+
+
 @pytest.mark.parametrize("form", ["latent loom", "compvis", "diffusers"])
 @pytest.mark.parametrize("kind", ["kl_autoencoder", "vq_autoencoder"])
 def test_the_latents_scale_is_measured_once_and_stays_with_the_model(engine: Engine, kind: str, form: str) -> None:
