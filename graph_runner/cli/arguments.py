@@ -65,6 +65,7 @@ def build() -> argparse.ArgumentParser:
     _workspace(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--checkpoint-seconds", type=float, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
+    run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
 
     check = commands.add_parser("check", help="say what is wrong with a workflow and what it would cost, and compute nothing",

@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -21,7 +22,7 @@ from graph_runner.problems import Problem, WorkflowError
 if TYPE_CHECKING:
     from graph_runner.context import Processes
     from graph_runner.engine import Engine
-    from graph_runner.events import Event
+    from graph_runner.events import Event, Listener
     from graph_runner.plan import NodeError
     from graph_runner.registry import Registry
 
@@ -69,7 +70,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     seed=options.seed,
                     fresh=options.fresh,
                     checkpoint_seconds=options.checkpoint_seconds,
-                    listeners=[announce, display],
+                    listeners=[announce, display, *_boards(options, engine.workspace)],
                     stop=stop,
                 )
     except NodeError as error:
@@ -97,6 +98,19 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
         return Engine(registry, options.workspace, device=device, dtype=options.dtype, processes=processes)
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error
+
+
+def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
+    """What else listens to the run."""
+    if not options.tensorboard:
+        return []
+    from graph_runner.tensorboard import TensorBoard
+
+    try:
+        return [TensorBoard(workspace)]
+    except ImportError as error:
+        remedy = "Install it (pip install tensorboard), or leave out --tensorboard"
+        raise WorkflowError([Problem("TensorBoard is not installed", remedy=remedy)]) from error
 
 
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
