@@ -72,6 +72,13 @@ def load_meta(folder: Path) -> dict[str, Any]:
     return meta
 
 
+def remove_tree(folder: Path) -> None:
+    """Remove a stored folder: from the first moment on nobody finds a part of it under its name."""
+    doomed = folder.parent / f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    folder.rename(doomed)
+    shutil.rmtree(doomed)
+
+
 def sweep(parent: Path) -> None:
     """Remove what writers that no longer live left unfinished; put back what they were about to replace."""
     for leftover in parent.glob(f"{_TEMPORARY}*"):

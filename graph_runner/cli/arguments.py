@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-COMMANDS = ("run", "check", "nodes", "runs", "lock")
+COMMANDS = ("run", "check", "nodes", "runs", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -90,11 +91,24 @@ def build() -> argparse.ArgumentParser:
     runs.add_argument("--most", type=int, default=20, metavar="N", help="list so many (default 20)")
     _workspace(runs)
 
+    clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
+                                description="Say how much room a workspace takes. With --keep, forget cached values and checkpoints, the longest unused first: they are computed again when they are needed. Runs and models stay.")  # fmt: skip
+    clean.add_argument("--keep", type=_size, metavar="SIZE", help="forget until cache and checkpoints take at most so much, such as 20GB or 500MB; nothing used in the last hour")  # fmt: skip
+    _workspace(clean)
+
     lock = commands.add_parser("lock", help="check or record that nodes compute what their versions say")
     lock.add_argument("action", choices=["check", "update"], help="check: name nodes whose source changed without a raised version. update: record new nodes and raised versions")  # fmt: skip
     lock.add_argument("--same-result", action="store_true", help="with update: also record changed sources that compute the same as before")  # fmt: skip
     _nodes(lock)
     return parser
+
+
+def _size(text: str) -> int:
+    """Bytes from "20GB", "1.5 MB" or a number of bytes."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 20GB, 500MB or a number of bytes")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _workflow(parser: argparse.ArgumentParser) -> None:

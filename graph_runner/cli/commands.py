@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `runs` and `lock`: what the command line tells besides running."""
+"""`check`, `nodes`, `runs`, `clean` and `lock`: what the command line tells besides running."""
 
 from __future__ import annotations
 
@@ -137,6 +137,33 @@ def _files(run: Run) -> list[str]:
 
 
 _COLOURS = {"done": "green", "failed": "red"}
+
+
+def clean(options: argparse.Namespace) -> int:
+    """Say how much room a workspace takes; with a budget, make room. Returns 2 where there is no such workspace."""
+    from graph_runner import space
+    from graph_runner.dry import large
+    from graph_runner.store import sweep
+
+    workspace = options.workspace.expanduser().absolute()
+    if not workspace.is_dir():
+        raise WorkflowError([Problem(f"there is no workspace {options.workspace}", remedy="Name one with --workspace")])
+    for name in space.FORGETTABLE:
+        sweep(workspace / name)  # what runs that were killed left unfinished
+    if options.keep is not None:
+        gone = space.make_room(space.forgettable(workspace), options.keep)
+        left = sum(kept.size for kept in space.forgettable(workspace))
+        told = f"Forgot {count(len(gone), 'entry', 'entries')}" if gone else "Nothing was forgotten"
+        print(told + ("; what is left was used in the last hour" if left > options.keep else ""))
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(justify="right")
+    for name, size in space.sizes(workspace).items():
+        table.add_row(name or "the server's, and single files", f"{large(size)}B")
+    Console().print(table)
+    if options.keep is None:
+        print("clean --keep 10GB forgets cached values and checkpoints, the longest unused first, down to that size.")
+    return 0
 
 
 def lock(options: argparse.Namespace) -> int:
