@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from graph_runner.context import Processes, Stateful
 from graph_runner.events import Event, Log, Shown
 from graph_runner.store import load_meta, load_tree, save_tree, sweep
 from graph_runner.workflow import write_atomically
 
+LOCK = "lock"
+PAUSE_SECONDS = 0.2
 KEPT = 2
 """How many checkpoints on the way are kept; those at the end of a run always are."""
 
@@ -35,6 +41,32 @@ class Checkpoints:
         self.folder, self.processes, self.node, self.run = folder, processes, node, run
         self.shown, self.show, self.ignore, self.log = shown, show, ignore, log
         self._shown_before = len(shown)
+
+    @contextmanager
+    def alone(self, stop: threading.Event) -> Iterator[None]:
+        """Hold the lineage: two runs at once would write each other's checkpoints. So the second waits, until `stop` is
+        set, and then goes on where the first ended.
+        """
+        if self.processes.rank > 0:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock, told = FileLock(self.folder / LOCK), False
+        while not stop.is_set():
+            try:
+                lock.acquire(timeout=PAUSE_SECONDS if told else 0)
+                break
+            except Timeout:
+                if not told:
+                    self.log(Log("waits for another run that trains the same, to go on from its checkpoint", self.node))
+                told = True
+            except (NotImplementedError, OSError) as error:  # some clusters' file systems know no locks
+                self.log(Log(f"no lock for {self.folder} ({error}): train it once at a time", self.node, "warning"))
+                break
+        try:
+            yield
+        finally:
+            lock.release()
 
     def restore(self, state: Stateful, n: int) -> int:
         """Load the newest checkpoint of at most n turns into `state`; returns the turns it had done."""

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -100,6 +100,7 @@ class Activation:
         self.stateful: bool = around.stateful if around else False
         self.lineage = step.lineage if step else ""
         self.body: BodyCall | None = None
+        self.held = ExitStack()  # until the zone has returned, or failed
         if step is not None and step.spec.trains:
             self.training = self.sharded = True
         if step is not None and step.spec.aside:
@@ -117,7 +118,8 @@ class Activation:
         return inside
 
     def leave(self) -> None:
-        """Let go of what the body captured, now that the zone has returned."""
+        """Let go of what the zone held and its body captured, now that it has returned."""
+        self.held.close()
         if self.body is not None:
             self.body.template.clear()
             self.body.frame = None
@@ -189,6 +191,7 @@ class ZoneLoop:
         begin = 0
         if state is not None:
             checkpoints = self._checkpoints()
+            own.held.enter_context(checkpoints.alone(runtime.stop))
             begin = checkpoints.restore(state, n)
             nested, own.stateful = own.stateful, True
         else:

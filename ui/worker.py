@@ -30,14 +30,11 @@ from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
 from graph_runner.workflow import read
 from ui.easel import Easel
-from ui.lineages import alone, lineages
 from ui.models import Problem, Refused, Value
 from ui.pictures import Projections, SeeingCache
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
-
-WAITS = "waits for a run on another device that trains the same models, to go on from its checkpoint"
 
 
 class Channel:
@@ -97,19 +94,17 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
     try:
         workflow = read(job["text"])
         easel = Easel(projections, engine.registry, engine.workspace, workflow, job["text"], tell)
-        folder, names = engine.workspace / ".server", lineages(workflow, engine, job["seed"])
-        with alone(folder, names, stop, lambda: tell(events.Log(WAITS))):
-            result = engine.run(
-                workflow,
-                targets=job["targets"],
-                only=job["only"],
-                seed=job["seed"],
-                fresh=job["fresh"],
-                listeners=[tell],
-                stop=stop,
-                watch=easel.watch,
-                raise_errors=False,
-            )
+        result = engine.run(
+            workflow,
+            targets=job["targets"],
+            only=job["only"],
+            seed=job["seed"],
+            fresh=job["fresh"],
+            listeners=[tell],
+            stop=stop,
+            watch=easel.watch,
+            raise_errors=False,
+        )
         over["status"] = result.status
         if result.error is not None:
             over |= {"error": str(result.error), "node": result.error.node}

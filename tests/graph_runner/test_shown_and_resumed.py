@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
+from filelock import FileLock
 
 from graph_runner import events
-from graph_runner.context import Loop, Outputs, Stateful
+from graph_runner.checkpoints import LOCK
+from graph_runner.context import Outputs
 from graph_runner.contract import Body, node
 from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
@@ -22,26 +23,6 @@ from tests.graph_runner.drawing import ONE, noted, run_in
 from tests.graph_runner.toys import CALLS, Number, Step
 
 Make = Callable[..., Engine]
-
-
-class Counter(Stateful):
-    def __init__(self, x: torch.Tensor) -> None:
-        self.x = x
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"x": self.x}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.x = state["x"]
-
-
-@node(category="toy", keep=True, continues="n")
-def counted(body: Body[Step], x: Number, loop: Loop, n: int = 3) -> Number:
-    """A loop with checkpoints."""
-    state = Counter(x)
-    for _ in loop(n, state=state):
-        state.x = body(state.x)
-    return state.x
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +156,41 @@ def test_stopping_at_once_after_going_on_does_not_undo_the_end_of_a_shorter_run(
     assert run_in(make(), counting(9), "z", stop=stop, listeners=[at_once]).status == "stopped"
     [lineage] = (tmp_path / "checkpoints").iterdir()
     assert '"final": true' in (lineage / "step-3" / TREE).read_text()
+
+
+def test_a_training_waits_for_another_of_its_lineage(make: Make, tmp_path: Path) -> None:
+    run_in(make(), counting(3), "z")
+    [lineage] = (tmp_path / "checkpoints").iterdir()
+    other = FileLock(lineage / LOCK)  # as another process would hold it
+    stop, told = threading.Event(), list[str]()
+
+    def hear(then: Callable[[], None]) -> Callable[[events.Event], None]:
+        def listen(event: events.Event) -> None:
+            if isinstance(event, events.Log):
+                told.append(event.message.split()[0])
+                if event.message.startswith("waits for another run"):
+                    then()
+
+        return listen
+
+    with other:  # let go while it is waited for: the rest is done
+        assert run_in(make(), counting(9), "z", listeners=[hear(other.release)]).status == "done"
+    assert told == ["waits", "goes"]
+    CALLS.clear()
+    with other:  # stopped while it waits: nothing is done, and nothing written
+        assert run_in(make(), counting(12), "z", stop=stop, listeners=[hear(stop.set)]).status == "stopped"
+        assert CALLS == []
+    assert not (lineage / "step-12").exists()
+
+
+def test_a_failed_training_lets_go_of_its_lineage(make: Make) -> None:
+    broken = counting(3)
+    broken["z"]["body"]["nodes"]["bad"] = {"type": "fail", "wires": {"x": "z.x"}}
+    broken["z"]["body"]["results"] = {"number": "bad"}
+    for _ in range(2):
+        with pytest.raises(NodeError) as kept:
+            run_in(make(), broken, "z")
+        assert "bad" in str(kept.value)
 
 
 def test_a_loop_in_a_loop_has_a_lineage_for_each_turn_around(make: Make, tmp_path: Path) -> None:

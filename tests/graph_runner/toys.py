@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from graph_runner.context import Loop, Metrics, Outputs, Rng
+from graph_runner.context import Loop, Metrics, Outputs, Rng, Stateful
 from graph_runner.contract import Body, Field, File, Ports, Wire, node
 
 CALLS: list[str] = []
@@ -246,3 +246,23 @@ def learn(body: Body[Lesson], models: Ports[M], loop: Loop, n: int = 3, accumula
         for weight, *parts in zip(weights, *grads, strict=True):
             weight -= 0.1 * sum(parts)
     return models
+
+
+class Counter(Stateful):
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"x": self.x}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.x = state["x"]
+
+
+@node(category="toy", keep=True, continues="n")
+def counted(body: Body[Step], x: Number, loop: Loop, n: int = 3) -> Number:
+    """A loop with checkpoints."""
+    state = Counter(x)
+    for _ in loop(n, state=state):
+        state.x = body(state.x)
+    return state.x
