@@ -23,7 +23,6 @@ from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
 from graph_runner.problems import WorkflowError
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow, read
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
@@ -32,16 +31,6 @@ import tiny_pipelines
 
 LOAD = {"type": "load_checkpoint", "params": {"path": "m"}}
 PARTS = {"unet": "model.unet", "autoencoder": "model.autoencoder", "schedule": "model.schedule"}
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes"])
-
-
-@pytest.fixture
-def engine(registry: Registry, tmp_path: Path) -> Engine:
-    return Engine(registry, tmp_path)
 
 
 def graph(**nodes: Any) -> Workflow:

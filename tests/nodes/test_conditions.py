@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
 from graph_runner import events
 from graph_runner.engine import Engine
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from nodes.text import text_context
 
@@ -137,16 +135,6 @@ KINDS: dict[str, Kind] = {
     "hybrid": HYBRID,
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes", "tests.nodes.toy_models"])
-
-
-@pytest.fixture
-def engine(registry: Registry, tmp_path: Path) -> Engine:
-    return Engine(registry, tmp_path)
 
 
 def placed(nodes: Nodes, prefix: str, batch: str, model: str) -> Nodes:

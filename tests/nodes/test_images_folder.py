@@ -9,11 +9,10 @@ from PIL import Image
 
 from graph_runner.engine import Engine
 from graph_runner.events import Log
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 
 
-def test_unreadable_pictures_are_named_in_the_run_and_left_out(tmp_path: Path) -> None:
+def test_unreadable_pictures_are_named_in_the_run_and_left_out(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     (folder / "red").mkdir(parents=True)
     for i in range(3):
@@ -23,7 +22,6 @@ def test_unreadable_pictures_are_named_in_the_run_and_left_out(tmp_path: Path) -
         "pictures": {"type": "image_folder", "params": {"path": "pictures", "resolution": 16}},
         "some": {"type": "take_images", "wires": {"data": "pictures"}},
     }
-    registry = Registry.scan(["nodes", "graph_runner.zones"])
-    result = Engine(registry, tmp_path).run(Workflow.model_validate({"loom": 1, "nodes": nodes}), targets=["some"])
+    result = engine.run(Workflow.model_validate({"loom": 1, "nodes": nodes}), targets=["some"])
     assert result.values["some"].shape == (3, 3, 16, 16)
     assert any("broken.png" in event.message for event in result.events if isinstance(event, Log))

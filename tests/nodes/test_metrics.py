@@ -18,14 +18,8 @@ from core.metrics.inception import InceptionV3
 from core.metrics.reconstruction import psnr, ssim
 from core.models.lpips import LPIPS
 from graph_runner.engine import Engine
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from nodes.metrics import inception_score
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return Engine(Registry.scan(["graph_runner.zones", "nodes"]), tmp_path)
 
 
 def node(type: str, params: dict[str, Any] | None = None, **wires: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +11,10 @@ from core.data.loader import take
 from core.data.shapes import Shapes
 from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 
 AUTOENCODER = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 8}
 UNET = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "attention_factors": [2], "num_heads": 2}
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return Engine(Registry.scan(["graph_runner.zones", "nodes"]), tmp_path)
 
 
 def node(type: str, params: dict[str, Any] | None = None, **wires: Any) -> dict[str, Any]:

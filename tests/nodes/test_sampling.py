@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
 from graph_runner.context import Rng, derive
 from graph_runner.engine import Engine
-from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from nodes.sampling import Solver
 
@@ -24,16 +22,6 @@ SCHEDULE = NoiseSchedule.linear(1000)
 TINY_UNET = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "attention_factors": [2], "num_heads": 2}
 TINY_UNET |= {"context_dim": 16, "norm_groups": 4}
 TINY_AE = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 4}
-
-
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes", "tests.nodes.toy_models"])
-
-
-@pytest.fixture
-def engine(registry: Registry, tmp_path: Path) -> Engine:
-    return Engine(registry, tmp_path)
 
 
 def nodes(**more: Any) -> Workflow:

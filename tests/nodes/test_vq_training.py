@@ -93,11 +93,6 @@ def training(kind: str, data: dict[str, Any], unseen: dict[str, Any], steps: int
     return Workflow.model_validate({"loom": 1, "nodes": nodes})
 
 
-@pytest.fixture(scope="module")
-def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", "nodes"])
-
-
 def run(
     registry: Registry, folder: Path, kind: str, data: Any, unseen: Any, steps: int, levels: int, seed: int = 0
 ) -> dict[str, float]:

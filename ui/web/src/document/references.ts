@@ -5,6 +5,18 @@
 import type { Catalog, NodeSpec, Port } from "../server/types";
 import { enclosing, type Doc, type Id, type Ref } from "./document";
 
+/** A port that nothing is known of. */
+export const ANY: Port = {
+  name: "",
+  type: "any",
+  list: false,
+  variable: false,
+  named: false,
+  required: false,
+  shape: "",
+  help: "",
+};
+
 export interface Source {
   readonly node: Id;
   /** Whether it is an inner port of the zone `node`, read by what is drawn inside. */
@@ -71,16 +83,7 @@ export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
 
 function definitionSpec(name: string, value: unknown): NodeSpec {
   const definition = value as { about?: string; inputs?: string[]; results?: Record<string, unknown> };
-  const port = (portName: string): Port => ({
-    name: portName,
-    type: "any",
-    list: false,
-    variable: false,
-    named: false,
-    required: false,
-    shape: "",
-    help: "",
-  });
+  const port = (portName: string): Port => ({ ...ANY, name: portName });
   return {
     type: name,
     category: "this workflow",

@@ -7,7 +7,7 @@
 import type { Port } from "../server/types";
 import { isList, isNamed, refsOf, type DocNode, type Id, type Ref, type Wired } from "./document";
 import type { Json } from "./json";
-import { resolve, sourceHandle, type Source } from "./references";
+import { ANY, resolve, sourceHandle, type Source } from "./references";
 import { element, kindOf, type Kinds, type WireKind } from "./types";
 
 export interface InSlot {
@@ -34,17 +34,6 @@ export interface OutSlot {
   readonly name: string;
   readonly kind: WireKind;
 }
-
-const ANY: Port = {
-  name: "",
-  type: "any",
-  list: false,
-  variable: false,
-  named: false,
-  required: false,
-  shape: "",
-  help: "",
-};
 
 export function inputSlots(kinds: Kinds, node: DocNode): InSlot[] {
   const ports = kinds.specs(node.type)?.inputs ?? [];
