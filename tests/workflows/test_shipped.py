@@ -13,6 +13,7 @@ from graph_runner.engine import Engine, Result
 from graph_runner.registry import Registry
 from graph_runner.validate import validate
 from graph_runner.workflow import Workflow, load, read, write
+from tests.workflows.conftest import Check
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 NAMES = sorted(path.stem for path in WORKFLOWS.glob("*.json"))
@@ -51,18 +52,23 @@ def files(result: Result) -> set[str]:
     return {Path(shown.path).name for shown in result.shown if not shown.preview}
 
 
-def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_path: Path) -> None:
+def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_path: Path, golden: Check) -> None:
     engine = Engine(registry, tmp_path)
-    assert files(engine.run(small("quickstart"))) == {"quickstart.png"}
-    assert files(engine.run(small("sample"))) == {"samples.png"}
-    assert files(engine.run(small("langevin"))) == {"langevin.png"}
-    assert files(engine.run(small("train_autoencoder"))) == {"reconstructions.png"}
-    assert files(engine.run(small("train_unconditional"))) == {"unconditional.png"}
+    for name, saves in {
+        "quickstart": "quickstart.png",
+        "sample": "samples.png",
+        "langevin": "langevin.png",
+        "train_autoencoder": "reconstructions.png",
+        "train_unconditional": "unconditional.png",
+    }.items():
+        result = engine.run(small(name))
+        assert files(result) == {saves}
+        golden(name, result)
     saved = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*.safetensors")}
     assert {"quickstart/unet.safetensors", "shapes/autoencoder.safetensors", "unconditional/unet.safetensors"} <= saved
 
 
-def test_own_pictures(registry: Registry, tmp_path: Path) -> None:
+def test_own_pictures(registry: Registry, tmp_path: Path, golden: Check) -> None:
     (tmp_path / "pictures").mkdir()
     for picture in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
         shutil.copy(picture, tmp_path / "pictures")
@@ -73,4 +79,6 @@ def test_own_pictures(registry: Registry, tmp_path: Path) -> None:
     look = zone.nodes["look_at_samples"].body
     assert look is not None
     look.nodes["preview_noise"].params["shape"] = [2, 4, 8, 8]
-    assert files(Engine(registry, tmp_path).run(workflow)) == {"pictures.png"}
+    result = Engine(registry, tmp_path).run(workflow)
+    assert files(result) == {"pictures.png"}
+    golden("images_folder", result)

@@ -20,6 +20,7 @@ from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
 from graph_runner.validate import validate
 from graph_runner.workflow import Node, Workflow, load, read, write
+from tests.workflows.conftest import Check
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 from tiny_pipelines import PIPELINES, PROMPTS, SCALE, STEPS
@@ -113,7 +114,9 @@ def test_a_first_stage_is_trained_once_for_all_that_share_it(name: str, like: st
 
 
 @pytest.mark.parametrize("name", TRAINED_WITH)
-def test_it_trains_both_stages_and_what_reads_the_condition_samples_and_saves(name: str, engine: Engine) -> None:
+def test_it_trains_both_stages_and_what_reads_the_condition_samples_and_saves(
+    name: str, engine: Engine, golden: Check
+) -> None:
     conditioner, files = TRAINED_WITH[name]
     models = ["unet"] + ([conditioner] if conditioner else [])
     targets = [f"{stage}.{which}" for stage in ("diffusion.models", "diffusion.ema") for which in models]
@@ -123,6 +126,7 @@ def test_it_trains_both_stages_and_what_reads_the_condition_samples_and_saves(na
     for model in models:
         before, after = (result.values[id].state_dict() for id in (f"{model}0", f"diffusion.models.{model}"))
         assert any(not torch.equal(before[key], after[key]) for key in before), f"{model} does not learn"
+    golden(name, result)
     kept = engine.workspace / "models" / name
     assert (kept / "unet.safetensors").exists()
     assert (kept / "conditioner.safetensors").exists() == bool(conditioner)
@@ -144,16 +148,17 @@ def test_a_saved_text_to_image_model_draws_the_same_again(engine: Engine) -> Non
     torch.testing.assert_close(engine.run(again, targets=["decoded"]).values["decoded"], trained["decoded"])
 
 
-def test_a_codebook_is_trained_and_its_use_reported(engine: Engine) -> None:
+def test_a_codebook_is_trained_and_its_use_reported(engine: Engine, golden: Check) -> None:
     result = engine.run(changed("vq_autoencoder", SMALL | {"autoencoder": {"steps": 3, "batch_size": 4}}))
     [inside], [at_the_end] = metrics(result, "codebook"), metrics(result, "numbers")
     assert inside.keys() == {"used", "perplexity"}
     assert 0 < at_the_end["used"] <= 1
     assert 1 <= at_the_end["perplexity"] <= 256
     assert "vq_reconstructions.png" in shown(result)
+    golden("vq_autoencoder", result)
 
 
-def test_image_guidance_pulls_samples_towards_the_picture(engine: Engine) -> None:
+def test_image_guidance_pulls_samples_towards_the_picture(engine: Engine, golden: Check) -> None:
     """With the quickstart's models untrained: the gradient's path is what is tested, not the pictures."""
     quickstart = load(WORKFLOWS / "quickstart.json").nodes
     saved = {
@@ -168,6 +173,7 @@ def test_image_guidance_pulls_samples_towards_the_picture(engine: Engine) -> Non
     [numbers] = metrics(result, "numbers")
     assert numbers["guided"] > numbers["unguided"]
     assert "image_guidance.png" in shown(result)
+    golden("image_guidance", result)
 
 
 @torch.no_grad()
