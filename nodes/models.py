@@ -24,6 +24,7 @@ Channels = Annotated[int, Field(ge=1, le=4096)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+Deviation = Annotated[float, Field(gt=0, le=10)]
 
 
 @node(category="models")

@@ -21,7 +21,7 @@ from graph_runner.context import Device, Rng
 from graph_runner.contract import File, node
 from nodes.data import field
 from nodes.models import Channels as Width
-from nodes.models import Positive
+from nodes.models import Deviation, Positive
 from nodes.wires import (
     Batch,
     Boxes,
@@ -54,13 +54,16 @@ def batch_object_labels(batch: Batch) -> ObjectLabels:
 
 
 @node(category="layouts")
-def layout_tokenizer(vocabulary: Annotated[int, Field(ge=4)] = 8192, max_objects: Positive = 30) -> LayoutTokenizer:
+def layout_tokenizer(
+    vocabulary: Annotated[int, Field(ge=4)] = 8192, max_objects: Positive = 30, with_crop: bool = True
+) -> LayoutTokenizer:
     """How labelled boxes become tokens: class, top-left and bottom-right of each object (CompVis' conditional builder).
 
     vocabulary: token ids; positions are cells of a grid with √vocabulary cells a side.
     max_objects: objects beyond are left out.
+    with_crop: end with two tokens that say which part of the original picture is shown, as the published model's do.
     """
-    return _LayoutTokenizer(vocabulary, max_objects)
+    return _LayoutTokenizer(vocabulary, max_objects, with_crop)
 
 
 @node(category="layouts")
@@ -91,14 +94,21 @@ def layout_tokens(
 
 
 @node(category="layouts")
-def layout_encoder(rng: Rng, tokenizer: LayoutTokenizer, dim: Width = 512, layers: Positive = 16) -> TextEncoder:  # noqa: ARG001
+def layout_encoder(
+    rng: Rng,  # noqa: ARG001
+    tokenizer: LayoutTokenizer,
+    dim: Width = 512,
+    layers: Positive = 16,
+    embedding_std: Deviation = 0.02,
+) -> TextEncoder:
     """The transformer for layouts, untrained (layout2img-openimages256's).
 
     tokenizer: whose vocabulary and length it takes.
     dim: width of the context: the UNet's context_dim.
     layers: of the transformer.
+    embedding_std: deviation that embeddings begin with; small models learn from 1 what the published .02 hides.
     """
-    return BERTEmbedder(dim, layers, tokenizer.n_tokens, tokenizer.length)
+    return BERTEmbedder(dim, layers, tokenizer.n_tokens, tokenizer.length).start_from(embedding_std)
 
 
 @node(category="layouts")

@@ -17,7 +17,7 @@ from core.data.loader import take
 from graph_runner.context import Device, Rng
 from graph_runner.contract import Folder, node
 from nodes.data import field
-from nodes.models import Channels, Dropout, Positive
+from nodes.models import Channels, Deviation, Dropout, Positive
 from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
 
 
@@ -59,6 +59,7 @@ def bert_text_encoder(
     dim: Channels = 640,
     layers: Positive = 32,
     dropout: Dropout = 0.0,
+    embedding_std: Deviation = 0.02,
 ) -> TextEncoder:
     """The paper's text transformer, untrained: it trains together with the UNet (CompVis' BERTEmbedder).
 
@@ -66,8 +67,9 @@ def bert_text_encoder(
     dim: width of the context: the UNet's context_dim.
     layers: of the transformer; the paper has 32.
     dropout: of the embedded tokens.
+    embedding_std: deviation that embeddings begin with; small models learn from 1 what the published .02 hides.
     """
-    return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout)
+    return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout).start_from(embedding_std)
 
 
 @node(category="text")

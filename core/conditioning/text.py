@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from core.models.config import remember_config
 
 HEADS = 8
+EMBEDDING_STD = 0.02
 HEAD_DIM = 64  # fixed, so the attention's inner width is 512 whatever the model's width is
 
 
@@ -54,6 +56,17 @@ class BERTEmbedder(nn.Module):
         context: Tensor = self.transformer(tokens)
         return context
 
+    @torch.no_grad()
+    def start_from(self, std: float) -> BERTEmbedder:
+        """Scale fresh embeddings of tokens and places to this standard deviation; returns this model.
+
+        From the published .02 the first layers' outputs, near .1, drown what tells one token from another. Large models
+        get over that; small ones that must learn which token belongs to which begin to from 1 (docs/tasks.md).
+        """
+        for embedding in (self.transformer.token_emb, self.transformer.pos_emb.emb):
+            embedding.weight.mul_(std / EMBEDDING_STD)
+        return self
+
 
 class TransformerWrapper(nn.Module):
     """Embeddings, layers and final norm; gives the embeddings, not the logits."""
@@ -67,7 +80,7 @@ class TransformerWrapper(nn.Module):
         self.norm = nn.LayerNorm(dim)
         # The published files carry this head and count it; latent diffusion never reads it, so it takes no gradient.
         self.to_logits = nn.Linear(dim, vocab_size).requires_grad_(False)
-        nn.init.normal_(self.token_emb.weight, std=0.02)
+        nn.init.normal_(self.token_emb.weight, std=EMBEDDING_STD)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(b, n) ids to (b, n, dim) embeddings."""
@@ -82,7 +95,7 @@ class LearnedPositions(nn.Module):
     def __init__(self, max_seq_len: int, dim: int) -> None:
         super().__init__()
         self.emb = nn.Embedding(max_seq_len, dim)
-        nn.init.normal_(self.emb.weight, std=0.02)
+        nn.init.normal_(self.emb.weight, std=EMBEDDING_STD)
 
     def forward(self, length: int) -> Tensor:
         """The first `length` vectors, (length, dim)."""

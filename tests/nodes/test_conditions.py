@@ -73,7 +73,7 @@ LAYOUT = (
         "cond": node("embed_tokens", text_encoder="MODEL", tokens="tokens"),
     },
     {"null": node("no_layout", text_encoder="MODEL", tokenizer="places")},
-    {"places": node("layout_tokenizer", {"vocabulary": 64, "max_objects": 3})},
+    {"places": node("layout_tokenizer", {"vocabulary": 64, "max_objects": 3, "with_crop": False})},
     {"context_dim": WIDTH},
 )
 ZERO = {"null": node("null_like", conditioning="cond")}

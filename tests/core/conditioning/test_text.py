@@ -85,6 +85,26 @@ def test_published_text_encoders_have_the_published_size(config: dict[str, int],
     assert round(sum(p.numel() for p in model.parameters()) / 1e6, 1) == millions
 
 
+@torch.no_grad()
+def test_embeddings_start_where_they_are_told_to() -> None:
+    """From the published deviation a first layer's output drowns them; from 1 tokens stay apart."""
+    torch.manual_seed(0)
+    published = BERTEmbedder(n_embed=64, n_layer=2, vocab_size=64, max_seq_len=6)
+    state = {key: value.clone() for key, value in published.state_dict().items()}
+    assert all(torch.equal(value, state[key]) for key, value in published.start_from(0.02).state_dict().items())
+
+    def likeness(model: BERTEmbedder) -> float:
+        """Mean cosine between the contexts of different tokens of one row."""
+        context = torch.nn.functional.normalize(model(torch.arange(6)[None]), dim=-1)[0]
+        return float((context @ context.T)[~torch.eye(6, dtype=torch.bool)].mean())
+
+    alike = likeness(published)
+    apart = published.start_from(1.0)
+    assert float(apart.transformer.token_emb.weight.std()) == pytest.approx(1, abs=0.05)
+    assert float(apart.transformer.pos_emb.emb.weight.std()) == pytest.approx(1, abs=0.15)
+    assert likeness(apart) < 0.2 < 0.6 < alike
+
+
 def test_too_many_tokens_name_the_remedy() -> None:
     with pytest.raises(ValueError, match="5 tokens are more than this text encoder's 4; set the tokenizer's length"):
         BERTEmbedder(n_embed=8, n_layer=1, vocab_size=5, max_seq_len=4)(torch.zeros(1, 5, dtype=torch.long))
