@@ -29,6 +29,7 @@ class Subscription:
     kept: set[int] = field(default_factory=set)
     thinned: frozenset[str] = frozenset()
     caught_up: bool = False
+    more: bool = False
 
     def wants(self, event: RunEvent) -> bool:
         """Whether this event is to be sent."""
@@ -95,21 +96,26 @@ class Feed:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            runs, self._runs = self._runs, set()
-            if summaries := [run for run in map(self.manager.ledger.get, sorted(runs)) if run is not None]:
-                yield {"runs": [run.model_dump() for run in summaries]}
-            if self._removed:
-                removed, self._removed = self._removed, []
-                yield {"removed": removed}
-            if self._workers:
-                self._workers = False
-                yield {"workers": [worker.model_dump() for worker in self.manager.workers()]}
-            if self._workflows:
-                self._workflows = False
-                yield {"workflows": True}
-            for run in list(self._subscriptions):
-                for message in self._page(run):
-                    yield message
+            for message in self._news():  # all of one moment
+                yield message
+
+    def _news(self) -> list[dict[str, Any]]:
+        """What there is to say now. A run's events come before the word that it is over."""
+        messages = [message for run in list(self._subscriptions) for message in self._page(run)]
+        behind = {run for run in self._runs if run in self._subscriptions and self._subscriptions[run].more}
+        runs, self._runs = self._runs - behind, behind
+        if summaries := [run for run in map(self.manager.ledger.get, sorted(runs)) if run is not None]:
+            messages.append({"runs": [run.model_dump() for run in summaries]})
+        if self._removed:
+            removed, self._removed = self._removed, []
+            messages.append({"removed": removed})
+        if self._workers:
+            self._workers = False
+            messages.append({"workers": [worker.model_dump() for worker in self.manager.workers()]})
+        if self._workflows:
+            self._workflows = False
+            messages.append({"workflows": True})
+        return messages
 
     def _page(self, run: int) -> list[dict[str, Any]]:
         """The next events of one subscription; wakes the feed again where more are there."""
@@ -122,7 +128,8 @@ class Feed:
             subscription.sent = events[-1]["n"]
             if wanted := [event for event in events if subscription.wants(event)]:
                 messages.append({"run": run, "events": wanted})
-        if len(events) == PAGE:
+        subscription.more = len(events) == PAGE
+        if subscription.more:
             self._wake.set()
         if not subscription.caught_up and subscription.sent >= subscription.head:
             subscription.caught_up = True

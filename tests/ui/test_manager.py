@@ -12,7 +12,7 @@ import torch
 
 from graph_runner.events import Metric
 from ui.ledger import Ledger
-from ui.live import follow
+from ui.live import PAGE, Feed, follow
 from ui.models import Run
 from ui.runs import RunManager
 from ui.worker import as_json, summary
@@ -103,6 +103,27 @@ def test_a_slow_follower_misses_nothing(tmp_path: Path) -> None:
 
     assert asyncio.run(asyncio.wait_for(again(2), 20)) == [3, 4]
     assert asyncio.run(asyncio.wait_for(again(4), 20)) == []
+
+
+def test_a_runs_events_come_before_the_word_that_it_is_over(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.db")
+    run = ledger.add("toy", TEXT, [], False, 0, False, "")
+    manager = RunManager(ledger, tmp_path, [], [], grace=1)
+
+    async def scene() -> list[str]:
+        said: list[str] = []
+        with Feed(manager) as feed:
+            await feed.subscribe(run)
+            for n in range(1, 2 * PAGE):
+                ledger.append(run, n, {"event": "log", "message": str(n)})
+            manager.cancel(run, force=False)
+            async for message in feed.messages():
+                said.append(next(iter(message)))
+                if "runs" in message:
+                    return said
+        return said
+
+    assert asyncio.run(asyncio.wait_for(scene(), 20)) == ["run", "caught_up", "run", "runs"]
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,9 @@ class Sheet:
         with self.page.expect_response("**/api/submit"):
             self.press("Control+Enter")
 
-    def state(self, id: str) -> str:
-        """How a node fares: waiting, running, cached, done or failed."""
-        look = self.node(id).locator(".card, .zone").first.get_attribute("class") or ""
-        return next((word for word in look.split() if word in ("waiting", "running", "cached", "done", "failed")), "")
+    def fares(self, id: str, state: str) -> None:
+        """Wait until a node shows how it fares: waiting, running, cached, done or failed."""
+        expect(self.node(id).locator(".card, .zone").first).to_have_class(re.compile(rf"\b{state}\b"))
 
     def picture(self, id: str) -> Locator:
         return self.node(id).locator(".picture img")

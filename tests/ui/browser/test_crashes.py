@@ -38,7 +38,7 @@ def test_a_killed_worker_is_told_on_its_node_and_the_next_run_works(
     failure = sheet.node("loop").get_by_role("alert")
     expect(failure).to_contain_text("the worker process was killed")
     expect(failure).to_contain_text("The next run gets a fresh one")
-    assert sheet.state("loop") == "failed"
+    sheet.fares("loop", "failed")
     sheet.until_over()
 
     sheet.run()
@@ -81,5 +81,5 @@ def test_a_killed_server_is_told_and_its_queue_and_history_come_back(
     sheet.run()
     expect(sheet.node("loop").locator(".fare.running b")).to_have_text(re.compile(r"[1-9]"), timeout=30_000)
     sheet.until_over(30)
-    assert sheet.state("loop") == "done"
+    sheet.fares("loop", "done")
     assert [error for error in sheet.errors if "WebSocket" not in error] == []

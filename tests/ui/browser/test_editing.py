@@ -205,7 +205,7 @@ def test_a_turning_loop_shows_the_latents_it_is_at(sheet: Sheet) -> None:
     sheet.type_in("sample", "steps", "1000")
     sheet.run()
     expect(sheet.picture("sample")).to_be_visible(timeout=60_000)
-    assert sheet.state("sample") == "running"
+    sheet.fares("sample", "running")
     expect(sheet.node("sample").locator(".pager-turn")).to_contain_text("turn")
     sheet.page.get_by_role("button", name="Stop").click()
     sheet.until_over()
