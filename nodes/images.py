@@ -17,7 +17,7 @@ from nodes.wires import Image
 Columns = Annotated[int, Field(ge=0)]
 
 
-@node(category="images")
+@node(category="images", version=2)
 def load_image(
     path: File,
     device: Device,
@@ -37,7 +37,7 @@ def load_image(
     return pictures.load_image(path, (height, width) if height else None, fit)[None].to(device)
 
 
-@node(category="images")
+@node(category="images", version=2)
 def image_grid(images: Image, columns: Columns = 0, captions: list[str] = [], zoom: Columns = 0) -> Image:  # noqa: B006
     """Images tiled into one.
 

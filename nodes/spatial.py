@@ -201,7 +201,7 @@ def random_mask(images: Image, rng: Rng, style: Literal["training", "thin", "med
     return drawn.to(images.device)
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", version=2)
 def load_mask_image(
     path: File, device: Device, height: Annotated[int, Field(ge=0)] = 0, width: Annotated[int, Field(ge=0)] = 0
 ) -> Mask:
