@@ -1,7 +1,7 @@
 """What a node may ask of its surroundings by annotating a parameter: the engine injects it. No globals.
 
 A node that draws random numbers takes an `Rng`, a zone that iterates a `Loop`, a node that writes files `Outputs`,
-one that reports numbers `Metrics`; `Device`, `Dtype` and `Processes` say where it runs.
+one that reports numbers `Metrics`, one that has something to say `Tell`; `Device`, `Dtype` and `Processes` say where it runs.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -137,6 +137,16 @@ class Metrics(Protocol):
 
     def __call__(self, **values: float | Tensor) -> None:
         """Report numbers by name."""
+        ...
+
+
+class Tell(Protocol):
+    """Says what a node noticed and the user should know, in a sentence: shown on the node, and by `check` beforehand."""
+
+    __inject__: ClassVar[str] = "tell"
+
+    def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
+        """Say it."""
         ...
 
 

@@ -140,6 +140,8 @@ class Activation:
                 )
             case "metrics":
                 return partial(self._metrics, node)
+            case "tell":
+                return partial(self._tell, node)
             case "progress":
                 return partial(self._progress, node)
             case "device":
@@ -166,6 +168,9 @@ class Activation:
     def _metrics(self, node: str, **values: float | Tensor) -> None:
         numbers = {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in values.items()}
         self.runtime.emit(events.Metric(node, numbers, self._turn()))
+
+    def _tell(self, node: str, sentence: str, level: str = "warning") -> None:
+        self.runtime.emit(events.Log(sentence, node, level))
 
     def _progress(self, node: str, done: int, total: int) -> None:
         self.runtime.emit(events.Progress(node, done, total, self.turns))

@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
+from torch import Tensor
 
 
 class Codec(Protocol):
@@ -54,6 +55,13 @@ class PortType:
 
     def __str__(self) -> str:
         return f"list of {self.name}" if self.many else self.name
+
+    @property
+    def storable(self) -> bool:
+        """Whether the disk can keep such a value: by its codec, or as it is. What is not known is not denied."""
+        if (self.wire is not None and self.wire.codec is not None) or self.base is None or self.variable:
+            return True
+        return issubclass(self.base, Tensor | str | int | float | list | tuple | dict | type(None))
 
     def element(self) -> PortType:
         """What a list of this type holds."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, save_model
+from core.checkpoints.model_io import load_model, refuse_unknown, save_model
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
@@ -159,16 +159,28 @@ def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> E
     return ClassEmbedder(classes, dim)
 
 
-@node(category="models", effect=True)
+def _could_be_saved(models: dict[str, nn.Module], name: str, **_: Any) -> None:
+    """What `save_models` refuses, found out before anything is trained."""
+    _folder(name)
+    for model in models.values():
+        refuse_unknown(model)
+
+
+def _folder(name: str) -> Path:
+    folder = Path("models") / name
+    if folder.is_absolute() or ".." in folder.parts:
+        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
+    return folder
+
+
+@node(category="models", effect=True, dry=_could_be_saved)
 def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> None:
     """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
     name: the folder's name.
     """
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
+    folder = _folder(name)
     for port, model in models.items():
         save_model(model, workspace / folder / f"{port}.safetensors")
 

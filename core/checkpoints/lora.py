@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -89,6 +89,22 @@ def read_lora(path: str | Path) -> Lora:
         for place, modules in found.items()
     }
     return Lora(path, **places)
+
+
+def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_alone: bool = False) -> str:
+    """Why the file changes nothing in a UNet or text encoder, in a sentence; empty where it does.
+
+    by_names_alone: do not look whether all updates are zero.
+    """
+    updates, others = (lora.unet, lora.text) if part == "UNet" else (lora.text, lora.unet)
+    if not updates:
+        other = "text encoder" if part == "UNet" else "UNet"
+        return f"{lora.source} has nothing for the {part}" + (f", only for the {other}" if others else ": it is empty")
+    if by_names_alone:
+        return ""
+    if not any(update.alpha != 0 and update.up.any() and update.down.any() for update in updates.values()):
+        return f"all that {lora.source} adds to the {part} is zero: it was never trained"
+    return ""
 
 
 def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:

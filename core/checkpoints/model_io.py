@@ -62,9 +62,8 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
     Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
     """
+    refuse_unknown(model)
     path, name = Path(path), type(model).__name__
-    if MODELS.get(name) is not type(model):
-        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
     config: Any = model.config
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
@@ -73,6 +72,13 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     with atomic_folder(path) as folder:
         write_weights(model.state_dict(), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_unknown(model: nn.Module) -> None:
+    """Raise ValueError for a model that is none of `MODELS`, which no file of ours can hold."""
+    name = type(model).__name__
+    if MODELS.get(name) is not type(model):
+        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
