@@ -1,6 +1,6 @@
 """Content-addressed keys: what a node's value depends on, hashed; nothing else.
 
-Ids, layout and order do not count; node type and version, parameters, files by content, the keys of what is wired in, the
+Ids, layout and order do not count; a node's first name and version, parameters, files by content, the keys of what is wired in, the
 run's dtype, and (only where something draws) its seed do. A zone's key covers what its results depend on, so the bodies
 of `every` are outside of it.
 """
@@ -51,7 +51,7 @@ class Keys:
             kind = spec.params[name].path_kind if name in spec.params else None
             params[name] = content_of(value, kind) if kind and value else value
         wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
-        content: list[Any] = [spec.type, self.version(bound), _plain(params), wires]
+        content: list[Any] = [spec.first_name, self.version(bound), _plain(params), wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
         if bound.body is not None:

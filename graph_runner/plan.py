@@ -93,18 +93,19 @@ class Step:
         for name in self.paths:
             kwargs[name] = str(around.runtime.workspace / Path(kwargs[name]).expanduser())
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
-            drawn = derive(around.runtime.seed, spec.type, seed, around.path)
-            torch.manual_seed(drawn)  # for what draws from torch's global generators: initialisation, dropout
-        else:
-            drawn = 0
+            # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
+            # whose masks are not.
+            rank = around.runtime.processes.rank if spec.takes_models and around.sharded else 0
+            torch.manual_seed(derive(around.runtime.seed, *use, around.path, *([rank] if rank else [])))
         own = around
         if self.body is not None:
             own = around.enter(self, frame)
             assert spec.body is not None
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
-            kwargs[name] = own.inject(kind, self.id, drawn)
+            kwargs[name] = own.inject(kind, self.id, *use)
         try:
             with torch.enable_grad() if self.grads else nullcontext():
                 return spec.function(**kwargs)

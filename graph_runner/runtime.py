@@ -95,6 +95,7 @@ class Activation:
         self.runtime, self.around, self.step = runtime, around, step
         self.path: tuple[int, ...] = around.path if around else ()  # turns and micro-batches of the loops around
         self.turns: tuple[int, ...] = around.turns if around else ()
+        self.micro: int = around.micro if around else 0  # which part of a turn's batch, counted over the loops around
         self.training: bool = around.training if around else False
         self.sharded: bool = around.sharded if around else False
         self.stateful: bool = around.stateful if around else False
@@ -105,6 +106,13 @@ class Activation:
             self.training = self.sharded = True
         if step is not None and step.spec.aside:
             self.training = self.sharded = False
+            self.micro = 0
+
+    @property
+    def part(self) -> int:
+        """Which part of the global batch the rows here are: all processes' shares of a micro-batch come before the next."""
+        processes = self.runtime.processes
+        return self.micro * processes.world + processes.rank if self.sharded else self.micro
 
     def enter(self, step: Step, frame: Frame) -> Activation:
         """The activation of a zone that is about to be called, its body bound to the values it captures."""
@@ -125,13 +133,15 @@ class Activation:
             self.body.frame = None
             self.body = None
 
-    def inject(self, kind: str, node: str, seed: int) -> Any:
-        """What the engine hands to a parameter of this kind of the node that is about to be called."""
+    def inject(self, kind: str, node: str, *use: object) -> Any:
+        """What the engine hands to a parameter of this kind of the node that is about to be called.
+
+        use: what its random numbers are for.
+        """
         runtime = self.runtime
         match kind:
             case "rng":
-                processes = runtime.processes if self.sharded else Processes()
-                return Rng(seed, runtime.device, processes.rank, processes.world)
+                return Rng(derive(runtime.seed, *use, self.turns), runtime.device, self.part)
             case "loop":
                 return runtime.loop(self)
             case "outputs":
@@ -176,7 +186,7 @@ class ZoneLoop:
 
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
-        self._base, self._around = activation.path, activation.turns
+        self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
 
     def __call__(
@@ -225,10 +235,11 @@ class ZoneLoop:
 
     def micro(self, n: int) -> Iterator[int]:
         """The micro-batches of the current turn."""
+        own = self.activation
         for micro in range(n):
-            self.activation.path = (*self._base, self._turn, micro)
+            own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
-        self.activation.path = (*self._base, self._turn)
+        own.path, own.micro = (*self._base, self._turn), self._micro
 
     def _run_asides(self, turn: int, last: bool, aside: Callable[[], AbstractContextManager[Any]]) -> None:
         own = self.activation
