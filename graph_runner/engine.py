@@ -28,6 +28,7 @@ from graph_runner.lock import version_of
 from graph_runner.plan import NodeError, Stopped
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
+from graph_runner.renamed import under_current_names
 from graph_runner.runtime import Runtime, Watch
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, write, write_atomically
@@ -93,6 +94,7 @@ class Engine:
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        workflow = under_current_names(workflow, self.registry)
         top, problems = validate(workflow, self.registry)
         if errors(problems):
             raise WorkflowError(errors(problems))
