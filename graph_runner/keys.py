@@ -20,6 +20,8 @@ import networkx as nx
 from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies
 
 Version = Callable[[BoundNode], str]
+HALF = "dtype of each call"
+"""Stands in the keys of half-precision runs for how the dtype is entered: another word when that changes what is computed."""
 
 
 class Keys:
@@ -59,7 +61,7 @@ class Keys:
         if draws(bound):
             content += ["seed", self.seed]
         if self.dtype != "float32":
-            content += ["dtype", self.dtype]
+            content += [HALF, self.dtype]
         return content
 
     def _body(self, body: Scope) -> list[Any]:

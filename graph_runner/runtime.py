@@ -44,6 +44,16 @@ class Runtime:
     watch: Watch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     shown: list[events.Shown] = field(default_factory=list)
+    search: bool = False  # goes through a run once more, only to look at its values
+
+    def searching(self) -> Runtime:
+        """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
+
+        def tell(event: events.Event) -> None:
+            if isinstance(event, events.Progress | events.Log):
+                self.emit(event)
+
+        return replace(self, emit=events.Stream([tell]), shown=list(self.shown), watch=None, search=True)
 
     def loop(self, activation: Activation) -> Any:
         """What counts the turns of a zone (see `graph_runner.context.Loop`)."""
@@ -72,6 +82,8 @@ class Runtime:
 
     def show_again(self, shown: events.Shown) -> None:
         """A file that an earlier run showed: this run's folder gets a copy. One that is gone is passed over."""
+        if self.search:
+            return
         source = self.workspace / shown.path
         if self.processes.rank > 0 or not source.exists():
             return
@@ -170,6 +182,17 @@ class Activation:
         """The turn of the innermost loop."""
         return self.turns[-1] if self.turns else None
 
+    @property
+    def when(self) -> str:
+        """The turns of the loops around, in words: "turn 3 of fit, turn 1 of sweep"; empty outside of loops."""
+        told: list[str] = []
+        around: Activation | None = self
+        while around is not None and around.step is not None:
+            if around.step.spec.loops and around.turns:
+                told.append(f"turn {around.turns[-1] + 1} of {around.step.id}")
+            around = around.around
+        return ", ".join(told)
+
     def _suffix(self) -> str:
         return "".join(f"-{turn + 1:06d}" for turn in self.turns)
 
@@ -210,7 +233,7 @@ class ZoneLoop:
         for turn in range(begin, n):
             if not nested and runtime.stopping(own.sharded):
                 runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._around))
-                if checkpoints is not None and state is not None and turn > begin:
+                if checkpoints is not None and state is not None and turn > begin and not runtime.search:
                     checkpoints.save(turn, state)
                 raise Stopped
             own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
@@ -227,6 +250,7 @@ class ZoneLoop:
             if (
                 checkpoints is not None
                 and state is not None
+                and not runtime.search
                 and (turn == n - 1 or now - saved >= runtime.checkpoint_seconds)
             ):
                 checkpoints.save(turn + 1, state, final=turn == n - 1)
