@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_ori
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
 
+from graph_runner.contents import Reads
 from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Joinable",
     "NodeSpec",
     "Param",
+    "PathTo",
     "Port",
     "PortType",
     "Ports",
@@ -79,15 +81,22 @@ class Joinable(Protocol):
 
 
 @dataclass(frozen=True)
-class _PathKind:
+class PathTo:
+    """Marks a `str` as the path of what the node reads, and says which files these are: they are a part of its key.
+
+    reads: given the path, the files that the node reads by the names it knows them under. It must be the function that the
+    node's loader itself goes by, so that the two cannot disagree. Left out, all files at or below the path count.
+    """
+
     kind: Literal["file", "folder", "file or folder"]
+    reads: Reads | None = None
 
 
-File = Annotated[str, _PathKind("file")]
+File = Annotated[str, PathTo("file")]
 """A path of a file that the node reads: the cache keys it by content."""
-FileOrFolder = Annotated[str, _PathKind("file or folder")]
-"""A path of a file or a folder that the node reads: the cache keys it by content."""
-Folder = Annotated[str, _PathKind("folder")]
+FileOrFolder = Annotated[str, PathTo("file or folder")]
+"""A path of a file or a folder that the node reads: the cache keys it by the content of all files below."""
+Folder = Annotated[str, PathTo("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
 
 
@@ -339,13 +348,14 @@ def _class_of(hint: Any) -> type | None:
 
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
-    kinds = [extra.kind for extra in extras if isinstance(extra, _PathKind)]
+    paths = [extra for extra in extras if isinstance(extra, PathTo)]
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
-    return Param(name, adapter, default, kinds[0] if kinds else None, keyed)
+    # Of several, as where a node narrows `Folder`, the last is meant.
+    return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
@@ -24,10 +24,11 @@ from torch.utils._python_dispatch import _disable_current_modes
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes, Stateful
 from graph_runner.contract import NodeSpec
-from graph_runner.events import Event, Progress, Stream
+from graph_runner.events import Event, Listener, Progress, Stream
 from graph_runner.fuse import Joined
 from graph_runner.graph import Scope
 from graph_runner.meter import Meter
+from graph_runner.paths import Paths
 from graph_runner.plan import Code, Frame, NodeError, Step
 from graph_runner.precision import Precision
 from graph_runner.problems import Problem
@@ -79,18 +80,29 @@ class Estimate:
         }
 
 
-def dry_run(top: Scope, workspace: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Estimate:
+def dry_run(
+    top: Scope,
+    workspace: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    roots: Iterable[Path] = (),
+    listeners: Iterable[Listener] = (),
+) -> Estimate:
     """Go through a validated graph (see `validate`; paths placed) on fake tensors, and tell what a run would do.
 
-    Every node is gone through, whether an effect needs it or not; caches are not asked.
+    Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.paths.Paths`.
+    listeners: hear how far nodes are that read files meanwhile.
     """
     precision = Precision(dtype)
     plan = compile_graph(top, {}, None, set(top.nodes), lambda spec: precision(_dry(spec)))
-    run = _DryRun(top)
+    run = _DryRun(top, listeners)
     run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
-    runtime = _DryRuntime(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf"))
+    runtime = _DryRuntime(
+        *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")), paths=Paths(workspace, roots)
+    )
     runtime.run = run
     run.prepare(plan.code)
     here = Activation(runtime)
@@ -115,12 +127,13 @@ def _dry(spec: NodeSpec) -> NodeSpec:
 class _DryRun:
     """Goes through the steps of a plan, and writes down what it sees."""
 
-    def __init__(self, top: Scope) -> None:
+    def __init__(self, top: Scope, listeners: Iterable[Listener]) -> None:
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
         self.problems: list[Problem] = []
         self.turns: Counter[str] = Counter()
+        self.listeners = list(listeners)
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
         self._free: dict[Step, list[int]] = {}
         self._left_open = 0
@@ -142,6 +155,8 @@ class _DryRun:
         """A node tells how far it is: in a dry run, that far it goes."""
         if isinstance(event, Progress):
             self.shares[event.node] = event.total / max(event.done, 1)
+            for listener in self.listeners:
+                listener(event)
 
     def go(self, step: Step, frame: Frame, around: Activation) -> None:
         """Call one step on fake tensors."""

@@ -21,12 +21,15 @@ import torch
 from graph_runner import events
 from graph_runner.cache import Cache
 from graph_runner.compile import compile_graph
+from graph_runner.contents import Contents
 from graph_runner.context import Processes
 from graph_runner.execute import execute
-from graph_runner.graph import BoundNode, Scope, Source
-from graph_runner.keys import Keys
+from graph_runner.graph import Scope, Source
+from graph_runner.hashes import Hashes
+from graph_runner.keys import Keys, has_effect
 from graph_runner.lock import version_of
 from graph_runner.numbers import checked, first_seen
+from graph_runner.paths import PathError, Paths, expanded
 from graph_runner.plan import NodeError, Stopped
 from graph_runner.precision import Precision
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
@@ -37,6 +40,8 @@ from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, write, write_atomically
 
 GIB = 2**30
+HASHES = "cache/hashes.db"
+"""Where, in the workspace, the hashes of files that nodes read are kept."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
-    the heavy operations run in dtype). memory: bytes of cached values held.
+    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.paths.Paths`.
     """
 
     def __init__(
@@ -67,9 +72,11 @@ class Engine:
         dtype: str = "float32",
         memory: int = 4 * GIB,
         processes: Processes | None = None,
+        roots: Iterable[Path] = (),
     ) -> None:
         self.registry = registry
-        self.workspace = Path(workspace).expanduser().resolve()
+        self.workspace = expanded(workspace).resolve()
+        self.roots = tuple(roots)
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
@@ -106,11 +113,9 @@ class Engine:
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
         wanted, ids = _targets(top, targets)
-        place_paths(top, self.workspace)
-        keys = Keys(seed, str(self.dtype).removeprefix("torch."), lambda bound: version_of(bound.spec))
+        place_paths(top, self.workspace, self.roots)
         policy = checked(self.precision) if check_numbers else self.precision
-        plan = compile_graph(top, wanted, keys, ids if only else None, policy)
-        if not plan.roots:
+        if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
                     Problem(
@@ -138,15 +143,19 @@ class Engine:
             fresh,
             watch,
             stop or threading.Event(),
+            paths=Paths(self.workspace, self.roots),
         )
+        runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         if record:
             self._record_surroundings(folder, text, seed)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
-        began = time.perf_counter()
+        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                plan = compile_graph(top, wanted, keys, ids if only else None, policy)
                 values = execute(plan, top, runtime, self.cache)
             status = "done"
         except Stopped:
@@ -175,7 +184,7 @@ class Engine:
         message = f"{refused}. Going through it again, to find where values first were no numbers"
         runtime.emit(events.Log(message, refused.node, "warning"))
         top, _ = validate(workflow, self.registry)
-        place_paths(top, self.workspace)
+        place_paths(top, self.workspace, self.roots)
         within = next(bound for bound in top.walk() if bound.id == refused.node)
         while within.scope.zone is not None:
             within = within.scope.zone
@@ -275,30 +284,20 @@ def _meant(top: Scope, name: str) -> dict[str, str]:
     return {f"{id}.{each}": reference for each, reference in outputs.items()}
 
 
-def place_paths(top: Scope, workspace: Path) -> None:
-    """Make the paths of files that nodes read absolute: relative ones start at the workspace.
+def place_paths(top: Scope, workspace: Path, roots: Iterable[Path] = ()) -> None:
+    """Make the paths of files that nodes read absolute (see `graph_runner.paths.Paths`).
 
-    Raises WorkflowError with every one that does not exist.
+    Raises WorkflowError with every one that cannot be read.
     """
-    missing: list[Problem] = []
+    paths, wrong = Paths(workspace, roots), list[Problem]()
     for bound in top.walk():
         for name, param in bound.spec.params.items():
             value = bound.params.get(name)
             if param.path_kind is None or not value:
                 continue
-            path = Path(value).expanduser()
-            path = path if path.is_absolute() else workspace / path
-            if not path.exists():
-                missing.append(_missing(bound, name, path, param.path_kind))
-            bound.params[name] = str(path)
-    if missing:
-        raise WorkflowError(missing)
-
-
-def _missing(bound: BoundNode, name: str, path: Path, kind: str) -> Problem:
-    return Problem(
-        f"there is no {kind} {path}",
-        bound.id,
-        name,
-        f"Give the path of a {kind}, absolute or relative to the workspace",
-    )
+            try:
+                bound.params[name] = str(paths.place(value, param.path_kind))
+            except PathError as error:
+                wrong.append(Problem(error.message, bound.id, name, error.remedy))
+    if wrong:
+        raise WorkflowError(wrong)

@@ -83,7 +83,9 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
         if not step.idle(here):
             arguments = {name: runtime.place(value) for name, value in step.arguments(frame).items()}
             step.store(frame, step.call(arguments, frame, here))
-        if _cacheable(step):
+            if (changed := runtime.contents.changed(step.id)) is not None:
+                raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
+        if _cacheable(step) and not (step.spec.keep and _stale(step, runtime)):
             entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
             keep = step.spec.keep and runtime.processes.rank == 0 and not non_finite(entry.values)
             cache.put(step.key, entry, bound.outputs, keep)
@@ -92,3 +94,12 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
     except Exception as error:
         raise NodeError(step.id, error) from error
     runtime.emit(events.Finished(step.id, round(time.perf_counter() - began, 6)))
+
+
+def _stale(step: Step, runtime: Runtime) -> bool:
+    """Whether files changed while the run used them: what was made of them is not what its key says, and is not kept."""
+    changed = runtime.contents.changed_since()
+    if changed is not None:
+        sentence = f"{changed} changed while the run used it, so this result is not kept; the next run computes it anew"
+        runtime.emit(events.Log(sentence, step.id, "warning"))
+    return changed is not None

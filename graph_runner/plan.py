@@ -9,7 +9,6 @@ import copy
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,7 +62,7 @@ class Step:
     stores: list[tuple[int, Slot]] = field(default_factory=list)
     free: list[int] = field(default_factory=list)
     copied: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()  # wired paths of files: relative ones start at the workspace
+    paths: tuple[tuple[str, str], ...] = ()  # wired paths of files, and what they lead to ("file", "folder", …)
     implicit_seed: bool = False
     grads: bool = False  # runs with gradients on because a later node differentiates through it
     body: Code | None = None
@@ -100,8 +99,9 @@ class Step:
     def call(self, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""
         spec = self.spec
-        for name in self.paths:
-            kwargs[name] = str(around.runtime.workspace / Path(kwargs[name]).expanduser())
+        for name, kind in self.paths:
+            if kwargs[name]:
+                kwargs[name] = str(around.runtime.paths.place(kwargs[name], kind))
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
         use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):

@@ -17,11 +17,14 @@ from torch import Tensor
 
 from graph_runner import events
 from graph_runner.checkpoints import Checkpoints
+from graph_runner.contents import Contents
 from graph_runner.context import Processes, Rng, Stateful, derive
 from graph_runner.outputs import OutputFolder
+from graph_runner.paths import Paths
 from graph_runner.plan import BodyCall, Frame, Step, Stopped
 
 PROGRESS_SECONDS = 0.1
+MEGABYTE = 10**6
 
 Watch = Callable[[Path, str, int, Mapping[str, Any]], None]
 """Looks on while a loop of the top turns: the run's folder, the zone, the turn, and what its body was last given."""
@@ -45,6 +48,9 @@ class Runtime:
     stop: threading.Event = field(default_factory=threading.Event)
     shown: list[events.Shown] = field(default_factory=list)
     search: bool = False  # goes through a run once more, only to look at its values
+    paths: Paths = field(kw_only=True)
+    contents: Contents = field(default_factory=Contents)
+    _told: set[tuple[str, Path]] = field(default_factory=set)
 
     def searching(self) -> Runtime:
         """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
@@ -74,6 +80,16 @@ class Runtime:
         if self.processes.world == 1:
             return self.stop.is_set()
         return together and self.processes.any(self.stop.is_set())
+
+    def tell_reading(self, node: str, path: Path, done: int, total: int) -> None:
+        """Files are read for a node's key, which takes long: `done` of `total` bytes. Raises Stopped where that is asked."""
+        if self.stopping(together=False):
+            raise Stopped
+        if (node, path) not in self._told:
+            self._told.add((node, path))
+            size = f"{total / 1e6:,.0f} MB"
+            self.emit(events.Log(f"reads {path} ({size} new or changed) to know whether its result is known", node))
+        self.emit(events.Progress(node, done // MEGABYTE, -(-total // MEGABYTE)))
 
     def show(self, shown: events.Shown) -> None:
         """A file was written for people to see."""

@@ -8,13 +8,13 @@ from pydantic import Field
 from torch import Tensor
 from torch.utils.data import Subset
 
-from core.data.folder import ImageFolder
+from core.data.folder import ImageFolder, image_files
 from core.data.latents import LatentData
 from core.data.loader import take
 from core.data.shapes import Shapes
 from core.models.autoencoder import KLAutoencoder
 from graph_runner.context import Device, Progress, Workspace, derive
-from graph_runner.contract import Folder, node
+from graph_runner.contract import PathTo, node
 from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset
 
 
@@ -39,7 +39,7 @@ def shapes_dataset(
 
 @node(category="data")
 def image_folder(
-    path: Folder,
+    path: Annotated[str, PathTo("folder", image_files)],
     workspace: Workspace,
     progress: Progress,
     resolution: Annotated[int, Field(ge=8, le=4096)] = 256,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -200,11 +199,15 @@ def parsed(workflow: dict[str, Any] | str) -> Workflow:
 
 
 def checked(
-    workflow: dict[str, Any] | str, registry: Mapping[str, NodeSpec], workspace: Path, confined: bool
+    workflow: dict[str, Any] | str,
+    registry: Mapping[str, NodeSpec],
+    workspace: Path,
+    confined: bool,
+    lent: Iterable[Path] = (),
 ) -> tuple[Workflow | None, Validation]:
     """A workflow (None where its form is wrong) and all that is wrong with it: what the command line's `check` says.
 
-    confined: files outside of the workspace are wrong besides.
+    confined: files outside of the workspace, and of what its owner lends besides, are wrong.
     """
     try:
         result = parsed(workflow)
@@ -214,11 +217,9 @@ def checked(
     except RecursionError:
         return None, Validation(problems=[_told(TOO_DEEP)], types={})
     types = _types(top)
-    if confined:
-        problems += _paths_outside(top, workspace)
     if not errors(problems):
         try:
-            place_paths(top, workspace)
+            place_paths(top, workspace, (workspace, *lent) if confined else ())
         except WorkflowError as error:
             problems += error.problems
     return result, Validation(problems=[_told(problem) for problem in problems], types=types)
@@ -233,27 +234,6 @@ def _types(top: Scope) -> dict[str, Solved]:
             if not kind.variable:
                 types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
     return types
-
-
-def _paths_outside(top: Scope, workspace: Path) -> list[Problem]:
-    """Files that nodes would read from outside of the workspace. A link in it, which its owner made, may lead out."""
-    problems = []
-    for bound in top.walk():
-        for name, param in bound.spec.params.items():
-            value = bound.params.get(name)
-            if param.path_kind is None or not isinstance(value, str):
-                continue
-            path = os.path.normpath(workspace / Path(value).expanduser())
-            if not Path(path).is_relative_to(workspace):
-                problems.append(
-                    Problem(
-                        f"{value} is outside of the workspace, and others can reach this server",
-                        bound.id,
-                        name,
-                        "Upload it, or have it copied or linked into the workspace",
-                    )
-                )
-    return problems
 
 
 def _told(problem: Problem) -> models.Problem:

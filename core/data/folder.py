@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
@@ -29,16 +30,18 @@ EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 
 _log = logging.getLogger(__name__)
 _NAMES_SHOWN = 10
+YOUNG_SECONDS = 2.0
+"""What changed so recently is looked at again next time: a further change might not show in its times."""
 
 
 @dataclass(frozen=True)
 class _Record:
-    """What is known of a file while its size and time of change stay the same."""
+    """What is known of a file while its state (inode, size, times of change) stays the same."""
 
-    size: int
-    mtime_ns: int
+    state: list[int]
     digest: str
     problem: str | None = None
+    young: bool = False  # it may have changed again since, in the same instant
 
 
 class ImageFolder:
@@ -143,37 +146,53 @@ class ImageFolder:
         """A hash of the data itself: relative paths, sizes and contents of all readable pictures and captions."""
         digest = hashlib.blake2b(digest_size=16)
         for name, record in self._records.items():
-            digest.update(json.dumps([name, record.size, record.digest]).encode())
+            digest.update(json.dumps([name, record.digest]).encode())
         return digest.hexdigest()
+
+
+def image_files(folder: str | Path) -> dict[str, Path]:
+    """The pictures of a folder, and the captions beside them: what `ImageFolder` reads of it.
+
+    By relative name; files of the folder itself, whose class is its name, by that name too.
+    """
+    root = Path(folder)
+    files = {name: file for name, file in _listed(root).items() if file.exists()}
+    return {name if "/" in name else f"../{root.resolve().name}/{name}": file for name, file in files.items()}
 
 
 def _read(
     root: Path, resolution: int, index: Path | None, progress: Callable[[int, int], None] | None
 ) -> dict[str, _Record]:
     """Records of all pictures below root and of the captions beside them, in the order of their names."""
-    names = sorted(_walk(root))
-    pictures = {name.rpartition(".")[0] for name in names if not name.endswith(".txt")}
-    names = [name for name in names if not name.endswith(".txt") or name.rpartition(".")[0] in pictures]
+    files = _listed(root)
     known = _load_index(index)
     records: dict[str, _Record] = {}
     unread = []
-    for name in names:
+    for name, file in files.items():
         record = known.get(name)
-        status = (root / name).stat()
-        if record is not None and (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        if record is not None and record.state == _state(file):
             records[name] = record
         else:
             unread.append(name)
     with ThreadPoolExecutor() as pool:  # decoding and hashing both release the interpreter's lock
-        fresh: Iterable[_Record] = pool.map(lambda name: _inspect(root / name, resolution), unread)
+        fresh: Iterable[_Record] = pool.map(lambda name: _inspect(files[name], resolution), unread)
         for done, (name, record) in enumerate(zip(unread, fresh, strict=True), start=1):
             records[name] = record
             if progress is not None:
                 progress(done, len(unread))
     if index is not None and (unread or known.keys() != records.keys()):
+        kept = {name: astuple(record) for name, record in records.items() if not record.young}
         with atomic_file(index) as temporary:
-            temporary.write_text(json.dumps({name: astuple(record) for name, record in records.items()}))
-    return {name: records[name] for name in names}
+            temporary.write_text(json.dumps(kept))
+    return {name: records[name] for name in files}
+
+
+def _listed(root: Path) -> dict[str, Path]:
+    """The pictures and their captions, by relative name with forward slashes, in order."""
+    names = sorted(_walk(root))
+    pictures = {name.rpartition(".")[0] for name in names if not name.endswith(".txt")}
+    names = [name for name in names if not name.endswith(".txt") or name.rpartition(".")[0] in pictures]
+    return {name: root / name for name in names}
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -188,13 +207,15 @@ def _walk(root: Path) -> Iterator[str]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in files:
             wanted = name.lower().endswith(EXTENSIONS) or name.endswith(".txt")
-            if wanted and not name.startswith(".") and (here / name).exists():
+            if wanted and not name.startswith("."):
                 yield (here / name).relative_to(root).as_posix()
 
 
 def _inspect(file: Path, resolution: int) -> _Record:
     """Hash the file and, if it is a picture, decode it."""
-    status = file.stat()
+    young = time.time_ns() - (state := _state(file))[-1] < YOUNG_SECONDS * 1e9
+    if not file.is_file():
+        return _Record(state, "", "no file" if file.exists() else "a link that leads nowhere", young)
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     problem = None
@@ -203,7 +224,13 @@ def _inspect(file: Path, resolution: int) -> _Record:
             open_image(file, at_least=resolution)
         except ImageError as error:
             problem = str(error.__cause__).replace(str(file), file.name)
-    return _Record(status.st_size, status.st_mtime_ns, digest, problem)
+    return _Record(state, digest, problem, young)
+
+
+def _state(file: Path) -> list[int]:
+    """What changes when a file does; ctime, which nobody can set, last. Of a link that leads nowhere, its own."""
+    status = file.stat() if file.exists() else file.lstat()
+    return [status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _load_index(index: Path | None) -> dict[str, _Record]:

@@ -102,6 +102,7 @@ def test_flips_happen_half_of_the_time_and_mirror(photos: Path) -> None:
 def test_the_fingerprint_follows_contents_and_the_index_saves_reading(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.data.folder.YOUNG_SECONDS", 0)  # these files were written just now
     index = photos.parent / "index.json"
     (photos / "bad.png").write_text("no image")
     read: list[tuple[int, int]] = []
