@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_ori
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
 
+from graph_runner.contents import Reads
 from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Joinable",
     "NodeSpec",
     "Param",
+    "PathTo",
     "Port",
     "PortType",
     "Ports",
@@ -52,6 +54,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+
+NAME = r"[a-z][a-z0-9_]*"
 
 
 class ContractError(TypeError):
@@ -76,15 +81,22 @@ class Joinable(Protocol):
 
 
 @dataclass(frozen=True)
-class _PathKind:
+class PathTo:
+    """Marks a `str` as the path of what the node reads, and says which files these are: they are a part of its key.
+
+    reads: given the path, the files that the node reads by the names it knows them under. It must be the function that the
+    node's loader itself goes by, so that the two cannot disagree. Left out, all files at or below the path count.
+    """
+
     kind: Literal["file", "folder", "file or folder"]
+    reads: Reads | None = None
 
 
-File = Annotated[str, _PathKind("file")]
+File = Annotated[str, PathTo("file")]
 """A path of a file that the node reads: the cache keys it by content."""
-FileOrFolder = Annotated[str, _PathKind("file or folder")]
-"""A path of a file or a folder that the node reads: the cache keys it by content."""
-Folder = Annotated[str, _PathKind("folder")]
+FileOrFolder = Annotated[str, PathTo("file or folder")]
+"""A path of a file or a folder that the node reads: the cache keys it by the content of all files below."""
+Folder = Annotated[str, PathTo("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
 
 
@@ -106,7 +118,8 @@ Ports = Annotated[Mapping[str, T], _PortsMarker()]
 """`Ports[T]`: wires that the user names; each name may carry its own type where T is a type variable."""
 
 
-SEED = Annotated[int, Field(ge=0, le=2**63 - 1, description="another seed, another draw")]
+LARGEST_SEED = 2**64 - 1
+SEED = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="another seed, another draw")]
 
 
 def node(
@@ -122,6 +135,7 @@ def node(
     aside: bool = False,
     continues: str | None = None,
     dry: Callable[..., Any] | None = None,
+    formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -133,7 +147,8 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
     zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
-    itself: it takes the same, does a part, and reports how large a part by its progress.
+    itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
+    before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
     """
 
     def attach(function: F) -> F:
@@ -150,6 +165,7 @@ def node(
             aside=aside,
             continues=continues,
             dry=dry,
+            formerly=formerly,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function
@@ -160,7 +176,7 @@ def node(
 def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     """Read a node's specification from its function. Raises ContractError where the signature cannot be understood."""
     name = function.__name__
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(NAME, name):
         raise ContractError(f"node {name!r}: a node's name must match [a-z][a-z0-9_]*; rename the function")
     summary, documentation, helps = _read_docstring(function)
     hints = _hints_of(function, f"node {name!r}")
@@ -198,6 +214,11 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     if "rng" in injected.values() and "seed" not in params:
         params["seed"] = Param("seed", TypeAdapter(SEED), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
+    for former in declared.get("formerly", ()):
+        if former == name or not re.fullmatch(NAME, former):
+            raise ContractError(
+                f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
+            )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
     if declared["aside"] and outputs:
         raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")
@@ -327,13 +348,14 @@ def _class_of(hint: Any) -> type | None:
 
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
-    kinds = [extra.kind for extra in extras if isinstance(extra, _PathKind)]
+    paths = [extra for extra in extras if isinstance(extra, PathTo)]
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
-    return Param(name, adapter, default, kinds[0] if kinds else None, keyed)
+    # Of several, as where a node narrows `Folder`, the last is meant.
+    return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from graph_runner.contents import Reads
+
 
 class Codec(Protocol):
     """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
@@ -111,6 +113,7 @@ class Param(NamedTuple):
     default: Any
     path_kind: str | None
     keyed: bool = True
+    reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
 
     @property
     def required(self) -> bool:
@@ -161,6 +164,12 @@ class NodeSpec:
     aside: bool
     continues: str | None
     dry: Callable[..., Any] | None
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name the node was first published under: seeds and keys go by it, so that a new name changes neither."""
+        return self.formerly[0] if self.formerly else self.type
 
     @property
     def draws(self) -> bool:
@@ -177,9 +186,10 @@ class NodeSpec:
         """Whether the function itself takes the seed that every node that draws has."""
         return "seed" in inspect.signature(self.function).parameters
 
-    def wired_paths(self, wired: Iterable[str]) -> tuple[str, ...]:
-        """Those of these ports that take the path of a file or folder."""
-        return tuple(port for port in wired if port in self.params and self.params[port].path_kind)
+    def wired_paths(self, wired: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Those of these ports that take the path of a file or folder, and which of these."""
+        kinds = {port: self.params[port].path_kind for port in wired if port in self.params}
+        return tuple((port, kind) for port, kind in kinds.items() if kind)
 
     @cached_property
     def input(self) -> dict[str, Port]:

@@ -12,6 +12,7 @@ from pydantic import Field
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import refuse_for_diffusers, save_diffusers
 from core.checkpoints.latent_diffusion import LatentDiffusion, rounded
+from core.checkpoints.load import checkpoint_files
 from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
@@ -20,8 +21,9 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from graph_runner.context import Outputs, Tell, Workspace
-from graph_runner.contract import File, FileOrFolder, Folder, node
-from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
+from graph_runner.contract import File, PathTo, node
+from nodes.text import TokenizerFolder
+from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
 
 class Checkpoint(NamedTuple):
@@ -38,11 +40,11 @@ class Checkpoint(NamedTuple):
 
 @node(category="checkpoints")
 def load_checkpoint(
-    path: FileOrFolder,
+    path: Annotated[str, PathTo("file or folder", checkpoint_files)],
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
-    tokenizer: Folder | None = None,
+    tokenizer: TokenizerFolder | None = None,
     scale_factor: Annotated[float, Field(gt=0)] | None = None,
 ) -> Checkpoint:
     """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
@@ -162,7 +164,7 @@ def _tell_idle(lora: Lora, part: Literal["UNet", "text encoder"], tell: Tell, by
 
 
 @node(category="checkpoints", dry=_lora_unet_dry)
-def lora_unet(unet: UNet, path: File, tell: Tell, strength: Strength = 1.0) -> UNet:
+def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> UNet:
     """A UNet with a LoRA file merged in (kohya's or diffusers' naming).
 
     unet: the base model that the LoRA was made for.
@@ -173,7 +175,7 @@ def lora_unet(unet: UNet, path: File, tell: Tell, strength: Strength = 1.0) -> U
 
 
 @node(category="checkpoints", dry=_lora_text_encoder_dry)
-def lora_text_encoder(text_encoder: TextEncoder, path: File, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
+def lora_text_encoder(text_encoder: TextEncoder, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 
     text_encoder: CLIP.

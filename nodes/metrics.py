@@ -16,8 +16,8 @@ from core.metrics.inception import InceptionV3
 from core.models.lpips import LPIPS
 from core.models.perceptual import HaarDistance
 from graph_runner.context import Device, Metrics
-from graph_runner.contract import File, Ports, node
-from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar
+from graph_runner.contract import Ports, node
+from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar, WeightFile
 
 
 class PrecisionRecall(NamedTuple):
@@ -62,7 +62,7 @@ def perceptual_distance(network: PerceptualNet, images: Image, originals: Image)
 
 
 @node(category="metrics")
-def lpips_network(vgg: File, heads: File | None = None) -> PerceptualNet:
+def lpips_network(vgg: WeightFile, heads: WeightFile | None = None) -> PerceptualNet:
     """LPIPS with VGG-16 (Zhang et al. 2018), from weight files that you have.
 
     vgg: torchvision's VGG-16 (vgg16-397923af.pth), or one file that holds both.
@@ -78,7 +78,7 @@ def haar_network() -> PerceptualNet:
 
 
 @node(category="metrics")
-def inception_network(path: File) -> FeatureNet:
+def inception_network(path: WeightFile) -> FeatureNet:
     """Inception-v3 as FID is measured with it, from the weight file that you have.
 
     path: pt_inception-2015-12-05.

@@ -15,8 +15,8 @@ from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Rng, Workspace
-from graph_runner.contract import File, Ports, node
-from nodes.wires import Autoencoder, Discriminator, Embedder, UNet
+from graph_runner.contract import Ports, node
+from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -186,7 +186,7 @@ def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> 
 
 
 @node(category="models")
-def load_autoencoder(path: File) -> Autoencoder:
+def load_autoencoder(path: WeightFile) -> Autoencoder:
     """A saved autoencoder.
 
     path: a .safetensors file that save_models wrote.
@@ -195,7 +195,7 @@ def load_autoencoder(path: File) -> Autoencoder:
 
 
 @node(category="models")
-def load_unet(path: File) -> UNet:
+def load_unet(path: WeightFile) -> UNet:
     """A saved UNet.
 
     path: a .safetensors file that save_models wrote.
@@ -204,7 +204,7 @@ def load_unet(path: File) -> UNet:
 
 
 @node(category="models")
-def load_class_embedder(path: File) -> Embedder:
+def load_class_embedder(path: WeightFile) -> Embedder:
     """A saved class embedder.
 
     path: a .safetensors file that save_models wrote.
@@ -213,7 +213,7 @@ def load_class_embedder(path: File) -> Embedder:
 
 
 @node(category="models")
-def load_discriminator(path: File) -> Discriminator:
+def load_discriminator(path: WeightFile) -> Discriminator:
     """A saved discriminator, to train on with its first stage.
 
     path: a .safetensors file that save_models wrote.

@@ -12,13 +12,15 @@ from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
 from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
 from core.conditioning.text import BERTEmbedder
-from core.conditioning.tokenizer import TextTokenizer, train_wordpiece
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
 from core.data.loader import take
 from graph_runner.context import Device, Rng, Tell
-from graph_runner.contract import Folder, node
+from graph_runner.contract import PathTo, node
 from nodes.data import field
 from nodes.models import Channels, Deviation, Dropout, Positive
 from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
+
+TokenizerFolder = Annotated[str, PathTo("folder", tokenizer_files)]
 
 
 @node(category="text")
@@ -49,7 +51,7 @@ def wordpiece_tokenizer(
 
 
 @node(category="text")
-def load_tokenizer(path: Folder, length: Annotated[int, Field(ge=0)] = 0) -> Tokenizer:
+def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0)] = 0) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
@@ -123,7 +125,7 @@ def batch_captions(batch: Batch) -> Captions:
     return field(batch, "captions")
 
 
-@node(category="text")
+@node(category="text", version=2)
 def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Captions:
     """Replace captions by the empty one at random: the training half of classifier-free guidance.
 

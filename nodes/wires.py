@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from torch import Tensor, nn
 
 from core.checkpoints.model_io import MODELS, build
+from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
@@ -22,7 +23,7 @@ from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet as _UNet
 from core.training.objective import AdamW
 from core.training.objective import Objective as _Objective
-from graph_runner.contract import Wire
+from graph_runner.contract import PathTo, Wire
 
 
 class ModelCodec:
@@ -126,6 +127,9 @@ Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), a
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
 LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
 Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
+
+WeightFile = Annotated[str, PathTo("file", weight_files)]
+"""A file with weights, or the index of its shards."""
 
 Optimizer = Annotated[AdamW, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
 Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]

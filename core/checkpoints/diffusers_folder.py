@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -25,10 +25,10 @@ from core.checkpoints.text_keys import (
     ldm_bert_from_diffusers,
     ldm_bert_to_diffusers,
 )
-from core.checkpoints.weights import State, read_json, read_weights, write_weights
+from core.checkpoints.weights import State, read_json, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
-from core.conditioning.tokenizer import TextTokenizer
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.unet import UNet
 
@@ -47,6 +47,7 @@ FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "t
 LDM_TEXT_LENGTH = 77
 """What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
 
+SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
 
@@ -61,22 +62,54 @@ def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> La
     folder = Path(folder)
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
-    index = read_json(folder / "model_index.json")
     parts: dict[str, Any] = {}
-    for name, value in index.items():
-        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
-            continue
-        if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
-            source = folder / name / "scheduler_config.json"
+    for name, kind in _listed(folder):
+        if kind == "schedule":
+            source = folder / name / SCHEDULER_CONFIG
             parts["schedule"] = _read(source, configs.schedule_from_diffusers, read_json(source))
-        elif "Tokenizer" in value[1]:
+        elif kind == "tokenizer":
             try:
                 parts["tokenizer"] = TextTokenizer.load(folder / name)
             except (FileNotFoundError, ValueError) as error:
                 raise CheckpointError(f"{error} Download the folder {name} again.") from error
-        elif value[1] in COMPONENTS:
+        else:
             parts |= _component(folder / name, dtype)
     return LatentDiffusion(**parts)
+
+
+def diffusers_files(folder: str | Path) -> dict[str, Path]:
+    """The files of a folder, by relative name, that `load_diffusers` reads."""
+    folder = Path(folder)
+    if not (folder / "model_index.json").is_file():
+        return _component_files(folder)
+    files = {"model_index.json": folder / "model_index.json"}
+    for name, kind in _listed(folder):
+        if kind == "schedule":
+            found = {SCHEDULER_CONFIG: folder / name / SCHEDULER_CONFIG}
+        else:
+            found = tokenizer_files(folder / name) if kind == "tokenizer" else _component_files(folder / name)
+        files |= {f"{name}/{file}": path for file, path in found.items()}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"]]]:
+    """The parts of a pipeline that are understood, by the names of their folders."""
+    for name, value in read_json(folder / "model_index.json").items():
+        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
+            continue
+        if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
+            yield name, "schedule"
+        elif "Tokenizer" in value[1]:
+            yield name, "tokenizer"
+        elif value[1] in COMPONENTS:
+            yield name, "component"
+
+
+def _component_files(folder: Path) -> dict[str, Path]:
+    files = {"config.json": folder / "config.json"}
+    if (weights := _weights_in(folder)) is not None:
+        files |= {name or weights.name: path for name, path in weight_files(weights).items()}
+    return files
 
 
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
@@ -225,12 +258,15 @@ COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _weights(folder: Path) -> State:
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return read_weights(folder / name)
+    if (weights := _weights_in(folder)) is not None:
+        return read_weights(weights)
     raise CheckpointError(
         f"{folder} holds no weights: expected a file such as {WEIGHT_FILES[0]} or model.safetensors; download it there."
     )
+
+
+def _weights_in(folder: Path) -> Path | None:
+    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def _read(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:

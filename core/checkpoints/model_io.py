@@ -87,7 +87,7 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
     dtype: what floating-point weights are converted to.
     """
     path = Path(path)
-    source, weights = (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
+    source, weights = _files_of(path)
     description = read_json(source) if path.is_dir() else _header(path)
     if HEADER not in description:
         raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
@@ -98,6 +98,17 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
         raise CheckpointError(f"{source} holds a {name!r}, which is none of {', '.join(MODELS)}; update this program.")
     model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
+
+
+def model_files(path: str | Path) -> dict[str, Path]:
+    """The files that `load_model` reads: a file itself under the empty name, those of a folder by theirs."""
+    path = Path(path)
+    return {file.name if path.is_dir() else "": file for file in _files_of(path) if file.is_file()}
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    """Where a model's configuration and weights are."""
+    return (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
 
 
 def build(

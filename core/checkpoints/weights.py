@@ -25,6 +25,9 @@ from core.checkpoints.files import CheckpointError, atomic_file
 
 State = dict[str, Tensor]
 
+SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+"""How the names of files with weights end; any other dot is a part of the name."""
+
 
 class _Inert:
     """Stands for a class that published checkpoints mention and nobody needs."""
@@ -58,7 +61,7 @@ def read_weights(path: str | Path) -> State:
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
-    if path.suffix == ".json" and ".index." in path.name:
+    if _is_index(path):
         return _read_shards(path)
     with path.open("rb") as file:
         start = file.read(64)
@@ -72,6 +75,13 @@ def read_weights(path: str | Path) -> State:
         f"{path} is neither a safetensors nor a PyTorch file, or it is damaged from its first byte on; "
         "download or copy it again."
     )
+
+
+def weight_files(path: str | Path) -> dict[str, Path]:
+    """The files that `read_weights` reads: the file itself under the empty name, and the shards that an index names."""
+    path = Path(path)
+    shards = _shards(path) if _is_index(path) else []
+    return {"": path} | {shard: path.parent / shard for shard in shards if (path.parent / shard).is_file()}
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -149,12 +159,23 @@ def _read_torch(path: Path) -> State:
     return state
 
 
+def _is_index(path: Path) -> bool:
+    return path.suffix == ".json" and ".index." in path.name
+
+
+def _shards(index: Path) -> list[str]:
+    """The names of the files beside an index that hold its tensors."""
+    shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    for shard in shards:
+        if Path(shard).name != shard:
+            raise CheckpointError(f"{index} names a shard outside its folder ({shard}); get the folder again.")
+    return shards
+
+
 def _read_shards(index: Path) -> State:
     names: dict[str, str] = read_json(index).get("weight_map", {})
     state: State = {}
-    for shard in sorted(set(names.values())):
-        if Path(shard).name != shard:
-            raise CheckpointError(f"{index} names a shard outside its folder ({shard}); get the folder again.")
+    for shard in _shards(index):
         if not (index.parent / shard).is_file():
             raise CheckpointError(
                 f"{index.parent / shard} is missing, one of the {len(set(names.values()))} shards that {index.name} "

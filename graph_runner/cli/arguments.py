@@ -64,6 +64,7 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32)")  # fmt: skip
     _workspace(run)
+    _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--checkpoint-seconds", type=float, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
@@ -80,6 +81,7 @@ def build() -> argparse.ArgumentParser:
     )
     check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
     _workspace(check)
+    _only_below(check)
 
     nodes = commands.add_parser("nodes", help="list the nodes, or explain one")
     nodes.add_argument("node", nargs="?", help="the node to explain")
@@ -122,3 +124,7 @@ def _nodes(parser: argparse.ArgumentParser) -> None:
 
 def _workspace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip
+
+
+def _only_below(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only-below", action="append", type=Path, default=[], metavar="DIR", help="read files below this folder only: for workflows of strangers (repeatable; default: anywhere)")  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Param
+from graph_runner.paths import PathError, expanded
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.workflow import Node, Workflow
 
@@ -147,5 +147,8 @@ def _placed(value: Any) -> Any:
     """A path that exists from the current folder, absolute; others stay as they are."""
     if not isinstance(value, str) or not value:
         return value
-    path = Path(value).expanduser()
-    return str(path.absolute()) if path.exists() else value
+    try:
+        path = expanded(value)
+        return str(path.absolute()) if path.exists() else value
+    except (PathError, OSError):  # validation says what is wrong with it
+        return value
