@@ -27,10 +27,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
-from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import AfterValidator, Field, PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contents import Reads
-from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
+from graph_runner.names import safe_name
+from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Saves, Shape, Wire
 
 __all__ = [
     "Body",
@@ -41,6 +42,7 @@ __all__ = [
     "Folder",
     "Inject",
     "Joinable",
+    "Name",
     "NodeSpec",
     "Param",
     "PathTo",
@@ -89,6 +91,8 @@ class PathTo:
     reads: Reads | None = None
 
 
+Name = Annotated[str, AfterValidator(safe_name)]
+"""A name to save under, with slashes for folders: one that means the same file on every system."""
 File = Annotated[str, PathTo("file")]
 """A path of a file that the node reads: the cache keys it by content."""
 FileOrFolder = Annotated[str, PathTo("file or folder")]
@@ -131,6 +135,7 @@ def node(
     aside: bool = False,
     continues: str | None = None,
     dry: Callable[..., Any] | None = None,
+    saves: Saves | None = None,
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -142,7 +147,8 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
     zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
-    itself: it takes the same, does a part, and reports how large a part by its progress.
+    itself: it takes the same, does a part, and reports how large a part by its progress. saves: what it writes through its
+    `Saving`, from its literals and the names of its wires, so that two nodes of one graph do not save under one name.
     """
 
     def attach(function: F) -> F:
@@ -159,6 +165,7 @@ def node(
             aside=aside,
             continues=continues,
             dry=dry,
+            saves=saves,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function

@@ -15,6 +15,9 @@ from pydantic import TypeAdapter
 
 from graph_runner.contents import Reads
 
+Saves = Callable[[Mapping[str, Any]], Iterable[str]]
+"""The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
+
 
 class Codec(Protocol):
     """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
@@ -156,6 +159,7 @@ class NodeSpec:
     aside: bool
     continues: str | None
     dry: Callable[..., Any] | None
+    saves: Saves | None = None
 
     @property
     def draws(self) -> bool:

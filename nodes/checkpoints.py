@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, cast
 
 import torch
@@ -20,8 +19,8 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from graph_runner.context import Outputs, Workspace
-from graph_runner.contract import File, PathTo, node
+from graph_runner.context import Outputs, Saving
+from graph_runner.contract import File, Name, PathTo, node
 from nodes.text import TokenizerFolder
 from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
@@ -73,9 +72,14 @@ def load_checkpoint(
     )
 
 
-@node(category="checkpoints", effect=True)
+def _saved(name: str, form: str) -> str:
+    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file, whose name keeps all its dots."""
+    return f"models/{name.removesuffix('.safetensors')}.safetensors" if form == "compvis" else f"models/{name}"
+
+
+@node(category="checkpoints", effect=True, saves=lambda given: [_saved(given["name"], given["form"])])
 def save_checkpoint(
-    workspace: Workspace,
+    saving: Saving,
     outputs: Outputs,
     unet: UNet | None = None,
     autoencoder: Autoencoder | None = None,
@@ -85,7 +89,7 @@ def save_checkpoint(
     rescaler: Rescaler | None = None,
     schedule: Schedule | None = None,
     ema_unet: UNet | None = None,
-    name: str = "model",
+    name: Name = "model",
     form: Literal["latent loom", "diffusers", "compvis"] = "latent loom",
     precision: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> None:
@@ -98,9 +102,6 @@ def save_checkpoint(
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
     precision: of the weights in the file; the half ones take half the space, and are float32 again once loaded.
     """
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
     conditioners = [part for part in (text_encoder, class_embedder, rescaler) if part is not None]
     if len(conditioners) > 1:
         raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")
@@ -118,12 +119,13 @@ def save_checkpoint(
     if precision != "float32":
         dtype = getattr(torch, precision)
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
+    path = saving(_saved(name, form))
     if form == "latent loom":
-        save_whole(model, workspace / folder, {"workflow": outputs.workflow})
+        save_whole(model, path, {"workflow": outputs.workflow})
     elif form == "diffusers":
-        save_diffusers(model, workspace / folder)
+        save_diffusers(model, path)
     else:
-        save_compvis(model, (workspace / folder).with_suffix(".safetensors"), ema_unet)
+        save_compvis(model, path, ema_unet)
 
 
 @node(category="checkpoints")
