@@ -58,6 +58,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
+NAME = r"[a-z][a-z0-9_]*"
+
+
 class ContractError(TypeError):
     """A function cannot be a node as it is written; the message names the function, the parameter and the remedy."""
 
@@ -119,7 +122,8 @@ Ports = Annotated[Mapping[str, T], _PortsMarker()]
 """`Ports[T]`: wires that the user names; each name may carry its own type where T is a type variable."""
 
 
-SEED = Annotated[int, Field(ge=0, le=2**63 - 1, description="another seed, another draw")]
+LARGEST_SEED = 2**64 - 1
+SEED = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="another seed, another draw")]
 
 
 def node(
@@ -136,6 +140,7 @@ def node(
     continues: str | None = None,
     dry: Callable[..., Any] | None = None,
     saves: Saves | None = None,
+    formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -147,8 +152,10 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
     zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
-    itself: it takes the same, does a part, and reports how large a part by its progress. saves: what it writes through its
-    `Saving`, from its literals and the names of its wires, so that two nodes of one graph do not save under one name.
+    itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
+    before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
+    saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
+    do not save under one name.
     """
 
     def attach(function: F) -> F:
@@ -166,6 +173,7 @@ def node(
             continues=continues,
             dry=dry,
             saves=saves,
+            formerly=formerly,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function
@@ -176,7 +184,7 @@ def node(
 def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     """Read a node's specification from its function. Raises ContractError where the signature cannot be understood."""
     name = function.__name__
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(NAME, name):
         raise ContractError(f"node {name!r}: a node's name must match [a-z][a-z0-9_]*; rename the function")
     summary, documentation, helps = _read_docstring(function)
     hints = _hints_of(function, f"node {name!r}")
@@ -214,6 +222,11 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     if "rng" in injected.values() and "seed" not in params:
         params["seed"] = Param("seed", TypeAdapter(SEED), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
+    for former in declared.get("formerly", ()):
+        if former == name or not re.fullmatch(NAME, former):
+            raise ContractError(
+                f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
+            )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
     if declared["aside"] and outputs:
         raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")

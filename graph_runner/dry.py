@@ -23,12 +23,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes, Stateful
+from graph_runner.contract import NodeSpec
 from graph_runner.events import Event, Listener, Progress, Stream
 from graph_runner.fuse import Joined
 from graph_runner.graph import Scope
 from graph_runner.meter import Meter
 from graph_runner.paths import Paths
 from graph_runner.plan import Code, Frame, NodeError, Step
+from graph_runner.precision import Precision
 from graph_runner.problems import Problem
 from graph_runner.runtime import Activation, Runtime
 
@@ -92,8 +94,10 @@ def dry_run(
     Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.paths.Paths`.
     listeners: hear how far nodes are that read files meanwhile.
     """
-    plan = compile_graph(top, {}, None, only=set(top.nodes))
+    precision = Precision(dtype)
+    plan = compile_graph(top, {}, None, set(top.nodes), lambda spec: precision(_dry(spec)))
     run = _DryRun(top, listeners)
+    run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
     runtime = _DryRuntime(
@@ -103,10 +107,9 @@ def dry_run(
     run.prepare(plan.code)
     here = Activation(runtime)
     frame: Frame = [None] * plan.code.size
-    precision = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
     # It logs each failure with its traceback; here a failure is an answer, and told as one.
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), run.fakes, run.meter, precision, torch.no_grad():
+    with warnings.catch_warnings(), run.fakes, run.meter, torch.no_grad():
         warnings.simplefilter("ignore")
         for step in plan.code.steps:
             run.go(step, frame, here)
@@ -114,6 +117,11 @@ def dry_run(
         if id in run.nodes:
             run.nodes[id].flops = flops * run.shares.get(id, 1)
     return Estimate(run.nodes, run.problems, run.meter.peak, run.meter.peak_at)
+
+
+def _dry(spec: NodeSpec) -> NodeSpec:
+    """The node with what stands in for its function."""
+    return spec if spec.dry is None else replace(spec, function=spec.dry)
 
 
 class _DryRun:
@@ -136,8 +144,6 @@ class _DryRun:
         for step in [*code.steps, *code.asides]:
             self._free[step], step.free = step.free, []
             for member in step.members if isinstance(step, Joined) else [step]:
-                if member.spec.dry is not None:
-                    member.spec = replace(member.spec, function=member.spec.dry)
                 # What changes no result (worker processes, how often to report) stays at its default.
                 for name, param in member.spec.params.items():
                     if not param.keyed and name in member.constants:

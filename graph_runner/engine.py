@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,10 +28,13 @@ from graph_runner.graph import Scope, Source
 from graph_runner.hashes import Hashes
 from graph_runner.keys import Keys, has_effect
 from graph_runner.lock import version_of
+from graph_runner.numbers import checked, first_seen
 from graph_runner.paths import PathError, Paths, expanded
 from graph_runner.plan import NodeError, Stopped
+from graph_runner.precision import Precision
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
+from graph_runner.renamed import under_current_names
 from graph_runner.runtime import Runtime, Watch
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, write, write_atomically
@@ -75,6 +79,7 @@ class Engine:
         self.roots = tuple(roots)
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
+        self.precision = Precision(self.dtype, self.device.type)
         self.cache = Cache(self.workspace, memory)
         self.processes = processes or Processes()
 
@@ -86,6 +91,7 @@ class Engine:
         only: bool = False,
         seed: int = 0,
         fresh: bool = False,
+        check_numbers: bool = False,
         checkpoint_seconds: float = 30.0,
         listeners: Iterable[Callable[[events.Event], None]] = (),
         stop: threading.Event | None = None,
@@ -96,15 +102,19 @@ class Engine:
 
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
+        check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
+            it they are looked for only once a node refused them.
         watch: looks into the loops of the top, now and then.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        workflow = under_current_names(workflow, self.registry)
         top, problems = validate(workflow, self.registry)
-        if errors(problems):
-            raise WorkflowError(errors(problems))
+        if wrong := errors(problems) or self.precision.problems(top):
+            raise WorkflowError(wrong)
         wanted, ids = _targets(top, targets)
         place_paths(top, self.workspace, self.roots)
+        policy = checked(self.precision) if check_numbers else self.precision
         if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
@@ -143,16 +153,18 @@ class Engine:
         began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         status, values, failure = "failed", dict[str, Any](), None
         try:
-            precision = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-            with precision, events.Warnings(emit):
+            with events.Warnings(emit):
                 keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
-                plan = compile_graph(top, wanted, keys, ids if only else None)
+                plan = compile_graph(top, wanted, keys, ids if only else None, policy)
                 values = execute(plan, top, runtime, self.cache)
             status = "done"
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = error
+            looked = first_seen(error, error, self.dtype) if check_numbers else None
+            failure = looked or self._traced(error, workflow, keys, runtime)
+            trace = "".join(traceback.format_exception(failure.__cause__ or failure))
+            emit(events.Failed(failure.node, str(failure), trace))
         finally:
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
@@ -160,6 +172,30 @@ class Engine:
         if failure is not None and raise_errors:
             raise failure
         return Result(status, folder, values, runtime.shown, seen, failure)
+
+    def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
+        """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
+        if (
+            not isinstance(refused.__cause__, FloatingPointError)
+            or runtime.processes.world > 1
+            or runtime.stop.is_set()
+        ):
+            return refused
+        message = f"{refused}. Going through it again, to find where values first were no numbers"
+        runtime.emit(events.Log(message, refused.node, "warning"))
+        top, _ = validate(workflow, self.registry)
+        place_paths(top, self.workspace, self.roots)
+        within = next(bound for bound in top.walk() if bound.id == refused.node)
+        while within.scope.zone is not None:
+            within = within.scope.zone
+        plan = compile_graph(top, {}, keys, {within.id}, checked(self.precision))
+        try:
+            execute(plan, top, runtime.searching(), self.cache)
+        except NodeError as error:
+            return first_seen(error, refused, self.dtype)
+        except Stopped:
+            pass
+        return refused
 
     def _new_folder(self, workflow: Workflow) -> Path:
         name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"

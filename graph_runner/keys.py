@@ -1,6 +1,6 @@
 """Content-addressed keys: what a node's value depends on, hashed; nothing else.
 
-Ids, layout and order do not count; node type and version, parameters, files by content, the keys of what is wired in, the
+Ids, layout and order do not count; a node's first name and version, parameters, files by content, the keys of what is wired in, the
 run's dtype, and (only where something draws) its seed do. A zone's key covers what its results depend on, so the bodies
 of `every` are outside of it.
 """
@@ -20,6 +20,8 @@ from graph_runner.contents import Contents
 from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies
 
 Version = Callable[[BoundNode], str]
+HALF = "dtype of each call"
+"""Stands in the keys of half-precision runs for how the dtype is entered: another word when that changes what is computed."""
 
 
 class Keys:
@@ -54,7 +56,7 @@ class Keys:
                 value = self._contents.key(bound.id, Path(value), param.reads)
             params[name] = value
         wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
-        content: list[Any] = [spec.type, self.version(bound), _plain(params), wires]
+        content: list[Any] = [spec.first_name, self.version(bound), _plain(params), wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
         if bound.body is not None:
@@ -62,7 +64,7 @@ class Keys:
         if draws(bound):
             content += ["seed", self.seed]
         if self.dtype != "float32":
-            content += ["dtype", self.dtype]
+            content += [HALF, self.dtype]
         return content
 
     def _body(self, body: Scope) -> list[Any]:

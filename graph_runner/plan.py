@@ -22,17 +22,26 @@ if TYPE_CHECKING:
     from graph_runner.runtime import Activation
 
 Frame = list[Any]
+Policy = Callable[[NodeSpec], Callable[..., Any]]
+"""How the functions of nodes are called: as they are, in half precision, with what they give looked at."""
+
+
+def as_written(spec: NodeSpec) -> Callable[..., Any]:
+    """The policy that changes nothing."""
+    return spec.function
 
 
 class NodeError(RuntimeError):
-    """A node could not do its work. `node` is its id; the cause is chained."""
+    """A node could not do its work. `node` is its id, `when` the turn it was in, if any; the cause is chained.
 
-    def __init__(self, node: str, cause: BaseException) -> None:
-        self.node = node
+    What a node says by itself (ValueError, FloatingPointError) is told in its own words.
+    """
+
+    def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
+        self.node, self.when = node, when
         text = str(cause) or type(cause).__name__
-        super().__init__(
-            f"{node}: {text}" if isinstance(cause, ValueError) else f"{node}: {type(cause).__name__}: {text}"
-        )
+        plain = isinstance(cause, ValueError | FloatingPointError)
+        super().__init__(f"{node}: {text}" if plain else f"{node}: {type(cause).__name__}: {text}")
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked
@@ -45,6 +54,7 @@ class Step:
 
     id: str
     spec: NodeSpec
+    function: Callable[..., Any]  # the node's, called as the run's policy wants it
     constants: dict[str, Any] = field(default_factory=dict)
     singles: list[tuple[str, int]] = field(default_factory=list)
     lists: list[tuple[str, list[int]]] = field(default_factory=list)
@@ -70,7 +80,7 @@ class Step:
             *(spec.injected, spec.takes_models, self.grads),
         )
         if not any(special) and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
-            return _quick(spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
+            return _quick(self.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
         return self.run
 
     def arguments(self, frame: Frame) -> dict[str, Any]:
@@ -93,21 +103,22 @@ class Step:
             if kwargs[name]:
                 kwargs[name] = str(around.runtime.paths.place(kwargs[name], kind))
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
-            drawn = derive(around.runtime.seed, spec.type, seed, around.path)
-            torch.manual_seed(drawn)  # for what draws from torch's global generators: initialisation, dropout
-        else:
-            drawn = 0
+            # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
+            # whose masks are not.
+            rank = around.runtime.processes.rank if spec.takes_models and around.sharded else 0
+            torch.manual_seed(derive(around.runtime.seed, *use, around.path, *([rank] if rank else [])))
         own = around
         if self.body is not None:
             own = around.enter(self, frame)
             assert spec.body is not None
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
-            kwargs[name] = own.inject(kind, self.id, drawn)
+            kwargs[name] = own.inject(kind, self.id, *use)
         try:
             with torch.enable_grad() if self.grads else nullcontext():
-                return spec.function(**kwargs)
+                return self.function(**kwargs)
         finally:
             if own is not around:
                 own.leave()
@@ -141,8 +152,9 @@ class Step:
         self.release(frame)
 
     def idle(self, around: Activation) -> bool:
-        """Whether another process does it: of several, the first saves and shows."""
-        return self.spec.effect and not self.stores and around.runtime.processes.rank > 0
+        """Whether it need not be done here: of several processes the first saves and shows, and a search does neither."""
+        effect = self.spec.effect and not self.stores
+        return effect and (around.runtime.search or around.runtime.processes.rank > 0)
 
 
 def _absent(port: str) -> ValueError:
@@ -211,7 +223,7 @@ class Code:
             raise
         except Exception as error:
             assert step is not None
-            raise NodeError(step.id, error) from error
+            raise NodeError(step.id, error, around.when) from error
 
 
 class BodyCall:

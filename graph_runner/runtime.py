@@ -49,10 +49,20 @@ class Runtime:
     watch: Watch | None = None
     stop: threading.Event = field(default_factory=threading.Event)
     shown: list[events.Shown] = field(default_factory=list)
+    search: bool = False  # goes through a run once more, only to look at its values
     paths: Paths = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
+
+    def searching(self) -> Runtime:
+        """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
+
+        def tell(event: events.Event) -> None:
+            if isinstance(event, events.Progress | events.Log):
+                self.emit(event)
+
+        return replace(self, emit=events.Stream([tell]), shown=list(self.shown), watch=None, search=True)
 
     def loop(self, activation: Activation) -> Any:
         """What counts the turns of a zone (see `graph_runner.context.Loop`)."""
@@ -101,6 +111,8 @@ class Runtime:
 
     def show_again(self, shown: events.Shown) -> None:
         """A file that an earlier run showed: this run's folder gets a copy. One that is gone is passed over."""
+        if self.search:
+            return
         source = self.workspace / shown.path
         if self.processes.rank > 0 or not source.exists():
             return
@@ -124,6 +136,7 @@ class Activation:
         self.runtime, self.around, self.step = runtime, around, step
         self.path: tuple[int, ...] = around.path if around else ()  # turns and micro-batches of the loops around
         self.turns: tuple[int, ...] = around.turns if around else ()
+        self.micro: int = around.micro if around else 0  # which part of a turn's batch, counted over the loops around
         self.training: bool = around.training if around else False
         self.sharded: bool = around.sharded if around else False
         self.stateful: bool = around.stateful if around else False
@@ -134,6 +147,13 @@ class Activation:
             self.training = self.sharded = True
         if step is not None and step.spec.aside:
             self.training = self.sharded = False
+            self.micro = 0
+
+    @property
+    def part(self) -> int:
+        """Which part of the global batch the rows here are: all processes' shares of a micro-batch come before the next."""
+        processes = self.runtime.processes
+        return self.micro * processes.world + processes.rank if self.sharded else self.micro
 
     def enter(self, step: Step, frame: Frame) -> Activation:
         """The activation of a zone that is about to be called, its body bound to the values it captures."""
@@ -154,13 +174,15 @@ class Activation:
             self.body.frame = None
             self.body = None
 
-    def inject(self, kind: str, node: str, seed: int) -> Any:
-        """What the engine hands to a parameter of this kind of the node that is about to be called."""
+    def inject(self, kind: str, node: str, *use: object) -> Any:
+        """What the engine hands to a parameter of this kind of the node that is about to be called.
+
+        use: what its random numbers are for.
+        """
         runtime = self.runtime
         match kind:
             case "rng":
-                processes = runtime.processes if self.sharded else Processes()
-                return Rng(seed, runtime.device, processes.rank, processes.world)
+                return Rng(derive(runtime.seed, *use, self.turns), runtime.device, self.part)
             case "loop":
                 return runtime.loop(self)
             case "outputs":
@@ -191,6 +213,17 @@ class Activation:
         """The turn of the innermost loop."""
         return self.turns[-1] if self.turns else None
 
+    @property
+    def when(self) -> str:
+        """The turns of the loops around, in words: "turn 3 of fit, turn 1 of sweep"; empty outside of loops."""
+        told: list[str] = []
+        around: Activation | None = self
+        while around is not None and around.step is not None:
+            if around.step.spec.loops and around.turns:
+                told.append(f"turn {around.turns[-1] + 1} of {around.step.id}")
+            around = around.around
+        return ", ".join(told)
+
     def _suffix(self) -> str:
         return "".join(f"-{turn + 1:06d}" for turn in self.turns)
 
@@ -207,7 +240,7 @@ class ZoneLoop:
 
     def __init__(self, activation: Activation) -> None:
         self.activation = activation
-        self._base, self._around = activation.path, activation.turns
+        self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
 
     def __call__(
@@ -231,7 +264,7 @@ class ZoneLoop:
         for turn in range(begin, n):
             if not nested and runtime.stopping(own.sharded):
                 runtime.emit(events.Progress(own.step.id if own.step else "", turn, n, self._around))
-                if checkpoints is not None and state is not None and turn > begin:
+                if checkpoints is not None and state is not None and turn > begin and not runtime.search:
                     checkpoints.save(turn, state)
                 raise Stopped
             own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
@@ -248,6 +281,7 @@ class ZoneLoop:
             if (
                 checkpoints is not None
                 and state is not None
+                and not runtime.search
                 and (turn == n - 1 or now - saved >= runtime.checkpoint_seconds)
             ):
                 checkpoints.save(turn + 1, state, final=turn == n - 1)
@@ -256,10 +290,11 @@ class ZoneLoop:
 
     def micro(self, n: int) -> Iterator[int]:
         """The micro-batches of the current turn."""
+        own = self.activation
         for micro in range(n):
-            self.activation.path = (*self._base, self._turn, micro)
+            own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
-        self.activation.path = (*self._base, self._turn)
+        own.path, own.micro = (*self._base, self._turn), self._micro
 
     def _run_asides(self, turn: int, last: bool, aside: Callable[[], AbstractContextManager[Any]]) -> None:
         own = self.activation

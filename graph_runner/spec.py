@@ -160,6 +160,12 @@ class NodeSpec:
     continues: str | None
     dry: Callable[..., Any] | None
     saves: Saves | None = None
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name the node was first published under: seeds and keys go by it, so that a new name changes neither."""
+        return self.formerly[0] if self.formerly else self.type
 
     @property
     def draws(self) -> bool:

@@ -15,6 +15,7 @@ from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
 from graph_runner.context import Device, Processes, Rng
 from graph_runner.contract import node
+from nodes.diffusion import FirstRow
 from nodes.wires import (
     Autoencoder,
     Dataset,
@@ -66,13 +67,16 @@ def posterior(autoencoder: Autoencoder, images: Image) -> Posterior:
     return autoencoder.posterior(images)
 
 
-@node(category="first stage")
-def sample_posterior(autoencoder: Autoencoder, posterior: Posterior, rng: Rng) -> Latent:
-    """A latent drawn from the posterior, scaled for the diffusion model."""
-    return autoencoder.to_z(posterior.sample(rng.randn_like(posterior.mean)))
+@node(category="first stage", version=2)
+def sample_posterior(autoencoder: Autoencoder, posterior: Posterior, rng: Rng, first_row: FirstRow = 0) -> Latent:
+    """A latent drawn from the posterior, scaled for the diffusion model.
+
+    first_row: the sample of a larger batch that the posterior begins with, counted from 0.
+    """
+    return autoencoder.to_z(posterior.sample(rng.from_row(first_row).randn_like(posterior.mean)))
 
 
-@node(category="first stage", mutates=("autoencoder",))
+@node(category="first stage", mutates=("autoencoder",), version=2)
 def rescale_latents(
     autoencoder: Autoencoder, data: Dataset, rng: Rng, device: Device, samples: Annotated[int, Field(ge=2)] = 512
 ) -> Autoencoder:

@@ -68,7 +68,7 @@ class Api:
         lent: Sequence[Path] = (),
     ) -> None:
         self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
-        self.library = Library(workspace)
+        self.library = Library(workspace, registry)
         self.lent = tuple(lent)
         self._packages = packages
         self._about, self._workflows_changed = about, workflows_changed
@@ -115,7 +115,7 @@ class Api:
     @call()
     def canonical(self, workflow: AnyWorkflow) -> Document:
         """A workflow's canonical text."""
-        return library.document_of(library.parsed(workflow))
+        return self.library.document(library.parsed(workflow))
 
     @call()
     async def submit(
@@ -129,7 +129,7 @@ class Api:
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
-        text = library.document_of(valid).text
+        text = self.library.document(valid).text
         return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
 
     @call()

@@ -18,6 +18,7 @@ from graph_runner.graph import Scope
 from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
+from graph_runner.renamed import under_current_names
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, read, write, write_atomically
 from ui import models
@@ -38,9 +39,9 @@ HALF_CHARACTER = Problem("the workflow holds half a character (a lone surrogate)
 class Library:
     """The workflows of one server."""
 
-    def __init__(self, workspace: Workspace, shipped: Path | None = None) -> None:
+    def __init__(self, workspace: Workspace, registry: Mapping[str, NodeSpec], shipped: Path | None = None) -> None:
         assert graph_runner.__file__ is not None
-        self.workspace = workspace
+        self.workspace, self.registry = workspace, registry
         self.shipped = shipped or Path(graph_runner.__file__).parents[1] / "workflows"
         self._known: dict[Path, tuple[float, WorkflowEntry]] = {}
 
@@ -59,7 +60,7 @@ class Library:
         """A workflow from a file, or from a picture that carries one."""
         shipped, found = self._find(path)
         try:
-            document = document_of(_read_file(found))
+            document = self.document(_read_file(found))
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
         return document.model_copy(update={"path": path, "etag": _etag(found.read_bytes()), "shipped": shipped})
@@ -73,13 +74,18 @@ class Library:
             raise RefusedError(409, str(error)) from error
         if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
             raise RefusedError(409, f"{path} was changed by somebody else; save under another name, or overwrite it")
-        document = document_of(workflow)
+        document = self.document(workflow)
         content = document.text.encode()
         try:
             write_atomically(target, content)
         except OSError as error:
             raise RefusedError(400, f"cannot write {path}: {error.strerror}; choose another name") from error
         return document.model_copy(update={"path": path, "etag": _etag(content)})
+
+    def document(self, workflow: Workflow) -> Document:
+        """A workflow that is in no file, as it is sent: canonical, its nodes by their present names."""
+        text = write(under_current_names(workflow, self.registry))
+        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
 
     def discard(self, path: str) -> None:
         """Delete a user's workflow."""
@@ -98,7 +104,7 @@ class Library:
             file.write(content)
             file.flush()
             try:
-                return document_of(_read_file(Path(file.name)))
+                return self.document(_read_file(Path(file.name)))
             except WorkflowError as error:
                 said = str(error).replace(file.name, "the file")
                 raise RefusedError(415 if "carries no workflow" in said else 422, said) from error
@@ -223,12 +229,6 @@ def checked(
         except WorkflowError as error:
             problems += error.problems
     return result, Validation(problems=[_told(problem) for problem in problems], types=types)
-
-
-def document_of(workflow: Workflow) -> Document:
-    """A workflow that is in no file, as it is sent."""
-    text = write(workflow)
-    return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
 
 
 def _types(top: Scope) -> dict[str, Solved]:

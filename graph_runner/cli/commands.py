@@ -89,7 +89,8 @@ def nodes(options: argparse.Namespace) -> int:
     elif options.node is None:
         _list(registry, console)
     elif options.node in registry:
-        text = f"# {options.node}\n\n{entry(registry[options.node])}"
+        spec = registry[options.node]
+        text = f"# {spec.type}\n\n{entry(spec)}"
         console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal, markup=False)
     else:
         remedy = did_you_mean(options.node, registry)

@@ -15,7 +15,7 @@ from graph_runner.engine import Engine, Result
 from graph_runner.registry import Registry
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, noted, record, repeat, scale, sweep
-from tests.graph_runner.toys import RECORDED, Number
+from tests.graph_runner.toys import RECORDED, Model, Number
 
 Run = Callable[..., Result]
 
@@ -30,6 +30,23 @@ def global_draw(rng: Rng) -> Number:
 def own_seed(rng: Rng, seed: int = 0) -> Number:
     """A node that reads its seed itself."""
     return torch.tensor(float(seed))
+
+
+ROWS: list[float] = []
+"""What `random_row` nodes drew."""
+
+
+@node(category="toy")
+def random_row(rng: Rng, rows: int = 1) -> Number:
+    """Normal draws for a batch of rows; the last one is handed on."""
+    drawn = rng.randn(rows)
+    ROWS.extend(drawn.tolist())
+    return drawn[-1]
+
+
+@node(category="toy", effect=True)
+def all_rows(after: Model) -> None:
+    """What waits for a training."""
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +177,56 @@ def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry,
 
 def test_many_processes_see_the_noise_that_one_would() -> None:
     whole = Rng(5).randn(6, 2)
-    parts = [Rng(5, rank=rank, world=3).randn(2, 2) for rank in range(3)]
+    parts = [Rng(5, part=rank).randn(2, 2) for rank in range(3)]
     assert torch.equal(torch.cat(parts), whole)
-    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, "cpu", r, 2).randint(10, 2) for r in range(2)]))
+    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, part=rank).randint(10, 2) for rank in range(2)]))
+
+
+@pytest.mark.parametrize("kind", ["randn", "rand", "randint", "bits", "randn_like"])
+def test_a_row_alone_is_that_row_of_any_batch(kind: str) -> None:
+    def drawn(rng: Rng, rows: int) -> list[torch.Tensor]:
+        shape = (rows, 3, 5)
+        draw = {"randint": lambda: rng.randint(50, *shape), "randn_like": lambda: rng.randn_like(torch.zeros(shape))}
+        return [draw.get(kind, lambda: getattr(rng, kind)(*shape))() for _ in range(2)]
+
+    first, second = drawn(Rng(9), 7)
+    assert not torch.equal(first, second), "asked again, it draws anew"
+    for n in range(7):
+        one, other = drawn(Rng(9).from_row(n), 1)
+        assert torch.equal(one[0], first[n])
+        assert torch.equal(other[0], second[n])
+    a, b = (drawn(Rng(9, part=part).from_row(1), 3)[0] for part in range(2))
+    assert torch.equal(torch.cat([a, b]), first[1:])
+
+
+def test_numbers_have_the_type_that_is_asked_for_and_any_shape() -> None:
+    rng = Rng(3)
+    assert rng.randn().shape == rng.rand().shape == rng.randint(4).shape == ()
+    assert rng.randn(0, 4).shape == (0, 4)
+    assert rng.randn(2, 0).shape == (2, 0)
+    assert rng.randn_like(torch.zeros(2, 3, dtype=torch.float16)).dtype == torch.float16
+    assert rng.randn(2).dtype == rng.rand(2).dtype == torch.float32
+    with pytest.raises(ValueError, match="at least 1"):
+        rng.randint(0, 3)
+
+
+def test_micro_batches_draw_what_one_batch_of_all_their_rows_would(run: Run) -> None:
+    def nodes(rows: int, accumulate: int) -> dict[str, Any]:
+        inner = {
+            "chance": {"type": "random_row", "params": {"rows": rows}},
+            "again": {"type": "random_row", "params": {"rows": rows, "seed": 1}},
+            "weight": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
+            "loss": {"type": "total", "wires": {"numbers": ["chance", "again", "weight"]}},
+        }
+        body = {"nodes": inner, "results": {"number": "loss"}}
+        params = {"n": 2, "accumulate": accumulate}
+        fit = {"type": "learn", "wires": {"models": {"m": "model"}}, "params": params, "body": body}
+        return {"model": {"type": "scalar_model"}, "fit": fit, "r": {"type": "all_rows", "wires": {"after": "fit.m"}}}
+
+    found = []
+    for rows, accumulate in ((6, 1), (3, 2), (1, 6)):
+        ROWS.clear()
+        run(nodes(rows, accumulate), fresh=True)
+        found.append(sorted(ROWS))
+    assert len(set(found[0])) == 2 * 2 * 6
+    assert found[0] == found[1] == found[2]
