@@ -60,6 +60,14 @@ class PortType:
     def __str__(self) -> str:
         return f"list of {self.name}" if self.many else self.name
 
+    @property
+    def self_contained(self) -> bool:
+        """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
+        if self.wire is not None and self.wire.codec is not None:
+            return True
+        plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
+        return not self.variable and plain
+
     def element(self) -> PortType:
         """What a list of this type holds."""
         return PortType(self.name, False, self.variable, self.wire, self.base)
