@@ -357,6 +357,10 @@ def _class_of(hint: Any) -> type | None:
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
     paths = [extra for extra in extras if isinstance(extra, PathTo)]
+    if not paths and _holds_paths(hint):
+        raise ContractError(
+            f"{where}: a path inside of another type is not seen as one; take a path by itself, of a folder where it is about many files"
+        )
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
@@ -364,6 +368,10 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
     # Of several, as where a node narrows `Folder`, the last is meant.
     return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+
+
+def _holds_paths(hint: Any) -> bool:
+    return _marked(hint, PathTo) or any(_holds_paths(part) for part in get_args(hint))
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

@@ -71,7 +71,7 @@ class Library:
         try:
             refuse_twin(self.workspace.root, path)
         except ValueError as error:
-            raise RefusedError(409, str(error)) from error
+            raise RefusedError(400, str(error)) from error
         if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
             raise RefusedError(409, f"{path} was changed by somebody else; save under another name, or overwrite it")
         document = self.document(workflow)
