@@ -219,10 +219,18 @@ def _link(top: Scope, code: Code) -> None:
     for step in code.steps:
         bound = top.nodes[step.id]
         step.parents = [by_id[id] for id in dict.fromkeys(source.node for source in reads(bound) if not source.inner)]
+        step.made_of = _paths_in(bound).union(*(parent.made_of for parent in step.parents))
         for port in bound.spec.mutates:
             if port in bound.wires and port not in step.copied:
                 for source in sources_of([bound.wires[port]]):
                     by_id[source.node].storable = False
+
+
+def _paths_in(bound: BoundNode) -> frozenset[str]:
+    """The paths that a node, and the nodes inside of it, read by their literals."""
+    inside = [bound, *(bound.body.walk() if bound.body is not None else ())]
+    typed = ((each, name) for each in inside for name, param in each.spec.params.items() if param.path_kind)
+    return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 
 
 def _differentiate(scope: Scope, graph: nx.DiGraph[str], code: Code, steps: dict[str, Step], slots: _Slots) -> None:

@@ -146,6 +146,22 @@ class Outputs(Protocol):
         ...
 
 
+class Saving(Protocol):
+    """Where a node saves what outlives the run: below the workspace, under a name that the user gives.
+
+    A node that takes it says by `@node(saves=...)` what it will save.
+    """
+
+    __inject__: ClassVar[str] = "saving"
+
+    def __call__(self, name: str) -> Path:
+        """The path to write to, for a name such as "models/shapes/unet.safetensors"; what it replaces is told.
+
+        Raises ValueError for a name that is not safe on every system (see `graph_runner.names`).
+        """
+        ...
+
+
 class Metrics(Protocol):
     """Reports numbers, at the current turn of the loop around the node."""
 

@@ -27,10 +27,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
-from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import AfterValidator, Field, PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contents import Reads
-from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
+from graph_runner.names import safe_name
+from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Saves, Shape, Wire
 
 __all__ = [
     "Body",
@@ -41,6 +42,7 @@ __all__ = [
     "Folder",
     "Inject",
     "Joinable",
+    "Name",
     "NodeSpec",
     "Param",
     "PathTo",
@@ -92,6 +94,8 @@ class PathTo:
     reads: Reads | None = None
 
 
+Name = Annotated[str, AfterValidator(safe_name)]
+"""A name to save under, with slashes for folders: one that means the same file on every system."""
 File = Annotated[str, PathTo("file")]
 """A path of a file that the node reads: the cache keys it by content."""
 FileOrFolder = Annotated[str, PathTo("file or folder")]
@@ -135,6 +139,7 @@ def node(
     aside: bool = False,
     continues: str | None = None,
     dry: Callable[..., Any] | None = None,
+    saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
@@ -149,6 +154,8 @@ def node(
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
     itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
     before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
+    saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
+    do not save under one name.
     """
 
     def attach(function: F) -> F:
@@ -165,6 +172,7 @@ def node(
             aside=aside,
             continues=continues,
             dry=dry,
+            saves=saves,
             formerly=formerly,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
@@ -349,6 +357,10 @@ def _class_of(hint: Any) -> type | None:
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
     paths = [extra for extra in extras if isinstance(extra, PathTo)]
+    if not paths and _holds_paths(hint):
+        raise ContractError(
+            f"{where}: a path inside of another type is not seen as one; take a path by itself, of a folder where it is about many files"
+        )
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
@@ -356,6 +368,10 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
     # Of several, as where a node narrows `Folder`, the last is meant.
     return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+
+
+def _holds_paths(hint: Any) -> bool:
+    return _marked(hint, PathTo) or any(_holds_paths(part) for part in get_args(hint))
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

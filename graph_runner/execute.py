@@ -47,6 +47,8 @@ def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set
         if step.id not in wanted:
             continue
         bound = top.nodes[step.id]
+        if step.made_of:
+            cache.made_of(step.key, step.made_of, bound.outputs.values())
         slots = {slot for _, slot in step.stores}
         there = not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, lasting(bound))
         if there and not (runtime.search and non_finite(cache.get(step.key, bound.outputs).values)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from graph_runner.names import safe_name
+
 
 class OutputFolder:
     """The `Outputs` that a node is handed (see `graph_runner.context.Outputs`)."""
@@ -18,9 +20,7 @@ class OutputFolder:
 
     def file(self, name: str, write: Callable[[Path], object], *, media: str, preview: bool = False) -> Path:
         """Write one file below the run's outputs; inside a loop its name carries the turn."""
-        wanted = Path(name)
-        if wanted.is_absolute() or ".." in wanted.parts:
-            raise ValueError(f"the file name {name!r} leaves the run's folder; give a name below it")
+        wanted = Path(safe_name(name))
         stem, suffix = wanted.stem + self._suffix, wanted.suffix
         target = self.folder / wanted.parent / f"{stem}{suffix}"
         number = 1

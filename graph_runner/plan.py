@@ -71,6 +71,7 @@ class Step:
     lineage: str = ""
     storable: bool = True
     parents: list[Step] = field(default_factory=list)  # at the top: the steps it reads
+    made_of: frozenset[str] = frozenset()  # at the top: all paths that it or a step before it reads
 
     def bind(self) -> Callable[[Frame, Activation], None]:
         """The quickest way to run, once every slot is known."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from graph_runner import events
 from graph_runner.checkpoints import Checkpoints
 from graph_runner.contents import Contents
 from graph_runner.context import Processes, Rng, Stateful, derive
+from graph_runner.names import refuse_twin, safe_name
 from graph_runner.outputs import OutputFolder
 from graph_runner.paths import Paths
 from graph_runner.plan import BodyCall, Frame, Step, Stopped
@@ -51,6 +53,7 @@ class Runtime:
     paths: Paths = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
     _told: set[tuple[str, Path]] = field(default_factory=set)
+    _saved: set[str] = field(default_factory=set)
 
     def searching(self) -> Runtime:
         """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
@@ -90,6 +93,16 @@ class Runtime:
             size = f"{total / 1e6:,.0f} MB"
             self.emit(events.Log(f"reads {path} ({size} new or changed) to know whether its result is known", node))
         self.emit(events.Progress(node, done // MEGABYTE, -(-total // MEGABYTE)))
+
+    def saving(self, node: str, name: str) -> Path:
+        """Where a node saves under a name (see `graph_runner.context.Saving`)."""
+        target = self.workspace / safe_name(name)
+        refuse_twin(self.workspace, name)
+        if name not in self._saved and target.exists():
+            since = datetime.fromtimestamp(target.stat().st_mtime)
+            self.emit(events.Log(f"replaces {name}, which was saved on {since:%Y-%m-%d at %H:%M:%S}", node, "warning"))
+        self._saved.add(name)
+        return target
 
     def show(self, shown: events.Shown) -> None:
         """A file was written for people to see."""
@@ -176,6 +189,8 @@ class Activation:
                 return OutputFolder(
                     runtime.folder, runtime.workspace, runtime.workflow, partial(self._show, node), self._suffix()
                 )
+            case "saving":
+                return partial(runtime.saving, node)
             case "metrics":
                 return partial(self._metrics, node)
             case "tell":

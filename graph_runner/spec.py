@@ -12,9 +12,11 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from graph_runner.contents import Reads
+
+Saves = Callable[[Mapping[str, Any]], Iterable[str]]
+"""The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
 
 
 class Codec(Protocol):
@@ -59,11 +61,17 @@ class PortType:
         return f"list of {self.name}" if self.many else self.name
 
     @property
-    def storable(self) -> bool:
-        """Whether the disk can keep such a value: by its codec, or as it is. What is not known is not denied."""
-        if (self.wire is not None and self.wire.codec is not None) or self.base is None or self.variable:
+    def self_contained(self) -> bool:
+        """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
+        if self.wire is not None and self.wire.codec is not None:
             return True
-        return issubclass(self.base, Tensor | str | int | float | list | tuple | dict | type(None))
+        plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
+        return not self.variable and plain
+
+    @property
+    def storable(self) -> bool:
+        """Whether the disk can keep such a value, as far as is known before there is one."""
+        return self.self_contained or self.variable or self.base is None
 
     def element(self) -> PortType:
         """What a list of this type holds."""
@@ -164,6 +172,7 @@ class NodeSpec:
     aside: bool
     continues: str | None
     dry: Callable[..., Any] | None
+    saves: Saves | None = None
     formerly: tuple[str, ...] = ()
 
     @property

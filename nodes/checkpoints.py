@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
@@ -20,8 +19,8 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
-from graph_runner.context import Outputs, Tell, Workspace
-from graph_runner.contract import File, PathTo, node
+from graph_runner.context import Outputs, Saving, Tell
+from graph_runner.contract import File, Name, PathTo, node
 from nodes.text import TokenizerFolder
 from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
@@ -73,18 +72,20 @@ def load_checkpoint(
     )
 
 
-def _could_be_saved(form: str, ema_unet: UNet | None, name: str, **parts: Any) -> None:
+def _saved(name: str, form: str) -> str:
+    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file, whose name keeps all its dots."""
+    return f"models/{name.removesuffix('.safetensors')}.safetensors" if form == "compvis" else f"models/{name}"
+
+
+def _could_be_saved(form: str, ema_unet: UNet | None, **parts: Any) -> None:
     """What `save_checkpoint` refuses, found out before anything is trained: of the models only the configurations count."""
-    model = _whole(form, ema_unet, name, parts)
+    model = _whole(form, ema_unet, parts)
     if form == "diffusers":
         refuse_for_diffusers(model)
 
 
-def _whole(form: str, ema_unet: UNet | None, name: str, parts: Mapping[str, Any]) -> LatentDiffusion:
+def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> LatentDiffusion:
     """The parts as one model, where a file of this form can hold them. Raises ValueError where it cannot."""
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
     conditioners = [parts[each] for each in ("text_encoder", "class_embedder", "rescaler") if parts[each] is not None]
     if len(conditioners) > 1:
         raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")
@@ -103,9 +104,14 @@ def _whole(form: str, ema_unet: UNet | None, name: str, parts: Mapping[str, Any]
     )
 
 
-@node(category="checkpoints", effect=True, dry=_could_be_saved)
+@node(
+    category="checkpoints",
+    effect=True,
+    saves=lambda given: [_saved(given["name"], given["form"])],
+    dry=_could_be_saved,
+)
 def save_checkpoint(
-    workspace: Workspace,
+    saving: Saving,
     outputs: Outputs,
     unet: UNet | None = None,
     autoencoder: Autoencoder | None = None,
@@ -115,7 +121,7 @@ def save_checkpoint(
     rescaler: Rescaler | None = None,
     schedule: Schedule | None = None,
     ema_unet: UNet | None = None,
-    name: str = "model",
+    name: Name = "model",
     form: Literal["latent loom", "diffusers", "compvis"] = "latent loom",
     precision: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> None:
@@ -128,19 +134,19 @@ def save_checkpoint(
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
     precision: of the weights in the file; the half ones take half the space, and are float32 again once loaded.
     """
-    folder = Path("models") / name
     parts: dict[str, Any] = {"text_encoder": text_encoder, "class_embedder": class_embedder, "rescaler": rescaler}
     parts |= {"unet": unet, "autoencoder": autoencoder, "tokenizer": tokenizer, "schedule": schedule}
-    model = _whole(form, ema_unet, name, parts)
+    model = _whole(form, ema_unet, parts)
     if precision != "float32":
         dtype = getattr(torch, precision)
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
+    path = saving(_saved(name, form))
     if form == "latent loom":
-        save_whole(model, workspace / folder, {"workflow": outputs.workflow})
+        save_whole(model, path, {"workflow": outputs.workflow})
     elif form == "diffusers":
-        save_diffusers(model, workspace / folder)
+        save_diffusers(model, path)
     else:
-        save_compvis(model, (workspace / folder).with_suffix(".safetensors"), ema_unet)
+        save_compvis(model, path, ema_unet)
 
 
 Strength = Annotated[float, Field(ge=-4, le=4)]

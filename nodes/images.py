@@ -11,7 +11,7 @@ from pydantic import Field
 
 from core import images as pictures
 from graph_runner.context import Device, Outputs
-from graph_runner.contract import File, node
+from graph_runner.contract import File, Name, node
 from nodes.wires import Image
 
 Columns = Annotated[int, Field(ge=0)]
@@ -80,7 +80,7 @@ def side_by_side(
 
 
 @node(category="images", effect=True)
-def preview_image(images: Image, outputs: Outputs, name: str = "preview", columns: Columns = 0) -> None:
+def preview_image(images: Image, outputs: Outputs, name: Name = "preview", columns: Columns = 0) -> None:
     """Show images on the node, several as a grid.
 
     images: what to show.
@@ -93,7 +93,7 @@ def preview_image(images: Image, outputs: Outputs, name: str = "preview", column
 
 
 @node(category="images", effect=True)
-def save_image(images: Image, outputs: Outputs, name: str = "image") -> None:
+def save_image(images: Image, outputs: Outputs, name: Name = "image") -> None:
     """Save each image as a PNG that carries its workflow.
 
     images: what to save.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
@@ -14,8 +14,8 @@ from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Rng, Workspace
-from graph_runner.contract import Ports, node
+from graph_runner.context import Rng, Saving
+from graph_runner.contract import Name, Ports, node
 from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
@@ -159,30 +159,26 @@ def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> E
     return ClassEmbedder(classes, dim)
 
 
-def _could_be_saved(models: dict[str, nn.Module], name: str, **_: Any) -> None:
+def _could_be_saved(models: dict[str, nn.Module], **_: Any) -> None:
     """What `save_models` refuses, found out before anything is trained."""
-    _folder(name)
     for model in models.values():
         refuse_unknown(model)
 
 
-def _folder(name: str) -> Path:
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
-    return folder
+def _saved(given: Mapping[str, Any]) -> dict[str, str]:
+    """Where `save_models` saves each of its models."""
+    return {port: f"models/{given['name']}/{port}.safetensors" for port in given.get("models", ())}
 
 
-@node(category="models", effect=True, dry=_could_be_saved)
-def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> None:
+@node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
+def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
     """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
     name: the folder's name.
     """
-    folder = _folder(name)
-    for port, model in models.items():
-        save_model(model, workspace / folder / f"{port}.safetensors")
+    for port, path in _saved({"models": models, "name": name}).items():
+        save_model(models[port], saving(path))
 
 
 @node(category="models")

@@ -15,6 +15,7 @@ import graph_runner
 from graph_runner.contract import NodeSpec
 from graph_runner.engine import place_paths
 from graph_runner.graph import Scope
+from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
 from graph_runner.renamed import under_current_names
@@ -67,6 +68,10 @@ class Library:
     def save(self, path: str, workflow: Workflow, etag: str, overwrite: bool) -> Document:
         """Write a user's workflow. Raises RefusedError (409) where another one has been written there meanwhile."""
         target = self._own(path)
+        try:
+            refuse_twin(self.workspace.root, path)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
         if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
             raise RefusedError(409, f"{path} was changed by somebody else; save under another name, or overwrite it")
         document = self.document(workflow)
@@ -137,11 +142,12 @@ class Library:
     def _own(self, path: str) -> Path:
         if not path.startswith(f"{OWN}/") or path.startswith(f"{OWN}/{SHIPPED}/") or not path.endswith(".json"):
             raise RefusedError(400, f"{path!r} is no place for a workflow; save as {OWN}/NAME.json")
-        if not re.fullmatch(r"[\w\-. ()/]+", path):
-            raise RefusedError(
-                400, f"{path!r} holds characters that some file systems refuse; use letters, digits, - and _"
-            )
-        return self.workspace.inside(path)
+        target = self.workspace.inside(path)
+        try:
+            safe_name(path.removesuffix(".json"))
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return target
 
     def _entry(self, found: Path, path: str, shipped: bool) -> WorkflowEntry:
         modified = found.stat().st_mtime

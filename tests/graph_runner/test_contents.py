@@ -13,7 +13,7 @@ import torch
 
 from graph_runner import contents, events, hashes
 from graph_runner.contents import Contents, all_files
-from graph_runner.contract import File, Folder, PathTo, node
+from graph_runner.contract import File, Folder, PathTo, Wire, node
 from graph_runner.engine import HASHES, Engine
 from graph_runner.hashes import FileState, Hashes
 from graph_runner.plan import NodeError
@@ -56,6 +56,28 @@ def change_file(x: Number, path: str) -> Number:
     """Somebody writes to a file that was read before."""
     Path(path).write_text(f"{float(x) + 1}")
     return x + 0
+
+
+class Opened:
+    """A data set as loaders make them: it reads when it is asked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+
+Lazy = Annotated[Opened, Wire("lazy")]
+
+
+@node(category="toy")
+def open_folder(path: Folder) -> Lazy:
+    """A folder, opened."""
+    return Opened(Path(path))
+
+
+@node(category="toy")
+def look_into(data: Lazy, scale: float = 1.0) -> Number:
+    """What an opened folder holds now."""
+    return scale * torch.tensor(float((data.folder / "x").read_text()))
 
 
 @pytest.fixture
@@ -310,6 +332,24 @@ def test_files_that_change_while_a_run_reads_them(engine: Engine, tmp_path: Path
         engine.run(graph(nodes), targets=["k"], listeners=[told.append])
         assert "kept" in CALLS, "what was made of files that changed is not kept"
         assert any(isinstance(e, events.Log) and "n.txt changed while the run used it" in e.message for e in told)
+
+
+def test_what_goes_on_reading_reads_where_it_is_told(engine: Engine, tmp_path: Path) -> None:
+    """Equal folders have one key; a data set opened in one of them is not handed out for the other."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").write_text("1")
+    nodes = {"o": {"type": "open_folder", "params": {"path": "a"}}, "n": {"type": "look_into", "wires": {"data": "o"}}}
+
+    def value(path: str, scale: float) -> float:
+        nodes["o"]["params"], nodes["n"]["params"] = {"path": path}, {"scale": scale}
+        return float(engine.run(graph(nodes), targets=["n"]).values["n"])
+
+    assert value("a", 1) == value("b", 1) == 1
+    (tmp_path / "a" / "x").write_text("5")
+    assert value("b", 2) == 2
+    (tmp_path / "a" / "x").unlink()
+    assert value("b", 3) == 3
 
 
 def test_a_link_that_leads_nowhere_is_told(engine: Engine, tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_averaged_weights_lie_beside_the_raw_ones(engine: Engine, tmp_path: Path
 def test_a_name_cannot_leave_the_models_folder(engine: Engine, tmp_path: Path) -> None:
     save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
     save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": {"name": "../out"}}
-    with pytest.raises(NodeError, match=r"^save: the name '\.\./out' leaves the models folder; give a plain name"):
+    with pytest.raises(WorkflowError, match=r"^save\.name: the name '\.\./out' leaves its folder; give a plain name"):
         engine.run(graph(model=LOAD, save=save))
     assert not (tmp_path / "out").exists()
 

@@ -85,6 +85,7 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "device": torch.device("cpu"),
         "dtype": torch.float32,
         "workspace": folder,
+        "saving": folder.joinpath,
         "outputs": FakeOutputs(folder),
         "metrics": lambda **_: None,
         "progress": lambda *_: None,
