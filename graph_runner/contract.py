@@ -308,6 +308,8 @@ def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]
     hint, optional = _strip_optional(hint)
     if _marked(hint, _PortsMarker):
         element = get_args(get_args(hint)[0])[1]
+        if _holds_paths(element):
+            raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
         return Port(name, port_type, not optional, True, text), False
     port_type, literal = _read_type(hint, where)
@@ -358,9 +360,7 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
     paths = [extra for extra in extras if isinstance(extra, PathTo)]
     if not paths and _holds_paths(hint):
-        raise ContractError(
-            f"{where}: a path inside of another type is not seen as one; take a path by itself, of a folder where it is about many files"
-        )
+        raise ContractError(f"{where}: {PATH_BY_ITSELF}")
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
@@ -368,6 +368,11 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
     # Of several, as where a node narrows `Folder`, the last is meant.
     return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+
+
+PATH_BY_ITSELF = (
+    "a path inside of another type is not seen as one; take a path by itself, of a folder where it is about many files"
+)
 
 
 def _holds_paths(hint: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -126,7 +125,7 @@ class Runtime:
 
         name = shown.path.partition("/outputs/")[2]
         outputs = OutputFolder(self.folder, self.workspace, self.workflow, tell, "")
-        outputs.file(name, partial(shutil.copy2, source), media=shown.media, preview=shown.preview)
+        outputs.again(name, source, media=shown.media, preview=shown.preview)
 
 
 class Activation:

@@ -14,6 +14,7 @@ from graph_runner.context import Outputs, Saving
 from graph_runner.contract import Name, Ports, node
 from graph_runner.engine import Engine
 from graph_runner.names import LONGEST, Taken, safe_name
+from graph_runner.outputs import OutputFolder
 from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
 from graph_runner.validate import validate
@@ -152,6 +153,17 @@ def test_a_name_that_comes_by_wire_is_checked_when_it_is_used(engine: Engine, tm
     with pytest.raises(NodeError, match=r"^k: the name 'kept/\.\./y\.txt' leaves its folder"):
         engine.run(graph({"one": ONE, "z": zone}))
     assert not (tmp_path / "y.txt").exists()
+
+
+def test_files_of_earlier_runs_are_shown_again_under_the_names_they_have(tmp_path: Path) -> None:
+    source, shown = tmp_path / "x", list[Path]()
+    source.write_text("1")
+    outputs = OutputFolder(tmp_path / "run", tmp_path, "", lambda path, *_: shown.append(path), "")
+    for name in ("x" * 200 + "-000001.txt", "a?b.png", "what:now.txt"):
+        assert outputs.again(name, source, media="text/plain") == shown[-1]
+        assert shown[-1].name == name
+    with pytest.raises(ValueError, match="leaves its folder"):
+        outputs.again("../x", source, media="text/plain")
 
 
 def test_who_has_taken_a_name() -> None:
