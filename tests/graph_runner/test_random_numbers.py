@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from graph_runner.context import Processes, Rng
-from graph_runner.contract import node
+from graph_runner.contract import LARGEST_SEED, node
 from graph_runner.engine import Engine, Result
+from graph_runner.plan import NodeError
+from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
+from graph_runner.workflow import read, write
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, noted, record, repeat, scale, sweep
 from tests.graph_runner.toys import RECORDED, Model, Number
@@ -230,3 +233,22 @@ def test_micro_batches_draw_what_one_batch_of_all_their_rows_would(run: Run) -> 
         found.append(sorted(ROWS))
     assert len(set(found[0])) == 2 * 2 * 6
     assert found[0] == found[1] == found[2]
+
+
+def test_seeds_of_64_bits_count_to_the_last_digit_and_no_others_are_taken(run: Run) -> None:
+    nodes = {"d": {"type": "random_number", "params": {"seed": LARGEST_SEED}}}
+    drawn = {
+        (seed, own): float(run({"d": {"type": "random_number", "params": {"seed": own}}}, "d", seed=seed).values["d"])
+        for seed in (0, LARGEST_SEED, LARGEST_SEED - 1)
+        for own in (0, LARGEST_SEED, LARGEST_SEED - 1)
+    }
+    assert len(set(drawn.values())) == 9
+    assert read(write(graph(nodes))).nodes["d"].params["seed"] == LARGEST_SEED
+    for wrong, said in ((-1, "greater than or equal to 0"), (2**64, f"less than or equal to {LARGEST_SEED}")):
+        with pytest.raises(WorkflowError, match=said):
+            run({"d": {"type": "random_number", "params": {"seed": wrong}}}, "d")
+        with pytest.raises(WorkflowError, match=f"seed {wrong} must be a whole number from 0 to"):
+            run(nodes, "d", seed=wrong)
+        inner = {"chance": {"type": "random_number", "wires": {"seed": "z.item.seed"}}}
+        with pytest.raises(NodeError, match=f"chance: the seed {wrong} must be a whole number from 0 to"):
+            run({"z": sweep(inner, {"draws": "chance"}, {"seed": [wrong]})}, "z")

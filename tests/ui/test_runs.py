@@ -178,6 +178,19 @@ def test_models_stay_warm_between_runs(server: RunningServer) -> None:
     assert server.call("events", run=run)[0]["cached"] == ["k"]
 
 
+def test_seeds_of_64_bits_come_back_to_the_last_digit(server: RunningServer) -> None:
+    for seed in (2**64 - 1, 2**63, 2**63 - 1):
+        nodes = {
+            "d": {"type": "random_number", "params": {"seed": seed}},
+            "m": {"type": "measure", "wires": {"x": "d"}},
+        }
+        run = server.submit(nodes, seed=seed)
+        server.over(run)
+        found = server.call("run", run=run)
+        assert (found["status"], found["seed"], found["environment"]["seed"]) == ("done", seed, seed)
+        assert found["workflow"]["nodes"]["d"]["params"]["seed"] == seed
+
+
 def test_runs_of_the_command_line_are_in_the_history(server: RunningServer) -> None:
     folder = server.workspace / "runs" / "20200101-000000-by-hand"
     folder.mkdir(parents=True)
