@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +257,4 @@ def test_a_killed_server_keeps_history_and_queue(own: RunningServer) -> None:
             os.kill(pid, signal.SIG_DFL)
         assert [run["run"] for run in own.call("history")] == [waiting, going]
     finally:
-        began = time.monotonic()
         own.stop()
-    assert time.monotonic() - began < 15
