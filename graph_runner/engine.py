@@ -23,6 +23,7 @@ from graph_runner.cache import Cache
 from graph_runner.compile import compile_graph
 from graph_runner.contents import Contents
 from graph_runner.context import Processes
+from graph_runner.contract import LARGEST_SEED
 from graph_runner.execute import execute
 from graph_runner.graph import Scope, Source
 from graph_runner.hashes import Hashes
@@ -108,6 +109,8 @@ class Engine:
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        if not 0 <= seed <= LARGEST_SEED:
+            raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
         workflow = under_current_names(workflow, self.registry)
         top, problems = validate(workflow, self.registry)
         if wrong := errors(problems) or self.precision.problems(top):

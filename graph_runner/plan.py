@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graph_runner.context import derive
-from graph_runner.contract import NodeSpec
+from graph_runner.contract import LARGEST_SEED, NodeSpec
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ class Step:
             if kwargs[name]:
                 kwargs[name] = str(around.runtime.paths.place(kwargs[name], kind))
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        if spec.draws and not 0 <= seed <= LARGEST_SEED:  # a wired one; what is typed in was looked at before
+            raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
         use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
             # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,

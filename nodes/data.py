@@ -15,7 +15,7 @@ from core.data.picture_files import image_files
 from core.data.shapes import Shapes
 from core.models.autoencoder import KLAutoencoder
 from graph_runner.context import Device, Progress, Tell, Workspace, derive
-from graph_runner.contract import PathTo, node
+from graph_runner.contract import PathTo, Seed, node
 from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset
 
 
@@ -24,7 +24,7 @@ def shapes_dataset(
     size: Annotated[int, Field(ge=1)] = 20_000,
     resolution: Annotated[int, Field(ge=8, le=1024)] = 32,
     objects: Annotated[int, Field(ge=1, le=9)] = 1,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
 ) -> Dataset:
     """Coloured shapes on random gradients: images with class, caption, boxes and semantic map, drawn when asked for.
 
