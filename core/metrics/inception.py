@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.weights import read_weights
+from core.precision import in_float32
 
 Side = int | tuple[int, int]
 Pool = Literal["average", "max", "reduce"]
@@ -172,6 +173,7 @@ class InceptionV3(nn.Module):
                 x = block(x)
         return x.mean((2, 3))
 
+    @in_float32
     def logits(self, features: Tensor) -> Tensor:
         """(b, 1008) class scores for the Inception score, from features; without bias, as its authors' program."""
         return features @ self.fc.weight.T
