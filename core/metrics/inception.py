@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.weights import read_weights
+from core.checkpoints.weights import read_weights, refuse_spoilt
 from core.precision import in_float32
 
 Side = int | tuple[int, int]
@@ -199,5 +199,6 @@ class InceptionV3(nn.Module):
                     "is pt_inception-2015-12-05-6726825d.pth; ImageNet's classifiers would give other figures."
                 )
             kept[name] = state[name].float()
+        refuse_spoilt(kept, path)
         network.load_state_dict(kept, assign=True)
         return network.eval().requires_grad_(False)

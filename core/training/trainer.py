@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from core.models.ema import EMA
+from core.numbers import spoilt
 from core.training.objective import Objective
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
@@ -218,19 +219,15 @@ def _scaler(parameters: Collection[nn.Parameter], name: str) -> torch.amp.GradSc
 
 
 def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
-    """Raise FloatingPointError where a weight, an average or a moment is no number; it waits for the device once."""
+    """Raise FloatingPointError where a weight, an average or a moment is no number."""
     named = {
         f"{part} {name}, {key}": tensor
         for part in ("models", "averages")
         for name, tensors in state[part].items()
         for key, tensor in tensors.items()
-        if tensor.is_floating_point()
     }
     for i, optimizer in enumerate(state["optimizers"]):
         for j, moments in optimizer["state"].items():
-            named |= {f"optimizer {i}, {key} of parameter {j}": moments[key] for key in moments if key != "step"}
-    found = [tensor.isfinite().all() for tensor in named.values()]
-    if not found or bool(torch.stack(found).all()):
-        return
-    spoilt = next(name for name, tensor in named.items() if not bool(tensor.isfinite().all()))
-    raise FloatingPointError(f"weights are no numbers any more at step {step} ({spoilt}), and are not kept; {REMEDY}")
+            named |= {f"optimizer {i}, {key} of parameter {j}": moments[key] for key in moments}
+    if name := spoilt(named):
+        raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")
