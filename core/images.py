@@ -18,6 +18,7 @@ from torch import Tensor
 
 from core.checkpoints.files import atomic_file
 from core.lettering import strips
+from core.numbers import finite
 
 Fit = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
@@ -30,9 +31,13 @@ class ImageError(ValueError):
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A tensor (3, h, w) or (1, h, w) in [-1, 1] as an 8-bit picture; values outside are clipped."""
+    """A tensor (3, h, w) or (1, h, w) in [-1, 1] as an 8-bit picture; values outside are clipped.
+
+    Raises FloatingPointError for values that are no numbers.
+    """
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"An image has shape (3, h, w) or (1, h, w), not {tuple(image.shape)}.")
+    finite(image.detach(), "the image")
     values = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(values.permute(1, 2, 0).squeeze(-1).numpy())
 
@@ -176,7 +181,10 @@ def grid(
     padding: pixels between tiles and around them.
     captions: one text an image, written beneath it.
     zoom: enlarge each pixel so many times; None enlarges only tiles too small for their captions.
+
+    Raises FloatingPointError for values that are no numbers.
     """
+    finite(images.detach(), "the images")
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"grid: {len(captions)} captions for {len(images)} images.")
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))

@@ -90,7 +90,9 @@ def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
     config = text_encoder.config | {"skip": layers}
-    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder").requires_grad_(False)
+    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(
+        False
+    )
 
 
 @node(category="text", version=3)

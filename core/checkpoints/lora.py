@@ -21,7 +21,7 @@ from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffuse
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
-from core.checkpoints.weights import State, read_metadata, read_weights
+from core.checkpoints.weights import State, read_metadata, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.unet import UNet
 
@@ -66,7 +66,9 @@ def read_lora(path: str | Path) -> Lora:
     """Read a LoRA file in kohya's or diffusers' naming. Raises CheckpointError naming the file and the remedy."""
     path = Path(path)
     found: dict[str, dict[str, dict[str, Tensor]]] = {"unet": {}, "text": {}}
-    for key, value in read_weights(path).items():
+    weights = read_weights(path)
+    refuse_spoilt(weights, path)
+    for key, value in weights.items():
         match = KEY.fullmatch(key.removeprefix("base_model.model."))
         if match is None:
             kinds = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr"}
