@@ -13,7 +13,7 @@ from graph_runner.cache import Cache, Entry
 from graph_runner.compile import Plan
 from graph_runner.graph import BoundNode, Scope
 from graph_runner.keys import lasting
-from graph_runner.plan import Frame, NodeError, Step, Stopped, at_rest
+from graph_runner.plan import ElsewhereError, Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.runtime import Activation, Runtime
 
 
@@ -95,6 +95,8 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
 def _failed(step: Step, error: Exception, runtime: Runtime) -> NodeError:
     """The failure of the innermost node, told to the event stream."""
     failure = error if isinstance(error, NodeError) else NodeError(step.id, error)
+    if elsewhere := runtime.processes.failed_before(str(failure)):
+        failure = ElsewhereError(step.id, ValueError(elsewhere))
     trace = "".join(traceback.format_exception(failure.__cause__ or error))
     runtime.emit(events.Failed(failure.node, str(failure), trace))
     return failure

@@ -27,7 +27,7 @@ class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
     models: by name; they are changed in place. ema: decay of the weight average (0 keeps none). mean: averages gradients
-    over processes. Its state, with the models', is all that a training needs to go on to the same bits.
+    and losses over processes. Its state, with the models', is all that a training needs to go on to the same bits.
     """
 
     def __init__(self, models: Mapping[str, nn.Module], ema: float = 0.0, mean: Mean = _alone) -> None:
@@ -91,9 +91,10 @@ class Trainer:
             average.update(self.models[name])
 
     def report(self) -> dict[str, float]:
-        """The mean losses since the last report, and each objective's learning rate. Raises ValueError for a loss that is
+        """The mean losses of all processes since the last report, and each objective's learning rate. Raises ValueError for a loss that is
         no number any more, naming it."""
-        losses = {name: float(total / self._counts[name]) for name, total in self._losses.items()}
+        means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
+        losses = {name: float(mean) for name, mean in zip(self._losses, means, strict=True)}
         self._losses, self._counts = {}, {}
         for name, loss in losses.items():
             if loss != loss or loss in (float("inf"), float("-inf")):
