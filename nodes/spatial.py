@@ -90,7 +90,7 @@ def layout_tokens(
     boxes: of a batch.
     shuffle: in a random order, as in training.
     """
-    return tokenizer(labels, boxes, generator=rng.generator if shuffle else None).to(labels.device)
+    return tokenizer(labels, boxes, keys=rng.rand(*labels.shape) if shuffle else None).to(labels.device)
 
 
 @node(category="layouts")
@@ -154,6 +154,11 @@ def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditi
     return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
 
 
+def _row_keys(rng: Rng, images: Image) -> KeyedRandom:
+    """Random numbers for each image, of all processes' batch."""
+    return KeyedRandom(rng.randint(2**63 - 1, len(images)).cpu().numpy())
+
+
 def _degraded_shape(images: Image, rng: Rng, factor: int, kind: str) -> Image:  # noqa: ARG001 - the node's signature
     return images.new_empty(*images.shape[:2], images.shape[2] // factor, images.shape[3] // factor)
 
@@ -171,7 +176,7 @@ def degrade_images(
     factor: of height and width.
     kind: how they are degraded.
     """
-    return degrade(images, factor, kind, KeyedRandom.from_generator(rng.generator, len(images)))
+    return degrade(images, factor, kind, _row_keys(rng, images))
 
 
 @node(category="spatial conditions")
@@ -195,9 +200,7 @@ def random_mask(images: Image, rng: Rng, style: Literal["training", "thin", "med
     images: for their number and size.
     style: strokes and boxes of which kind.
     """
-    drawn = random_masks(
-        images.shape[2], images.shape[3], KeyedRandom.from_generator(rng.generator, len(images)), style
-    )
+    drawn = random_masks(images.shape[2], images.shape[3], _row_keys(rng, images), style)
     return drawn.to(images.device)
 
 

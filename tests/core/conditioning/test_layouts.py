@@ -43,7 +43,7 @@ def test_objects_come_back_to_the_grids_precision() -> None:
 def test_shuffling_keeps_objects_whole_and_fills_at_most_the_maximum() -> None:
     tokenizer = LayoutTokenizer(max_objects=3)
     labels, boxes = torch.arange(8), torch.linspace(0, 1, 8)[:, None].expand(8, 4)
-    (ids,) = tokenizer(labels[None], boxes[None], generator=torch.Generator().manual_seed(0))
+    (ids,) = tokenizer(labels[None], boxes[None], keys=torch.rand(1, 8, generator=torch.Generator().manual_seed(0)))
     kept, found = tokenizer.objects(ids)
     assert len(set(kept.tolist())) == 3
     assert kept.tolist() != [0, 1, 2]
