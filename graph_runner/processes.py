@@ -40,6 +40,17 @@ class Processes:
         """While inside, PyTorch knows no group, and nothing can wait for another process."""
         return nullcontext() if self.world == 1 else _default_group(None)
 
+    @contextmanager
+    def _meeting(self) -> Iterator[None]:
+        try:
+            with self.together():
+                yield
+        except RuntimeError as error:  # gloo's and NCCL's own
+            raise ConnectionError(
+                "the processes of this run lost each other: another is gone (killed, or out of memory?), or did something"
+                " else meanwhile. The same command goes on from the last checkpoint"
+            ) from error
+
     def mean(self, tensors: list[Tensor]) -> list[Tensor]:
         """The mean over processes of each tensor (one flat collective for each dtype); the same objects when alone."""
         if self.world == 1 or not tensors:
@@ -48,7 +59,7 @@ class Processes:
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             chosen = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
             flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
-            with self.together():
+            with self._meeting():
                 dist.all_reduce(flat)
             flat /= self.world
             pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
@@ -64,7 +75,7 @@ class Processes:
         if self.world == 1:
             return [value]
         box: list[Any] | None = [None] * self.world if self.rank == 0 else None
-        with self.together():
+        with self._meeting():
             dist.gather_object(value, box)
         return box or []
 
@@ -73,7 +84,7 @@ class Processes:
         if self.world == 1:
             return flag
         said = torch.tensor(int(flag))
-        with self.together():
+        with self._meeting():
             dist.all_reduce(said, dist.ReduceOp.MAX)
         return bool(said)
 
@@ -82,7 +93,7 @@ class Processes:
         if self.world == 1:
             return value
         box = [value]
-        with self.together():
+        with self._meeting():
             dist.broadcast_object_list(box)
         return box[0]
 
