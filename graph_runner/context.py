@@ -18,6 +18,7 @@ from torch import Tensor
 
 from graph_runner import random_rows
 from graph_runner.contract import Inject
+from graph_runner.processes import Processes as Processes
 
 Device = Annotated[torch.device, Inject("device")]
 """The device the run computes on."""
@@ -190,49 +191,3 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int) -> None:
         """Report that `done` of `total` is done."""
         ...
-
-
-class Processes:
-    """The processes that run this graph together (`torchrun`); one process alone is rank 0 of a world of 1."""
-
-    __inject__: ClassVar[str] = "processes"
-
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
-        self.rank, self.world = rank, world
-
-    def mean(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The mean over processes of each tensor (one flat collective for each dtype); the same objects when alone."""
-        if self.world == 1 or not tensors:
-            return tensors
-        import torch.distributed as dist
-
-        means: list[Tensor] = list(tensors)
-        for dtype in {tensor.dtype for tensor in tensors}:
-            chosen = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-            flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
-            dist.all_reduce(flat)
-            flat /= self.world
-            pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
-            for i, piece in zip(chosen, pieces, strict=True):
-                means[i] = piece.view_as(tensors[i])
-        return means
-
-    def any(self, flag: bool) -> bool:
-        """Whether at least one process says so; all must ask."""
-        if self.world == 1:
-            return flag
-        import torch.distributed as dist
-
-        said = torch.tensor(int(flag))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
-
-    def agree(self, value: Any) -> Any:
-        """Rank 0's value, on every process."""
-        if self.world == 1:
-            return value
-        import torch.distributed as dist
-
-        box = [value]
-        dist.broadcast_object_list(box)
-        return box[0]

@@ -31,7 +31,7 @@ from graph_runner.keys import Keys, has_effect
 from graph_runner.lock import version_of
 from graph_runner.numbers import checked, first_seen
 from graph_runner.paths import PathError, Paths, expanded
-from graph_runner.plan import NodeError, Stopped
+from graph_runner.plan import ElsewhereError, NodeError, Stopped
 from graph_runner.precision import Precision
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
@@ -164,8 +164,7 @@ class Engine:
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            looked = first_seen(error, error, self.dtype) if check_numbers else None
-            failure = looked or self._traced(error, workflow, keys, runtime)
+            failure = self._cause(error, workflow, keys, runtime, check_numbers)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
@@ -175,6 +174,16 @@ class Engine:
         if failure is not None and raise_errors:
             raise failure
         return Result(status, folder, values, runtime.shown, seen, failure)
+
+    def _cause(
+        self, error: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime, check_numbers: bool
+    ) -> NodeError:
+        """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
+        if elsewhere := self.processes.failed_before(str(error)):
+            return ElsewhereError(error.node, ValueError(elsewhere))
+        return (first_seen(error, error, self.dtype) if check_numbers else None) or self._traced(
+            error, workflow, keys, runtime
+        )
 
     def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""

@@ -35,8 +35,8 @@ class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
     models: by name; they are changed in place. ema: decay of the weight average (0 keeps none). mean: averages gradients
-    over processes. scaled: float16 carries gradients, so losses are scaled. Its state, with the models', is all that a
-    training needs to go on to the same bits.
+    and losses over processes. scaled: float16 carries gradients, so losses are scaled. Its state, with the models', is all
+    that a training needs to go on to the same bits.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Trainer:
         return scaler.get_scale() >= before
 
     def report(self) -> dict[str, float]:
-        """The mean losses since the last report, each objective's learning rate and, where it has one, the scale of its
-        gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
+        """The mean losses of all processes since the last report, each objective's learning rate and, where it has one, the
+        scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
         losses = self._mean_losses()
         self._losses, self._counts = {}, {}
         rates = {f"lr/{o.name}": o.optimizer.lr_at(self.steps - 1) for o in self._objectives}
@@ -133,7 +133,8 @@ class Trainer:
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
     def _mean_losses(self) -> dict[str, float]:
-        losses = {name: float(total / self._counts[name]) for name, total in self._losses.items()}
+        means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
+        losses = {name: float(mean) for name, mean in zip(self._losses, means, strict=True)}
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise FloatingPointError(
