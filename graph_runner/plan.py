@@ -112,10 +112,8 @@ class Step:
             raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
         use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
-            # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
-            # whose masks are not.
-            rank = around.runtime.processes.rank if spec.takes_models and around.sharded else 0
-            torch.manual_seed(derive(around.runtime.seed, *use, around.path, *([rank] if rank else [])))
+            # For what draws from torch's global generators, alike on all processes: initialisation, and dropout.
+            torch.manual_seed(derive(around.runtime.seed, *use, around.path))
         own = around
         if self.body is not None:
             own = around.enter(self, frame)
