@@ -36,7 +36,7 @@ class Rng:
     """Random numbers of one call of one node, drawn on the CPU so that a seed means the same picture everywhere.
 
     Inside a training zone on several processes, tensors are drawn for the global batch and sliced by rank along the
-    first axis, so that many processes see the noise that one would.
+    first axis, so that many processes see the noise that one would. What draws from `generator` draws alike on all.
     """
 
     __inject__: ClassVar[str] = "rng"
