@@ -44,7 +44,11 @@ def _through_norm(norm: nn.BatchNorm2d, x: Tensor, weigh: Tensor, processes: Pro
     gradients = torch.autograd.grad(loss + penalty, parameters.values()) if parameters else ()
     (loss, *gradients) = processes.mean([loss.detach(), *gradients])
     buffers = {name: buffer.clone() for name, buffer in norm.named_buffers()}
-    return {"y": y.detach(), "slope": slope.detach(), "loss": loss} | dict(zip(parameters, gradients, strict=True)) | buffers
+    return (
+        {"y": y.detach(), "slope": slope.detach(), "loss": loss}
+        | dict(zip(parameters, gradients, strict=True))
+        | buffers
+    )
 
 
 def in_a_world(processes: Processes) -> dict[str, Any]:
