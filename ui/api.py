@@ -122,11 +122,12 @@ class Api:
         seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
         fresh: bool = False,
         device: str = "",
+        check_numbers: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
         text = library.document_of(valid).text
-        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
+        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
 
     @call()
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:
