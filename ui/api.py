@@ -127,11 +127,12 @@ class Api:
         seed: Seed = 0,
         fresh: bool = False,
         device: str = "",
+        check_numbers: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
         text = self.library.document(valid).text
-        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
+        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
 
     @call()
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:

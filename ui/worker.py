@@ -4,7 +4,7 @@ It reads requests as lines of JSON on standard input and answers on what was sta
 standard error. When the input ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and
 leaves.
 
-    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false}     {"stop": 3}
+    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
 """
 
@@ -100,6 +100,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             only=job["only"],
             seed=job["seed"],
             fresh=job["fresh"],
+            check_numbers=job["check_numbers"],
             listeners=[tell],
             stop=stop,
             watch=easel.watch,

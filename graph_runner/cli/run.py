@@ -68,6 +68,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     only=bool(asked),
                     seed=options.seed,
                     fresh=options.fresh,
+                    check_numbers=options.check_numbers,
                     checkpoint_seconds=options.checkpoint_seconds,
                     listeners=[announce, display, *_boards(options, engine.workspace)],
                     stop=stop,
