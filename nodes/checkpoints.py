@@ -72,12 +72,13 @@ def load_checkpoint(
     )
 
 
-def _saved(name: str, form: str) -> str:
-    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file, whose name keeps all its dots."""
-    return f"models/{name.removesuffix('.safetensors')}.safetensors" if form == "compvis" else f"models/{name}"
+def _saved(name: str, form: str) -> list[str]:
+    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file and its yaml, the name with all its dots."""
+    stem = name.removesuffix(".safetensors")
+    return [f"models/{stem}.safetensors", f"models/{stem}.yaml"] if form == "compvis" else [f"models/{name}"]
 
 
-@node(category="checkpoints", effect=True, saves=lambda given: [_saved(given["name"], given["form"])])
+@node(category="checkpoints", effect=True, saves=lambda given: _saved(given["name"], given["form"]))
 def save_checkpoint(
     saving: Saving,
     outputs: Outputs,
@@ -119,7 +120,7 @@ def save_checkpoint(
     if precision != "float32":
         dtype = getattr(torch, precision)
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
-    path = saving(_saved(name, form))
+    path, *_ = [saving(path) for path in _saved(name, form)]
     if form == "latent loom":
         save_whole(model, path, {"workflow": outputs.workflow})
     elif form == "diffusers":
