@@ -1,7 +1,7 @@
 """What a node may ask of its surroundings by annotating a parameter: the engine injects it. No globals.
 
 A node that draws random numbers takes an `Rng`, a zone that iterates a `Loop`, a node that writes files `Outputs`,
-one that reports numbers `Metrics`; `Device`, `Dtype` and `Processes` say where it runs.
+one that reports numbers `Metrics`, one that has something to say `Tell`; `Device`, `Dtype` and `Processes` say where it runs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from graph_runner import random_rows
 from graph_runner.contract import Inject
+from graph_runner.processes import Processes as Processes
 
 Device = Annotated[torch.device, Inject("device")]
 """The device the run computes on."""
@@ -172,6 +173,16 @@ class Metrics(Protocol):
         ...
 
 
+class Tell(Protocol):
+    """Says what a node noticed and the user should know, in a sentence: shown on the node, and by `check` beforehand."""
+
+    __inject__: ClassVar[str] = "tell"
+
+    def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
+        """Say it."""
+        ...
+
+
 class Progress(Protocol):
     """Reports how far a long node is that is not a loop: `progress(done, total)`."""
 
@@ -180,49 +191,3 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int) -> None:
         """Report that `done` of `total` is done."""
         ...
-
-
-class Processes:
-    """The processes that run this graph together (`torchrun`); one process alone is rank 0 of a world of 1."""
-
-    __inject__: ClassVar[str] = "processes"
-
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
-        self.rank, self.world = rank, world
-
-    def mean(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The mean over processes of each tensor (one flat collective for each dtype); the same objects when alone."""
-        if self.world == 1 or not tensors:
-            return tensors
-        import torch.distributed as dist
-
-        means: list[Tensor] = list(tensors)
-        for dtype in {tensor.dtype for tensor in tensors}:
-            chosen = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-            flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
-            dist.all_reduce(flat)
-            flat /= self.world
-            pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
-            for i, piece in zip(chosen, pieces, strict=True):
-                means[i] = piece.view_as(tensors[i])
-        return means
-
-    def any(self, flag: bool) -> bool:
-        """Whether at least one process says so; all must ask."""
-        if self.world == 1:
-            return flag
-        import torch.distributed as dist
-
-        said = torch.tensor(int(flag))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
-
-    def agree(self, value: Any) -> Any:
-        """Rank 0's value, on every process."""
-        if self.world == 1:
-            return value
-        import torch.distributed as dist
-
-        box = [value]
-        dist.broadcast_object_list(box)
-        return box[0]

@@ -49,6 +49,7 @@ __all__ = [
     "Port",
     "PortType",
     "Ports",
+    "Seed",
     "Unkeyed",
     "Wire",
     "node",
@@ -123,7 +124,8 @@ Ports = Annotated[Mapping[str, T], _PortsMarker()]
 
 
 LARGEST_SEED = 2**64 - 1
-SEED = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="another seed, another draw")]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="another seed, another draw")]
+"""A literal seed. Every node that draws has one; whoever makes random things without an `Rng` takes it by this name."""
 
 
 def node(
@@ -220,7 +222,7 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         params[parameter.name] = _read_param(parameter.name, hint, default, where)
         inputs.append(_with_default(port, default is inspect.Parameter.empty))
     if "rng" in injected.values() and "seed" not in params:
-        params["seed"] = Param("seed", TypeAdapter(SEED), 0, None)
+        params["seed"] = Param("seed", TypeAdapter(Seed), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
     for former in declared.get("formerly", ()):
         if former == name or not re.fullmatch(NAME, former):

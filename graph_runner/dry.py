@@ -1,6 +1,6 @@
 """A dry run: the plan on fake tensors, each loop going round once, so that shapes, cost and memory are known beforehand.
 
-Nothing is computed and no effect runs. What depends on numbers that only the run will give is left open, never guessed into
+Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What depends on numbers that only the run will give is left open, never guessed into
 an error.
 """
 
@@ -24,7 +24,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes, Stateful
 from graph_runner.contract import NodeSpec
-from graph_runner.events import Event, Listener, Progress, Stream
+from graph_runner.events import Event, Listener, Log, Progress, Stream, Warnings
 from graph_runner.fuse import Joined
 from graph_runner.graph import Scope
 from graph_runner.meter import Meter
@@ -109,7 +109,7 @@ def dry_run(
     frame: Frame = [None] * plan.code.size
     # It logs each failure with its traceback; here a failure is an answer, and told as one.
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), run.fakes, run.meter, torch.no_grad():
+    with warnings.catch_warnings(), Warnings(hear), run.fakes, run.meter, torch.no_grad():
         warnings.simplefilter("ignore")
         for step in plan.code.steps:
             run.go(step, frame, here)
@@ -137,6 +137,7 @@ class _DryRun:
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
         self._free: dict[Step, list[int]] = {}
         self._left_open = 0
+        self._at = ""  # the step that is gone through
 
     def prepare(self, code: Code) -> None:
         """Have every step gone through here, at any depth."""
@@ -152,17 +153,22 @@ class _DryRun:
                 self.prepare(step.body)
 
     def hear(self, event: Event) -> None:
-        """A node tells how far it is: in a dry run, that far it goes."""
+        """A node tells how far it is: in a dry run, that far it goes. What it warns of, the run would warn of too."""
         if isinstance(event, Progress):
             self.shares[event.node] = event.total / max(event.done, 1)
             for listener in self.listeners:
                 listener(event)
+        elif isinstance(event, Log) and event.level != "info":
+            warning = Problem(event.message.rstrip("."), event.node or self._at, severity="warning")
+            if warning not in self.problems:
+                self.problems.append(warning)
 
     def go(self, step: Step, frame: Frame, around: Activation) -> None:
         """Call one step on fake tensors."""
         left_open = self._left_open
         members = step.members if isinstance(step, Joined) else [step]
         why = self._cannot(step, frame)
+        around_it, self._at = self._at, step.id
         if not why:
             self.meter.guessed.discard(step.id)
             try:
@@ -178,6 +184,7 @@ class _DryRun:
                     why = "it fails"
                 else:
                     why = "it depends on values that only the run gives"
+        self._at = around_it
         if why:
             self._left_open += 1
         for member in members:
@@ -199,7 +206,7 @@ class _DryRun:
         read += [slot for _, named in step.dicts for _, slot in named]
         if any(frame[slot] is OPEN for slot in read):
             return "what it reads is not known"
-        return "it only has an effect" if step.spec.effect else ""
+        return "it only has an effect" if step.spec.effect and step.spec.dry is None else ""
 
     def _tell(self, node: NodeEstimate, port: str, value: Any) -> None:
         if text := describe(value):
@@ -288,9 +295,10 @@ def large(number: float) -> str:
 
 
 def _reads_a_file(step: Step) -> bool:
-    """Whether a node makes its values of a file alone: it is read, for only the file knows the shapes."""
-    read = step.singles or step.lists or step.dicts
-    return not read and any(param.path_kind for param in step.spec.params.values())
+    """Whether a node makes its values of a file alone, or has a `dry` function to look into one: it is read, for only the
+    file knows."""
+    wired = step.singles or step.lists or step.dicts
+    return (not wired or step.spec.dry is not None) and any(param.path_kind for param in step.spec.params.values())
 
 
 def _is_certain(cause: BaseException) -> bool:

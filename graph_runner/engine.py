@@ -23,6 +23,7 @@ from graph_runner.cache import Cache
 from graph_runner.compile import compile_graph
 from graph_runner.contents import Contents
 from graph_runner.context import Processes
+from graph_runner.contract import LARGEST_SEED
 from graph_runner.execute import execute
 from graph_runner.graph import Scope, Source
 from graph_runner.hashes import Hashes
@@ -30,7 +31,7 @@ from graph_runner.keys import Keys, has_effect
 from graph_runner.lock import version_of
 from graph_runner.numbers import checked, first_seen
 from graph_runner.paths import PathError, Paths, expanded
-from graph_runner.plan import NodeError, Stopped
+from graph_runner.plan import ElsewhereError, NodeError, Stopped
 from graph_runner.precision import Precision
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
@@ -108,6 +109,8 @@ class Engine:
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        if not 0 <= seed <= LARGEST_SEED:
+            raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
         workflow = under_current_names(workflow, self.registry)
         top, problems = validate(workflow, self.registry)
         if wrong := errors(problems) or self.precision.problems(top):
@@ -161,8 +164,7 @@ class Engine:
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            looked = first_seen(error, error, self.dtype) if check_numbers else None
-            failure = looked or self._traced(error, workflow, keys, runtime)
+            failure = self._cause(error, workflow, keys, runtime, check_numbers)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
@@ -172,6 +174,16 @@ class Engine:
         if failure is not None and raise_errors:
             raise failure
         return Result(status, folder, values, runtime.shown, seen, failure)
+
+    def _cause(
+        self, error: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime, check_numbers: bool
+    ) -> NodeError:
+        """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
+        if elsewhere := self.processes.failed_before(str(error)):
+            return ElsewhereError(error.node, ValueError(elsewhere))
+        return (first_seen(error, error, self.dtype) if check_numbers else None) or self._traced(
+            error, workflow, keys, runtime
+        )
 
     def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""

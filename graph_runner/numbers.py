@@ -20,7 +20,9 @@ from graph_runner.plan import NodeError, Policy
 def non_finite(value: Any) -> str:
     """What in a value is no number, in a few words: "12 of 64 values are NaN", with where they lie; empty if all is well."""
     for path, tensor in _tensors(value):
-        if not (tensor.is_floating_point() or tensor.is_complex()) or bool(tensor.isfinite().all()):
+        if not (tensor.is_floating_point() and tensor.numel()) or bool(
+            torch.stack(torch.aminmax(tensor)).isfinite().all()
+        ):
             continue
         nan, infinite = int(tensor.isnan().sum()), int(tensor.isinf().sum())
         kinds = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -46,12 +48,25 @@ class Paths:
             message = f"{text:.{LONG}} is outside of the workspace, and others can reach this server"
             raise PathError(message, "Upload it, or have its folder lent by the server's owner (--files FOLDER)")
         if not there:
-            raise PathError(f"there is no {kind} {told}", wanted)
+            raise self._windows(text) or PathError(f"there is no {kind} {told}", wanted)
         if folder and kind == "file":
             raise PathError(f"{told} is a folder, and a file is wanted", wanted)
         if not folder and kind == "folder":
             raise PathError(f"{told} is a file, and a folder is wanted", wanted)
         return path
+
+    def _windows(self, text: str) -> PathError | None:
+        """What to say of a path that Windows would understand, and this system does not."""
+        if os.name == "nt" or not _WINDOWS.match(text):
+            return None
+        message, here = f"{text:.{LONG}} is written as Windows writes paths", text.replace("\\", "/")
+        if not _DRIVE.match(text) and (self.workspace / here).exists():
+            return PathError(message, f"Write {here}")
+        return PathError(message, "Copy it to this machine (on the canvas: upload it), and give its path here")
+
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_WINDOWS = re.compile(_DRIVE.pattern + r"|[^/\\]*\\[^/]*$")
 
 
 def expanded(text: str | Path) -> Path:

@@ -6,7 +6,7 @@ No graph is walked, nothing looked up by name and nothing validated once a plan 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graph_runner.context import derive
-from graph_runner.contract import NodeSpec
+from graph_runner.contract import LARGEST_SEED, NodeSpec
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ class NodeError(RuntimeError):
         text = str(cause) or type(cause).__name__
         plain = isinstance(cause, ValueError | FloatingPointError)
         super().__init__(f"{node}: {text}" if plain else f"{node}: {type(cause).__name__}: {text}")
+
+
+class ElsewhereError(NodeError):
+    """Another process could not do its work, and this one waited for it. The cause says which and why."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked
@@ -104,6 +108,8 @@ class Step:
             if kwargs[name]:
                 kwargs[name] = str(around.runtime.paths.place(kwargs[name], kind))
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        if spec.draws and not 0 <= seed <= LARGEST_SEED:  # a wired one; what is typed in was looked at before
+            raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
         use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
             # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
@@ -141,6 +147,15 @@ class Step:
             if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
                 at_rest(frame[slot])
 
+    def reads(self) -> Iterator[int]:
+        """The slots that the call and its body read."""
+        yield from (slot for _, slot in self.singles)
+        for _, slots in self.lists:
+            yield from slots
+        for _, named in self.dicts:
+            yield from (slot for _, slot in named)
+        yield from (slot for slot, _ in self.captures)
+
     def release(self, frame: Frame) -> None:
         """Forget what nobody reads any more."""
         for slot in self.free:
@@ -148,9 +163,18 @@ class Step:
 
     def run(self, frame: Frame, around: Activation) -> None:
         """Call the node and put what it gives into the frame."""
-        if not self.idle(around):
+        if self.spec.effect and not self.stores:
+            self._show(frame, around)
+        else:
             self.store(frame, self.call(self.arguments(frame), frame, around))
         self.release(frame)
+
+    def _show(self, frame: Frame, around: Activation) -> None:
+        """Save or show: where several processes share a batch, one of them does it, for the whole."""
+        whole = around.whole([self], frame)
+        if not self.idle(around):
+            with around.runtime.processes.apart():
+                self.call(self.arguments(whole), whole, around)
 
     def idle(self, around: Activation) -> bool:
         """Whether it need not be done here: of several processes the first saves and shows, and a search does neither."""

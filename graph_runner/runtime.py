@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from graph_runner.names import refuse_twin, safe_name
 from graph_runner.outputs import OutputFolder
 from graph_runner.paths import Paths
 from graph_runner.plan import BodyCall, Frame, Step, Stopped
+from graph_runner.shares import put_together, shared
 
 PROGRESS_SECONDS = 0.1
 MEGABYTE = 10**6
@@ -142,28 +143,47 @@ class Activation:
         self.lineage = step.lineage if step else ""
         self.body: BodyCall | None = None
         self.held = ExitStack()  # until the zone has returned, or failed
+        # Those who go through this together: all, but beside the turns of a training, where the first is alone.
+        self.processes: Processes = around.processes if around else runtime.processes
+        self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
         if step is not None and step.spec.trains:
             self.training = self.sharded = True
         if step is not None and step.spec.aside:
             self.training = self.sharded = False
             self.micro = 0
+            self.processes = Processes()
 
     @property
     def part(self) -> int:
         """Which part of the global batch the rows here are: all processes' shares of a micro-batch come before the next."""
-        processes = self.runtime.processes
-        return self.micro * processes.world + processes.rank if self.sharded else self.micro
+        return self.micro * self.processes.world + self.processes.rank if self.sharded else self.micro
 
     def enter(self, step: Step, frame: Frame) -> Activation:
         """The activation of a zone that is about to be called, its body bound to the values it captures."""
         assert step.body is not None
         inside = Activation(self.runtime, self, step)
+        if inside.sharded and inside.processes.world > 1:
+            inside.shares = shared(step, self.shares)
+        if step.spec.trains:
+            inside.held.enter_context(inside.processes.together())
+        if step.spec.aside:
+            inside.held.enter_context(self.runtime.processes.apart())
         template: Frame = [None] * step.body.size
         for outside, slot in step.captures:
             value = self.runtime.place(frame[outside])
             template[slot] = value.detach() if step.spec.aside and isinstance(value, Tensor) else value
         inside.body = BodyCall(step.body, template, step.spec, inside)
         return inside
+
+    def whole(self, steps: Iterable[Step], frame: Frame) -> Frame:
+        """The frame that these steps should see on rank 0: what each process holds a share of put together. All must ask."""
+        slots = sorted(self.shares.intersection(slot for step in steps for slot in step.reads()))
+        if not slots:
+            return frame
+        frame = frame.copy()
+        for slot, value in zip(slots, put_together([frame[slot] for slot in slots], self.processes), strict=True):
+            frame[slot] = value
+        return frame
 
     def leave(self) -> None:
         """Let go of what the zone held and its body captured, now that it has returned."""
@@ -192,6 +212,8 @@ class Activation:
                 return partial(runtime.saving, node)
             case "metrics":
                 return partial(self._metrics, node)
+            case "tell":
+                return partial(self._tell, node)
             case "progress":
                 return partial(self._progress, node)
             case "device":
@@ -201,7 +223,7 @@ class Activation:
             case "workspace":
                 return runtime.workspace
             case "processes":
-                return runtime.processes if self.sharded else Processes()
+                return self.processes if self.sharded else Processes()
         raise ValueError(f"the engine cannot hand in {kind!r}")
 
     def _show(self, node: str, path: Path, media: str, preview: bool) -> None:
@@ -229,6 +251,9 @@ class Activation:
     def _metrics(self, node: str, **values: float | Tensor) -> None:
         numbers = {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in values.items()}
         self.runtime.emit(events.Metric(node, numbers, self._turn()))
+
+    def _tell(self, node: str, sentence: str, level: str = "warning") -> None:
+        self.runtime.emit(events.Log(sentence, node, level))
 
     def _progress(self, node: str, done: int, total: int) -> None:
         self.runtime.emit(events.Progress(node, done, total, self.turns))
@@ -298,18 +323,15 @@ class ZoneLoop:
     def _run_asides(self, turn: int, last: bool, aside: Callable[[], AbstractContextManager[Any]]) -> None:
         own = self.activation
         body = own.body
-        if body is None or not body.code.asides or body.frame is None or own.runtime.processes.rank > 0:
+        if body is None or not body.code.asides or body.frame is None:
             return
         frame = body.frame
-        due = []
-        for step in body.code.asides:
-            kwargs = step.arguments(frame)
-            if (turn + 1) % kwargs.get("n", 1) == 0 or last:
-                due.append((step, kwargs))
-        if due:
+        due = [step for step in body.code.asides if last or (turn + 1) % step.arguments(frame).get("n", 1) == 0]
+        frame = own.whole(due, frame)
+        if due and own.processes.rank == 0:
             with torch.no_grad(), aside():
-                for step, kwargs in due:
-                    step.call(kwargs, frame, own)
+                for step in due:
+                    step.call(step.arguments(frame), frame, own)
 
     def _checkpoints(self) -> Checkpoints:
         own, runtime = self.activation, self.activation.runtime
@@ -322,7 +344,7 @@ class ZoneLoop:
         name = f"{derive(own.lineage, *given, *self._base):016x}" if given else own.lineage[:32]
         return Checkpoints(
             runtime.workspace / "checkpoints" / name,
-            runtime.processes,
+            own.processes,
             node=own.step.id if own.step else "",
             run=runtime.folder,
             shown=runtime.shown,

@@ -68,6 +68,11 @@ class PortType:
         plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
         return not self.variable and plain
 
+    @property
+    def storable(self) -> bool:
+        """Whether the disk can keep such a value, as far as is known before there is one."""
+        return self.self_contained or self.variable or self.base is None
+
     def element(self) -> PortType:
         """What a list of this type holds."""
         return PortType(self.name, False, self.variable, self.wire, self.base)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.expand import expand
-from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, sources_of
+from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.modes import walk, without_modes
 from graph_runner.names import Taken
 from graph_runner.problems import Problem, did_you_mean
@@ -37,6 +37,7 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
     problems += [_circular(circle) for circle in circles]
     problems += solve_types(top, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
+    problems += _without_codec(top)
     problems += _equal_seeds(top)
     problems += _saved_twice(top)
     problems += _exposed(workflow, registry)
@@ -213,6 +214,23 @@ def _carried(zone: BoundNode) -> Iterator[Problem]:
                     own = ".".join((zone.id, *carried[source]))
                     message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
                     yield Problem(message, inside.id, port, f"Read {own} instead")
+
+
+def _without_codec(top: Scope) -> list[Problem]:
+    """What the disk will keep and others read must be something that the disk can hold, or hours of work end in an error."""
+    read = {source for bound in top.nodes.values() for source in reads(bound)}
+    return [
+        Problem(
+            f"gives {kind}, which cannot be kept on disk: its wire type has no codec",
+            bound.id,
+            ".".join(part for part in slot if part),
+            "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
+        )
+        for bound in top.nodes.values()
+        if bound.spec.keep
+        for slot, kind in bound.outputs.items()
+        if not kind.storable and Source(bound.id, *slot) in read
+    ]
 
 
 def _equal_seeds(top: Scope) -> list[Problem]:

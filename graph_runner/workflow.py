@@ -110,6 +110,7 @@ def read(text: str | bytes, source: str = "workflow") -> Workflow:
         document = json.loads(
             text,
             object_pairs_hook=_unique(source, problems),
+            parse_int=_whole(source, problems),
             parse_float=_finite(source, problems),
             parse_constant=_finite(source, problems),
         )
@@ -175,6 +176,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 WIDTH = 120
+DIGITS = 1000
+"""The longest whole number that is read: Python refuses to read far longer ones, and nothing needs them."""
 
 
 def _render(value: Any, indent: str, key: str) -> str:
@@ -210,6 +213,16 @@ def _unique(source: str, problems: list[Problem]) -> Callable[[list[tuple[str, A
                 if n > 1
             )
         return result
+
+    return build
+
+
+def _whole(source: str, problems: list[Problem]) -> Callable[[str], int]:
+    def build(literal: str) -> int:
+        if len(literal) <= DIGITS:
+            return int(literal)
+        problems.append(Problem(f"{source} holds a number of {len(literal)} digits", remedy="Write a smaller one"))
+        return 0
 
     return build
 

@@ -16,7 +16,7 @@ from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score,
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
-FirstRow = Annotated[int, Field(ge=0, lt=2**31)]
+FirstRow = Annotated[int, Field(ge=0, le=2**62)]
 """Which sample of a larger batch a node's batch begins with: its random numbers are keyed by the sample's number."""
 
 

@@ -13,6 +13,7 @@ from core.diffusion import tiles
 from core.losses import autoencoder as losses
 from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
+from core.numbers import finite
 from graph_runner.context import Device, Processes, Rng
 from graph_runner.contract import node
 from nodes.diffusion import FirstRow
@@ -40,8 +41,8 @@ def encode(autoencoder: Autoencoder, images: Image) -> Latent:
 
 @node(category="first stage")
 def decode(autoencoder: Autoencoder, z: Latent) -> Image:
-    """Latents to images."""
-    return autoencoder.decode(z)
+    """Latents to images. Latents or images that are no numbers are refused."""
+    return finite(autoencoder.decode(finite(z, "the latents")), "the decoded images")
 
 
 @node(category="first stage")
@@ -56,7 +57,7 @@ def decode_tiles(
     kernel: height and width of a tile of the latent.
     stride: from one tile to the next, at most the kernel.
     """
-    return tiles.decode_tiles(autoencoder, z, kernel, stride)
+    return finite(tiles.decode_tiles(autoencoder, finite(z, "the latents"), kernel, stride), "the decoded images")
 
 
 @node(category="first stage")
@@ -92,7 +93,7 @@ def rescale_latents(
         noise = rng.randn(
             len(batch), autoencoder.latent_channels, *(side // autoencoder.factor for side in batch.shape[2:])
         )
-    autoencoder.measure_scale(batch, noise)
+    finite(autoencoder.measure_scale(batch, noise), "the latents' scale")
     return autoencoder
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, save_model
+from core.checkpoints.model_io import load_model, refuse_unknown, save_model
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
@@ -159,12 +159,18 @@ def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> E
     return ClassEmbedder(classes, dim)
 
 
+def _could_be_saved(models: dict[str, nn.Module], **_: Any) -> None:
+    """What `save_models` refuses, found out before anything is trained."""
+    for model in models.values():
+        refuse_unknown(model)
+
+
 def _saved(given: Mapping[str, Any]) -> dict[str, str]:
     """Where `save_models` saves each of its models."""
     return {port: f"models/{given['name']}/{port}.safetensors" for port in given.get("models", ())}
 
 
-@node(category="models", effect=True, saves=lambda given: _saved(given).values())
+@node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
 def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
     """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
 

@@ -226,7 +226,7 @@ def _keyed(rng: Rng, rows: int) -> KeyedRandom:
     return KeyedRandom(rng.bits(rows).cpu().numpy())
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", version=2)
 def load_mask_image(
     path: File, device: Device, height: Annotated[int, Field(ge=0)] = 0, width: Annotated[int, Field(ge=0)] = 0
 ) -> Mask:

@@ -35,7 +35,9 @@ class ModelCodec:
 
     def load(self, tree: dict[str, Any]) -> nn.Module:
         """The model, in eval mode without gradients."""
-        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache").requires_grad_(False)
+        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache", trusted=True).requires_grad_(
+            False
+        )
 
 
 class ScheduleCodec:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
+from graph_runner.contract import Seed
 from graph_runner.describe import describe_all
 from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
@@ -123,7 +124,7 @@ class Api:
         workflow: AnyWorkflow,
         targets: list[str] = [],  # noqa: B006 (read only; Gradio shows the default)
         only: bool = False,
-        seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+        seed: Seed = 0,
         fresh: bool = False,
         device: str = "",
     ) -> Run:

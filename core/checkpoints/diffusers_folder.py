@@ -44,6 +44,9 @@ WEIGHT_FILES = tuple(
 FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
 """What a folder that `save_diffusers` writes may hold."""
 
+LDM_TEXT_LENGTH = 77
+"""What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
+
 SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
@@ -118,6 +121,7 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """
+    refuse_for_diffusers(model)
     with atomic_folder(folder, FOLDER) as temporary:
         index: dict[str, Any] = {}
 
@@ -137,8 +141,6 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
             own = model.autoencoder
-            if own.scale_factor.numel() > 1:
-                raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
             scale = float(f"{own.scale_factor.item():.7g}")
             config = configs.autoencoder_to_diffusers_config(own.config, scale)
             write(name, config, autoencoder_to_diffusers(own.state_dict(), own.config), weights)
@@ -163,6 +165,28 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             index["requires_safety_checker"] = False
         if pipeline:
             _write_json(temporary / "model_index.json", {"_class_name": pipeline} | index)
+
+
+def refuse_for_diffusers(model: LatentDiffusion) -> None:
+    """Raise ValueError naming what of a model diffusers cannot express. Looks at no weights, so that it can be asked before
+    they are trained."""
+    if model.unet is not None:
+        configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
+    if model.autoencoder is not None:
+        if model.autoencoder.scale_factor.numel() > 1:
+            raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
+        configs.autoencoder_to_diffusers_config(model.autoencoder.config, 1.0)
+    if isinstance(model.conditioner, CLIPTextEmbedder):
+        configs.clip_to_transformers_config(model.conditioner.config)
+    if isinstance(model.conditioner, BERTEmbedder):
+        configs.bert_to_diffusers_config(model.conditioner.config)
+        if (length := model.conditioner.config["max_seq_len"]) != LDM_TEXT_LENGTH and _pipeline(
+            model, _text_kind(model.conditioner)
+        ):
+            raise ValueError(
+                f"diffusers' pipeline for LDM texts pads each to {LDM_TEXT_LENGTH} tokens, and this text encoder takes "
+                f"{length}; give the tokenizer the length {LDM_TEXT_LENGTH}, or save it as a CompVis file instead"
+            )
 
 
 def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from core.checkpoints.files import CheckpointError, atomic_folder
-from core.checkpoints.weights import State, read_json, read_metadata, read_weights, write_weights
+from core.checkpoints.weights import State, read_json, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -62,9 +62,8 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
     Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
     """
+    refuse_unknown(model)
     path, name = Path(path), type(model).__name__
-    if MODELS.get(name) is not type(model):
-        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
     config: Any = model.config
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
@@ -73,6 +72,13 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     with atomic_folder(path) as folder:
         write_weights(model.state_dict(), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_unknown(model: nn.Module) -> None:
+    """Raise ValueError for a model that is none of `MODELS`, which no file of ours can hold."""
+    name = type(model).__name__
+    if MODELS.get(name) is not type(model):
+        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
@@ -111,11 +117,14 @@ def build(
     state: Mapping[str, Tensor],
     source: str | Path,
     dtype: torch.dtype | None = None,
+    trusted: bool = False,
 ) -> Model:
     """A model in eval mode from its configuration and weights, which it takes over without a copy where dtypes agree.
 
     source: the file to name where names or shapes of weights are not the configuration's (CheckpointError).
     dtype: what floating-point weights are converted to; None keeps each as it is.
+    trusted: weights that were made here; others are looked at, and NaN or infinite ones are a CheckpointError. What a file
+        holds besides the model's weights (schedules, counters) is not: published files have NaN there that harms nobody.
     """
     try:
         with torch.device("meta"), _Uninitialised():
@@ -125,6 +134,8 @@ def build(
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
     _check_fit(model.state_dict(), state, kind.__name__, source)
+    if not trusted:
+        refuse_spoilt(state, source)
     model.load_state_dict(
         {key: value.to(dtype) if dtype and value.is_floating_point() else value for key, value in state.items()},
         assign=True,

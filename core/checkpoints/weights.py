@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.checkpoints.files import CheckpointError, atomic_file
+from core.numbers import finite, spoilt
 
 State = dict[str, Tensor]
 
@@ -104,14 +105,27 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mappi
 
     metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them. Without any, the header
         says what transformers asks for. (Several would be written in another order each time, and equal models differ.)
+    Raises FloatingPointError for weights that are no numbers: nothing would load the file.
     """
     path = Path(path)
     tensors = _separate(state)
+    if name := spoilt(tensors):
+        finite(tensors[name], f"{name}, which was to be written to {path.name},")
     with atomic_file(path) as temporary:
         if path.suffix == ".safetensors":
             safetensors.torch.save_file(tensors, temporary, metadata=dict(metadata or {"format": "pt"}))
         else:
             torch.save({"state_dict": tensors}, temporary)
+
+
+def refuse_spoilt(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise CheckpointError, naming the file and the tensor, where a weight is NaN or infinite."""
+    if name := spoilt(state):
+        bad = int((~torch.isfinite(state[name])).sum())
+        raise CheckpointError(
+            f"{source}: {bad} of the {state[name].numel()} values of {name} are no numbers (NaN or infinite); the model was "
+            "spoilt before it was saved, so get it again, or an earlier one."
+        )
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

@@ -47,6 +47,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _seed(text: str) -> int:
+    from graph_runner.contract import LARGEST_SEED
+
+    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text:.40} is no whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def build() -> argparse.ArgumentParser:
     """The parser of all commands."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -60,7 +68,7 @@ def build() -> argparse.ArgumentParser:
     _workflow(run)
     _nodes(run)
     run.add_argument("--to", action="append", default=[], metavar="NODE", help="compute only this node and what it needs, and print what it gives (repeatable)")  # fmt: skip
-    run.add_argument("--seed", type=int, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
+    run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32)")  # fmt: skip
     _workspace(run)

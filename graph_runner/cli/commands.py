@@ -58,12 +58,13 @@ def check(options: argparse.Namespace) -> int:
         found = dry_run(top, workspace, dtype=getattr(torch, options.dtype), roots=roots, listeners=heard)
     finally:
         display.close()
+    wrong = len(errors(found.problems))
     if options.json:
         print(json.dumps(found.to_json()))
-        return 2 if found.problems else 0
+        return 2 if wrong else 0
     complain(found.problems)
-    if found.problems:
-        print(f"{options.workflow}: {count(len(found.problems), 'problem')}", file=sys.stderr)
+    if wrong:
+        print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
     print(f"{options.workflow}: {nodes}, ready to run")
     estimate.tell(found, top, options.all)

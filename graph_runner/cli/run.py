@@ -121,7 +121,12 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
 
 
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
-    """A node's failure: one sentence that names it, then where to find more."""
+    """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
+    of the others too; they are silent about each other's."""
+    from graph_runner.plan import ElsewhereError
+
+    if rank and isinstance(error, ElsewhereError):
+        return
     sentence = f"process {rank}: {error}" if rank else str(error)
     errors.print(Text(sentence, "red"), soft_wrap=True)
     if options.traceback:

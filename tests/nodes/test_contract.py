@@ -89,6 +89,7 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "outputs": FakeOutputs(folder),
         "metrics": lambda **_: None,
         "progress": lambda *_: None,
+        "tell": lambda *_: None,
         "processes": Processes(),
     }
     if spec.draws and "seed" in spec.params:

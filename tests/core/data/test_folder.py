@@ -1,6 +1,5 @@
 """Image folders, on photographs that scikit-image ships."""
 
-import logging
 import os
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import torch
 from PIL import Image
 from skimage import data
 
-from core.data.folder import ImageFolder, image_files
+from core.data.folder import ImageFolder
 from core.data.loader import Batches
+from core.data.picture_files import image_files
 from core.images import ImageError, load_image
 
 
@@ -55,21 +55,21 @@ def test_files_classes_and_captions(photos: Path) -> None:
     assert (folder[2]["image"] - load_image(photos / "astronaut.jpg", 48)).abs().mean() < 0.02
 
 
-def test_corrupt_files_are_named_and_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupt_files_are_named_and_left_out(photos: Path) -> None:
     whole = (photos / "astronaut.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (photos / "things" / "text.png").write_text("no image")
-    with caplog.at_level(logging.WARNING):
-        folder = ImageFolder(photos, resolution=32)
+    folder = ImageFolder(photos, resolution=32)
     assert set(folder.corrupt) == {"cut.jpg", "things/text.png"}
     assert len(folder) == 5
-    assert "cut.jpg" in caplog.text
-    assert "things/text.png" in caplog.text
+    [remark] = folder.remarks
+    assert "cut.jpg" in remark
+    assert "things/text.png" in remark
     for name in folder.files:
         (photos / name).write_text("damaged")
     with pytest.raises(ImageError, match=r"astronaut\.jpg"):
         folder[2]
-    with pytest.raises(ImageError, match=r"no images .*7 unreadable"):
+    with pytest.raises(ImageError, match=r"no images .*left out as unreadable: animals"):
         ImageFolder(photos)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ImageFolder(photos / "nowhere")
@@ -102,7 +102,7 @@ def test_flips_happen_half_of_the_time_and_mirror(photos: Path) -> None:
 def test_the_fingerprint_follows_contents_and_the_index_saves_reading(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.data.folder.YOUNG_SECONDS", 0)  # these files were written just now
+    monkeypatch.setattr("core.data.picture_files.YOUNG_SECONDS", 0)  # these files were written just now
     index = photos.parent / "index.json"
     (photos / "bad.png").write_text("no image")
     read: list[tuple[int, int]] = []
@@ -130,8 +130,69 @@ def test_wrong_parameters_are_named(photos: Path, wrong: dict[str, object], name
         ImageFolder(photos, **wrong)  # type: ignore[arg-type]
 
 
+def test_captions_come_from_texts_and_tables_and_are_counted(photos: Path) -> None:
+    (photos / "animals/horse.caption").write_bytes("ein Pferd, schwarz auf weiß".encode("utf-16"))
+    (photos / "things/rocket.txt").write_bytes("a rocket’s start".encode("cp1252"))
+    (photos / "astronaut.txt").write_text("")
+    (photos / "metadata.csv").write_text(
+        "file_name,text\nanimals\\cats\\chelsea.png,from afar\nastronaut.jpg,an astronaut\ngone.png,nobody\n"
+    )
+    (photos / "animals/metadata.jsonl").write_text('{"file_name": "cats/chelsea.png", "text": ["a cat", "a tomcat"]}\n')
+    folder = ImageFolder(photos, resolution=16)
+    assert folder.get_batch(range(5))["captions"] == [
+        "a cat",
+        "ein Pferd, schwarz auf weiß",
+        "an astronaut",
+        "a cup of coffee",
+        "a rocket’s start",
+    ]
+    assert folder.summary() == "5 pictures in 3 classes, 5 with a caption"
+    assert folder.remarks == ["captions of pictures that are not there: gone.png"]
+    (photos / "animals/metadata.jsonl").write_text('{"file_name": "cats/chelsea.png"}\n')
+    folder = ImageFolder(photos, resolution=16)
+    assert folder[0]["caption"] == "from afar"
+    assert "animals/metadata.jsonl (line 1: no column for the caption" in folder.remarks[0]
+
+
+def test_a_folder_without_captions_says_so(photos: Path) -> None:
+    (photos / "things/coffee.txt").unlink()
+    assert ImageFolder(photos, resolution=16).summary() == "5 pictures in 3 classes, none with a caption"
+
+
+def test_what_is_not_read_is_counted_and_told(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (20, 20), "red").save(photos / "red.tiff")
+    Image.new("RGB", (20, 20), "red").save(photos / "red.gif")
+    for name in ("phone.HEIC", "other.heic", "things/drawing.svg", "Thumbs.db", "film.mp4"):
+        (photos / name).write_bytes(b"some bytes")
+    (photos / "closed").mkdir()
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "astronaut.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)  # type: ignore[arg-type]
+
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "scandir", closed)
+    folder = ImageFolder(photos, resolution=16)
+    assert {"red.tiff", "red.gif"} <= set(folder.files)
+    assert "astronaut.jpg" not in folder.files
+    assert folder.remarks == [
+        "left out as unreadable: astronaut.jpg (permission denied)",
+        "folders that may not be opened: closed",
+        "pictures of types that are not read: 2 .heic, 1 .svg",
+    ]
+
+
 def test_a_picture_of_the_same_size_and_time_is_looked_at_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.data.folder.YOUNG_SECONDS", 0)
+    monkeypatch.setattr("core.data.picture_files.YOUNG_SECONDS", 0)
     index, picture = photos.parent / "index.json", photos / "animals" / "horse.bmp"
     assert ImageFolder(photos, index_file=index).corrupt == {}
     status = picture.stat()
@@ -147,16 +208,15 @@ def test_what_was_written_just_now_is_looked_at_again(photos: Path) -> None:
         assert read.pop() == (6, 6)
 
 
-def test_links_are_followed_and_those_that_lead_nowhere_told(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_links_are_followed_and_those_that_lead_nowhere_told(photos: Path) -> None:
     (photos.parent / "elsewhere").mkdir()
     (photos / "animals" / "horse.bmp").rename(photos.parent / "elsewhere" / "horse.bmp")
     (photos / "linked").symlink_to("../elsewhere")
     (photos / "gone.png").symlink_to("nothing")
     os.mkfifo(photos / "pipe.png")
-    with caplog.at_level(logging.WARNING):
-        folder = ImageFolder(photos, resolution=16)
+    folder = ImageFolder(photos, resolution=16)
     assert folder.corrupt == {"gone.png": "a link that leads nowhere", "pipe.png": "no file"}
-    assert "gone.png (a link that leads nowhere)" in caplog.text
+    assert folder.remarks == ["left out as unreadable: gone.png (a link that leads nowhere), pipe.png (no file)"]
     assert "linked/horse.bmp" in folder.files
     assert image_files(photos).keys() - {"../photos/pipe.png"} == {
         *("animals/cats/chelsea.png", "linked/horse.bmp", "things/coffee.JPG", "things/coffee.txt"),
