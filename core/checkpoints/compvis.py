@@ -167,7 +167,7 @@ def _yaml_beside(path: Path) -> Path | None:
 
 def _yaml_of(path: Path) -> Path:
     """`sd-v1.4.yaml` for `sd-v1.4.ckpt`; what follows the dot of `sd-v1.4` is a part of the name."""
-    return path.with_suffix(".yaml") if path.suffix in SINGLE_FILES else path.with_name(path.name + ".yaml")
+    return path.with_suffix(".yaml") if path.suffix.lower() in SINGLE_FILES else path.with_name(path.name + ".yaml")
 
 
 def _detect(sections: _Sections, path: Path) -> Architecture:
