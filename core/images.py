@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
-from core.checkpoints.files import atomic_file
+from core.files import atomic_file
 
 Fit = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]

@@ -22,6 +22,7 @@ from graph_runner.cache import Cache
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes
 from graph_runner.execute import execute
+from graph_runner.files import write_atomically
 from graph_runner.graph import BoundNode, Scope, Source
 from graph_runner.keys import Keys
 from graph_runner.lock import version_of
@@ -29,8 +30,9 @@ from graph_runner.plan import NodeError, Stopped
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
 from graph_runner.runtime import Runtime, Watch
+from graph_runner.space import prepare
 from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, write, write_atomically
+from graph_runner.workflow import Workflow, write
 
 GIB = 2**30
 
@@ -51,7 +53,8 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
-    the heavy operations run in dtype). memory: bytes of cached values held.
+    the heavy operations run in dtype). memory: bytes of cached values held. Raises ValueError for a device that is absent
+    and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -68,8 +71,10 @@ class Engine:
         self.workspace = Path(workspace).expanduser().resolve()
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
-        self.cache = Cache(self.workspace, memory)
         self.processes = processes or Processes()
+        if self.processes.rank == 0:
+            prepare(self.workspace)
+        self.cache = Cache(self.workspace, memory)
 
     def run(
         self,
@@ -155,11 +160,13 @@ class Engine:
     def _new_folder(self, workflow: Workflow) -> Path:
         name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        runs = self.workspace / "runs"
+        runs.mkdir(exist_ok=True)
         number = 1
         while True:
-            folder = self.workspace / "runs" / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
+            folder = runs / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
             try:
-                folder.mkdir(parents=True)
+                folder.mkdir()
                 return folder
             except FileExistsError:
                 number += 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from graph_runner.files import atomic_file
+
 
 class OutputFolder:
     """The `Outputs` that a node is handed (see `graph_runner.context.Outputs`)."""
@@ -27,12 +29,7 @@ class OutputFolder:
         while target.exists():
             number += 1
             target = self.folder / wanted.parent / f"{stem}-{number}{suffix}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
-        try:
+        with atomic_file(target) as temporary:
             write(temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         self._show(target, media, preview)
         return target

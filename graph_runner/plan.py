@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graph_runner.context import derive
 from graph_runner.contract import NodeSpec
+from graph_runner.disk import sentence
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
@@ -30,10 +31,9 @@ class NodeError(RuntimeError):
 
     def __init__(self, node: str, cause: BaseException) -> None:
         self.node = node
-        text = str(cause) or type(cause).__name__
-        super().__init__(
-            f"{node}: {text}" if isinstance(cause, ValueError) else f"{node}: {type(cause).__name__}: {text}"
-        )
+        text = sentence(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
+        told = isinstance(cause, ValueError) or text != str(cause)  # a sentence for people needs no class's name
+        super().__init__(f"{node}: {text}" if told else f"{node}: {type(cause).__name__}: {text}")
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked

@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, save_model
+from core.checkpoints.model_io import load_model
+from core.checkpoints.model_io import save_models as save
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
@@ -161,7 +162,7 @@ def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> E
 
 @node(category="models", effect=True)
 def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> None:
-    """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
+    """Save models below the workspace's models folder, all or none: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
     name: the folder's name.
@@ -169,8 +170,7 @@ def save_models(models: Ports[M], workspace: Workspace, name: str = "model") -> 
     folder = Path("models") / name
     if folder.is_absolute() or ".." in folder.parts:
         raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
-    for port, model in models.items():
-        save_model(model, workspace / folder / f"{port}.safetensors")
+    save(models, workspace / folder)
 
 
 @node(category="models")

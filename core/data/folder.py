@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.checkpoints.files import atomic_file
 from core.data.batch import Batch, collate, sample_of
 from core.data.keyed import KeyedRandom
+from core.files import atomic_file
 from core.images import ImageError, crop_box, from_pil, open_image, resize
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
