@@ -24,6 +24,8 @@ def read_description(path: Path) -> dict[str, Any]:
         content = unsealed(read_json(path))
     except CheckpointError:
         raise
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}); copy the whole folder again.") from error
     except ValueError as error:
         raise CheckpointError(
             f"{path}: {error}. Copy it anew; where it was changed on purpose, delete its line crc32."

@@ -24,6 +24,7 @@ from core.checksums import PIECE, checksum
 
 _SEAL = re.compile(rb'"crc32":"([0-9a-f]{8})"')
 _BLANK = b"00000000"
+_LARGEST_HEADER = 100_000_000  # bytes, as safetensors has it
 
 
 def write_sealed(tensors: dict[str, Tensor], path: Path, texts: Mapping[str, str]) -> None:
@@ -54,7 +55,7 @@ def write_sealed(tensors: dict[str, Tensor], path: Path, texts: Mapping[str, str
 def seal_of(path: Path) -> str | None:
     """The checksum that a safetensors file carries."""
     with path.open("rb") as file:
-        found = _SEAL.search(file.read(int.from_bytes(file.read(8), "little")))
+        found = _SEAL.search(_header(file))
     return found[1].decode() if found else None
 
 
@@ -64,8 +65,7 @@ def check_seal(path: Path) -> None:
     Raises CheckpointError, naming the file, where it is another.
     """
     with path.open("rb") as file:
-        start = file.read(8)
-        start += file.read(int.from_bytes(start, "little"))
+        start = _header(file)
         found = _SEAL.search(start)
         if found is None:
             return
@@ -97,6 +97,12 @@ def check_seals(folder: Path, wanted: Mapping[str, str]) -> None:
 
 def _seal(path: Path) -> str:
     return (path.suffix == ".safetensors" and seal_of(path)) or checksum(path)
+
+
+def _header(file: BinaryIO) -> bytes:
+    """The length of a header and the header, as far as that can be one."""
+    length = file.read(8)
+    return length + file.read(min(int.from_bytes(length, "little"), _LARGEST_HEADER))
 
 
 def _crc(file: BinaryIO, crc: int) -> bytes:

@@ -103,7 +103,17 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mappi
         if path.suffix == ".safetensors":
             write_sealed(tensors, temporary, metadata or {"format": "pt"})
         else:
-            torch.save({"state_dict": tensors}, temporary)
+            _save_torch({"state_dict": tensors}, temporary)
+
+
+def _save_torch(content: dict[str, State], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:  # it hides what the system said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
