@@ -115,11 +115,13 @@ class Engine:
                 ]
             )
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
+        text = write(workflow)
+        if self.processes.rank == 0:
+            self._record_surroundings(folder, text, seed)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
-        text = write(workflow)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -134,8 +136,6 @@ class Engine:
             watch,
             stop or threading.Event(),
         )
-        if record:
-            self._record_surroundings(folder, text, seed)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
         began = time.perf_counter()
