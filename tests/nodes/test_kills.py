@@ -43,7 +43,10 @@ def training() -> Workflow:
 
 @contextmanager
 def workers_of_forks() -> Iterator[None]:
-    """One server for the loader's workers of all forks: each would import torch for its own. Its end is theirs."""
+    """One server for the loader's workers of all forks: each would import torch for its own.
+
+    It ends once they have ended: as they must, soon after the runs that they worked for were killed.
+    """
     forkserver.set_forkserver_preload(["torch", "core.data.loader", "tests.nodes.toy_gan"])
     forkserver.ensure_running()
     resource_tracker.ensure_running()
