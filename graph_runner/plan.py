@@ -16,6 +16,7 @@ from torch import Tensor
 
 from graph_runner.context import derive
 from graph_runner.contract import LARGEST_SEED, NodeSpec
+from graph_runner.disk import sentence
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
@@ -34,14 +35,16 @@ def as_written(spec: NodeSpec) -> Callable[..., Any]:
 class NodeError(RuntimeError):
     """A node could not do its work. `node` is its id, `when` the turn it was in, if any; the cause is chained.
 
-    What a node says by itself (ValueError, FloatingPointError) is told in its own words.
+    What a node says by itself (ValueError, FloatingPointError), and what is said of a disk, is told in its own words.
     """
 
     def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
         self.node, self.when = node, when
-        text = str(cause) or type(cause).__name__
-        plain = isinstance(cause, ValueError | FloatingPointError)
-        super().__init__(f"{node}: {text}" if plain else f"{node}: {type(cause).__name__}: {text}")
+        text = sentence(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
+        told = isinstance(cause, ValueError | FloatingPointError) or text != str(
+            cause
+        )  # a sentence needs no class's name
+        super().__init__(f"{node}: {text}" if told else f"{node}: {type(cause).__name__}: {text}")
 
 
 class ElsewhereError(NodeError):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from graph_runner.contract import Seed
 from graph_runner.describe import describe_all
+from graph_runner.files import remove
 from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from ui import library
@@ -201,7 +202,8 @@ class Api:
         """Forget a run that is over, and delete its folder."""
         gone = self.manager.remove(run)
         if gone.folder:
-            await asyncio.to_thread(shutil.rmtree, self.workspace.root / gone.folder, ignore_errors=True)
+            with suppress(OSError):  # gone already, or not to be removed: then it stays
+                await asyncio.to_thread(remove, self.workspace.root / gone.folder)
         return True
 
     @call(reads=True)

@@ -25,6 +25,7 @@ import torch
 from filelock import FileLock
 
 from graph_runner import events
+from graph_runner.disk import sentence
 from graph_runner.engine import Engine
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
@@ -120,7 +121,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
         tell(Refused([Problem.model_validate(problem) for problem in problems]))
     except Exception as error:
-        over["error"] = f"{type(error).__name__}: {error}"
+        over["error"] = sentence(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         tell(events.Failed("", over["error"], traceback.format_exc()))
         over["fit"] = False
     ended = ending[0] if ending else events.Ended(over["status"], round(time.perf_counter() - began, 3))
