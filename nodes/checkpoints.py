@@ -21,7 +21,7 @@ from core.conditioning.tokenizer import TextTokenizer
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from graph_runner.context import Outputs, Workspace
 from graph_runner.contract import File, FileOrFolder, Folder, node
-from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
+from nodes.wires import Autoencoder, Embedder, Name, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
 
 
 class Checkpoint(NamedTuple):
@@ -83,7 +83,7 @@ def save_checkpoint(
     rescaler: Rescaler | None = None,
     schedule: Schedule | None = None,
     ema_unet: UNet | None = None,
-    name: str = "model",
+    name: Name = "model",
     form: Literal["latent loom", "diffusers", "compvis"] = "latent loom",
     precision: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> None:

@@ -16,6 +16,7 @@ from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score,
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+Sizes = Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=4, max_length=4)]
 
 
 @node(category="diffusion")
@@ -45,7 +46,7 @@ def noise_schedule(
 
 
 @node(category="diffusion")
-def gaussian_noise(rng: Rng, shape: Annotated[list[int], Field(min_length=4, max_length=4)] = [1, 4, 32, 32]) -> Latent:  # noqa: B006
+def gaussian_noise(rng: Rng, shape: Sizes = [1, 4, 32, 32]) -> Latent:  # noqa: B006
     """Standard normal noise: where sampling starts.
 
     shape: samples, channels, height and width of the latent.

@@ -12,9 +12,9 @@ from pydantic import Field
 from core import images as pictures
 from graph_runner.context import Device, Outputs
 from graph_runner.contract import File, node
-from nodes.wires import Image
+from nodes.wires import Image, Name
 
-Columns = Annotated[int, Field(ge=0)]
+Columns = Annotated[int, Field(ge=0, le=1000)]
 
 
 @node(category="images")
@@ -38,7 +38,12 @@ def load_image(
 
 
 @node(category="images")
-def image_grid(images: Image, columns: Columns = 0, captions: list[str] = [], zoom: Columns = 0) -> Image:  # noqa: B006
+def image_grid(
+    images: Image,
+    columns: Columns = 0,
+    captions: list[str] = [],  # noqa: B006
+    zoom: Annotated[int, Field(ge=0, le=64)] = 0,
+) -> Image:
     """Images tiled into one.
 
     images: what to tile, row by row.
@@ -80,7 +85,7 @@ def side_by_side(
 
 
 @node(category="images", effect=True)
-def preview_image(images: Image, outputs: Outputs, name: str = "preview", columns: Columns = 0) -> None:
+def preview_image(images: Image, outputs: Outputs, name: Name = "preview", columns: Columns = 0) -> None:
     """Show images on the node, several as a grid.
 
     images: what to show.
@@ -93,7 +98,7 @@ def preview_image(images: Image, outputs: Outputs, name: str = "preview", column
 
 
 @node(category="images", effect=True)
-def save_image(images: Image, outputs: Outputs, name: str = "image") -> None:
+def save_image(images: Image, outputs: Outputs, name: Name = "image") -> None:
     """Save each image as a PNG that carries its workflow.
 
     images: what to save.

@@ -17,15 +17,17 @@ from core.data.loader import take
 from graph_runner.context import Device, Rng
 from graph_runner.contract import Folder, node
 from nodes.data import field
-from nodes.models import Channels, Deviation, Dropout, Positive
+from nodes.models import Channels, Deviation, Dropout, Layers
 from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
+
+Length = Annotated[int, Field(ge=3, le=4096)]
 
 
 @node(category="text")
 def wordpiece_tokenizer(
     data: Dataset,
-    vocabulary: Annotated[int, Field(ge=8)] = 4096,
-    length: Annotated[int, Field(ge=3)] = 77,
+    vocabulary: Annotated[int, Field(ge=8, le=2**20)] = 4096,
+    length: Length = 77,
     samples: Annotated[int, Field(ge=1)] = 20_000,
 ) -> Tokenizer:
     """A WordPiece tokenizer whose vocabulary is learned from a data set's captions; nothing is downloaded.
@@ -43,7 +45,7 @@ def wordpiece_tokenizer(
 
 
 @node(category="text")
-def load_tokenizer(path: Folder, length: Annotated[int, Field(ge=0)] = 0) -> Tokenizer:
+def load_tokenizer(path: Folder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
@@ -57,7 +59,7 @@ def bert_text_encoder(
     rng: Rng,  # noqa: ARG001
     tokenizer: Tokenizer,
     dim: Channels = 640,
-    layers: Positive = 32,
+    layers: Layers = 32,
     dropout: Dropout = 0.0,
     embedding_std: Deviation = 0.02,
 ) -> TextEncoder:
@@ -90,7 +92,7 @@ def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
     device: Device,
-    prompts: list[str] = [""],  # noqa: B006
+    prompts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 

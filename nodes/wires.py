@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from core.checkpoints.model_io import MODELS, build
@@ -72,6 +73,9 @@ class ConditioningCodec:
         """The condition."""
         return _Conditioning(**tree)
 
+
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]*$")]
+"""Of a file or folder that a node writes; no type of a wire."""
 
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
 Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]

@@ -96,7 +96,9 @@ class Architecture(NamedTuple):
                 if name in described
             }
             schedule = NoiseSchedule.from_dict(described["schedule"]) if "schedule" in described else None
-        except (KeyError, TypeError, ValueError) as error:
+            if any(not isinstance(part.config, dict) for part in parts.values()):
+                raise TypeError("a part without a configuration")
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{source} describes no model that this program knows ({error}); update it."
             ) from error

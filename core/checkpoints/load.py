@@ -21,7 +21,7 @@ from core.checkpoints.diffusers_folder import load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import HEADER, load_model, save_model
-from core.checkpoints.weights import read_json, read_metadata
+from core.checkpoints.weights import naming, read_json, read_metadata
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
@@ -48,7 +48,18 @@ def load_checkpoint(
     dtype: what floating-point weights are converted to.
     Raises CheckpointError naming the file and the remedy.
     """
-    path = Path(path)
+    with naming(path):
+        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype)
+
+
+def _load(
+    path: Path,
+    config: str | Path | None,
+    weights: Weights,
+    parametrisation: Parametrisation | None,
+    scale_factor: float | None,
+    dtype: torch.dtype,
+) -> LatentDiffusion:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
     if path.is_dir():

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from core.checkpoints.files import CheckpointError, atomic_folder
-from core.checkpoints.weights import State, read_json, read_metadata, read_weights, write_weights
+from core.checkpoints.outline import outline
+from core.checkpoints.weights import State, naming, read_json, read_metadata, read_weights, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -80,16 +80,24 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
 
     dtype: what floating-point weights are converted to.
     """
-    path = Path(path)
+    with naming(path):
+        return _load(Path(path), dtype)
+
+
+def _load(path: Path, dtype: torch.dtype) -> SavedModel:
     source, weights = (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
     description = read_json(source) if path.is_dir() else _header(path)
     if HEADER not in description:
         raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
     if description[HEADER] != FORMAT_VERSION:
-        raise CheckpointError(f"{source} is of version {description[HEADER]}, later than this program; update it.")
+        raise CheckpointError(
+            f"{source} is of version {description[HEADER]!r:.40}, later than this program; update it."
+        )
     name = description.get("model")
-    if name not in MODELS:
-        raise CheckpointError(f"{source} holds a {name!r}, which is none of {', '.join(MODELS)}; update this program.")
+    if not isinstance(name, str) or name not in MODELS:
+        raise CheckpointError(
+            f"{source} holds a {name!r:.60}, which is none of {', '.join(MODELS)}; update this program."
+        )
     model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
 
@@ -107,28 +115,19 @@ def build(
     dtype: what floating-point weights are converted to; None keeps each as it is.
     """
     try:
-        with torch.device("meta"), _Uninitialised():
-            model = kind(**config)
+        model = outline(kind, config, state)
+        _check_fit(model.state_dict(), state, kind.__name__, source)
         if any(module._non_persistent_buffers_set for module in model.modules()):
             model = kind(**config)  # holds constants that no file has
+    except CheckpointError:
+        raise
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
-    _check_fit(model.state_dict(), state, kind.__name__, source)
     model.load_state_dict(
         {key: value.to(dtype) if dtype and value.is_floating_point() else value for key, value in state.items()},
         assign=True,
     )
     return model.eval()
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves out what torch.nn.init does: a file's weights follow, and on the meta device `normal_` imports a compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 def _check_fit(wanted: State, found: Mapping[str, Tensor], name: str, source: str | Path) -> None:
@@ -153,5 +152,5 @@ def _header(path: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(text))
-    except ValueError as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has an unreadable header ({error}); save the model again.") from error
