@@ -38,13 +38,11 @@ def expand(workflow: Workflow) -> Expanded:
     """
     problems = Problems()
     count, nested = _Sizes(workflow.definitions).of(workflow.nodes)
-    if count > MOST_NODES:
-        told = f"{count:,}" if count < 10**15 else "more than 10^15"
-        problems.append(
-            Problem(f"the graph has {told} nodes, uses of definitions counted; at most {MOST_NODES:,} are possible")
-        )
-    elif nested > MOST_NESTED:
+    if nested > MOST_NESTED:
         problems.append(Problem(f"zones and definitions lie more than {MOST_NESTED} deep in each other"))
+    elif count > MOST_NODES:
+        told = f"the graph has {count:,} nodes, uses of definitions counted; at most {MOST_NODES:,} are possible"
+        problems.append(Problem(told))
     if problems:
         return Expanded({}, {}, set(), problems)
     if not workflow.definitions:

@@ -90,6 +90,8 @@ class Architecture(NamedTuple):
     def from_json(cls, described: dict[str, Any], source: str | Path) -> Architecture:
         """Inverse of `to_json`. Raises CheckpointError naming `source` for what is none of our models."""
         try:
+            if not isinstance(described, dict):
+                raise TypeError("it is no table of parts")
             parts = {
                 name: Part(MODELS[described[name]["model"]], described[name]["config"])
                 for name in ("unet", "autoencoder", "conditioner")
