@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
 from core.checkpoints.files import atomic_file
+from core.lettering import strips
+from core.numbers import finite
 
 Fit = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
 
-_FONT_SIZE = 12
 _CAPTIONED_TILE = 96  # pixels; smaller tiles are enlarged, so that a caption has room beneath
 
 
@@ -29,9 +31,13 @@ class ImageError(ValueError):
 
 
 def to_pil(image: Tensor) -> Image.Image:
-    """A tensor (3, h, w) or (1, h, w) in [-1, 1] as an 8-bit picture; values outside are clipped."""
+    """A tensor (3, h, w) or (1, h, w) in [-1, 1] as an 8-bit picture; values outside are clipped.
+
+    Raises FloatingPointError for values that are no numbers.
+    """
     if image.ndim != 3 or image.shape[0] not in (1, 3):
         raise ValueError(f"An image has shape (3, h, w) or (1, h, w), not {tuple(image.shape)}.")
+    finite(image.detach(), "the image")
     values = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(values.permute(1, 2, 0).squeeze(-1).numpy())
 
@@ -59,12 +65,46 @@ def open_image(path: str | Path, at_least: int | None = None) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit greys, which convert() would clip at 255
-        image = Image.fromarray((np.asarray(image, dtype=np.float32) / 257).clip(0, 255).round().astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode.startswith("I"):
+        image = _eight_bits(image, (65535, 2**31 - 1))
+    elif image.mode == "F":
+        image = _eight_bits(image, (1, 255, 65535, 2**31 - 1))
+    alpha = image.convert("RGBA").getchannel("A") if image.has_transparency_data else None
+    image = _in_srgb(image)
+    if alpha is None:
+        return image
+    return Image.composite(image, Image.new("RGB", image.size, "white"), alpha)
+
+
+def _eight_bits(image: Image.Image, whites: Sequence[float]) -> Image.Image:
+    """Greys of more than eight bits, or of fractions, which `convert` would clip. White is the least of `whites` that the
+    brightest of them does not exceed; what is no number becomes black."""
+    grey = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    brightest = float(grey.max(initial=0.0))
+    white = next((each for each in whites if brightest <= each), brightest)
+    return Image.fromarray((grey * (255 / white)).clip(0, 255).round().astype(np.uint8))
+
+
+def _in_srgb(image: Image.Image) -> Image.Image:
+    """The picture as RGB; colours that an embedded profile describes become sRGB's. A profile that cannot be used is passed
+    over, as viewers do."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            if "srgb" not in ImageCms.getProfileDescription(theirs).lower():
+                plain = image if image.mode in ("RGB", "CMYK", "L", "LAB") else image.convert("RGB")
+                converted = ImageCms.profileToProfile(plain, theirs, _srgb(), outputMode="RGB")
+                assert converted is not None
+                return converted
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            pass
     return image.convert("RGB")
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def crop_box(width: int, height: int, aspect: float, scale: float = 1.0, x: float = 0.5, y: float = 0.5) -> Box:
@@ -141,32 +181,24 @@ def grid(
     padding: pixels between tiles and around them.
     captions: one text an image, written beneath it.
     zoom: enlarge each pixel so many times; None enlarges only tiles too small for their captions.
+
+    Raises FloatingPointError for values that are no numbers.
     """
+    finite(images.detach(), "the images")
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"grid: {len(captions)} captions for {len(images)} images.")
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
     zoom = zoom or (-(-_CAPTIONED_TILE // images.shape[3]) if captions else 1)
     tiles = F.interpolate(images.detach().float().cpu().clamp(-1, 1), scale_factor=zoom, mode="nearest")
     if captions is not None:
-        tiles = torch.cat([tiles, _captions(captions, tiles.shape[3])], dim=2)
+        written = torch.stack([from_pil(strip) for strip in strips(captions, tiles.shape[3])])
+        tiles = torch.cat([tiles, written], dim=2)
     tiles = F.pad(tiles, (padding, 0, padding, 0), value=1.0)
     empty = -len(tiles) % columns
     tiles = torch.cat([tiles, torch.ones(empty, *tiles.shape[1:])])
     _, c, h, w = tiles.shape
     rows = tiles.reshape(-1, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, -1, columns * w)
     return F.pad(rows, (0, padding, 0, padding), value=1.0)
-
-
-def _captions(captions: Sequence[str], width: int) -> Tensor:
-    """Black on white text strips (b, 3, h, width), all as high as the longest caption needs."""
-    font = ImageFont.load_default(_FONT_SIZE)
-    letters = max(1, int(width // font.getlength("n")))
-    texts = ["\n".join(textwrap.wrap(caption, letters)) for caption in captions]
-    height = max(text.count("\n") + 1 for text in texts) * (_FONT_SIZE + 4) + 4
-    strips = [Image.new("RGB", (width, height), "white") for _ in texts]
-    for strip, text in zip(strips, texts, strict=True):
-        ImageDraw.Draw(strip).multiline_text((width / 2, 1), text, fill="black", font=font, anchor="ma", align="center")
-    return torch.stack([from_pil(strip) for strip in strips])
 
 
 def save_png(path: str | Path, image: Tensor, text: Mapping[str, str] | None = None) -> None:

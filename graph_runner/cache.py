@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,22 @@ class Cache:
         self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
+        self._made_of: dict[str, frozenset[str]] = {}
         if self.folder.exists():
             sweep(self.folder)
+
+    def made_of(self, key: str, paths: frozenset[str], types: Iterable[PortType]) -> None:
+        """Say of which paths a value of this key is made now; what memory holds of other ones may be forgotten.
+
+        A key is of contents, wherever they lie. A value that the disk could not keep, such as an opened data set, may go on
+        reading where it was made, and what lies there may change.
+        """
+        if all(kind.self_contained for kind in types):
+            return
+        if self._made_of.get(key, paths) != paths:
+            _, size = self._memory.pop(key, (None, 0))
+            self._used -= size
+        self._made_of[key] = paths
 
     def holds(self, key: str, slots: set[Slot], keep: bool, lasting: bool) -> bool:
         """Whether these outputs can be had. `lasting`: files that the node showed must still be there."""

@@ -11,7 +11,7 @@ import networkx as nx
 from graph_runner.fuse import fuse
 from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies, reads, sources_of
 from graph_runner.keys import Keys, draws, has_effect
-from graph_runner.plan import Code, Step
+from graph_runner.plan import Code, Policy, Step, as_written
 
 
 @dataclass(eq=False)
@@ -23,11 +23,18 @@ class Plan:
     roots: list[Step] = field(default_factory=list)
 
 
-def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys | None, only: set[str] | None = None) -> Plan:
+def compile_graph(
+    top: Scope,
+    targets: dict[str, Source],
+    keys: Keys | None,
+    only: set[str] | None = None,
+    policy: Policy = as_written,
+) -> Plan:
     """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect.
 
     keys: what values are stored under; None where nothing will be stored.
     only: run these nodes and what they need, instead of everything with an effect.
+    policy: how the functions of nodes are called.
     """
     wanted = {source.node for source in targets.values()} | (only or set())
     _prune(top, wanted, effects=only is None)
@@ -37,7 +44,7 @@ def compile_graph(top: Scope, targets: dict[str, Source], keys: Keys | None, onl
         readers[source.node] += 1
     slots = _Slots()
     asked = {name: slots.of(source) for name, source in targets.items()}
-    code = _code(top, slots, keys, readers)
+    code = _code(top, slots, keys, readers, policy)
     plan = Plan(code, asked)
     plan.roots = [step for step in code.steps if step.id in wanted or (only is None and has_effect(top.nodes[step.id]))]
     _link(top, code)
@@ -106,13 +113,13 @@ class _Slots:
         return self.numbers.setdefault(source, len(self.numbers))
 
 
-def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> Code:
+def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str], policy: Policy) -> Code:
     code = Code()
     order = {id: i for i, id in enumerate(scope.nodes)}
     steps: dict[str, Step] = {}
     graph = dependencies(scope)
     for id in nx.lexicographical_topological_sort(graph, key=order.__getitem__):
-        steps[id] = _step(scope.nodes[id], slots, keys, readers)
+        steps[id] = _step(scope.nodes[id], slots, keys, readers, policy)
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
     for result, wired in scope.results.items():
         port, _, name = ("", "", result) if returns is not None and returns.form == "mapping" else result.partition(".")
@@ -130,9 +137,9 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str])
     return code
 
 
-def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> Step:
+def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str], policy: Policy) -> Step:
     spec = bound.spec
-    step = Step(bound.id, spec, dict(bound.params))
+    step = Step(bound.id, spec, policy(spec), dict(bound.params))
     for port, wired in bound.wires.items():
         if isinstance(wired, Source):
             step.singles.append((port, slots.of(wired)))
@@ -149,7 +156,7 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[s
     )
     if bound.body is not None:
         inside = _Slots()
-        step.body = _code(bound.body, inside, keys, readers)
+        step.body = _code(bound.body, inside, keys, readers, policy)
         own = set(bound.body.nodes)
         for source, slot in list(inside.numbers.items()):
             if not (source.node == bound.id if source.inner else source.node in own):
@@ -212,10 +219,18 @@ def _link(top: Scope, code: Code) -> None:
     for step in code.steps:
         bound = top.nodes[step.id]
         step.parents = [by_id[id] for id in dict.fromkeys(source.node for source in reads(bound) if not source.inner)]
+        step.made_of = _paths_in(bound).union(*(parent.made_of for parent in step.parents))
         for port in bound.spec.mutates:
             if port in bound.wires and port not in step.copied:
                 for source in sources_of([bound.wires[port]]):
                     by_id[source.node].storable = False
+
+
+def _paths_in(bound: BoundNode) -> frozenset[str]:
+    """The paths that a node, and the nodes inside of it, read by their literals."""
+    inside = [bound, *(bound.body.walk() if bound.body is not None else ())]
+    typed = ((each, name) for each in inside for name, param in each.spec.params.items() if param.path_kind)
+    return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 
 
 def _differentiate(scope: Scope, graph: nx.DiGraph[str], code: Code, steps: dict[str, Step], slots: _Slots) -> None:

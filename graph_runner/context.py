@@ -1,21 +1,24 @@
 """What a node may ask of its surroundings by annotating a parameter: the engine injects it. No globals.
 
 A node that draws random numbers takes an `Rng`, a zone that iterates a `Loop`, a node that writes files `Outputs`,
-one that reports numbers `Metrics`; `Device`, `Dtype` and `Processes` say where it runs.
+one that reports numbers `Metrics`, one that has something to say `Tell`; `Device`, `Dtype` and `Processes` say where it runs.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
+from graph_runner import random_rows
 from graph_runner.contract import Inject
+from graph_runner.processes import Processes as Processes
 
 Device = Annotated[torch.device, Inject("device")]
 """The device the run computes on."""
@@ -32,48 +35,62 @@ def derive(*key: object) -> int:
 
 
 class Rng:
-    """Random numbers of one call of one node, drawn on the CPU so that a seed means the same picture everywhere.
+    """Random numbers of one call of one node, drawn where they are needed.
 
-    Inside a training zone on several processes, tensors are drawn for the global batch and sliced by rank along the
-    first axis, so that many processes see the noise that one would.
+    The first axis of what is drawn is the batch. Each row has numbers of its own, keyed by the call's seed, by how often was
+    asked before, and by the row's number in the global batch: row n of a batch is the same alone, in any other batch, and
+    on however many processes share it.
+
+    part: the rows drawn here are this one of the equal parts of the global batch (its processes' and micro-batches').
+    first_row: what is drawn are rows of a larger batch, from this one on.
     """
 
     __inject__: ClassVar[str] = "rng"
 
-    def __init__(self, seed: int, device: torch.device | str = "cpu", rank: int = 0, world: int = 1) -> None:
+    def __init__(self, seed: int, device: torch.device | str = "cpu", part: int = 0, first_row: int = 0) -> None:
         self.seed = seed
         self.device = torch.device(device)
-        self.rank, self.world = rank, world
-        self._generator: torch.Generator | None = None
+        self.part, self.first_row = part, first_row
+        self._asked = 0
 
-    @property
-    def generator(self) -> torch.Generator:
-        """A CPU generator seeded for this call (made on first use)."""
-        if self._generator is None:
-            self._generator = torch.Generator().manual_seed(self.seed)
-        return self._generator
+    def from_row(self, first_row: int) -> Rng:
+        """The same numbers, for a batch whose first row is row `first_row` of a larger one: how a row is drawn alone."""
+        return Rng(self.seed, self.device, self.part, self.first_row + first_row)
 
     def randn(self, *shape: int) -> Tensor:
-        """Standard normal numbers of `shape`, on the run's device."""
-        return self._draw(torch.randn, shape)
+        """Standard normal numbers of `shape`, float32, on the run's device."""
+        return self._normal(shape, self.device)
 
     def randn_like(self, like: Tensor) -> Tensor:
         """Standard normal numbers of the shape, device and dtype of `like`."""
-        return self._draw(torch.randn, tuple(like.shape)).to(like.device, like.dtype)
+        return self._normal(tuple(like.shape), like.device).to(like.dtype)
 
     def rand(self, *shape: int) -> Tensor:
-        """Numbers uniform in [0, 1) of `shape`, on the run's device."""
-        return self._draw(torch.rand, shape)
+        """Numbers uniform in [0, 1) of `shape`, float32, on the run's device."""
+        return random_rows.uniform(self._words(shape)).view(shape)
 
     def randint(self, high: int, *shape: int) -> Tensor:
-        """Integers uniform in [0, high) of `shape` (int64), on the run's device."""
-        return self._draw(lambda whole, generator: torch.randint(high, whole, generator=generator), shape)
+        """Integers uniform in [0, high) of `shape` (int64), on the run's device. Raises ValueError for a high below 1."""
+        if high < 1:
+            raise ValueError(f"there is no whole number from 0 up to and without {high}; give at least 1")
+        return random_rows.whole(self._words(shape), high).view(shape)
 
-    def _draw(self, draw: Callable[..., Tensor], shape: tuple[int, ...]) -> Tensor:
-        if self.world == 1 or not shape:
-            return draw(shape, generator=self.generator).to(self.device)
-        whole = draw((shape[0] * self.world, *shape[1:]), generator=self.generator)
-        return whole[self.rank * shape[0] : (self.rank + 1) * shape[0]].to(self.device)
+    def bits(self, *shape: int) -> Tensor:
+        """64 random bits each, of `shape` (int64), on the run's device: to key other generators by, row by row."""
+        return self._words(shape).view(shape)
+
+    def _normal(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        count = math.prod(shape[1:])
+        return random_rows.normal(self._words(shape, (count + 1) // 2, device))[:, :count].reshape(shape)
+
+    def _words(self, shape: tuple[int, ...], count: int | None = None, device: torch.device | None = None) -> Tensor:
+        """As many words for each row of `shape` as it has numbers, or `count`; a single number is row 0."""
+        here = shape[0] if shape else 1
+        first = self.first_row + self.part * here
+        stream = derive(self.seed, self._asked)
+        self._asked += 1
+        count = math.prod(shape[1:]) if count is None else count
+        return random_rows.words(stream, range(first, first + here), count, device or self.device)
 
 
 class Stateful(Protocol):
@@ -130,6 +147,22 @@ class Outputs(Protocol):
         ...
 
 
+class Saving(Protocol):
+    """Where a node saves what outlives the run: below the workspace, under a name that the user gives.
+
+    A node that takes it says by `@node(saves=...)` what it will save.
+    """
+
+    __inject__: ClassVar[str] = "saving"
+
+    def __call__(self, name: str) -> Path:
+        """The path to write to, for a name such as "models/shapes/unet.safetensors"; what it replaces is told.
+
+        Raises ValueError for a name that is not safe on every system (see `graph_runner.names`).
+        """
+        ...
+
+
 class Metrics(Protocol):
     """Reports numbers, at the current turn of the loop around the node."""
 
@@ -137,6 +170,16 @@ class Metrics(Protocol):
 
     def __call__(self, **values: float | Tensor) -> None:
         """Report numbers by name."""
+        ...
+
+
+class Tell(Protocol):
+    """Says what a node noticed and the user should know, in a sentence: shown on the node, and by `check` beforehand."""
+
+    __inject__: ClassVar[str] = "tell"
+
+    def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
+        """Say it."""
         ...
 
 
@@ -148,49 +191,3 @@ class Progress(Protocol):
     def __call__(self, done: int, total: int) -> None:
         """Report that `done` of `total` is done."""
         ...
-
-
-class Processes:
-    """The processes that run this graph together (`torchrun`); one process alone is rank 0 of a world of 1."""
-
-    __inject__: ClassVar[str] = "processes"
-
-    def __init__(self, rank: int = 0, world: int = 1) -> None:
-        self.rank, self.world = rank, world
-
-    def mean(self, tensors: list[Tensor]) -> list[Tensor]:
-        """The mean over processes of each tensor (one flat collective for each dtype); the same objects when alone."""
-        if self.world == 1 or not tensors:
-            return tensors
-        import torch.distributed as dist
-
-        means: list[Tensor] = list(tensors)
-        for dtype in {tensor.dtype for tensor in tensors}:
-            chosen = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-            flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
-            dist.all_reduce(flat)
-            flat /= self.world
-            pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
-            for i, piece in zip(chosen, pieces, strict=True):
-                means[i] = piece.view_as(tensors[i])
-        return means
-
-    def any(self, flag: bool) -> bool:
-        """Whether at least one process says so; all must ask."""
-        if self.world == 1:
-            return flag
-        import torch.distributed as dist
-
-        said = torch.tensor(int(flag))
-        dist.all_reduce(said, dist.ReduceOp.MAX)
-        return bool(said)
-
-    def agree(self, value: Any) -> Any:
-        """Rank 0's value, on every process."""
-        if self.world == 1:
-            return value
-        import torch.distributed as dist
-
-        box = [value]
-        dist.broadcast_object_list(box)
-        return box[0]

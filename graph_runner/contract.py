@@ -27,9 +27,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
-from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter
+from pydantic import AfterValidator, Field, PydanticSchemaGenerationError, TypeAdapter
 
-from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Shape, Wire
+from graph_runner.contents import Reads
+from graph_runner.names import safe_name
+from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Saves, Shape, Wire
 
 __all__ = [
     "Body",
@@ -40,11 +42,14 @@ __all__ = [
     "Folder",
     "Inject",
     "Joinable",
+    "Name",
     "NodeSpec",
     "Param",
+    "PathTo",
     "Port",
     "PortType",
     "Ports",
+    "Seed",
     "Unkeyed",
     "Wire",
     "node",
@@ -52,6 +57,9 @@ __all__ = [
 
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
+
+
+NAME = r"[a-z][a-z0-9_]*"
 
 
 class ContractError(TypeError):
@@ -76,15 +84,24 @@ class Joinable(Protocol):
 
 
 @dataclass(frozen=True)
-class _PathKind:
+class PathTo:
+    """Marks a `str` as the path of what the node reads, and says which files these are: they are a part of its key.
+
+    reads: given the path, the files that the node reads by the names it knows them under. It must be the function that the
+    node's loader itself goes by, so that the two cannot disagree. Left out, all files at or below the path count.
+    """
+
     kind: Literal["file", "folder", "file or folder"]
+    reads: Reads | None = None
 
 
-File = Annotated[str, _PathKind("file")]
+Name = Annotated[str, AfterValidator(safe_name)]
+"""A name to save under, with slashes for folders: one that means the same file on every system."""
+File = Annotated[str, PathTo("file")]
 """A path of a file that the node reads: the cache keys it by content."""
-FileOrFolder = Annotated[str, _PathKind("file or folder")]
-"""A path of a file or a folder that the node reads: the cache keys it by content."""
-Folder = Annotated[str, _PathKind("folder")]
+FileOrFolder = Annotated[str, PathTo("file or folder")]
+"""A path of a file or a folder that the node reads: the cache keys it by the content of all files below."""
+Folder = Annotated[str, PathTo("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
 
 
@@ -106,7 +123,9 @@ Ports = Annotated[Mapping[str, T], _PortsMarker()]
 """`Ports[T]`: wires that the user names; each name may carry its own type where T is a type variable."""
 
 
-SEED = Annotated[int, Field(ge=0, le=2**63 - 1, description="another seed, another draw")]
+LARGEST_SEED = 2**64 - 1
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="another seed, another draw")]
+"""A literal seed. Every node that draws has one; whoever makes random things without an `Rng` takes it by this name."""
 
 
 def node(
@@ -122,6 +141,8 @@ def node(
     aside: bool = False,
     continues: str | None = None,
     dry: Callable[..., Any] | None = None,
+    saves: Saves | None = None,
+    formerly: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -133,7 +154,10 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: it runs beside the turns of the
     zone around it and is no part of what the zone computes. continues: a parameter (a number of turns) whose growth
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
-    itself: it takes the same, does a part, and reports how large a part by its progress.
+    itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
+    before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
+    saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
+    do not save under one name.
     """
 
     def attach(function: F) -> F:
@@ -150,6 +174,8 @@ def node(
             aside=aside,
             continues=continues,
             dry=dry,
+            saves=saves,
+            formerly=formerly,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function
@@ -160,7 +186,7 @@ def node(
 def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     """Read a node's specification from its function. Raises ContractError where the signature cannot be understood."""
     name = function.__name__
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+    if not re.fullmatch(NAME, name):
         raise ContractError(f"node {name!r}: a node's name must match [a-z][a-z0-9_]*; rename the function")
     summary, documentation, helps = _read_docstring(function)
     hints = _hints_of(function, f"node {name!r}")
@@ -196,8 +222,13 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         params[parameter.name] = _read_param(parameter.name, hint, default, where)
         inputs.append(_with_default(port, default is inspect.Parameter.empty))
     if "rng" in injected.values() and "seed" not in params:
-        params["seed"] = Param("seed", TypeAdapter(SEED), 0, None)
+        params["seed"] = Param("seed", TypeAdapter(Seed), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
+    for former in declared.get("formerly", ()):
+        if former == name or not re.fullmatch(NAME, former):
+            raise ContractError(
+                f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
+            )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
     if declared["aside"] and outputs:
         raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")
@@ -279,6 +310,8 @@ def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]
     hint, optional = _strip_optional(hint)
     if _marked(hint, _PortsMarker):
         element = get_args(get_args(hint)[0])[1]
+        if _holds_paths(element):
+            raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
         return Port(name, port_type, not optional, True, text), False
     port_type, literal = _read_type(hint, where)
@@ -327,13 +360,25 @@ def _class_of(hint: Any) -> type | None:
 
 def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     extras = getattr(_strip_optional(hint)[0], "__metadata__", ())
-    kinds = [extra.kind for extra in extras if isinstance(extra, _PathKind)]
+    paths = [extra for extra in extras if isinstance(extra, PathTo)]
+    if not paths and _holds_paths(hint):
+        raise ContractError(f"{where}: {PATH_BY_ITSELF}")
     try:
         adapter: TypeAdapter[Any] = TypeAdapter(hint)
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
-    return Param(name, adapter, default, kinds[0] if kinds else None, keyed)
+    # Of several, as where a node narrows `Folder`, the last is meant.
+    return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+
+
+PATH_BY_ITSELF = (
+    "a path inside of another type is not seen as one; take a path by itself, of a folder where it is about many files"
+)
+
+
+def _holds_paths(hint: Any) -> bool:
+    return _marked(hint, PathTo) or any(_holds_paths(part) for part in get_args(hint))
 
 
 def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:

@@ -31,6 +31,7 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
         "draws": spec.draws,
         "keep": spec.keep,
         "mutates": list(spec.mutates),
+        "formerly": list(spec.formerly),
     }
 
 

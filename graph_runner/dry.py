@@ -1,6 +1,6 @@
 """A dry run: the plan on fake tensors, each loop going round once, so that shapes, cost and memory are known beforehand.
 
-Nothing is computed and no effect runs. What depends on numbers that only the run will give is left open, never guessed into
+Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What depends on numbers that only the run will give is left open, never guessed into
 an error.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from functools import partial
@@ -23,11 +23,14 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from graph_runner.compile import compile_graph
 from graph_runner.context import Processes, Stateful
-from graph_runner.events import Event, Progress, Stream
+from graph_runner.contract import NodeSpec
+from graph_runner.events import Event, Listener, Log, Progress, Stream, Warnings
 from graph_runner.fuse import Joined
 from graph_runner.graph import Scope
 from graph_runner.meter import Meter
+from graph_runner.paths import Paths
 from graph_runner.plan import Code, Frame, NodeError, Step
+from graph_runner.precision import Precision
 from graph_runner.problems import Problem
 from graph_runner.runtime import Activation, Runtime
 
@@ -77,24 +80,36 @@ class Estimate:
         }
 
 
-def dry_run(top: Scope, workspace: Path, *, dtype: torch.dtype = torch.float32, seed: int = 0) -> Estimate:
+def dry_run(
+    top: Scope,
+    workspace: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+    roots: Iterable[Path] = (),
+    listeners: Iterable[Listener] = (),
+) -> Estimate:
     """Go through a validated graph (see `validate`; paths placed) on fake tensors, and tell what a run would do.
 
-    Every node is gone through, whether an effect needs it or not; caches are not asked.
+    Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.paths.Paths`.
+    listeners: hear how far nodes are that read files meanwhile.
     """
-    plan = compile_graph(top, {}, None, only=set(top.nodes))
-    run = _DryRun(top)
+    precision = Precision(dtype)
+    plan = compile_graph(top, {}, None, set(top.nodes), lambda spec: precision(_dry(spec)))
+    run = _DryRun(top, listeners)
+    run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
-    runtime = _DryRuntime(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf"))
+    runtime = _DryRuntime(
+        *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")), paths=Paths(workspace, roots)
+    )
     runtime.run = run
     run.prepare(plan.code)
     here = Activation(runtime)
     frame: Frame = [None] * plan.code.size
-    precision = torch.autocast("cpu", dtype, enabled=dtype != torch.float32)
     # It logs each failure with its traceback; here a failure is an answer, and told as one.
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings(), run.fakes, run.meter, precision, torch.no_grad():
+    with warnings.catch_warnings(), Warnings(hear), run.fakes, run.meter, torch.no_grad():
         warnings.simplefilter("ignore")
         for step in plan.code.steps:
             run.go(step, frame, here)
@@ -104,18 +119,25 @@ def dry_run(top: Scope, workspace: Path, *, dtype: torch.dtype = torch.float32, 
     return Estimate(run.nodes, run.problems, run.meter.peak, run.meter.peak_at)
 
 
+def _dry(spec: NodeSpec) -> NodeSpec:
+    """The node with what stands in for its function."""
+    return spec if spec.dry is None else replace(spec, function=spec.dry)
+
+
 class _DryRun:
     """Goes through the steps of a plan, and writes down what it sees."""
 
-    def __init__(self, top: Scope) -> None:
+    def __init__(self, top: Scope, listeners: Iterable[Listener]) -> None:
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
         self.problems: list[Problem] = []
         self.turns: Counter[str] = Counter()
+        self.listeners = list(listeners)
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
         self._free: dict[Step, list[int]] = {}
         self._left_open = 0
+        self._at = ""  # the step that is gone through
 
     def prepare(self, code: Code) -> None:
         """Have every step gone through here, at any depth."""
@@ -123,8 +145,6 @@ class _DryRun:
         for step in [*code.steps, *code.asides]:
             self._free[step], step.free = step.free, []
             for member in step.members if isinstance(step, Joined) else [step]:
-                if member.spec.dry is not None:
-                    member.spec = replace(member.spec, function=member.spec.dry)
                 # What changes no result (worker processes, how often to report) stays at its default.
                 for name, param in member.spec.params.items():
                     if not param.keyed and name in member.constants:
@@ -133,15 +153,22 @@ class _DryRun:
                 self.prepare(step.body)
 
     def hear(self, event: Event) -> None:
-        """A node tells how far it is: in a dry run, that far it goes."""
+        """A node tells how far it is: in a dry run, that far it goes. What it warns of, the run would warn of too."""
         if isinstance(event, Progress):
             self.shares[event.node] = event.total / max(event.done, 1)
+            for listener in self.listeners:
+                listener(event)
+        elif isinstance(event, Log) and event.level != "info":
+            warning = Problem(event.message.rstrip("."), event.node or self._at, severity="warning")
+            if warning not in self.problems:
+                self.problems.append(warning)
 
     def go(self, step: Step, frame: Frame, around: Activation) -> None:
         """Call one step on fake tensors."""
         left_open = self._left_open
         members = step.members if isinstance(step, Joined) else [step]
         why = self._cannot(step, frame)
+        around_it, self._at = self._at, step.id
         if not why:
             self.meter.guessed.discard(step.id)
             try:
@@ -157,6 +184,7 @@ class _DryRun:
                     why = "it fails"
                 else:
                     why = "it depends on values that only the run gives"
+        self._at = around_it
         if why:
             self._left_open += 1
         for member in members:
@@ -178,7 +206,7 @@ class _DryRun:
         read += [slot for _, named in step.dicts for _, slot in named]
         if any(frame[slot] is OPEN for slot in read):
             return "what it reads is not known"
-        return "it only has an effect" if step.spec.effect else ""
+        return "it only has an effect" if step.spec.effect and step.spec.dry is None else ""
 
     def _tell(self, node: NodeEstimate, port: str, value: Any) -> None:
         if text := describe(value):
@@ -267,9 +295,10 @@ def large(number: float) -> str:
 
 
 def _reads_a_file(step: Step) -> bool:
-    """Whether a node makes its values of a file alone: it is read, for only the file knows the shapes."""
-    read = step.singles or step.lists or step.dicts
-    return not read and any(param.path_kind for param in step.spec.params.values())
+    """Whether a node makes its values of a file alone, or has a `dry` function to look into one: it is read, for only the
+    file knows."""
+    wired = step.singles or step.lists or step.dicts
+    return (not wired or step.spec.dry is not None) and any(param.path_kind for param in step.spec.params.values())
 
 
 def _is_certain(cause: BaseException) -> bool:

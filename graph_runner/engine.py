@@ -8,6 +8,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,19 +21,28 @@ import torch
 from graph_runner import events
 from graph_runner.cache import Cache
 from graph_runner.compile import compile_graph
+from graph_runner.contents import Contents
 from graph_runner.context import Processes
+from graph_runner.contract import LARGEST_SEED
 from graph_runner.execute import execute
-from graph_runner.graph import BoundNode, Scope, Source
-from graph_runner.keys import Keys
+from graph_runner.graph import Scope, Source
+from graph_runner.hashes import Hashes
+from graph_runner.keys import Keys, has_effect
 from graph_runner.lock import version_of
-from graph_runner.plan import NodeError, Stopped
+from graph_runner.numbers import checked, first_seen
+from graph_runner.paths import PathError, Paths, expanded
+from graph_runner.plan import ElsewhereError, NodeError, Stopped
+from graph_runner.precision import Precision
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
+from graph_runner.renamed import under_current_names
 from graph_runner.runtime import Runtime, Watch
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, write, write_atomically
 
 GIB = 2**30
+HASHES = "cache/hashes.db"
+"""Where, in the workspace, the hashes of files that nodes read are kept."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
-    the heavy operations run in dtype). memory: bytes of cached values held.
+    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.paths.Paths`.
     """
 
     def __init__(
@@ -63,11 +73,14 @@ class Engine:
         dtype: str = "float32",
         memory: int = 4 * GIB,
         processes: Processes | None = None,
+        roots: Iterable[Path] = (),
     ) -> None:
         self.registry = registry
-        self.workspace = Path(workspace).expanduser().resolve()
+        self.workspace = expanded(workspace).resolve()
+        self.roots = tuple(roots)
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
+        self.precision = Precision(self.dtype, self.device.type)
         self.cache = Cache(self.workspace, memory)
         self.processes = processes or Processes()
 
@@ -79,6 +92,7 @@ class Engine:
         only: bool = False,
         seed: int = 0,
         fresh: bool = False,
+        check_numbers: bool = False,
         checkpoint_seconds: float = 30.0,
         listeners: Iterable[Callable[[events.Event], None]] = (),
         stop: threading.Event | None = None,
@@ -89,18 +103,22 @@ class Engine:
 
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
+        check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
+            it they are looked for only once a node refused them.
         watch: looks into the loops of the top, now and then.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        if not 0 <= seed <= LARGEST_SEED:
+            raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
+        workflow = under_current_names(workflow, self.registry)
         top, problems = validate(workflow, self.registry)
-        if errors(problems):
-            raise WorkflowError(errors(problems))
+        if wrong := errors(problems) or self.precision.problems(top):
+            raise WorkflowError(wrong)
         wanted, ids = _targets(top, targets)
-        place_paths(top, self.workspace)
-        keys = Keys(seed, str(self.dtype).removeprefix("torch."), lambda bound: version_of(bound.spec))
-        plan = compile_graph(top, wanted, keys, ids if only else None)
-        if not plan.roots:
+        place_paths(top, self.workspace, self.roots)
+        policy = checked(self.precision) if check_numbers else self.precision
+        if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
                     Problem(
@@ -128,22 +146,27 @@ class Engine:
             fresh,
             watch,
             stop or threading.Event(),
+            paths=Paths(self.workspace, self.roots),
         )
+        runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         if record:
             self._record_surroundings(folder, text, seed)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
-        began = time.perf_counter()
+        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         status, values, failure = "failed", dict[str, Any](), None
         try:
-            precision = torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-            with precision, events.Warnings(emit):
+            with events.Warnings(emit):
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                plan = compile_graph(top, wanted, keys, ids if only else None, policy)
                 values = execute(plan, top, runtime, self.cache)
             status = "done"
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = error
+            failure = self._cause(error, workflow, keys, runtime, check_numbers)
+            trace = "".join(traceback.format_exception(failure.__cause__ or failure))
+            emit(events.Failed(failure.node, str(failure), trace))
         finally:
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
@@ -151,6 +174,40 @@ class Engine:
         if failure is not None and raise_errors:
             raise failure
         return Result(status, folder, values, runtime.shown, seen, failure)
+
+    def _cause(
+        self, error: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime, check_numbers: bool
+    ) -> NodeError:
+        """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
+        if elsewhere := self.processes.failed_before(str(error)):
+            return ElsewhereError(error.node, ValueError(elsewhere))
+        return (first_seen(error, error, self.dtype) if check_numbers else None) or self._traced(
+            error, workflow, keys, runtime
+        )
+
+    def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
+        """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
+        if (
+            not isinstance(refused.__cause__, FloatingPointError)
+            or runtime.processes.world > 1
+            or runtime.stop.is_set()
+        ):
+            return refused
+        message = f"{refused}. Going through it again, to find where values first were no numbers"
+        runtime.emit(events.Log(message, refused.node, "warning"))
+        top, _ = validate(workflow, self.registry)
+        place_paths(top, self.workspace, self.roots)
+        within = next(bound for bound in top.walk() if bound.id == refused.node)
+        while within.scope.zone is not None:
+            within = within.scope.zone
+        plan = compile_graph(top, {}, keys, {within.id}, checked(self.precision))
+        try:
+            execute(plan, top, runtime.searching(), self.cache)
+        except NodeError as error:
+            return first_seen(error, refused, self.dtype)
+        except Stopped:
+            pass
+        return refused
 
     def _new_folder(self, workflow: Workflow) -> Path:
         name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"
@@ -239,30 +296,20 @@ def _meant(top: Scope, name: str) -> dict[str, str]:
     return {f"{id}.{each}": reference for each, reference in outputs.items()}
 
 
-def place_paths(top: Scope, workspace: Path) -> None:
-    """Make the paths of files that nodes read absolute: relative ones start at the workspace.
+def place_paths(top: Scope, workspace: Path, roots: Iterable[Path] = ()) -> None:
+    """Make the paths of files that nodes read absolute (see `graph_runner.paths.Paths`).
 
-    Raises WorkflowError with every one that does not exist.
+    Raises WorkflowError with every one that cannot be read.
     """
-    missing: list[Problem] = []
+    paths, wrong = Paths(workspace, roots), list[Problem]()
     for bound in top.walk():
         for name, param in bound.spec.params.items():
             value = bound.params.get(name)
             if param.path_kind is None or not value:
                 continue
-            path = Path(value).expanduser()
-            path = path if path.is_absolute() else workspace / path
-            if not path.exists():
-                missing.append(_missing(bound, name, path, param.path_kind))
-            bound.params[name] = str(path)
-    if missing:
-        raise WorkflowError(missing)
-
-
-def _missing(bound: BoundNode, name: str, path: Path, kind: str) -> Problem:
-    return Problem(
-        f"there is no {kind} {path}",
-        bound.id,
-        name,
-        f"Give the path of a {kind}, absolute or relative to the workspace",
-    )
+            try:
+                bound.params[name] = str(paths.place(value, param.path_kind))
+            except PathError as error:
+                wrong.append(Problem(error.message, bound.id, name, error.remedy))
+    if wrong:
+        raise WorkflowError(wrong)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from graph_runner.cache import Cache, Entry
 from graph_runner.compile import Plan
 from graph_runner.graph import BoundNode, Scope
 from graph_runner.keys import lasting
+from graph_runner.numbers import non_finite
 from graph_runner.plan import Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.runtime import Activation, Runtime
 
@@ -47,8 +47,11 @@ def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set
         if step.id not in wanted:
             continue
         bound = top.nodes[step.id]
+        if step.made_of:
+            cache.made_of(step.key, step.made_of, bound.outputs.values())
         slots = {slot for _, slot in step.stores}
-        if not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, lasting(bound)):
+        there = not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, lasting(bound))
+        if there and not (runtime.search and non_finite(cache.get(step.key, bound.outputs).values)):
             cached.add(step.id)
         else:
             needed.add(step.id)
@@ -65,7 +68,7 @@ def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, held: En
     try:
         entry = held or cache.get(step.key, bound.outputs)
     except Exception as error:
-        raise _failed(step, error, runtime) from error
+        raise NodeError(step.id, error) from error
     for slot, port in step.stores:
         frame[slot] = runtime.place(entry.values[port])
         at_rest(frame[slot])
@@ -82,19 +85,23 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
         if not step.idle(here):
             arguments = {name: runtime.place(value) for name, value in step.arguments(frame).items()}
             step.store(frame, step.call(arguments, frame, here))
-        if _cacheable(step):
+            if (changed := runtime.contents.changed(step.id)) is not None:
+                raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
+        if _cacheable(step) and not (step.spec.keep and _stale(step, runtime)):
             entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
-            cache.put(step.key, entry, bound.outputs, step.spec.keep and runtime.processes.rank == 0)
-    except Stopped:
+            keep = step.spec.keep and runtime.processes.rank == 0 and not non_finite(entry.values)
+            cache.put(step.key, entry, bound.outputs, keep)
+    except (NodeError, Stopped):
         raise
     except Exception as error:
-        raise _failed(step, error, runtime) from (error.__cause__ if isinstance(error, NodeError) else error)
+        raise NodeError(step.id, error) from error
     runtime.emit(events.Finished(step.id, round(time.perf_counter() - began, 6)))
 
 
-def _failed(step: Step, error: Exception, runtime: Runtime) -> NodeError:
-    """The failure of the innermost node, told to the event stream."""
-    failure = error if isinstance(error, NodeError) else NodeError(step.id, error)
-    trace = "".join(traceback.format_exception(failure.__cause__ or error))
-    runtime.emit(events.Failed(failure.node, str(failure), trace))
-    return failure
+def _stale(step: Step, runtime: Runtime) -> bool:
+    """Whether files changed while the run used them: what was made of them is not what its key says, and is not kept."""
+    changed = runtime.contents.changed_since()
+    if changed is not None:
+        sentence = f"{changed} changed while the run used it, so this result is not kept; the next run computes it anew"
+        runtime.emit(events.Log(sentence, step.id, "warning"))
+    return changed is not None

@@ -77,6 +77,7 @@ class Joined(Step):
         super().__init__(
             members[0].id,
             members[0].spec,
+            members[0].function,
             singles=[single for member in members for single in member.singles],
             lists=members[0].lists,
             dicts=members[0].dicts,
@@ -98,7 +99,7 @@ class Joined(Step):
             try:
                 member.store(frame, member.call(calls[i], frame, around) if values is None else values[i])
             except Exception as error:
-                raise NodeError(member.id, error) from error
+                raise NodeError(member.id, error, around.when) from error
         self.release(frame)
 
     def _together(self, calls: list[dict[str, Any]], frame: Frame, around: Activation) -> list[Tensor] | None:

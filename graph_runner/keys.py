@@ -1,6 +1,6 @@
 """Content-addressed keys: what a node's value depends on, hashed; nothing else.
 
-Ids, layout and order do not count; node type and version, parameters, files by content, the keys of what is wired in, the
+Ids, layout and order do not count; a node's first name and version, parameters, files by content, the keys of what is wired in, the
 run's dtype, and (only where something draws) its seed do. A zone's key covers what its results depend on, so the bodies
 of `every` are outside of it.
 """
@@ -11,22 +11,25 @@ import hashlib
 import json
 import uuid
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import networkx as nx
 
+from graph_runner.contents import Contents
 from graph_runner.graph import BoundNode, Scope, Source, Wired, dependencies
 
 Version = Callable[[BoundNode], str]
+HALF = "dtype of each call"
+"""Stands in the keys of half-precision runs for how the dtype is entered: another word when that changes what is computed."""
 
 
 class Keys:
-    """The keys of a graph's nodes. `version` tells what stands for a node's code."""
+    """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold."""
 
-    def __init__(self, seed: int, dtype: str, version: Version) -> None:
+    def __init__(self, seed: int, dtype: str, version: Version, contents: Contents | None = None) -> None:
         self.seed, self.dtype, self.version = seed, dtype, version
+        self._contents = contents or Contents()
         self._run = uuid.uuid4().hex
         self._known: dict[str, str] = {}
 
@@ -48,10 +51,12 @@ class Keys:
         for name, value in bound.params.items():
             if name in omitted or (name in spec.params and not spec.params[name].keyed):
                 continue
-            kind = spec.params[name].path_kind if name in spec.params else None
-            params[name] = content_of(value, kind) if kind and value else value
+            param = spec.params.get(name)
+            if param is not None and param.path_kind and value:
+                value = self._contents.key(bound.id, Path(value), param.reads)
+            params[name] = value
         wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
-        content: list[Any] = [spec.type, self.version(bound), _plain(params), wires]
+        content: list[Any] = [spec.first_name, self.version(bound), _plain(params), wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
         if bound.body is not None:
@@ -59,7 +64,7 @@ class Keys:
         if draws(bound):
             content += ["seed", self.seed]
         if self.dtype != "float32":
-            content += ["dtype", self.dtype]
+            content += [HALF, self.dtype]
         return content
 
     def _body(self, body: Scope) -> list[Any]:
@@ -114,21 +119,3 @@ def _plain(value: Any) -> Any:
 
 def _hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def content_of(path: str, kind: str) -> str:
-    """The hash of a file's content, or of all files below a folder with their relative names.
-
-    A file is read once for each (path, size, modification time).
-    """
-    place = Path(path)
-    if kind == "file" or place.is_file():
-        return _file_hash(str(place), place.stat().st_size, place.stat().st_mtime_ns)
-    entries = sorted(entry for entry in place.rglob("*") if entry.is_file() and not entry.name.startswith("."))
-    return _hash([[entry.relative_to(place).as_posix(), content_of(str(entry), "file")] for entry in entries])
-
-
-@lru_cache(maxsize=1_000_000)
-def _file_hash(path: str, size: int, modified: int) -> str:  # noqa: ARG001 - size and time are the cache's key
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,8 +23,8 @@ LOCK = "lock.json"
 
 def version_of(spec: NodeSpec) -> str:
     """The part of a key that stands for the node's code."""
-    module = spec.function.__module__
-    if spec.type in _lock_of(module):
+    locked = _lock_of(spec.function.__module__)
+    if any(name in locked for name in (spec.type, *spec.formerly)):
         return f"v{spec.version}"
     return source_hash(spec.function)
 

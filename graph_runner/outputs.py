@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+
+from graph_runner.names import safe_name
 
 
 class OutputFolder:
@@ -18,9 +22,16 @@ class OutputFolder:
 
     def file(self, name: str, write: Callable[[Path], object], *, media: str, preview: bool = False) -> Path:
         """Write one file below the run's outputs; inside a loop its name carries the turn."""
+        return self._write(Path(safe_name(name)), write, media, preview)
+
+    def again(self, name: str, source: Path, *, media: str, preview: bool = False) -> Path:
+        """A copy of a file that an earlier run wrote under this name, whatever that version took for a name."""
         wanted = Path(name)
         if wanted.is_absolute() or ".." in wanted.parts:
-            raise ValueError(f"the file name {name!r} leaves the run's folder; give a name below it")
+            raise ValueError(f"the name {name!r} leaves its folder; forget that entry of the cache")
+        return self._write(wanted, partial(shutil.copy2, source), media, preview)
+
+    def _write(self, wanted: Path, write: Callable[[Path], object], media: str, preview: bool) -> Path:
         stem, suffix = wanted.stem + self._suffix, wanted.suffix
         target = self.folder / wanted.parent / f"{stem}{suffix}"
         number = 1

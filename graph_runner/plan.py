@@ -7,34 +7,43 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from graph_runner.context import derive
-from graph_runner.contract import NodeSpec
+from graph_runner.contract import LARGEST_SEED, NodeSpec
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
     from graph_runner.runtime import Activation
 
 Frame = list[Any]
+Policy = Callable[[NodeSpec], Callable[..., Any]]
+"""How the functions of nodes are called: as they are, in half precision, with what they give looked at."""
+
+
+def as_written(spec: NodeSpec) -> Callable[..., Any]:
+    """The policy that changes nothing."""
+    return spec.function
 
 
 class NodeError(RuntimeError):
-    """A node could not do its work. `node` is its id; the cause is chained."""
+    """A node could not do its work. `node` is its id, `when` the turn it was in, if any; the cause is chained.
 
-    def __init__(self, node: str, cause: BaseException) -> None:
-        self.node = node
+    What a node says by itself (ValueError, FloatingPointError) is told in its own words.
+    """
+
+    def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
+        self.node, self.when = node, when
         text = str(cause) or type(cause).__name__
         if (memory := _memory(cause)) is not None:
             text = f"this asks for {memory} than there is; make it smaller (fewer samples, lower resolution, narrower model)"
-        elif not isinstance(cause, ValueError):
+        elif not isinstance(cause, ValueError | FloatingPointError):
             text = f"{type(cause).__name__}: {text}"
         super().__init__(f"{node}: {text}")
 
@@ -50,6 +59,10 @@ def _memory(cause: BaseException) -> str | None:
     return f"{asked[2] or f'{int(asked[1]) / 2**30:,.1f} GiB'} more memory"
 
 
+class ElsewhereError(NodeError):
+    """Another process could not do its work, and this one waited for it. The cause says which and why."""
+
+
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked
     """The run was asked to stop, and did so at the end of a turn."""
 
@@ -60,6 +73,7 @@ class Step:
 
     id: str
     spec: NodeSpec
+    function: Callable[..., Any]  # the node's, called as the run's policy wants it
     constants: dict[str, Any] = field(default_factory=dict)
     singles: list[tuple[str, int]] = field(default_factory=list)
     lists: list[tuple[str, list[int]]] = field(default_factory=list)
@@ -67,7 +81,7 @@ class Step:
     stores: list[tuple[int, Slot]] = field(default_factory=list)
     free: list[int] = field(default_factory=list)
     copied: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()  # wired paths of files: relative ones start at the workspace
+    paths: tuple[tuple[str, str], ...] = ()  # wired paths of files, and what they lead to ("file", "folder", …)
     implicit_seed: bool = False
     grads: bool = False  # runs with gradients on because a later node differentiates through it
     body: Code | None = None
@@ -76,6 +90,7 @@ class Step:
     lineage: str = ""
     storable: bool = True
     parents: list[Step] = field(default_factory=list)  # at the top: the steps it reads
+    made_of: frozenset[str] = frozenset()  # at the top: all paths that it or a step before it reads
 
     def bind(self) -> Callable[[Frame, Activation], None]:
         """The quickest way to run, once every slot is known."""
@@ -85,7 +100,7 @@ class Step:
             *(spec.injected, spec.takes_models, self.grads),
         )
         if not any(special) and spec.returns.form == "one" and len(self.stores) == 1 and not _gives_models(spec):
-            return _quick(spec.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
+            return _quick(self.function, dict(self.constants), tuple(self.singles), self.stores[0][0], tuple(self.free))
         return self.run
 
     def arguments(self, frame: Frame) -> dict[str, Any]:
@@ -104,24 +119,28 @@ class Step:
     def call(self, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""
         spec = self.spec
-        for name in self.paths:
-            kwargs[name] = str(around.runtime.workspace / Path(kwargs[name]).expanduser())
+        for name, kind in self.paths:
+            if kwargs[name]:
+                kwargs[name] = str(around.runtime.paths.place(kwargs[name], kind))
         seed = kwargs.pop("seed", 0) if self.implicit_seed else kwargs.get("seed", 0)
+        if spec.draws and not 0 <= seed <= LARGEST_SEED:  # a wired one; what is typed in was looked at before
+            raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
+        use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
-            drawn = derive(around.runtime.seed, spec.type, seed, around.path)
-            torch.manual_seed(drawn)  # for what draws from torch's global generators: initialisation, dropout
-        else:
-            drawn = 0
+            # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
+            # whose masks are not.
+            rank = around.runtime.processes.rank if spec.takes_models and around.sharded else 0
+            torch.manual_seed(derive(around.runtime.seed, *use, around.path, *([rank] if rank else [])))
         own = around
         if self.body is not None:
             own = around.enter(self, frame)
             assert spec.body is not None
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
-            kwargs[name] = own.inject(kind, self.id, drawn)
+            kwargs[name] = own.inject(kind, self.id, *use)
         try:
             with torch.enable_grad() if self.grads else nullcontext():
-                return spec.function(**kwargs)
+                return self.function(**kwargs)
         finally:
             if own is not around:
                 own.leave()
@@ -143,6 +162,15 @@ class Step:
             if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
                 at_rest(frame[slot])
 
+    def reads(self) -> Iterator[int]:
+        """The slots that the call and its body read."""
+        yield from (slot for _, slot in self.singles)
+        for _, slots in self.lists:
+            yield from slots
+        for _, named in self.dicts:
+            yield from (slot for _, slot in named)
+        yield from (slot for slot, _ in self.captures)
+
     def release(self, frame: Frame) -> None:
         """Forget what nobody reads any more."""
         for slot in self.free:
@@ -150,13 +178,23 @@ class Step:
 
     def run(self, frame: Frame, around: Activation) -> None:
         """Call the node and put what it gives into the frame."""
-        if not self.idle(around):
+        if self.spec.effect and not self.stores:
+            self._show(frame, around)
+        else:
             self.store(frame, self.call(self.arguments(frame), frame, around))
         self.release(frame)
 
+    def _show(self, frame: Frame, around: Activation) -> None:
+        """Save or show: where several processes share a batch, one of them does it, for the whole."""
+        whole = around.whole([self], frame)
+        if not self.idle(around):
+            with around.runtime.processes.apart():
+                self.call(self.arguments(whole), whole, around)
+
     def idle(self, around: Activation) -> bool:
-        """Whether another process does it: of several, the first saves and shows."""
-        return self.spec.effect and not self.stores and around.runtime.processes.rank > 0
+        """Whether it need not be done here: of several processes the first saves and shows, and a search does neither."""
+        effect = self.spec.effect and not self.stores
+        return effect and (around.runtime.search or around.runtime.processes.rank > 0)
 
 
 def _absent(port: str) -> ValueError:
@@ -225,7 +263,7 @@ class Code:
             raise
         except Exception as error:
             assert step is not None
-            raise NodeError(step.id, error) from error
+            raise NodeError(step.id, error, around.when) from error
 
 
 class BodyCall:

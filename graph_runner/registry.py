@@ -15,19 +15,28 @@ GROUP = "latent_loom.nodes"
 
 
 class Registry(Mapping[str, NodeSpec]):
-    """Node specifications by type name."""
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed."""
 
     def __init__(self, specs: Iterable[NodeSpec]) -> None:
         self._specs: dict[str, NodeSpec] = {}
+        self._former: dict[str, NodeSpec] = {}
         for spec in specs:
             known = self._specs.setdefault(spec.type, spec)
             if known.function is not spec.function:
                 raise ContractError(
                     f"two nodes are called {spec.type!r}: in {known.function.__module__} and {spec.function.__module__}; rename one"
                 )
+        for spec in self._specs.values():
+            for name in spec.formerly:
+                other = self._specs.get(name) or self._former.setdefault(name, spec)
+                if other is not spec:
+                    raise ContractError(
+                        f"{spec.type!r} was formerly {name!r}, and so {'is' if name in self._specs else 'was'} "
+                        f"{other.type!r}, in {other.function.__module__}; take the name out of one"
+                    )
 
     def __getitem__(self, type_name: str) -> NodeSpec:
-        return self._specs[type_name]
+        return self._specs.get(type_name) or self._former[type_name]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._specs)

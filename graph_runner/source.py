@@ -73,6 +73,7 @@ def _used(module: str, function: str, path: Path | None) -> tuple[list[str], lis
         elif isinstance(item, Definition):
             for name in _names_of(item):
                 defined[name] = item
+            _under_first_name(item)
     own: dict[str, str] = {}
     modules: list[str] = []
     todo = [function]
@@ -87,6 +88,17 @@ def _used(module: str, function: str, path: Path | None) -> tuple[list[str], lis
         if isinstance(part, ast.Import | ast.ImportFrom):  # an import inside of a function
             modules += [m for _, found in _imports(part, module, path) for m in found]
     return sorted(own.values()), modules
+
+
+def _under_first_name(item: Definition) -> None:
+    """A node that was renamed (`formerly` of its decorator) reads as it did before, so that its new name is no change."""
+    for decorator in getattr(item, "decorator_list", []):
+        for keyword in list(getattr(decorator, "keywords", [])):
+            if keyword.arg == "formerly":
+                decorator.keywords.remove(keyword)
+                former = [part.value for part in ast.walk(keyword.value) if isinstance(part, ast.Constant)]
+                if former and isinstance(item, ast.FunctionDef):
+                    item.name = str(former[0])
 
 
 def _names_of(item: Definition) -> Iterator[str]:

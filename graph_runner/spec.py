@@ -13,6 +13,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 
+from graph_runner.contents import Reads
+
+Saves = Callable[[Mapping[str, Any]], Iterable[str]]
+"""The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
+
 
 class Codec(Protocol):
     """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
@@ -54,6 +59,19 @@ class PortType:
 
     def __str__(self) -> str:
         return f"list of {self.name}" if self.many else self.name
+
+    @property
+    def self_contained(self) -> bool:
+        """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
+        if self.wire is not None and self.wire.codec is not None:
+            return True
+        plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
+        return not self.variable and plain
+
+    @property
+    def storable(self) -> bool:
+        """Whether the disk can keep such a value, as far as is known before there is one."""
+        return self.self_contained or self.variable or self.base is None
 
     def element(self) -> PortType:
         """What a list of this type holds."""
@@ -103,6 +121,7 @@ class Param(NamedTuple):
     default: Any
     path_kind: str | None
     keyed: bool = True
+    reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
 
     @property
     def required(self) -> bool:
@@ -153,6 +172,13 @@ class NodeSpec:
     aside: bool
     continues: str | None
     dry: Callable[..., Any] | None
+    saves: Saves | None = None
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name the node was first published under: seeds and keys go by it, so that a new name changes neither."""
+        return self.formerly[0] if self.formerly else self.type
 
     @property
     def draws(self) -> bool:
@@ -169,9 +195,10 @@ class NodeSpec:
         """Whether the function itself takes the seed that every node that draws has."""
         return "seed" in inspect.signature(self.function).parameters
 
-    def wired_paths(self, wired: Iterable[str]) -> tuple[str, ...]:
-        """Those of these ports that take the path of a file or folder."""
-        return tuple(port for port in wired if port in self.params and self.params[port].path_kind)
+    def wired_paths(self, wired: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Those of these ports that take the path of a file or folder, and which of these."""
+        kinds = {port: self.params[port].path_kind for port in wired if port in self.params}
+        return tuple((port, kind) for port, kind in kinds.items() if kind)
 
     @cached_property
     def input(self) -> dict[str, Port]:

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.expand import expand
-from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, sources_of
+from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.modes import walk, without_modes
+from graph_runner.names import Taken
 from graph_runner.problems import Problem, Problems, TooManyProblemsError, did_you_mean, some
 from graph_runner.references import References
 from graph_runner.typing_rules import solve_types
@@ -53,7 +54,9 @@ def _validate(
     problems += [_circular(circle) for circle in circles]
     problems += solve_types(top, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
+    problems += _without_codec(top)
     problems += _equal_seeds(top)
+    problems += _saved_twice(top)
     problems += _exposed(workflow, registry)
 
 
@@ -135,7 +138,8 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             inner = "".join(f"[{part}]" for part in first["loc"])
-            message = first["msg"][0].lower() + first["msg"][1:]
+            message = first["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
             problems.append(
                 Problem(
                     f"{message} (found {json.dumps(first['input'], default=str)[:60]}{' at ' + inner if inner else ''})",
@@ -228,6 +232,23 @@ def _carried(zone: BoundNode) -> Iterator[Problem]:
                     yield Problem(message, inside.id, port, f"Read {own} instead")
 
 
+def _without_codec(top: Scope) -> list[Problem]:
+    """What the disk will keep and others read must be something that the disk can hold, or hours of work end in an error."""
+    read = {source for bound in top.nodes.values() for source in reads(bound)}
+    return [
+        Problem(
+            f"gives {kind}, which cannot be kept on disk: its wire type has no codec",
+            bound.id,
+            ".".join(part for part in slot if part),
+            "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
+        )
+        for bound in top.nodes.values()
+        if bound.spec.keep
+        for slot, kind in bound.outputs.items()
+        if not kind.storable and Source(bound.id, *slot) in read
+    ]
+
+
 def _equal_seeds(top: Scope) -> list[Problem]:
     """Two draws of one type and one seed in one scope are equal; that is rarely meant."""
     scopes = [top, *(bound.body for bound in top.walk() if bound.body is not None)]
@@ -248,6 +269,28 @@ def _equal_seeds(top: Scope) -> list[Problem]:
                         "warning",
                     )
                 )
+    return problems
+
+
+def _saved_twice(top: Scope) -> list[Problem]:
+    """Two nodes that save under one name, or one that does so in each turn of a loop: one would replace the other."""
+    problems = []
+    taken = Taken()
+    for bound in top.walk():
+        named = {port: dict.fromkeys(wired) for port, wired in bound.wires.items() if isinstance(wired, dict)}
+        try:
+            names = list(bound.spec.saves({**bound.params, **named})) if bound.spec.saves is not None else []
+        except KeyError:  # a name that comes by wire shows when the node runs
+            continue
+        for name in names:
+            if (other := taken.take(name, bound.id)) is not None:
+                message = f"saves {name}, and {other[1]!r} saves {other[0]}: one would replace the other"
+                problems.append(Problem(message, bound.id, "name", "Give one of them another name"))
+        zones = [around.zone for around in bound.scope.enclosing() if around.zone is not None]
+        turning = next((zone for zone in zones if zone.spec.loops or zone.spec.aside), None)
+        if names and turning is not None and not turning.spec.aside:
+            message = f"saves {names[0]} in each turn of {turning.id!r}, and only the last one stays"
+            problems.append(Problem(message, bound.id, "name", "Wire another name in each turn", "warning"))
     return problems
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, cast
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 
 from core.checkpoints.compvis import save_compvis
-from core.checkpoints.diffusers_folder import save_diffusers
-from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion, rounded
+from core.checkpoints.diffusers_folder import refuse_for_diffusers, save_diffusers
+from core.checkpoints.latent_diffusion import LatentDiffusion, rounded
+from core.checkpoints.load import checkpoint_files
 from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
-from core.checkpoints.lora import merge_lora, read_lora
+from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
-from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from graph_runner.context import Outputs, Workspace
-from graph_runner.contract import File, FileOrFolder, Folder, node
-from nodes.wires import Autoencoder, Embedder, Name, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
+from graph_runner.context import Outputs, Saving, Tell
+from graph_runner.contract import File, Name, PathTo, node
+from nodes.text import TokenizerFolder
+from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
 
 class Checkpoint(NamedTuple):
@@ -38,11 +39,11 @@ class Checkpoint(NamedTuple):
 
 @node(category="checkpoints")
 def load_checkpoint(
-    path: FileOrFolder,
+    path: Annotated[str, PathTo("file or folder", checkpoint_files)],
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
-    tokenizer: Folder | None = None,
+    tokenizer: TokenizerFolder | None = None,
     scale_factor: Annotated[float, Field(gt=0)] | None = None,
 ) -> Checkpoint:
     """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
@@ -71,9 +72,46 @@ def load_checkpoint(
     )
 
 
-@node(category="checkpoints", effect=True)
+def _saved(name: str, form: str) -> str:
+    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file, whose name keeps all its dots."""
+    return f"models/{name.removesuffix('.safetensors')}.safetensors" if form == "compvis" else f"models/{name}"
+
+
+def _could_be_saved(form: str, ema_unet: UNet | None, **parts: Any) -> None:
+    """What `save_checkpoint` refuses, found out before anything is trained: of the models only the configurations count."""
+    model = _whole(form, ema_unet, parts)
+    if form == "diffusers":
+        refuse_for_diffusers(model)
+
+
+def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> LatentDiffusion:
+    """The parts as one model, where a file of this form can hold them. Raises ValueError where it cannot."""
+    conditioners = [parts[each] for each in ("text_encoder", "class_embedder", "rescaler") if parts[each] is not None]
+    if len(conditioners) > 1:
+        raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")
+    if ema_unet is not None and form != "compvis":
+        raise ValueError(
+            f"the form {form!r} holds one UNet; wire the averaged one to unet, or choose the form 'compvis'"
+        )
+    if parts["unet"] is None and parts["autoencoder"] is None and form == "compvis":
+        raise ValueError("a CompVis file holds a UNet or an autoencoder; wire one of them")
+    return LatentDiffusion(
+        parts["unet"],
+        parts["autoencoder"],
+        conditioners[0] if conditioners else None,
+        parts["tokenizer"],
+        parts["schedule"],
+    )
+
+
+@node(
+    category="checkpoints",
+    effect=True,
+    saves=lambda given: [_saved(given["name"], given["form"])],
+    dry=_could_be_saved,
+)
 def save_checkpoint(
-    workspace: Workspace,
+    saving: Saving,
     outputs: Outputs,
     unet: UNet | None = None,
     autoencoder: Autoencoder | None = None,
@@ -96,49 +134,54 @@ def save_checkpoint(
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
     precision: of the weights in the file; the half ones take half the space, and are float32 again once loaded.
     """
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
-    conditioners = [part for part in (text_encoder, class_embedder, rescaler) if part is not None]
-    if len(conditioners) > 1:
-        raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")
-    model = LatentDiffusion(
-        unet,
-        cast(KLAutoencoder | VQAutoencoder | None, autoencoder),
-        cast(Conditioner | None, conditioners[0] if conditioners else None),
-        tokenizer,
-        schedule,
-    )
-    if ema_unet is not None and form != "compvis":
-        raise ValueError(
-            f"the form {form!r} holds one UNet; wire the averaged one to unet, or choose the form 'compvis'"
-        )
+    parts: dict[str, Any] = {"text_encoder": text_encoder, "class_embedder": class_embedder, "rescaler": rescaler}
+    parts |= {"unet": unet, "autoencoder": autoencoder, "tokenizer": tokenizer, "schedule": schedule}
+    model = _whole(form, ema_unet, parts)
     if precision != "float32":
         dtype = getattr(torch, precision)
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
+    path = saving(_saved(name, form))
     if form == "latent loom":
-        save_whole(model, workspace / folder, {"workflow": outputs.workflow})
+        save_whole(model, path, {"workflow": outputs.workflow})
     elif form == "diffusers":
-        save_diffusers(model, workspace / folder)
+        save_diffusers(model, path)
     else:
-        save_compvis(model, (workspace / folder).with_suffix(".safetensors"), ema_unet)
+        save_compvis(model, path, ema_unet)
 
 
-@node(category="checkpoints")
-def lora_unet(unet: UNet, path: File, strength: Annotated[float, Field(ge=-4, le=4)] = 1.0) -> UNet:
+Strength = Annotated[float, Field(ge=-4, le=4)]
+
+
+def _lora_unet_dry(unet: UNet, path: str, tell: Tell, **_: Any) -> UNet:
+    """A merged model has the shapes of the original; what the file is for stands in its names."""
+    _tell_idle(read_lora(path), "UNet", tell, by_names_alone=True)
+    return unet
+
+
+def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_: Any) -> TextEncoder:
+    _tell_idle(read_lora(path), "text encoder", tell, by_names_alone=True)
+    return text_encoder
+
+
+def _tell_idle(lora: Lora, part: Literal["UNet", "text encoder"], tell: Tell, by_names_alone: bool = False) -> Lora:
+    if why := changes_nothing(lora, part, by_names_alone):
+        tell(why)
+    return lora
+
+
+@node(category="checkpoints", dry=_lora_unet_dry)
+def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> UNet:
     """A UNet with a LoRA file merged in (kohya's or diffusers' naming).
 
     unet: the base model that the LoRA was made for.
     path: the file.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(unet, read_lora(path), strength)
+    return merge_lora(unet, _tell_idle(read_lora(path), "UNet", tell), strength)
 
 
-@node(category="checkpoints")
-def lora_text_encoder(
-    text_encoder: TextEncoder, path: File, strength: Annotated[float, Field(ge=-4, le=4)] = 1.0
-) -> TextEncoder:
+@node(category="checkpoints", dry=_lora_text_encoder_dry)
+def lora_text_encoder(text_encoder: TextEncoder, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 
     text_encoder: CLIP.
@@ -147,4 +190,4 @@ def lora_text_encoder(
     """
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
-    return merge_lora(text_encoder, read_lora(path), strength)
+    return merge_lora(text_encoder, _tell_idle(read_lora(path), "text encoder", tell), strength)

@@ -49,7 +49,7 @@ def labels_y(labels: Labels) -> Conditioning:
     return _Conditioning(y=labels)
 
 
-@node(category="conditioning")
+@node(category="conditioning", version=2)
 def drop_labels(
     labels: Labels, embedder: Embedder, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
 ) -> Labels:

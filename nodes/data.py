@@ -11,10 +11,11 @@ from torch.utils.data import Subset
 from core.data.folder import ImageFolder
 from core.data.latents import LatentData
 from core.data.loader import take
+from core.data.picture_files import image_files
 from core.data.shapes import Shapes
 from core.models.autoencoder import KLAutoencoder
-from graph_runner.context import Device, Progress, Workspace, derive
-from graph_runner.contract import Folder, node
+from graph_runner.context import Device, Progress, Tell, Workspace, derive
+from graph_runner.contract import PathTo, Seed, node
 from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset
 
 
@@ -23,7 +24,7 @@ def shapes_dataset(
     size: Annotated[int, Field(ge=1)] = 20_000,
     resolution: Annotated[int, Field(ge=8, le=1024)] = 32,
     objects: Annotated[int, Field(ge=1, le=9)] = 1,
-    seed: Annotated[int, Field(ge=0)] = 0,
+    seed: Seed = 0,
 ) -> Dataset:
     """Coloured shapes on random gradients: images with class, caption, boxes and semantic map, drawn when asked for.
 
@@ -37,19 +38,20 @@ def shapes_dataset(
     return Shapes(resolution, size, seed, objects)
 
 
-@node(category="data")
+@node(category="data", version=2)
 def image_folder(
-    path: Folder,
+    path: Annotated[str, PathTo("folder", image_files)],
     workspace: Workspace,
     progress: Progress,
+    tell: Tell,
     resolution: Annotated[int, Field(ge=8, le=4096)] = 256,
     crop: Literal["center", "random"] = "center",
     flip: bool = False,
 ) -> Dataset:
-    """Your own pictures, from a folder and its sub-folders (.png, .jpg, .webp, .bmp).
+    """Your own pictures, from a folder and its sub-folders (.png, .jpg, .webp, .avif, .gif, .tif, .bmp).
 
-    The first sub-folder is the class; a text file of the same name holds the caption. Unreadable files are named and
-    left out.
+    The first sub-folder is the class. A caption is in a text file of the same name (.txt, .caption), or in a table
+    (metadata.jsonl, metadata.csv). What cannot be read is named and left out; how many captions there are is told.
 
     path: the folder.
     resolution: height and width that each crop is resized to, antialiased.
@@ -57,7 +59,11 @@ def image_folder(
     flip: mirror left and right, at random.
     """
     index = workspace / "cache" / "folders" / f"{derive(path):016x}.json"
-    return ImageFolder(path, resolution, crop, flip=flip, index_file=index, progress=progress)
+    folder = ImageFolder(path, resolution, crop, flip=flip, index_file=index, progress=progress)
+    tell(folder.summary(), "info")
+    for remark in folder.remarks:
+        tell(remark)
+    return folder
 
 
 @node(category="data")

@@ -17,6 +17,8 @@ from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score,
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
 Sizes = Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=4, max_length=4)]
+FirstRow = Annotated[int, Field(ge=0, le=2**62)]
+"""Which sample of a larger batch a node's batch begins with: its random numbers are keyed by the sample's number."""
 
 
 @node(category="diffusion")
@@ -45,22 +47,31 @@ def noise_schedule(
     return schedule.with_zero_terminal_snr(parametrisation) if zero_terminal_snr else schedule
 
 
-@node(category="diffusion")
-def gaussian_noise(rng: Rng, shape: Sizes = [1, 4, 32, 32]) -> Latent:  # noqa: B006
-    """Standard normal noise: where sampling starts.
+@node(category="diffusion", version=2)
+def gaussian_noise(
+    rng: Rng,
+    shape: Sizes = [1, 4, 32, 32],  # noqa: B006
+    first_row: FirstRow = 0,
+) -> Latent:
+    """Standard normal noise: where sampling starts. Each sample has its own, whatever the number of samples.
 
     shape: samples, channels, height and width of the latent.
+    first_row: begin with this sample of a larger batch, counted from 0: so one picture of many is made again alone, with the
+        same first_row where it is sampled.
     """
-    return rng.randn(*shape)
+    return rng.from_row(first_row).randn(*shape)
 
 
-@node(category="diffusion")
-def noise_like(z: Latent, rng: Rng) -> Latent:
-    """Standard normal noise of a latent's shape."""
-    return rng.randn_like(z)
+@node(category="diffusion", version=2)
+def noise_like(z: Latent, rng: Rng, first_row: FirstRow = 0) -> Latent:
+    """Standard normal noise of a latent's shape.
+
+    first_row: the sample of a larger batch that z begins with, counted from 0.
+    """
+    return rng.from_row(first_row).randn_like(z)
 
 
-@node(category="diffusion")
+@node(category="diffusion", version=2)
 def offset_noise(noise: Latent, rng: Rng, strength: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Latent:
     """Noise with a random shift of each channel's mean, so that a model learns very dark and very bright pictures too.
 
@@ -72,7 +83,7 @@ def offset_noise(noise: Latent, rng: Rng, strength: Annotated[float, Field(ge=0,
     return losses.offset_noise(noise, rng.randn_like(noise[:, :, :1, :1]), strength)
 
 
-@node(category="diffusion")
+@node(category="diffusion", version=2)
 def random_timesteps(schedule: Schedule, z: Latent, rng: Rng) -> Timestep:
     """A timestep for each sample of a batch, all equally likely."""
     return losses.uniform_timesteps(rng.rand(len(z)), schedule)

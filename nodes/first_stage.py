@@ -13,8 +13,10 @@ from core.diffusion import tiles
 from core.losses import autoencoder as losses
 from core.models.autoencoder import KLAutoencoder
 from core.models.perceptual import HaarDistance
+from core.numbers import finite
 from graph_runner.context import Device, Processes, Rng
 from graph_runner.contract import node
+from nodes.diffusion import FirstRow
 from nodes.wires import (
     Autoencoder,
     Dataset,
@@ -39,8 +41,8 @@ def encode(autoencoder: Autoencoder, images: Image) -> Latent:
 
 @node(category="first stage")
 def decode(autoencoder: Autoencoder, z: Latent) -> Image:
-    """Latents to images."""
-    return autoencoder.decode(z)
+    """Latents to images. Latents or images that are no numbers are refused."""
+    return finite(autoencoder.decode(finite(z, "the latents")), "the decoded images")
 
 
 @node(category="first stage")
@@ -55,7 +57,7 @@ def decode_tiles(
     kernel: height and width of a tile of the latent.
     stride: from one tile to the next, at most the kernel.
     """
-    return tiles.decode_tiles(autoencoder, z, kernel, stride)
+    return finite(tiles.decode_tiles(autoencoder, finite(z, "the latents"), kernel, stride), "the decoded images")
 
 
 @node(category="first stage")
@@ -66,13 +68,16 @@ def posterior(autoencoder: Autoencoder, images: Image) -> Posterior:
     return autoencoder.posterior(images)
 
 
-@node(category="first stage")
-def sample_posterior(autoencoder: Autoencoder, posterior: Posterior, rng: Rng) -> Latent:
-    """A latent drawn from the posterior, scaled for the diffusion model."""
-    return autoencoder.to_z(posterior.sample(rng.randn_like(posterior.mean)))
+@node(category="first stage", version=2)
+def sample_posterior(autoencoder: Autoencoder, posterior: Posterior, rng: Rng, first_row: FirstRow = 0) -> Latent:
+    """A latent drawn from the posterior, scaled for the diffusion model.
+
+    first_row: the sample of a larger batch that the posterior begins with, counted from 0.
+    """
+    return autoencoder.to_z(posterior.sample(rng.from_row(first_row).randn_like(posterior.mean)))
 
 
-@node(category="first stage", mutates=("autoencoder",))
+@node(category="first stage", mutates=("autoencoder",), version=2)
 def rescale_latents(
     autoencoder: Autoencoder, data: Dataset, rng: Rng, device: Device, samples: Annotated[int, Field(ge=2)] = 512
 ) -> Autoencoder:
@@ -88,7 +93,7 @@ def rescale_latents(
         noise = rng.randn(
             len(batch), autoencoder.latent_channels, *(side // autoencoder.factor for side in batch.shape[2:])
         )
-    autoencoder.measure_scale(batch, noise)
+    finite(autoencoder.measure_scale(batch, noise), "the latents' scale")
     return autoencoder
 
 

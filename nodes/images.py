@@ -10,14 +10,15 @@ import torch.nn.functional as F
 from pydantic import Field
 
 from core import images as pictures
+from core.numbers import finite
 from graph_runner.context import Device, Outputs
-from graph_runner.contract import File, node
-from nodes.wires import Image, Name
+from graph_runner.contract import File, Name, node
+from nodes.wires import Image
 
 Columns = Annotated[int, Field(ge=0, le=1000)]
 
 
-@node(category="images")
+@node(category="images", version=2)
 def load_image(
     path: File,
     device: Device,
@@ -37,7 +38,7 @@ def load_image(
     return pictures.load_image(path, (height, width) if height else None, fit)[None].to(device)
 
 
-@node(category="images")
+@node(category="images", version=2)
 def image_grid(
     images: Image,
     columns: Columns = 0,
@@ -99,11 +100,11 @@ def preview_image(images: Image, outputs: Outputs, name: Name = "preview", colum
 
 @node(category="images", effect=True)
 def save_image(images: Image, outputs: Outputs, name: Name = "image") -> None:
-    """Save each image as a PNG that carries its workflow.
+    """Save each image as a PNG that carries its workflow. None is saved where one has values that are no numbers.
 
     images: what to save.
     name: of the files, in the run's folder.
     """
     text = {"workflow": outputs.workflow}
-    for image in images:
+    for image in finite(images, "the images"):
         outputs.file(f"{name}.png", partial(pictures.save_png, image=image, text=text), media="image/png")

@@ -8,16 +8,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from core.checkpoints.weights import read_weights
+from core.checkpoints.weights import read_weights, refuse_spoilt
 from core.data.loader import take
 from core.metrics import distribution, reconstruction
 from core.metrics.features import SmallFeatures, extract_features
 from core.metrics.inception import InceptionV3
 from core.models.lpips import LPIPS
 from core.models.perceptual import HaarDistance
+from core.numbers import finite
 from graph_runner.context import Device, Metrics
-from graph_runner.contract import File, Ports, node
-from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar
+from graph_runner.contract import Ports, node
+from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar, WeightFile
 
 
 class PrecisionRecall(NamedTuple):
@@ -36,11 +37,11 @@ class InceptionScore(NamedTuple):
 
 @node(category="metrics", effect=True)
 def report(values: Ports[Scalar], metrics: Metrics) -> None:
-    """Show numbers: as curves inside a loop, and in the run's record.
+    """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
     values: named numbers.
     """
-    metrics(**values)
+    metrics(**{name: finite(torch.as_tensor(value), name) for name, value in values.items()})
 
 
 @node(category="metrics")
@@ -58,17 +59,20 @@ def ssim(images: Image, originals: Image) -> Scalar:
 @node(category="metrics")
 def perceptual_distance(network: PerceptualNet, images: Image, originals: Image) -> Scalar:
     """The distance of images as a network sees it, the mean over images."""
-    return network(images, originals).mean()
+    return network(finite(images, "the images"), finite(originals, "the originals")).mean()
 
 
 @node(category="metrics")
-def lpips_network(vgg: File, heads: File | None = None) -> PerceptualNet:
+def lpips_network(vgg: WeightFile, heads: WeightFile | None = None) -> PerceptualNet:
     """LPIPS with VGG-16 (Zhang et al. 2018), from weight files that you have.
 
     vgg: torchvision's VGG-16 (vgg16-397923af.pth), or one file that holds both.
     heads: the LPIPS heads (vgg.pth), where they are a file of their own.
     """
-    return LPIPS.from_weights(*(read_weights(path) for path in (vgg, heads) if path))
+    files = {path: read_weights(path) for path in (vgg, heads) if path}
+    for path, weights in files.items():
+        refuse_spoilt(weights, path)
+    return LPIPS.from_weights(*files.values())
 
 
 @node(category="metrics")
@@ -78,7 +82,7 @@ def haar_network() -> PerceptualNet:
 
 
 @node(category="metrics")
-def inception_network(path: File) -> FeatureNet:
+def inception_network(path: WeightFile) -> FeatureNet:
     """Inception-v3 as FID is measured with it, from the weight file that you have.
 
     path: pt_inception-2015-12-05.

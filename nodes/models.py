@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, save_model
+from core.checkpoints.model_io import load_model, refuse_unknown, save_model
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Rng, Workspace
-from graph_runner.contract import File, Ports, node
-from nodes.wires import Autoencoder, Discriminator, Embedder, Name, UNet
+from graph_runner.context import Rng, Saving
+from graph_runner.contract import Name, Ports, node
+from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -167,22 +167,30 @@ def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Em
     return ClassEmbedder(classes, dim)
 
 
-@node(category="models", effect=True)
-def save_models(models: Ports[M], workspace: Workspace, name: Name = "model") -> None:
+def _could_be_saved(models: dict[str, nn.Module], **_: Any) -> None:
+    """What `save_models` refuses, found out before anything is trained."""
+    for model in models.values():
+        refuse_unknown(model)
+
+
+def _saved(given: Mapping[str, Any]) -> dict[str, str]:
+    """Where `save_models` saves each of its models."""
+    return {port: f"models/{given['name']}/{port}.safetensors" for port in given.get("models", ())}
+
+
+@node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
+def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
     """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
     name: the folder's name.
     """
-    folder = Path("models") / name
-    if folder.is_absolute() or ".." in folder.parts:
-        raise ValueError(f"the name {name!r} leaves the models folder; give a plain name")
-    for port, model in models.items():
-        save_model(model, workspace / folder / f"{port}.safetensors")
+    for port, path in _saved({"models": models, "name": name}).items():
+        save_model(models[port], saving(path))
 
 
 @node(category="models")
-def load_autoencoder(path: File) -> Autoencoder:
+def load_autoencoder(path: WeightFile) -> Autoencoder:
     """A saved autoencoder.
 
     path: a .safetensors file that save_models wrote.
@@ -191,7 +199,7 @@ def load_autoencoder(path: File) -> Autoencoder:
 
 
 @node(category="models")
-def load_unet(path: File) -> UNet:
+def load_unet(path: WeightFile) -> UNet:
     """A saved UNet.
 
     path: a .safetensors file that save_models wrote.
@@ -200,7 +208,7 @@ def load_unet(path: File) -> UNet:
 
 
 @node(category="models")
-def load_class_embedder(path: File) -> Embedder:
+def load_class_embedder(path: WeightFile) -> Embedder:
     """A saved class embedder.
 
     path: a .safetensors file that save_models wrote.
@@ -209,7 +217,7 @@ def load_class_embedder(path: File) -> Embedder:
 
 
 @node(category="models")
-def load_discriminator(path: File) -> Discriminator:
+def load_discriminator(path: WeightFile) -> Discriminator:
     """A saved discriminator, to train on with its first stage.
 
     path: a .safetensors file that save_models wrote.

@@ -79,7 +79,7 @@ def published_unet(
     return build_unet(preset, gradient_checkpointing=gradient_checkpointing)
 
 
-@node(category="published models")
+@node(category="published models", version=2)
 def published_condition(
     rng: Rng,
     device: Device,
@@ -93,4 +93,4 @@ def published_condition(
     preset: the UNet's.
     shape: of the latent.
     """
-    return random_condition(preset, shape[0], shape[2], rng.generator).to(device)
+    return random_condition(preset, shape[0], shape[2], rng).to(device)

@@ -12,6 +12,7 @@ from core.diffusion.levels import Spacing
 from core.diffusion.solvers import SOLVERS
 from graph_runner.context import Device, Loop, Rng
 from graph_runner.contract import Body, node
+from nodes.diffusion import FirstRow
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 
 Solver = Literal[
@@ -28,7 +29,7 @@ class Denoise(Protocol):
         ...
 
 
-@node(category="sampling", keep=True)
+@node(category="sampling", keep=True, version=2)
 def sample(
     denoise: Body[Denoise],
     noise: Latent,
@@ -41,6 +42,7 @@ def sample(
     eta: Annotated[float, Field(ge=0, le=1)] | None = None,
     spacing: Spacing | None = None,
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
+    first_row: FirstRow = 0,
 ) -> Latent:
     """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
 
@@ -54,13 +56,14 @@ def sample(
     eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
     spacing: which timesteps are visited; nothing for the solver's own default.
     strength: of image to image: the share of the steps that is walked, from the noise level there.
+    first_row: the sample of a larger batch that the noise begins with, counted from 0, for solvers that add noise.
     """
     chosen = SOLVERS[solver]
     levels = chosen.levels(schedule, steps, spacing)
     if z0 is not None:
         levels = levels.last_part(strength)
         noise = schedule.add_noise(z0, noise, levels.start.t)
-    return chosen(denoise, noise, levels, eta=eta, draw=rng.randn_like, turns=loop)
+    return chosen(denoise, noise, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=loop)
 
 
 @node(category="sampling", keep=True)
@@ -102,13 +105,20 @@ def annealed_timestep(
     return torch.tensor([round(last * (1 - level / max(levels - 1, 1)))], device=device)
 
 
-@node(category="sampling")
+@node(category="sampling", version=2)
 def langevin_step(
-    z: Latent, score: Score, t: Timestep, schedule: Schedule, rng: Rng, ratio: Annotated[float, Field(gt=0)] = 0.2
+    z: Latent,
+    score: Score,
+    t: Timestep,
+    schedule: Schedule,
+    rng: Rng,
+    ratio: Annotated[float, Field(gt=0)] = 0.2,
+    first_row: FirstRow = 0,
 ) -> Latent:
     """One step of Langevin dynamics, z + α/2 · score + √α · noise (Song & Ermon 2019, algorithm 1).
 
     ratio: of score to noise in a step, which sets α at each noise level; smaller steps are truer, and more are needed.
+    first_row: the sample of a larger batch that z begins with, counted from 0.
     """
     step = langevin.step_size(float(t[0]), schedule, ratio)
-    return langevin.langevin_step(z, score, step, rng.randn_like(z))
+    return langevin.langevin_step(z, score, step, rng.from_row(first_row).randn_like(z))

@@ -20,6 +20,7 @@ from core.images import load_mask
 from graph_runner.context import Device, Rng
 from graph_runner.contract import File, node
 from nodes.data import field
+from nodes.diffusion import FirstRow
 from nodes.models import Channels as Width
 from nodes.models import Deviation, Layers
 from nodes.wires import (
@@ -82,9 +83,14 @@ def objects(tokenizer: LayoutTokenizer, labels: list[int], boxes: list[list[floa
     return tokenizer(torch.tensor([labels]), torch.tensor(boxes).reshape(1, -1, 4)).to(device)
 
 
-@node(category="layouts")
+@node(category="layouts", version=2)
 def layout_tokens(
-    tokenizer: LayoutTokenizer, labels: ObjectLabels, boxes: Boxes, rng: Rng, shuffle: bool = True
+    tokenizer: LayoutTokenizer,
+    labels: ObjectLabels,
+    boxes: Boxes,
+    rng: Rng,
+    shuffle: bool = True,
+    first_row: FirstRow = 0,
 ) -> Tokens:
     """The labelled boxes of a batch as tokens.
 
@@ -92,8 +98,10 @@ def layout_tokens(
     labels: of a batch.
     boxes: of a batch.
     shuffle: in a random order, as in training.
+    first_row: the sample of a larger batch that this one begins with, counted from 0.
     """
-    return tokenizer(labels, boxes, generator=rng.generator if shuffle else None).to(labels.device)
+    order = rng.from_row(first_row).rand(*labels.shape).cpu() if shuffle else None
+    return tokenizer(labels, boxes, order=order).to(labels.device)
 
 
 @node(category="layouts")
@@ -157,24 +165,32 @@ def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditi
     return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
 
 
-def _degraded_shape(images: Image, rng: Rng, factor: int, kind: str) -> Image:  # noqa: ARG001 - the node's signature
+def _degraded_shape(
+    images: Image,
+    rng: Rng,  # noqa: ARG001 - the node's signature
+    factor: int,
+    kind: str,  # noqa: ARG001
+    first_row: int,  # noqa: ARG001
+) -> Image:
     return images.new_empty(*images.shape[:2], images.shape[2] // factor, images.shape[3] // factor)
 
 
-@node(category="spatial conditions", dry=_degraded_shape)
+@node(category="spatial conditions", dry=_degraded_shape, version=2)
 def degrade_images(
     images: Image,
     rng: Rng,
     factor: Annotated[int, Field(ge=1, le=16)] = 4,
     kind: Literal["bicubic", "light", "full"] = "bicubic",
+    first_row: FirstRow = 0,
 ) -> Image:
     """Low-resolution versions of images: antialiased bicubic, or BSRGAN's degradations (CompVis' bsr_light, bsr).
 
     images: sharp ones.
     factor: of height and width.
     kind: how they are degraded.
+    first_row: the sample of a larger batch that the images begin with, counted from 0.
     """
-    return degrade(images, factor, kind, KeyedRandom.from_generator(rng.generator, len(images)))
+    return degrade(images, factor, kind, _keyed(rng.from_row(first_row), len(images)))
 
 
 @node(category="spatial conditions")
@@ -187,24 +203,33 @@ def low_resolution_condition(low: Image, z: Latent) -> Conditioning:
     return _Conditioning(concat=low_resolution_channels(low, (z.shape[2], z.shape[3])))
 
 
-def _mask_shape(images: Image, rng: Rng, style: str) -> Mask:  # noqa: ARG001 - the node's signature
+def _mask_shape(images: Image, rng: Rng, style: str, first_row: int) -> Mask:  # noqa: ARG001 - the node's signature
     return images.new_empty(len(images), 1, *images.shape[2:])
 
 
-@node(category="spatial conditions", dry=_mask_shape)
-def random_mask(images: Image, rng: Rng, style: Literal["training", "thin", "medium", "thick"] = "training") -> Mask:
+@node(category="spatial conditions", dry=_mask_shape, version=2)
+def random_mask(
+    images: Image,
+    rng: Rng,
+    style: Literal["training", "thin", "medium", "thick"] = "training",
+    first_row: FirstRow = 0,
+) -> Mask:
     """Random masks as LaMa's: 1 where the image is to be filled.
 
     images: for their number and size.
     style: strokes and boxes of which kind.
+    first_row: the sample of a larger batch that the images begin with, counted from 0.
     """
-    drawn = random_masks(
-        images.shape[2], images.shape[3], KeyedRandom.from_generator(rng.generator, len(images)), style
-    )
-    return drawn.to(images.device)
+    random = _keyed(rng.from_row(first_row), len(images))
+    return random_masks(images.shape[2], images.shape[3], random, style).to(images.device)
 
 
-@node(category="spatial conditions")
+def _keyed(rng: Rng, rows: int) -> KeyedRandom:
+    """Random numbers for work that is done on the CPU, sample by sample."""
+    return KeyedRandom(rng.bits(rows).cpu().numpy())
+
+
+@node(category="spatial conditions", version=2)
 def load_mask_image(path: File, device: Device, height: Side = 0, width: Side = 0) -> Mask:
     """A mask from a picture: white is to be filled.
 
@@ -262,7 +287,7 @@ def null_like(conditioning: Conditioning) -> Conditioning:
     return conditioning.map(torch.zeros_like)
 
 
-@node(category="conditioning")
+@node(category="conditioning", version=2)
 def drop_conditions(
     conditioning: Conditioning, null: Conditioning, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
 ) -> Conditioning:

@@ -10,22 +10,24 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
-from core.conditioning.prompts import apply_weights, weighted_tokens
+from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
 from core.conditioning.text import BERTEmbedder
-from core.conditioning.tokenizer import TextTokenizer, train_wordpiece
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
 from core.data.loader import take
-from graph_runner.context import Device, Rng
-from graph_runner.contract import Folder, node
+from graph_runner.context import Device, Rng, Tell
+from graph_runner.contract import PathTo, node
 from nodes.data import field
 from nodes.models import Channels, Deviation, Dropout, Layers
 from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
 
 Length = Annotated[int, Field(ge=3, le=4096)]
+TokenizerFolder = Annotated[str, PathTo("folder", tokenizer_files)]
 
 
 @node(category="text")
 def wordpiece_tokenizer(
     data: Dataset,
+    tell: Tell,
     vocabulary: Annotated[int, Field(ge=8, le=2**20)] = 4096,
     length: Length = 77,
     samples: Annotated[int, Field(ge=1)] = 20_000,
@@ -41,11 +43,16 @@ def wordpiece_tokenizer(
     captions = [
         text for start in range(0, count, 256) for text in take(data, range(start, min(start + 256, count)))["captions"]
     ]
-    return train_wordpiece(captions, vocabulary, length)
+    if not any(captions):
+        tell(f"none of the {len(captions)} captions that were read has a word: every text will be unknown")
+    tokenizer = train_wordpiece(captions, vocabulary, length)
+    if cut := too_long(tokenizer, captions):
+        tell(f"{cut} of {len(captions)} captions are longer than {length} tokens and will be cut")
+    return tokenizer
 
 
 @node(category="text")
-def load_tokenizer(path: Folder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
+def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
@@ -84,24 +91,30 @@ def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
     config = text_encoder.config | {"skip": layers}
-    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder").requires_grad_(False)
+    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(
+        False
+    )
 
 
-@node(category="text", version=2)
+@node(category="text", version=3)
 def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
     device: Device,
+    tell: Tell,
     prompts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 
-    (word:1.3) emphasises a word, (word:0.5) or [word] plays it down; a backslash takes a bracket literally.
+    (word:1.3) emphasises a word, (word:0.5) or [word] plays it down, (word:-1) leads away from it; a backslash takes a
+    bracket literally. What other programs' prompts hold besides is told, as are unknown words and what is cut.
 
     text_encoder: CLIP or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
     """
+    for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt)):
+        tell(remark)
     if not any(mark in prompt for prompt in prompts for mark in "()[]"):
         return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
     tokens, weights = weighted_tokens(tokenizer, prompts)
@@ -115,7 +128,7 @@ def batch_captions(batch: Batch) -> Captions:
     return field(batch, "captions")
 
 
-@node(category="text")
+@node(category="text", version=2)
 def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Captions:
     """Replace captions by the empty one at random: the training half of classifier-free guidance.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, cast
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from core.data.loader import Batches
 from core.training.objective import AdamW
 from core.training.objective import Objective as _Objective
 from core.training.trainer import Trainer
-from graph_runner.context import Device, Loop, Metrics, Processes, Rng
+from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
 from graph_runner.contract import Body, Ports, Unkeyed, node
 from nodes.wires import Batch, Dataset, Loss, Objective, Optimizer
 
@@ -43,6 +44,7 @@ def train(
     metrics: Metrics,
     processes: Processes,
     device: Device,
+    dtype: Dtype,
     steps: Annotated[int, Field(ge=0)] = 1000,
     batch_size: Annotated[int, Field(ge=1)] = 32,
     accumulate: Annotated[int, Field(ge=1)] = 1,
@@ -54,7 +56,9 @@ def train(
 
     All objectives' gradients are taken before any optimizer steps, and each reaches only its own models, so that two
     objectives make a GAN step. A killed or stopped training goes on where it stood, to the same bits; more steps go on
-    from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))).
+    from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))). In float16 each objective's gradients
+    are scaled; where they overflow, its models stay as they are for that turn. A loss or a weight that is no number any more
+    ends the training, and is never kept.
 
     data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed.
     models: named models; inside they are read as models.NAME, and their averages as ema.NAME.
@@ -65,7 +69,7 @@ def train(
     workers: processes that prepare batches ahead; the batches are the same.
     log_every: steps between two points of the curves.
     """
-    trainer = Trainer(models, ema, processes.mean)
+    trainer = Trainer(models, ema, processes.mean, scaled=dtype == torch.float16)
     batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
     stream = None
     try:
@@ -95,7 +99,7 @@ def objective(loss: Loss, models: list[M], optimizer: Optimizer, name: str = "lo
     optimizer: settings; the zone owns the state.
     name: what the curve is called.
     """
-    return _Objective(loss, tuple(models), optimizer, name)
+    return _Objective(loss.float(), tuple(models), optimizer, name)
 
 
 @node(category="training")

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from core.models.autoencoder import VQAutoencoder
 from core.models.quantizer import codebook_usage
-from graph_runner.context import Rng
+from graph_runner.context import Processes, Rng
 from graph_runner.contract import node
 from nodes.models import Blocks, Channels, Count, Dropout, Factors, Groups, Multiples
 from nodes.wires import Autoencoder, Image, Loss, Scalar
@@ -74,7 +74,7 @@ def vq_autoencoder(
 
 
 @node(category="first stage")
-def vq_reconstruct(autoencoder: Autoencoder, images: Image) -> Reconstructed:
+def vq_reconstruct(autoencoder: Autoencoder, images: Image, processes: Processes) -> Reconstructed:
     """The training pass of a VQ autoencoder: through the codebook, gradients passing straight through.
 
     Gives the codebook's loss, the share of codes that this batch uses, and their perplexity.
@@ -84,5 +84,5 @@ def vq_reconstruct(autoencoder: Autoencoder, images: Image) -> Reconstructed:
     if not isinstance(autoencoder, VQAutoencoder):
         raise ValueError(f"a {type(autoencoder).__name__} has no codebook; wire a VQ autoencoder, or use posterior")
     reconstruction, quantized = autoencoder(images)
-    used, perplexity = codebook_usage(quantized.indices, autoencoder.config["codes"])
+    used, perplexity = codebook_usage(quantized.indices, autoencoder.config["codes"], processes.mean)
     return Reconstructed(reconstruction, quantized.loss, used, perplexity)

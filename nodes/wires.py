@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from core.checkpoints.model_io import MODELS, build
+from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
@@ -23,7 +23,7 @@ from core.models.discriminator import NLayerDiscriminator
 from core.models.unet import UNet as _UNet
 from core.training.objective import AdamW
 from core.training.objective import Objective as _Objective
-from graph_runner.contract import Wire
+from graph_runner.contract import PathTo, Wire
 
 
 class ModelCodec:
@@ -35,7 +35,9 @@ class ModelCodec:
 
     def load(self, tree: dict[str, Any]) -> nn.Module:
         """The model, in eval mode without gradients."""
-        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache").requires_grad_(False)
+        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache", trusted=True).requires_grad_(
+            False
+        )
 
 
 class ScheduleCodec:
@@ -73,9 +75,6 @@ class ConditioningCodec:
         """The condition."""
         return _Conditioning(**tree)
 
-
-Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f]*$")]
-"""Of a file or folder that a node writes; no type of a wire."""
 
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
 Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]
@@ -130,6 +129,9 @@ Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), a
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
 LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
 Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
+
+WeightFile = Annotated[str, PathTo("file", weight_files)]
+"""A file with weights, or the index of its shards."""
 
 Optimizer = Annotated[AdamW, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
 Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]

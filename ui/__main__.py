@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
                 credentials=credentials,
                 hosts=tuple(options.host),
                 confined=reachable,
+                lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
             )
         )
@@ -95,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
+    parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
+                        help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip
     parser.add_argument("--grace", type=float, default=15.0, help="seconds a cancelled run has before it is killed")
     parser.add_argument("--open", action="store_true", help="open the browser")
     return parser

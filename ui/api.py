@@ -6,10 +6,12 @@ import asyncio
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
+from graph_runner.contract import Seed
 from graph_runner.describe import describe_all
 from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
@@ -64,9 +66,11 @@ class Api:
         workflows_changed: Callable[[], None],
         confined: bool,
         packages: Sequence[str] = (),
+        lent: Sequence[Path] = (),
     ) -> None:
         self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
-        self.library = Library(workspace)
+        self.library = Library(workspace, registry)
+        self.lent = tuple(lent)
         self._packages = packages
         self._about, self._workflows_changed = about, workflows_changed
         self._catalog = describe_all(registry.values())
@@ -78,7 +82,7 @@ class Api:
 
     def check(self, workflow: AnyWorkflow) -> tuple[Workflow | None, Validation]:
         """A workflow, None where its form is wrong, and all that is wrong with it."""
-        return library.checked(workflow, self.registry, self.workspace.root, self.confined)
+        return library.checked(workflow, self.registry, self.workspace.root, self.confined, self.lent)
 
     async def _checked(self, workflow: AnyWorkflow) -> Workflow:
         """A workflow that can run. Raises RefusedError with every problem where it cannot."""
@@ -106,12 +110,13 @@ class Api:
     @call()
     async def estimate(self, workflow: AnyWorkflow) -> Estimate:
         """What a run would do: shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing."""
-        return await estimate(await self._checked(workflow), self.workspace, self._packages)
+        roots = (self.workspace.root, *self.lent) if self.confined else ()
+        return await estimate(await self._checked(workflow), self.workspace, self._packages, roots)
 
     @call()
     def canonical(self, workflow: AnyWorkflow) -> Document:
         """A workflow's canonical text."""
-        return library.document_of(library.parsed(workflow))
+        return self.library.document(library.parsed(workflow))
 
     @call()
     async def submit(
@@ -119,13 +124,13 @@ class Api:
         workflow: AnyWorkflow,
         targets: list[str] = [],  # noqa: B006 (read only; Gradio shows the default)
         only: bool = False,
-        seed: Annotated[int, Field(ge=0, lt=2**63)] = 0,
+        seed: Seed = 0,
         fresh: bool = False,
         device: str = "",
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
-        text = library.document_of(valid).text
+        text = self.library.document(valid).text
         return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
 
     @call()

@@ -14,15 +14,18 @@ from ui.refusal import RefusedError
 from ui.workspace import Workspace
 
 
-async def estimate(workflow: Workflow, workspace: Workspace, packages: Iterable[str]) -> Estimate:
+async def estimate(
+    workflow: Workflow, workspace: Workspace, packages: Iterable[str], roots: Iterable[Path] = ()
+) -> Estimate:
     """What a run of a valid workflow would do. Ends the process when nobody waits any more.
 
-    packages: of nodes, besides those installed. Raises RefusedError where the dry run fails.
+    packages: of nodes, besides those installed. roots: the only folders to read files below, if any are named. Raises RefusedError where the dry run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workflow.json"
         save(workflow, file)
         options = [option for package in packages for option in ("--nodes", package)]
+        options += [option for root in roots for option in ("--only-below", str(root))]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "graph_runner", "check", str(file), "--json"),
             *("--workspace", str(workspace.root), *options),

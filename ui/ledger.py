@@ -55,7 +55,7 @@ class Ledger:
         cursor = self._db.execute(
             "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, status, created)"
             " VALUES (?,?,?,?,?,?,?,?,?)",
-            (title, text, json.dumps(targets), only, seed, fresh, wanted, "queued", time.time()),
+            (title, text, json.dumps(targets), only, _signed(seed), fresh, wanted, "queued", time.time()),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -132,7 +132,8 @@ class Ledger:
         fields = Run.model_fields.keys()
         rows = self._db.execute(f"{SUMMARY} {where}", arguments).fetchall()
         return [
-            Run(**{name: json.loads(row[name]) if name == "targets" else row[name] for name in fields}) for row in rows
+            Run(**{name: row[name] for name in fields} | {"targets": json.loads(row["targets"]), "seed": seed_of(row)})
+            for row in rows
         ]
 
     def append(self, run: int, n: int, event: RunEvent) -> None:
@@ -219,3 +220,13 @@ def _thinned(values: list[float | None], points: int) -> list[int]:
         if known:
             kept |= {min(known, key=lambda j: values[j] or 0.0), max(known, key=lambda j: values[j] or 0.0)}
     return sorted(kept)
+
+
+def _signed(seed: int) -> int:
+    """Seeds end at 2^64 - 1 and SQLite's integers at 2^63 - 1: the upper half is kept below zero."""
+    return (seed + 2**63) % 2**64 - 2**63
+
+
+def seed_of(row: sqlite3.Row) -> int:
+    """The seed of a run, from its row."""
+    return int(row["seed"] % 2**64)

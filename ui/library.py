@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,8 +15,10 @@ import graph_runner
 from graph_runner.contract import NodeSpec
 from graph_runner.engine import place_paths
 from graph_runner.graph import Scope
+from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
+from graph_runner.renamed import under_current_names
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, read, write, write_atomically
 from ui import models
@@ -38,9 +39,9 @@ HALF_CHARACTER = Problem("the workflow holds half a character (a lone surrogate)
 class Library:
     """The workflows of one server."""
 
-    def __init__(self, workspace: Workspace, shipped: Path | None = None) -> None:
+    def __init__(self, workspace: Workspace, registry: Mapping[str, NodeSpec], shipped: Path | None = None) -> None:
         assert graph_runner.__file__ is not None
-        self.workspace = workspace
+        self.workspace, self.registry = workspace, registry
         self.shipped = shipped or Path(graph_runner.__file__).parents[1] / "workflows"
         self._known: dict[Path, tuple[float, WorkflowEntry]] = {}
 
@@ -59,7 +60,7 @@ class Library:
         """A workflow from a file, or from a picture that carries one."""
         shipped, found = self._find(path)
         try:
-            document = document_of(_read_file(found))
+            document = self.document(_read_file(found))
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
         return document.model_copy(update={"path": path, "etag": _etag(found.read_bytes()), "shipped": shipped})
@@ -67,15 +68,24 @@ class Library:
     def save(self, path: str, workflow: Workflow, etag: str, overwrite: bool) -> Document:
         """Write a user's workflow. Raises RefusedError (409) where another one has been written there meanwhile."""
         target = self._own(path)
+        try:
+            refuse_twin(self.workspace.root, path)
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
         if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
             raise RefusedError(409, f"{path} was changed by somebody else; save under another name, or overwrite it")
-        document = document_of(workflow)
+        document = self.document(workflow)
         content = document.text.encode()
         try:
             write_atomically(target, content)
         except OSError as error:
             raise RefusedError(400, f"cannot write {path}: {error.strerror}; choose another name") from error
         return document.model_copy(update={"path": path, "etag": _etag(content)})
+
+    def document(self, workflow: Workflow) -> Document:
+        """A workflow that is in no file, as it is sent: canonical, its nodes by their present names."""
+        text = write(under_current_names(workflow, self.registry))
+        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
 
     def discard(self, path: str) -> None:
         """Delete a user's workflow."""
@@ -94,7 +104,7 @@ class Library:
             file.write(content)
             file.flush()
             try:
-                return document_of(_read_file(Path(file.name)))
+                return self.document(_read_file(Path(file.name)))
             except WorkflowError as error:
                 said = str(error).replace(file.name, "the file")
                 raise RefusedError(415 if "carries no workflow" in said else 422, said) from error
@@ -132,11 +142,12 @@ class Library:
     def _own(self, path: str) -> Path:
         if not path.startswith(f"{OWN}/") or path.startswith(f"{OWN}/{SHIPPED}/") or not path.endswith(".json"):
             raise RefusedError(400, f"{path!r} is no place for a workflow; save as {OWN}/NAME.json")
-        if not re.fullmatch(r"[\w\-. ()/]+", path):
-            raise RefusedError(
-                400, f"{path!r} holds characters that some file systems refuse; use letters, digits, - and _"
-            )
-        return self.workspace.inside(path)
+        target = self.workspace.inside(path)
+        try:
+            safe_name(path.removesuffix(".json"))
+        except ValueError as error:
+            raise RefusedError(400, str(error)) from error
+        return target
 
     def _entry(self, found: Path, path: str, shipped: bool) -> WorkflowEntry:
         modified = found.stat().st_mtime
@@ -194,11 +205,15 @@ def parsed(workflow: dict[str, Any] | str) -> Workflow:
 
 
 def checked(
-    workflow: dict[str, Any] | str, registry: Mapping[str, NodeSpec], workspace: Path, confined: bool
+    workflow: dict[str, Any] | str,
+    registry: Mapping[str, NodeSpec],
+    workspace: Path,
+    confined: bool,
+    lent: Iterable[Path] = (),
 ) -> tuple[Workflow | None, Validation]:
     """A workflow (None where its form is wrong) and all that is wrong with it: what the command line's `check` says.
 
-    confined: files outside of the workspace are wrong besides.
+    confined: files outside of the workspace, and of what its owner lends besides, are wrong.
     """
     try:
         result = parsed(workflow)
@@ -208,20 +223,12 @@ def checked(
     except RecursionError:
         return None, Validation(problems=[_told(TOO_DEEP)], types={})
     types = _types(top)
-    if confined:
-        problems += _paths_outside(top, workspace)
     if not errors(problems):
         try:
-            place_paths(top, workspace)
+            place_paths(top, workspace, (workspace, *lent) if confined else ())
         except WorkflowError as error:
             problems += error.problems
     return result, Validation(problems=[_told(problem) for problem in problems], types=types)
-
-
-def document_of(workflow: Workflow) -> Document:
-    """A workflow that is in no file, as it is sent."""
-    text = write(workflow)
-    return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
 
 
 def _types(top: Scope) -> dict[str, Solved]:
@@ -233,27 +240,6 @@ def _types(top: Scope) -> dict[str, Solved]:
             if not kind.variable:
                 types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
     return types
-
-
-def _paths_outside(top: Scope, workspace: Path) -> list[Problem]:
-    """Files that nodes would read from outside of the workspace. A link in it, which its owner made, may lead out."""
-    problems = []
-    for bound in top.walk():
-        for name, param in bound.spec.params.items():
-            value = bound.params.get(name)
-            if param.path_kind is None or not isinstance(value, str):
-                continue
-            path = os.path.normpath(workspace / Path(value).expanduser())
-            if not Path(path).is_relative_to(workspace):
-                problems.append(
-                    Problem(
-                        f"{value} is outside of the workspace, and others can reach this server",
-                        bound.id,
-                        name,
-                        "Upload it, or have it copied or linked into the workspace",
-                    )
-                )
-    return problems
 
 
 def _told(problem: Problem) -> models.Problem:

@@ -244,6 +244,7 @@ class NodeSpec(TypedDict):
     draws: bool
     keep: bool
     mutates: list[str]
+    formerly: list[str]
 
 
 class Catalog(TypedDict):

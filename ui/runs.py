@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from ui.ledger import Ledger
+from ui.ledger import Ledger, seed_of
 from ui.models import LIVE, Queue, Run, RunEvent, Worker
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
@@ -149,7 +149,7 @@ class RunManager:
                     text=row["text"],
                     targets=json.loads(row["targets"]),
                     only=bool(row["only_targets"]),
-                    seed=row["seed"],
+                    seed=seed_of(row),
                     fresh=bool(row["fresh"]),
                 )
                 self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])

@@ -58,6 +58,7 @@ class Settings:
     credentials: tuple[str, str] | None = None
     hosts: tuple[str, ...] = ()
     confined: bool = False
+    lent: tuple[Path, ...] = ()
     grace: float = 15.0
     page: Path = field(default=PAGE)
 
@@ -116,6 +117,9 @@ def build(settings: Settings) -> LoomServer:
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
     for module in settings.nodes:
         options += ["--nodes", module]
+    if settings.confined:
+        for root in (workspace.root, *settings.lent):
+            options += ["--only-below", str(root)]
     manager = RunManager(Ledger(workspace.own / "server.db"), workspace.own, settings.devices, options, settings.grace)
     boot = secrets.token_hex(8)
     feeds: set[Feed] = set()
@@ -130,7 +134,7 @@ def build(settings: Settings) -> LoomServer:
         for feed in feeds:
             feed.workflows_changed()
 
-    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined, settings.nodes)
+    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined, settings.nodes, settings.lent)
     views = AppViews(api)
 
     @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,10 @@ LONG_TEXT = 40
 """Characters from which a text gets several lines."""
 SLIDER_SPAN = 1000
 """A wider range is typed: on a slider it could not be hit."""
+
+
+EXACT = 2**53
+"""Beyond it a browser's numbers are rounded: where a larger one may be meant, as a seed, digits are typed as a text."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,10 @@ def widget_for(name: str, reference: str, spec: NodeSpec, param: str, typed: Any
             low = schema.get("minimum", schema.get("exclusiveMinimum"))
             high = schema.get("maximum", schema.get("exclusiveMaximum"))
             whole = kind == "integer"
+            if whole and high is not None and high > EXACT:
+                return Widget(
+                    reference, gradio.Textbox(value="" if value is None else str(value), **shared), _as_digits(name)
+                )
             if low is not None and high is not None and high - low <= SLIDER_SPAN:
                 step = 1 if whole else (high - low) / 200
                 component = gradio.Slider(low, high, value=value, step=step, **shared)
@@ -80,6 +89,16 @@ def _as_is(given: Any, _: Workspace) -> Any:
 
 def _as_int(given: Any, _: Workspace) -> Any:
     return int(given) if given is not None else None
+
+
+def _as_digits(name: str) -> Callable[[Any, Workspace], Any]:
+    def read(given: Any, _: Workspace) -> Any:
+        text = str(given if given is not None else "").strip()
+        if not re.fullmatch(r"[+-]?[0-9]{1,100}", text):
+            raise RefusedError(400, f"{name}: {text[:40]!r} is no whole number")
+        return int(text)
+
+    return read
 
 
 def _as_json(name: str) -> Callable[[Any, Workspace], Any]:

@@ -162,6 +162,7 @@ def main() -> int:
     parser.add_argument("--device", required=True)
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--nodes", action="append", default=[])
+    parser.add_argument("--only-below", action="append", default=[], type=Path)
     options = parser.parse_args()
     channel = Channel()
     requests = Requests()
@@ -172,7 +173,9 @@ def main() -> int:
     # A worker whose server was killed may still be writing its checkpoint: wait for it.
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
-        engine = Engine(registry, options.workspace, device=options.device, dtype=options.dtype)
+        engine = Engine(
+            registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
+        )
         engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget)
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

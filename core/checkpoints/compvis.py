@@ -22,7 +22,7 @@ from core.checkpoints.files import CheckpointError, atomic_file
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
-from core.checkpoints.weights import State, naming, read_weights, write_weights
+from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
@@ -117,7 +117,7 @@ def save_compvis(
     if model.schedule is not None:
         buffers |= {"betas": torch.tensor(model.schedule.betas), "alphas_cumprod": model.schedule.alphas_cumprod}
     write_weights(state | buffers, path)
-    with atomic_file(path.with_suffix(".yaml")) as temporary:
+    with atomic_file(_yaml_of(path)) as temporary:
         temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
 
@@ -154,11 +154,21 @@ def _split(state: State, path: Path) -> _Sections:
     return _Sections(cut[UNET], autoencoder, conditioner, state)
 
 
+def compvis_files(path: str | Path) -> dict[str, Path]:
+    """The files that `load_compvis` reads without a config: the file (and its shards), and the yaml beside it."""
+    path = Path(path)
+    beside = _yaml_beside(path)
+    return weight_files(path) | ({"yaml": beside} if beside else {})
+
+
 def _yaml_beside(path: Path) -> Path | None:
-    for candidate in (path.with_suffix(".yaml"), path.with_name("config.yaml")):
-        if candidate.is_file():
-            return candidate
-    return None
+    candidates = (_yaml_of(path), path.with_name("config.yaml"))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _yaml_of(path: Path) -> Path:
+    """`sd-v1.4.yaml` for `sd-v1.4.ckpt`; what follows the dot of `sd-v1.4` is a part of the name."""
+    return path.with_suffix(".yaml") if path.suffix in SINGLE_FILES else path.with_name(path.name + ".yaml")
 
 
 def _detect(sections: _Sections, path: Path) -> Architecture:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -25,10 +25,10 @@ from core.checkpoints.text_keys import (
     ldm_bert_from_diffusers,
     ldm_bert_to_diffusers,
 )
-from core.checkpoints.weights import State, naming, read_json, read_weights, write_weights
+from core.checkpoints.weights import State, naming, read_json, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
-from core.conditioning.tokenizer import TextTokenizer
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.unet import UNet
 
@@ -44,6 +44,10 @@ WEIGHT_FILES = tuple(
 FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
 """What a folder that `save_diffusers` writes may hold."""
 
+LDM_TEXT_LENGTH = 77
+"""What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
+
+SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
 
@@ -62,24 +66,56 @@ def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> La
 def _load(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
-    index = read_json(folder / "model_index.json")
     parts: dict[str, Any] = {}
-    for name, value in index.items():
+    for name, kind in _listed(folder):
+        if kind == "schedule":
+            source = folder / name / SCHEDULER_CONFIG
+            parts["schedule"] = _read(source, configs.schedule_from_diffusers, read_json(source))
+        elif kind == "tokenizer":
+            try:
+                parts["tokenizer"] = TextTokenizer.load(folder / name)
+            except (FileNotFoundError, ValueError) as error:
+                raise CheckpointError(f"{error} Download the folder {name} again.") from error
+        else:
+            parts |= _component(folder / name, dtype)
+    return LatentDiffusion(**parts)
+
+
+def diffusers_files(folder: str | Path) -> dict[str, Path]:
+    """The files of a folder, by relative name, that `load_diffusers` reads."""
+    folder = Path(folder)
+    if not (folder / "model_index.json").is_file():
+        return _component_files(folder)
+    files = {"model_index.json": folder / "model_index.json"}
+    for name, kind in _listed(folder):
+        if kind == "schedule":
+            found = {SCHEDULER_CONFIG: folder / name / SCHEDULER_CONFIG}
+        else:
+            found = tokenizer_files(folder / name) if kind == "tokenizer" else _component_files(folder / name)
+        files |= {f"{name}/{file}": path for file, path in found.items()}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"]]]:
+    """The parts of a pipeline that are understood, by the names of their folders."""
+    for name, value in read_json(folder / "model_index.json").items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
         if Path(name).name != name:
             raise CheckpointError(f"{folder} names a component outside of it ({name:.60}); get the folder again.")
         if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
-            source = folder / name / "scheduler_config.json"
-            parts["schedule"] = _read(source, configs.schedule_from_diffusers, read_json(source))
+            yield name, "schedule"
         elif "Tokenizer" in value[1]:
-            try:
-                parts["tokenizer"] = TextTokenizer.load(folder / name)
-            except (FileNotFoundError, ValueError) as error:
-                raise CheckpointError(f"{error} Download the folder {name} again.") from error
+            yield name, "tokenizer"
         elif value[1] in COMPONENTS:
-            parts |= _component(folder / name, dtype)
-    return LatentDiffusion(**parts)
+            yield name, "component"
+
+
+def _component_files(folder: Path) -> dict[str, Path]:
+    files = {"config.json": folder / "config.json"}
+    if (weights := _weights_in(folder)) is not None:
+        files |= {name or weights.name: path for name, path in weight_files(weights).items()}
+    return files
 
 
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
@@ -91,6 +127,7 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """
+    refuse_for_diffusers(model)
     with atomic_folder(folder, FOLDER) as temporary:
         index: dict[str, Any] = {}
 
@@ -110,8 +147,6 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
             own = model.autoencoder
-            if own.scale_factor.numel() > 1:
-                raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
             scale = float(f"{own.scale_factor.item():.7g}")
             config = configs.autoencoder_to_diffusers_config(own.config, scale)
             write(name, config, autoencoder_to_diffusers(own.state_dict(), own.config), weights)
@@ -136,6 +171,28 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             index["requires_safety_checker"] = False
         if pipeline:
             _write_json(temporary / "model_index.json", {"_class_name": pipeline} | index)
+
+
+def refuse_for_diffusers(model: LatentDiffusion) -> None:
+    """Raise ValueError naming what of a model diffusers cannot express. Looks at no weights, so that it can be asked before
+    they are trained."""
+    if model.unet is not None:
+        configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
+    if model.autoencoder is not None:
+        if model.autoencoder.scale_factor.numel() > 1:
+            raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
+        configs.autoencoder_to_diffusers_config(model.autoencoder.config, 1.0)
+    if isinstance(model.conditioner, CLIPTextEmbedder):
+        configs.clip_to_transformers_config(model.conditioner.config)
+    if isinstance(model.conditioner, BERTEmbedder):
+        configs.bert_to_diffusers_config(model.conditioner.config)
+        if (length := model.conditioner.config["max_seq_len"]) != LDM_TEXT_LENGTH and _pipeline(
+            model, _text_kind(model.conditioner)
+        ):
+            raise ValueError(
+                f"diffusers' pipeline for LDM texts pads each to {LDM_TEXT_LENGTH} tokens, and this text encoder takes "
+                f"{length}; give the tokenizer the length {LDM_TEXT_LENGTH}, or save it as a CompVis file instead"
+            )
 
 
 def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
@@ -210,12 +267,15 @@ COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _weights(folder: Path) -> State:
-    for name in WEIGHT_FILES:
-        if (folder / name).is_file():
-            return read_weights(folder / name)
+    if (weights := _weights_in(folder)) is not None:
+        return read_weights(weights)
     raise CheckpointError(
         f"{folder} holds no weights: expected a file such as {WEIGHT_FILES[0]} or model.safetensors; download it there."
     )
+
+
+def _weights_in(folder: Path) -> Path | None:
+    return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
 def _read(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:

@@ -16,20 +16,19 @@ from typing import Any
 import torch
 from torch import nn
 
-from core.checkpoints.compvis import Weights, load_compvis
-from core.checkpoints.diffusers_folder import load_diffusers
+from core.checkpoints.compvis import Weights, compvis_files, load_compvis
+from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
-from core.checkpoints.model_io import HEADER, load_model, save_model
-from core.checkpoints.weights import naming, read_json, read_metadata
-from core.conditioning.tokenizer import TextTokenizer
+from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
+from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.unet import UNet
 
 WHOLE = "latent_diffusion.json"
 PARTS = ("unet", "autoencoder", "conditioner")
-SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 
 
 def load_checkpoint(
@@ -107,7 +106,7 @@ def _load_folder(folder: Path, config: str | Path | None, weights: Weights, dtyp
         if HEADER in read_json(folder / "config.json"):
             return _in_its_place(load_model(folder, dtype).model, folder)
         return load_diffusers(folder, dtype)
-    files = sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
+    files = _single_files(folder)
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
         raise CheckpointError(
@@ -115,6 +114,32 @@ def _load_folder(folder: Path, config: str | Path | None, weights: Weights, dtyp
             f"but {found}; give the file itself."
         )
     return load_checkpoint(files[0], config, weights, dtype=dtype)
+
+
+def checkpoint_files(path: str | Path) -> dict[str, Path]:
+    """The files that `load_checkpoint` reads without a config, by their names at `path`; the file itself has none.
+
+    Raises CheckpointError where one that lists others cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return weight_files(path) if HEADER in read_metadata(path) else compvis_files(path)
+    if (path / WHOLE).is_file():
+        files = {name: path / name for name in (WHOLE, *(f"{part}.safetensors" for part in PARTS))}
+        files |= {f"tokenizer/{name}": file for name, file in tokenizer_files(path / "tokenizer").items()}
+        return {name: file for name, file in files.items() if file.is_file()}
+    if (path / "model_index.json").is_file():
+        return diffusers_files(path)
+    if (path / "config.json").is_file():
+        return model_files(path) if HEADER in read_json(path / "config.json") else diffusers_files(path)
+    files = {file.name: file for file in _single_files(path)}
+    if len(files) == 1:
+        files |= {name or file.name: file for name, file in checkpoint_files(*files.values()).items()}
+    return files
+
+
+def _single_files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
 
 
 def _load_whole(folder: Path, dtype: torch.dtype) -> LatentDiffusion:

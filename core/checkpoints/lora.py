@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffuse
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
-from core.checkpoints.weights import State, naming, read_metadata, read_weights
+from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.unet import UNet
 
@@ -87,7 +87,9 @@ def read_lora(path: str | Path) -> Lora:
 
 def _read(path: Path) -> Lora:
     found: dict[str, dict[str, dict[str, Tensor]]] = {"unet": {}, "text": {}}
-    for key, value in read_weights(path).items():
+    weights = read_weights(path)
+    refuse_spoilt(weights, path)
+    for key, value in weights.items():
         match = KEY.fullmatch(key.removeprefix("base_model.model."))
         if match is None:
             kinds = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr"}
@@ -110,6 +112,22 @@ def _read(path: Path) -> Lora:
         for place, modules in found.items()
     }
     return Lora(path, **places)
+
+
+def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_alone: bool = False) -> str:
+    """Why the file changes nothing in a UNet or text encoder, in a sentence; empty where it does.
+
+    by_names_alone: do not look whether all updates are zero.
+    """
+    updates, others = (lora.unet, lora.text) if part == "UNet" else (lora.text, lora.unet)
+    if not updates:
+        other = "text encoder" if part == "UNet" else "UNet"
+        return f"{lora.source} has nothing for the {part}" + (f", only for the {other}" if others else ": it is empty")
+    if by_names_alone:
+        return ""
+    if not any(update.alpha != 0 and update.up.any() and update.down.any() for update in updates.values()):
+        return f"all that {lora.source} adds to the {part} is zero: it was never trained"
+    return ""
 
 
 def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:

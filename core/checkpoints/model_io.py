@@ -20,7 +20,15 @@ from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.outline import outline
-from core.checkpoints.weights import State, naming, read_json, read_metadata, read_weights, write_weights
+from core.checkpoints.weights import (
+    State,
+    naming,
+    read_json,
+    read_metadata,
+    read_weights,
+    refuse_spoilt,
+    write_weights,
+)
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -62,9 +70,8 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
     Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
     """
+    refuse_unknown(model)
     path, name = Path(path), type(model).__name__
-    if MODELS.get(name) is not type(model):
-        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
     config: Any = model.config
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
@@ -73,6 +80,13 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
     with atomic_folder(path) as folder:
         write_weights(model.state_dict(), folder / "model.safetensors")
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def refuse_unknown(model: nn.Module) -> None:
+    """Raise ValueError for a model that is none of `MODELS`, which no file of ours can hold."""
+    name = type(model).__name__
+    if MODELS.get(name) is not type(model):
+        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
 
 
 def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
@@ -85,7 +99,7 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
 
 
 def _load(path: Path, dtype: torch.dtype) -> SavedModel:
-    source, weights = (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
+    source, weights = _files_of(path)
     description = read_json(source) if path.is_dir() else _header(path)
     if HEADER not in description:
         raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
@@ -102,17 +116,31 @@ def _load(path: Path, dtype: torch.dtype) -> SavedModel:
     return SavedModel(model, description.get("about", {}))
 
 
+def model_files(path: str | Path) -> dict[str, Path]:
+    """The files that `load_model` reads: a file itself under the empty name, those of a folder by theirs."""
+    path = Path(path)
+    return {file.name if path.is_dir() else "": file for file in _files_of(path) if file.is_file()}
+
+
+def _files_of(path: Path) -> tuple[Path, Path]:
+    """Where a model's configuration and weights are."""
+    return (path / "config.json", path / "model.safetensors") if path.is_dir() else (path, path)
+
+
 def build(
     kind: type[Model],
     config: Mapping[str, Any],
     state: Mapping[str, Tensor],
     source: str | Path,
     dtype: torch.dtype | None = None,
+    trusted: bool = False,
 ) -> Model:
     """A model in eval mode from its configuration and weights, which it takes over without a copy where dtypes agree.
 
     source: the file to name where names or shapes of weights are not the configuration's (CheckpointError).
     dtype: what floating-point weights are converted to; None keeps each as it is.
+    trusted: weights that were made here; others are looked at, and NaN or infinite ones are a CheckpointError. What a file
+        holds besides the model's weights (schedules, counters) is not: published files have NaN there that harms nobody.
     """
     try:
         model = outline(kind, config, state)
@@ -123,6 +151,8 @@ def build(
         raise
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
+    if not trusted:
+        refuse_spoilt(state, source)
     model.load_state_dict(
         {key: value.to(dtype) if dtype and value.is_floating_point() else value for key, value in state.items()},
         assign=True,

@@ -18,8 +18,12 @@ from torch import Tensor
 
 from core.checkpoints.files import CheckpointError, atomic_file
 from core.checkpoints.pickles import read_pickled
+from core.numbers import finite, spoilt
 
 State = dict[str, Tensor]
+
+SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
+"""How the names of files with weights end; any other dot is a part of the name."""
 
 MOST_HEADER = 16 * 2**20
 """Bytes of a safetensors header: two thousand tensors take 200 kB."""
@@ -56,7 +60,7 @@ def read_weights(path: str | Path) -> State:
 def _read(path: Path) -> State:
     if not path.is_file():
         raise CheckpointError(f"{path} {_absent(path)}; check the path, or download the file.")
-    if path.suffix == ".json" and ".index." in path.name:
+    if _is_index(path):
         return _read_shards(path)
     with path.open("rb") as file:
         start = file.read(64)
@@ -70,6 +74,13 @@ def _read(path: Path) -> State:
         f"{path} is neither a safetensors nor a PyTorch file, or it is damaged from its first byte on; "
         "download or copy it again."
     )
+
+
+def weight_files(path: str | Path) -> dict[str, Path]:
+    """The files that `read_weights` reads: the file itself under the empty name, and the shards that an index names."""
+    path = Path(path)
+    shards = _shards(path) if _is_index(path) else []
+    return {"": path} | {shard: path.parent / shard for shard in shards if (path.parent / shard).is_file()}
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
@@ -93,14 +104,27 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mappi
 
     metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them. Without any, the header
         says what transformers asks for. (Several would be written in another order each time, and equal models differ.)
+    Raises FloatingPointError for weights that are no numbers: nothing would load the file.
     """
     path = Path(path)
     tensors = _separate(state)
+    if name := spoilt(tensors):
+        finite(tensors[name], f"{name}, which was to be written to {path.name},")
     with atomic_file(path) as temporary:
         if path.suffix == ".safetensors":
             safetensors.torch.save_file(tensors, temporary, metadata=dict(metadata or {"format": "pt"}))
         else:
             torch.save({"state_dict": tensors}, temporary)
+
+
+def refuse_spoilt(state: Mapping[str, Tensor], source: str | Path) -> None:
+    """Raise CheckpointError, naming the file and the tensor, where a weight is NaN or infinite."""
+    if name := spoilt(state):
+        bad = int((~torch.isfinite(state[name])).sum())
+        raise CheckpointError(
+            f"{source}: {bad} of the {state[name].numel()} values of {name} are no numbers (NaN or infinite); the model was "
+            "spoilt before it was saved, so get it again, or an earlier one."
+        )
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -150,14 +174,31 @@ def _read_torch(path: Path) -> State:
     return state
 
 
-def _read_shards(index: Path) -> State:
-    names: Any = read_json(index).get("weight_map")
-    if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
-        raise CheckpointError(f"{index} lists no shards (weight_map); get the folder again.")
-    state: State = {}
-    for shard in sorted(set(names.values())):
+def _is_index(path: Path) -> bool:
+    return path.suffix == ".json" and ".index." in path.name
+
+
+def _shards(index: Path) -> list[str]:
+    """The names of the files beside an index that hold its tensors."""
+    shards = sorted(set(_places(index).values()))
+    for shard in shards:
         if Path(shard).name != shard or shard.endswith(".json"):
             raise CheckpointError(f"{index} names a shard outside its folder ({shard}); get the folder again.")
+    return shards
+
+
+def _places(index: Path) -> dict[str, str]:
+    """In which file each tensor is."""
+    places: Any = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(f"{index} lists no shards (weight_map); get the folder again.")
+    return places
+
+
+def _read_shards(index: Path) -> State:
+    names = _places(index)
+    state: State = {}
+    for shard in _shards(index):
         if not (index.parent / shard).is_file():
             raise CheckpointError(
                 f"{index.parent / shard} is missing, one of the {len(set(names.values()))} shards that {index.name} "

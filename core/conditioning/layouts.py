@@ -52,14 +52,15 @@ class LayoutTokenizer:
         labels: Tensor,
         boxes: Tensor,
         crop: Tensor | None = None,
-        generator: torch.Generator | None = None,
+        order: Tensor | None = None,
     ) -> Tensor:
         """(b, length) int64 ids, on the CPU.
 
         labels: (b, n) class indices, -1 where an image has fewer than n objects. boxes: (b, n, 4) as x0, y0, x1, y1
         in [0, 1] of the image, y downwards; what lies outside is clamped. crop: (b, 4), the part of the original
         picture that the image shows, in the same form; the whole where it is None.
-        generator: shuffles the objects, as in training; without it their order is kept.
+        order: (b, n) in [0, 1), by which the objects are sorted: random numbers shuffle them, as in training. Without it
+        their order is kept.
         Raises ValueError for shapes that do not match and for classes beyond the vocabulary.
         """
         if boxes.shape != (*labels.shape, 4) or labels.ndim != 2:
@@ -69,8 +70,8 @@ class LayoutTokenizer:
         if labels.numel() and not isinstance(labels, FakeTensor) and int(labels.max()) >= self.pad_id:
             raise ValueError(f"Layout classes must lie in 0…{self.pad_id - 1}; got {int(labels.max())}.")
         labels, boxes = labels.cpu().long(), boxes.cpu()
-        keys = torch.zeros(labels.shape) if generator is None else torch.rand(labels.shape, generator=generator)
-        order = (keys + (labels < 0)).argsort(dim=1, stable=True)[:, : self.max_objects]  # padding goes last
+        places = torch.zeros(labels.shape) if order is None else order.cpu()
+        order = (places + (labels < 0)).argsort(dim=1, stable=True)[:, : self.max_objects]  # padding goes last
         labels, boxes = labels.gather(1, order), boxes.take_along_dim(order[..., None], dim=1)
         triples = torch.cat([labels[..., None], self._positions(boxes.reshape(*order.shape, 2, 2))], dim=-1)
         triples = triples.masked_fill(labels[..., None] < 0, self.pad_id)

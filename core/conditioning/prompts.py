@@ -1,20 +1,80 @@
-"""Weights inside a prompt: `a (red:1.3) circle` makes the red count more.
+"""Weights inside a prompt: `a (red:1.3) circle` makes the red count more; and what of a prompt is not understood.
 
 The syntax is the one that people know from the web interfaces: `(text:1.3)` sets a weight, `(text)` means 1.1, `[text]`
 means 1/1.1, brackets nest and multiply, a backslash takes a bracket literally. A weight w moves a token's embedding
-along the line from its embedding in the empty prompt: null + w · (context - null).
+along the line from its embedding in the empty prompt: null + w · (context - null); a negative one leads away from it.
 """
 
 from __future__ import annotations
 
 import re
 
+import tokenizers
 import torch
 from torch import Tensor
 
 from core.conditioning.tokenizer import TextTokenizer
 
-_TOKEN = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([0-9]*\.?[0-9]+)\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
+_TOKEN = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?[0-9]*\.?[0-9]+)\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
+
+_FOREIGN = (
+    (
+        re.compile(r"<(?:lora|lyco|hypernet):[^>]*>"),
+        "loads a model in other programs; wire lora_unet and lora_text_encoder",
+    ),
+    (re.compile(r"\[[^\[\]]*:[^\[\]]*\d[^\[\]]*\]"), "changes the prompt on the way in other programs"),
+    (re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"), "alternates words from step to step in other programs"),
+    (re.compile(r"\{[^{}]*\|[^{}]*\}"), "chooses a word at random in other programs; write the one that is meant"),
+    (re.compile(r"\b(?:BREAK|AND)\b"), "joins several prompts in other programs; make a text_context of each"),
+    (re.compile(r"\bembedding:\S+"), "loads a trained word in other programs"),
+)
+"""What people bring along from other programs, and what it does there."""
+
+
+def remarks(tokenizer: TextTokenizer, prompt: str) -> list[str]:
+    """What of a prompt will not have the effect that its writer expects: a sentence for each kind."""
+    found = []
+    for pattern, meaning in _FOREIGN:
+        if match := pattern.search(prompt):
+            found.append(f"{_quoted(match.group())} {meaning}; here it is read as words")
+    text, _ = parse_weights(prompt)
+    encoding = tokenizer.backend.encode(text)
+    if encoding.overflowing:
+        lost = text[_start(encoding.overflowing[0]) :].strip()
+        found.append(f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut: {_quoted(lost)} is lost")
+    if unknown := _unknown(tokenizer, text):
+        told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
+    return found
+
+
+def too_long(tokenizer: TextTokenizer, captions: list[str]) -> int:
+    """How many captions do not fit into the tokenizer's rows, and would be cut."""
+    return sum(bool(encoding.overflowing) for encoding in tokenizer.backend.encode_batch(captions))
+
+
+def _start(encoding: tokenizers.Encoding) -> int:
+    """Where the text of an encoding begins; start, end and padding have no place in it."""
+    return min((a for a, b in encoding.offsets if b > a), default=0)
+
+
+def _unknown(tokenizer: TextTokenizer, text: str) -> list[str]:
+    name = getattr(tokenizer.backend.model, "unk_token", None)
+    number = None if name is None else tokenizer.backend.token_to_id(name)
+    encoding = tokenizer.backend.encode(text)
+    pieces = [encoding, *encoding.overflowing]
+    return list(
+        dict.fromkeys(
+            text[a:b]
+            for piece in pieces
+            for id, (a, b) in zip(piece.ids, piece.offsets, strict=True)
+            if id == number and b > a
+        )
+    )
+
+
+def _quoted(text: str) -> str:
+    return f"“{text if len(text) <= 60 else text[:59] + '…'}”"
 
 
 def parse_weights(prompt: str) -> tuple[str, list[float]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
@@ -17,6 +19,18 @@ KINDS: dict[str, type[nn.Module]] = {
 }
 
 
+class Random(Protocol):
+    """Where random numbers come from, a row for each sample."""
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal numbers."""
+        ...
+
+    def randint(self, high: int, *shape: int) -> Tensor:
+        """Integers in [0, high)."""
+        ...
+
+
 def build_conditioner(name: str) -> nn.Module | None:
     """The untrained conditioner of a preset of `LATENT_DIFFUSION`; None where it conditions on nothing, or on channels
     as they are. Raises ValueError for an unknown name."""
@@ -25,7 +39,7 @@ def build_conditioner(name: str) -> nn.Module | None:
 
 
 @torch.no_grad()
-def random_condition(name: str, samples: int, size: int, generator: torch.Generator) -> Conditioning:
+def random_condition(name: str, samples: int, size: int, random: Random) -> Conditioning:
     """What the denoiser of a preset is told, made by its own untrained conditioner from random tokens, classes or maps.
 
     Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise.
@@ -37,15 +51,15 @@ def random_condition(name: str, samples: int, size: int, generator: torch.Genera
     context = concat = None
     if isinstance(conditioner, SpatialRescaler):
         classes, side = conditioner.config["in_channels"], size * 2**conditioner.n_stages
-        labels = torch.randint(classes, (samples, side, side), generator=generator)
+        labels = random.randint(classes, samples, side, side)
         concat = conditioner(one_hot_map(labels, classes))
     elif unet["in_channels"] > unet["out_channels"]:
         channels = unet["in_channels"] - unet["out_channels"]
-        concat = torch.randn(samples, channels, size, size, generator=generator)
+        concat = random.randn(samples, channels, size, size)
     if isinstance(conditioner, ClassEmbedder):
-        context = conditioner(torch.randint(conditioner.config["n_classes"], (samples,), generator=generator))
+        context = conditioner(random.randint(conditioner.config["n_classes"], samples))
     elif isinstance(conditioner, BERTEmbedder | CLIPTextEmbedder):
         config = conditioner.config
         length = config["max_seq_len" if isinstance(conditioner, BERTEmbedder) else "max_position_embeddings"]
-        context = conditioner(torch.randint(config["vocab_size"], (samples, length), generator=generator))
+        context = conditioner(random.randint(config["vocab_size"], samples, length))
     return Conditioning(context, concat)

@@ -14,6 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from core.models.config import remember_config
+from core.models.global_batch import GlobalDropout
 
 HEADS = 8
 EMBEDDING_STD = 0.02
@@ -75,7 +76,7 @@ class TransformerWrapper(nn.Module):
         super().__init__()
         self.token_emb = nn.Embedding(vocab_size, dim)
         self.pos_emb = LearnedPositions(max_seq_len, dim)
-        self.emb_dropout = nn.Dropout(dropout)
+        self.emb_dropout = GlobalDropout(dropout)
         self.attn_layers = EncoderLayers(dim, depth)
         self.norm = nn.LayerNorm(dim)
         # The published files carry this head and count it; latent diffusion never reads it, so it takes no gradient.

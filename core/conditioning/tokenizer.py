@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,17 @@ from torch import Tensor
 from core.checkpoints.files import atomic_folder
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # in the order of their ids
+
+
+TOKENIZER_FILES = (
+    *("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "tokenizer.model", "spiece.model"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"),
+)
+
+
+def tokenizer_files(folder: str | Path) -> dict[str, Path]:
+    """The files of a folder, by name, that say what its tokenizer is: those that `TextTokenizer.load` reads."""
+    return {name: Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()}
 
 
 class TextTokenizer:
@@ -69,12 +82,15 @@ class TextTokenizer:
         """
         from transformers import AutoTokenizer  # seconds to import, and only needed to read a folder
 
-        folder = Path(folder)
+        folder, files = Path(folder), tokenizer_files(folder)
         names = ("tokenizer.json", "vocab.txt", "vocab.json")
-        if not any((folder / name).is_file() for name in names):
+        if not any(name in files for name in names):
             raise FileNotFoundError(f"{folder} holds no tokenizer: expected one of {', '.join(names)}.")
         try:
-            loaded: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            with tempfile.TemporaryDirectory() as copy:  # so that nothing but these files is read
+                for name, file in files.items():
+                    shutil.copyfile(file, Path(copy) / name)
+                loaded: Any = AutoTokenizer.from_pretrained(copy, local_files_only=True)
         except Exception as error:  # transformers raises whatever its parsers raise
             raise ValueError(f"{folder} holds a tokenizer that transformers cannot read: {error}") from error
         kind = type(loaded).__name__.removesuffix("Fast")

@@ -1,4 +1,4 @@
-"""The user's own pictures: a folder read recursively, with classes from sub-folders and captions from text files.
+"""The user's own pictures: a folder read recursively, with classes from sub-folders and captions from files beside them.
 
 Every file is read once when the folder is opened, to know which can be decoded and what they contain; what was found is
 kept in an index, if a place for it is given, and files whose size and time are unchanged are not read again.
@@ -8,46 +8,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from core.checkpoints.files import atomic_file
 from core.data.batch import Batch, collate, sample_of
+from core.data.captions import is_caption, read_lines, read_table
 from core.data.keyed import KeyedRandom
+from core.data.picture_files import EXTENSIONS, is_table, listed, records_of, text_of
 from core.images import ImageError, crop_box, from_pil, open_image, resize
 
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
-
-_log = logging.getLogger(__name__)
 _NAMES_SHOWN = 10
-
-
-@dataclass(frozen=True)
-class _Record:
-    """What is known of a file while its size and time of change stay the same."""
-
-    size: int
-    mtime_ns: int
-    digest: str
-    problem: str | None = None
 
 
 class ImageFolder:
     """Pictures below `path` as square images; sample i is file i of the sorted relative paths.
 
-    path: searched recursively, links followed, hidden files and folders left out; .png, .jpg, .jpeg, .webp, .bmp.
-        A picture's class is the first folder below `path` that it lies in, or `path` itself when it lies there. Its
-        caption is the text file of the same name (`cat.png`, `cat.txt`); of several lines one is drawn each epoch.
-        Without such a file the caption is empty.
+    path: searched recursively, links followed, hidden files and folders left out; types are `EXTENSIONS`. A picture's
+        class is the first folder below `path` that it lies in, or `path` itself when it lies there. Its caption is in
+        the text file of the same name (`cat.png`, `cat.txt` or `cat.caption`), or in a table (`core.data.captions`); of
+        several one is drawn each epoch. Without any it is empty.
     resolution: height and width that the crop is resized to, antialiased, in pixels.
     crop: "center" takes the largest square; "random" a square of `scale` times that side, anywhere.
     scale: (least, most) side of a random crop, relative to the largest square.
@@ -59,7 +43,8 @@ class ImageFolder:
     seed, epoch and sample.
 
     Attributes: `files` (relative paths), `classes` (names, sorted), `corrupt` (relative path → reason; these were left
-    out, and logged). Raises FileNotFoundError for a missing folder, ImageError where no picture can be read.
+    out), `captioned` (how many pictures have a caption), `remarks` (sentences on what was left out or has no effect).
+    Raises FileNotFoundError for a missing folder, ImageError where no picture can be read.
     """
 
     def __init__(
@@ -80,17 +65,26 @@ class ImageFolder:
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"ImageFolder: scale must be a pair in order, over 0 and at most 1, not {scale}.")
         self.resolution, self.crop, self.scale, self.flip = resolution, crop, scale, flip
-        found = _read(self.path, resolution, Path(index_file) if index_file else None, progress)
+        listing = listed(self.path)
+        found = records_of(listing.files, resolution, Path(index_file) if index_file else None, progress)
         self._records = {name: record for name, record in found.items() if record.problem is None}
         self.corrupt = {name: record.problem for name, record in found.items() if record.problem is not None}
-        self.files = [name for name in self._records if not name.endswith(".txt")]
+        self.files = [name for name in self._records if not is_caption(name)]
+        self.remarks: list[str] = []
         if self.corrupt:
-            names = [f"{name} ({reason})" for name, reason in self.corrupt.items()]
-            more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-            _log.warning("%s: left out as unreadable: %s%s", path, ", ".join(names[:_NAMES_SHOWN]), more)
+            self._remark("left out as unreadable", [f"{name} ({reason})" for name, reason in self.corrupt.items()])
+        if listing.closed:
+            self._remark("folders that may not be opened", listing.closed)
+        if listing.unread:
+            kinds = [f"{number} {suffix}" for suffix, number in sorted(listing.unread.items())]
+            self._remark("pictures of types that are not read", kinds)
         if not self.files:
-            unreadable = f"; {len(self.corrupt)} unreadable" if self.corrupt else ""
-            raise ImageError(f"{path}: no images ({', '.join(EXTENSIONS)}) in it or its sub-folders{unreadable}.")
+            because = "; ".join(self.remarks)
+            raise ImageError(
+                f"{path}: no images ({', '.join(EXTENSIONS)}) in it or its sub-folders{'; ' if because else ''}{because}."
+            )
+        self._tables = self._read_tables()
+        self.captioned = sum(self._has_caption(name) for name in self.files)
         folders = [name.split("/")[0] if "/" in name else self.path.resolve().name for name in self.files]
         self.classes = tuple(sorted(set(folders)))
         number = {name: i for i, name in enumerate(self.classes)}
@@ -132,84 +126,43 @@ class ImageFolder:
         caption = captions[int(line * len(captions))] if captions else ""
         return {"image": from_pil(image), "label": self._labels[i], "caption": caption}
 
+    def summary(self) -> str:
+        """How many pictures, classes and captions there are: "40 pictures in 2 classes, 38 with a caption"."""
+        classes = f"{self.num_classes} class{'' if self.num_classes == 1 else 'es'}"
+        pictures = f"{len(self)} picture{'' if len(self) == 1 else 's'}"
+        return f"{pictures} in {classes}, {self.captioned or 'none'} with a caption"
+
+    def _remark(self, what: str, which: Sequence[str]) -> None:
+        more = f" and {len(which) - _NAMES_SHOWN} more" if len(which) > _NAMES_SHOWN else ""
+        self.remarks.append(f"{what}: {', '.join(which[:_NAMES_SHOWN])}{more}")
+
+    def _has_caption(self, name: str) -> bool:
+        text = text_of(name, self._records)
+        return (text is not None and self._records[text].state[2] > 0) or name in self._tables
+
     def _captions(self, name: str) -> list[str]:
-        text = name.rpartition(".")[0] + ".txt"
-        if text not in self._records:
-            return []
-        lines = (self.path / text).read_text(encoding="utf-8", errors="replace").splitlines()
-        return [line.strip() for line in lines if line.strip()]
+        """A picture's captions; those of its own text file go before a table's."""
+        text = text_of(name, self._records)
+        return (read_lines(self.path / text) if text is not None else []) or self._tables.get(name, [])
+
+    def _read_tables(self) -> dict[str, list[str]]:
+        """Captions by picture from all tables, a nearer table's before those of one further out."""
+        found: dict[str, list[str]] = {}
+        pictures, strays = set(self.files), list[str]()
+        for table in sorted(filter(is_table, self._records), key=lambda name: -name.count("/")):
+            folder = PurePosixPath(table).parent
+            for name, captions in read_table(self.path / table).items():
+                if (picture := str(folder / name)) in pictures:
+                    found.setdefault(picture, captions)
+                else:
+                    strays.append(picture)
+        if strays:
+            self._remark("captions of pictures that are not there", strays)
+        return found
 
     def fingerprint(self) -> str:
         """A hash of the data itself: relative paths, sizes and contents of all readable pictures and captions."""
         digest = hashlib.blake2b(digest_size=16)
         for name, record in self._records.items():
-            digest.update(json.dumps([name, record.size, record.digest]).encode())
+            digest.update(json.dumps([name, record.digest]).encode())
         return digest.hexdigest()
-
-
-def _read(
-    root: Path, resolution: int, index: Path | None, progress: Callable[[int, int], None] | None
-) -> dict[str, _Record]:
-    """Records of all pictures below root and of the captions beside them, in the order of their names."""
-    names = sorted(_walk(root))
-    pictures = {name.rpartition(".")[0] for name in names if not name.endswith(".txt")}
-    names = [name for name in names if not name.endswith(".txt") or name.rpartition(".")[0] in pictures]
-    known = _load_index(index)
-    records: dict[str, _Record] = {}
-    unread = []
-    for name in names:
-        record = known.get(name)
-        status = (root / name).stat()
-        if record is not None and (record.size, record.mtime_ns) == (status.st_size, status.st_mtime_ns):
-            records[name] = record
-        else:
-            unread.append(name)
-    with ThreadPoolExecutor() as pool:  # decoding and hashing both release the interpreter's lock
-        fresh: Iterable[_Record] = pool.map(lambda name: _inspect(root / name, resolution), unread)
-        for done, (name, record) in enumerate(zip(unread, fresh, strict=True), start=1):
-            records[name] = record
-            if progress is not None:
-                progress(done, len(unread))
-    if index is not None and (unread or known.keys() != records.keys()):
-        with atomic_file(index) as temporary:
-            temporary.write_text(json.dumps({name: astuple(record) for name, record in records.items()}))
-    return {name: records[name] for name in names}
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Relative paths, with forward slashes, of pictures and text files. Links cannot lead to a folder twice."""
-    seen: set[Path] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        here = Path(folder)
-        if here.resolve() in seen:
-            subfolders.clear()
-            continue
-        seen.add(here.resolve())
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in files:
-            wanted = name.lower().endswith(EXTENSIONS) or name.endswith(".txt")
-            if wanted and not name.startswith(".") and (here / name).exists():
-                yield (here / name).relative_to(root).as_posix()
-
-
-def _inspect(file: Path, resolution: int) -> _Record:
-    """Hash the file and, if it is a picture, decode it."""
-    status = file.stat()
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-    problem = None
-    if file.suffix != ".txt":
-        try:
-            open_image(file, at_least=resolution)
-        except ImageError as error:
-            problem = str(error.__cause__).replace(str(file), file.name)
-    return _Record(status.st_size, status.st_mtime_ns, digest, problem)
-
-
-def _load_index(index: Path | None) -> dict[str, _Record]:
-    """What an earlier reading found; nothing where the index is missing or damaged, as it only saves time."""
-    try:
-        stored = json.loads(index.read_text()) if index is not None else {}
-        return {str(name): _Record(*record) for name, record in stored.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}

@@ -11,7 +11,6 @@ import hashlib
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
@@ -48,12 +47,6 @@ class KeyedRandom:
             key = _mix(key + _GAMMA + _mix(_as_bits(part) + _GAMMA))
         self._key = key
         self._drawn = 0
-
-    @classmethod
-    def from_generator(cls, generator: torch.Generator | None, n: int) -> KeyedRandom:
-        """n rows keyed by the next n numbers of a torch generator (None: torch's global one)."""
-        device = generator.device if generator is not None else "cpu"
-        return cls(torch.randint(2**63 - 1, (n,), generator=generator, device=device).cpu().numpy())
 
     def __len__(self) -> int:
         return len(self._key)

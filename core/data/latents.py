@@ -18,6 +18,7 @@ from core.checkpoints.files import atomic_folder
 from core.data.batch import Batch, concatenate, sample_of
 from core.data.keyed import KeyedRandom
 from core.data.loader import BatchData, Batches, MapData
+from core.numbers import finite
 
 Encode = Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]
 
@@ -86,6 +87,7 @@ class LatentData:
         epochs: passes over the data, to keep each image in several augmentations.
         leave_out: fields not to keep (segmentation maps take more room than latents).
         progress: called with (batches done, batches in all).
+        Raises FloatingPointError for latents that are no numbers.
         """
         batches = Batches(data, batch_size, seed, shuffle=False, drop_last=False, workers=workers)
         parts: list[Batch] = []
@@ -99,6 +101,7 @@ class LatentData:
             if progress is not None:
                 progress(done, total)
         fields = concatenate(parts)
+        finite(fields["latents"], "the encoded latents")
         std = fields.pop("std", None)
         return cls(fields, std, getattr(data, "classes", ()))
 

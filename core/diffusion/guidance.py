@@ -13,6 +13,7 @@ from torch import Tensor
 
 from core.diffusion.schedule import NoiseSchedule, Timestep
 from core.diffusion.solvers.model import Denoise
+from core.precision import in_float32
 
 
 def classifier_free(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
@@ -55,6 +56,7 @@ def _nonzero(signal: float | Tensor) -> float | Tensor:
     return signal or math.inf
 
 
+@in_float32
 def gradient(log_p: Tensor, z: Tensor) -> Tensor:
     """∇_z of the (b,) log likelihoods computed from z, which must require a gradient. Shape of z.
 

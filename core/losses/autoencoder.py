@@ -19,6 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.models.autoencoder import DiagonalGaussian
+from core.precision import in_float32
+
+LARGEST_SCALE = 2.0**16
 
 
 def reconstruction_nll(
@@ -58,17 +61,17 @@ def kl_loss(posterior: DiagonalGaussian) -> Tensor:
 
 def generator_loss(fake: Tensor) -> Tensor:
     """−mean of the discriminator's logits for reconstructions, for hinge and vanilla discriminators alike."""
-    return -fake.mean()
+    return -fake.float().mean()
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
     """The discriminator's hinge loss on its logits for images and for (detached) reconstructions."""
-    return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+    return 0.5 * (F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean())
 
 
 def vanilla_loss(real: Tensor, fake: Tensor) -> Tensor:
     """The discriminator's cross-entropy on its logits for images and for (detached) reconstructions."""
-    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+    return 0.5 * (F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean())
 
 
 def discriminator_gate(step: int, start: int) -> float:
@@ -87,13 +90,29 @@ def adaptive_weight(
 
     disc_weight · clamp(‖∂nll/∂w‖ / (‖∂g_loss/∂w‖ + 1e-4), 0, 1e4), w = `last_layer`; perceptual and pixel error are
     both in `nll`. The graphs of both losses are kept for the backward pass. Without gradients (validation) it is 0. `mean` averages
-    the gradients over several processes, so that all take one ratio (in the reference each takes its own).
+    the gradients over several processes, so that all take one ratio (in the reference each takes its own). Both are taken
+    outside of autocast, and scaled up where float16 carried them.
     """
     if not (nll.requires_grad and g_loss.requires_grad):
         return torch.zeros_like(nll)
-    (nll_gradient,) = torch.autograd.grad(nll, last_layer, retain_graph=True)
-    (g_gradient,) = torch.autograd.grad(g_loss, last_layer, retain_graph=True)
-    nll_gradient, g_gradient = mean([nll_gradient, g_gradient])
+    scale = LARGEST_SCALE if _carried_in_float16(last_layer) else 1.0
+    nll_gradient, g_gradient = mean([_gradient(loss, last_layer, scale) for loss in (nll, g_loss)])
     ratio = nll_gradient.norm() / (g_gradient.norm() + 1e-4)
     weight: Tensor = disc_weight * ratio.clamp(0, 1e4).detach()
     return weight
+
+
+def _carried_in_float16(weight: Tensor) -> bool:
+    kind = weight.device.type
+    autocast = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+    return autocast or weight.dtype == torch.float16
+
+
+@in_float32
+def _gradient(loss: Tensor, weight: Tensor, scale: float) -> Tensor:
+    """∂loss/∂weight in float32. float16 loses what is below 6e-8, so it is carried times `scale`, or less if that overflows."""
+    while True:
+        (gradient,) = torch.autograd.grad(loss, weight, torch.full_like(loss, scale), retain_graph=True)
+        if scale == 1 or bool(gradient.isfinite().all()):
+            return gradient.float() / scale
+        scale /= 16

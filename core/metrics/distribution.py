@@ -11,6 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from core.numbers import finite
+from core.precision import in_float32
+
 
 class KernelDistance(NamedTuple):
     """Mean and standard deviation over the subsets."""
@@ -37,6 +40,7 @@ class _Given(nn.Module):
         return features
 
 
+@in_float32
 def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """Fréchet distance between Gaussians fitted to the features: FID with `InceptionV3`'s (Heusel et al. 2017).
 
@@ -46,12 +50,14 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
 
     _check(real, generated, at_least=2)
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    # Whoever asks has all the features: nothing to synchronise, and perhaps nobody to synchronise with.
+    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False)
     metric.update(real, real=True)
     metric.update(generated, real=False)
     return max(0.0, float(metric.compute()))
 
 
+@in_float32
 def kernel_distance(
     real: Tensor, generated: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> KernelDistance:
@@ -72,6 +78,7 @@ def kernel_distance(
     return KernelDistance(float(distances.mean()), float(distances.std(correction=0)))
 
 
+@in_float32
 def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> PrecisionRecall:
     """Improved precision and recall (Kynkäänniemi et al. 2019).
 
@@ -84,6 +91,7 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> Pr
     return PrecisionRecall(_covered(generated, real, neighbours), _covered(real, generated, neighbours))
 
 
+@in_float32
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Inception score (Salimans et al. 2016): mean and standard deviation over consecutive splits.
 
@@ -91,6 +99,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """
     if len(logits) < splits:
         raise ValueError(f"inception_score: {len(logits)} samples cannot be split into {splits}.")
+    finite(logits, "the logits")
     scores = []
     for part in logits.double().tensor_split(splits):
         log_p = part.log_softmax(dim=1)
@@ -114,3 +123,5 @@ def _check(real: Tensor, generated: Tensor, at_least: int) -> None:
         raise ValueError(f"Features must be (n, d) with one d, not {tuple(real.shape)} and {tuple(generated.shape)}.")
     if min(len(real), len(generated)) < at_least:
         raise ValueError(f"At least {at_least} samples of each are needed, not {len(real)} and {len(generated)}.")
+    finite(real, "the real features")
+    finite(generated, "the generated features")

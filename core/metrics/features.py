@@ -13,6 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.numbers import finite
+from core.precision import in_float32
+
 
 class FeatureNetwork(Protocol):
     """Images (b, 3, h, w) in [-1, 1] to features (b, num_features)."""
@@ -25,9 +28,17 @@ class FeatureNetwork(Protocol):
 
 
 def extract_features(network: FeatureNetwork, images: Iterable[Tensor]) -> Tensor:
-    """Features (n, num_features), float32 on the CPU, of all images in batches (b, 3, h, w), without gradients."""
+    """Features (n, num_features), float32 on the CPU, of all images in batches (b, 3, h, w), without gradients.
+
+    They are computed in float32, as published figures are. Raises FloatingPointError for images that are no numbers.
+    """
+
+    @in_float32
+    def of(batch: Tensor) -> Tensor:
+        return network(finite(batch, "the images to compare")).float().cpu()
+
     with torch.no_grad():
-        return torch.cat([network(batch).float().cpu() for batch in images])
+        return torch.cat([of(batch) for batch in images])
 
 
 class SmallFeatures(nn.Module):

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.weights import read_weights
+from core.checkpoints.weights import read_weights, refuse_spoilt
+from core.precision import in_float32
 
 Side = int | tuple[int, int]
 Pool = Literal["average", "max", "reduce"]
@@ -172,6 +173,7 @@ class InceptionV3(nn.Module):
                 x = block(x)
         return x.mean((2, 3))
 
+    @in_float32
     def logits(self, features: Tensor) -> Tensor:
         """(b, 1008) class scores for the Inception score, from features; without bias, as its authors' program."""
         return features @ self.fc.weight.T
@@ -197,5 +199,6 @@ class InceptionV3(nn.Module):
                     "is pt_inception-2015-12-05-6726825d.pth; ImageNet's classifiers would give other figures."
                 )
             kept[name] = state[name].float()
+        refuse_spoilt(kept, path)
         network.load_state_dict(kept, assign=True)
         return network.eval().requires_grad_(False)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from core.numbers import finite
+from core.precision import in_float32
+
 
 def psnr(images: Tensor, originals: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each image in dB, (b,); both (b, c, h, w) in [-1, 1]. Equal images give inf.
@@ -19,6 +22,7 @@ def psnr(images: Tensor, originals: Tensor) -> Tensor:
     return ratio
 
 
+@in_float32
 def ssim(images: Tensor, originals: Tensor) -> Tensor:
     """Structural similarity of each image, (b,), at most 1; both (b, c, h, w) in [-1, 1], at least 11 pixels a side.
 
@@ -40,3 +44,5 @@ def ssim(images: Tensor, originals: Tensor) -> Tensor:
 def _check(images: Tensor, originals: Tensor) -> None:
     if images.shape != originals.shape:
         raise ValueError(f"Images {tuple(images.shape)} and originals {tuple(originals.shape)} differ in shape.")
+    finite(images, "the images")
+    finite(originals, "the originals")

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.blocks import TokenConv, group_norm, zero_init
+from core.models.global_batch import GlobalDropout
 
 TRANSFORMER_NORM_EPS = 1e-6
 
@@ -25,7 +26,7 @@ class CrossAttention(nn.Module):
         self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
         self.to_k = nn.Linear(context_dim, inner_dim, bias=False)
         self.to_v = nn.Linear(context_dim, inner_dim, bias=False)
-        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), nn.Dropout(dropout))
+        self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), GlobalDropout(dropout))
 
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """x (b, n, query_dim), context (b, m, context_dim) → (b, n, query_dim)."""
@@ -56,7 +57,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, dim: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.net = nn.Sequential(GEGLU(dim, 4 * dim), nn.Dropout(dropout), nn.Linear(4 * dim, dim))
+        self.net = nn.Sequential(GEGLU(dim, 4 * dim), GlobalDropout(dropout), nn.Linear(4 * dim, dim))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, dim) → (b, n, dim)."""

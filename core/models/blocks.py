@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.models.global_batch import GlobalDropout
+
 Module = TypeVar("Module", bound=nn.Module)
 
 UNET_NORM_EPS = 1e-5
@@ -120,7 +122,7 @@ class ResBlock(nn.Module):
         self.out_layers = nn.Sequential(
             group_norm(out_channels, norm_groups),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            GlobalDropout(dropout),
             zero_init(nn.Conv2d(out_channels, out_channels, 3, padding=1)),
         )
         self.skip_connection = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()

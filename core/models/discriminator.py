@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from core.models.config import remember_config
+from core.models.global_batch import GlobalBatchNorm2d
 
 
 class NLayerDiscriminator(nn.Module):
@@ -12,8 +13,8 @@ class NLayerDiscriminator(nn.Module):
 
     Names and weight initialisation follow CompVis/taming-transformers, taming/modules/discriminator/model.py.
     `num_layers` convolutions halve the size, two more cost a pixel each, so the smaller side must be at least 3 ·
-    2^num_layers: 24 for the published 3 layers, 12 for 2. It normalises over the batch: training and evaluation mode
-    differ.
+    2^num_layers: 24 for the published 3 layers, 12 for 2. It normalises over the batch, of all processes that train
+    together: training and evaluation mode differ.
     """
 
     config: dict[str, Any]
@@ -34,7 +35,7 @@ class NLayerDiscriminator(nn.Module):
             stride = 2 if i < num_layers else 1
             layers += [
                 nn.Conv2d(previous, width, 4, stride=stride, padding=1, bias=False),
-                nn.BatchNorm2d(width),
+                GlobalBatchNorm2d(width),
                 nn.LeakyReLU(0.2, True),
             ]
         layers.append(nn.Conv2d(width, 1, 4, padding=1))

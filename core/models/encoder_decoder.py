@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.blocks import TokenConv, Upsample, group_norm
+from core.models.global_batch import GlobalDropout
 
 AUTOENCODER_NORM_EPS = 1e-6
 
@@ -24,7 +25,7 @@ class ResnetBlock(nn.Module):
         self.norm1 = group_norm(in_channels, norm_groups, AUTOENCODER_NORM_EPS)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.norm2 = group_norm(out_channels, norm_groups, AUTOENCODER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = GlobalDropout(dropout)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(in_channels, out_channels, 1) if in_channels != out_channels else nn.Identity()
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from core.precision import in_float32
+
 VGG_SLICES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
 """Numbers of VGG-16's convolutions, as torchvision counts its layers, up to each of the five feature maps."""
 VGG_WIDTHS = (64, 128, 256, 512, 512)
@@ -90,10 +92,15 @@ class LPIPS(nn.Module):
         maps = zip(*(self.net((x - self.shift) / self.scale) for x in (images, others)), strict=True)
         distances = []
         for number, (ours, theirs) in enumerate(maps):
-            squares = (_unit(ours) - _unit(theirs)).square()
-            head = self.get_submodule(f"lin{number}.model")
-            distances.append(head(squares).mean(dim=(1, 2, 3)))
+            distances.append(_compare(ours, theirs, self.get_submodule(f"lin{number}.model")))
         return torch.stack(distances).sum(dim=0)
+
+
+@in_float32
+def _compare(ours: Tensor, theirs: Tensor, head: nn.Module) -> Tensor:
+    """The weighted distance of two feature maps (b, c, h, w), as directions, (b,)."""
+    distance: Tensor = head((_unit(ours.float()) - _unit(theirs.float())).square()).mean(dim=(1, 2, 3))
+    return distance
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.config import remember_config
+from core.precision import in_float32
 
 LUMA_CHROMA = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
 """RGB to luma, blue difference and red difference (JPEG's YCbCr, without its offsets)."""
@@ -44,6 +45,7 @@ class HaarDistance(nn.Module):
         self.register_buffer("planes", torch.tensor(LUMA_CHROMA)[:, :, None, None], persistent=False)
         self.register_buffer("weights", torch.tensor(PLANE_WEIGHTS), persistent=False)
 
+    @in_float32
     def forward(self, images: Tensor, others: Tensor) -> Tensor:
         """Distance of each image (b, 3, h, w) to the other at its place, (b,); gradients flow to both."""
         if (
@@ -56,7 +58,7 @@ class HaarDistance(nn.Module):
                 f"the perceptual distance compares two batches (b, 3, h, w) of equal shape and at least {SMALLEST_SIDE} "
                 f"pixels a side, got {tuple(images.shape)} and {tuple(others.shape)}"
             )
-        a, b = (F.conv2d(x, self.planes) for x in (images, others))
+        a, b = (F.conv2d(x.to(self.planes.dtype), self.planes) for x in (images, others))
         levels: list[Tensor] = []
         while len(levels) < self.levels and min(a.shape[2:]) >= SMALLEST_SIDE:
             levels.append(self._compare(a, b))

@@ -1,11 +1,14 @@
 """Vector quantisation of latents (van den Oord et al. 2017; Esser et al. 2021), and how well a codebook is used."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from core.models.global_batch import share
 
 SCORE_ELEMENTS = 2**24
 """The most code scores held at once, 64 MiB: a large codebook must not set the memory that a large image needs."""
@@ -36,7 +39,7 @@ class VectorQuantizer(nn.Module):
     weighs the codebook term instead, the slip with which all published VQ models of the paper were trained.
 
     revive_after: after that many training passes without use a code is set to a random encoder output of the current
-        batch (0: never). In several processes all take the same replacement. The count `idle` is a buffer, so that a
+        batch (0: never), of all processes' outputs. The count `idle` is a buffer, so that a
         resumed training goes on alike.
     """
 
@@ -85,20 +88,26 @@ class VectorQuantizer(nn.Module):
         assert self.idle is not None
         weight = self.embedding.weight
         unused = torch.ones_like(self.idle).index_fill_(0, indices, 0)
-        replacements = vectors[torch.randint(len(vectors), (len(weight),), device=vectors.device)].to(weight.dtype)
-        if dist.is_initialized():
+        rank, world = share()
+        chosen = torch.randint(world * len(vectors), (len(weight),), device=vectors.device)  # of the global batch
+        if world > 1:
             dist.all_reduce(unused, dist.ReduceOp.MIN)
-            dist.broadcast(replacements, src=0)
+            dist.broadcast(chosen, src=0)
+        owner, place = chosen // len(vectors), chosen % len(vectors)
+        replacements = torch.where((owner == rank)[:, None], vectors[place], 0).to(weight.dtype)
+        if world > 1:
+            dist.all_reduce(replacements)  # each has one owner
         self.idle.add_(1).mul_(unused)
         dead = self.idle >= self.revive_after
         weight.copy_(torch.where(dead[:, None], replacements, weight))
         self.idle.masked_fill_(dead, 0)
 
 
-def codebook_usage(indices: Tensor, codes: int) -> CodebookUsage:
-    """How a codebook of `codes` entries is used by `indices` (any shape)."""
+def codebook_usage(indices: Tensor, codes: int, mean: Callable[[list[Tensor]], list[Tensor]] = list) -> CodebookUsage:
+    """How a codebook of `codes` entries is used by `indices` (any shape). `mean` averages counts over processes."""
     flat = indices.flatten()
     counts = torch.zeros(codes, device=indices.device).scatter_add_(0, flat, torch.ones_like(flat, dtype=torch.float32))
+    (counts,) = mean([counts])
     frequencies = counts / flat.numel()
     entropy = -torch.special.xlogy(frequencies, frequencies).sum()
     return CodebookUsage((counts > 0).float().mean(), entropy.exp())

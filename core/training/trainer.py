@@ -2,11 +2,17 @@
 
 All gradients of a step are taken before any weight changes, and each objective's reach only its own models: that is what
 makes two objectives on shared activations a GAN step (Goodfellow et al. 2014), drawn with one discriminator pass.
+
+Where float16 carries gradients, each objective's loss is scaled up by a factor of its own (Micikevicius et al. 2018), and its
+gradients down again before they are clipped. Where they overflow, its optimizer does not step: its models, their averages and
+the optimizer's state stay as they are, the factor is halved, and the other objectives go on. The turn still counts, for the
+batches and the learning rates, which go by turns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from core.models.ema import EMA
+from core.numbers import spoilt
 from core.training.objective import Objective
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
+REMEDY = "lower its learning rate, or clip its gradients; the checkpoint before still stands"
 
 
 def _alone(tensors: list[Tensor]) -> list[Tensor]:
@@ -27,21 +35,26 @@ class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
     models: by name; they are changed in place. ema: decay of the weight average (0 keeps none). mean: averages gradients
-    over processes. Its state, with the models', is all that a training needs to go on to the same bits.
+    and losses over processes. scaled: float16 carries gradients, so losses are scaled. Its state, with the models', is all
+    that a training needs to go on to the same bits.
     """
 
-    def __init__(self, models: Mapping[str, nn.Module], ema: float = 0.0, mean: Mean = _alone) -> None:
+    def __init__(
+        self, models: Mapping[str, nn.Module], ema: float = 0.0, mean: Mean = _alone, scaled: bool = False
+    ) -> None:
         self.models = dict(models)
         for model in self.models.values():
             model.requires_grad_(True)
             model.train()
         self.averages = {name: EMA(model, ema) for name, model in self.models.items()} if ema else {}
-        self.mean = mean
+        self.mean, self.scaled = mean, scaled
         self.steps = 0
         self._optimizers: list[torch.optim.AdamW] = []
+        self._scalers: list[torch.amp.GradScaler] = []
         self._gradients: list[list[Tensor | None]] = []
         self._objectives: Sequence[Objective] = ()
         self._restored: list[dict[str, Any]] = []
+        self._restored_scalers: list[dict[str, Any]] = []
         self._losses: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -57,8 +70,10 @@ class Trainer:
         pulling = [i for i, objective in enumerate(objectives) if objective.loss.requires_grad]
         for i in pulling:
             loss, own = objectives[i].loss, self._own(i)
-            scaled = torch.full_like(loss, share)
-            found = torch.autograd.grad(loss, own, scaled, retain_graph=i != pulling[-1], allow_unused=True)
+            weight = torch.full_like(loss, share)
+            if self.scaled:
+                weight = self._scalers[i].scale(weight)
+            found = torch.autograd.grad(loss, own, weight, retain_graph=i != pulling[-1], allow_unused=True)
             gathered = self._gradients[i] or [None] * len(own)
             self._gradients[i] = [
                 a if b is None else b if a is None else a + b for a, b in zip(gathered, found, strict=True)
@@ -71,6 +86,7 @@ class Trainer:
 
     def step(self) -> None:
         """Step every optimizer that gathered gradients, then the averages."""
+        stepped: dict[int, bool] = {}  # models by id, of the objectives that gathered gradients
         for i, optimizer in enumerate(self._optimizers):
             if not self._gradients[i]:
                 continue
@@ -79,30 +95,52 @@ class Trainer:
             reduced = self.mean([g for g in self._gradients[i] if g is not None])
             for j, gradient in zip(present, reduced, strict=True):
                 own[j].grad = gradient
+            if self.scaled:
+                self._scalers[i].unscale_(optimizer)
             if settings.clip:
                 nn.utils.clip_grad_norm_(own, settings.clip)
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr_at(self.steps)
-            optimizer.step()
+            moved = self._move(i)
+            for model in self._objectives[i].models:
+                stepped[id(model)] = moved or stepped.get(id(model), False)
             optimizer.zero_grad(set_to_none=True)
             self._gradients[i] = []
         self.steps += 1
         for name, average in self.averages.items():
-            average.update(self.models[name])
+            if stepped.get(id(self.models[name]), True):
+                average.update(self.models[name])
+
+    def _move(self, i: int) -> bool:
+        """Step one optimizer. Returns False where it did not, because float16 gradients overflowed."""
+        if not self.scaled:
+            self._optimizers[i].step()
+            return True
+        scaler = self._scalers[i]
+        before = scaler.get_scale()
+        scaler.step(self._optimizers[i])
+        scaler.update()
+        return scaler.get_scale() >= before
 
     def report(self) -> dict[str, float]:
-        """The mean losses since the last report, and each objective's learning rate. Raises ValueError for a loss that is
-        no number any more, naming it."""
-        losses = {name: float(total / self._counts[name]) for name, total in self._losses.items()}
+        """The mean losses of all processes since the last report, each objective's learning rate and, where it has one, the
+        scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
+        losses = self._mean_losses()
         self._losses, self._counts = {}, {}
-        for name, loss in losses.items():
-            if loss != loss or loss in (float("inf"), float("-inf")):
-                raise ValueError(
-                    f"the loss of objective {name!r} became {loss} around step {self.steps}; lower its learning rate,"
-                    " or clip its gradients"
-                )
         rates = {f"lr/{o.name}": o.optimizer.lr_at(self.steps - 1) for o in self._objectives}
-        return {f"loss/{name}": loss for name, loss in losses.items()} | rates
+        names = [objective.name for objective in self._objectives]
+        scales = {f"scale/{name}": scaler.get_scale() for name, scaler in zip(names, self._scalers, strict=False)}
+        return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
+
+    def _mean_losses(self) -> dict[str, float]:
+        means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
+        losses = {name: float(mean) for name, mean in zip(self._losses, means, strict=True)}
+        for name, loss in losses.items():
+            if not math.isfinite(loss):
+                raise FloatingPointError(
+                    f"the loss of objective {name!r} became {loss} around step {self.steps}; {REMEDY}"
+                )
+        return losses
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -116,13 +154,19 @@ class Trainer:
                 model.train()
 
     def state_dict(self) -> dict[str, Any]:
-        """Models, averages, optimizers and the count of steps."""
-        return {
+        """Models, averages, optimizers and the count of steps, in float16 the scales too. Raises FloatingPointError where
+        a loss or a weight is no number any more: such a state is not worth keeping."""
+        self._mean_losses()
+        state = {
             "steps": self.steps,
             "models": {name: dict(model.state_dict()) for name, model in self.models.items()},
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers] or self._restored,
         }
+        _refuse_spoilt(state, self.steps)
+        if self.scaled:
+            state["scalers"] = [scaler.state_dict() for scaler in self._scalers] or self._restored_scalers
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
@@ -132,6 +176,7 @@ class Trainer:
         for name, average in self.averages.items():
             average.load_state_dict(state["averages"][name])
         self._restored = state["optimizers"]
+        self._restored_scalers = state.get("scalers", [])
 
     def _own(self, i: int) -> list[nn.Parameter]:
         return [parameter for group in self._optimizers[i].param_groups for parameter in group["params"]]
@@ -160,5 +205,30 @@ class Trainer:
             )
             self._optimizers.append(optimizer)
             self._gradients.append([])
+            if self.scaled:
+                self._scalers.append(_scaler(parameters.values(), objective.name))
         for optimizer, restored in zip(self._optimizers, self._restored, strict=False):
             optimizer.load_state_dict(restored)
+        for scaler, known in zip(self._scalers, self._restored_scalers, strict=False):
+            scaler.load_state_dict(known)
+
+
+def _scaler(parameters: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
+    if any(parameter.dtype == torch.float16 for parameter in parameters):
+        raise ValueError(f"objective {name!r} trains weights that are float16 themselves; load its models in float32")
+    return torch.amp.GradScaler(next(iter(parameters)).device.type)
+
+
+def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
+    """Raise FloatingPointError where a weight, an average or a moment is no number."""
+    named = {
+        f"{part} {name}, {key}": tensor
+        for part in ("models", "averages")
+        for name, tensors in state[part].items()
+        for key, tensor in tensors.items()
+    }
+    for i, optimizer in enumerate(state["optimizers"]):
+        for j, moments in optimizer["state"].items():
+            named |= {f"optimizer {i}, {key} of parameter {j}": moments[key] for key in moments}
+    if name := spoilt(named):
+        raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")

@@ -47,6 +47,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _seed(text: str) -> int:
+    from graph_runner.contract import LARGEST_SEED
+
+    if not re.fullmatch(r"[0-9]{1,20}", text) or int(text) > LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text:.40} is no whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
 def build() -> argparse.ArgumentParser:
     """The parser of all commands."""
     raw = argparse.RawDescriptionHelpFormatter
@@ -60,10 +68,11 @@ def build() -> argparse.ArgumentParser:
     _workflow(run)
     _nodes(run)
     run.add_argument("--to", action="append", default=[], metavar="NODE", help="compute only this node and what it needs, and print what it gives (repeatable)")  # fmt: skip
-    run.add_argument("--seed", type=int, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
+    run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32)")  # fmt: skip
     _workspace(run)
+    _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
@@ -80,6 +89,7 @@ def build() -> argparse.ArgumentParser:
     )
     check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
     _workspace(check)
+    _only_below(check)
 
     nodes = commands.add_parser("nodes", help="list the nodes, or explain one")
     nodes.add_argument("node", nargs="?", help="the node to explain")
@@ -153,3 +163,7 @@ def _nodes(parser: argparse.ArgumentParser) -> None:
 
 def _workspace(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workspace", type=_folder, default="workspace", metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip
+
+
+def _only_below(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--only-below", action="append", type=_folder, default=[], metavar="DIR", help="read files below this folder only: for workflows of strangers (repeatable; default: anywhere)")  # fmt: skip

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -39,8 +40,8 @@ def check(options: argparse.Namespace) -> int:
     if wrong := len(errors(problems)):
         print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
-    workspace = options.workspace.expanduser().absolute()
-    place_paths(top, workspace)
+    workspace, roots = _folder(options.workspace), [_folder(root) for root in options.only_below]
+    place_paths(top, workspace, roots)
     nodes = count(sum(1 for _ in top.walk()), "node")
     if options.graph_only:
         print(f"{options.workflow}: {nodes}, ready to run")
@@ -48,15 +49,22 @@ def check(options: argparse.Namespace) -> int:
     import torch
 
     from graph_runner.cli import estimate
+    from graph_runner.cli.progress import listener
     from graph_runner.dry import dry_run
 
-    found = dry_run(top, workspace, dtype=getattr(torch, options.dtype))
+    display = listener(Console(stderr=True))
+    try:
+        heard = [] if options.json else [display]
+        found = dry_run(top, workspace, dtype=getattr(torch, options.dtype), roots=roots, listeners=heard)
+    finally:
+        display.close()
+    wrong = len(errors(found.problems))
     if options.json:
         print(json.dumps(found.to_json()))
-        return 2 if found.problems else 0
+        return 2 if wrong else 0
     complain(found.problems)
-    if found.problems:
-        print(f"{options.workflow}: {count(len(found.problems), 'problem')}", file=sys.stderr)
+    if wrong:
+        print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
     print(f"{options.workflow}: {nodes}, ready to run")
     estimate.tell(found, top, options.all)
@@ -82,7 +90,8 @@ def nodes(options: argparse.Namespace) -> int:
     elif options.node is None:
         _list(registry, console)
     elif options.node in registry:
-        text = f"# {options.node}\n\n{entry(registry[options.node])}"
+        spec = registry[options.node]
+        text = f"# {spec.type}\n\n{entry(spec)}"
         console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal, markup=False)
     else:
         remedy = did_you_mean(options.node, registry)
@@ -111,7 +120,7 @@ def runs(options: argparse.Namespace) -> int:
     """List what was run in a workspace, newest first."""
     from graph_runner.runs import history
 
-    found = history(options.workspace.expanduser().absolute())
+    found = history(_folder(options.workspace))
     if not found:
         print(f"Nothing was run in {options.workspace} yet")
         return 0
@@ -136,6 +145,16 @@ def _files(run: Run) -> list[str]:
     return ([count(files, "file")] if files else []) + ([count(previews, "preview")] if previews else [])
 
 
+def _folder(path: Path) -> Path:
+    """A folder that an option names, absolute. Raises WorkflowError where it cannot be one."""
+    from graph_runner.paths import PathError, expanded
+
+    try:
+        return expanded(path).absolute()
+    except PathError as error:
+        raise WorkflowError([Problem(error.message, remedy=error.remedy)]) from error
+
+
 _COLOURS = {"done": "green", "failed": "red"}
 
 
@@ -145,7 +164,7 @@ def clean(options: argparse.Namespace) -> int:
     from graph_runner.dry import large
     from graph_runner.store import sweep
 
-    workspace = options.workspace.expanduser().absolute()
+    workspace = _folder(options.workspace)
     if not workspace.is_dir():
         raise WorkflowError([Problem(f"there is no workspace {options.workspace}", remedy="Name one with --workspace")])
     for name in space.FORGETTABLE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -130,6 +131,8 @@ class Bars:
                 if event.cached:
                     self.console.print(f"[dim]from the cache: {some(event.cached)}[/]", highlight=False)
                 self._live.start()
+            case events.Progress():  # of files that are read before the run is planned
+                self._live.start()
             case events.Finished() if self.watch.remarkable(event):
                 self.console.print(self._row("[green]✓[/]", event), highlight=False)
             case events.Log():
@@ -167,11 +170,11 @@ class Bars:
         with self._lock:
             watch, now = self.watch, self.watch.clock()
             loops = [turns for turns in watch.loops.values() if turns.depth == 0 or now - turns.began >= QUICK]
-            if not watch.node or (not loops and now - watch.started < BLINK):
+            if not loops and (not watch.node or now - watch.started < BLINK):
                 return self._grid()
             grid = self._grid(watch.node, *("  " * turns.depth + turns.node for turns in loops))
             numbers = figures(watch.numbers)
-            if not any(turns.node == watch.node for turns in loops):
+            if watch.node and not any(turns.node == watch.node for turns in loops):
                 grid.add_row(self._spinner, escape(watch.node), "", duration(now - watch.started), numbers)
             for turns in loops:
                 left = turns.left(now)
@@ -232,6 +235,11 @@ class Lines:
         left = loops[0].left(now)
         at = " · ".join(f"{turns.node} {turns.done}/{turns.total}" for turns in loops)
         return at if left is None else f"{at}, {duration(left)} left"
+
+
+def listener(console: Console) -> Bars | Lines:
+    """What suits a terminal, or else a log."""
+    return Bars(console) if console.is_terminal else Lines(sys.stderr)
 
 
 def _sentence(event: events.Log) -> str:

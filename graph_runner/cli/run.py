@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import threading
 import traceback
 from collections.abc import Sequence
@@ -35,7 +34,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from graph_runner import events
     from graph_runner.cli import settings
     from graph_runner.cli.interrupts import stopping
-    from graph_runner.cli.progress import Bars, Lines
+    from graph_runner.cli.progress import listener
     from graph_runner.plan import NodeError
     from graph_runner.processes import joined
     from graph_runner.registry import Registry
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
     console, errors = Console(), Console(stderr=True)
-    display = Bars(errors) if errors.is_terminal else Lines(sys.stderr)
+    display = listener(errors)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     asked = {workflow.exposed.outputs.get(name, name): name for name in options.to}
     stop = threading.Event()
@@ -93,9 +92,17 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
     from graph_runner.engine import Engine
+    from graph_runner.paths import expanded
 
     try:
-        return Engine(registry, options.workspace, device=device, dtype=options.dtype, processes=processes)
+        return Engine(
+            registry,
+            options.workspace,
+            device=device,
+            dtype=options.dtype,
+            processes=processes,
+            roots=map(expanded, options.only_below),
+        )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error
 
@@ -114,7 +121,12 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
 
 
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
-    """A node's failure: one sentence that names it, then where to find more."""
+    """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
+    of the others too; they are silent about each other's."""
+    from graph_runner.plan import ElsewhereError
+
+    if rank and isinstance(error, ElsewhereError):
+        return
     sentence = f"process {rank}: {error}" if rank else str(error)
     errors.print(Text(sentence, "red"), soft_wrap=True)
     if options.traceback:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Param
 from graph_runner.document import parse, writable
+from graph_runner.paths import PathError, expanded
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.workflow import Node, Workflow
 
@@ -161,7 +161,7 @@ def _placed(value: Any) -> Any:
     if not isinstance(value, str) or not value:
         return value
     try:
-        path = Path(value).expanduser()
+        path = expanded(value)
         return str(path.absolute()) if path.exists() else value
-    except (OSError, RuntimeError, ValueError):  # too long a name, ~nobody, a NUL: what opens it says so
+    except (PathError, OSError):  # validation says what is wrong with it
         return value

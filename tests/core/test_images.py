@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import data
 
 from core.images import ImageError, from_pil, grid, load_image, load_mask, open_image, read_text, save_png, to_pil
@@ -117,3 +117,42 @@ def test_unreadable_files_are_named(tmp_path: Path, content: bytes) -> None:
             read(tmp_path / "bad.png")
     with pytest.raises(ImageError, match=r"missing\.png"):
         load_image(tmp_path / "missing.png")
+
+
+def test_fractions_and_whole_numbers_beyond_eight_bits_keep_their_greys(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    for name, values in {
+        "fractions": ramp,
+        "eight": ramp * 255,
+        "sixteen": ramp * 65535,
+        "whole16": (ramp * 65535).astype(np.uint16),
+        "whole32": (ramp.astype(np.float64) * (2**31 - 1)).astype(np.int32),
+    }.items():
+        Image.fromarray(values).save(tmp_path / f"{name}.tif")
+        loaded = load_image(tmp_path / f"{name}.tif")
+        assert (loaded - torch.from_numpy(2 * ramp - 1)).abs().max() < 0.005, name
+    odd = ramp.copy()
+    odd[0, :3] = [np.nan, np.inf, -5]
+    Image.fromarray(odd).save(tmp_path / "odd.tif")
+    assert (load_image(tmp_path / "odd.tif")[0, 0, :3] == -1).all()
+    Image.fromarray(np.ones((4, 4), dtype=np.uint16)).save(tmp_path / "dark.tif")
+    assert (load_image(tmp_path / "dark.tif") == -1).all()
+
+
+def swapped_profile() -> bytes:
+    """sRGB's profile with the primaries of red and green exchanged, under another name."""
+    plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = plain.replace(b"rXYZ", b"****").replace(b"gXYZ", b"rXYZ").replace(b"****", b"gXYZ")
+    return swapped.replace("sRGB".encode("utf-16-be"), "sGRB".encode("utf-16-be"))
+
+
+def test_colours_of_another_profile_become_srgb(tmp_path: Path) -> None:
+    red = Image.new("RGB", (4, 4), "red")
+    red.save(tmp_path / "plain.png", icc_profile=ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red.save(tmp_path / "swapped.png", icc_profile=swapped_profile())
+    red.convert("RGBA").save(tmp_path / "clear.png", icc_profile=swapped_profile())
+    red.save(tmp_path / "damaged.jpg", icc_profile=swapped_profile()[:300], quality=100)
+    assert (load_image(tmp_path / "plain.png")[:, 0, 0] == torch.tensor([1.0, -1, -1])).all()
+    for name in ("swapped.png", "clear.png"):
+        assert (load_image(tmp_path / name)[:, 0, 0] - torch.tensor([-1.0, 1, -1])).abs().max() < 0.02
+    assert (load_image(tmp_path / "damaged.jpg")[:, 0, 0] - torch.tensor([1.0, -1, -1])).abs().max() < 0.02

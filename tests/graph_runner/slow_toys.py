@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from graph_runner.context import Loop, Metrics, Outputs, Processes
+from graph_runner.context import Loop, Metrics, Outputs, Processes, Workspace
 from graph_runner.contract import Body, File, node
 from tests.graph_runner.toys import Number, Step, Text
 
@@ -58,6 +58,22 @@ def press_ctrl_c(x: Number, turn: int = 2, name: str = "SIGINT") -> Number:
     """
     if len(TURNS) == turn:
         os.kill(os.getpid(), signal.Signals[name])
+    return x + 0
+
+
+@node(category="slow")
+def trip(x: Number, workspace: Workspace, kill: bool = False, turn: int = 5) -> Number:
+    """Pass a number on; but the second process of several fails once, or dies, in one turn of `gather`.
+
+    kill: die without a word.
+    turn: which.
+    """
+    marker = workspace / "tripped"
+    if os.environ.get("RANK") == "1" and len(TURNS) == turn and not marker.exists():
+        marker.touch()
+        if kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise ValueError("it tripped; look where you go")
     return x + 0
 
 

@@ -117,6 +117,33 @@ def test_a_seed_for_the_whole_run(loom: Loom, here: Path) -> None:
     assert first == second != other
 
 
+def test_seeds_of_64_bits_are_taken_to_the_last_digit(loom: Loom, here: Path) -> None:
+    nodes = {"draw": {"type": "random_number"}, "save": {"type": "save_number", "wires": {"x": "draw"}}}
+    file = write(here / "draw.json", nodes)
+    largest = 2**64 - 1
+    for seed in (largest, largest - 1):
+        assert loom(file, "--seed", str(seed)).code == 0
+        assert loom(file, "--set", f"draw.seed={seed}").code == 0
+    assert len(set(outputs(here))) == 4
+    recorded = [json.loads(path.read_text())["seed"] for path in here.glob("workspace/runs/*/environment.json")]
+    assert sorted(recorded) == [0, 0, largest - 1, largest]
+    for wrong in ("-1", str(2**64), "1.5", "9" * 5000):
+        with pytest.raises(SystemExit):
+            loom(file, f"--seed={wrong}")
+        said = loom(file, "--set", f"draw.seed={wrong}")
+        assert (said.code, said.out) == (2, "")
+        assert "draw.seed" in said.err
+
+
+def test_a_number_without_end_is_refused_in_a_sentence(loom: Loom, here: Path) -> None:
+    text = json.dumps({"loom": 1, "nodes": {"draw": {"type": "random_number", "params": {"seed": 1}}}})
+    (here / "long.json").write_text(text.replace('"seed": 1', '"seed": ' + "1" * 5000))
+    for command in ("run", "check"):
+        said = loom(command, "long.json")
+        assert said.code == 2
+        assert "holds a number of 5000 digits" in said.err
+
+
 def test_only_the_targets_are_computed_and_their_values_printed(loom: Loom, here: Path) -> None:
     file = write(
         here / "sums.json",

@@ -36,8 +36,11 @@ def here(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def gathering(here: Path, n: int, pause: float) -> list[str]:
-    """The command that runs a training-like loop."""
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def gathering(here: Path, n: int, pause: float, inner: dict[str, Any] | None = None) -> list[str]:
+    """The command that runs a training-like loop around an inner node."""
     nodes: dict[str, Any] = {
         "one": {"type": "number", "params": {"value": 2}},
         "gathered": {
@@ -45,7 +48,7 @@ def gathering(here: Path, n: int, pause: float) -> list[str]:
             "params": {"n": n, "pause": pause},
             "wires": {"x": "one"},
             "body": {
-                "nodes": {"inner": {"type": "scale", "wires": {"x": "gathered.x"}}},
+                "nodes": {"inner": {"type": "scale", "wires": {"x": "gathered.x"}, **(inner or {})}},
                 "results": {"number": "inner"},
             },
         },
@@ -126,7 +129,7 @@ def test_a_second_ctrl_c_ends_at_once(here: Path) -> None:
 
 
 def test_two_processes_run_one_graph_and_one_of_them_tells(here: Path) -> None:
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *gathering(here, n=4, pause=0)]
+    command = [*TORCHRUN, *gathering(here, n=4, pause=0)]
     with started(here, command) as process:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
@@ -140,7 +143,7 @@ def test_two_processes_run_one_graph_and_one_of_them_tells(here: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_stop_at_the_same_turn_and_go_on(here: Path) -> None:
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *gathering(here, 100, 0.05)]
+    command = [*TORCHRUN, *gathering(here, 100, 0.05)]
     with started(here, command) as process:
         wait_for(lambda: any('"progress"' in path.read_text() for path in here.glob(EVENTS)), process)
         process.send_signal(signal.SIGINT)
@@ -152,3 +155,25 @@ def test_two_processes_stop_at_the_same_turn_and_go_on(here: Path) -> None:
         assert process.returncode == 0, err
     assert "goes on from turn" in err
     assert outputs(here) == [2.0 * sum(range(100)) * 1.5]
+
+
+@pytest.mark.parametrize("kill", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_one_process_that_fails_ends_all_and_the_same_command_goes_on(kill: bool, here: Path) -> None:
+    inner = {"type": "trip", "params": {"kill": kill}}
+    command = [*TORCHRUN, *gathering(here, 12, 0, inner), "--checkpoint-seconds", "0"]
+    with started(here, command) as process:  # nobody waits for who is gone: the limit is far below any patience
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 1, err
+    told = [json.loads(line) for line in next(here.glob(EVENTS)).read_text().splitlines()]
+    (failed,) = [event for event in told if event["event"] == "failed"]
+    assert told[-1]["status"] == "failed"
+    if kill:
+        assert "another is gone" in failed["message"]
+    else:
+        assert failed["message"].endswith("process 1 failed: inner: it tripped; look where you go")
+        assert err.count("process 1: inner: it tripped; look where you go") == 1
+    with started(here, command) as process:
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+    assert "goes on from turn 4" in err
+    assert outputs(here) == [2.0 * sum(range(12)) * 1.5]

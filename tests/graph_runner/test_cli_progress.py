@@ -155,3 +155,15 @@ def test_numbers_and_values_are_short() -> None:
     assert value(torch.tensor([1.0, 2.0])) == "[1.0, 2.0]"
     assert value(torch.zeros(4, 3, 32, 32)) == "4 × 3 × 32 × 32, float32, mean 0, std 0, from 0 to 0"
     assert value([1, "two"]) == "[1, 'two']"
+
+
+def test_files_that_are_read_before_the_run_is_planned_have_a_bar() -> None:
+    out = io.StringIO()
+    bars = Bars(Console(file=out, force_terminal=True, width=100))
+    bars(Log("reads /data/pictures (3,100 MB new or changed) to know whether its result is known", "photos"))
+    bars(Progress("photos", 1200, 3100))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(bars._picture())
+    bars.close()
+    assert "photos reads /data/pictures (3,100 MB" in out.getvalue()
+    assert "1,200/3,100" in console.export_text()

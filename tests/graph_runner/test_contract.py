@@ -197,6 +197,15 @@ def test_what_cannot_be_a_node_is_refused_with_the_reason() -> None:
     def bare(x) -> None:  # type: ignore[no-untyped-def]
         """x."""
 
+    def many(x: list[File]) -> None:
+        """x."""
+
+    def named(x: Ports[File]) -> None:
+        """x."""
+
+    for function in (many, named):
+        refused(function, r"parameter 'x': a path inside of another type is not seen as one; take a path by itself")
+
     def star(*x: int) -> None:
         """x."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +12,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graph_runner.context import Tell
 from graph_runner.contract import Wire, node
 from graph_runner.dry import Estimate, describe, dry_run, large
+from graph_runner.engine import Engine
+from graph_runner.events import Log
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from tests.graph_runner import toys
@@ -67,6 +71,26 @@ def refuse_wide(x: Matrix) -> Matrix:
     if x.shape[1] > 4:
         raise ValueError(f"{x.shape[1]} columns are too many")
     return x
+
+
+@node(category="toy")
+def doubtful(x: Matrix, tell: Tell) -> Matrix:
+    """Say what it noticed, itself and through a library's log."""
+    tell("it is as it is", "info")
+    tell("three columns are few")
+    logging.getLogger("some.library").warning("the library has its doubts.")
+    return x
+
+
+def _could_be_written(x: Matrix, name: str) -> None:
+    if x.shape[1] > 4:
+        raise ValueError(f"{name} takes no {x.shape[1]} columns")
+
+
+@node(category="toy", effect=True, dry=_could_be_written)
+def write_narrow(x: Matrix, name: str = "narrow") -> None:
+    """An export that cannot hold everything."""
+    raise AssertionError("a dry run has no effects")
 
 
 @pytest.fixture(scope="module")
@@ -245,3 +269,31 @@ def test_large_numbers() -> None:
         "4.74 T",
         "5e+03 E",
     ]
+
+
+def test_what_a_run_would_warn_of_is_told_once_and_with_its_node(registry: Registry) -> None:
+    doubt = {"type": "doubtful", "wires": {"x": "a"}}
+    found = estimate(registry, {"a": A, "first": doubt, "again": {"type": "doubtful", "wires": {"x": "first"}}})
+    assert {(p.node, p.message, p.severity) for p in found.problems} == {
+        (id, message, "warning")
+        for id in ("first", "again")
+        for message in ("three columns are few", "the library has its doubts")
+    }
+    assert len(found.problems) == 4
+    assert not errors(found.problems)
+
+
+def test_an_export_that_cannot_hold_what_it_is_given_is_foreseen(registry: Registry) -> None:
+    wide = {"type": "matrix", "params": {"columns": 5}}
+    nodes = {id: {"type": "write_narrow", "wires": {"x": x}} for id, x in (("fits", "a"), ("fails", "wide"))}
+    [problem] = estimate(registry, {"a": A, "wide": wide, **nodes}).problems
+    assert (problem.node, problem.message) == ("fails", "narrow takes no 5 columns")
+
+
+def test_the_same_is_told_in_a_run(registry: Registry, tmp_path: Path) -> None:
+    result = Engine(registry, tmp_path).run(
+        graph({"a": A, "doubt": {"type": "doubtful", "wires": {"x": "a"}}}), targets=["doubt"]
+    )
+    logs = [(e.node, e.message, e.level) for e in result.events if isinstance(e, Log)]
+    assert ("doubt", "it is as it is", "info") in logs
+    assert ("doubt", "three columns are few", "warning") in logs

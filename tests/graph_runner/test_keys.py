@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from graph_runner.compile import Plan, compile_graph
 from graph_runner.engine import Engine, _targets
-from graph_runner.keys import Keys, content_of
+from graph_runner.keys import Keys
 from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow
@@ -229,22 +228,3 @@ def test_which_zone_a_port_belongs_to_matters() -> None:
         return nodes
 
     assert keys_of(nested("deep.state.x"))["z"] != keys_of(nested("z.state.x"))["z"]
-
-
-def test_files_are_keyed_by_content_and_folders_by_all_below(tmp_path: Path) -> None:
-    file = tmp_path / "a" / "deep" / "x.txt"
-    file.parent.mkdir(parents=True)
-    file.write_text("1")
-    first, whole = content_of(str(file), "file"), content_of(str(tmp_path / "a"), "folder")
-    other = tmp_path / "b" / "deep" / "x.txt"
-    other.parent.mkdir(parents=True)
-    other.write_text("1")
-    assert content_of(str(other), "file") == first
-    assert content_of(str(tmp_path / "b"), "folder") == whole, "wherever the folder lies"
-    (tmp_path / "b" / ".hidden").write_text("no part of it")
-    assert content_of(str(tmp_path / "b"), "folder") == whole
-    other.rename(other.with_name("y.txt"))
-    assert content_of(str(tmp_path / "b"), "folder") != whole, "names below count"
-    file.write_text("22")
-    assert content_of(str(file), "file") != first
-    assert content_of(str(tmp_path / "a"), "folder") != whole

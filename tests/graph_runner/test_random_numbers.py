@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import pytest
 import torch
 
 from graph_runner.context import Processes, Rng
-from graph_runner.contract import node
+from graph_runner.contract import LARGEST_SEED, node
 from graph_runner.engine import Engine, Result
+from graph_runner.plan import NodeError
+from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
+from graph_runner.workflow import read, write
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, noted, record, repeat, scale, sweep
-from tests.graph_runner.toys import RECORDED, Number
+from tests.graph_runner.toys import RECORDED, Model, Number
 
 Run = Callable[..., Result]
 
@@ -30,6 +34,34 @@ def global_draw(rng: Rng) -> Number:
 def own_seed(rng: Rng, seed: int = 0) -> Number:
     """A node that reads its seed itself."""
     return torch.tensor(float(seed))
+
+
+ROWS: list[float] = []
+"""What `random_row` nodes drew."""
+
+
+@node(category="toy")
+def random_row(rng: Rng, rows: int = 1) -> Number:
+    """Normal draws for a batch of rows; the last one is handed on."""
+    drawn = rng.randn(rows)
+    ROWS.extend(drawn.tolist())
+    return drawn[-1]
+
+
+APART: list[float] = []
+"""What `note_apart` nodes saw."""
+
+
+@node(category="toy")
+def note_apart(x: Number) -> Number:
+    """Remember a number, on every process."""
+    APART.append(float(x.detach()))
+    return x
+
+
+@node(category="toy", effect=True)
+def all_rows(after: Model) -> None:
+    """What waits for a training."""
 
 
 @pytest.fixture(scope="module")
@@ -139,20 +171,27 @@ def test_a_seed_may_be_wired_or_read_by_the_node_itself(run: Run) -> None:
     assert len({float(x) for x in values["z.draws"]}) == 3, "the turn counts as well"
 
 
+class One(Processes):
+    """One of two processes, without the other."""
+
+    def __init__(self, rank: int, folder: Path) -> None:
+        super().__init__(rank, world=2)
+        self.folder = folder
+
+    def agree(self, value: Any) -> Any:
+        return self.folder if value is None else value
+
+    def any(self, flag: bool) -> bool:
+        return flag
+
+
 def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry, tmp_path: Path) -> None:
-    class Second(Processes):
-        def agree(self, value: Any) -> Any:
-            return (tmp_path / "runs" / "r") if value is None else value
-
-        def any(self, flag: bool) -> bool:
-            return flag
-
     nodes = {
         "one": ONE,
         "r": record("one"),
         "loop": repeat(2, {"next": scale("loop.state.x", 2), "inside": record("next", "inside")}, "next"),
     }
-    second = Engine(registry, tmp_path, processes=Second(rank=1, world=2))
+    second = Engine(registry, tmp_path, processes=One(1, tmp_path / "runs" / "r"))
     values = second.run(graph(nodes), targets=["loop.x"]).values
     assert float(values["loop.x"]) == 4
     assert RECORDED == {}
@@ -160,6 +199,112 @@ def test_of_several_processes_only_the_first_saves_and_shows(registry: Registry,
 
 def test_many_processes_see_the_noise_that_one_would() -> None:
     whole = Rng(5).randn(6, 2)
-    parts = [Rng(5, rank=rank, world=3).randn(2, 2) for rank in range(3)]
+    parts = [Rng(5, part=rank).randn(2, 2) for rank in range(3)]
     assert torch.equal(torch.cat(parts), whole)
-    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, "cpu", r, 2).randint(10, 2) for r in range(2)]))
+    assert torch.equal(Rng(5).randint(10, 4), torch.cat([Rng(5, part=rank).randint(10, 2) for rank in range(2)]))
+
+
+@pytest.mark.parametrize("kind", ["randn", "rand", "randint", "bits", "randn_like"])
+def test_a_row_alone_is_that_row_of_any_batch(kind: str) -> None:
+    def drawn(rng: Rng, rows: int) -> list[torch.Tensor]:
+        shape = (rows, 3, 5)
+        draw = {"randint": lambda: rng.randint(50, *shape), "randn_like": lambda: rng.randn_like(torch.zeros(shape))}
+        return [draw.get(kind, lambda: getattr(rng, kind)(*shape))() for _ in range(2)]
+
+    first, second = drawn(Rng(9), 7)
+    assert not torch.equal(first, second), "asked again, it draws anew"
+    for n in range(7):
+        one, other = drawn(Rng(9).from_row(n), 1)
+        assert torch.equal(one[0], first[n])
+        assert torch.equal(other[0], second[n])
+    a, b = (drawn(Rng(9, part=part).from_row(1), 3)[0] for part in range(2))
+    assert torch.equal(torch.cat([a, b]), first[1:])
+
+
+def test_numbers_have_the_type_that_is_asked_for_and_any_shape() -> None:
+    rng = Rng(3)
+    assert rng.randn().shape == rng.rand().shape == rng.randint(4).shape == ()
+    assert rng.randn(0, 4).shape == (0, 4)
+    assert rng.randn(2, 0).shape == (2, 0)
+    assert rng.randn_like(torch.zeros(2, 3, dtype=torch.float16)).dtype == torch.float16
+    assert rng.randn(2).dtype == rng.rand(2).dtype == torch.float32
+    with pytest.raises(ValueError, match="at least 1"):
+        rng.randint(0, 3)
+
+
+def test_micro_batches_draw_what_one_batch_of_all_their_rows_would(run: Run) -> None:
+    def nodes(rows: int, accumulate: int) -> dict[str, Any]:
+        inner = {
+            "chance": {"type": "random_row", "params": {"rows": rows}},
+            "again": {"type": "random_row", "params": {"rows": rows, "seed": 1}},
+            "weight": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
+            "loss": {"type": "total", "wires": {"numbers": ["chance", "again", "weight"]}},
+        }
+        body = {"nodes": inner, "results": {"number": "loss"}}
+        params = {"n": 2, "accumulate": accumulate}
+        fit = {"type": "learn", "wires": {"models": {"m": "model"}}, "params": params, "body": body}
+        return {"model": {"type": "scalar_model"}, "fit": fit, "r": {"type": "all_rows", "wires": {"after": "fit.m"}}}
+
+    found = []
+    for rows, accumulate in ((6, 1), (3, 2), (1, 6)):
+        ROWS.clear()
+        run(nodes(rows, accumulate), fresh=True)
+        found.append(sorted(ROWS))
+    assert len(set(found[0])) == 2 * 2 * 6
+    assert found[0] == found[1] == found[2]
+
+
+def test_seeds_of_64_bits_count_to_the_last_digit_and_no_others_are_taken(run: Run) -> None:
+    nodes = {"d": {"type": "random_number", "params": {"seed": LARGEST_SEED}}}
+    drawn = {
+        (seed, own): float(run({"d": {"type": "random_number", "params": {"seed": own}}}, "d", seed=seed).values["d"])
+        for seed in (0, LARGEST_SEED, LARGEST_SEED - 1)
+        for own in (0, LARGEST_SEED, LARGEST_SEED - 1)
+    }
+    assert len(set(drawn.values())) == 9
+    assert read(write(graph(nodes))).nodes["d"].params["seed"] == LARGEST_SEED
+    for wrong, said in ((-1, "greater than or equal to 0"), (2**64, f"less than or equal to {LARGEST_SEED}")):
+        with pytest.raises(WorkflowError, match=said):
+            run({"d": {"type": "random_number", "params": {"seed": wrong}}}, "d")
+        with pytest.raises(WorkflowError, match=f"seed {wrong} must be a whole number from 0 to"):
+            run(nodes, "d", seed=wrong)
+        inner = {"chance": {"type": "random_number", "wires": {"seed": "z.item.seed"}}}
+        with pytest.raises(NodeError, match=f"chance: the seed {wrong} must be a whole number from 0 to"):
+            run({"z": sweep(inner, {"draws": "chance"}, {"seed": [wrong]})}, "z")
+
+
+def test_processes_initialise_alike_share_a_batch_and_drop_out_each_for_itself(
+    registry: Registry, tmp_path: Path
+) -> None:
+    inner = {
+        "y": {"type": "applied_with_dropout", "wires": {"model": "fit.models.m", "x": "one"}},
+        "chance": {"type": "random_row", "params": {"rows": 4}},
+        "noted": {"type": "note_apart", "wires": {"x": "y"}},
+        "both": {"type": "add", "wires": {"a": "noted", "b": "chance"}},
+    }
+    nodes = {
+        "one": ONE,
+        "made": {"type": "global_draw", "params": {"seed": 5}},
+        "model": {"type": "scalar_model", "params": {"weight": 100}},
+        "fit": {
+            "type": "learn",
+            "wires": {"models": {"m": "model"}},
+            "params": {"n": 6},
+            "body": {"nodes": inner, "results": {"number": "both"}},
+        },
+    }
+    made, dropped, drawn = [], [], []
+    for rank in range(2):
+        ROWS.clear()
+        APART.clear()
+        engine = Engine(registry, tmp_path / str(rank), processes=One(rank, tmp_path / "runs" / "r"))
+        made.append(engine.run(graph(nodes), targets=["made", "fit.m"], fresh=True).values["made"])
+        dropped.append(list(APART))
+        drawn.append(torch.tensor(ROWS).view(6, 4))
+    assert torch.equal(*made)
+    assert dropped[0] != dropped[1]
+    alone = Engine(registry, tmp_path / "alone")
+    ROWS.clear()
+    wide = graph(json.loads(json.dumps(nodes).replace('"rows": 4', '"rows": 8')))
+    alone.run(wide, targets=["fit.m"], fresh=True)
+    assert torch.equal(torch.cat(drawn, dim=1), torch.tensor(ROWS).view(6, 8))

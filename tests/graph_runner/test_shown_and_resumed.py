@@ -251,7 +251,7 @@ def test_outputs_stay_below_the_run_and_leave_no_half_files(make: Make, registry
         outputs.file(name, half, media="text/plain")
 
     engine = Engine(Registry([*registry.values(), spill.__node__]), tmp_path)  # type: ignore[attr-defined]
-    with pytest.raises(NodeError, match=r"'../x' leaves the run's folder"):
+    with pytest.raises(NodeError, match=r"'../x' leaves its folder"):
         run_in(engine, {"one": ONE, "s": {"type": "spill", "wires": {"x": "one"}}})
     nodes = {"one": ONE, "s": {"type": "spill", "wires": {"x": "one"}, "params": {"name": "deep/x.txt"}}}
     with pytest.raises(NodeError, match="the disk is full"):

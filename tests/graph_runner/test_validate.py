@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import pytest
 
-from graph_runner.contract import Ports, node
+from graph_runner.contract import Ports, Wire, node
 from graph_runner.engine import Engine, Result
 from graph_runner.problems import Problem, WorkflowError
 from graph_runner.registry import Registry
@@ -17,6 +17,7 @@ from tests.graph_runner.drawing import record, repeat, scale
 from tests.graph_runner.toys import Number
 
 Check = Callable[..., list[Problem]]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -365,3 +366,55 @@ def test_wires_are_led_past_bypassed_nodes(run: Run, check: Check) -> None:
     found = check(loose)
     assert ("w", "number") in {(p.node, p.port) for p in found}
     assert "cannot be bypassed" in str(found[0])
+
+
+class Thing:
+    """A value that is neither a tensor nor JSON."""
+
+
+class ThingCodec:
+    """Things on disk."""
+
+    def save(self, thing: Thing) -> int:
+        return 0
+
+    def load(self, tree: int) -> Thing:
+        return Thing()
+
+
+Plain = Annotated[Thing, Wire("plain_thing")]
+Kept = Annotated[Thing, Wire("kept_thing", codec=ThingCodec())]
+
+
+@node(category="toy", keep=True)
+def make_plain() -> Plain:
+    """A thing that the disk cannot hold."""
+    return Thing()
+
+
+@node(category="toy", keep=True)
+def make_kept() -> Kept:
+    """A thing that it can."""
+    return Thing()
+
+
+@node(category="toy", effect=True)
+def use_things(things: list[T]) -> None:
+    """Read things."""
+
+
+def test_what_the_disk_cannot_hold_is_told_before_anything_is_computed() -> None:
+    registry = Registry.scan([__name__, "tests.graph_runner.toys", "graph_runner.zones"])
+    makers = {"plain": {"type": "make_plain"}, "kept": {"type": "make_kept"}}
+    assert validate(graph(makers), registry)[1] == []  # nobody reads it, so it is not kept
+    problems = validate(
+        graph(
+            makers
+            | {
+                "a": {"type": "use_things", "wires": {"things": ["plain"]}},
+                "b": {"type": "use_things", "wires": {"things": ["kept"]}},
+            }
+        ),
+        registry,
+    )[1]
+    only(problems, "plain", "plain_thing", "no codec")

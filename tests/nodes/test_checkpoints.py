@@ -20,9 +20,12 @@ from core.checkpoints.load import read_about
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.weights import read_weights, write_weights
 from graph_runner import events
-from graph_runner.engine import Engine
+from graph_runner.dry import dry_run
+from graph_runner.engine import Engine, place_paths
+from graph_runner.events import Log
 from graph_runner.plan import NodeError
 from graph_runner.problems import WorkflowError
+from graph_runner.validate import validate
 from graph_runner.workflow import Workflow, read
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
@@ -191,7 +194,7 @@ def test_averaged_weights_lie_beside_the_raw_ones(engine: Engine, tmp_path: Path
 def test_a_name_cannot_leave_the_models_folder(engine: Engine, tmp_path: Path) -> None:
     save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
     save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": {"name": "../out"}}
-    with pytest.raises(NodeError, match=r"^save: the name '\.\./out' leaves the models folder; give a plain name"):
+    with pytest.raises(WorkflowError, match=r"^save\.name: the name '\.\./out' leaves its folder; give a plain name"):
         engine.run(graph(model=LOAD, save=save))
     assert not (tmp_path / "out").exists()
 
@@ -271,6 +274,45 @@ def test_a_lora_file_for_another_model_or_another_encoder_is_said(engine: Engine
         with pytest.raises(NodeError, match=r"^merged: ") as caught:
             engine.run(graph(model=LOAD, merged=node), targets=["merged"])
         assert "u.safetensors" in str(caught.value) or "not a BERTEmbedder" in str(caught.value)
+
+
+def test_a_lora_file_without_effect_is_told_at_check_and_in_the_run(engine: Engine, tmp_path: Path) -> None:
+    model = tiny_ldm.stable_diffusion()
+    save_whole(model, tmp_path / "m")
+    place = "transformer.encoder.layers.1.self_attn.v_proj"
+    lora(tmp_path / "t.safetensors", model.conditioner, place, "lora_te_text_model_encoder_layers_1_self_attn_v_proj")
+    merged = {"type": "lora_unet", "wires": {"unet": "model.unet"}, "params": {"path": "t.safetensors"}}
+    workflow = graph(model=LOAD, merged=merged)
+    logs = [event for event in engine.run(workflow, targets=["merged"]).events if isinstance(event, Log)]
+    assert [(log.node, log.level) for log in logs] == [("merged", "warning")]
+    assert "t.safetensors has nothing for the UNet, only for the text encoder" in logs[0].message
+    top, _ = validate(workflow, engine.registry)
+    place_paths(top, engine.workspace)
+    [problem] = dry_run(top, engine.workspace).problems
+    assert (problem.node, problem.severity, problem.message) == ("merged", "warning", logs[0].message)
+
+
+@pytest.mark.parametrize(
+    ("unet", "form", "words"),
+    [
+        ({"context_dim": 8, "use_scale_shift_norm": True}, "diffusers", "use_scale_shift_norm"),
+        ({"context_dim": 8, "use_scale_shift_norm": True}, "compvis", ""),
+        ({"conv_resample": False}, "diffusers", "conv_resample"),
+        ({}, "diffusers", ""),
+    ],
+)
+def test_an_export_that_the_form_cannot_hold_is_told_by_check(
+    unet: dict[str, Any], form: str, words: str, engine: Engine
+) -> None:
+    small = {"model_channels": 32, "channel_mult": [1, 2], "num_res_blocks": 1}
+    nodes = {
+        "unet": {"type": "unet", "params": small | unet},
+        "save": {"type": "save_checkpoint", "wires": {"unet": "unet"}, "params": {"form": form}},
+    }
+    top, _ = validate(graph(**nodes), engine.registry)
+    problems = dry_run(top, engine.workspace).problems
+    assert [(problem.node, problem.severity) for problem in problems] == ([("save", "error")] if words else [])
+    assert all(words in problem.message for problem in problems)
 
 
 # What is wrong with a file, in a sentence that names the node, the file and the remedy

@@ -181,7 +181,7 @@ def test_brackets_alone_play_a_word_down() -> None:
     torch.manual_seed(0)
     encoder = BERTEmbedder(WIDTH, 1, tokenizer.vocab_size, 12).eval()
     plain, weak, said, literal = (
-        text_context(encoder, tokenizer, torch.device("cpu"), [prompt]).context
+        text_context(encoder, tokenizer, torch.device("cpu"), print, [prompt]).context
         for prompt in ("a red circle", "a [red] circle", "a (red:0.9090909) circle", r"a \[red\] circle")
     )
     assert torch.allclose(weak, said, atol=1e-6)

@@ -85,9 +85,11 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "device": torch.device("cpu"),
         "dtype": torch.float32,
         "workspace": folder,
+        "saving": folder.joinpath,
         "outputs": FakeOutputs(folder),
         "metrics": lambda **_: None,
         "progress": lambda *_: None,
+        "tell": lambda *_: None,
         "processes": Processes(),
     }
     if spec.draws and "seed" in spec.params:

@@ -134,3 +134,25 @@ def test_every_shipped_workflow_goes_through_dry(path: Path, registry: Registry)
     left_open = {id for id, node in found.nodes.items() if node.open and node.open != "it only has an effect"}
     assert not left_open
     assert found.flops > 1e9
+
+
+def test_what_of_a_prompt_is_not_understood_is_told_beforehand(registry: Registry) -> None:
+    nodes = {
+        "shapes": {"type": "shapes_dataset", "params": {"size": 64}},
+        "tokenizer": {"type": "wordpiece_tokenizer", "wires": {"data": "shapes"}, "params": {"length": 6}},
+        "encoder": {
+            "type": "bert_text_encoder",
+            "wires": {"tokenizer": "tokenizer"},
+            "params": {"dim": 64, "layers": 1},
+        },
+        "prompt": {
+            "type": "text_context",
+            "wires": {"text_encoder": "encoder", "tokenizer": "tokenizer"},
+            "params": {"prompts": ["a red circle", "a purple circle of a red and a blue square <lora:x:1>"]},
+        },
+    }
+    found = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)
+    assert {(problem.node, problem.severity) for problem in found.problems} == {("prompt", "warning")}
+    told = " ".join(problem.message for problem in found.problems)
+    for word in ("“<lora:x:1>”", "is lost", "“purple”"):
+        assert word in told

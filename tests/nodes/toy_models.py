@@ -15,7 +15,7 @@ def awakened_unet(model: UNet, rng: Rng) -> UNet:
     with torch.no_grad():
         for parameter in model.parameters():
             if not parameter.any():
-                parameter.copy_(0.02 * torch.randn(parameter.shape, generator=rng.generator))
+                parameter.copy_(0.02 * rng.randn(*parameter.shape))
     return model
 
 

@@ -167,3 +167,15 @@ def test_api_md_documents_every_call() -> None:
         assert (row.split("|")[2].strip() == "R") == call.reads
         for argument in call.arguments.model_fields:
             assert f"`{argument}" in row, (name, argument)
+
+
+def test_names_of_workflows_mean_one_file_on_every_system(server: RunningServer) -> None:
+    for name in ("sd-v1.4", "sd-v1.5", "Größe"):
+        server.call("save", path=f"workflows/{name}.json", workflow=graph(TOY, title=name))
+        assert server.call("open", path=f"workflows/{name}.json")["workflow"]["title"] == name
+    for name, sentence in {
+        "SD-v1.4": "in capitals alone", "con": "means a device on Windows", "x.": "ends in a space or a dot",
+        "x" * 300: "too long", "a?b": "some systems refuse", "": "hidden", "a//b": "part without letters",
+    }.items():  # fmt: skip
+        status, error = server.refused("save", path=f"workflows/{name}.json", workflow=graph(TOY))
+        assert (status, sentence in error) == (400, True), (name, error)

@@ -117,6 +117,25 @@ def test_the_app_view_is_a_form_of_what_is_exposed(server: RunningServer, tmp_pa
     assert server.call("run", run=run)["workflow"]["nodes"]["z"]["body"]["nodes"]["twice"]["params"]["by"] == 5
 
 
+def test_the_app_view_takes_a_seed_to_the_last_digit(server: RunningServer) -> None:
+    nodes = {
+        "d": {"type": "random_number", "params": {"seed": 2**64 - 1}},
+        "m": {"type": "measure", "wires": {"x": "d"}},
+    }
+    exposed = {"params": {"seed": "d.seed"}, "outputs": {}}
+    server.call("save", path="workflows/seeded.json", workflow=graph(nodes, title="Seeded", exposed=exposed))
+    form = Client(f"{server.url}/app/seeded/", verbose=False)
+    [field] = [each["props"] for each in form.config["components"] if each["props"].get("label") == "seed"]
+    assert field["value"] == "18446744073709551615"
+    for seed in ("18446744073709551614", " 9007199254740993 "):
+        run = form.predict(seed, api_name="/submit")
+        assert server.call("run", run=run)["workflow"]["nodes"]["d"]["params"]["seed"] == int(seed)
+    for wrong, said in (("1.5", "is no whole number"), ("-1", "greater than"), (str(2**64), "less than")):
+        with pytest.raises(AppError, match=said):
+            form.predict(wrong, api_name="/submit")
+    form.close()
+
+
 def test_the_app_view_shows_progress_and_curves(server: RunningServer) -> None:
     workflow = graph(looping(60, 0.02), title="Curves", exposed={"params": {"turns": "loop.n"}, "outputs": {}})
     server.call("save", path="workflows/curves.json", workflow=workflow)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from core.checkpoints.diffusers_folder import save_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
-from core.checkpoints.lora import merge_lora, read_lora
+from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.weights import write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.unet import UNet
@@ -231,3 +231,20 @@ def test_a_lora_for_another_model_is_named(tmp_path: Path) -> None:
         CheckpointError, match=r"does not fit the shape \(128, 32\) of time_embedding\.linear_1\.weight"
     ):
         merge_lora(unet, read_lora(path))
+
+
+def test_a_file_that_changes_nothing_is_found_out(tmp_path: Path) -> None:
+    module = "down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+    down, up = torch.ones(2, 4), torch.ones(4, 2)
+
+    def read(**parts: Any) -> Lora:
+        return read_lora(tiny_lora(tmp_path, parts))
+
+    for_unet = {f"lora_unet_{module}.lora_down.weight": down, f"lora_unet_{module}.lora_up.weight": up}
+    assert changes_nothing(read(**for_unet), "UNet") == ""
+    assert "nothing for the text encoder, only for the UNet" in changes_nothing(read(**for_unet), "text encoder")
+    untrained = for_unet | {f"lora_unet_{module}.lora_up.weight": torch.zeros(4, 2)}
+    assert "is zero: it was never trained" in changes_nothing(read(**untrained), "UNet")
+    assert changes_nothing(read(**untrained), "UNet", by_names_alone=True) == ""
+    off = for_unet | {f"lora_unet_{module}.alpha": torch.tensor(0.0)}
+    assert "is zero" in changes_nothing(read(**off), "UNet")

@@ -113,7 +113,7 @@ def test_conditioners_run_on_fake_tensors() -> None:
     small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2}
     with FakeTensorMode():
         labels, boxes = torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 3, 4)
-        tokens = LayoutTokenizer(n_tokens=100, max_objects=2)(labels, boxes, generator=torch.Generator())
+        tokens = LayoutTokenizer(n_tokens=100, max_objects=2)(labels, boxes, order=torch.rand(labels.shape))
         assert BERTEmbedder(8, 1, vocab_size=100, max_seq_len=8)(tokens).shape == (2, 8, 8)
         assert CLIPTextEmbedder(vocab_size=100, **small, skip=1)(tokens).shape == (2, 8, 8)
         assert ClassEmbedder(5, 4)(torch.zeros(2, dtype=torch.long)).shape == (2, 1, 4)

@@ -1,6 +1,5 @@
 """Image folders, on photographs that scikit-image ships."""
 
-import logging
 import os
 from pathlib import Path
 
@@ -55,21 +54,21 @@ def test_files_classes_and_captions(photos: Path) -> None:
     assert (folder[2]["image"] - load_image(photos / "astronaut.jpg", 48)).abs().mean() < 0.02
 
 
-def test_corrupt_files_are_named_and_left_out(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_corrupt_files_are_named_and_left_out(photos: Path) -> None:
     whole = (photos / "astronaut.jpg").read_bytes()
     (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (photos / "things" / "text.png").write_text("no image")
-    with caplog.at_level(logging.WARNING):
-        folder = ImageFolder(photos, resolution=32)
+    folder = ImageFolder(photos, resolution=32)
     assert set(folder.corrupt) == {"cut.jpg", "things/text.png"}
     assert len(folder) == 5
-    assert "cut.jpg" in caplog.text
-    assert "things/text.png" in caplog.text
+    [remark] = folder.remarks
+    assert "cut.jpg" in remark
+    assert "things/text.png" in remark
     for name in folder.files:
         (photos / name).write_text("damaged")
     with pytest.raises(ImageError, match=r"astronaut\.jpg"):
         folder[2]
-    with pytest.raises(ImageError, match=r"no images .*7 unreadable"):
+    with pytest.raises(ImageError, match=r"no images .*left out as unreadable: animals"):
         ImageFolder(photos)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         ImageFolder(photos / "nowhere")
@@ -102,6 +101,7 @@ def test_flips_happen_half_of_the_time_and_mirror(photos: Path) -> None:
 def test_the_fingerprint_follows_contents_and_the_index_saves_reading(
     photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("core.data.picture_files.YOUNG_SECONDS", 0)  # these files were written just now
     index = photos.parent / "index.json"
     (photos / "bad.png").write_text("no image")
     read: list[tuple[int, int]] = []
@@ -127,3 +127,64 @@ def test_the_fingerprint_follows_contents_and_the_index_saves_reading(
 def test_wrong_parameters_are_named(photos: Path, wrong: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
         ImageFolder(photos, **wrong)  # type: ignore[arg-type]
+
+
+def test_captions_come_from_texts_and_tables_and_are_counted(photos: Path) -> None:
+    (photos / "animals/horse.caption").write_bytes("ein Pferd, schwarz auf weiß".encode("utf-16"))
+    (photos / "things/rocket.txt").write_bytes("a rocket’s start".encode("cp1252"))
+    (photos / "astronaut.txt").write_text("")
+    (photos / "metadata.csv").write_text(
+        "file_name,text\nanimals\\cats\\chelsea.png,from afar\nastronaut.jpg,an astronaut\ngone.png,nobody\n"
+    )
+    (photos / "animals/metadata.jsonl").write_text('{"file_name": "cats/chelsea.png", "text": ["a cat", "a tomcat"]}\n')
+    folder = ImageFolder(photos, resolution=16)
+    assert folder.get_batch(range(5))["captions"] == [
+        "a cat",
+        "ein Pferd, schwarz auf weiß",
+        "an astronaut",
+        "a cup of coffee",
+        "a rocket’s start",
+    ]
+    assert folder.summary() == "5 pictures in 3 classes, 5 with a caption"
+    assert folder.remarks == ["captions of pictures that are not there: gone.png"]
+    (photos / "animals/metadata.jsonl").write_text('{"file_name": "cats/chelsea.png"}\n')
+    folder = ImageFolder(photos, resolution=16)
+    assert folder[0]["caption"] == "from afar"
+    assert "animals/metadata.jsonl (line 1: no column for the caption" in folder.remarks[0]
+
+
+def test_a_folder_without_captions_says_so(photos: Path) -> None:
+    (photos / "things/coffee.txt").unlink()
+    assert ImageFolder(photos, resolution=16).summary() == "5 pictures in 3 classes, none with a caption"
+
+
+def test_what_is_not_read_is_counted_and_told(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (20, 20), "red").save(photos / "red.tiff")
+    Image.new("RGB", (20, 20), "red").save(photos / "red.gif")
+    for name in ("phone.HEIC", "other.heic", "things/drawing.svg", "Thumbs.db", "film.mp4"):
+        (photos / name).write_bytes(b"some bytes")
+    (photos / "closed").mkdir()
+    opened = Path.open
+
+    def refuse(path: Path, *arguments: object, **options: object) -> object:
+        if path.name == "astronaut.jpg":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *arguments, **options)  # type: ignore[arg-type]
+
+    scandir = os.scandir
+
+    def closed(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(os, "scandir", closed)
+    folder = ImageFolder(photos, resolution=16)
+    assert {"red.tiff", "red.gif"} <= set(folder.files)
+    assert "astronaut.jpg" not in folder.files
+    assert folder.remarks == [
+        "left out as unreadable: astronaut.jpg (permission denied)",
+        "folders that may not be opened: closed",
+        "pictures of types that are not read: 2 .heic, 1 .svg",
+    ]

@@ -53,29 +53,15 @@ def test_every_problem_is_shown_on_its_node(sheet: Sheet, real_server: RunningSe
 
 
 def test_a_bad_value_is_marked_while_it_is_typed(sheet: Sheet) -> None:
-    """From the change to its mark, in at most 100 ms on an idle machine: measured as the browser saw it."""
+    """How soon, `python -m benchmarks.canvas` tells."""
     sheet.open("shipped/sample.json")
     field = sheet.field("grid", "zoom")
     expect(field).to_be_visible()
-    sheet.page.wait_for_timeout(500)
-    sheet.page.evaluate(
-        """() => {
-            const line = document.querySelector('[data-id="grid"] [data-handle="zoom"]');
-            new MutationObserver(() => {
-                if (line.classList.contains("error") && !window.marked) window.marked = performance.now();
-            }).observe(line, { attributes: true });
-            addEventListener("keydown", (event) => {
-                if (event.key === "Enter") window.entered = performance.now();
-            }, true);
-        }"""
-    )
     field.press("Enter")
     typed = sheet.field("grid", "zoom")
     typed.fill("-3")
     typed.press("Enter")
     expect(sheet.node("grid").locator('[data-handle="zoom"] .mark')).to_be_visible()
-    took = sheet.page.evaluate("() => window.marked - window.entered")
-    assert took < 1000, f"{took:.0f} ms"
     sheet.undo()
     expect(sheet.node("grid").locator(".mark")).to_have_count(0)
 

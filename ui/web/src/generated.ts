@@ -84,6 +84,7 @@ export interface NodeSpec {
   draws: boolean;
   keep: boolean;
   mutates: string[];
+  formerly: string[];
 }
 
 /** A file that a run showed; `n` is the number of the event that told so. */

@@ -38,6 +38,7 @@ function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeS
     draws: false,
     keep: false,
     mutates: [],
+    formerly: [],
     ...more,
   };
 }

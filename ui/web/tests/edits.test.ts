@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { copy, duplicate, paste } from "../src/document/clipboard";
-import { toWorkflow } from "../src/document/codec";
+import { read, toWorkflow, write } from "../src/document/codec";
 import type { Doc, Place } from "../src/document/document";
-import { addNode, moveToZone, place, removeNodes, rename, setParam } from "../src/document/edits";
+import { addNode, moveToZone, nextSeed, place, removeNodes, rename, setParam } from "../src/document/edits";
+import { digitsOf, readNumber } from "../src/document/json";
 import { sourceOf } from "../src/document/references";
 import { connect, disconnect, renameWire } from "../src/document/wires";
 import { CATALOG } from "./catalog";
@@ -13,6 +14,25 @@ const placeOf =
   (id: string): Place =>
     doc.places[id] ?? { at: [0, 0] };
 const specs = (doc: Doc) => kindsOf(doc).specs;
+
+describe("seeds", () => {
+  it("count to 2^64 - 1, in all their digits, and go on from 0", () => {
+    const after = (digits: string) => digitsOf(nextSeed(digits));
+    expect(after("")).toBe("1");
+    expect(after("9007199254740991")).toBe("9007199254740992");
+    expect(after("18446744073709551614")).toBe("18446744073709551615");
+    expect(after("18446744073709551615")).toBe("0");
+  });
+
+  it("typed in, read and written stay the same to the last digit", () => {
+    for (const seed of ["9007199254740993", "9223372036854775808", "18446744073709551615"]) {
+      const doc = setParam(docOf({ a: { type: "noise" } }), "a", "seed", readNumber(seed));
+      const text = write(doc);
+      expect(text).toContain(`"seed":${seed}`);
+      expect(write(read(text).doc)).toBe(text);
+    }
+  });
+});
 
 describe("wires", () => {
   it("are written the shortest way, and take the place of a literal", () => {

@@ -13,7 +13,8 @@ import {
   type Ref,
   rewired,
 } from "./document";
-import type { Json } from "./json";
+import type { LosslessNumber } from "lossless-json";
+import { readNumber, type Json } from "./json";
 import { resolve, type SpecOf } from "./references";
 
 export const without = <T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> =>
@@ -46,6 +47,12 @@ export function addNode(doc: Doc, spec: NodeSpec, wanted: Wanted): { doc: Doc; i
   const placed = place({ ...doc, nodes: { ...doc.nodes, [id]: node } }, { [id]: { at: wanted.at } });
   return { doc: placed, id };
 }
+
+const SEEDS = 2n ** 64n;
+
+/** The seed after one that is written in these digits; after the largest comes 0. */
+export const nextSeed = (digits: string): number | LosslessNumber =>
+  readNumber(String((BigInt(digits || "0") + 1n) % SEEDS));
 
 export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 

@@ -1,7 +1,7 @@
 /**
  * JSON that keeps every number as the file wrote it.
  *
- * JavaScript would read 1.0 as 1 and round a 63-bit seed; a file opened and saved must stay the same to the byte. So a
+ * JavaScript would read 1.0 as 1 and round a 64-bit seed; a file opened and saved must stay the same to the byte. So a
  * number that JavaScript would write otherwise is kept as its text.
  */
 import { LosslessNumber, isLosslessNumber, parse as parseLossless, stringify } from "lossless-json";

@@ -78,7 +78,11 @@ export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
   const own = new Map(
     Object.entries(doc.definitions).map(([name, value]) => [name, definitionSpec(name, value)]),
   );
-  return (type) => own.get(type) ?? (Object.hasOwn(catalog.nodes, type) ? catalog.nodes[type] : undefined);
+  const former = new Map(
+    Object.values(catalog.nodes).flatMap((spec) => spec.formerly.map((name) => [name, spec])),
+  );
+  return (type) =>
+    own.get(type) ?? (Object.hasOwn(catalog.nodes, type) ? catalog.nodes[type] : former.get(type));
 }
 
 function definitionSpec(name: string, value: unknown): NodeSpec {
@@ -99,5 +103,6 @@ function definitionSpec(name: string, value: unknown): NodeSpec {
     draws: false,
     keep: false,
     mutates: [],
+    formerly: [],
   };
 }

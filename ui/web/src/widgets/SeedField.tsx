@@ -1,6 +1,6 @@
 /** A seed: digits, one more, or a new draw. */
 import { Dice5, Plus } from "lucide-react";
-import { randomSeed } from "../document/edits";
+import { nextSeed, randomSeed } from "../document/edits";
 import { digitsOf, readNumber } from "../document/json";
 import { useState } from "react";
 import type { FieldProps } from "./Parameter";
@@ -19,7 +19,7 @@ export function SeedField({ label, name, tip, value, isSet, change }: FieldProps
         aria-label={name}
         inputMode="numeric"
         value={draft ?? digitsOf(value)}
-        onChange={(event) => setDraft(event.target.value.replace(/\D/g, "").slice(0, 19))}
+        onChange={(event) => setDraft(event.target.value.replace(/\D/g, "").slice(0, 20))}
         onBlur={finish}
         onKeyDown={(event) => {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
@@ -31,7 +31,7 @@ export function SeedField({ label, name, tip, value, isSet, change }: FieldProps
         className="field-button"
         aria-label={`One more: ${name}`}
         data-tip="text|Next seed"
-        onClick={() => change(readNumber(String(BigInt(digitsOf(value) || "0") + 1n)))}
+        onClick={() => change(nextSeed(digitsOf(value)))}
       >
         <Plus size={12} />
       </button>
