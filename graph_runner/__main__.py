@@ -50,9 +50,12 @@ def _told(argv: list[str]) -> int:
         sys.path.insert(0, here)  # a package that lies here may be named
     from graph_runner.cli.wording import complain
     from graph_runner.contract import ContractError
+    from graph_runner.paths import PathError, folder
     from graph_runner.problems import Problem, WorkflowError
 
     try:
+        if "workspace" in options:
+            folder(options.workspace)  # what cannot be one is told before anything else
         if options.command == "run":
             from graph_runner.cli.run import run
 
@@ -62,6 +65,9 @@ def _told(argv: list[str]) -> int:
         return int(getattr(commands, options.command)(options))
     except WorkflowError as error:
         complain(error.problems)
+        return 2
+    except PathError as error:
+        complain([Problem(error.message, remedy=error.remedy)])
         return 2
     except ContractError as error:
         complain([Problem(str(error))])

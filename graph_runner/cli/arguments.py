@@ -139,19 +139,6 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _folder(text: str) -> Path:
-    """A folder, or a place where one can be made."""
-    try:
-        path = Path(text).expanduser()
-        place = next((each for each in (path, *path.absolute().parents) if each.exists()), Path("/"))
-        if not place.is_dir():
-            raise argparse.ArgumentTypeError(f"{place} is a file; give a folder")
-    except (OSError, RuntimeError) as error:  # a name too long, ~nobody
-        why = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise argparse.ArgumentTypeError(f"{text!r} can be no folder: {why}") from error
-    return path
-
-
 def _workflow(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("workflow", type=Path, help="a workflow file, or a PNG that a run saved")
     parser.add_argument("--set", action="append", default=[], dest="settings", metavar="NODE.PARAM=VALUE", help="set a parameter (repeatable)")  # fmt: skip
@@ -162,8 +149,8 @@ def _nodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _workspace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workspace", type=_folder, default="workspace", metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip
 
 
 def _only_below(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--only-below", action="append", type=_folder, default=[], metavar="DIR", help="read files below this folder only: for workflows of strangers (repeatable; default: anywhere)")  # fmt: skip
+    parser.add_argument("--only-below", action="append", type=Path, default=[], metavar="DIR", help="read files below this folder only: for workflows of strangers (repeatable; default: anywhere)")  # fmt: skip

@@ -99,13 +99,13 @@ def test_arguments_that_cannot_be_are_told(
     os.mkfifo(here / "pipe")
     many = "9" * 5000
     for argv, told in [
-        (["flow.json", "--workspace", "file"], "file is a file; give a folder"),
-        (["flow.json", "--workspace", "file/below"], "file is a file; give a folder"),
-        (["flow.json", "--workspace", "~nosuchuser/x"], "can be no folder"),
-        (["flow.json", "--workspace", "x" * 300], "can be no folder"),
+        (["flow.json", "--workspace", "file"], "file is a file, and a folder is wanted"),
+        (["flow.json", "--workspace", "file/below"], "file is a file, and a folder is wanted"),
+        (["flow.json", "--workspace", "~nosuchuser/x"], "there is no home ~nosuchuser"),
+        (["flow.json", "--workspace", "x" * 300], "can be no folder (file name too long)"),
         (["flow.json", "--checkpoint-seconds", "nan"], "'nan' is no number of seconds"),
         (["flow.json", "--checkpoint-seconds", "-1"], "is no number of seconds"),
-        (["flow.json", "--seed", "abc"], "invalid int value"),
+        (["flow.json", "--seed", "abc"], "abc is no whole number"),
         (["clean", "--keep", many], "is no size"),
         (["runs", "--most", "-1"], "is no whole number above 0"),
         (["pipe"], "cannot read pipe: it is no regular file"),
