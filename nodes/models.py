@@ -21,7 +21,6 @@ from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
 M = TypeVar("M", bound=nn.Module)
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
-Positive = Annotated[int, Field(ge=1)]
 Blocks = Annotated[int, Field(ge=1, le=64)]
 Layers = Annotated[int, Field(ge=1, le=512)]
 Multiples = Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)]

@@ -13,8 +13,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from core.diffusion.solvers import SOLVERS
+from graph_runner.context import Rng
+from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
+from graph_runner.problems import WorkflowError
 from graph_runner.spec import NodeSpec, Param
+from graph_runner.workflow import read
+from tests.nodes.samples import WIRES
 from tests.nodes.test_contract import ELSEWHERE, REGISTRY, arguments
 
 GIB = 2**30
@@ -74,3 +80,42 @@ def test_odd_values_end_in_a_sentence(type_name: str, tmp_path: Path, bounded: N
                 if not is_sentence(spec, error):
                     wrong.append(f"{name}={value!r:.60}: {type(error).__name__}: {error!s:.200}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("type_name", ["sample", "invert"])
+def test_odd_values_of_solvers_end_in_a_sentence(type_name: str, bounded: None) -> None:
+    """Of zones, with a body that predicts nothing, and three turns at most."""
+    spec = REGISTRY[type_name]
+    given = {name: WIRES[wire]() for name, wire in (("schedule", "schedule"), ("noise", "latent"), ("z0", "latent"))}
+    given |= {"denoise": lambda z, t: z * 0, "rng": Rng(7), "loop": lambda n, *_, **__: iter(range(min(n, 3)))}
+    taken = {name: value for name, value in given.items() if name in inspect.signature(spec.function).parameters}
+    wrong = []
+    for solver in SOLVERS if type_name == "sample" else [None]:
+        for name, param in spec.params.items():
+            if name not in inspect.signature(spec.function).parameters:
+                continue
+            for value in accepted(param):
+                chosen = {name: value} if solver is None else {"solver": solver, name: value}
+                try:
+                    spec.function(**taken | chosen)
+                except Exception as error:
+                    if not is_sentence(spec, error):
+                        wrong.append(f"{chosen}: {type(error).__name__}: {error!s:.200}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "told"),
+    [
+        ({"n": {"type": "gaussian_noise", "params": {"shape": [65_536] * 4}}}, "n: this asks for .* more memory than"),
+        ({"n": {"type": "gaussian_noise", "params": {"shape": [1, 4, -8, 8]}}}, "n.shape: input should be greater"),
+        ({"u": {"type": "unet", "params": {"channel_mult": []}}}, "u.channel_mult: list should have at least 1"),
+        ({"u": {"type": "unet", "params": {"num_heads": 5}}}, "u: 448 channels cannot be split by num_heads=5"),
+    ],
+)
+def test_what_cannot_be_made_is_told_by_its_node(
+    nodes: dict[str, Any], told: str, tmp_path: Path, bounded: None
+) -> None:
+    workflow = read(json.dumps({"loom": 1, "nodes": nodes}))
+    with pytest.raises((NodeError, WorkflowError), match=told):
+        Engine(REGISTRY, tmp_path).run(workflow, targets=list(nodes), only=True)

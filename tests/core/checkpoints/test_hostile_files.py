@@ -431,6 +431,33 @@ def test_a_configuration_is_followed_as_far_as_the_weights_reach(change: dict[st
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("unet", {"layers_per_block": 10**9}),
+        ("unet", {"block_out_channels": [32] * 100_000, "down_block_types": ["DownBlock2D"] * 100_000}),
+        ("unet", {"block_out_channels": [10**12, 10**12]}),
+        ("unet", {"block_out_channels": []}),
+        ("unet", {"norm_num_groups": 0}),
+        ("unet", {"down_block_types": 7}),
+        ("vqvae", {"num_vq_embeddings": 10**12}),
+        ("vqvae", {"latent_channels": -8}),
+        ("vqvae", {"scaling_factor": "much"}),
+        ("scheduler", {"num_train_timesteps": 10**12}),
+        ("scheduler", {"trained_betas": [0.5] * 200_000}),
+        ("scheduler", {"beta_start": None}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_a_diffusers_configuration_is_followed_no_further(part: str, change: dict[str, Any], tmp_path: Path) -> None:
+    save_diffusers(tiny_ldm.unconditional(), tmp_path / "model")
+    file = tmp_path / "model" / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with no_hang(str(change)[:80]), pytest.raises(CheckpointError) as caught:
+        load_checkpoint(tmp_path / "model")
+    assert str(tmp_path / "model") in str(caught.value)
+
+
 @pytest.mark.parametrize("config", [[], 3, None, "x", {"latent_loom": []}, {"latent_loom": 1, "model": ["UNet"]}])
 def test_a_description_of_another_form_is_refused(config: Any, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
