@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from graph_runner.cli.arguments import build, parse
+
+
+def command() -> None:
+    """The program. Ctrl-C ends it at once and without a word, except where a run takes it as the wish to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -15,7 +24,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot write ✓ writes ?
-    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _told(list(sys.argv[1:] if argv is None else argv))
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # who reads this has heard enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _told(argv: list[str]) -> int:
+    """Do what the arguments say; what is wrong with them, or with the machine, becomes a sentence."""
     options = parse(argv)
     if options.command is None:  # only `--version` leaves it open
         if not options.version:
@@ -28,9 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path.insert(0, here)  # a package that lies here may be named
     from graph_runner.cli.wording import complain
     from graph_runner.contract import ContractError
+    from graph_runner.paths import PathError, folder
     from graph_runner.problems import Problem, WorkflowError
 
     try:
+        if "workspace" in options:
+            folder(options.workspace)  # what cannot be one is told before anything else
         if options.command == "run":
             from graph_runner.cli.run import run
 
@@ -41,12 +66,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     except WorkflowError as error:
         complain(error.problems)
         return 2
+    except PathError as error:
+        complain([Problem(error.message, remedy=error.remedy)])
+        return 2
     except ContractError as error:
         complain([Problem(str(error))])
         return 2
-    except KeyboardInterrupt:
-        return 130
+    except BrokenPipeError:
+        raise
+    except (OSError, MemoryError) as error:
+        complain([Problem(str(error) or "the memory is full")])
+        return 1
+    except Exception:
+        traceback.print_exc()
+        remedy = "Please report it with the lines above, the command, and the workflow if you may"
+        complain([Problem("this is a fault in Latent Loom, not in what you gave it", remedy=remedy)])
+        return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

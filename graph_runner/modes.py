@@ -32,12 +32,16 @@ def without_modes(
     if not out:
         return nodes
 
+    followed: dict[str, str | None] = {}
+
     def follow(reference: str) -> str | None:
         seen = {reference}
-        while (further := passed.get(reference)) is not None and further not in seen:
+        while reference not in followed and (further := passed.get(reference)) is not None and further not in seen:
             reference = further
             seen.add(reference)
-        return None if reference.partition(".")[0] in out else reference
+        end = followed.get(reference, None if reference.partition(".")[0] in out else reference)
+        followed.update(dict.fromkeys(seen, end))  # a long row of bypassed nodes is walked once
+        return end
 
     def led(value: Any) -> Any:
         if isinstance(value, str):

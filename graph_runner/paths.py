@@ -77,3 +77,18 @@ def expanded(text: str | Path) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise PathError(f"there is no home {Path(text).parts[0]:.{LONG}}", "Write the whole path") from error
+
+
+def folder(text: str | Path) -> Path:
+    """A folder, or a place where one can be made, absolute. Raises PathError where a file is in its way."""
+    path = expanded(text).absolute()
+    try:
+        there = next(each for each in (path, *path.parents) if each.exists())
+        taken = not there.is_dir()
+    except OSError as error:  # a name too long, a folder closed to us
+        raise PathError(
+            f"{text!s:.{LONG}} can be no folder ({(error.strerror or '').lower()})", "Name another"
+        ) from error
+    if taken:
+        raise PathError(f"{there} is a file, and a folder is wanted", "Name another")
+    return path

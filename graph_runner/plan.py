@@ -6,6 +6,7 @@ No graph is walked, nothing looked up by name and nothing validated once a plan 
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -40,11 +41,25 @@ class NodeError(RuntimeError):
 
     def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
         self.node, self.when = node, when
-        text = sentence(cause) if isinstance(cause, OSError) else str(cause) or type(cause).__name__
-        told = isinstance(cause, ValueError | FloatingPointError) or text != str(
-            cause
-        )  # a sentence needs no class's name
-        super().__init__(f"{node}: {text}" if told else f"{node}: {type(cause).__name__}: {text}")
+        text = str(cause) or type(cause).__name__
+        if (memory := _memory(cause)) is not None:
+            text = f"this asks for {memory} than there is; make it smaller (fewer samples, lower resolution, narrower model)"
+        elif isinstance(cause, OSError) and (said := sentence(cause)) != text:
+            text = said
+        elif not isinstance(cause, ValueError | FloatingPointError):
+            text = f"{type(cause).__name__}: {text}"
+        super().__init__(f"{node}: {text}")
+
+
+def _memory(cause: BaseException) -> str | None:
+    """How much memory was asked for in vain, in words; None where an error is of another kind."""
+    text = str(cause)
+    asked = re.search(r"allocate (\d+) bytes|allocate ([\d.]+ [KMGTPE]iB)", text)
+    if asked is None and not isinstance(cause, MemoryError) and "Storage size calculation overflowed" not in text:
+        return None
+    if asked is None:
+        return "more memory"
+    return f"{asked[2] or f'{int(asked[1]) / 2**30:,.1f} GiB'} more memory"
 
 
 class ElsewhereError(NodeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from graph_runner.problems import Problem, WorkflowError
@@ -19,11 +20,11 @@ def open_workflow(path: str | Path) -> Workflow:
     Raises WorkflowError, naming the file, where it is absent, malformed, or a picture without a workflow.
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            picture = file.read(len(_SIGNATURE)) == _SIGNATURE
-    except OSError:
-        picture = False  # `load` says why
+    picture = False
+    with suppress(OSError, ValueError):  # `load` says why
+        if path.is_file():
+            with path.open("rb") as file:
+                picture = file.read(len(_SIGNATURE)) == _SIGNATURE
     return read(_carried_by(path), f"the workflow inside {path}") if picture else load(path)
 
 
@@ -33,11 +34,16 @@ def _carried_by(path: Path) -> str:
     try:
         with Image.open(path, formats=["PNG"]) as image:
             assert isinstance(image, PngImagePlugin.PngImageFile)
-            text = image.text.get(KEYWORD)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise WorkflowError([Problem(f"cannot read the picture {path}: {error}")]) from error
+            # What stands before the pixels is known by now; for what follows them they would all be decoded.
+            texts = image.info if KEYWORD in image.info else image.text
+            text = texts.get(KEYWORD)
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, bombs and others
+        raise WorkflowError([Problem(f"cannot read the picture {path}: {error or type(error).__name__}")]) from error
     if text is None:
-        raise WorkflowError(
-            [Problem(f"{path} carries no workflow", remedy="Pictures that a run saved do; editing one may remove it")]
-        )
+        remedy = "Pictures that a run saved do; editing one may remove it"
+        if "parameters" in texts:
+            remedy = "It is a picture of Stable Diffusion web UI, which carries its prompt only"
+        raise WorkflowError([Problem(f"{path} carries no workflow", remedy=remedy)])
     return str(text)

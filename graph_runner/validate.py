@@ -9,6 +9,7 @@ import inspect
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import networkx as nx
@@ -19,18 +20,34 @@ from graph_runner.expand import expand
 from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.modes import walk, without_modes
 from graph_runner.names import Taken
-from graph_runner.problems import Problem, did_you_mean
+from graph_runner.problems import Problem, Problems, TooManyProblemsError, did_you_mean, some
 from graph_runner.references import References
 from graph_runner.typing_rules import solve_types
 from graph_runner.workflow import Node, Workflow
 
 
 def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scope, list[Problem]]:
-    """Bind a workflow to node specifications. The scope may be run only where no problem is an error."""
+    """Bind a workflow to node specifications. The scope may be run only where no problem is an error.
+
+    Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
+    """
     written, uses, unknown, problems = expand(workflow)
+    top = Scope(uses=uses)
+    with suppress(TooManyProblemsError):
+        _validate(workflow, registry, written, top, unknown, problems)
+    return top, problems
+
+
+def _validate(
+    workflow: Workflow,
+    registry: Mapping[str, NodeSpec],
+    written: Mapping[str, Node],
+    top: Scope,
+    unknown: set[str],
+    problems: Problems,
+) -> None:
     problems += _doubled_ids(written)
     nodes = without_modes(written, registry, problems)
-    top = Scope(uses=uses)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
     circles = list(_circles(top))
@@ -41,7 +58,6 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
     problems += _equal_seeds(top)
     problems += _saved_twice(top)
     problems += _exposed(workflow, registry)
-    return top, problems
 
 
 def errors(problems: list[Problem]) -> list[Problem]:
@@ -157,7 +173,7 @@ def _circles(scope: Scope) -> Iterator[list[str]]:
 
 def _circular(circle: list[str]) -> Problem:
     return Problem(
-        f"these nodes wait for each other: {', '.join(circle)}",
+        f"these nodes wait for each other: {some(circle, 12)}",
         circle[0],
         remedy="Break the circle; a loop is drawn with a zone such as 'repeat'",
     )
@@ -246,7 +262,7 @@ def _equal_seeds(top: Scope) -> list[Problem]:
             if len(ids) > 1:
                 problems.append(
                     Problem(
-                        f"{', '.join(ids)} ({kind}) draw the same numbers: all have seed {seed}",
+                        f"{some(ids, 12)} ({kind}) draw the same numbers: all have seed {seed}",
                         ids[-1],
                         "seed",
                         "Give one another seed",
@@ -278,10 +294,9 @@ def _saved_twice(top: Scope) -> list[Problem]:
     return problems
 
 
-def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[Problem]:
+def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Iterator[Problem]:
     """What the app view and `--set NAME=` show must be there, in the file as it is written."""
     written = dict(walk(workflow.nodes))
-    problems = []
     for kind, references in (("parameter", workflow.exposed.params), ("output", workflow.exposed.outputs)):
         for name, reference in references.items():
             id, _, wanted = reference.partition(".")
@@ -294,8 +309,7 @@ def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[Probl
                     continue
                 message = f"{id!r} has no {kind} {wanted!r}"
             remedy = did_you_mean(wanted if id in written else id, known)
-            problems.append(Problem(f"exposes {reference!r}, and {message}", "exposed", name, remedy))
-    return problems
+            yield Problem(f"exposes {reference!r}, and {message}", "exposed", name, remedy)
 
 
 def _offered(kind: str, type_name: str, workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[str]:

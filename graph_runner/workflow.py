@@ -7,21 +7,23 @@ always name ports, params are always literals; layout stands apart and last, out
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
+from graph_runner.document import MOST_BYTES, foreign, parse
 from graph_runner.files import write_atomically
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.problems import MOST_PROBLEMS, Problem, WorkflowError, did_you_mean, shortened
 
 VERSION = 1
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
-Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,2}$")]
+LONGEST_NAME = 200
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST_NAME)]
+Reference = Annotated[
+    str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*){0,2}$", max_length=3 * LONGEST_NAME + 2)
+]
 
 
 def _form(value: object) -> str:
@@ -105,28 +107,7 @@ class Workflow(_Strict):
 
 def read(text: str | bytes, source: str = "workflow") -> Workflow:
     """Read a workflow from its text. Raises WorkflowError with every problem of form; executes nothing."""
-    problems: list[Problem] = []
-    try:
-        document = json.loads(
-            text,
-            object_pairs_hook=_unique(source, problems),
-            parse_int=_whole(source, problems),
-            parse_float=_finite(source, problems),
-            parse_constant=_finite(source, problems),
-        )
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        detail = (
-            f"line {error.lineno}, column {error.colno}: {error.msg}"
-            if isinstance(error, json.JSONDecodeError)
-            else str(error)
-        )
-        raise WorkflowError(
-            [Problem(f"{source} is no valid JSON ({detail})", remedy="Open it in an editor and mend that place")]
-        ) from error
-    if not isinstance(document, dict):
-        raise WorkflowError(
-            [Problem(f"{source} holds no JSON object", remedy='A workflow begins with {"loom": 1, "nodes": …}')]
-        )
+    document, problems = parse(text, source)
     document = _migrated(document, source)
     try:
         workflow = Workflow.model_validate_json(json.dumps(document))
@@ -141,11 +122,19 @@ def load(path: str | os.PathLike[str]) -> Workflow:
     """Read a workflow file. Raises WorkflowError, naming the file, where it is absent or malformed."""
     path = Path(path)
     try:
-        return read(path.read_bytes(), str(path))
-    except OSError as error:
+        if path.exists() and not path.is_file():  # a pipe or a device would be waited for
+            kind = "a folder" if path.is_dir() else "no regular file"
+            raise WorkflowError([Problem(f"cannot read {path}: it is {kind}", remedy="Give a workflow file")])
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the path
+        if isinstance(error, WorkflowError):
+            raise
+        why = getattr(error, "strerror", None) or error
         raise WorkflowError(
-            [Problem(f"cannot read {path}: {error.strerror or error}", remedy="Give the path of a workflow file")]
+            [Problem(f"cannot read {path}: {why}", remedy="Give the path of a workflow file")]
         ) from error
+    return read(text, str(path))
 
 
 def write(workflow: Workflow) -> str:
@@ -161,8 +150,6 @@ def save(workflow: Workflow, path: str | os.PathLike[str]) -> None:
 
 
 WIDTH = 120
-DIGITS = 1000
-"""The longest whole number that is read: Python refuses to read far longer ones, and nothing needs them."""
 
 
 def _render(value: Any, indent: str, key: str) -> str:
@@ -185,58 +172,15 @@ def _render(value: Any, indent: str, key: str) -> str:
     return "[\n" + ",\n".join(inner + _render(item, inner, "") for item in value) + f"\n{indent}]"
 
 
-def _unique(source: str, problems: list[Problem]) -> Callable[[list[tuple[str, Any]]], dict[str, Any]]:
-    def build(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            problems.extend(
-                Problem(
-                    f"{source} holds the key {key!r} twice in one object", key, remedy="Rename or remove one of them"
-                )
-                for key, n in counts.items()
-                if n > 1
-            )
-        return result
-
-    return build
-
-
-def _whole(source: str, problems: list[Problem]) -> Callable[[str], int]:
-    def build(literal: str) -> int:
-        if len(literal) <= DIGITS:
-            return int(literal)
-        problems.append(Problem(f"{source} holds a number of {len(literal)} digits", remedy="Write a smaller one"))
-        return 0
-
-    return build
-
-
-def _finite(source: str, problems: list[Problem]) -> Callable[[str], float]:
-    def build(literal: str) -> float:
-        value = float(literal)
-        if not math.isfinite(value):
-            problems.append(Problem(f"{source} holds the number {literal}", remedy="JSON has finite numbers only"))
-        return value
-
-    return build
-
-
 def _migrated(document: dict[str, Any], source: str) -> dict[str, Any]:
     version = document.get("loom")
     while isinstance(version, int) and version in MIGRATIONS and version < VERSION:
         document = MIGRATIONS[version](document)
         version = document.get("loom")
     if version != VERSION or isinstance(version, bool):
-        found = "has no version" if version is None else f"has version {version!r}"
-        raise WorkflowError(
-            [
-                Problem(
-                    f'{source} {found}; this program reads "loom": {VERSION}',
-                    remedy="Update Latent Loom, or check that this is a workflow file",
-                )
-            ]
-        )
+        found = "has no version" if version is None else f"has version {version!r:.60}"
+        remedy = foreign(document) or "Update Latent Loom, or check that this is a workflow file"
+        raise WorkflowError([Problem(f'{source} {found}; this program reads "loom": {VERSION}', remedy=remedy)])
     return document
 
 
@@ -244,7 +188,10 @@ def _problems_of_form(error: ValidationError) -> list[Problem]:
     """Pydantic's errors as problems: the innermost node on an error's path, and what follows it."""
     problems: dict[tuple[str, str], Problem] = {}
     for entry in error.errors(include_url=False, include_context=False, include_input=True):
-        path = [str(part) for part in entry["loc"]]
+        if len(problems) == MOST_PROBLEMS:
+            problems["", ""] = Problem("and more is wrong than is told here", remedy="Mend what is told first")
+            break
+        path = [shortened(str(part), LONGEST_NAME, quoted=False) for part in entry["loc"]]
         node, rest, at = "", path, 0
         while at + 1 < len(path):
             if path[at] in ("nodes", "layout"):  # the next part is an id, whatever it is called
@@ -261,7 +208,7 @@ def _problems_of_form(error: ValidationError) -> list[Problem]:
             )
         elif entry["type"] == "string_pattern_mismatch":
             problem = Problem(
-                f"{entry['input']!r} is no valid name",
+                f"{shortened(str(entry['input']))} is no valid name",
                 node,
                 port,
                 "Names are lower case: a letter, then letters, digits or _; a wire is node, node.port or node.port.name",

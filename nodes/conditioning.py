@@ -13,9 +13,11 @@ from graph_runner.context import Device, Rng
 from graph_runner.contract import node
 from nodes.wires import Conditioning, Embedder, Labels
 
+Class = Annotated[int, Field(ge=0, lt=2**31)]
+
 
 @node(category="conditioning")
-def class_context(embedder: Embedder, classes: list[int] = []) -> Conditioning:  # noqa: B006
+def class_context(embedder: Embedder, classes: list[Class] = []) -> Conditioning:  # noqa: B006
     """Classes as a condition; none at all is the null condition that guidance needs.
 
     embedder: a trained class embedder.
@@ -31,7 +33,7 @@ def embed_classes(embedder: Embedder, labels: Labels) -> Conditioning:
 
 
 @node(category="conditioning")
-def class_y(device: Device, classes: list[int] = [0]) -> Conditioning:  # noqa: B006
+def class_y(device: Device, classes: Annotated[list[Class], Field(min_length=1)] = [0]) -> Conditioning:  # noqa: B006
     """Classes for a UNet that adds them to its time embedding (num_classes), instead of a token for cross-attention.
 
     The null class is one of the UNet's own, by custom the last.

@@ -67,7 +67,7 @@ def image_folder(
 
 
 @node(category="data")
-def class_names(data: Dataset, classes: list[int]) -> list[str]:
+def class_names(data: Dataset, classes: list[Annotated[int, Field(ge=0)]]) -> list[str]:
     """The names of classes, as captions.
 
     data: a data set with named classes.

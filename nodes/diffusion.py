@@ -16,6 +16,7 @@ from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score,
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
+Sizes = Annotated[list[Annotated[int, Field(ge=1, le=65_536)]], Field(min_length=4, max_length=4)]
 FirstRow = Annotated[int, Field(ge=0, le=2**62)]
 """Which sample of a larger batch a node's batch begins with: its random numbers are keyed by the sample's number."""
 
@@ -49,7 +50,7 @@ def noise_schedule(
 @node(category="diffusion", version=2)
 def gaussian_noise(
     rng: Rng,
-    shape: Annotated[list[int], Field(min_length=4, max_length=4)] = [1, 4, 32, 32],  # noqa: B006
+    shape: Sizes = [1, 4, 32, 32],  # noqa: B006
     first_row: FirstRow = 0,
 ) -> Latent:
     """Standard normal noise: where sampling starts. Each sample has its own, whatever the number of samples.

@@ -30,7 +30,7 @@ def dynamic_threshold(
     t: Timestep,
     schedule: Schedule,
     percentile: Annotated[float, Field(gt=0, le=1)] = 0.995,
-    floor: Annotated[float, Field(gt=0)] = 1.0,
+    floor: Annotated[float, Field(gt=0, le=1000)] = 1.0,
 ) -> Prediction:
     """Keep the estimate of the clean latent from growing under strong guidance (Imagen, Saharia et al. 2022, section 2.3).
 

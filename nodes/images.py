@@ -15,7 +15,7 @@ from graph_runner.context import Device, Outputs
 from graph_runner.contract import File, Name, node
 from nodes.wires import Image
 
-Columns = Annotated[int, Field(ge=0)]
+Columns = Annotated[int, Field(ge=0, le=1000)]
 
 
 @node(category="images", version=2)
@@ -39,7 +39,12 @@ def load_image(
 
 
 @node(category="images", version=2)
-def image_grid(images: Image, columns: Columns = 0, captions: list[str] = [], zoom: Columns = 0) -> Image:  # noqa: B006
+def image_grid(
+    images: Image,
+    columns: Columns = 0,
+    captions: list[str] = [],  # noqa: B006
+    zoom: Annotated[int, Field(ge=0, le=64)] = 0,
+) -> Image:
     """Images tiled into one.
 
     images: what to tile, row by row.

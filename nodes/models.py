@@ -22,8 +22,15 @@ from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
 M = TypeVar("M", bound=nn.Module)
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
-Positive = Annotated[int, Field(ge=1)]
+Blocks = Annotated[int, Field(ge=1, le=64)]
+Layers = Annotated[int, Field(ge=1, le=512)]
+Multiples = Annotated[list[Annotated[int, Field(ge=1, le=64)]], Field(min_length=1, max_length=12)]
+Factors = Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(max_length=12)]
+Depths = Annotated[list[Blocks], Field(max_length=12)]
+Classes = Annotated[int, Field(ge=1, le=10_000_000)]
+Groups = Annotated[int, Field(ge=1, le=4096)]
 Count = Annotated[int, Field(ge=0)]
+Width = Annotated[int, Field(ge=0, le=65_536)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Deviation = Annotated[float, Field(gt=0, le=10)]
 
@@ -32,14 +39,14 @@ Deviation = Annotated[float, Field(gt=0, le=10)]
 def kl_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     model_channels: Channels = 128,
-    channel_mult: list[int] = [1, 2, 4, 4],  # noqa: B006
-    num_res_blocks: Positive = 2,
+    channel_mult: Multiples = [1, 2, 4, 4],  # noqa: B006
+    num_res_blocks: Blocks = 2,
     z_channels: Channels = 4,
-    attention_factors: list[int] = [],  # noqa: B006
+    attention_factors: Factors = [],  # noqa: B006
     mid_attention: bool = True,
-    norm_groups: Positive = 32,
+    norm_groups: Groups = 32,
     dropout: Dropout = 0.0,
-    logvar_init: float | None = None,
+    logvar_init: Annotated[float, Field(ge=-30, le=20)] | None = None,
     per_channel_scale: bool = False,
 ) -> Autoencoder:
     """A KL autoencoder, untrained: f = 2^(levels − 1) (Rombach et al. 2022, appendix G; CompVis' AutoencoderKL).
@@ -89,20 +96,20 @@ def unet(
     in_channels: Channels = 4,
     out_channels: Channels = 4,
     model_channels: Channels = 224,
-    channel_mult: list[int] = [1, 2, 3, 4],  # noqa: B006
-    num_res_blocks: Positive = 2,
-    attention_factors: list[int] = [8, 4, 2],  # noqa: B006
-    num_heads: Count = 0,
-    num_head_channels: Count = 32,
-    context_dim: Count = 0,
-    transformer_depth: Positive = 1,
-    depth_by_level: list[int] = [],  # noqa: B006
+    channel_mult: Multiples = [1, 2, 3, 4],  # noqa: B006
+    num_res_blocks: Blocks = 2,
+    attention_factors: Factors = [8, 4, 2],  # noqa: B006
+    num_heads: Width = 0,
+    num_head_channels: Width = 32,
+    context_dim: Width = 0,
+    transformer_depth: Blocks = 1,
+    depth_by_level: Depths = [],  # noqa: B006
     use_linear_in_transformer: bool = False,
-    num_classes: Count = 0,
+    num_classes: Annotated[int, Field(ge=0, le=10_000_000)] = 0,
     use_scale_shift_norm: bool = False,
     resblock_updown: bool = False,
     conv_resample: bool = True,
-    norm_groups: Positive = 32,
+    norm_groups: Groups = 32,
     dropout: Dropout = 0.0,
     gradient_checkpointing: bool = False,
 ) -> UNet:
@@ -151,7 +158,7 @@ def unet(
 
 
 @node(category="models")
-def class_embedder(rng: Rng, classes: Positive = 1000, dim: Channels = 512) -> Embedder:  # noqa: ARG001
+def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Embedder:  # noqa: ARG001
     """One learned token for each class, and one for no class, untrained (CompVis' ClassEmbedder).
 
     classes: how many.

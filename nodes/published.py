@@ -11,7 +11,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet, find_latent_diffusion
 from graph_runner.context import Device, Rng
 from graph_runner.contract import node
-from nodes.models import Positive
+from nodes.diffusion import Sizes
 from nodes.wires import Autoencoder, Conditioning, Schedule, UNet
 
 AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
@@ -30,7 +30,9 @@ class Published(NamedTuple):
 
 
 @node(category="published models")
-def published_settings(preset: LatentDiffusionPreset = "celeba256", samples: Positive = 1, size: Side = 0) -> Published:
+def published_settings(
+    preset: LatentDiffusionPreset = "celeba256", samples: Annotated[int, Field(ge=1, le=65_536)] = 1, size: Side = 0
+) -> Published:
     """A published model's settings, so that one name sets a whole graph: first stage, latent shape, noise schedule.
 
     preset: CompVis' configurations (Rombach et al. 2022, tables 12 to 15), and Stable Diffusion's.
@@ -82,7 +84,7 @@ def published_condition(
     rng: Rng,
     device: Device,
     preset: LatentDiffusionPreset = "celeba256",
-    shape: Annotated[list[int], Field(min_length=4, max_length=4)] = [1, 3, 64, 64],  # noqa: B006
+    shape: Sizes = [1, 3, 64, 64],  # noqa: B006
 ) -> Conditioning:
     """A condition as a published model takes it, from its own untrained conditioner and random tokens, classes or maps.
 

@@ -22,7 +22,7 @@ from graph_runner.contract import File, node
 from nodes.data import field
 from nodes.diffusion import FirstRow
 from nodes.models import Channels as Width
-from nodes.models import Deviation, Positive
+from nodes.models import Deviation, Layers
 from nodes.wires import (
     Batch,
     Boxes,
@@ -40,6 +40,7 @@ from nodes.wires import (
 )
 
 Convention = Literal["ldm", "sd"]
+Side = Annotated[int, Field(ge=0, le=8192)]
 
 
 @node(category="layouts")
@@ -56,7 +57,9 @@ def batch_object_labels(batch: Batch) -> ObjectLabels:
 
 @node(category="layouts")
 def layout_tokenizer(
-    vocabulary: Annotated[int, Field(ge=4)] = 8192, max_objects: Positive = 30, with_crop: bool = True
+    vocabulary: Annotated[int, Field(ge=4, le=2**20)] = 8192,
+    max_objects: Annotated[int, Field(ge=1, le=1000)] = 30,
+    with_crop: bool = True,
 ) -> LayoutTokenizer:
     """How labelled boxes become tokens: class, top-left and bottom-right of each object (CompVis' conditional builder).
 
@@ -106,7 +109,7 @@ def layout_encoder(
     rng: Rng,  # noqa: ARG001
     tokenizer: LayoutTokenizer,
     dim: Width = 512,
-    layers: Positive = 16,
+    layers: Layers = 16,
     embedding_std: Deviation = 0.02,
 ) -> TextEncoder:
     """The transformer for layouts, untrained (layout2img-openimages256's).
@@ -143,7 +146,7 @@ def batch_semantic_map(batch: Batch) -> SemanticMap:
 @node(category="spatial conditions")
 def rescaler(
     rng: Rng,  # noqa: ARG001
-    stages: Positive = 2,
+    stages: Annotated[int, Field(ge=1, le=16)] = 2,
     in_channels: Width = 182,
     out_channels: Width = 3,
 ) -> Rescaler:
@@ -227,15 +230,15 @@ def _keyed(rng: Rng, rows: int) -> KeyedRandom:
 
 
 @node(category="spatial conditions", version=2)
-def load_mask_image(
-    path: File, device: Device, height: Annotated[int, Field(ge=0)] = 0, width: Annotated[int, Field(ge=0)] = 0
-) -> Mask:
+def load_mask_image(path: File, device: Device, height: Side = 0, width: Side = 0) -> Mask:
     """A mask from a picture: white is to be filled.
 
     path: any image file.
     height: in pixels; 0 for the picture's own.
     width: in pixels; 0 for the picture's own.
     """
+    if bool(height) != bool(width):
+        raise ValueError("give both height and width, or neither")
     return load_mask(path, (height, width) if height and width else None)[None].to(device)
 
 

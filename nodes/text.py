@@ -17,9 +17,10 @@ from core.data.loader import take
 from graph_runner.context import Device, Rng, Tell
 from graph_runner.contract import PathTo, node
 from nodes.data import field
-from nodes.models import Channels, Deviation, Dropout, Positive
+from nodes.models import Channels, Deviation, Dropout, Layers
 from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
 
+Length = Annotated[int, Field(ge=3, le=4096)]
 TokenizerFolder = Annotated[str, PathTo("folder", tokenizer_files)]
 
 
@@ -27,8 +28,8 @@ TokenizerFolder = Annotated[str, PathTo("folder", tokenizer_files)]
 def wordpiece_tokenizer(
     data: Dataset,
     tell: Tell,
-    vocabulary: Annotated[int, Field(ge=8)] = 4096,
-    length: Annotated[int, Field(ge=3)] = 77,
+    vocabulary: Annotated[int, Field(ge=8, le=2**20)] = 4096,
+    length: Length = 77,
     samples: Annotated[int, Field(ge=1)] = 20_000,
 ) -> Tokenizer:
     """A WordPiece tokenizer whose vocabulary is learned from a data set's captions; nothing is downloaded.
@@ -51,7 +52,7 @@ def wordpiece_tokenizer(
 
 
 @node(category="text")
-def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0)] = 0) -> Tokenizer:
+def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
@@ -65,7 +66,7 @@ def bert_text_encoder(
     rng: Rng,  # noqa: ARG001
     tokenizer: Tokenizer,
     dim: Channels = 640,
-    layers: Positive = 32,
+    layers: Layers = 32,
     dropout: Dropout = 0.0,
     embedding_std: Deviation = 0.02,
 ) -> TextEncoder:
@@ -101,7 +102,7 @@ def text_context(
     tokenizer: Tokenizer,
     device: Device,
     tell: Tell,
-    prompts: list[str] = [""],  # noqa: B006
+    prompts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 

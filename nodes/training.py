@@ -45,11 +45,11 @@ def train(
     processes: Processes,
     device: Device,
     dtype: Dtype,
-    steps: Annotated[int, Field(ge=0)] = 1000,
-    batch_size: Annotated[int, Field(ge=1)] = 32,
-    accumulate: Annotated[int, Field(ge=1)] = 1,
+    steps: Annotated[int, Field(ge=0, le=10**9)] = 1000,
+    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 32,
+    accumulate: Annotated[int, Field(ge=1, le=2**16)] = 1,
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-    workers: Annotated[int, Field(ge=0), Unkeyed()] = 0,
+    workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
 ) -> Trained[M]:
     """Train copies of models; the nodes inside are one step, from the batch to the objectives.

@@ -10,7 +10,7 @@ from core.models.autoencoder import VQAutoencoder
 from core.models.quantizer import codebook_usage
 from graph_runner.context import Processes, Rng
 from graph_runner.contract import node
-from nodes.models import Channels, Count, Dropout, Positive
+from nodes.models import Blocks, Channels, Count, Dropout, Factors, Groups, Multiples
 from nodes.wires import Autoencoder, Image, Loss, Scalar
 
 
@@ -27,16 +27,16 @@ class Reconstructed(NamedTuple):
 def vq_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     model_channels: Channels = 128,
-    channel_mult: list[int] = [1, 2, 4],  # noqa: B006
-    num_res_blocks: Positive = 2,
+    channel_mult: Multiples = [1, 2, 4],  # noqa: B006
+    num_res_blocks: Blocks = 2,
     z_channels: Channels = 3,
-    codes: Annotated[int, Field(ge=2)] = 8192,
+    codes: Annotated[int, Field(ge=2, le=2**20)] = 8192,
     beta: Annotated[float, Field(ge=0)] = 0.25,
     legacy: bool = False,
     revive_after: Count = 0,
-    attention_factors: list[int] = [],  # noqa: B006
+    attention_factors: Factors = [],  # noqa: B006
     mid_attention: bool = True,
-    norm_groups: Positive = 32,
+    norm_groups: Groups = 32,
     dropout: Dropout = 0.0,
     per_channel_scale: bool = False,
 ) -> Autoencoder:

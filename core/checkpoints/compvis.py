@@ -22,7 +22,7 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
-from core.checkpoints.weights import SINGLE_FILES, State, read_weights, weight_files, write_weights
+from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
@@ -61,7 +61,8 @@ def load_compvis(
     path = Path(path)
     sections = _split(read_weights(path), path)
     yaml_path = Path(config) if config else _yaml_beside(path)
-    architecture = read_yaml(yaml_path) if yaml_path else _detect(sections, path)
+    with naming(path):  # whose names and shapes decide what is done here
+        architecture = read_yaml(yaml_path) if yaml_path else _detect(sections, path)
     conditioner = architecture.conditioner
     if conditioner and conditioner.kind is CLIPTextEmbedder and "vocab_size" not in conditioner.config:
         # CompVis' yaml names a CLIP model without its sizes

@@ -27,6 +27,9 @@ from core.models.unet import UNet
 
 EXACT = "latent_loom"
 
+MOST_YAML = 2**18
+"""Bytes of a yaml, and values in it: the published ones have 3,000 bytes, a table of 1,000 betas 25,000."""
+
 FAMILIES = {"linear": "linear", "plain_linear": "sqrt_linear", "cosine": "cosine"}
 """Constructors of NoiseSchedule, and CompVis' names of their betas."""
 
@@ -34,11 +37,13 @@ FAMILIES = {"linear": "linear", "plain_linear": "sqrt_linear", "cosine": "cosine
 def read_yaml(path: str | Path) -> Architecture:
     """The architecture that a CompVis yaml describes. Raises CheckpointError naming the file and what is wrong."""
     path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist; give the yaml that came with the checkpoint.")
+    if path.stat().st_size > MOST_YAML:
+        raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, which no model's yaml has.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist; give the yaml that came with the checkpoint.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = _parsed(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise CheckpointError(f"{path} is not a yaml file ({error}); give the one that came with the model.") from error
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CheckpointError(f"{path} has no 'model' section; give the yaml that came with the checkpoint.")
@@ -46,8 +51,29 @@ def read_yaml(path: str | Path) -> Architecture:
         return Architecture.from_json(content[EXACT], path)
     try:
         return from_compvis(content["model"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} describes a model that cannot be built here: {error!s}.") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} describes a model that cannot be built here: {str(error)[:200]}.") from error
+
+
+def _parsed(text: str) -> Any:
+    """What a yaml says, in plain values. Raises ValueError where its aliases stand for more than it could say itself."""
+    loader = yaml.SafeLoader(text)  # libyaml's, which is faster, crashes on deep nesting
+    try:
+        node = loader.get_single_node()
+        if node is not None and _values(node, {}) > MOST_YAML:
+            raise ValueError("its aliases stand for too many values")
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _values(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many values a node stands for, aliases written out; infinitely many where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + (0 if isinstance(parts, str) else sum(_values(part, known) for part in parts))
+    return known[id(node)]
 
 
 def from_compvis(model: Mapping[str, Any]) -> Architecture:

@@ -43,8 +43,10 @@ def detect_unet(state: State, source: str | Path) -> Part:
     """
     try:
         config = _unet_shape(state)
-    except (KeyError, ZeroDivisionError) as error:
+    except KeyError as error:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
+    except (ArithmeticError, IndexError, ValueError) as error:
+        raise CheckpointError(f"{source} holds no UNet of latent diffusion ({error}).") from error
     preset = published(config)
     if preset is None:
         raise CheckpointError(
@@ -67,6 +69,7 @@ def _unet_shape(state: State) -> dict[str, Any]:
             f"output_blocks.{i}.{j}.{leaf}" in state for j in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight")
         )
     ]
+    _count(state, r"input_blocks\.(\d+)\.")  # refuses numbers out of all proportion
     inputs = {int(match[1]) for key in state if (match := re.match(r"input_blocks\.(\d+)\.", key))}
     unseen = [i for i in range(max(inputs)) if i not in inputs]
     conv_resample = not unseen
@@ -160,8 +163,14 @@ def detect_clip(state: State) -> dict[str, Any]:
 
 
 def _count(state: State, pattern: str) -> int:
-    """One more than the highest number that the pattern's group takes; 0 where it never matches."""
-    return max((int(match[1]) + 1 for key in state if (match := re.match(pattern, key))), default=0)
+    """One more than the highest number that the pattern's group takes; 0 where it never matches.
+
+    Raises ValueError for a number of more blocks than there are weights.
+    """
+    found = {match[1] for key in state if (match := re.match(pattern, key))}
+    if any(len(number) > 6 or int(number) >= len(state) for number in found):
+        raise ValueError(f"block {max(found, key=len)[:20]} of {len(state)} weights")
+    return max((int(number) + 1 for number in found), default=0)
 
 
 def _has(state: State, prefix: str) -> bool:

@@ -25,7 +25,7 @@ from core.checkpoints.text_keys import (
     ldm_bert_from_diffusers,
     ldm_bert_to_diffusers,
 )
-from core.checkpoints.weights import State, read_json, read_weights, weight_files, write_weights
+from core.checkpoints.weights import State, naming, read_json, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
@@ -59,7 +59,11 @@ def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> La
     dtype: what floating-point weights are converted to.
     Raises CheckpointError naming the file and the remedy.
     """
-    folder = Path(folder)
+    with naming(folder):
+        return _load(Path(folder), dtype)
+
+
+def _load(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
     parts: dict[str, Any] = {}
@@ -95,8 +99,10 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
 def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"]]]:
     """The parts of a pipeline that are understood, by the names of their folders."""
     for name, value in read_json(folder / "model_index.json").items():
-        if name.startswith("_") or not isinstance(value, list) or value[1] is None:
+        if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
+        if Path(name).name != name:
+            raise CheckpointError(f"{folder} names a component outside of it ({name:.60}); get the folder again.")
         if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
             yield name, "schedule"
         elif "Tokenizer" in value[1]:
@@ -211,9 +217,10 @@ def _component(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
     source = folder / "config.json"
     config = read_json(source)
     kind = config.get("_class_name") or (config.get("architectures") or [""])[0]
-    if kind not in COMPONENTS:
+    if not isinstance(kind, str) or kind not in COMPONENTS:
+        told = str(kind)[:60]
         raise CheckpointError(
-            f"{source} describes a {kind or 'model without a class'}; known are {', '.join(COMPONENTS)}."
+            f"{source} describes a {told or 'model without a class'}; known are {', '.join(COMPONENTS)}."
         )
     return _read(source, COMPONENTS[kind], folder, config, _weights(folder), dtype)
 
@@ -238,6 +245,8 @@ def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: t
 
 def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
     config = configs.bert_from_diffusers_config(theirs)
+    if not 0 <= config["n_layer"] <= len(state):
+        raise ValueError(f"it asks for {config['n_layer']} layers of {len(state)} weights")
     weights = ldm_bert_from_diffusers(state, config["n_layer"])
     return {"conditioner": build(BERTEmbedder, config, weights, folder, dtype)}
 
@@ -279,8 +288,8 @@ def _read(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:
         raise CheckpointError(
             f"{source.parent} lacks {error}; its files do not belong together, get it again."
         ) from error
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{source} cannot be used: {error}.") from error
+    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{source} cannot be used: {str(error)[:300]}.") from error
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

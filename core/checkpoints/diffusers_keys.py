@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.checkpoints.outline import outline
 from core.models.attention import SpatialTransformer
 from core.models.autoencoder import Autoencoder, KLAutoencoder, VQAutoencoder
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, TokenConv
@@ -59,27 +60,26 @@ class Slot:
 
 def unet_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """A UNet's weights under diffusers' names. Raises ValueError for missing, unknown or misshapen tensors."""
-    return _to_diffusers(state, _unet_slots(config))
+    return _to_diffusers(state, _unet_slots(config, state))
 
 
 def unet_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """The inverse of `unet_to_diffusers`; it also reads diffusers' older names."""
-    return _from_diffusers(state, _unet_slots(config))
+    return _from_diffusers(state, _unet_slots(config, state))
 
 
 def autoencoder_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """A KL or VQ autoencoder's weights under diffusers' names. Raises ValueError as `unet_to_diffusers` does."""
-    return _to_diffusers(state, _autoencoder_slots(config))
+    return _to_diffusers(state, _autoencoder_slots(config, state))
 
 
 def autoencoder_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """The inverse of `autoencoder_to_diffusers`, without the scale buffers; it also reads diffusers' older names."""
-    return _from_diffusers(state, _autoencoder_slots(config))
+    return _from_diffusers(state, _autoencoder_slots(config, state))
 
 
-def _unet_slots(config: Mapping[str, Any]) -> dict[str, Slot]:
-    with torch.device("meta"):
-        model = UNet(**config)
+def _unet_slots(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Slot]:
+    model = outline(UNet, config, state)
     modules = {
         "time_embed.0": "time_embedding.linear_1",
         "time_embed.2": "time_embedding.linear_2",
@@ -107,9 +107,9 @@ def _unet_slots(config: Mapping[str, Any]) -> dict[str, Slot]:
     return dict(_slots(model, modules))
 
 
-def _autoencoder_slots(config: Mapping[str, Any]) -> dict[str, Slot]:
-    with torch.device("meta"):
-        model: Autoencoder = VQAutoencoder(**config) if "codes" in config else KLAutoencoder(**config)
+def _autoencoder_slots(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Slot]:
+    kind: type[Autoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
+    model = outline(kind, config, state)
     modules = {name: name for name in ("quant_conv", "post_quant_conv", "quantize.embedding")}
     for side, levels in (("encoder", model.encoder.down), ("decoder", model.decoder.up)):
         modules |= {f"{side}.conv_in": f"{side}.conv_in", f"{side}.conv_out": f"{side}.conv_out"}

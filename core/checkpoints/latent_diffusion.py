@@ -90,13 +90,17 @@ class Architecture(NamedTuple):
     def from_json(cls, described: dict[str, Any], source: str | Path) -> Architecture:
         """Inverse of `to_json`. Raises CheckpointError naming `source` for what is none of our models."""
         try:
+            if not isinstance(described, dict):
+                raise TypeError("it is no table of parts")
             parts = {
                 name: Part(MODELS[described[name]["model"]], described[name]["config"])
                 for name in ("unet", "autoencoder", "conditioner")
                 if name in described
             }
             schedule = NoiseSchedule.from_dict(described["schedule"]) if "schedule" in described else None
-        except (KeyError, TypeError, ValueError) as error:
+            if any(not isinstance(part.config, dict) for part in parts.values()):
+                raise TypeError("a part without a configuration")
+        except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{source} describes no model that this program knows ({error}); update it."
             ) from error

@@ -21,7 +21,7 @@ from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
-from core.checkpoints.weights import SINGLE_FILES, read_json, read_metadata, weight_files
+from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
@@ -47,7 +47,18 @@ def load_checkpoint(
     dtype: what floating-point weights are converted to.
     Raises CheckpointError naming the file and the remedy.
     """
-    path = Path(path)
+    with naming(path):
+        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype)
+
+
+def _load(
+    path: Path,
+    config: str | Path | None,
+    weights: Weights,
+    parametrisation: Parametrisation | None,
+    scale_factor: float | None,
+    dtype: torch.dtype,
+) -> LatentDiffusion:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
     if path.is_dir():

@@ -8,6 +8,7 @@ CompVis'. As flattened paths they are all the same, and are looked up in both vo
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +22,12 @@ from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffuse
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
-from core.checkpoints.weights import State, read_metadata, read_weights, refuse_spoilt
+from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.unet import UNet
+
+MOST_RANK = 16
+"""Times the wider side of the weight: beyond once it, a rank gains nothing."""
 
 Model = TypeVar("Model", UNet, CLIPTextEmbedder)
 
@@ -48,9 +52,22 @@ class Update:
 
     def delta(self, shape: torch.Size) -> Tensor:
         """What is added to the weight, in float32. Raises RuntimeError where the shapes do not fit together."""
+        self._check(shape)
         down, up = self.down.float().flatten(1), self.up.float().flatten(1)
         product = up @ down if self.mid is None else torch.einsum("or,rskl,si->oikl", up, self.mid.float(), down)
         return product.reshape(shape) * (1.0 if self.alpha is None else self.alpha / len(down))
+
+    def _check(self, shape: torch.Size) -> None:
+        """Refuse before it is computed what would not give this shape, or take memory out of all proportion to it."""
+        parts = [self.down, self.up] if self.mid is None else [self.down, self.up, self.mid]
+        if not shape or any(part.dim() < 2 for part in parts):
+            raise RuntimeError("an update is of matrices")
+        rank, inputs = len(self.down), self.down[0].numel() if len(self.down) else 0
+        window = 1 if self.mid is None else math.prod(self.mid.shape[2:])
+        if not rank or len(self.up) != shape[0] or inputs * window != math.prod(shape[1:]):
+            raise RuntimeError("the update is of another shape")
+        if rank > MOST_RANK * max(shape[0], math.prod(shape[1:])):
+            raise RuntimeError(f"its rank {rank} is beyond all need")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +81,11 @@ class Lora:
 
 def read_lora(path: str | Path) -> Lora:
     """Read a LoRA file in kohya's or diffusers' naming. Raises CheckpointError naming the file and the remedy."""
-    path = Path(path)
+    with naming(path):
+        return _read(Path(path))
+
+
+def _read(path: Path) -> Lora:
     found: dict[str, dict[str, dict[str, Tensor]]] = {"unet": {}, "text": {}}
     weights = read_weights(path)
     refuse_spoilt(weights, path)
@@ -164,7 +185,10 @@ def _update(path: Path, name: str, parts: Mapping[str, Tensor], declared: float 
 
 def _declared_alphas(path: Path) -> dict[str, float]:
     """The alphas in the header of files saved by diffusers with peft; one for each model."""
-    header = json.loads(read_metadata(path).get("lora_adapter_metadata", "{}"))
+    try:
+        header = dict(json.loads(read_metadata(path).get("lora_adapter_metadata", "{}")))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} has an unreadable header ({error}); download it again.") from error
     if any(value for key, value in header.items() if key.endswith("alpha_pattern")):
         raise CheckpointError(f"{path} has an alpha for each module (alpha_pattern), which is not supported.")
     names = {"unet.lora_alpha": "unet", "text_encoder.lora_alpha": "text"}

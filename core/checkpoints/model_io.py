@@ -17,11 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.files import CheckpointError, atomic_folder, extended_folder
-from core.checkpoints.weights import State, read_metadata, read_weights, refuse_spoilt, write_weights
+from core.checkpoints.outline import outline
+from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -94,16 +94,24 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
 
     dtype: what floating-point weights are converted to.
     """
-    path = Path(path)
+    with naming(path):
+        return _load(Path(path), dtype)
+
+
+def _load(path: Path, dtype: torch.dtype) -> SavedModel:
     source, weights = _files_of(path)
     description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:
         raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
     if description[HEADER] != FORMAT_VERSION:
-        raise CheckpointError(f"{source} is of version {description[HEADER]}, later than this program; update it.")
+        raise CheckpointError(
+            f"{source} is of version {description[HEADER]!r:.40}, later than this program; update it."
+        )
     name = description.get("model")
-    if name not in MODELS:
-        raise CheckpointError(f"{source} holds a {name!r}, which is none of {', '.join(MODELS)}; update this program.")
+    if not isinstance(name, str) or name not in MODELS:
+        raise CheckpointError(
+            f"{source} holds a {name!r:.60}, which is none of {', '.join(MODELS)}; update this program."
+        )
     model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
 
@@ -135,13 +143,14 @@ def build(
         holds besides the model's weights (schedules, counters) is not: published files have NaN there that harms nobody.
     """
     try:
-        with torch.device("meta"), _Uninitialised():
-            model = kind(**config)
+        model = outline(kind, config, state)
+        _check_fit(model.state_dict(), state, kind.__name__, source)
         if any(module._non_persistent_buffers_set for module in model.modules()):
             model = kind(**config)  # holds constants that no file has
+    except CheckpointError:
+        raise
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"{source}: no {kind.__name__} can be built from its configuration: {error}") from error
-    _check_fit(model.state_dict(), state, kind.__name__, source)
     if not trusted:
         refuse_spoilt(state, source)
     model.load_state_dict(
@@ -149,16 +158,6 @@ def build(
         assign=True,
     )
     return model.eval()
-
-
-class _Uninitialised(TorchFunctionMode):
-    """Leaves out what torch.nn.init does: a file's weights follow, and on the meta device `normal_` imports a compiler."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__module__", "") == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return func(*args, **kwargs)
 
 
 def _check_fit(wanted: State, found: Mapping[str, Tensor], name: str, source: str | Path) -> None:
@@ -183,5 +182,5 @@ def _header(path: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(json.loads(text))
-    except ValueError as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path} has an unreadable header ({error}); save the model again.") from error

@@ -5,23 +5,19 @@ Every error is a `CheckpointError` that names the file and the remedy.
 
 from __future__ import annotations
 
-import _codecs
 import json
-import pickle
-import re
-import warnings
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.pickles import read_pickled
 from core.checkpoints.seals import check_seal, write_sealed
 from core.files import atomic_file
 from core.numbers import finite, spoilt
@@ -31,28 +27,26 @@ State = dict[str, Tensor]
 SINGLE_FILES = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")
 """How the names of files with weights end; any other dot is a part of the name."""
 
-
-class _Inert:
-    """Stands for a class that published checkpoints mention and nobody needs."""
-
-
-def _number(dtype: np.dtype[Any], data: bytes) -> Any:
-    """What `numpy.core.multiarray.scalar` does, for plain numbers only."""
-    if dtype.kind not in "biufc":
-        raise pickle.UnpicklingError(f"Unsupported global: a numpy scalar of type {dtype}")
-    return np.frombuffer(data, dtype)[0]
+MOST_HEADER = 16 * 2**20
+"""Bytes of a safetensors header: two thousand tensors take 200 kB."""
+MOST_JSON = 64 * 2**20
+"""Bytes of a JSON file beside a model; the largest are tokenizers."""
 
 
-# The checkpoints of the paper and of Stable Diffusion 1 hold the trainer's callbacks; these names occur there.
-_PUBLISHED_GLOBALS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_Inert, "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint"),
-    (_number, "numpy.core.multiarray.scalar"),
-    (_number, "numpy._core.multiarray.scalar"),
-    (np.dtype, "numpy.dtype"),
-    np.dtypes.Float32DType,
-    np.dtypes.Float64DType,
-    _codecs.encode,
-]
+@contextmanager
+def naming(path: str | Path) -> Iterator[None]:
+    """Say of the file whatever its content leads to inside, as a CheckpointError: it may hold anything."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or path} cannot be read: {error.strerror or error}.") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"[:200].partition("\n")[0]
+        raise CheckpointError(
+            f"{path} holds what no model's file does ({told}); download or copy it again, or give its configuration."
+        ) from error
 
 
 def read_weights(path: str | Path) -> State:
@@ -61,9 +55,13 @@ def read_weights(path: str | Path) -> State:
     The kind is told from the content. Of a PyTorch file with a `state_dict` entry, that entry. Tensors keep the file's
     dtype and may be mapped from the file instead of read.
     """
-    path = Path(path)
+    with naming(path):
+        return _read(Path(path))
+
+
+def _read(path: Path) -> State:
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
+        raise CheckpointError(f"{path} {_absent(path)}; check the path, or download the file.")
     if _is_index(path):
         return _read_shards(path)
     with path.open("rb") as file:
@@ -91,10 +89,11 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     """The text entries of a safetensors file's header; none for any other file."""
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; check the path, or download the file.")
-    with path.open("rb") as file:
+        raise CheckpointError(f"{path} {_absent(path)}; check the path, or download the file.")
+    with naming(path), path.open("rb") as file:
         if file.read(9)[8:] != b"{":
             return {}
+    _check_header(path)
     try:
         with safe_open(path, "pt") as file:
             return dict(file.metadata() or {})
@@ -144,18 +143,37 @@ def refuse_spoilt(state: Mapping[str, Tensor], source: str | Path) -> None:
 def read_json(path: str | Path) -> dict[str, Any]:
     """An object from a JSON file."""
     path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"{path} {_absent(path)}; check the path, or download the file.")
+    if path.stat().st_size > MOST_JSON:
+        raise CheckpointError(f"{path} has {path.stat().st_size:,} bytes, which no configuration has.")
+    with naming(path):
+        text = path.read_bytes()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} does not exist; check the path, or download the file.") from error
-    except ValueError as error:
+        content = json.loads(text)
+    except (RecursionError, ValueError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}); download or write it again.") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} should hold a JSON object and holds a {type(content).__name__}.")
     return content
 
 
+def _absent(path: Path) -> str:
+    return "is no regular file" if path.exists() else "does not exist"
+
+
+def _check_header(path: Path) -> None:
+    """Refuse a header that is longer than the file, or than any model's, before it is read."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+    if length + 8 > path.stat().st_size:
+        raise _damaged(path)
+    if length > MOST_HEADER:
+        raise CheckpointError(f"{path} has a header of {length:,} bytes, which no model has.")
+
+
 def _read_safetensors(path: Path) -> State:
+    _check_header(path)
     try:
         state = dict(safetensors.torch.load_file(path))
     except SafetensorError as error:
@@ -165,24 +183,7 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _read_torch(path: Path) -> State:
-    try:
-        with torch.serialization.safe_globals(_PUBLISHED_GLOBALS), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # an error or a success follows
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path) or None)
-    except pickle.UnpicklingError as error:
-        found = re.search(r"(?:GLOBAL|global|call) `?([\w.]+)", str(error))
-        if found is None and "Unsupported operand" not in str(error):
-            raise _damaged(path) from error
-        what = f"would run code on loading ({found.group(1)})" if found else "torch.save did not write"
-        raise CheckpointError(
-            f"{path} is a pickle that {what}, so it was not loaded; "
-            "get the model as safetensors, or convert the file where you trust it."
-        ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise _damaged(path) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    state = {key: value for key, value in content.items() if isinstance(value, Tensor)} if content else {}
+    state = read_pickled(path)
     if not state:
         raise CheckpointError(f"{path} holds no tensors by name; it is not a model's checkpoint.")
     return state
@@ -194,15 +195,23 @@ def _is_index(path: Path) -> bool:
 
 def _shards(index: Path) -> list[str]:
     """The names of the files beside an index that hold its tensors."""
-    shards = sorted(set(read_json(index).get("weight_map", {}).values()))
+    shards = sorted(set(_places(index).values()))
     for shard in shards:
-        if Path(shard).name != shard:
+        if Path(shard).name != shard or shard.endswith(".json"):
             raise CheckpointError(f"{index} names a shard outside its folder ({shard}); get the folder again.")
     return shards
 
 
+def _places(index: Path) -> dict[str, str]:
+    """In which file each tensor is."""
+    places: Any = read_json(index).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+        raise CheckpointError(f"{index} lists no shards (weight_map); get the folder again.")
+    return places
+
+
 def _read_shards(index: Path) -> State:
-    names: dict[str, str] = read_json(index).get("weight_map", {})
+    names = _places(index)
     state: State = {}
     for shard in _shards(index):
         if not (index.parent / shard).is_file():

@@ -36,6 +36,8 @@ class SpatialRescaler(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
+        if not 0 <= n_stages <= 16 or not 0 < multiplier <= 16:
+            raise ValueError(f"n_stages is 0 to 16 and multiplier 0 to 16, not {n_stages} and {multiplier}")
         self.n_stages, self.method, self.multiplier = n_stages, method, multiplier
         self.channel_mapper = None if out_channels is None else nn.Conv2d(in_channels, out_channels, 1, bias=bias)
 

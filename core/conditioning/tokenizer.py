@@ -16,6 +16,9 @@ from torch import Tensor
 
 from core.checkpoints.files import atomic_folder
 
+MOST_BYTES = 64 * 2**20
+"""Of a vocabulary's file; the largest have 20 MB."""
+
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # in the order of their ids
 
 
@@ -86,6 +89,8 @@ class TextTokenizer:
         names = ("tokenizer.json", "vocab.txt", "vocab.json")
         if not any(name in files for name in names):
             raise FileNotFoundError(f"{folder} holds no tokenizer: expected one of {', '.join(names)}.")
+        if large := [name for name, file in files.items() if file.stat().st_size > MOST_BYTES]:
+            raise ValueError(f"{folder / large[0]} has more than {MOST_BYTES:,} bytes, which no vocabulary has.")
         try:
             with tempfile.TemporaryDirectory() as copy:  # so that nothing but these files is read
                 for name, file in files.items():
@@ -95,10 +100,15 @@ class TextTokenizer:
             raise ValueError(f"{folder} holds a tokenizer that transformers cannot read: {error}") from error
         kind = type(loaded).__name__.removesuffix("Fast")
         length = length or loaded.model_max_length
-        if length > 100_000:  # what transformers says when the folder does not say
+        if not isinstance(length, int) or not 0 < length <= 100_000:  # transformers says so where the folder does not
             length = 77
         pad_token = loaded.pad_token or loaded.eos_token
-        return cls(loaded.backend_tokenizer, length, pad_token, kind)
+        if not isinstance(pad_token, str):
+            raise ValueError(f"{folder} names no padding token; add pad_token to its tokenizer_config.json.")
+        try:
+            return cls(loaded.backend_tokenizer, length, pad_token, kind)
+        except Exception as error:  # of a folder whose parts do not belong together
+            raise ValueError(f"{folder} holds a tokenizer that cannot be used: {error}") from error
 
 
 def train_wordpiece(captions: Iterable[str], vocab_size: int = 4096, length: int = 77) -> TextTokenizer:

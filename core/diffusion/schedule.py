@@ -27,6 +27,8 @@ PARAMETRISATIONS: tuple[Parametrisation, ...] = get_args(Parametrisation)
 Timestep = int | float | Tensor
 """A position on the schedule: a number, or a (b,) tensor; whole or fractional, from 0 to T − 1."""
 
+MOST_TIMESTEPS = 100_000
+
 SIGMA_LIMIT = 2.0**12
 """What stands for an infinite sigma (zero terminal SNR) where a number is needed: ᾱ = 2^-24, as in diffusers."""
 
@@ -55,6 +57,13 @@ class Estimate(NamedTuple):
     eps: Tensor
 
 
+def _checked(steps: int) -> int:
+    """A number of timesteps. Raises ValueError where it is none, before a table of that length is made."""
+    if not 2 <= steps <= MOST_TIMESTEPS:
+        raise ValueError(f"a noise schedule has 2 to {MOST_TIMESTEPS:,} timesteps, not {steps}")
+    return steps
+
+
 @dataclass(frozen=True)
 class NoiseSchedule:
     """The betas of a diffusion process and what its network predicts.
@@ -72,6 +81,8 @@ class NoiseSchedule:
     def __post_init__(self) -> None:
         if self.parametrisation not in PARAMETRISATIONS:
             raise ValueError(f"parametrisation must be one of {PARAMETRISATIONS}, not {self.parametrisation!r}")
+        if len(self.betas) > MOST_TIMESTEPS:
+            raise ValueError(f"a noise schedule has at most {MOST_TIMESTEPS:,} timesteps, not {len(self.betas):,}")
         if len(self.betas) < 2 or not all(0 < b < 1 for b in self.betas[:-1]) or not 0 < self.betas[-1] <= 1:
             raise ValueError("betas must be at least two numbers between 0 and 1 (only the last may be exactly 1)")
         if self.betas[-1] == 1 and self.parametrisation == "eps":
@@ -90,14 +101,14 @@ class NoiseSchedule:
 
         The defaults are those of most published LDMs; Stable Diffusion uses start 0.00085, end 0.012.
         """
-        return cls(tuple((np.linspace(start**0.5, end**0.5, steps) ** 2).tolist()), parametrisation)
+        return cls(tuple((np.linspace(start**0.5, end**0.5, _checked(steps)) ** 2).tolist()), parametrisation)
 
     @classmethod
     def plain_linear(
         cls, steps: int = 1000, start: float = 1e-4, end: float = 2e-2, parametrisation: Parametrisation = "eps"
     ) -> NoiseSchedule:
         """Betas in even steps, as in DDPM (Ho et al. 2020, section 4); latent-diffusion calls this "sqrt_linear"."""
-        return cls(tuple(np.linspace(start, end, steps).tolist()), parametrisation)
+        return cls(tuple(np.linspace(start, end, _checked(steps)).tolist()), parametrisation)
 
     @classmethod
     def cosine(
@@ -108,7 +119,7 @@ class NoiseSchedule:
         parametrisation: Parametrisation = "eps",
     ) -> NoiseSchedule:
         """ᾱ follows cos² (Nichol & Dhariwal 2021, eq. 17); betas are capped at max_beta."""
-        alphas_cumprod = np.cos((np.linspace(0, 1, steps + 1) + offset) / (1 + offset) * math.pi / 2) ** 2
+        alphas_cumprod = np.cos((np.linspace(0, 1, _checked(steps) + 1) + offset) / (1 + offset) * math.pi / 2) ** 2
         betas = 1 - alphas_cumprod[1:] / alphas_cumprod[:-1]
         return cls(tuple(np.minimum(betas, max_beta).tolist()), parametrisation)
 

@@ -71,6 +71,8 @@ class Autoencoder(nn.Module):
         per_channel_scale: bool,
     ) -> None:
         super().__init__()
+        if not channel_mult or min(channel_mult) < 1:
+            raise ValueError(f"channel_mult has a multiple of at least 1 for each level, not {list(channel_mult)}")
         shape = (model_channels, channel_mult, num_res_blocks, attention_factors, mid_attention, dropout, norm_groups)
         self.encoder = Encoder(in_channels, moments * z_channels, *shape)
         self.decoder = Decoder(z_channels, out_channels, *shape)

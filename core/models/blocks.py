@@ -37,6 +37,8 @@ def group_norm(channels: int, groups: int = 32, eps: float = UNET_NORM_EPS) -> n
     group: with one channel in each (16 channels, 32 groups) it would be an instance norm, which forgets every channel's
     mean.
     """
+    if groups < 1:
+        raise ValueError(f"norm_groups is at least 1, not {groups}")
     return nn.GroupNorm(math.gcd(groups, channels), channels, eps=eps)
 
 

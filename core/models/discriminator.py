@@ -22,6 +22,8 @@ class NLayerDiscriminator(nn.Module):
     @remember_config
     def __init__(self, in_channels: int = 3, base_channels: int = 64, num_layers: int = 3) -> None:
         super().__init__()
+        if not 1 <= num_layers <= 8:
+            raise ValueError(f"num_layers is 1 to 8, not {num_layers}")
         self.smallest_side = 3 * 2**num_layers
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, base_channels, 4, stride=2, padding=1),

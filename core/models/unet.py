@@ -85,6 +85,10 @@ class UNet(nn.Module):
         super().__init__()
         levels = len(channel_mult)
         depths = [transformer_depth] * levels if isinstance(transformer_depth, int) else list(transformer_depth)
+        if not channel_mult or min(channel_mult) < 1:
+            raise ValueError(f"channel_mult has a multiple of at least 1 for each level, not {list(channel_mult)}")
+        if num_heads is not None and num_heads < 1:
+            raise ValueError(f"num_heads is at least 1, not {num_heads}")
         if (num_heads is None) == (num_head_channels is None):
             raise ValueError("give exactly one of num_heads and num_head_channels")
         if num_classes is not None and adm_in_channels is not None:

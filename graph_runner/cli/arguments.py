@@ -75,7 +75,7 @@ def build() -> argparse.ArgumentParser:
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--check-numbers", action="store_true", help="look at all that every node gives, and fail at the first NaN or infinite value; without it they are looked for once a node refused them")  # fmt: skip
-    run.add_argument("--checkpoint-seconds", type=float, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
+    run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
 
@@ -99,7 +99,7 @@ def build() -> argparse.ArgumentParser:
     _nodes(nodes)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
-    runs.add_argument("--most", type=int, default=20, metavar="N", help="list so many (default 20)")
+    runs.add_argument("--most", type=_count, default=20, metavar="N", help="list so many (default 20)")
     _workspace(runs)
 
     clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
@@ -116,10 +116,28 @@ def build() -> argparse.ArgumentParser:
 
 def _size(text: str) -> int:
     """Bytes from "20GB", "1.5 MB" or a number of bytes."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)b?", text.strip().lower())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 20GB, 500MB or a number of bytes")
     return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
+
+
+def _seconds(text: str) -> float:
+    """A time of at least 0 seconds."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+    return seconds
+
+
+def _count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def _workflow(parser: argparse.ArgumentParser) -> None:

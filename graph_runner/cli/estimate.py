@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,6 +27,16 @@ def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
         f" in {estimate.memory_at or 'no node'}",
         soft_wrap=True,
     )
+    if estimate.memory > (here := _memory_here()):
+        console.print(f"That is more than this machine's {large(here)}B of memory.", style="yellow", soft_wrap=True)
+
+
+def _memory_here() -> float:
+    """Bytes of this machine's memory; infinitely many where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return float("inf")
 
 
 def _rows(table: Table, scope: Scope, estimate: Estimate, everything: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from graph_runner.contract import NodeSpec, Param
+from graph_runner.document import parse, writable
 from graph_runner.paths import PathError, expanded
 from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.workflow import Node, Workflow
@@ -28,6 +29,10 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
     problems: list[Problem] = []
     for setting in settings:
         target, equals, text = setting.partition("=")
+        if not writable(setting):
+            told = setting.encode(errors="replace").decode()
+            problems.append(Problem(f"--set {told}: this is no UTF-8", remedy="Type it in a UTF-8 terminal"))
+            continue
         if not equals:
             problems.append(Problem(f"--set {setting}: there is no '='", remedy="Write --set node.param=value"))
             continue
@@ -125,10 +130,7 @@ def _put(node: Node, param: str, name: str, value: Any) -> None:
 
 def _parse(text: str, param: Param | None) -> Any:
     """The value that a text means for a parameter."""
-    try:
-        plain = json.loads(text)
-    except ValueError:
-        plain = text
+    plain = _literal(text)
     if param is None:
         return plain
     for value in (plain, text):
@@ -138,9 +140,20 @@ def _parse(text: str, param: Param | None) -> Any:
             continue
         return _placed(value) if param.path_kind else value
     try:  # what JSON does not know but people write: .5, True
-        return param.adapter.dump_python(param.adapter.validate_strings(text), mode="json")
-    except ValidationError:
+        value = param.adapter.dump_python(param.adapter.validate_strings(text), mode="json")
+        json.dumps(value, allow_nan=False)
+    except ValueError:
         return plain
+    return value
+
+
+def _literal(text: str) -> Any:
+    """The JSON value that a text is, or the text itself: also for what a workflow file refuses, such as NaN and 1e999."""
+    try:
+        document, problems = parse(f'{{"value": {text}}}', "")
+    except WorkflowError:
+        return text
+    return text if problems or len(document) != 1 else document["value"]
 
 
 def _placed(value: Any) -> Any:

@@ -48,12 +48,6 @@ def place(path: Path) -> str:
         return str(path)
 
 
-def some(names: list[str], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
-
-
 def value(result: Any) -> str:
     """A computed value in a line or few: small ones whole, tensors and models by their figures."""
     if hasattr(result, "parameters") and hasattr(result, "state_dict"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,43 @@ def test_pictures_that_give_none_are_named(tmp_path: Path) -> None:
             open_workflow(path)
         assert message in str(caught.value)
         assert str(path) in str(caught.value)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(*chunks: bytes, side: int = 1) -> bytes:
+    size = chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + size + b"".join(chunks) + chunk(b"IDAT", zlib.compress(b"\0\0")) + chunk(b"IEND", b"")
+
+
+TEXT = chunk(b"tEXt", KEYWORD.encode() + b"\0" + write(graph({})).encode())
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (png(chunk(b"tEXt", b"parameters\0a cat")), "a picture of Stable Diffusion web UI"),
+        (png(chunk(b"zTXt", KEYWORD.encode() + b"\0\0" + zlib.compress(b"a" * 50_000_000))), "cannot read the picture"),
+        (
+            png(chunk(b"iTXt", KEYWORD.encode() + b"\0\1\0\0\0" + zlib.compress(b"a" * 50_000_000))),
+            "cannot read the pic",
+        ),
+        (png(TEXT, side=100_000), "cannot read the picture .* exceeds limit"),
+        (png(chunk(b"tEXt", KEYWORD.encode() + b"\0" + b"[" * 100_000)), "deeper than 128"),
+        (png(chunk(b"tEXt", KEYWORD.encode() + b"\0" + b" " * 9_000_000)), "larger than 8 MiB"),
+        (png(*[chunk(b"tEXt", b"k%d\0v" % i) for i in range(100_000)]), "carries no workflow"),
+    ],
+    ids=["another program's", "packed", "packed too", "ten billion pixels", "deep", "long", "100,000 chunks"],
+)
+def test_pictures_made_to_harm_are_refused(content: bytes, told: str, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(WorkflowError, match=told) as caught:
+        open_workflow(tmp_path / "a.png")
+    assert str(tmp_path / "a.png") in str(caught.value)
+
+
+def test_a_workflow_is_found_among_100_000_chunks(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(*[chunk(b"tEXt", b"k%d\0v" % i) for i in range(100_000)], TEXT))
+    assert open_workflow(tmp_path / "a.png") == graph({})
