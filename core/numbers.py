@@ -22,7 +22,7 @@ def finite(values: Tensor, what: str) -> Tensor:
     bad = values.numel() - int(torch.isfinite(values).sum())
     raise FloatingPointError(
         f"{bad} of the {values.numel()} values of {what} are no numbers (NaN or infinite); float16 overflows beyond 65,504, "
-        "and needs bfloat16 or float32 then; else a model is spoilt, or was given what it was not made for"
+        "and needs bfloat16 or float32 then (--dtype of a run); else a model is spoilt, or was given what it was not made for"
     )
 
 

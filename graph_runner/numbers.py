@@ -56,8 +56,8 @@ def first_seen(first: NodeError, refused: NodeError, dtype: torch.dtype) -> Node
         return refused
     told = f"{first.__cause__}{f', in {first.when}' if first.when else ''}"
     if first.node != refused.node:
-        told += f". {refused.node} refused what came of it"
-    if dtype == torch.float16:
+        told += f". {refused.node} refused what came of it: {refused.__cause__}"
+    if dtype == torch.float16 and "float16" not in told:
         told += ". float16 ends at 65,504: run with --dtype bfloat16 or float32"
     error = NodeError(first.node, FloatingPointError(told), first.when)
     error.__cause__ = first.__cause__

@@ -90,7 +90,7 @@ def test_the_node_that_gave_the_first_nan_is_named_and_who_refused_it(run: Run) 
     assert error.node == "r"
     assert "1 of 1 values are NaN in what it gives" in str(error)
     assert "all that it was given are numbers" in str(error)
-    assert str(error).endswith("s refused what came of it")
+    assert str(error).endswith("s refused what came of it: the number to show is none")
     [log] = [event for event in told if isinstance(event, events.Log)]
     assert log.node == "s"
     assert "Going through it again" in log.message

@@ -149,7 +149,7 @@ def test_the_decoder_that_overflows_in_float16_is_named_with_the_remedy(registry
     }
     error = refusal(registry, tmp_path, nodes, dtype="float16")
     assert error.node == "image"
-    assert "--dtype bfloat16 or float32" in str(error)
+    assert "float16 overflows beyond 65,504, and needs bfloat16 or float32 then (--dtype" in str(error)
     for dtype in ("float32", "bfloat16"):
         workflow = Workflow.model_validate({"loom": 1, "nodes": nodes})
         assert Engine(registry, tmp_path, dtype=dtype).run(workflow).status == "done"
@@ -184,7 +184,8 @@ def test_a_training_that_meets_nan_stops_names_the_node_and_keeps_no_spoilt_weig
     with pytest.raises(NodeError) as caught:
         Engine(registry, tmp_path).run(workflow, targets=["fit.models.m"], checkpoint_seconds=seconds)
     assert caught.value.node == "loss"
-    assert ", in turn 7 of fit. fit refused what came of it" in str(caught.value)
+    assert ", in turn 7 of fit. fit refused what came of it: the loss of objective" in str(caught.value)
+    assert "lower its learning rate" in str(caught.value)
     kept = sorted(int(path.name.removeprefix("step-")) for path in (tmp_path / "checkpoints").glob("*/step-*"))
     assert kept == ([5, 6] if seconds == 0 else [])
     for step in kept:
