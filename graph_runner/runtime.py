@@ -177,7 +177,7 @@ class Activation:
 
     def whole(self, steps: Iterable[Step], frame: Frame) -> Frame:
         """The frame that these steps should see on rank 0: what each process holds a share of put together. All must ask."""
-        slots = sorted(self.shares.intersection(slot for step in steps for slot in step.reads()))
+        slots = sorted(self.shares.intersection(slot for step in steps for slot in step.reads())) if self.shares else []
         if not slots:
             return frame
         frame = frame.copy()

@@ -78,5 +78,18 @@ def _joined(parts: Sequence[Any], own: Any) -> Any:
     if isinstance(own, float):
         return sum(parts) / len(parts)
     if own.ndim:
-        return torch.cat(list(parts)).to(own.device)
+        return torch.cat(_filled_up(parts)).to(own.device)
     return torch.stack(list(parts)).mean(0).to(own.device) if own.is_floating_point() else own.detach()
+
+
+def _filled_up(parts: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of one shape but for the number of rows; shorter ones (fewer boxes an image) end as a batch's padding does,
+    in −1 where they are whole numbers and in 0 where not."""
+    longest = [max(sizes) for sizes in zip(*(part.shape[1:] for part in parts), strict=True)]
+    filled = []
+    for part in parts:
+        plain = part.is_floating_point() or part.dtype == torch.bool
+        whole = part.new_full((len(part), *longest), 0 if plain else -1)
+        whole[(slice(None), *(slice(size) for size in part.shape[1:]))] = part
+        filled.append(whole)
+    return filled

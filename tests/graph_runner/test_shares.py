@@ -65,6 +65,17 @@ def test_rows_are_put_together_and_numbers_averaged_wherever_they_are() -> None:
     assert put_together([Told(None)], Recorded(0, 2)) == [Told(None)]
 
 
+def test_rows_of_another_length_are_filled_up_as_a_batch_is() -> None:
+    class Uneven(Processes):
+        def gather(self, value: Any) -> list[Any]:
+            return [value, [torch.ones(1, 3, 4), torch.ones(1, 3, dtype=torch.int64)]]
+
+    boxes, labels = put_together([torch.ones(1, 1, 4), torch.ones(1, 1, dtype=torch.int64)], Uneven(0, 2))
+    assert boxes.shape == (2, 3, 4)
+    assert boxes[0, 1:].eq(0).all()
+    assert labels.tolist() == [[1, -1, -1], [1, 1, 1]]
+
+
 def a_training() -> Workflow:
     """A training whose body differs from process to process; what it tells, it tells in five places."""
 

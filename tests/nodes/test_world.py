@@ -122,6 +122,7 @@ def differs(found: list[Any], wanted: list[Any]) -> bool:
     return len(found) != len(wanted) or not all(map(same, found, wanted))
 
 
+@pytest.mark.slow
 def test_every_node_gives_in_two_processes_what_it_gives_in_one(
     both: list[dict[str, dict[str, list[Any]]]], tmp_path: Path
 ) -> None:
