@@ -100,16 +100,17 @@ def run(
 ) -> dict[str, float]:
     """PSNR, and what a VQ one has without its codebook; share of codes used, perplexity, first and last loss.
 
-    `coarse` is the PSNR of each picture's mean colour: of having learned nothing.
+    `error` is the squared error as a share of that of each picture's mean colour: of having learned nothing.
     """
-    model = "train.models.autoencoder"
-    targets = ["psnr", "some", model] + (["again.used", "again.perplexity"] if kind == "vq" else [])
+    model, shown = "train.models.autoencoder", "again.image" if kind == "vq" else "again"
+    targets = ["psnr", "some", shown, model] + (["again.used", "again.perplexity"] if kind == "vq" else [])
     result = Engine(registry, folder).run(training(kind, data, unseen, steps, levels), targets=targets, seed=seed)
     losses = [event.values["loss/train"] for event in result.events if isinstance(event, events.Metric)]
-    autoencoder, images = result.values.pop(model), result.values.pop("some")
+    autoencoder, images, again = (result.values.pop(name) for name in (model, "some", shown))
     found = {name.removeprefix("again."): float(value) for name, value in result.values.items()}
     found |= {"first": losses[0], "last": sum(losses[-3:]) / 3}
-    found["coarse"] = float(psnr(images.mean((2, 3), keepdim=True).expand_as(images), images).mean())
+    coarse = images - images.mean((2, 3), keepdim=True)
+    found["error"] = float((again.clamp(-1, 1) - images).square().mean() / coarse.square().mean())
     if kind == "vq":
         with torch.no_grad():
             smooth = autoencoder.decode(autoencoder.encode(images), quantize=False).clamp(-1, 1)
@@ -140,7 +141,8 @@ def tiles(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 # How a VQ and a KL autoencoder compare after so short a training is chance: either differs by 2 dB from seed to seed and from
 # processor to processor (`python -m benchmarks.vector_quantisation`, docs/tasks.md). What the codebook costs is no chance:
-# the same model's latents are decoded with and without it.
+# the same model's latents are decoded with and without it, .02 to .12 dB apart (two data sets, with and without AVX-512). Of the
+# mean colours' error .41 was left on photographs.
 @pytest.mark.slow
 @pytest.mark.timeout(1200)  # 40 CPU seconds a training, which take longer where others compute too
 @pytest.mark.parametrize("data", ["shapes", "photographs"])
@@ -151,7 +153,7 @@ def test_a_codebook_is_used_and_costs_little(registry: Registry, data: str, seed
     assert vq["used"] >= 0.8, f"only {vq['used']:.0%} of {CODES} codes are used"
     assert vq["perplexity"] >= 0.3 * CODES
     assert vq["psnr"] >= vq["unquantised"] - 1, f"{vq['psnr']:.2f} dB, without the codebook {vq['unquantised']:.2f} dB"
-    assert vq["psnr"] >= vq["coarse"] + 2, f"{vq['psnr']:.2f} dB, the mean colours {vq['coarse']:.2f} dB"
+    assert vq["error"] <= 0.8, "it has learned more than the pictures' mean colours"
 
 
 @pytest.mark.slow
