@@ -16,7 +16,7 @@ import graph_runner
 from graph_runner.contract import NodeSpec
 from graph_runner.disk import sentence
 from graph_runner.engine import place_paths
-from graph_runner.files import write_atomically
+from graph_runner.files import TEMPORARY, write_atomically
 from graph_runner.graph import Scope
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
@@ -92,7 +92,7 @@ class Library:
             raise RefusedError(
                 415, "this is neither a workflow nor a PNG that carries one; drop a .json or a saved .png"
             )
-        with tempfile.NamedTemporaryFile(dir=self.workspace.own) as file:
+        with tempfile.NamedTemporaryFile(dir=self.workspace.own, prefix=TEMPORARY) as file:
             file.write(content)
             file.flush()
             try:
