@@ -15,7 +15,7 @@ import graph_runner
 from graph_runner.contract import NodeSpec
 from graph_runner.disk import sentence
 from graph_runner.engine import place_paths
-from graph_runner.files import write_atomically
+from graph_runner.files import TEMPORARY, write_atomically
 from graph_runner.graph import Scope
 from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
@@ -102,7 +102,7 @@ class Library:
             raise RefusedError(
                 415, "this is neither a workflow nor a PNG that carries one; drop a .json or a saved .png"
             )
-        with tempfile.NamedTemporaryFile(dir=self.workspace.own) as file:
+        with tempfile.NamedTemporaryFile(dir=self.workspace.own, prefix=TEMPORARY) as file:
             file.write(content)
             file.flush()
             try:

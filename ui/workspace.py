@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from graph_runner.files import atomic_file
+from graph_runner.files import TEMPORARY, atomic_file, sweep
 from ui.models import FileEntry
 from ui.refusal import RefusedError
 
@@ -33,6 +33,7 @@ class Workspace:
         self.root.mkdir(parents=True, exist_ok=True)
         self.own = self.root / ".server"
         self.own.mkdir(exist_ok=True)
+        sweep(self.own)  # uploads that a killed server was receiving
 
     def inside(self, path: str) -> Path:
         """The absolute path of a path within the workspace.
@@ -97,7 +98,7 @@ class Workspace:
     async def receive(self, name: str, chunks: AsyncIterator[bytes], limit: int) -> FileEntry:
         """Keep an upload as it comes in (see `keep`). Raises RefusedError where it is larger than `limit` bytes."""
         size = 0
-        with tempfile.NamedTemporaryFile(dir=self.own) as file:
+        with tempfile.NamedTemporaryFile(dir=self.own, prefix=TEMPORARY) as file:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > limit:

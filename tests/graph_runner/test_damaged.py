@@ -112,3 +112,28 @@ def test_whole_checkpoints_under_each_others_names_are_found_out(tmp_path: Path,
     found = checkpoints(tmp_path / "mine", []).restore(state, 100)
     assert found == (20 if swapped == "step-30" else 10)
     assert state.same(found)
+
+
+@pytest.mark.parametrize("place", ["cache", "checkpoints", "checkpoints/LINEAGE", "checkpoints/LINEAGE/lock"])
+def test_what_stands_in_the_way_of_a_store_ends_no_run(registry: Registry, tmp_path: Path, place: str) -> None:
+    """A file where a folder should be, and a folder where a file should be."""
+    body = {"nodes": {"twice": {"type": "add", "wires": {"a": "z.x", "b": "z.x"}}}, "results": {"number": "twice"}}
+    nodes = {
+        "one": {"type": "number", "params": {"value": 1}},
+        "z": {"type": "counted", "wires": {"x": "one"}, "params": {"n": 4}, "body": body},
+    }
+    run_in(Engine(registry, tmp_path), nodes, "z")
+    [lineage] = (tmp_path / "checkpoints").iterdir()
+    shutil.rmtree(tmp_path / "cache")
+    path = tmp_path / place.replace("LINEAGE", lineage.name)
+    if place.endswith("lock"):
+        path.unlink()
+        path.mkdir()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        path.write_text("in the way")
+    nodes["z"]["params"]["n"] = 6  # type: ignore[index]
+    result = run_in(Engine(registry, tmp_path), nodes, "z")
+    assert float(result.values["z"]) == 64
+    told = [event.message for event in result.events if isinstance(event, events.Log) and event.level == "warning"]
+    assert any(str(path) in message for message in told), told

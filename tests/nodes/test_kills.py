@@ -24,6 +24,7 @@ import torch._dynamo  # an optimizer would import it in each life, for seconds
 
 from graph_runner.engine import Engine
 from graph_runner.registry import Registry
+from graph_runner.space import prepare
 from graph_runner.store import load_tree
 from graph_runner.workflow import Workflow
 from tests import crashes
@@ -147,6 +148,9 @@ def test_killed_at_random_moments_every_training_ends_with_the_same_bits(tmp_pat
                     kills, pairs = kills + more, pairs + (two and more > 0)
                     if ended:
                         break
+        prepare(
+            workspace
+        )  # as the next start does: of two runs, one may have been killed while the other wrote its last
         same(trained(workspace), whole)
         assert crashes.leftovers(workspace) == []
         ends += 1

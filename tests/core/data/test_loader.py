@@ -3,8 +3,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,8 @@ from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
 from core.data.loader import Batches, take
 from core.data.shapes import Shapes
+
+ROOT = Path(__file__).parents[3]
 
 
 class Plain:
@@ -152,6 +157,32 @@ def test_workers_survive_an_interrupt_until_they_are_closed() -> None:
         next(iterator)
     iterator.close()
     assert not worker.is_alive()
+
+
+@pytest.mark.slow
+def test_workers_of_a_killed_process_end_with_it() -> None:
+    """Under a forkserver a worker's parent by number is the server, which lives as long as its workers do."""
+    code = (
+        "import multiprocessing, time\n"
+        "from core.data.loader import Batches\n"
+        "from core.data.shapes import Shapes\n"
+        "if __name__ == '__main__':\n"
+        "    batches = Batches(Shapes(8, 100), 4, workers=2).iterate()\n"
+        "    next(batches)\n"
+        "    print(*(child.pid for child in multiprocessing.active_children()), flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        workers = [int(word) for word in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlived the process that it worked for"
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
