@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
-from core.checkpoints.files import atomic_file
+from core.files import atomic_file
 from core.lettering import strips
 from core.numbers import finite
 

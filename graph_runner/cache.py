@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from graph_runner.contract import PortType
 from graph_runner.events import Shown
+from graph_runner.files import remove
 from graph_runner.graph import Slot
-from graph_runner.store import StoreError, load_meta, load_tree, save_tree, size_of, sweep
+from graph_runner.store import load_meta, load_tree, save_tree, size_of
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,6 @@ class Cache:
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
         self._made_of: dict[str, frozenset[str]] = {}
-        if self.folder.exists():
-            sweep(self.folder)
 
     def made_of(self, key: str, paths: frozenset[str], types: Iterable[PortType]) -> None:
         """Say of which paths a value of this key is made now; what memory holds of other ones may be forgotten.
@@ -52,20 +52,28 @@ class Cache:
             self._used -= size
         self._made_of[key] = paths
 
-    def holds(self, key: str, slots: set[Slot], keep: bool, lasting: bool) -> bool:
-        """Whether these outputs can be had. `lasting`: files that the node showed must still be there."""
-        if key in self._memory:
-            entry = self._memory[key][0]
-            there, shown = set(entry.values), entry.shown
-        elif keep and (folder := self._at(key)).is_dir():
-            try:
-                meta = load_meta(folder)
-            except StoreError:
-                return False
+    def recall(
+        self, key: str, types: Mapping[Slot, PortType], slots: set[Slot], keep: bool, lasting: bool
+    ) -> Entry | None:
+        """An entry that has at least these outputs, read and found whole; None where there is none.
+
+        `lasting`: files that the node showed must still be there. Whatever is wrong with an entry on disk is raised.
+        """
+        if (known := self.in_memory(key)) is not None:
+            there, shown = set(known.values), known.shown
+        elif keep and self._at(key).exists():
+            meta = load_meta(self._at(key))
             there, shown = {(port, name) for port, name in meta["slots"]}, [Shown(**fields) for fields in meta["shown"]]
         else:
-            return False
-        return slots <= there and (not lasting or all((self.workspace / s.path).exists() for s in shown))
+            return None
+        if not slots <= there or (lasting and not all((self.workspace / s.path).exists() for s in shown)):
+            return None
+        return self.get(key, types)
+
+    def forget(self, key: str) -> None:
+        """Remove what the disk holds of an entry, as far as it lets."""
+        with suppress(OSError):
+            remove(self._at(key))
 
     def in_memory(self, key: str) -> Entry | None:
         """An entry that needs no reading: whoever holds it keeps it, whatever the budget."""
@@ -85,11 +93,12 @@ class Cache:
         }
         entry = Entry(values, [Shown(**fields) for fields in load_meta(folder)["shown"]])
         self._remember(key, entry)
-        os.utime(folder)
+        with suppress(OSError):  # when it was last used matters to `clean` alone
+            os.utime(folder)
         return entry
 
     def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
-        """Remember an entry; on disk too where it is worth keeping."""
+        """Remember an entry; on disk too where it is worth keeping. Raises OSError where the disk refuses."""
         values = {slot: _on_host(value) for slot, value in entry.values.items()}
         if (known := self.in_memory(key)) is not None:  # an equal node whose other outputs were read
             values = known.values | values

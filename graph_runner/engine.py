@@ -25,6 +25,7 @@ from graph_runner.contents import Contents
 from graph_runner.context import Processes
 from graph_runner.contract import LARGEST_SEED
 from graph_runner.execute import execute
+from graph_runner.files import write_atomically
 from graph_runner.graph import Scope, Source
 from graph_runner.hashes import Hashes
 from graph_runner.keys import Keys, has_effect
@@ -37,8 +38,9 @@ from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.registry import Registry
 from graph_runner.renamed import under_current_names
 from graph_runner.runtime import Runtime, Watch
+from graph_runner.space import prepare
 from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, write, write_atomically
+from graph_runner.workflow import Workflow, write
 
 GIB = 2**30
 HASHES = "cache/hashes.db"
@@ -61,7 +63,8 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
-    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.paths.Paths`.
+    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.paths.Paths`. Raises
+    ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -81,8 +84,10 @@ class Engine:
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
-        self.cache = Cache(self.workspace, memory)
         self.processes = processes or Processes()
+        if self.processes.rank == 0:
+            prepare(self.workspace)
+        self.cache = Cache(self.workspace, memory)
 
     def run(
         self,
@@ -128,11 +133,13 @@ class Engine:
                 ]
             )
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
+        text = write(workflow)
+        if self.processes.rank == 0:
+            self._record_surroundings(folder, text, seed)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
-        text = write(workflow)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -149,8 +156,6 @@ class Engine:
             paths=Paths(self.workspace, self.roots),
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
-        if record:
-            self._record_surroundings(folder, text, seed)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
         began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
@@ -212,11 +217,13 @@ class Engine:
     def _new_folder(self, workflow: Workflow) -> Path:
         name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        runs = self.workspace / "runs"
+        runs.mkdir(exist_ok=True)
         number = 1
         while True:
-            folder = self.workspace / "runs" / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
+            folder = runs / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
             try:
-                folder.mkdir(parents=True)
+                folder.mkdir()
                 return folder
             except FileExistsError:
                 number += 1

@@ -9,10 +9,13 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
+
+from graph_runner.disk import sentence
 
 
 @dataclass(frozen=True)
@@ -149,14 +152,34 @@ class Record:
     """A listener that writes the events of a run as lines of JSON."""
 
     def __init__(self, path: Path) -> None:
-        self.file: TextIO = path.open("a", encoding="utf-8")
+        self.path = path
+        self._file: TextIO | None = None
+        with self._told():
+            self._file = path.open("a", encoding="utf-8")
 
     def __call__(self, event: Event) -> None:
         """Write an event down, to be read at once but for what comes by the thousand."""
-        self.file.write(json.dumps({"time": round(time.time(), 3), **to_json(event)}) + "\n")
-        if not isinstance(event, Started | Finished | Cached):
-            self.file.flush()
+        with self._told():
+            if self._file is not None:
+                self._file.write(json.dumps({"time": round(time.time(), 3), **to_json(event)}) + "\n")
+                if not isinstance(event, Started | Finished | Cached):
+                    self._file.flush()
 
     def close(self) -> None:
         """Write what is left."""
-        self.file.close()
+        with self._told():
+            if self._file is not None:
+                self._file.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Where the disk refuses, the run goes on without its record, and tells that once."""
+        try:
+            yield
+        except OSError as error:
+            file, self._file = self._file, None
+            if file is not None:
+                with suppress(OSError):  # it tries to write what is left
+                    file.close()
+            error.filename = str(self.path)
+            logging.getLogger(__name__).warning("this run's events are no longer recorded: %s", sentence(error))

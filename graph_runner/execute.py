@@ -10,6 +10,7 @@ import torch
 from graph_runner import events
 from graph_runner.cache import Cache, Entry
 from graph_runner.compile import Plan
+from graph_runner.disk import sentence
 from graph_runner.graph import BoundNode, Scope
 from graph_runner.keys import lasting
 from graph_runner.numbers import non_finite
@@ -19,17 +20,16 @@ from graph_runner.runtime import Activation, Runtime
 
 def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str, Any]:
     """Run a plan and give the values of its targets. Raises NodeError or Stopped."""
-    needed, cached = runtime.processes.agree(_decide(plan, top, cache, runtime))
+    needed, held = _decide(plan, top, cache, runtime)
+    needed, cached = runtime.processes.agree((needed, set(held)))
     todo = [step.id for step in plan.code.steps if step.id in needed]
     runtime.emit(events.Planned(runtime.folder.name, todo, sorted(cached)))
-    # Held, so that what is remembered meanwhile cannot push out what this run needs.
-    held = {step.id: cache.in_memory(step.key) for step in plan.code.steps if step.id in cached}
     frame: Frame = [None] * plan.code.size
     here = Activation(runtime)
     with torch.no_grad():
         for step in plan.code.steps:
             if step.id in cached:
-                _take(step, top.nodes[step.id], frame, runtime, held.pop(step.id), cache)
+                _take(step, top.nodes[step.id], frame, runtime, held.pop(step.id, None), cache)
             elif step.id in needed:
                 if runtime.stopping():
                     raise Stopped
@@ -38,25 +38,38 @@ def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str,
     return {name: frame[slot] for name, slot in plan.targets.items()}
 
 
-def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set[str], set[str]]:
-    """Which nodes to compute and which to take from the cache, asking only for what the targets need."""
+def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set[str], dict[str, Entry]]:
+    """Which nodes to compute, and the cached values of the others, asking only for what the targets need.
+
+    Values are read here and held, so that what is damaged is computed anew, together with what it needs; and so that what
+    is remembered meanwhile cannot push them out.
+    """
     wanted = {step.id for step in plan.roots}
     needed: set[str] = set()
-    cached: set[str] = set()
+    cached: dict[str, Entry] = {}
     for step in reversed(plan.code.steps):
         if step.id not in wanted:
             continue
-        bound = top.nodes[step.id]
         if step.made_of:
-            cache.made_of(step.key, step.made_of, bound.outputs.values())
-        slots = {slot for _, slot in step.stores}
-        there = not runtime.fresh and _cacheable(step) and cache.holds(step.key, slots, step.spec.keep, lasting(bound))
-        if there and not (runtime.search and non_finite(cache.get(step.key, bound.outputs).values)):
-            cached.add(step.id)
+            cache.made_of(step.key, step.made_of, top.nodes[step.id].outputs.values())
+        entry = None if runtime.fresh or not _cacheable(step) else _recall(step, top.nodes[step.id], runtime, cache)
+        if entry is not None and not (runtime.search and non_finite(entry.values)):
+            cached[step.id] = entry
         else:
             needed.add(step.id)
             wanted.update(parent.id for parent in step.parents)
     return needed, cached
+
+
+def _recall(step: Step, bound: BoundNode, runtime: Runtime, cache: Cache) -> Entry | None:
+    slots = {slot for _, slot in step.stores}
+    try:
+        return cache.recall(step.key, bound.outputs, slots, step.spec.keep, lasting(bound))
+    except Exception as error:  # whatever damage does to a codec
+        runtime.emit(events.Log(f"is computed anew, as its cached value is damaged: {error}", step.id, "warning"))
+        if runtime.processes.rank == 0:
+            cache.forget(step.key)
+        return None
 
 
 def _cacheable(step: Step) -> bool:
@@ -89,8 +102,7 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
                 raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
         if _cacheable(step) and not (step.spec.keep and _stale(step, runtime)):
             entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
-            keep = step.spec.keep and runtime.processes.rank == 0 and not non_finite(entry.values)
-            cache.put(step.key, entry, bound.outputs, keep)
+            _keep(step, bound, entry, runtime, cache)
     except (NodeError, Stopped):
         raise
     except Exception as error:
@@ -98,10 +110,19 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
     runtime.emit(events.Finished(step.id, round(time.perf_counter() - began, 6)))
 
 
+def _keep(step: Step, bound: BoundNode, entry: Entry, runtime: Runtime, cache: Cache) -> None:
+    """Remember what was computed. A full disk does not take it from those who wait for it."""
+    keep = step.spec.keep and runtime.processes.rank == 0 and not non_finite(entry.values)
+    try:
+        cache.put(step.key, entry, bound.outputs, keep)
+    except OSError as error:
+        runtime.emit(events.Log(f"is not kept on disk: {sentence(error)}", step.id, "warning"))
+
+
 def _stale(step: Step, runtime: Runtime) -> bool:
     """Whether files changed while the run used them: what was made of them is not what its key says, and is not kept."""
     changed = runtime.contents.changed_since()
     if changed is not None:
-        sentence = f"{changed} changed while the run used it, so this result is not kept; the next run computes it anew"
-        runtime.emit(events.Log(sentence, step.id, "warning"))
+        told = f"{changed} changed while the run used it, so this result is not kept; the next run computes it anew"
+        runtime.emit(events.Log(told, step.id, "warning"))
     return changed is not None

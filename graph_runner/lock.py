@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from graph_runner.contract import NodeSpec
+from graph_runner.files import write_atomically
 from graph_runner.source import source_hash
-from graph_runner.workflow import write_atomically
 
 LOCK = "lock.json"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from graph_runner.files import atomic_file
 from graph_runner.names import safe_name
 
 
@@ -38,12 +39,7 @@ class OutputFolder:
         while target.exists():
             number += 1
             target = self.folder / wanted.parent / f"{stem}-{number}{suffix}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}")
-        try:
+        with atomic_file(target) as temporary:
             write(temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
         self._show(target, media, preview)
         return target

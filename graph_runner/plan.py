@@ -17,6 +17,7 @@ from torch import Tensor
 
 from graph_runner.context import derive
 from graph_runner.contract import LARGEST_SEED, NodeSpec
+from graph_runner.disk import sentence
 from graph_runner.graph import Slot
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def as_written(spec: NodeSpec) -> Callable[..., Any]:
 class NodeError(RuntimeError):
     """A node could not do its work. `node` is its id, `when` the turn it was in, if any; the cause is chained.
 
-    What a node says by itself (ValueError, FloatingPointError) is told in its own words.
+    What a node says by itself (ValueError, FloatingPointError), and what is said of a disk, is told in its own words.
     """
 
     def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
@@ -43,6 +44,8 @@ class NodeError(RuntimeError):
         text = str(cause) or type(cause).__name__
         if (memory := _memory(cause)) is not None:
             text = f"this asks for {memory} than there is; make it smaller (fewer samples, lower resolution, narrower model)"
+        elif isinstance(cause, OSError) and (said := sentence(cause)) != text:
+            text = said
         elif not isinstance(cause, ValueError | FloatingPointError):
             text = f"{type(cause).__name__}: {text}"
         super().__init__(f"{node}: {text}")
@@ -127,10 +130,8 @@ class Step:
             raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
         use = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
-            # For what draws from torch's global generators: initialisation, which is alike on all processes, and dropout,
-            # whose masks are not.
-            rank = around.runtime.processes.rank if spec.takes_models and around.sharded else 0
-            torch.manual_seed(derive(around.runtime.seed, *use, around.path, *([rank] if rank else [])))
+            # For what draws from torch's global generators, alike on all processes: initialisation, and dropout.
+            torch.manual_seed(derive(around.runtime.seed, *use, around.path))
         own = around
         if self.body is not None:
             own = around.enter(self, frame)

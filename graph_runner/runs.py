@@ -29,7 +29,7 @@ class Run:
 
 def history(workspace: Path) -> list[Run]:
     """The runs of a workspace, newest first."""
-    runs = [_read(folder) for folder in (workspace / "runs").glob("*") if folder.is_dir()]
+    runs = [_read(folder) for folder in (workspace / "runs").glob("[!.]*") if folder.is_dir()]
     return sorted(runs, key=lambda run: (run.began, run.folder.name), reverse=True)
 
 

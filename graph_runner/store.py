@@ -1,25 +1,26 @@
-"""Trees of tensors and JSON values on disk: one folder each, safetensors + JSON, written so that a crash leaves the old
-state or the new one and nothing between.
+"""Trees of tensors and JSON values on disk: one folder each, safetensors + JSON, whole or not there (`graph_runner.files`).
 
-A folder is filled under a temporary name on the same file system, its files and itself are synced, and only then it gets
-its name; what a crash left behind is swept at the next start.
+The JSON holds a checksum of itself and of the tensors' file, and the place that all was stored for. So what is damaged, or
+lies under another's name, is found when it is read. Folders of version 0.1 have none of these and are read as they are.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from graph_runner.checksums import checksum, sealed, unsealed
+from graph_runner.files import atomic_folder
+
 TENSORS, TREE = "tensors.safetensors", "tree.json"
-_TEMPORARY, _OLD = ".writing-", "-old-"
 
 
 class StoreError(OSError):
@@ -27,69 +28,69 @@ class StoreError(OSError):
 
 
 def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> None:
-    """Write `tree` (nested dicts and lists of tensors and JSON values) as `folder`, replacing one that is there."""
+    """Write `tree` (nested dicts and lists of tensors and JSON values) as `folder`, replacing what is there.
+
+    Raises TypeError for other values, OSError where the disk refuses; then all is as before.
+    """
     tensors: dict[str, Tensor] = {}
     skeleton = _take_apart(tree, "", tensors)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.parent / f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    temporary.mkdir()
-    try:
-        save_file(tensors, temporary / TENSORS)
-        (temporary / TREE).write_text(json.dumps({"tree": skeleton, "meta": meta or {}}))
-        for path in (temporary / TENSORS, temporary / TREE, temporary):
-            _sync(path)
-        if (
-            folder.exists()
-        ):  # a crash between these two renames leaves no folder of the name: `sweep` puts the old one back
-            replaced = folder.parent / f"{_TEMPORARY}{os.getpid()}{_OLD}{folder.name}"
-            folder.rename(replaced)
-            temporary.rename(folder)
-            shutil.rmtree(replaced)
-        else:
-            temporary.rename(folder)
-        _sync(folder.parent)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+    with atomic_folder(folder) as temporary:
+        _save_tensors(tensors, temporary / TENSORS)
+        content = {
+            "place": _place(folder),
+            "tensors": checksum(temporary / TENSORS),
+            "tree": skeleton,
+            "meta": meta or {},
+        }
+        (temporary / TREE).write_text(json.dumps(sealed(content)))
 
 
 def load_tree(folder: Path) -> Any:
-    """The tree stored in `folder`. Raises StoreError, naming the folder, where it is damaged."""
+    """The tree stored in `folder`, its tensors mapped from the file. Raises StoreError, naming the folder, where it is
+    damaged."""
+    content = _read(folder)
     try:
-        skeleton = json.loads((folder / TREE).read_text())["tree"]
-        tensors = load_file(folder / TENSORS)
-        return _put_together(skeleton, tensors)
+        if "tensors" in content and content["tensors"] != checksum(folder / TENSORS):
+            raise ValueError(f"{TENSORS} is damaged: its checksum is another")
+        return _put_together(content["tree"], load_file(folder / TENSORS))
     except Exception as error:
-        raise StoreError(f"cannot read {folder} ({error}); delete that folder and run again") from error
+        raise _unreadable(folder, error) from error
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
-    """What was said about the tree when it was stored."""
-    try:
-        meta: dict[str, Any] = json.loads((folder / TREE).read_text())["meta"]
-    except (OSError, ValueError, KeyError) as error:
-        raise StoreError(f"cannot read {folder / TREE} ({error}); delete {folder} and run again") from error
+    """What was said about the tree when it was stored. Raises StoreError."""
+    meta: dict[str, Any] = _read(folder)["meta"]
     return meta
 
 
-def remove_tree(folder: Path) -> None:
-    """Remove a stored folder: from the first moment on nobody finds a part of it under its name."""
-    doomed = folder.parent / f"{_TEMPORARY}{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    folder.rename(doomed)
-    shutil.rmtree(doomed)
+def _read(folder: Path) -> dict[str, Any]:
+    """All but the tensors."""
+    try:
+        content = unsealed(json.loads((folder / TREE).read_text()))
+        if content.get("place") not in (None, _place(folder)):
+            raise ValueError("it was stored under another name")
+        if not isinstance(content["meta"], dict):
+            raise ValueError(f"{TREE} is damaged")
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+    return content
 
 
-def sweep(parent: Path) -> None:
-    """Remove what writers that no longer live left unfinished; put back what they were about to replace."""
-    for leftover in parent.glob(f"{_TEMPORARY}*"):
-        owner = leftover.name.removeprefix(_TEMPORARY).partition("-")[0]
-        if owner.isdigit() and _alive(int(owner)):
-            continue
-        old = leftover.name.partition(_OLD)[2]
-        if old and not (parent / old).exists():
-            leftover.rename(parent / old)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
+def _place(folder: Path) -> str:
+    """What stands for a folder's place in a workspace, which may itself be moved."""
+    return f"{zlib.crc32(f'{folder.parent.name}/{folder.name}'.encode()):08x}"
+
+
+def _unreadable(folder: Path, error: Exception) -> StoreError:
+    return StoreError(f"cannot read {folder} ({error}); delete that folder and run again")
+
+
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # it hides what the system said
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else 0, str(error), str(path)) from error
 
 
 def _take_apart(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
@@ -116,24 +117,6 @@ def _put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
             return tuple(_put_together(item, tensors) for item in value["__tuple__"])
         return {key: _put_together(item, tensors) for key, item in value["__dict__"]}
     return [_put_together(item, tensors) for item in value] if isinstance(value, list) else value
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def size_of(value: Any) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, ValidationError
 
 from graph_runner.document import MOST_BYTES, foreign, parse
+from graph_runner.files import write_atomically
 from graph_runner.problems import MOST_PROBLEMS, Problem, WorkflowError, did_you_mean, shortened
 
 VERSION = 1
@@ -147,21 +147,6 @@ def write(workflow: Workflow) -> str:
 def save(workflow: Workflow, path: str | os.PathLike[str]) -> None:
     """Write a workflow file atomically."""
     write_atomically(Path(path), write(workflow).encode())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that a reader, or a crash, sees the old one or the new one and nothing between."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 WIDTH = 120

@@ -72,9 +72,10 @@ def load_checkpoint(
     )
 
 
-def _saved(name: str, form: str) -> str:
-    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file, whose name keeps all its dots."""
-    return f"models/{name.removesuffix('.safetensors')}.safetensors" if form == "compvis" else f"models/{name}"
+def _saved(name: str, form: str) -> list[str]:
+    """Where `save_checkpoint` saves: a folder, or for CompVis' programs a file and its yaml, the name with all its dots."""
+    stem = name.removesuffix(".safetensors")
+    return [f"models/{stem}.safetensors", f"models/{stem}.yaml"] if form == "compvis" else [f"models/{name}"]
 
 
 def _could_be_saved(form: str, ema_unet: UNet | None, **parts: Any) -> None:
@@ -107,7 +108,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
 @node(
     category="checkpoints",
     effect=True,
-    saves=lambda given: [_saved(given["name"], given["form"])],
+    saves=lambda given: _saved(given["name"], given["form"]),
     dry=_could_be_saved,
 )
 def save_checkpoint(
@@ -140,7 +141,7 @@ def save_checkpoint(
     if precision != "float32":
         dtype = getattr(torch, precision)
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
-    path = saving(_saved(name, form))
+    path, *_ = [saving(path) for path in _saved(name, form)]
     if form == "latent loom":
         save_whole(model, path, {"workflow": outputs.workflow})
     elif form == "diffusers":

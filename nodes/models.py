@@ -8,7 +8,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, refuse_unknown, save_model
+from core.checkpoints.model_io import load_model, refuse_unknown
+from core.checkpoints.model_io import save_models as save
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
@@ -179,13 +180,14 @@ def _saved(given: Mapping[str, Any]) -> dict[str, str]:
 
 @node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
 def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
-    """Save models below the workspace's models folder: models/NAME/PORT.safetensors, with all that rebuilds them.
+    """Save models below the workspace's models folder, all or none: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
     name: the folder's name.
     """
-    for port, path in _saved({"models": models, "name": name}).items():
-        save_model(models[port], saving(path))
+    places = [saving(path) for path in _saved({"models": models, "name": name}).values()]
+    if places:
+        save(models, places[0].parent)
 
 
 @node(category="models")

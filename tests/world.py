@@ -20,32 +20,36 @@ HUNG = 17
 SECONDS = 120  # for what takes a moment: a process that waits for another waits for ever
 
 
-def in_two(function: str, folder: Path) -> list[Any]:
-    """What "module:function" gives, called with its `Processes` in each of two processes."""
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return int(free.getsockname()[1])
+
+
+def in_two(function: str, folder: Path) -> list[Any]:
+    """What "module:function" gives, called with its `Processes` in each of two processes."""
     surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    surroundings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    surroundings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, "-m", "tests.world", function, str(folder)]
     both = [
         subprocess.Popen(command, cwd=ROOT, env=surroundings | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
-    told = [process.communicate(timeout=600)[1] for process in both]
+    told = [process.communicate(timeout=1200)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], "\n".join(told)[-5000:]
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
 
 
 @contextmanager
-def watched(what: str) -> Iterator[None]:
+def watched(what: str, seconds: float = SECONDS) -> Iterator[None]:
     """End this process, and so the test, where `what` hangs; in a collective no signal would reach Python."""
 
     def end() -> None:
         print(f"{what} hangs", file=sys.stderr, flush=True)
         os._exit(HUNG)
 
-    timer = threading.Timer(SECONDS, end)
+    timer = threading.Timer(seconds, end)
     timer.start()
     try:
         yield
@@ -57,7 +61,7 @@ def _main(function: str, folder: str) -> None:
     from graph_runner.processes import joined
 
     module, _, name = function.partition(":")
-    with joined("cpu") as (processes, _), watched(function):
+    with joined("cpu") as (processes, _), watched(function, 9 * SECONDS):
         result = getattr(importlib.import_module(module), name)(processes)
         torch.save(result, Path(folder) / f"{processes.rank}.pt")
         processes.agree(None)  # rank 0 keeps what they meet by: it leaves last

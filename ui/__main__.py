@@ -25,7 +25,13 @@ def main(arguments: list[str] | None = None) -> int:
     if credentials is None and reachable:
         parser.error("others could reach this server: give it a password with --auth user:password (or LOOM_AUTH)")
     workspace: Path = options.workspace.expanduser().resolve()
-    (workspace / ".server").mkdir(parents=True, exist_ok=True)
+    from graph_runner.space import prepare
+
+    try:
+        prepare(workspace)
+        (workspace / ".server").mkdir(exist_ok=True)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
     lock = FileLock(workspace / ".server" / "lock")
     try:
         lock.acquire(timeout=0)

@@ -28,7 +28,7 @@ class FinishedRun:
 
 def finished_elsewhere(workspace: Path, known: set[str]) -> Iterator[FinishedRun]:
     """The finished runs below `workspace/runs` whose folders are not known, oldest first."""
-    for folder in sorted((workspace / "runs").glob("*")):
+    for folder in sorted((workspace / "runs").glob("[!.]*")):
         name = f"runs/{folder.name}"
         record = folder / "events.jsonl"
         if name in known or not record.is_file() or time.time() - record.stat().st_mtime < SETTLED_SECONDS:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -13,6 +13,7 @@ from pydantic import Field
 
 from graph_runner.contract import Seed
 from graph_runner.describe import describe_all
+from graph_runner.files import remove
 from graph_runner.registry import Registry
 from graph_runner.workflow import Workflow
 from ui import library
@@ -127,11 +128,12 @@ class Api:
         seed: Seed = 0,
         fresh: bool = False,
         device: str = "",
+        check_numbers: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
         text = self.library.document(valid).text
-        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device)
+        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
 
     @call()
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:
@@ -200,7 +202,8 @@ class Api:
         """Forget a run that is over, and delete its folder."""
         gone = self.manager.remove(run)
         if gone.folder:
-            await asyncio.to_thread(shutil.rmtree, self.workspace.root / gone.folder, ignore_errors=True)
+            with suppress(OSError):  # gone already, or not to be removed: then it stays
+                await asyncio.to_thread(remove, self.workspace.root / gone.folder)
         return True
 
     @call(reads=True)

@@ -13,8 +13,9 @@ from typing import Any
 from PIL import PngImagePlugin
 
 from graph_runner.contract import PortType
-from graph_runner.events import Shown
+from graph_runner.events import Log, Shown
 from graph_runner.graph import Scope, Slot
+from graph_runner.numbers import non_finite
 from graph_runner.outputs import OutputFolder
 from graph_runner.png import KEYWORD
 from graph_runner.registry import Registry
@@ -30,7 +31,8 @@ SHARE = 1 / 16
 class Easel:
     """Draws one run's values into its outputs, as pictures that carry the workflow.
 
-    text: the workflow as it was sent. tell: hears of each picture.
+    text: the workflow as it was sent. tell: hears of each picture, and of each that
+    would show values that are no numbers.
     """
 
     def __init__(
@@ -40,7 +42,7 @@ class Easel:
         workspace: Path,
         workflow: Workflow,
         text: str,
-        tell: Callable[[Shown], None],
+        tell: Callable[[Shown | Log], None],
     ) -> None:
         self.projections, self.registry, self.workspace = projections, registry, workspace
         self.workflow, self.text, self.tell = workflow, text, tell
@@ -83,6 +85,10 @@ class Easel:
     def _draw(self, run: Path, node: str, name: str, kind: PortType, value: Any, turn: int | None = None) -> None:
         picture = self.projections.picture(kind, value)
         if picture is None:
+            return
+        if told := non_finite(value):  # a picture would hide it
+            if turn is None:
+                self.tell(Log(f"{name} is not drawn: {told}", node, "warning"))
             return
         carried = PngImagePlugin.PngInfo()
         carried.add_text(KEYWORD, self.text)

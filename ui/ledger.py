@@ -15,7 +15,7 @@ from typing import Any
 
 from ui.models import LIVE, Output, Problem, Run, RunDetail, RunEvent, Series, Status
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
   run INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS runs (
   wanted TEXT NOT NULL, device TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
   created REAL NOT NULL, started REAL, ended REAL,
   folder TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', node TEXT NOT NULL DEFAULT '',
-  problems TEXT NOT NULL DEFAULT '[]'
+  problems TEXT NOT NULL DEFAULT '[]', check_numbers INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status);
 CREATE TABLE IF NOT EXISTS events (
@@ -48,14 +48,37 @@ class Ledger:
         if version > SCHEMA_VERSION:
             raise ValueError(f"{path} was written by a newer Latent Loom; update, or use another --workspace")
         self._db.executescript(SCHEMA)
+        if version == 1:
+            self._db.execute("ALTER TABLE runs ADD COLUMN check_numbers INTEGER NOT NULL DEFAULT 0")
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
-    def add(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, wanted: str) -> int:
+    def add(
+        self,
+        title: str,
+        text: str,
+        targets: list[str],
+        only: bool,
+        seed: int,
+        fresh: bool,
+        wanted: str,
+        check_numbers: bool = False,
+    ) -> int:
         """A new run, at the end of the queue; returns its number."""
         cursor = self._db.execute(
-            "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, status, created)"
-            " VALUES (?,?,?,?,?,?,?,?,?)",
-            (title, text, json.dumps(targets), only, _signed(seed), fresh, wanted, "queued", time.time()),
+            "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, status, created, check_numbers)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?)",
+            (
+                title,
+                text,
+                json.dumps(targets),
+                only,
+                _signed(seed),
+                fresh,
+                wanted,
+                "queued",
+                time.time(),
+                check_numbers,
+            ),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -90,7 +113,7 @@ class Ledger:
         self._db.execute("DELETE FROM runs WHERE run = ?", (run,))
 
     def next_for(self, device: str) -> sqlite3.Row | None:
-        """The run that this device should do next: number, text, targets, only_targets, seed, fresh."""
+        """The run that this device should do next: number, text, targets, only_targets, seed, fresh, check_numbers."""
         row: sqlite3.Row | None = self._db.execute(
             "SELECT * FROM runs WHERE status = 'queued' AND wanted IN ('', ?) ORDER BY run LIMIT 1", (device,)
         ).fetchone()

@@ -13,14 +13,16 @@ from urllib.parse import quote
 
 import graph_runner
 from graph_runner.contract import NodeSpec
+from graph_runner.disk import sentence
 from graph_runner.engine import place_paths
+from graph_runner.files import write_atomically
 from graph_runner.graph import Scope
 from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
 from graph_runner.renamed import under_current_names
 from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, read, write, write_atomically
+from graph_runner.workflow import Workflow, read, write
 from ui import models
 from ui.models import Document, Solved, Validation, WorkflowEntry
 from ui.refusal import RefusedError
@@ -79,7 +81,7 @@ class Library:
         try:
             write_atomically(target, content)
         except OSError as error:
-            raise RefusedError(400, f"cannot write {path}: {error.strerror}; choose another name") from error
+            raise RefusedError(400, f"cannot write {path}: {sentence(error)}") from error
         return document.model_copy(update={"path": path, "etag": _etag(content)})
 
     def document(self, workflow: Workflow) -> Document:

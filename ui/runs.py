@@ -86,12 +86,22 @@ class RunManager:
             workers=self.workers(),
         )
 
-    def submit(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, device: str) -> Run:
+    def submit(
+        self,
+        title: str,
+        text: str,
+        targets: list[str],
+        only: bool,
+        seed: int,
+        fresh: bool,
+        device: str,
+        check_numbers: bool = False,
+    ) -> Run:
         """Put a (valid) workflow at the end of the queue."""
         devices = [worker.device for worker in self._workers]
         if device and device not in devices:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
-        run = self.ledger.add(title, text, targets, only, seed, fresh, device)
+        run = self.ledger.add(title, text, targets, only, seed, fresh, device, check_numbers)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -151,6 +161,7 @@ class RunManager:
                     only=bool(row["only_targets"]),
                     seed=seed_of(row),
                     fresh=bool(row["fresh"]),
+                    check_numbers=bool(row["check_numbers"]),
                 )
                 self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
                 self._tell_workers()

@@ -4,7 +4,7 @@ It reads requests as lines of JSON on standard input and answers on what was sta
 standard error. When the input ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and
 leaves.
 
-    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false}     {"stop": 3}
+    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
 """
 
@@ -25,6 +25,7 @@ import torch
 from filelock import FileLock
 
 from graph_runner import events
+from graph_runner.disk import sentence
 from graph_runner.engine import Engine
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
@@ -100,6 +101,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             only=job["only"],
             seed=job["seed"],
             fresh=job["fresh"],
+            check_numbers=job["check_numbers"],
             listeners=[tell],
             stop=stop,
             watch=easel.watch,
@@ -119,7 +121,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
         tell(Refused([Problem.model_validate(problem) for problem in problems]))
     except Exception as error:
-        over["error"] = f"{type(error).__name__}: {error}"
+        over["error"] = sentence(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         tell(events.Failed("", over["error"], traceback.format_exc()))
         over["fit"] = False
     ended = ending[0] if ending else events.Ended(over["status"], round(time.perf_counter() - began, 3))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
+from graph_runner.files import atomic_file
 from ui.models import FileEntry
 from ui.refusal import RefusedError
 
@@ -112,12 +113,8 @@ class Workspace:
         with path.open("rb") as content:
             target = folder / _kept_name(name, hashlib.file_digest(content, "sha256").hexdigest()[:8])
         if not target.exists():
-            temporary = folder / f".{target.name}-{os.getpid()}"
-            try:
+            with atomic_file(target) as temporary:
                 shutil.copyfile(path, temporary)
-                temporary.replace(target)
-            finally:
-                temporary.unlink(missing_ok=True)
         return self.entry(target)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
-from core.checkpoints.files import CheckpointError, atomic_file
+from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
@@ -26,6 +26,7 @@ from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, 
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.files import write_atomically
 from core.models.unet import UNet
 
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
@@ -117,8 +118,7 @@ def save_compvis(
     if model.schedule is not None:
         buffers |= {"betas": torch.tensor(model.schedule.betas), "alphas_cumprod": model.schedule.alphas_cumprod}
     write_weights(state | buffers, path)
-    with atomic_file(_yaml_of(path)) as temporary:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    write_atomically(_yaml_of(path), yaml.safe_dump(content, sort_keys=False).encode())
 
 
 def _split(state: State, path: Path) -> _Sections:
@@ -168,7 +168,7 @@ def _yaml_beside(path: Path) -> Path | None:
 
 def _yaml_of(path: Path) -> Path:
     """`sd-v1.4.yaml` for `sd-v1.4.ckpt`; what follows the dot of `sd-v1.4` is a part of the name."""
-    return path.with_suffix(".yaml") if path.suffix in SINGLE_FILES else path.with_name(path.name + ".yaml")
+    return path.with_suffix(".yaml") if path.suffix.lower() in SINGLE_FILES else path.with_name(path.name + ".yaml")
 
 
 def _detect(sections: _Sections, path: Path) -> Architecture:

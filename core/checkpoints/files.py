@@ -1,13 +1,17 @@
-"""Files and folders that are either whole or not there: written beside their place, synced, then renamed onto it."""
+"""Folders of models that replace one another whole, and the error of a model file that cannot be read."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from core import files
+from core.files import atomic_file
+
+__all__ = ["CheckpointError", "atomic_file", "atomic_folder", "extended_folder"]
 
 
 class CheckpointError(ValueError):
@@ -15,68 +19,47 @@ class CheckpointError(ValueError):
 
 
 @contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes `path`'s place when the block ends without an error."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        _sync(temporary)
-        temporary.replace(target)
-        _sync(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
 def atomic_folder(path: str | Path, names: Collection[str] = ()) -> Iterator[Path]:
     """A temporary folder beside `path` to fill; it takes `path`'s place when the block ends without an error.
 
-    A folder that is replaced is moved aside first, so for an instant neither is there, and never half of one.
     names: what such a folder may hold besides what is now written to it. Raises FileExistsError where `path` holds
     anything else, which replacing would delete.
     """
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    old = temporary.with_name(temporary.name + ".old")
-    try:
+    with files.atomic_folder(path) as temporary:
         yield temporary
-        _refuse_to_delete(target, {*names, *(entry.name for entry in temporary.iterdir())})
-        temporary.chmod(0o777 & ~_umask())
-        for file in temporary.rglob("*"):
-            _sync(file)
-        if target.exists():
-            target.rename(old)
-        temporary.rename(target)
-        _sync(target.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _refuse_to_delete(Path(path), {*names, *(entry.name for entry in temporary.iterdir())})
+
+
+@contextmanager
+def extended_folder(path: str | Path) -> Iterator[Path]:
+    """As `atomic_folder`, but what `path` holds and is not written anew stays as it is."""
+    with atomic_folder(path) as temporary:
+        yield temporary
+        if (old := Path(path)).is_dir():
+            for kept in old.iterdir():
+                if not (temporary / kept.name).exists() and not kept.name.startswith(files.TEMPORARY):
+                    _take_along(kept, temporary / kept.name)
 
 
 def _refuse_to_delete(target: Path, names: Collection[str]) -> None:
     if target.is_file():
         raise FileExistsError(f"{target} is a file, which saving a folder there would delete; choose another name.")
-    if target.is_dir() and (foreign := sorted(entry.name for entry in target.iterdir() if entry.name not in names)):
+    foreign = [entry.name for entry in target.iterdir()] if target.is_dir() else []
+    foreign = sorted(name for name in foreign if name not in names and not name.startswith(files.TEMPORARY))
+    if foreign:
         raise FileExistsError(f"{target} holds {foreign[0]}, which saving there would delete; choose another folder.")
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _take_along(source: Path, target: Path) -> None:
+    """A file or folder under a second name; copied where the file system knows no such thing."""
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True, copy_function=_link)
+    else:
+        _link(source, target)
 
 
-def _sync(path: Path) -> None:
-    if os.name != "posix" and path.is_dir():
-        return  # folders cannot be opened elsewhere
-    descriptor = os.open(path, os.O_RDONLY)
+def _link(source: str | Path, target: str | Path) -> None:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)

@@ -7,7 +7,6 @@ the caller adds, such as the workflow that trained it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from core.checkpoints.compvis import Weights, compvis_files, load_compvis
+from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
@@ -89,7 +89,7 @@ def save_checkpoint(model: LatentDiffusion, folder: str | Path, about: Mapping[s
             model.tokenizer.save(temporary / "tokenizer")
         schedule = model.schedule.to_dict() if model.schedule else None
         content = {HEADER: 1, "schedule": schedule, "about": dict(about or {})}
-        (temporary / WHOLE).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_description(temporary / WHOLE, content)
 
 
 def read_about(path: str | Path) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _single_files(folder: Path) -> list[Path]:
 
 
 def _load_whole(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
-    content = read_json(folder / WHOLE)
+    content = read_description(folder / WHOLE)
     parts: dict[str, Any] = {
         name: load_model(folder / f"{name}.safetensors", dtype).model
         for name in PARTS

@@ -18,17 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.descriptions import read_description, write_description
+from core.checkpoints.files import CheckpointError, atomic_folder, extended_folder
 from core.checkpoints.outline import outline
-from core.checkpoints.weights import (
-    State,
-    naming,
-    read_json,
-    read_metadata,
-    read_weights,
-    refuse_spoilt,
-    write_weights,
-)
+from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -79,7 +72,14 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
         return
     with atomic_folder(path) as folder:
         write_weights(model.state_dict(), folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_description(folder / "config.json", description)
+
+
+def save_models(models: Mapping[str, nn.Module], folder: str | Path) -> None:
+    """Write models as NAME.safetensors into one folder, all or none; what else it holds stays. Raises as `save_model`."""
+    with extended_folder(folder) as temporary:
+        for name, model in models.items():
+            save_model(model, temporary / f"{name}.safetensors")
 
 
 def refuse_unknown(model: nn.Module) -> None:
@@ -100,7 +100,7 @@ def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedMod
 
 def _load(path: Path, dtype: torch.dtype) -> SavedModel:
     source, weights = _files_of(path)
-    description = read_json(source) if path.is_dir() else _header(path)
+    description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:
         raise CheckpointError(f"{source} was not written by save_model; load it as the format that it is.")
     if description[HEADER] != FORMAT_VERSION:

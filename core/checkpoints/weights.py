@@ -16,8 +16,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from core.checkpoints.files import CheckpointError, atomic_file
+from core.checkpoints.files import CheckpointError
 from core.checkpoints.pickles import read_pickled
+from core.checkpoints.seals import check_seal, write_sealed
+from core.files import atomic_file
 from core.numbers import finite, spoilt
 
 State = dict[str, Tensor]
@@ -102,8 +104,9 @@ def read_metadata(path: str | Path) -> dict[str, str]:
 def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors, whole or not at all: safetensors, or for `.ckpt` a PyTorch file with a `state_dict` entry.
 
-    metadata: texts for the safetensors header; a `.ckpt` has no place for them and drops them. Without any, the header
-        says what transformers asks for. (Several would be written in another order each time, and equal models differ.)
+    metadata: texts for the safetensors header, where a checksum joins them; a `.ckpt` has no place for them and drops
+        them. Without any, the header says what transformers asks for. (Several would be written in another order each
+        time, and equal models differ.)
     Raises FloatingPointError for weights that are no numbers: nothing would load the file.
     """
     path = Path(path)
@@ -112,9 +115,19 @@ def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mappi
         finite(tensors[name], f"{name}, which was to be written to {path.name},")
     with atomic_file(path) as temporary:
         if path.suffix == ".safetensors":
-            safetensors.torch.save_file(tensors, temporary, metadata=dict(metadata or {"format": "pt"}))
+            write_sealed(tensors, temporary, metadata or {"format": "pt"})
         else:
-            torch.save({"state_dict": tensors}, temporary)
+            _save_torch({"state_dict": tensors}, temporary)
+
+
+def _save_torch(content: dict[str, State], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(content, file)
+    except RuntimeError as error:  # it hides what the system said
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
 
 
 def refuse_spoilt(state: Mapping[str, Tensor], source: str | Path) -> None:
@@ -162,9 +175,11 @@ def _check_header(path: Path) -> None:
 def _read_safetensors(path: Path) -> State:
     _check_header(path)
     try:
-        return dict(safetensors.torch.load_file(path))
+        state = dict(safetensors.torch.load_file(path))
     except SafetensorError as error:
         raise _damaged(path) from error
+    check_seal(path)
+    return state
 
 
 def _read_torch(path: Path) -> State:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.files import atomic_folder
+from core.checkpoints.weights import read_weights, write_weights
 from core.data.batch import Batch, concatenate, sample_of
 from core.data.keyed import KeyedRandom
 from core.data.loader import BatchData, Batches, MapData
@@ -107,19 +106,19 @@ class LatentData:
 
     def save(self, folder: str | Path) -> None:
         """Write as a folder of safetensors and JSON, which is either whole or not there."""
-        tensors = {name: values.contiguous() for name, values in self.fields.items() if isinstance(values, Tensor)}
+        tensors = {name: values for name, values in self.fields.items() if isinstance(values, Tensor)}
         texts = {name: values for name, values in self.fields.items() if not isinstance(values, Tensor)}
         with atomic_folder(folder) as temporary:
-            save_file(tensors | ({} if self.std is None else {"std": self.std.contiguous()}), temporary / _TENSORS)
-            (temporary / _TEXTS).write_text(json.dumps({"classes": self.classes, "fields": texts}))
+            write_weights(tensors | ({} if self.std is None else {"std": self.std}), temporary / _TENSORS)
+            write_description(temporary / _TEXTS, {"classes": self.classes, "fields": texts})
 
     @classmethod
     def load(cls, folder: str | Path) -> LatentData:
         """Read what `save` wrote. Raises ValueError, naming the folder, where it is incomplete or damaged."""
         try:
-            tensors = load_file(Path(folder) / _TENSORS)
-            texts = json.loads((Path(folder) / _TEXTS).read_text())
+            texts = read_description(Path(folder) / _TEXTS)
+            tensors = read_weights(Path(folder) / _TENSORS)
             std = tensors.pop("std", None)
             return cls({**tensors, **texts["fields"]}, std, texts["classes"])
-        except (OSError, SafetensorError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{folder}: not a complete set of encoded latents ({error}); encode it again.") from error

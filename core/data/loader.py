@@ -7,7 +7,9 @@ compute; no random generator of theirs, nor torch's global one, is ever read.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from typing import Any, Protocol, runtime_checkable
@@ -135,7 +137,7 @@ class Batches:
             num_workers=self.workers,
             multiprocessing_context=context,
             collate_fn=_unchanged,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=_live_with_parent,
             generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
         )
         iterator = iter(loader)
@@ -159,6 +161,16 @@ def _unchanged(batch: Any) -> Any:
     return batch
 
 
-def _ignore_interrupts(_worker: int) -> None:
-    """Ctrl-C reaches the whole process group; the parent decides when to stop, and ends its workers itself."""
+def _live_with_parent(_worker: int) -> None:
+    """Ctrl-C reaches the whole process group; the parent decides when to stop, and ends its workers itself. Where it is
+    killed, they end with it: torch looks at the parent's number, and that of a forkserver's child is the forkserver's.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

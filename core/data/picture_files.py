@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
-from core.checkpoints.files import atomic_file
 from core.data.captions import TABLES, TEXTS, is_caption, read_table
+from core.files import atomic_file
 from core.images import ImageError, open_image
 
 EXTENSIONS = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")

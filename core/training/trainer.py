@@ -12,7 +12,7 @@ batches and the learning rates, which go by turns.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -125,16 +125,16 @@ class Trainer:
     def report(self) -> dict[str, float]:
         """The mean losses of all processes since the last report, each objective's learning rate and, where it has one, the
         scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
-        losses = self._mean_losses()
+        means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
+        losses = self._finite(zip(self._losses, means, strict=True))
         self._losses, self._counts = {}, {}
         rates = {f"lr/{o.name}": o.optimizer.lr_at(self.steps - 1) for o in self._objectives}
         names = [objective.name for objective in self._objectives]
         scales = {f"scale/{name}": scaler.get_scale() for name, scaler in zip(names, self._scalers, strict=False)}
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
-    def _mean_losses(self) -> dict[str, float]:
-        means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
-        losses = {name: float(mean) for name, mean in zip(self._losses, means, strict=True)}
+    def _finite(self, means: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
+        losses = {name: float(mean) for name, mean in means}
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -155,8 +155,8 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Any]:
         """Models, averages, optimizers and the count of steps, in float16 the scales too. Raises FloatingPointError where
-        a loss or a weight is no number any more: such a state is not worth keeping."""
-        self._mean_losses()
+        a loss or a weight is no number any more: such a state is not worth keeping. Asked of one process, it asks no other."""
+        self._finite(self._losses.items())
         state = {
             "steps": self.steps,
             "models": {name: dict(model.state_dict()) for name, model in self.models.items()},

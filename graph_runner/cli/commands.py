@@ -73,9 +73,9 @@ def check(options: argparse.Namespace) -> int:
 
 def nodes(options: argparse.Namespace) -> int:
     """List the nodes by category, explain one, or write the reference. Returns 1 where a checked one is out of date."""
+    from graph_runner.files import write_atomically
     from graph_runner.reference import entry, reference
     from graph_runner.registry import Registry
-    from graph_runner.workflow import write_atomically
 
     registry = Registry.installed(options.nodes)
     console = Console()
@@ -162,13 +162,11 @@ def clean(options: argparse.Namespace) -> int:
     """Say how much room a workspace takes; with a budget, make room. Returns 2 where there is no such workspace."""
     from graph_runner import space
     from graph_runner.dry import large
-    from graph_runner.store import sweep
 
     workspace = _folder(options.workspace)
     if not workspace.is_dir():
         raise WorkflowError([Problem(f"there is no workspace {options.workspace}", remedy="Name one with --workspace")])
-    for name in space.FORGETTABLE:
-        sweep(workspace / name)  # what runs that were killed left unfinished
+    space.tidy(workspace)
     if options.keep is not None:
         gone = space.make_room(space.forgettable(workspace), options.keep)
         left = sum(kept.size for kept in space.forgettable(workspace))

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from graph_runner.cli import summary
 from graph_runner.cli.wording import place
+from graph_runner.disk import sentence
 from graph_runner.png import open_workflow
 from graph_runner.problems import Problem, WorkflowError
 
@@ -68,6 +69,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     only=bool(asked),
                     seed=options.seed,
                     fresh=options.fresh,
+                    check_numbers=options.check_numbers,
                     checkpoint_seconds=options.checkpoint_seconds,
                     listeners=[announce, display, *_boards(options, engine.workspace)],
                     stop=stop,
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         return FAILED
     except OSError as error:  # of the engine itself, e.g. a full disk; a node's are NodeErrors
         display.close()
-        errors.print(Text(str(error), "red"), soft_wrap=True)
+        errors.print(Text(sentence(error), "red"), soft_wrap=True)
         return FAILED
     finally:
         display.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,7 @@ from graph_runner.engine import Engine
 from graph_runner.plan import NodeError
 from graph_runner.registry import Registry
 from graph_runner.store import TENSORS, TREE
+from tests import damages
 from tests.graph_runner.conftest import TOYS
 from tests.graph_runner.drawing import ONE, noted, run_in
 from tests.graph_runner.toys import CALLS, RECORDED, Model, Number
@@ -182,21 +185,86 @@ def test_a_value_that_the_disk_cannot_keep_names_its_node(make: Make) -> None:
         run_in(make(), {"s": {"type": "kept_set"}}, "s")
 
 
-@pytest.mark.parametrize(("damaged", "again"), [(TENSORS, False), (TREE, True)])
-def test_a_damaged_entry(make: Make, tmp_path: Path, damaged: str, again: bool) -> None:
+def in_place_of(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.write_text("a file where a folder should be")
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "other tensors": lambda entry: (entry / TENSORS).write_bytes(b"not what it was"),
+    "another tree": lambda entry: (entry / TREE).write_bytes(b"not what it was"),
+    "one bit": lambda entry: damages.flip(entry / TENSORS, -1),
+    "one bit of the header": lambda entry: damages.flip(entry / TENSORS, 30),
+    "a number": lambda entry: (entry / TREE).write_text((entry / TREE).read_text().replace("/2", "/0")),
+    "cut": lambda entry: damages.truncate(entry / TENSORS, 0.9),
+    "no tensors": lambda entry: (entry / TENSORS).unlink(),
+    "no tree": lambda entry: (entry / TREE).unlink(),
+    "a file": in_place_of,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_entry_is_computed_anew_and_told(make: Make, tmp_path: Path, damage: str) -> None:
+    nodes = {
+        "one": ONE,
+        "a": noted("one", "a"),
+        "k": noted("a", "k", "kept"),
+        "r": {"type": "record", "wires": {"x": "k"}},
+    }
+    run_in(make(), nodes)
+    [entry] = (tmp_path / "cache").iterdir()
+    DAMAGES[damage](entry)
+    result = run_in(make(), nodes)
+    assert CALLS == ["a", "k"], "with what it needs"
+    assert RECORDED["x"] == [1]
+    [told] = [event for event in result.events if isinstance(event, events.Log)]
+    assert (told.node, told.level) == ("k", "warning")
+    assert told.message.startswith(f"is computed anew, as its cached value is damaged: cannot read {entry} ")
+    run_in(make(), nodes)
+    assert CALLS == [], "and is whole again"
+
+
+def test_an_entry_under_another_ones_name_is_not_taken_for_it(make: Make, tmp_path: Path) -> None:
+    nodes = {
+        "one": ONE,
+        "two": {"type": "number", "params": {"value": 2}},
+        "k": noted("one", "k", "kept"),
+        "l": noted("two", "l", "kept"),
+        "sum": {"type": "add", "wires": {"a": "k", "b": "l"}},
+    }
+    run_in(make(), nodes, "sum")
+    a, b = (tmp_path / "cache").iterdir()
+    for what in ("", TENSORS, TREE):
+        (a / what).rename(tmp_path / "aside")
+        (b / what).rename(a / what)
+        (tmp_path / "aside").rename(b / what)
+        assert float(run_in(make(), nodes, "k").values["k"]) == 1
+        assert float(run_in(make(), nodes, "l").values["l"]) == 2
+        assert sorted(CALLS) == ["l"]
+        a, b = (tmp_path / "cache").iterdir()
+
+
+def test_entries_without_checksums_are_read(make: Make, tmp_path: Path) -> None:
+    """Version 0.1 wrote none."""
     nodes = {"one": ONE, "k": noted("one", "k", "kept"), "r": {"type": "record", "wires": {"x": "k"}}}
     run_in(make(), nodes)
     [entry] = (tmp_path / "cache").iterdir()
-    (entry / damaged).write_bytes(b"not what it was")
-    if again:  # not even known to be an entry
-        run_in(make(), nodes)
-        assert CALLS == ["k"]
-        return
-    told: list[events.Event] = []
-    with pytest.raises(NodeError, match=rf"^k: .*cannot read {entry} .*delete that folder and run again") as caught:
-        run_in(make(), nodes, listeners=[told.append])
-    assert caught.value.node == "k"
-    assert [event.node for event in told if isinstance(event, events.Failed)] == ["k"]
+    content = json.loads((entry / TREE).read_text())
+    (entry / TREE).write_text(json.dumps({"tree": content["tree"], "meta": content["meta"]}))
+    run_in(make(), nodes)
+    assert CALLS == []
+
+
+def test_a_full_disk_takes_no_computed_value_away(make: Make, tmp_path: Path) -> None:
+    nodes = {"one": ONE, "k": noted("one", "k", "kept"), "r": {"type": "record", "wires": {"x": "k"}}}
+    (tmp_path / "cache").write_text("as good as no room")
+    result = run_in(make(), nodes)
+    assert RECORDED["x"] == [1]
+    [told] = [event for event in result.events if isinstance(event, events.Log)]
+    assert (told.node, told.level) == ("k", "warning")
+    assert (
+        told.message == f"is not kept on disk: {tmp_path}/cache is in the way, where a folder should be; move it away"
+    )
 
 
 def test_changed_content_behind_the_same_name(make: Make, tmp_path: Path) -> None:

@@ -223,6 +223,20 @@ def test_a_failure_is_one_sentence_that_names_the_node(loom: Loom, here: Path) -
     assert "in fail\n" in said.err, "from the node's own code"
 
 
+def test_values_can_be_looked_at_from_the_start(loom: Loom, here: Path) -> None:
+    nodes = {
+        "a": {"type": "number", "params": {"value": 7}},
+        "large": {"type": "scale", "wires": {"x": "a"}, "params": {"by": 1e30}},
+        "over": {"type": "scale", "wires": {"x": "large"}, "params": {"by": 1e30}},
+        "shown": {"type": "show_number", "wires": {"x": "over"}},
+    }
+    file = write(here / "over.json", nodes)
+    assert loom(file).code == 0, "nobody refused it"
+    said = loom(file, "--check-numbers", "--fresh")
+    assert said.code == 1
+    assert "over: 1 of 1 values are infinite in what it gives; all that it was given are numbers" in said.err
+
+
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_stopped_run_goes_on_where_it_stood(name: str, loom: Loom, here: Path) -> None:
     file = write(

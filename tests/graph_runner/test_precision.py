@@ -62,8 +62,11 @@ def look(x: Row, label: str = "x") -> None:
 @node(category="toy", mutates=("layer",))
 def raised(layer: Layer, x: Row, times: int = 1) -> Layer:
     """Raise the weights one by one, and look at what the layer gives after each: a loop within one node."""
+    layer.requires_grad_(True)
     for _ in range(times):
-        SEEN.setdefault("within", []).append(float(layer(x)))
+        with torch.enable_grad():
+            y = layer(x)
+        SEEN.setdefault("within", []).append(float(y.detach()))
         with torch.no_grad():
             layer.weight += 1
     return layer

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graph_runner import store
+from graph_runner import files, store
 from graph_runner.checkpoints import KEPT, Checkpoints
 from graph_runner.context import Processes
 from graph_runner.events import Log, Shown
-from graph_runner.store import StoreError, load_meta, load_tree, save_tree, size_of, sweep
+from graph_runner.store import StoreError, load_meta, load_tree, save_tree, size_of
+from tests import crashes
+
+ROOT = Path(__file__).parents[2]
 
 tensors = st.sampled_from(
     [
@@ -83,59 +88,110 @@ def test_a_damaged_folder_is_named(tmp_path: Path, damage: str) -> None:
         load_tree(tmp_path / "t")
 
 
-class Killed(BaseException):
-    """As sudden as a signal: no handler of the code under test runs."""
+def placed(tmp_path: Path) -> tuple[Path, Callable[[float], None]]:
+    folder = tmp_path / "store" / "t"
+    return folder, lambda value: save_tree(folder, {"state": torch.full((40,), float(value))})
 
 
-def dying(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
-    """The process dies at the n-th thing that reaches the disk; nothing is cleaned up after it."""
-    reached = [0]
+@pytest.mark.parametrize("exchange", [True, False], ids=["at once", "in two steps"])
+def test_killed_at_any_moment_the_old_state_or_the_new_one_is_there(
+    tmp_path: Path, exchange: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchange:  # another system than Linux, or a file system that cannot
+        monkeypatch.setattr(files, "_exchanged", lambda a, b: False)
+    folder, write = placed(tmp_path)
 
-    def step(original: Any) -> Any:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            reached[0] += 1
-            if reached[0] > at:
-                raise Killed
-            return original(*args, **kwargs)
+    def start() -> None:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        write(0)
 
-        return call
-
-    monkeypatch.setattr(store, "save_file", step(store.save_file))
-    monkeypatch.setattr(store, "_sync", step(store._sync))
-    monkeypatch.setattr(Path, "rename", step(Path.rename))
-    monkeypatch.setattr(store.shutil, "rmtree", step(lambda *_, **__: None))
-    monkeypatch.setattr(store, "_alive", lambda pid: False)
+    found = set()
+    for how in crashes.every_death(lambda: write(1), start):
+        if exchange:
+            assert load_tree(folder), f"{how}: not even for an instant it is away"
+        files.sweep(folder.parent)
+        found.add(float(load_tree(folder)["state"].mean()))
+        assert [entry.name for entry in folder.parent.iterdir()] == ["t"], f"{how}: what was left is swept"
+    assert found == {0.0, 1.0}
 
 
-@pytest.mark.parametrize("at", range(9))
-def test_killed_at_any_moment_the_old_state_or_the_new_one_is_there(tmp_path: Path, at: int) -> None:
-    folder = tmp_path / "t"
-    save_tree(folder, {"state": torch.zeros(2)})
-    with pytest.MonkeyPatch.context() as patch:
-        dying(patch, at)
-        try:
-            save_tree(folder, {"state": torch.ones(2)})
-        except Killed:
-            assert at < 8
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(store, "_alive", lambda pid: False)
-        sweep(tmp_path)
-    assert load_tree(folder)["state"].unique().tolist() in ([0.0], [1.0])
-    assert [entry.name for entry in tmp_path.iterdir()] == ["t"], "what was left is swept"
-    if at == 0:
-        assert load_tree(folder)["state"].sum() == 0
+def test_a_disk_that_refuses_leaves_all_as_it_was(tmp_path: Path) -> None:
+    folder, write = placed(tmp_path)
+    for n in range(1, crashes.steps(lambda: write(0)) + 1):
+        write(0)
+        full = OSError(errno.ENOSPC, "No space left on device")
+        assert crashes.refused_at(n, full, lambda: write(1))
+        assert load_tree(folder)["state"].unique().tolist() in ([0.0], [1.0])
+        files.sweep(folder.parent)
+        assert crashes.leftovers(tmp_path) == []
 
 
 def test_sweeping_leaves_living_writers_alone(tmp_path: Path) -> None:
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    mine, dead = tmp_path / f".writing-{os.getpid()}-abc", tmp_path / f".writing-{ended.pid}-abc"
-    mine.mkdir()
-    dead.mkdir()
-    (dead / "half").write_text("…")
-    sweep(tmp_path)
-    assert mine.exists()
-    assert not dead.exists()
+    """Also those of another container, whose process number says nothing here, or belongs to somebody else."""
+    writing, done = tmp_path / "writing", tmp_path / "done"
+    child = os.fork()
+    if child == 0:
+        with files.atomic_folder(tmp_path / "theirs") as temporary:
+            (temporary / "half").write_text("and the other half")
+            writing.touch()
+            while not done.exists():
+                time.sleep(0.01)
+        os._exit(0)
+    while not writing.exists():
+        time.sleep(0.01)
+    for name in (f".writing-{child}-abc", ".writing-1-abc", f".writing-{os.getpid()}-abc"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "half").write_text("…")
+    with files.atomic_file(tmp_path / "mine") as temporary:
+        files.sweep(tmp_path)
+        assert len(crashes.leftovers(tmp_path)) == 2, "theirs, in the making, and mine"
+        temporary.write_text("whole")
+    done.touch()
+    os.waitpid(child, 0)
+    assert (tmp_path / "theirs" / "half").read_text() == "and the other half"
+    assert crashes.leftovers(tmp_path) == []
+
+
+def test_where_locks_are_unknown_only_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    for name, days in (("new", 0), ("old", 2)):
+        leftover = tmp_path / f".writing-{name}"
+        leftover.mkdir()
+        os.utime(leftover, (time.time() - days * files.ABANDONED_SECONDS,) * 2)
+    files.sweep(tmp_path)
+    assert crashes.leftovers(tmp_path) == [".writing-new"]
+
+
+def test_a_link_stays_and_what_it_points_to_is_replaced(tmp_path: Path) -> None:
+    """A folder kept on a larger disk."""
+    (tmp_path / "large").mkdir()
+    folder = tmp_path / "small" / "t"
+    folder.parent.mkdir()
+    folder.symlink_to(tmp_path / "large" / "t")
+    for value in (1.0, 2.0):
+        with files.atomic_folder(folder) as temporary:
+            (temporary / "value").write_text(str(value))
+        assert folder.is_symlink()
+        assert (tmp_path / "large" / "t" / "value").read_text() == str(value)
+
+
+def test_removing_something_hides_it_first(tmp_path: Path) -> None:
+    folder, write = placed(tmp_path)
+
+    def start() -> None:
+        shutil.rmtree(folder.parent, ignore_errors=True)
+        write(0)
+
+    for how in crashes.every_death(lambda: files.remove(folder), start):
+        files.sweep(folder.parent)
+        assert not folder.exists() or load_tree(folder), how
+        assert crashes.leftovers(tmp_path) == []
+
+
+def test_core_writes_files_as_the_engine_does() -> None:
+    for name in ("files", "checksums"):
+        ours, theirs = (Path(f"{package}/{name}.py") for package in ("graph_runner", "core"))
+        assert (ROOT / ours).read_text() == (ROOT / theirs).read_text(), f"{ours} and {theirs} are one text"
 
 
 def test_sizes() -> None:
@@ -218,11 +274,70 @@ def test_a_checkpoint_that_was_being_written_is_passed_over(tmp_path: Path) -> N
     assert not half.exists()
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path: Path) -> None:
+    for step in (5, 6, 7):
+        checkpoints(tmp_path).save(step, State(step), final=True)
+    (tmp_path / "lineage" / "step-7" / store.TENSORS).write_bytes(b"half")
+    shutil.rmtree(tmp_path / "lineage" / "step-6")
+    (tmp_path / "lineage" / "step-6").write_text("a file")
+    told: list[Any] = []
+    state = State()
+    assert checkpoints(tmp_path, log=told.append).restore(state, 9) == 5
+    assert float(state.value) == 5
+    warned = [log.message for log in told if log.level == "warning"]
+    assert [message.partition(":")[0] for message in warned] == [
+        "passes over its checkpoint of turn 7",
+        "passes over its checkpoint of turn 6",
+    ]
+    assert str(tmp_path / "lineage" / "step-7") in warned[0]
+    for step in (6, 7, 8, 9):
+        checkpoints(tmp_path).save(step, State(step))
+    state = State()
+    assert checkpoints(tmp_path).restore(state, 7) == 0 or float(state.value) in (5, 7)
+    assert checkpoints(tmp_path).restore(state, 9) == 9
+
+
+def test_a_training_goes_on_though_no_checkpoint_can_be_read(tmp_path: Path) -> None:
     checkpoints(tmp_path).save(5, State(5))
-    (tmp_path / "lineage" / "step-5" / store.TENSORS).write_bytes(b"half")
-    with pytest.raises(StoreError, match="step-5"):
-        checkpoints(tmp_path).restore(State(), 9)
+    (tmp_path / "lineage" / "step-5" / store.TREE).unlink()
+    (tmp_path / "lineage" / "step-of-stone").mkdir()
+    assert checkpoints(tmp_path).restore(State(), 9) == 0
+    for step in (6, 7, 8, 9):
+        checkpoints(tmp_path).save(step, State(step))
+    assert checkpoints(tmp_path).restore(State(), 9) == 9
+
+
+@pytest.mark.parametrize("dies", [crashes.dies_at, crashes.interrupted_at])
+def test_killed_while_it_saves_or_removes_an_old_one_the_training_goes_on(tmp_path: Path, dies: Any) -> None:
+    lineage, n = tmp_path / "lineage", 0
+    while True:
+        n += 1
+        shutil.rmtree(lineage, ignore_errors=True)
+        for step in (10, 20, 30):
+            checkpoints(tmp_path).save(step, State(step))
+        if not dies(n, lambda: checkpoints(tmp_path).save(40, State(40))):
+            break
+        state = State()
+        found = checkpoints(tmp_path).restore(state, 100)
+        assert found in (30, 40)
+        assert float(state.value) == found
+        assert crashes.leftovers(lineage) == []
+        for step in (40, 50, 60):
+            checkpoints(tmp_path).save(step, State(step))
+        assert checkpoints(tmp_path).steps() == [50, 60]
+    assert n > 15
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path: Path) -> None:
+    told: list[Any] = []
+    kept = checkpoints(tmp_path, log=told.append)
+    kept.save(5, State(5))
+    full = OSError(errno.ENOSPC, "No space left on device")
+    for n in range(1, 12):
+        assert crashes.refused_at(n, full, lambda: kept.save(6, State(6)))
+        assert checkpoints(tmp_path).restore(State(), 9) in (5, 6)
+    assert all(log.message.startswith("has no checkpoint of turn 6: no room is left in ") for log in told)
+    assert "`clean --keep" in told[0].message
 
 
 def test_only_the_first_process_writes(tmp_path: Path) -> None:

@@ -199,6 +199,31 @@ def test_a_name_cannot_leave_the_models_folder(engine: Engine, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_versions_in_names_are_kept_apart_and_what_is_replaced_is_told(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.class_conditional(), tmp_path / "m")
+
+    def saves(name: str) -> list[str]:
+        params = {"name": name, "form": "compvis"}
+        save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": params}
+        told = engine.run(graph(model=LOAD, save=save)).events
+        return [event.message for event in told if isinstance(event, events.Log)]
+
+    for name in ("sd-v1.4", "sd-v1.5", "sd-v1"):
+        assert saves(name) == []
+    names = [f"{stem}.{suffix}" for stem in ("sd-v1", "sd-v1.4", "sd-v1.5") for suffix in ("safetensors", "yaml")]
+    assert sorted(file.name for file in (tmp_path / "models").iterdir()) == sorted(names)
+    told = saves("sd-v1.5")
+    assert [sentence.partition(",")[0] for sentence in told] == [
+        "replaces models/sd-v1.5.safetensors", "replaces models/sd-v1.5.yaml",
+    ]  # fmt: skip
+    save = {"type": "save_checkpoint", "wires": {"unet": "model.unet"}, "params": {"name": "a/unet.safetensors"}}
+    models = {"type": "save_models", "wires": {"models": {"unet": "model.unet"}}, "params": {"name": "a"}}
+    with pytest.raises(
+        WorkflowError, match=r"saves models/a/unet\.safetensors, and .save. saves models/a/unet\.safetensors"
+    ):
+        engine.run(graph(model=LOAD, save=save, models=models))
+
+
 # LoRA
 
 

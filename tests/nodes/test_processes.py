@@ -20,7 +20,7 @@ from graph_runner.engine import Engine
 from graph_runner.registry import Registry
 from graph_runner.store import load_tree
 from graph_runner.workflow import Workflow, load, save
-from tests.world import in_two
+from tests.world import free_port, in_two
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,7 +98,7 @@ def test_a_gan_on_two_processes_equals_one(tmp_path: Path) -> None:
         "--master-addr",
         "127.0.0.1",
         "--master-port",
-        "29517",
+        str(free_port()),
     ]
     together = leaves(train(tmp_path / "two", tmp_path / "gan.json", *two))
     assert alone.keys() == together.keys()

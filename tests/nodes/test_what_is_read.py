@@ -48,6 +48,7 @@ def pictures(root: Path) -> Path:
     picture(root / "f" / "cats" / "a.png")
     picture(root / "f" / "top.v1.png")
     (root / "f" / "top.v1.txt").write_text("a caption")
+    (root / "f" / "cats" / "metadata.csv").write_text("file_name,text\na.png,a cat\n")
     picture(root / "elsewhere" / "dogs" / "b.webp")
     (root / "f" / "linked").symlink_to(root / "elsewhere")
     (root / "f" / "loop").symlink_to("..")
@@ -283,14 +284,15 @@ def data_of(folder: Path) -> Any:
 def test_a_folder_of_pictures_has_another_key_where_its_data_is_another(seed: int, tmp_path: Path) -> None:
     """Random trees with links and loops, hidden and foreign files: what the loader sees and what the key says agree."""
     rng = random.Random(seed)
-    names = ["a.png", "b.JPG", "c.v2.png", "c.v2.txt", "a.txt", "a.caption", "d.txt", ".x.png", "Thumbs.db", "film.mp4"]
+    names = ["a.png", "b.JPG", "c.v2.png", "c.v2.txt", "c.v2.caption", "a.txt", "a.caption", "d.txt", ".x.png"]
+    names += ["Thumbs.db", "film.mp4", "phone.HEIC"]
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     folders = [root, root / "p", root / ".q", root / "p" / "r", elsewhere, elsewhere / "s"]
 
     def write() -> None:
         file = rng.choice(folders) / rng.choice(names)
-        if file.suffix in (".txt", ".caption", ".db", ".mp4"):
-            file.write_text(rng.choice(["red", "green"]))
+        if file.suffix in (".txt", ".caption", ".db", ".mp4", ".HEIC"):
+            file.write_text(f"{rng.choice(['red', 'green'])} in {file.suffix}")
         else:
             picture(file.with_suffix(".png"), rng.choice([0, 255])).rename(file)
 

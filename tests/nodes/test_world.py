@@ -45,7 +45,7 @@ def call(spec: NodeSpec, folder: Path, processes: Processes | None = None) -> tu
     kwargs = arguments(spec, folder)
     whole = dict(kwargs)
     if processes is not None:
-        own = {"rng": Rng(7, rank=processes.rank, world=processes.world), "processes": processes}
+        own = {"rng": Rng(7, part=processes.rank), "processes": processes}
         kwargs |= {name: own[kind] for name, kind in spec.injected.items() if kind in own}
         kwargs |= {name: _share(kwargs[name], processes) for name in spec.input if name not in spec.params}
     shared = any(kwargs[name] is not whole[name] for name in spec.input if name in kwargs)

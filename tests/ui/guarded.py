@@ -33,7 +33,16 @@ def main(workspace: str, port: str) -> None:
 
     from ui.server import Settings, build
 
-    settings = Settings(Path(workspace), ("cpu",), nodes=("tests.graph_runner.toys",), credentials=ME, grace=1)
+    lent = Path(workspace).parent / "lent"
+    settings = Settings(
+        Path(workspace),
+        ("cpu",),
+        nodes=("tests.graph_runner.toys",),
+        credentials=ME,
+        grace=1,
+        confined=True,
+        lent=(lent,),
+    )
     server = build(settings)
     gradio.networking.setup_tunnel = lambda **_: f"https://{TUNNEL}"  # no network in tests
     with contextlib.redirect_stdout(sys.stderr):  # Gradio tells the address, too

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graph_runner.events import Shown
+from graph_runner.events import Log, Shown
 from graph_runner.png import open_workflow
 from graph_runner.registry import Registry
 from graph_runner.workflow import read, write
@@ -51,6 +51,18 @@ def test_a_loop_without_latents_is_not_drawn(
     drawing.watch(drawing.workspace, "guide", 0, {"z": torch.randn(1, 4, 8, 8)})
     drawing.watch(drawing.workspace, "sample", 0, {"z": torch.zeros(0, 4, 8, 8)})
     assert not shown
+
+
+def test_what_is_no_number_is_told_and_not_drawn(drawing: Easel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(easel, "SECONDS", 0.0)
+    told: list[Shown | Log] = []
+    drawing.tell = told.append
+    z = torch.randn(1, 4, 8, 8)
+    z[0, 1, 2, 3] = torch.nan
+    drawing.watch(drawing.workspace / "runs/b", "sample", 0, {"z": z})
+    assert not told, "the run will say it, once a node reads them"
+    drawing.target(drawing.workspace / "runs/b", "sample", z)
+    assert told == [Log("sample is not drawn: 1 of 256 values are NaN", "sample", "warning")]
 
 
 def test_a_target_is_drawn_under_its_name(drawing: Easel, shown: list[Shown]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,40 @@ def test_every_route_asks_for_credentials(routes: tuple[str, list[str]]) -> None
         assert client.get("/", auth=("anna", "password")).status_code == 401
     assert len(paths) > 150
     assert not wrong
+
+
+def test_a_path_that_comes_by_wire_leads_nowhere_else_than_one_that_is_typed(
+    routes: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    url, _ = routes
+    base = tmp_path_factory.getbasetemp()
+    (base / "lent").mkdir()
+    for place in ("secret.txt", "lent/one.txt"):
+        (base / place).write_text("1")
+
+    def reading(path: Path) -> dict[str, Any]:
+        body = {"nodes": {"f": {"type": "read_number", "wires": {"path": "z.item.p"}}}, "results": {"n": "f"}}
+        zone = {"type": "for_each", "params": {"over": {"p": [str(path)]}}, "body": body}
+        show = {"type": "show_number", "wires": {"x": "sum"}}
+        return graph({"z": zone, "sum": {"type": "total", "wires": {"numbers": "z.n"}}, "show": show})
+
+    with httpx.Client(base_url=url, auth=ME, timeout=60) as client:
+
+        def ends(path: Path) -> dict[str, Any]:
+            run = client.post("/api/submit", json={"workflow": reading(path)}).json()["run"]
+            deadline = time.monotonic() + 60
+            while not (summary := client.post("/api/run", json={"run": run}).json())["ended"]:
+                assert time.monotonic() < deadline, summary
+                time.sleep(0.05)
+            return dict(summary)
+
+        assert ends(base / "lent" / "one.txt")["status"] == "done"
+        outside = ends(base / "secret.txt")
+        assert outside["status"] == "failed"
+        said = f"f: {base / 'secret.txt'} is outside of the workspace, and others can reach this server"
+        assert outside["error"].startswith(said)
+        foreseen = client.post("/api/estimate", json={"workflow": reading(base / "secret.txt")}).json()
+        assert [problem["message"] for problem in foreseen["problems"]] == [outside["error"].removeprefix("f: ")]
 
 
 def test_credentials_open_the_door_and_a_cookie_keeps_it_open(routes: tuple[str, list[str]]) -> None:

@@ -64,6 +64,20 @@ def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
         Ledger(tmp_path / "runs.db")
 
 
+def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    Ledger(tmp_path / "runs.db").add("toy", TEXT, [], False, 0, False, "")
+    with sqlite3.connect(tmp_path / "runs.db") as other:
+        other.execute("ALTER TABLE runs DROP COLUMN check_numbers")
+        other.execute("PRAGMA user_version=1")
+    other.close()
+    ledger = Ledger(tmp_path / "runs.db")
+    ledger.add("toy", TEXT, [], False, 0, False, "", check_numbers=True)
+    rows = [ledger.next_for("cpu")]
+    ledger.update(1, status="done")
+    rows.append(ledger.next_for("cpu"))
+    assert [row is not None and row["check_numbers"] for row in rows] == [0, 1]
+
+
 def test_the_queue_is_in_order_and_a_device_takes_what_is_for_it(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.db")
     first = ledger.add("a", TEXT, [], False, 0, False, "cuda:1")

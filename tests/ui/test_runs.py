@@ -56,6 +56,19 @@ def test_a_run_tells_its_events_and_leaves_its_files(server: RunningServer) -> N
     assert made["text"] == summary["text"] == server.call("open", path=output["path"])["text"]
 
 
+def test_a_run_may_look_at_every_value_and_fail_at_the_first_that_is_no_number(server: RunningServer) -> None:
+    nodes = {
+        "a": {"type": "number", "params": {"value": 7}},
+        "large": {"type": "scale", "wires": {"x": "a"}, "params": {"by": 1e30}},
+        "over": {"type": "scale", "wires": {"x": "large"}, "params": {"by": 1e30}},
+        "shown": {"type": "show_number", "wires": {"x": "over"}},
+    }
+    assert server.over(server.submit(nodes))["status"] == "done"
+    looked = server.over(server.submit(nodes, check_numbers=True, fresh=True))
+    assert (looked["status"], looked["node"]) == ("failed", "over")
+    assert "1 of 1 values are infinite" in looked["error"]
+
+
 def test_a_late_subscriber_gets_the_rest_and_a_brief_one_less(server: RunningServer) -> None:
     run = server.submit(looping(40, 0.02))
     server.over(run)

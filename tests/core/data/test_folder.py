@@ -11,6 +11,7 @@ from skimage import data
 
 from core.data.folder import ImageFolder
 from core.data.loader import Batches
+from core.data.picture_files import image_files
 from core.images import ImageError, load_image
 
 
@@ -188,3 +189,36 @@ def test_what_is_not_read_is_counted_and_told(photos: Path, monkeypatch: pytest.
         "folders that may not be opened: closed",
         "pictures of types that are not read: 2 .heic, 1 .svg",
     ]
+
+
+def test_a_picture_of_the_same_size_and_time_is_looked_at_again(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.data.picture_files.YOUNG_SECONDS", 0)
+    index, picture = photos.parent / "index.json", photos / "animals" / "horse.bmp"
+    assert ImageFolder(photos, index_file=index).corrupt == {}
+    status = picture.stat()
+    picture.write_bytes(bytes(status.st_size))
+    os.utime(picture, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert list(ImageFolder(photos, index_file=index).corrupt) == ["animals/horse.bmp"]
+
+
+def test_what_was_written_just_now_is_looked_at_again(photos: Path) -> None:
+    index, read = photos.parent / "index.json", list[tuple[int, int]]()
+    for _ in range(2):
+        ImageFolder(photos, index_file=index, progress=lambda *done: read.append(done))
+        assert read.pop() == (6, 6)
+
+
+def test_links_are_followed_and_those_that_lead_nowhere_told(photos: Path) -> None:
+    (photos.parent / "elsewhere").mkdir()
+    (photos / "animals" / "horse.bmp").rename(photos.parent / "elsewhere" / "horse.bmp")
+    (photos / "linked").symlink_to("../elsewhere")
+    (photos / "gone.png").symlink_to("nothing")
+    os.mkfifo(photos / "pipe.png")
+    folder = ImageFolder(photos, resolution=16)
+    assert folder.corrupt == {"gone.png": "a link that leads nowhere", "pipe.png": "no file"}
+    assert folder.remarks == ["left out as unreadable: gone.png (a link that leads nowhere), pipe.png (no file)"]
+    assert "linked/horse.bmp" in folder.files
+    assert image_files(photos).keys() - {"../photos/pipe.png"} == {
+        *("animals/cats/chelsea.png", "linked/horse.bmp", "things/coffee.JPG", "things/coffee.txt"),
+        *("things/rocket.webp", "../photos/astronaut.jpg"),
+    }

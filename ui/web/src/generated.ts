@@ -418,7 +418,7 @@ export interface Calls {
   /** A workflow's canonical text. */
   canonical: { arguments: { workflow: Workflow | string; }; answer: Document };
   /** Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong. */
-  submit: { arguments: { workflow: Workflow | string; targets?: string[]; only?: boolean; seed?: number; fresh?: boolean; device?: string; }; answer: Run };
+  submit: { arguments: { workflow: Workflow | string; targets?: string[]; only?: boolean; seed?: number; fresh?: boolean; device?: string; check_numbers?: boolean; }; answer: Run };
   /** Stop a run at the end of its turn (force: at once), or take it out of the queue. */
   cancel: { arguments: { run: number; force?: boolean; }; answer: Run };
   /** What runs, what waits, and the workers. */

@@ -37,6 +37,13 @@ export const SHORTCUTS: readonly Shortcut[] = [
     run: () => runTo(selectedIds()),
     always: true,
   },
+  {
+    group: "Run",
+    label: "Run, and stop at the first value that is no number (NaN)",
+    keys: ["Ctrl Alt Enter"],
+    run: () => void submit({ check_numbers: true }),
+    always: true,
+  },
   { group: "Run", label: "Stop; again: by force", keys: ["Ctrl ."], run: stop, always: true },
 
   { group: "Edit", label: "Undo", keys: ["Ctrl Z"], run: undoEdit },
