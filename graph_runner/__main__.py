@@ -9,14 +9,15 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from graph_runner.cli.arguments import build, parse
 
 
-def command() -> None:
+def command(argv: Sequence[str] | None = None) -> NoReturn:
     """The program. Ctrl-C ends it at once and without a word, except where a run takes it as the wish to stop."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(main())
+    sys.exit(main(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # who reads this has heard enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 141  # what a shell says of SIGPIPE
 
 
 def _told(argv: list[str]) -> int:
