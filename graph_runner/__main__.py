@@ -1,4 +1,7 @@
-"""`python -m graph_runner WORKFLOW.json`: the engine from the command line."""
+"""`python -m graph_runner WORKFLOW.json`: the engine from the command line.
+
+Little is imported here, so that from the first moment on Ctrl-C meets `command`'s answer and not Python's.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,10 @@ import io
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from graph_runner.cli.arguments import build, parse
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def command(argv: Sequence[str] | None = None) -> NoReturn:
@@ -39,6 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _told(argv: list[str]) -> int:
     """Do what the arguments say; what is wrong with them, or with the machine, becomes a sentence."""
+    import traceback
+    from pathlib import Path
+
+    from graph_runner.cli.arguments import build, parse
+
     options = parse(argv)
     if options.command is None:  # only `--version` leaves it open
         if not options.version:
