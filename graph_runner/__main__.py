@@ -1,4 +1,7 @@
-"""`python -m graph_runner WORKFLOW.json`: the engine from the command line."""
+"""`python -m graph_runner WORKFLOW.json`: the engine from the command line.
+
+Little is imported here, so that from the first moment on Ctrl-C meets `command`'s answer and not Python's.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,16 @@ import io
 import os
 import signal
 import sys
-import traceback
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
-from graph_runner.cli.arguments import build, parse
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def command() -> None:
+def command(argv: Sequence[str] | None = None) -> NoReturn:
     """The program. Ctrl-C ends it at once and without a word, except where a run takes it as the wish to stop."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(main())
+    sys.exit(main(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,11 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # who reads this has heard enough: `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 141  # what a shell says of SIGPIPE
 
 
 def _told(argv: list[str]) -> int:
     """Do what the arguments say; what is wrong with them, or with the machine, becomes a sentence."""
+    import traceback
+    from pathlib import Path
+
+    from graph_runner.cli.arguments import build, parse
+
     options = parse(argv)
     if options.command is None:  # only `--version` leaves it open
         if not options.version:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-MOST_PROBLEMS = 500
+MOST_PROBLEMS = 1000
 """Who has that many is helped by none further, and finding remedies for a million takes hours."""
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,26 +18,11 @@ from graph_runner.registry import Registry
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import read, write
 from tests import mutations
+from tests.bounds import no_hang
 from tests.effort import cases
 from tests.graph_runner.conftest import graph
 
 SHIPPED = sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))
-HANGS = 60
-"""Seconds after which a case counts as hanging."""
-
-
-@contextmanager
-def no_hang(told: str) -> Iterator[None]:
-    def over(*_: Any) -> None:
-        raise AssertionError(f"hangs: {told}")
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.alarm(HANGS)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,9 @@ from graph_runner.plan import NodeError
 from graph_runner.problems import WorkflowError
 from graph_runner.spec import NodeSpec, Param
 from graph_runner.workflow import read
+from tests.bounds import memory
 from tests.nodes.samples import WIRES
 from tests.nodes.test_contract import ELSEWHERE, REGISTRY, arguments
-
-GIB = 2**30
 
 ODD: list[Any] = [
     *(0, -1, -8, 1, 2, 7, 1_000_000, 2**31, 2**63 - 1, 2**64 - 1, 10**30),
@@ -43,11 +41,8 @@ UNTRIED = {
 @pytest.fixture
 def bounded() -> Iterator[None]:
     """At most 4 GiB more than what is in use: what asks for more fails at once."""
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 4 * GIB, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    with memory(4):
+        yield
 
 
 def accepted(param: Param) -> list[Any]:

@@ -91,6 +91,17 @@ def unconditional() -> LatentDiffusion:
     return LatentDiffusion(unet, vq(levels=3), schedule=NoiseSchedule.linear())
 
 
+def small_unet() -> UNet:
+    """The smallest that has every kind of layer."""
+    return randomise(UNet(3, 3, 8, [1, 2], 1, [2], num_heads=2, norm_groups=4), 10)
+
+
+def lora_state() -> dict[str, torch.Tensor]:
+    """A LoRA file's tensors in kohya's naming, for `small_unet`."""
+    parts = {"lora_down.weight": torch.ones(2, 16), "lora_up.weight": torch.ones(16, 2), "alpha": torch.tensor(2.0)}
+    return {f"lora_unet_mid_block_attentions_0_to_q.{name}": value for name, value in parts.items()}
+
+
 EVERY_KIND = {
     "Stable Diffusion 1": stable_diffusion,
     "Stable Diffusion 2": lambda: stable_diffusion(2),
