@@ -10,6 +10,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Ledger:
     """Runs and their events. May be used from any thread."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         # WAL without a sync at each commit: a killed process loses nothing; a power cut may lose the last events.
@@ -49,6 +51,18 @@ class Ledger:
             raise ValueError(f"{path} was written by a newer Latent Loom; update, or use another --workspace")
         self._db.executescript(SCHEMA)
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside of it, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself takes back what a full disk broke off
+                self._db.execute("ROLLBACK")
+            raise
 
     def add(self, title: str, text: str, targets: list[str], only: bool, seed: int, fresh: bool, wanted: str) -> int:
         """A new run, at the end of the queue; returns its number."""

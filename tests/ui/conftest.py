@@ -71,7 +71,7 @@ class RunningServer:
     def submit(self, nodes: dict[str, Any], **options: Any) -> int:
         return int(self.call("submit", workflow=graph(nodes), **options)["run"])
 
-    def until(self, run: int, reached: Callable[[dict[str, Any]], bool], seconds: float = 40) -> dict[str, Any]:
+    def until(self, run: int, reached: Callable[[dict[str, Any]], bool], seconds: float = 120) -> dict[str, Any]:
         """The run's summary once it is as wanted."""
         deadline = time.monotonic() + seconds
         while not reached(summary := self.call("run", run=run)):
