@@ -113,7 +113,7 @@ def read(text: str | bytes, source: str = "workflow") -> Workflow:
             parse_float=_finite(source, problems),
             parse_constant=_finite(source, problems),
         )
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         detail = (
             f"line {error.lineno}, column {error.colno}: {error.msg}"
             if isinstance(error, json.JSONDecodeError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sqlite3
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -51,6 +52,8 @@ class Call:
             return await asyncio.to_thread(self.method, api, **arguments)
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
+        except (OSError, sqlite3.Error) as error:
+            raise RefusedError.failed(error) from error
 
 
 CALLS: dict[str, Call] = {name: Call(name) for name in Api.names()}

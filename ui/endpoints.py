@@ -44,7 +44,7 @@ def add_endpoints(server: gradio.Server, api: Api) -> None:
     def extract(file: dict[str, Any]) -> Any:
         """The workflow that a picture (or a workflow file) carries."""
         try:
-            return for_client(api.library.extract(_uploaded(file).read_bytes()).model_dump())
+            return for_client(api.library.extract(_uploaded(file)).model_dump())
         except RefusedError as refused:
             raise _raised(refused) from refused
 

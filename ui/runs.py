@@ -16,13 +16,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from ui.ledger import Ledger
-from ui.models import LIVE, Queue, Run, RunEvent, Worker
+from ui.ledger import Ledger, parsed
+from ui.models import LIVE, Queue, Run, RunEvent, Worker, printable
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
 
 log = logging.getLogger(__name__)
 
+LONGEST_TITLE = 200
+MOST_WAITING = 1000
+"""Runs in the queue; a script that submits without end is told."""
 RETRY_SECONDS = 5.0
 """Until what could not be written (most often because the disk was full) is tried again."""
 
@@ -102,7 +105,9 @@ class RunManager:
         devices = [worker.device for worker in self._workers]
         if device and device not in devices:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
-        run = self.ledger.add(title, text, targets, only, seed, fresh, device)
+        if self.ledger.waiting() >= MOST_WAITING:
+            raise RefusedError(409, f"{MOST_WAITING} runs wait already; cancel some, or submit when they are done")
+        run = self.ledger.add(title[:LONGEST_TITLE], text, targets, only, seed, fresh, device)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -178,7 +183,7 @@ class RunManager:
             worker.say(
                 run=run,
                 text=row["text"],
-                targets=json.loads(row["targets"]),
+                targets=parsed(row["targets"], []),
                 only=bool(row["only_targets"]),
                 seed=row["seed"],
                 fresh=bool(row["fresh"]),
@@ -203,10 +208,10 @@ class RunManager:
             self._append(worker.run, event)
         elif "over" in message and worker.run is not None:
             over = message["over"]
-            fit = over.pop("fit")
-            self._over(worker.run, **{**over, "problems": json.dumps(over["problems"])})
+            told = {"error": printable(over["error"]), "node": printable(over["node"])}
+            self._over(worker.run, status=over["status"], problems=json.dumps(over["problems"]), **told)
             worker.run = None
-            worker.state = "idle" if fit else "down"  # an unfit one leaves, and its end starts another
+            worker.state = "idle" if over["fit"] else "down"  # an unfit one leaves, and its end starts another
             self._tell_workers()
             self._dispatch()
         elif "ready" in message:

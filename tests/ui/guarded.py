@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ME = ("anna", "a pass:word")
+TOKEN = "0123456789abcdef0123"
 TUNNEL = "shared.gradio.live"
 
 
@@ -33,7 +34,9 @@ def main(workspace: str, port: str) -> None:
 
     from ui.server import Settings, build
 
-    settings = Settings(Path(workspace), ("cpu",), nodes=("tests.graph_runner.toys",), credentials=ME, grace=1)
+    settings = Settings(
+        Path(workspace), ("cpu",), nodes=("tests.graph_runner.toys",), credentials=ME, token=TOKEN, grace=1
+    )
     server = build(settings)
     gradio.networking.setup_tunnel = lambda **_: f"https://{TUNNEL}"  # no network in tests
     with contextlib.redirect_stdout(sys.stderr):  # Gradio tells the address, too
