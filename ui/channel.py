@@ -47,8 +47,8 @@ class Channel:
             self._socket.sendall(frame)
 
     def messages(self) -> Iterator[dict[str, Any]]:
-        """What the server says, until it has gone."""
-        with self._socket.makefile("rb") as file:
+        """What the server says, until it has gone (or was killed, which resets the connection where it had not read all)."""
+        with suppress(ConnectionError), self._socket.makefile("rb") as file:
             while len(header := file.read(HEADER)) == HEADER:
                 size = int.from_bytes(header, "big")
                 if len(body := file.read(size)) < size:

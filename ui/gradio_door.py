@@ -9,9 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import gradio
+from pydantic import BaseModel, Field, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.refusal import RefusedError
 from ui.routes import file_response
@@ -19,7 +23,7 @@ from ui.workspace import Workspace
 
 CALLS = re.compile(
     r"/(config/?|gradio_api/(info/?|openapi\.json|app_id|startup-events|upload|upload_progress|queue/(join|data|status)"
-    r"|heartbeat/\w+|cancel|reset/?|call/\w+(/\w+)?|run/\w+/?|api/\w+/?|login_check/?|user/?|token/?))"
+    r"|heartbeat/\w+|cancel|reset/?|call/\w+(/\w+)?|login_check/?|user/?|token/?))"
 )
 FORM = re.compile(
     CALLS.pattern
@@ -27,6 +31,22 @@ FORM = re.compile(
     + r"|/gradio_api/(component_server/?|stream/[\w./-]+)"
 )
 FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
+
+
+JOB = re.compile(r"/gradio_api/(?:call/(\w+)/?|queue/join/?)")
+
+
+class Job(BaseModel):
+    """A call to be made, as Gradio's clients send it."""
+
+    data: Annotated[list[Any], Field(max_length=1000)]
+    fn_index: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    trigger_id: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    session_hash: Annotated[str, Field(pattern=r"^[\w-]{1,64}$")] | None = None
+    event_id: Annotated[str, Field(max_length=64)] | None = None
+    event_data: Any = None
+    batched: Literal[False] | None = False
+    simple_format: bool = False
 
 
 async def serve_file(workspace: Workspace, path: str, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -42,6 +62,47 @@ async def serve_file(workspace: Workspace, path: str, scope: Scope, receive: Rec
     found = await asyncio.to_thread(workspace.served, Path(match[1]))
     await file_response(found)(scope, receive, send)
     return True
+
+
+async def checked(blocks: gradio.Blocks, path: str, scope: Scope, receive: Receive) -> Receive:
+    """What a client sends to be called, once it is known to be a call: Gradio answers others with faults of its own.
+
+    Raises RefusedError where it is none.
+    """
+    job = JOB.fullmatch(path)
+    if job is None or scope["method"] != "POST":
+        return receive
+    body = await Request(scope, receive).body()
+    await asyncio.to_thread(_check_job, blocks, job[1], body)
+    sent = False
+
+    async def again() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _check_job(blocks: gradio.Blocks, name: str | None, body: bytes) -> None:
+    try:
+        job = Job.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        raise RefusedError(400, f"no call: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    functions = blocks.fns.values()
+    asked = [each for each in functions if (each._id == job.fn_index if name is None else each.api_name == name)]
+    if not asked:
+        raise RefusedError(404, f"there is no endpoint {name or job.fn_index!r}")
+    inputs = asked[0].inputs
+    if len(job.data) not in (len(inputs), len([each for each in inputs if not each.skip_api])):
+        raise RefusedError(
+            400, f"{asked[0].api_name} takes {len(inputs)} values in data, and {len(job.data)} were given"
+        )
+    if name is None and job.session_hash is None:
+        raise RefusedError(400, "a call that joins the queue names its session_hash")
 
 
 async def finish(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

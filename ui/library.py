@@ -60,7 +60,7 @@ class Library:
         own = self.workspace.root / OWN
         for path in sorted(own.rglob("*.json")):
             hidden = any(part.startswith(".") for part in path.relative_to(own).parts)
-            if not hidden and not path.is_dir() and path.resolve().is_relative_to(self.workspace.root):
+            if not hidden and not path.is_dir() and self.workspace.holds(path):
                 yield path
 
     def open(self, path: str) -> Document:

@@ -23,6 +23,10 @@ from ui.workspace import media_of, thumbnail
 NOT_BUILT = "The canvas is not built. In the repository run: python hatch_build.py"
 
 
+ANSWERED = (RefusedError, HTTPException, RequestValidationError, OSError, sqlite3.Error, ClientDisconnect)
+"""What `answer` makes a refusal of."""
+
+
 def add_routes(server: FastAPI, api: Api, page: Path) -> None:
     """Give the server its plain routes, and the form of its refusals."""
 
@@ -71,7 +75,7 @@ def add_routes(server: FastAPI, api: Api, page: Path) -> None:
     server.add_api_route("/thumbnails/{path:path}", picture, methods=["GET"])
     server.add_api_route("/", index, methods=["GET"])
     server.add_api_route("/assets/{path:path}", assets, methods=["GET"])
-    for kind in (RefusedError, HTTPException, RequestValidationError, OSError, sqlite3.Error, ClientDisconnect):
+    for kind in ANSWERED:
         server.exception_handler(kind)(answer)
 
 

@@ -117,6 +117,8 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
             known = bool(OURS.fullmatch(path) or gradio_door.CALLS.fullmatch(path))
         if not known:
             raise RefusedError(404, f"there is nothing at {path[:100]!r}")
+        if scope["type"] == "http" and path.startswith("/gradio_api/"):
+            receive = await gradio_door.checked(self.get_blocks(), path, scope, receive)
         await gradio_door.finish(super().__call__, scope, receive, send)
 
 

@@ -61,13 +61,13 @@ class Workspace:
         if any(part.startswith(".") for part in parts):
             raise RefusedError(400, f"{path!r} is hidden; the server keeps such files to itself")
         found = self.root.joinpath(*parts)
-        try:
-            target = found.resolve()
-        except (OSError, RuntimeError) as error:
-            raise RefusedError(400, f"{path!r} cannot be followed: {error}") from error
-        if not target.is_relative_to(self.root):
+        if not self.holds(found):
             raise RefusedError(400, f"{path!r} leads out of the workspace; copy the file into it")
         return found
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path, all links followed, is within the workspace. A link to itself leads nowhere, and not out."""
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
 
     def file(self, path: str) -> Path:
         """The absolute path of a file that is there."""
@@ -126,8 +126,7 @@ class Workspace:
             return False
         if not child.is_symlink():
             return True
-        target = Path(child.path)
-        return target.exists() and target.resolve().is_relative_to(self.root)
+        return Path(child.path).exists() and self.holds(Path(child.path))
 
     def _listed(self, child: os.DirEntry[str], base: str) -> FileEntry:
         name = printable(child.name)  # one that is no UTF-8 has no address

@@ -73,6 +73,15 @@ def test_a_message_that_no_worker_of_ours_sends_is_passed_over() -> None:
     assert through(send) == [LARGEST + 1, {"last": True}]
 
 
+def test_a_server_that_was_killed_is_noticed_though_it_had_not_heard_all() -> None:
+    ours, theirs = socket.socketpair()
+    mouth = Channel(theirs.detach())
+    mouth.send(event="that nobody reads")
+    ours.close()
+    assert list(mouth.messages()) == []
+    mouth._socket.close()
+
+
 def test_a_node_that_reads_the_standard_input_reads_nothing(server: RunningServer) -> None:
     nodes = {**ONE, "asks": {"type": "ask", "wires": {"x": "a"}}, "m": {"type": "measure", "wires": {"x": "asks"}}}
     runs = [server.submit(nodes, targets=["asks"], fresh=True) for _ in range(2)]
