@@ -7,7 +7,9 @@ a door that nobody watches.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -20,6 +22,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.refusal import RefusedError
 from ui.routes import file_response
 from ui.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+
+class OneLine:
+    """In the place of `traceback` in Gradio's queue: what a client sent in a wrong form is told to it, and no fault here."""
+
+    @staticmethod
+    def print_exc() -> None:
+        """Note what failed."""
+        log.warning("a call through Gradio failed: %.500r", sys.exc_info()[1])
+
+
+gradio.queueing.traceback = OneLine
 
 CALLS = re.compile(
     r"/(config/?|gradio_api/(info/?|openapi\.json|app_id|startup-events|upload|upload_progress|queue/(join|data|status)"

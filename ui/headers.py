@@ -28,7 +28,7 @@ OURS = (
     "form-action 'self'; frame-ancestors 'self'"
 )
 # Gradio writes its configuration into the page as a script, and makes functions of texts.
-FORM = OURS.format(hashes=" 'unsafe-inline' 'unsafe-eval' blob:").replace("base-uri 'none'", "base-uri 'self'")
+FORM = OURS.format(hashes=" 'unsafe-inline'").replace("base-uri 'none'", "base-uri 'self'")
 LOGIN = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 

@@ -149,7 +149,7 @@ class Library:
             return False, self.workspace.file(path)
         name = path.removeprefix(f"{SHIPPED}/")
         found = self.shipped / name
-        if not re.fullmatch(r"[\w\-]+\.json", name) or not found.is_file():
+        if not re.fullmatch(r"[\w\-]{1,100}\.json", name) or not found.is_file():
             raise RefusedError(404, f"there is no shipped workflow {name!r}")
         return True, found
 
