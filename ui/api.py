@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -16,6 +15,7 @@ from graph_runner.workflow import Workflow, write
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
+from ui.ledger import parsed
 from ui.library import Library
 from ui.models import (
     About,
@@ -174,10 +174,10 @@ class Api:
         try:
             if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
                 return {}
-            told = json.loads(path.read_text())
-        except (OSError, ValueError, RecursionError):
+            told: dict[str, Any] = parsed(path.read_text(errors="replace"), {})
+        except OSError:
             return {}
-        return told if isinstance(told, dict) else {}
+        return told
 
     @call(reads=True)
     async def events(

@@ -38,7 +38,7 @@ class OneLine:
 gradio.queueing.traceback = OneLine
 
 CALLS = re.compile(
-    r"/(config/?|gradio_api/(info/?|openapi\.json|app_id|startup-events|upload|upload_progress|queue/(join|data|status)"
+    r"/(config/?|favicon\.ico|gradio_api/(info/?|openapi\.json|app_id|startup-events|upload|upload_progress|queue/(join|data|status)"
     r"|heartbeat/\w+|cancel|reset/?|call/\w+(/\w+)?|login_check/?|user/?|token/?))"
 )
 FORM = re.compile(

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ui.headers import Policy
@@ -24,7 +25,7 @@ from ui.sessions import Session
 
 LONGEST_ADDRESS = 8192
 """Bytes of a path with its query."""
-PREFIX = re.compile(r"(/[\w.~-]+){1,8}")
+PREFIX = re.compile(r"(/(?!\.)[\w.~-]+){1,8}", re.ASCII)
 
 
 class Guard:
@@ -67,6 +68,9 @@ class Guard:
                 session, cookie = await self.login.check(scope, headers)
                 if cookie:
                     send = _with_headers(send, [("set-cookie", cookie)])
+            if not path:  # all addresses of the page are relative to the prefix with its slash
+                await RedirectResponse(scope["root_path"] + "/")(scope, receive, send)
+                return
             if scope["type"] == "websocket":
                 await self.app(scope, receive if session is None else _until(session, receive), send)
             else:
@@ -135,8 +139,7 @@ def _take_prefix(scope: Scope, prefix: str) -> str:
     prefix = prefix.rstrip("/")
     if not prefix or not PREFIX.fullmatch(prefix):
         return path
-    told = path == prefix or path.startswith(f"{prefix}/")
-    below = (path.removeprefix(prefix) or "/") if told else path
+    below = path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
     scope["root_path"], scope["path"] = prefix, prefix + below
     return below
 

@@ -27,8 +27,8 @@ OURS = (
     "media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-# Gradio writes its configuration into the page as a script, and makes functions of texts.
-FORM = OURS.format(hashes=" 'unsafe-inline'").replace("base-uri 'none'", "base-uri 'self'")
+# Gradio writes its configuration into the page as a script, and Vega, which draws its curves, makes functions of texts.
+FORM = OURS.format(hashes=" 'unsafe-inline' 'unsafe-eval'").replace("base-uri 'none'", "base-uri 'self'")
 LOGIN = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 

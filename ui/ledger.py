@@ -290,10 +290,11 @@ class Ledger:
 
 
 def parsed(text: str, otherwise: Any) -> Any:
-    """What a text holds; `otherwise` where the disk has damaged it, or it holds another kind of thing."""
+    """What a text holds; `otherwise` where it is damaged, cannot be sent (half characters), or holds another kind of thing."""
     try:
         found = json.loads(text)
-    except ValueError:
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
         return otherwise
     return found if isinstance(found, type(otherwise)) else otherwise
 

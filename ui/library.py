@@ -70,7 +70,7 @@ class Library:
             document = document_of(_read_file(found))
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
-        return document.model_copy(update={"path": path, "etag": _etag(found.read_bytes()), "shipped": shipped})
+        return document.model_copy(update={"path": path, "etag": _etag_of(found), "shipped": shipped})
 
     def save(self, path: str, workflow: Workflow, etag: str, overwrite: bool) -> Document:
         """Write a user's workflow. Raises RefusedError (409) where another one has been written there meanwhile."""
@@ -80,7 +80,7 @@ class Library:
         with self._writing:  # of two that save at once the second one is told
             if target.exists() and not target.is_file():
                 raise RefusedError(400, f"{path} is no file; save under another name")
-            if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
+            if target.exists() and not overwrite and _etag_of(target) != etag:
                 raise RefusedError(
                     409, f"{path} was changed by somebody else; save under another name, or overwrite it"
                 )
@@ -166,6 +166,7 @@ class Library:
         title = about = problem = ""
         modified, picture = 0.0, False
         try:
+            _check_file(found)
             modified = found.stat().st_mtime
             if found in self._known and self._known[found][0] == modified:
                 return self._known[found]
@@ -193,12 +194,15 @@ class Library:
         return modified, entry
 
 
+def _check_file(path: Path) -> None:
+    """Raise OSError where a path leads to no file: a pipe would never end."""
+    if not path.is_file():
+        raise OSError(errno.ENOENT, "it is a link that leads nowhere" if path.is_symlink() else "it is no file")
+
+
 def _read_file(path: Path) -> Workflow:
     """A workflow from a file or a picture. Raises WorkflowError where it is wrong, too large or too deep."""
-    if not path.is_file():
-        raise OSError(
-            errno.ENOENT, "there is no file (a link that leads nowhere?)" if path.is_symlink() else "it is no file"
-        )
+    _check_file(path)
     with path.open("rb") as file:
         picture = file.read(4) == b"\x89PNG"
     if not picture and path.stat().st_size > LARGEST:
@@ -294,6 +298,11 @@ def _paths_outside(top: Scope, workspace: Path) -> list[Problem]:
 
 def _told(problem: Problem) -> models.Problem:
     return models.Problem.model_validate(problem.to_json())
+
+
+def _etag_of(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
 
 
 def _etag(content: bytes) -> str:
