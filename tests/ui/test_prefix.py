@@ -67,6 +67,9 @@ def test_a_script_works_below_the_prefix(below: RunningServer, tmp_path: Path) -
     [output] = client.predict(run, api_name="/outputs")
     assert Path(client.predict(output["file"], api_name="/download")).stat().st_size == output["size"]
     client.close()
+    client = Client(f"{below.url}/a/loom/", auth=("anybody", TOKEN), verbose=False, download_files=tmp_path)
+    assert client.predict(api_name="/about")["login"] is True
+    client.close()
 
 
 def test_a_proxy_may_tell_the_prefix_itself(server: RunningServer) -> None:
