@@ -43,7 +43,7 @@ def main(workspace: str, port: str) -> None:
         assert server.serve("127.0.0.1", int(port), share=True) == f"https://{TUNNEL}"
     form = httpx.get(f"http://127.0.0.1:{port}/app/form/", auth=ME)
     assert form.status_code == 200, form.text
-    panel: Any = server.views._made["form"][1]
+    panel: Any = server.views._made["form"][1].app
     print(json.dumps(sorted({*paths(server.routes), *paths(panel.routes)})), flush=True)
     sys.stdin.read()
     server.stop()

@@ -25,6 +25,15 @@ from ui.headers import Policy
 from ui.refusal import RefusedError
 from ui.sessions import Door, Sessions
 
+
+def get(url: str, **options: Any) -> httpx.Response:
+    return httpx.get(url, timeout=60, **options)  # a wrong password takes its time
+
+
+def post(url: str, **options: Any) -> httpx.Response:
+    return httpx.post(url, timeout=60, **options)
+
+
 FORM = {"a": {"type": "number"}, "m": {"type": "measure", "wires": {"x": "a"}}}
 
 
@@ -161,7 +170,7 @@ def test_what_lies_in_the_workspace_is_served_by_the_same_rules_at_every_door(
 def test_a_password_begins_a_session_and_a_logout_ends_it(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
     given = {"username": ME[0], "password": ME[1], "next": "/api/about?x=1"}
-    with httpx.Client(base_url=url) as client, httpx.Client(base_url=url) as other:
+    with httpx.Client(base_url=url, timeout=60) as client, httpx.Client(base_url=url, timeout=60) as other:
         answer = client.post("/login", data=given)
         assert (answer.status_code, answer.headers["location"]) == (303, "/api/about?x=1")
         cookie = answer.headers["set-cookie"]
@@ -186,27 +195,27 @@ def test_a_password_begins_a_session_and_a_logout_ends_it(routes: tuple[str, lis
     "there", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)", "\n/x"]
 )
 def test_a_login_leads_nowhere_else(routes: tuple[str, list[str]], there: str) -> None:
-    answer = httpx.post(f"{routes[0]}/login", data={"username": ME[0], "password": ME[1], "next": there})
+    answer = post(f"{routes[0]}/login", data={"username": ME[0], "password": ME[1], "next": there})
     assert answer.headers["location"] == "/"
 
 
 def test_a_page_that_is_opened_with_a_password_gets_a_session_and_a_script_none(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
-    page = httpx.get(f"{url}/api/about", auth=ME, headers={"accept": "text/html", "x-forwarded-proto": "https"})
+    page = get(f"{url}/api/about", auth=ME, headers={"accept": "text/html", "x-forwarded-proto": "https"})
     assert "Secure" in page.headers["set-cookie"], "behind TLS"
-    assert "set-cookie" not in httpx.get(f"{url}/api/about", auth=ME).headers
+    assert "set-cookie" not in get(f"{url}/api/about", auth=ME).headers
 
 
 def test_the_token_opens_the_door(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
-    answer = httpx.get(f"{url}/api/about?a=1&token={TOKEN}")
+    answer = get(f"{url}/api/about?a=1&token={TOKEN}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/api/about?a=1")
-    assert httpx.get(f"{url}/api/about", cookies=dict(answer.cookies)).status_code == 200
+    assert get(f"{url}/api/about", cookies=dict(answer.cookies)).status_code == 200
     for headers in ({"authorization": f"Bearer {TOKEN}"}, {"authorization": f"token {TOKEN}"}):
-        assert httpx.get(f"{url}/api/about", headers=headers).status_code == 200
-    assert httpx.get(f"{url}/api/about", auth=("anybody", TOKEN)).status_code == 200
-    assert httpx.get(f"{url}/api/about?token=wrong").status_code == 401
-    assert httpx.get(f"{url}/api/about", headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert get(f"{url}/api/about", headers=headers).status_code == 200
+    assert get(f"{url}/api/about", auth=("anybody", TOKEN)).status_code == 200
+    assert get(f"{url}/api/about?token=wrong").status_code == 401
+    assert get(f"{url}/api/about", headers={"authorization": "Bearer wrong"}).status_code == 401
 
 
 def test_wrong_passwords_are_slowed_down_and_nobody_is_locked_out() -> None:
@@ -265,7 +274,7 @@ def test_sessions_end() -> None:
 
 def test_the_shared_address_is_let_in_with_credentials_alone(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
-    with httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=url, timeout=60) as client:
         assert client.get("/api/about", headers={"host": TUNNEL}).status_code == 401
         assert client.get("/api/about", headers={"host": "other.gradio.live"}, auth=ME).status_code == 403
         assert (
@@ -283,17 +292,17 @@ def test_the_websocket_asks_too(routes: tuple[str, list[str]]) -> None:
         connect(url, proxy=None)
     assert refused.value.response.status_code == 401
     assert "frame-ancestors" in refused.value.response.headers["content-security-policy"]
-    login = httpx.post(routes[0] + "/login", data={"username": ME[0], "password": ME[1]})
+    login = post(routes[0] + "/login", data={"username": ME[0], "password": ME[1]})
     cookie = login.headers["set-cookie"].partition(";")[0]
     with pytest.raises(InvalidStatus) as refused:
         connect(url + "/elsewhere", proxy=None, additional_headers={"cookie": cookie})
     assert refused.value.response.status_code == 404
     with connect(url, proxy=None, additional_headers={"cookie": cookie}) as socket:
         assert "hello" in str(socket.recv(20))
-        httpx.post(routes[0] + "/logout", headers={"cookie": cookie})
+        post(routes[0] + "/logout", headers={"cookie": cookie})
         with pytest.raises(ConnectionClosed):
             list(iter(lambda: socket.recv(20), None))
-    cookie = httpx.post(routes[0] + "/login", data={"username": ME[0], "password": ME[1]}).headers["set-cookie"]
+    cookie = post(routes[0] + "/login", data={"username": ME[0], "password": ME[1]}).headers["set-cookie"]
     with pytest.raises(InvalidStatus) as refused:
         connect(url, proxy=None, additional_headers={"cookie": cookie}, origin="http://evil.example")  # type: ignore[arg-type]
     assert refused.value.response.status_code == 403
