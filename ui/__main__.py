@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import ipaddress
 import os
+import secrets
 import signal
+import socket
 import sys
 import threading
 import webbrowser
@@ -14,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 DEFAULT_PORT = 7860
+SHORTEST_TOKEN = 16
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,22 +25,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     credentials = _credentials(parser, options.auth or os.environ.get("LOOM_AUTH"))
+    token = _token(parser, os.environ.get("LOOM_TOKEN") if options.token is None else options.token)
     reachable = options.share or not _is_loopback(options.listen)
-    if credentials is None and reachable:
-        parser.error("others could reach this server: give it a password with --auth user:password (or LOOM_AUTH)")
+    if credentials is None and token is None and reachable:
+        parser.error(
+            "others could reach this server: give it a password with --auth user:password (or LOOM_AUTH), or a --token"
+        )
+    _check_address(parser, options.listen, options.port)
     workspace: Path = options.workspace.expanduser().resolve()
-    from graph_runner.space import prepare
-
-    try:
-        prepare(workspace)
-        (workspace / ".server").mkdir(exist_ok=True)
-    except (ValueError, OSError) as error:
-        parser.error(str(error))
-    lock = FileLock(workspace / ".server" / "lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        parser.error(f"another server uses the workspace {workspace}; end it, or choose another --workspace")
+    lock = _lock(parser, workspace)
     _quiet_gradio(workspace)
     from graph_runner.engine import choose_device
     from graph_runner.problems import WorkflowError
@@ -53,31 +50,78 @@ def main(arguments: list[str] | None = None) -> int:
                 options.dtype,
                 nodes=tuple(options.nodes),
                 credentials=credentials,
+                token=token,
                 hosts=tuple(options.host),
+                prefix=options.root_path,
                 confined=reachable,
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
             )
         )
-    except (ValueError, WorkflowError) as error:
+    except (ValueError, OSError, WorkflowError) as error:
         parser.error(str(error))
     try:
         public = server.serve(options.listen, options.port, options.share)
     except OSError:
-        parser.error(f"the port {options.port} is taken; choose another with --port")
-    address = f"http://{'127.0.0.1' if options.listen in ('0.0.0.0', '::') else options.listen}:{options.port}/"
-    print(f"Latent Loom is at {address}", flush=True)
+        parser.error(f"{options.listen}:{options.port} cannot be listened on; choose another with --listen and --port")
+    host = "127.0.0.1" if options.listen in ("0.0.0.0", "::") else options.listen
+    address = f"http://{f'[{host}]' if ':' in host else host}:{options.port}/"
+    query = f"?token={token}" if token else ""
+    print(f"Latent Loom is at {address}{query}", flush=True)
+    if server.notice:
+        print(server.notice, flush=True)
     if options.share:
-        print(f"and at {public}" if public else "without a public address: the tunnel could not be made", flush=True)
+        print(
+            f"and at {public}/{query}" if public else "without a public address: the tunnel could not be made",
+            flush=True,
+        )
     if options.open:
-        webbrowser.open(address)
+        webbrowser.open(address + query)
     told = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, lambda *_: told.set())
     told.wait()
     print("stopping", flush=True)
     server.stop()
+    lock.release()
     return 0
+
+
+def _lock(parser: argparse.ArgumentParser, workspace: Path) -> FileLock:
+    """Make the workspace, and be its only server until the lock is released."""
+    from graph_runner.space import prepare
+
+    lock = FileLock(workspace / ".server" / "lock")
+    try:
+        prepare(workspace)
+        (workspace / ".server").mkdir(exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        parser.error(f"another server uses the workspace {workspace}; end it, or choose another --workspace")
+    except (OSError, ValueError) as error:
+        parser.error(f"{error}; choose another folder with --workspace" if isinstance(error, OSError) else str(error))
+    return lock
+
+
+def _check_address(parser: argparse.ArgumentParser, listen: str, port: int) -> None:
+    """Find out before anything is loaded whether this address is to be had."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(listen, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            parser.error(f"the port {port} is taken; choose another with --port")
+        parser.error(
+            f"{listen}:{port} cannot be listened on ({error.strerror or error}); choose another --listen or --port"
+        )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port; give a number from 1 to 65535")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,17 +129,27 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workspace", type=Path, default=Path("workspace"), help="folder of all data (default: workspace)"
     )
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="1 to 65535 (default: 7860)")
     parser.add_argument("--listen", nargs="?", const="0.0.0.0", default="127.0.0.1", metavar="ADDRESS",
-                        help="the address to listen on: alone, every address of this machine (demands --auth)")  # fmt: skip
+                        help="the address to listen on: alone, every address of this machine (demands --auth or --token)")  # fmt: skip
     parser.add_argument(
         "--auth", metavar="USER:PASSWORD", help="ask for these (also from LOOM_AUTH, which no process list shows)"
+    )
+    parser.add_argument(
+        "--token",
+        nargs="?",
+        const="",
+        metavar="TOKEN",
+        help="ask for a token, also on this machine: alone, a new one, printed with the address (also from LOOM_TOKEN)",
+    )
+    parser.add_argument(
+        "--root-path", default="", metavar="/PREFIX", type=_prefix, help="a proxy puts the server below this path"
     )
     parser.add_argument(
         "--host", action="append", default=[], metavar="NAME", help="a further name of this server, e.g. behind a proxy"
     )
     parser.add_argument(
-        "--share", action="store_true", help="a public address through Gradio's tunnel (demands --auth)"
+        "--share", action="store_true", help="a public address through Gradio's tunnel (demands --auth or --token)"
     )
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
@@ -116,6 +170,22 @@ def _credentials(parser: argparse.ArgumentParser, given: str | None) -> tuple[st
     if not user or not password:
         parser.error("--auth takes user:password, both not empty")
     return user, password
+
+
+def _token(parser: argparse.ArgumentParser, given: str | None) -> str | None:
+    if given is None:
+        return None
+    if given and (len(given) < SHORTEST_TOKEN or not given.isascii() or not given.isalnum()):
+        parser.error(f"--token takes {SHORTEST_TOKEN} letters and digits or more; alone it makes a token itself")
+    return given or secrets.token_hex(24)
+
+
+def _prefix(text: str) -> str:
+    from ui.guard import PREFIX
+
+    if text and not PREFIX.fullmatch(text.rstrip("/")):
+        raise argparse.ArgumentTypeError(f"{text!r} is no path like /loom")
+    return text.rstrip("/")
 
 
 def _is_loopback(address: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from graph_runner.workflow import Workflow
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
+from ui.ledger import parsed
 from ui.library import Library
 from ui.models import (
     About,
@@ -42,7 +42,13 @@ from ui.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyWorkflow = dict[str, Any] | str
-RunNumber = Annotated[int, Field(ge=0)]
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+"""What SQLite can count to."""
+RunNumber = Number
+Name = Annotated[str, Field(max_length=4096)]
+"""A path, or less; half characters are no part of it."""
+LARGEST_RECORD = 2**20
+"""Bytes of what a run's folder tells of its surroundings."""
 
 
 def call(*, reads: bool = False) -> Callable[[F], F]:
@@ -75,6 +81,7 @@ class Api:
         self._packages = packages
         self._about, self._workflows_changed = about, workflows_changed
         self._catalog = describe_all(registry.values())
+        self._adopting = asyncio.Lock()
 
     @classmethod
     def names(cls) -> list[str]:
@@ -123,16 +130,16 @@ class Api:
     async def submit(
         self,
         workflow: AnyWorkflow,
-        targets: list[str] = [],  # noqa: B006 (read only; Gradio shows the default)
+        targets: Annotated[list[Name], Field(max_length=1000)] = [],  # noqa: B006 (read only; Gradio shows the default)
         only: bool = False,
         seed: Seed = 0,
         fresh: bool = False,
-        device: str = "",
+        device: Name = "",
         check_numbers: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
         valid = await self._checked(workflow)
-        text = self.library.document(valid).text
+        text = (await asyncio.to_thread(self.library.document, valid)).text
         return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
 
     @call()
@@ -146,49 +153,64 @@ class Api:
         return self.manager.queue()
 
     @call(reads=True)
-    async def history(
-        self, limit: Annotated[int, Field(ge=1, le=1000)] = 50, before: Annotated[int, Field(ge=0)] = 0
-    ) -> list[Run]:
+    async def history(self, limit: Annotated[int, Field(ge=1, le=1000)] = 50, before: Number = 0) -> list[Run]:
         """Runs, newest first, those that the command line made in this workspace among them."""
         ledger = self.manager.ledger
-        for found in await asyncio.to_thread(finished_elsewhere, self.workspace.root, ledger.folders()):
-            if found.folder not in ledger.folders():
-                ledger.adopt(found.folder, found.title, found.text, found.environment, found.events)
-        return ledger.newest(limit, before)
+
+        def adopt() -> None:
+            for found in finished_elsewhere(self.workspace.root, ledger.folders()):
+                ledger.adopt(found)
+
+        async with self._adopting:  # no run twice
+            await asyncio.to_thread(adopt)
+        return await asyncio.to_thread(ledger.newest, limit, before)
 
     @call(reads=True)
     async def run(self, run: RunNumber) -> RunDetail:
         """A run with what it ran and in which surroundings."""
-        summary = self.manager.get(run)
-        environment = {}
-        path = self.workspace.root / summary.folder / "environment.json"
-        if summary.folder and path.is_file():
-            environment = json.loads(path.read_text())
-        detail = self.manager.ledger.detail(run, environment)
-        assert detail is not None
+        folder = self.manager.get(run).folder
+        environment = await asyncio.to_thread(self._environment, folder) if folder else {}
+        detail = await asyncio.to_thread(self.manager.ledger.detail, run, environment)
+        if detail is None:
+            raise RefusedError(404, f"run {run} was removed")
         return detail
+
+    def _environment(self, folder: str) -> dict[str, Any]:
+        """What a run's folder tells of its surroundings, nothing where it is damaged."""
+        path = self.workspace.root / folder / "environment.json"
+        try:
+            if not path.is_file() or path.stat().st_size > LARGEST_RECORD:
+                return {}
+            told: dict[str, Any] = parsed(path.read_text(errors="replace"), {})
+        except OSError:
+            return {}
+        return told
 
     @call(reads=True)
     async def events(
         self,
         run: RunNumber,
-        after: Annotated[int, Field(ge=0)] = 0,
+        after: Number = 0,
         limit: Annotated[int, Field(ge=1, le=10_000)] = 1000,
     ) -> list[RunEvent]:
-        """A run's events with numbers above `after`."""
+        """A run's events with numbers above `after`: `limit` of them, or fewer where they are large, but one at least."""
         self.manager.get(run)
-        return self.manager.ledger.events(run, after, limit)
+        return await asyncio.to_thread(self.manager.ledger.events, run, after, limit)
 
     @call(reads=True)
     async def outputs(self, run: RunNumber) -> list[Output]:
         """The files a run showed, oldest first, as far as they are still there."""
         self.manager.get(run)
+        return await asyncio.to_thread(self._outputs, run)
+
+    def _outputs(self, run: int) -> list[Output]:
         found = []
         for output in self.manager.ledger.outputs(run):
-            path = self.workspace.root / output.path
-            if path.is_file():
-                extra = {"url": self.workspace.url(output.path), "size": path.stat().st_size}
-                found.append(output.model_copy(update=extra))
+            try:
+                size = self.workspace.file(output.path).stat().st_size
+            except (RefusedError, OSError):
+                continue
+            found.append(output.model_copy(update={"url": self.workspace.url(output.path), "size": size}))
         return found
 
     @call(reads=True)
@@ -212,26 +234,26 @@ class Api:
         return self.library.listing()
 
     @call(reads=True)
-    def open(self, path: str) -> Document:
+    def open(self, path: Name) -> Document:
         """A workflow from a file or from a picture."""
         return self.library.open(path)
 
     @call()
-    async def save(self, path: str, workflow: AnyWorkflow, etag: str = "", overwrite: bool = False) -> Document:
+    async def save(self, path: Name, workflow: AnyWorkflow, etag: Name = "", overwrite: bool = False) -> Document:
         """Write a workflow, in its canonical form, below `workflows/`."""
         document = await asyncio.to_thread(lambda: self.library.save(path, library.parsed(workflow), etag, overwrite))
         self._workflows_changed()
         return document
 
     @call()
-    async def discard(self, path: str) -> bool:
+    async def discard(self, path: Name) -> bool:
         """Delete a user's workflow file."""
-        self.library.discard(path)
+        await asyncio.to_thread(self.library.discard, path)
         self._workflows_changed()
         return True
 
     @call(reads=True)
-    def files(self, folder: str = "") -> list[FileEntry]:
+    def files(self, folder: Name = "") -> list[FileEntry]:
         """What a folder of the workspace holds."""
         return self.workspace.listing(folder)
 

@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote
 
 import gradio
 import pandas  # type: ignore[import-untyped]
 from fastapi import FastAPI
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graph_runner.contract import NodeSpec
-from graph_runner.problems import did_you_mean
 from graph_runner.workflow import Node, Workflow, write
+from ui import gradio_door
 from ui.api import Api
+from ui.calls import run_number
+from ui.endpoints import telling
 from ui.live import follow
 from ui.models import Document, RunEvent
 from ui.refusal import RefusedError
+from ui.routes import ANSWERED, answer
 from ui.widgets import Widget, widget_for
 
 PAUSE_SECONDS = 0.25
 """Between two looks at a run."""
+MOST_FORMS = 50
+"""Kept at once; one that was not visited for longest is made anew at its next visit."""
 POINTS = 300
 """The most points of a curve, about."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form, and the application that serves it."""
+
+    app: ASGIApp
+    blocks: gradio.Blocks
 
 
 class AppViews:
@@ -34,59 +49,65 @@ class AppViews:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self._made: dict[str, tuple[str, ASGIApp]] = {}
-        self._stack = AsyncExitStack()
+        self._made: OrderedDict[str, tuple[str, Form, AsyncExitStack]] = OrderedDict()
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """The time in which forms may be made; their queues end with it."""
-        async with self._stack:
-            yield
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer below /app/NAME/, where NAME may hold slashes."""
         try:
-            name = self._name_of(scope["path"].removeprefix("/app/"))
-            if scope["path"] == f"/app/{name}":
-                await RedirectResponse(scope.get("root_path", "") + f"/app/{name}/")(scope, receive, send)
-                return
-            await (await self._form(name))(scope, receive, send)
-        except RefusedError as refused:
-            await Response(refused.body(), refused.status, media_type="application/json")(scope, receive, send)
+            yield
+        finally:
+            for name in list(self._made):
+                await self._close(name)
 
-    def _name_of(self, path: str) -> str:
-        """The workflow's name at the beginning of a path."""
-        parts = [part for part in path.split("/") if part]
-        for end in range(1, len(parts) + 1):
-            name = unquote("/".join(parts[:end]))
-            try:
-                self.api.library.named(name)
-            except RefusedError:
-                continue
-            return name
-        known = [entry.app.strip("/").removeprefix("app/") for entry in self.api.library.listing()]
-        raise RefusedError(404, f"there is no workflow {path.strip('/')!r}. {did_you_mean(path.strip('/'), known)}")
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+        """Answer below /app/NAME/, where NAME may hold slashes. Raises RefusedError where there is no such form."""
+        name, file = await asyncio.to_thread(self.api.library.app, path.removeprefix("/app/"))
+        if path == f"/app/{name}":
+            await RedirectResponse(f"{scope.get('root_path', '')}/app/{quote(name)}/")(scope, receive, send)
+            return
+        if not path.startswith(f"/app/{name}/") or not gradio_door.FORM.fullmatch(path.removeprefix(f"/app/{name}")):
+            raise RefusedError(404, f"there is nothing at {path[:100]!r}")
+        made = await self._form(name, file)
+        receive = await gradio_door.checked(made.blocks, path.removeprefix(f"/app/{name}"), scope, receive)
+        await gradio_door.finish(made.app, scope, receive, send)
 
-    async def _form(self, name: str) -> ASGIApp:
+    async def _form(self, name: str, file: str) -> Form:
         async with self._lock:
-            document = await asyncio.to_thread(self.api.library.open, self.api.library.named(name))
+            document = await asyncio.to_thread(self.api.library.open, file)
             made = self._made.get(name)
             if made is None or made[0] != document.etag:
-                blocks = form(self.api, document)
-                holder = FastAPI(openapi_url=None)
-                gradio.mount_gradio_app(
-                    holder,
-                    blocks,
-                    path=f"/app/{name}",
-                    footer_links=[],
-                    allowed_paths=[str(self.api.workspace.root)],
-                    blocked_paths=[str(self.api.workspace.own)],
-                    ssr_mode=False,
-                )
-                await self._stack.enter_async_context(holder.router.lifespan_context(holder))
-                made = self._made[name] = (document.etag, holder)
+                # Beside the loop, for a large workflow takes its time to be validated.
+                holder, blocks = await asyncio.to_thread(self._make, name, document)
+                if made is not None:
+                    await self._close(name)
+                stack = AsyncExitStack()
+                await stack.enter_async_context(holder.router.lifespan_context(holder))
+                made = self._made[name] = (document.etag, Form(holder, blocks), stack)
+                while len(self._made) > MOST_FORMS:
+                    await self._close(next(iter(self._made)))
+            self._made.move_to_end(name)
             return made[1]
+
+    async def _close(self, name: str) -> None:
+        await self._made.pop(name)[2].aclose()
+
+    def _make(self, name: str, document: Document) -> tuple[FastAPI, gradio.Blocks]:
+        """An application that holds one workflow's form, and the form."""
+        holder, blocks = FastAPI(openapi_url=None), form(self.api, document)
+        gradio.mount_gradio_app(
+            holder,
+            blocks,
+            path=f"/app/{name}",
+            footer_links=[],
+            run_history=False,
+            allowed_paths=[str(self.api.workspace.root)],
+            blocked_paths=[str(self.api.workspace.own)],
+            ssr_mode=False,
+            app_kwargs={"exception_handlers": dict.fromkeys(ANSWERED, answer)},
+        )
+        return holder, blocks
 
 
 def form(api: Api, document: Document) -> gradio.Blocks:
@@ -119,26 +140,26 @@ def form(api: Api, document: Document) -> gradio.Blocks:
         number = gradio.BrowserState(0, storage_key=f"run of {document.path}")
 
         async def submit(*given: Any) -> int:
-            try:
+            with telling():
                 changed = _with(workflow, widgets, given, api)
                 outputs = [
                     reference for reference in workflow.exposed.outputs.values() if _is_output(reference, workflow, api)
                 ]
                 return (await api.submit(changed, targets=outputs)).run
-            except RefusedError as refused:
-                raise gradio.Error(refused.error, print_exception=False) from refused
 
         async def watch(run: int) -> AsyncIterator[tuple[str, list[Any], Any, str, Any]]:
             seen = Seen(api, showing, names)
-            if run and api.manager.ledger.get(run) is not None:
-                async for events in follow(api.manager, run, 0):
-                    seen.add(events)
-                    yield seen.view()
-                    await asyncio.sleep(PAUSE_SECONDS)  # what comes meanwhile comes together
+            with telling():
+                if run and api.manager.ledger.get(run_number(run)) is not None:
+                    async for events in follow(api.manager, run_number(run), 0):
+                        seen.add(events)
+                        yield seen.view()
+                        await asyncio.sleep(PAUSE_SECONDS)  # what comes meanwhile comes together
 
         async def cancel(run: int) -> None:
-            if run:
-                await api.cancel(run)
+            with telling():
+                if run:
+                    await api.cancel(run_number(run))
 
         shown = [status, gallery, curves, values, files]
         submitted = start.click(submit, components, number, show_progress="hidden", concurrency_limit=None)

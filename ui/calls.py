@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sqlite3
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from graph_runner.problems import WorkflowError
-from ui.api import Api
+from ui.api import Api, RunNumber
 from ui.refusal import RefusedError
 
 
@@ -51,8 +52,19 @@ class Call:
             return await asyncio.to_thread(self.method, api, **arguments)
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
+        except (OSError, sqlite3.Error) as error:
+            raise RefusedError.failed(error) from error
 
 
+def run_number(given: Any) -> int:
+    """A run's number as Gradio hands it over. Raises RefusedError where it is none."""
+    try:
+        return RUN.validate_python(given)
+    except ValidationError as error:
+        raise RefusedError(400, f"run: {_complaints(error)}") from error
+
+
+RUN: TypeAdapter[int] = TypeAdapter(RunNumber)
 CALLS: dict[str, Call] = {name: Call(name) for name in Api.names()}
 
 

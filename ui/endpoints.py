@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio
 
 from ui.api import Api
-from ui.calls import CALLS, Call
+from ui.calls import CALLS, Call, run_number
 from ui.live import follow
+from ui.models import printable
 from ui.refusal import RefusedError
 
 
@@ -22,31 +25,26 @@ def add_endpoints(server: gradio.Server, api: Api) -> None:
 
     async def subscribe(run: int, after: int = 0) -> AsyncIterator[list[dict[str, Any]]]:
         """A run's events from number after + 1 on, in batches, until it has ended."""
-        try:
-            async for events in follow(api.manager, run, after):
+        with telling():
+            async for events in follow(api.manager, run_number(run), run_number(after)):
                 yield for_client(events)
-        except RefusedError as refused:
-            raise _raised(refused) from refused
 
     def download(path: str) -> dict[str, Any]:
         """A file of the workspace."""
-        try:
-            found = api.workspace.file(path)
-        except RefusedError as refused:
-            raise _raised(refused) from refused
-        return {"path": str(found.resolve()), "orig_name": found.name, "meta": {"_type": "gradio.FileData"}}
+        with telling():
+            found = api.workspace.file(str(path))
+            return {"path": str(found.resolve()), "orig_name": found.name, "meta": {"_type": "gradio.FileData"}}
 
     def upload(file: dict[str, Any]) -> Any:
         """Keep a file in the workspace."""
-        path = _uploaded(file)
-        return for_client(api.workspace.keep(path, file.get("orig_name") or path.name).model_dump())
+        with telling():
+            path, name = _uploaded(file, api.workspace.incoming)
+            return for_client(api.workspace.keep(path, name).model_dump())
 
     def extract(file: dict[str, Any]) -> Any:
         """The workflow that a picture (or a workflow file) carries."""
-        try:
-            return for_client(api.library.extract(_uploaded(file).read_bytes()).model_dump())
-        except RefusedError as refused:
-            raise _raised(refused) from refused
+        with telling():
+            return for_client(api.library.extract(_uploaded(file, api.workspace.incoming)[0]).model_dump())
 
     for function in (subscribe, download, upload, extract):
         server.api(function, name=function.__name__, description=function.__doc__, concurrency_limit=None)
@@ -57,10 +55,8 @@ def _endpoint(api: Api, call: Call) -> Callable[..., Any]:
 
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
         given = call.signature.bind(*args, **kwargs).arguments
-        try:
+        with telling():
             return for_client(call.answer.dump_python(await call(api, given), mode="json"))
-        except RefusedError as refused:
-            raise _raised(refused) from refused
 
     endpoint.__name__ = call.name
     endpoint.__signature__ = call.signature  # type: ignore[attr-defined]
@@ -86,14 +82,26 @@ def for_client(answer: Any) -> Any:
     return answer
 
 
+@contextmanager
+def telling() -> Iterator[None]:
+    """What is refused inside of it is told to who called through Gradio, and is no fault to be logged."""
+    try:
+        yield
+    except RefusedError as refused:
+        raise _raised(refused) from refused
+    except (OSError, sqlite3.Error) as error:
+        raise _raised(RefusedError.failed(error)) from error
+
+
 def _raised(refused: RefusedError) -> gradio.Error:
     problems = "".join(f"\n{problem.node}.{problem.port}: {problem.message}" for problem in refused.problems[1:])
     return gradio.Error(refused.error + problems, print_exception=False)
 
 
-def _uploaded(file: dict[str, Any]) -> Path:
-    """The path of a file that came through Gradio's own upload; a client might name any other."""
-    path = Path(str(file.get("path", ""))).resolve()
-    if not path.is_relative_to(Path(os.environ["GRADIO_TEMP_DIR"]).resolve()) or not path.is_file():
-        raise gradio.Error("upload a file first: gradio_client.handle_file(PATH)", print_exception=False)
-    return path
+def _uploaded(file: Any, incoming: Path) -> tuple[Path, str]:
+    """Path and name of a file that came through Gradio's own upload; a client might name any other."""
+    given = file if isinstance(file, dict) else {}
+    path = Path(os.path.realpath(printable(given.get("path", "")).replace("\0", "")))
+    if not path.is_relative_to(incoming) or not path.is_file():
+        raise RefusedError(400, "upload a file first: gradio_client.handle_file(PATH)")
+    return path, str(given.get("orig_name") or path.name)

@@ -1,50 +1,54 @@
-"""Who may speak to the server: a guard around the whole application, static files, panels and websockets included.
+"""Who may speak to the server, and what a browser may do with its answers: a guard around the whole application, static
+files, forms and websockets included. SECURITY.md says against whom.
 
-Three questions in this order: is the Host one of ours (else a page elsewhere could rebind its own name to us), does the
-Origin, where a browser names one, match it (else any page could use a visitor's session), and are there credentials.
+Four questions in this order: is the Host one of ours (else a page elsewhere could rebind its own name to us), does the
+Origin, where a browser names one, match it (else any page could use a visitor's session), is the request of a bearable
+size, and has its sender been let in.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import ipaddress
-import secrets
-from collections.abc import Iterable, Mapping
-from http.cookies import CookieError, SimpleCookie
+import re
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.headers import Policy
+from ui.login import Login, is_for_people
 from ui.refusal import RefusedError
+from ui.sessions import Session
 
-COOKIE = "loom"
+LONGEST_ADDRESS = 8192
+"""Bytes of a path with its query."""
+PREFIX = re.compile(r"(/(?!\.)[\w.~-]+){1,8}", re.ASCII)
 
 
 class Guard:
     """An ASGI application around another one.
 
-    credentials: ("user", "password"), or None where the server is for this machine alone. hosts: names by which it may be
-    called; addresses in digits may always be used, since no foreign page can bind them. limits: the largest body in bytes
-    by the beginning of the path; "" is all others.
+    login: None where the server is for this machine alone and asks nobody. hosts: names by which it may be called;
+    addresses in digits may always be used, since no foreign page can bind them. limit: the largest body in bytes, by path.
+    prefix: of all its addresses, where a proxy puts it below one ("/loom"); a proxy may also tell it (X-Forwarded-Prefix).
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        credentials: tuple[str, str] | None,
+        login: Login | None,
         hosts: Iterable[str],
-        limits: Mapping[str, int],
+        limit: Callable[[str], int],
+        policy: Policy,
+        prefix: str = "",
     ) -> None:
-        self.app = app
-        self.limits = sorted(limits.items(), key=lambda item: -len(item[0]))
+        self.app, self.login, self.limit, self.policy, self.prefix = app, login, limit, policy, prefix
         self.hosts = {host.lower() for host in hosts}
         self.starting = True
         """Until the server is up: Gradio calls one address of its own, without credentials, to start its queue."""
-        self._basic = b"" if credentials is None else base64.b64encode(":".join(credentials).encode())
-        self._session = hmac.new(secrets.token_bytes(32), self._basic, hashlib.sha256).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on what may pass."""
@@ -52,23 +56,30 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        path = _take_prefix(scope, self.prefix or headers.get("x-forwarded-prefix", ""))
+        send = _with_headers(send, self.policy(path))
         try:
             self._check_names(headers)
-            if self._basic and not (self.starting and scope["path"] == "/gradio_api/startup-events"):
-                self._check_credentials(headers)
-            limit = next(limit for path, limit in self.limits if scope["path"].startswith(path))
-            length = headers.get("content-length", "0")
-            if length.isdigit() and int(length) > limit:
-                raise RefusedError(413, _too_large(limit))
+            limit = self._check_size(scope, headers, path)
+            session: Session | None = None
+            if self.login is not None and not (self.starting and path == "/gradio_api/startup-events"):
+                if await self.login.answer(scope, receive, send, path):
+                    return
+                session, cookie = await self.login.check(scope, headers)
+                if cookie:
+                    send = _with_headers(send, [("set-cookie", cookie)])
+            if not path:  # all addresses of the page are relative to the prefix with its slash
+                await RedirectResponse(scope["root_path"] + "/")(scope, receive, send)
+                return
+            if scope["type"] == "websocket":
+                await self.app(scope, receive if session is None else _until(session, receive), send)
+            else:
+                await self.app(scope, _Counted(receive, limit), send)
         except RefusedError as refused:
-            await _refuse(scope, receive, send, refused)
-            return
-        if scope["type"] == "websocket":
-            await self.app(scope, receive, send)
-            return
-        counted = _Counted(receive, limit)
-        known = not self._basic or self._has_session(headers)
-        await self.app(scope, counted, send if known else self._with_session(send))
+            if refused.status == 401 and self.login is not None and is_for_people(scope, headers):
+                await self.login.show(scope, send, 401)
+            else:
+                await _refuse(scope, receive, send, refused, browser="sec-fetch-mode" in headers)
 
     def _check_names(self, headers: Mapping[str, str]) -> None:
         host = headers.get("host", "")
@@ -80,37 +91,26 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and (not _is_netloc(origin) or urlsplit(origin).netloc.lower() != host.lower()):
             raise RefusedError(403, f"a page of {origin} may not use this server")
+        # A link may lead here from anywhere; a picture, a script or a frame of a page elsewhere may not.
+        elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if elsewhere and (headers.get("sec-fetch-mode") != "navigate" or headers.get("sec-fetch-dest") != "document"):
+            raise RefusedError(403, "a page of another site may not use this server")
 
-    def _check_credentials(self, headers: Mapping[str, str]) -> None:
-        given = headers.get("authorization", "")
-        kind, _, value = given.partition(" ")
-        if kind.lower() == "basic" and hmac.compare_digest(value.strip().encode(), self._basic):
-            return
-        if self._has_session(headers):
-            return
-        raise RefusedError(401, "this server asks for the user and password it was started with")
-
-    def _has_session(self, headers: Mapping[str, str]) -> bool:
-        try:
-            morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-        except CookieError:
-            return False
-        return morsel is not None and hmac.compare_digest(morsel.value.encode(), self._session.encode())
-
-    def _with_session(self, send: Send) -> Send:
-        """Hand out the cookie with an answer, for websockets: not every browser sends a password there."""
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                cookie = f"{COOKIE}={self._session}; Path=/; HttpOnly; SameSite=Strict"
-                MutableHeaders(scope=message).append("set-cookie", cookie)
-            await send(message)
-
-        return sending
+    def _check_size(self, scope: Scope, headers: Mapping[str, str], path: str) -> int:
+        """The largest body that is taken here."""
+        if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > LONGEST_ADDRESS:
+            raise RefusedError(414, f"the address is longer than {LONGEST_ADDRESS} characters, the most that is taken")
+        limit = self.limit(path)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()):
+            raise RefusedError(400, "the request's Content-Length is no number")
+        if len(length) > 18 or int(length) > limit:
+            raise RefusedError(413, _too_large(limit))
+        return limit
 
 
 class _Counted:
-    """A request's body, ended where it grows past its limit although its length was not told."""
+    """A request's body, refused where it grows past its limit although its length was not told."""
 
     def __init__(self, receive: Receive, limit: int) -> None:
         self.receive, self.limit, self.size = receive, limit, 0
@@ -120,14 +120,52 @@ class _Counted:
         if message["type"] == "http.request":
             self.size += len(message.get("body", b""))
             if self.size > self.limit:
-                return {"type": "http.disconnect"}
+                raise HTTPException(413, _too_large(self.limit))
         return message
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedError) -> None:
+def _until(session: Session, receive: Receive) -> Receive:
+    """What a websocket's client says, until its session is over."""
+
+    async def receiving() -> Message:
+        return await session.until_over(receive(), {"type": "websocket.disconnect", "code": 1008})
+
+    return receiving
+
+
+def _take_prefix(scope: Scope, prefix: str) -> str:
+    """The path below the prefix; the scope says both afterwards, whether the proxy took the prefix off or not."""
+    path: str = scope["path"]
+    prefix = prefix.rstrip("/")
+    if not prefix or not PREFIX.fullmatch(prefix):
+        return path
+    below = path.removeprefix(prefix) if path == prefix or path.startswith(f"{prefix}/") else path
+    scope["root_path"], scope["path"] = prefix, prefix + below
+    return below
+
+
+def _with_headers(send: Send, headers: Iterable[tuple[str, str]]) -> Send:
+    """Answers with these headers, except where they have one of the name; a cookie comes to the others."""
+    headers = list(headers)
+
+    async def sending(message: Message) -> None:
+        if message["type"] in ("http.response.start", "websocket.accept", "websocket.http.response.start"):
+            message = {**message, "headers": list(message.get("headers", []))}
+            held = MutableHeaders(raw=message["headers"])
+            for name, value in headers:
+                if name == "set-cookie":
+                    held.append(name, value)
+                else:
+                    held.setdefault(name, value)
+        await send(message)
+
+    return sending
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, refused: RefusedError, browser: bool) -> None:
     """Answer with the refusal; a websocket is closed before it is accepted, which is a 403 or 401 for its client."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if refused.status == 401:
+    if refused.status == 401 and not browser:  # a browser would ask for it itself, and never forget it
         headers.append((b"www-authenticate", b'Basic realm="Latent Loom", charset="UTF-8"'))
     if scope["type"] == "websocket":
         if "websocket.http.response" not in scope.get("extensions", {}):

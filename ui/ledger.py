@@ -7,14 +7,24 @@ is how a subscriber can begin anywhere and a slow one costs no memory.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from ui.adoption import FinishedRun, fits
 from ui.models import LIVE, Output, Problem, Run, RunDetail, RunEvent, Series, Status
 
+log = logging.getLogger(__name__)
+
+LARGEST_PAGE = 2**22
+"""Characters of events that are handed out together, unless a single one is larger."""
 SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -30,27 +40,80 @@ CREATE TABLE IF NOT EXISTS events (
   run INTEGER NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (run, n)
 ) WITHOUT ROWID;
 """
-SUMMARY = """SELECT *, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
+DAMAGED: RunEvent = {"time": 0.0, "event": "log", "message": "this event was damaged on the disk", "level": "warning"}
+SUMMARY = """SELECT run, title, targets, seed, device, status, created, started, ended, folder, error, node, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
  CASE status WHEN 'queued' THEN (SELECT count(*) FROM runs q WHERE q.status = 'queued' AND q.run <= runs.run) ELSE 0 END
  AS position FROM runs"""
+
+
+def opened(path: Path) -> tuple[Ledger, str]:
+    """The ledger of a file, and what people must be told of it ("" is nothing).
+
+    A damaged one is set aside under another name, and a new one begins. Finished runs come back into the history from
+    their folders. Raises ValueError where it cannot be used at all.
+    """
+    try:
+        ledger = Ledger(path)
+        ledger.check()
+        return ledger, ""
+    except sqlite3.DatabaseError as error:
+        if any(word in str(error) for word in ("full", "disk I/O", "readonly", "unable to open", "locked")):
+            raise ValueError(f"{path} cannot be used: {error}. Is the disk full, or the folder read-only?") from error
+        aside = path.with_name(f"damaged-{time.strftime('%Y%m%d-%H%M%S')}-{path.name}")
+        for suffix in ("", "-wal", "-shm"):  # a journal belongs to its own file, and to no new one
+            with suppress(FileNotFoundError):
+                path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+        return Ledger(path), (
+            f"The server's memory was damaged ({error}), and is kept as {aside.name}. Runs that were waiting have to be "
+            "submitted again; finished ones are read from their folders."
+        )
 
 
 class Ledger:
     """Runs and their events. May be used from any thread."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
+        self._db.text_factory = lambda text: text.decode(errors="replace")
+        try:
+            self._begin()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _begin(self) -> None:
         # WAL without a sync at each commit: a killed process loses nothing; a power cut may lose the last events.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise ValueError(f"{path} was written by a newer Latent Loom; update, or use another --workspace")
+            raise ValueError(f"{self.path} was written by a newer Latent Loom; update, or use another --workspace")
         self._db.executescript(SCHEMA)
         if version == 1:
             self._db.execute("ALTER TABLE runs ADD COLUMN check_numbers INTEGER NOT NULL DEFAULT 0")
         self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        self.newest(1, 0)  # a table of other columns is no table of ours
+
+    def check(self) -> None:
+        """Raise sqlite3.DatabaseError where the file is damaged. Reads all of it: a second for some GB."""
+        found = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            self._db.close()
+            raise sqlite3.DatabaseError(str(found).replace("\n", " "))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """All that is written inside of it, or nothing."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:  # SQLite itself takes back what a full disk broke off
+                self._db.execute("ROLLBACK")
+            raise
 
     def add(
         self,
@@ -83,24 +146,25 @@ class Ledger:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def adopt(self, folder: str, title: str, text: str, environment: dict[str, Any], events: list[RunEvent]) -> int:
-        """A run that another program did in this workspace (the command line), with its events."""
-        number = self.add(title, text, [], False, int(environment.get("seed", 0)), False, "")
-        failure = next((event for event in reversed(events) if event["event"] == "failed"), {})
-        self.update(
-            number,
-            status=events[-1]["status"],
-            device=environment.get("device", ""),
-            created=events[0]["time"],
-            started=events[0]["time"],
-            ended=events[-1]["time"],
-            folder=folder,
-            error=failure.get("message", ""),
-            node=failure.get("node", ""),
-        )
-        for n, event in enumerate(events, 1):
-            self.append(number, n, event)
-        return number
+    def adopt(self, found: FinishedRun) -> None:
+        """Take in a run that another program did in this workspace (the command line), with its events.
+
+        Over a connection of its own, which holds the other one up no longer than the writing takes.
+        """
+        failure = next((event for event in reversed(found.events) if event["event"] == "failed"), {})
+        first, last = found.events[0], found.events[-1]
+        rows = [(n, event["event"], _json(event)) for n, event in enumerate(found.events, 1)]
+        with closing(sqlite3.connect(self.path)) as own, own:
+            cursor = own.execute(
+                "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, device, status, created,"
+                " started, ended, folder, error, node) VALUES (?,?,'[]',0,?,0,'',?,?,?,?,?,?,?,?)",
+                (
+                    *(found.title, found.text, found.seed, found.device, last["status"], first["time"], first["time"]),
+                    *(last["time"], found.folder, str(failure.get("message", "")), str(failure.get("node", ""))),
+                ),
+            )
+            number = cursor.lastrowid
+            own.executemany("INSERT INTO events VALUES (?,?,?,?)", [(number, *row) for row in rows])
 
     def update(self, run: int, **fields: Any) -> None:
         """Change columns of a run."""
@@ -133,10 +197,14 @@ class Ledger:
         return RunDetail(
             **summary.model_dump(),
             text=row["text"],
-            workflow=json.loads(row["text"]),
+            workflow=parsed(row["text"], {}),
             environment=environment,
-            problems=[Problem(**problem) for problem in json.loads(row["problems"])],
+            problems=[Problem(**problem) for problem in parsed(row["problems"], [])],
         )
+
+    def waiting(self) -> int:
+        """How many runs are queued."""
+        return int(self._db.execute("SELECT count(*) FROM runs WHERE status = 'queued'").fetchone()[0])
 
     def with_status(self, *statuses: Status) -> list[Run]:
         """Runs in these states, oldest first."""
@@ -154,30 +222,42 @@ class Ledger:
     def _summaries(self, where: str, arguments: tuple[Any, ...]) -> list[Run]:
         fields = Run.model_fields.keys()
         rows = self._db.execute(f"{SUMMARY} {where}", arguments).fetchall()
-        return [
-            Run(**{name: row[name] for name in fields} | {"targets": json.loads(row["targets"]), "seed": seed_of(row)})
-            for row in rows
-        ]
+        found = []
+        for row in rows:
+            told = {name: row[name] for name in fields}
+            told |= {"targets": parsed(row["targets"], []), "seed": seed_of(row)}
+            try:
+                found.append(Run.model_validate(told))
+            except ValidationError as error:
+                log.error("run %s is damaged in %s: %s", row["run"], self.path, error)
+        return found
 
     def append(self, run: int, n: int, event: RunEvent) -> None:
         """Keep event number n of a run."""
-        self._db.execute("INSERT INTO events VALUES (?,?,?,?)", (run, n, event["event"], json.dumps(event)))
+        self._db.execute("INSERT INTO events VALUES (?,?,?,?)", (run, n, event["event"], _json(event)))
 
     def last(self, run: int) -> int:
         """The number of a run's last event, 0 where there is none."""
         return int(self._db.execute("SELECT coalesce(max(n), 0) FROM events WHERE run = ?", (run,)).fetchone()[0])
 
     def events(self, run: int, after: int, limit: int) -> list[RunEvent]:
-        """A run's events with numbers above `after`, oldest first."""
+        """A run's events with numbers above `after`, oldest first: `limit`, or as many as a page of them holds."""
         rows = self._db.execute(
             "SELECT n, body FROM events WHERE run = ? AND n > ? ORDER BY n LIMIT ?", (run, after, limit)
-        ).fetchall()
-        return [{"n": n, **json.loads(body)} for n, body in rows]
+        )
+        found: list[RunEvent] = []
+        room = LARGEST_PAGE
+        for n, body in rows:
+            room -= len(body)
+            if found and room < 0:
+                break
+            found.append({"n": n, **parsed(body, DAMAGED)})
+        return found
 
     def outputs(self, run: int) -> list[Output]:
         """The files a run showed, oldest first; `url` and `size` are the caller's to fill."""
         return [
-            Output(n=n, node=event["node"], path=event["path"], url="", media=event["media"],
+            Output(n=n, node=event.get("node", ""), path=event["path"], url="", media=event["media"],
                    preview=event["preview"], turn=event.get("turn"), size=0)
             for n, event in self._of_kind(run, "shown")
         ]  # fmt: skip
@@ -187,7 +267,7 @@ class Ledger:
         found: dict[tuple[str, str], tuple[list[int], list[float | None]]] = {}
         for n, event in self._of_kind(run, "metric"):
             for name, value in event["values"].items():
-                turns, values = found.setdefault((event["node"], name), ([], []))
+                turns, values = found.setdefault((event.get("node", ""), name), ([], []))
                 turns.append(event.get("turn", n))
                 values.append(value)
         series = []
@@ -202,7 +282,9 @@ class Ledger:
         for n, body in self._db.execute(
             "SELECT n, body FROM events WHERE run = ? AND kind = ? ORDER BY n", (run, kind)
         ):
-            yield n, json.loads(body)
+            event = parsed(body, DAMAGED)
+            if fits(event) and event["event"] == kind:
+                yield n, event
 
     def last_progress(self, run: int) -> set[int]:
         """The numbers of each node's last progress so far."""
@@ -218,7 +300,7 @@ class Ledger:
             "SELECT kind, body FROM events WHERE run = ? AND kind IN ('started', 'finished') ORDER BY n DESC LIMIT 1",
             (run,),
         ).fetchone()
-        return str(json.loads(row["body"])["node"]) if row is not None and row["kind"] == "started" else ""
+        return str(parsed(row["body"], {}).get("node", "")) if row is not None and row["kind"] == "started" else ""
 
     def interrupt(self) -> None:
         """Runs that were going on when the server ended: they are over now."""
@@ -229,6 +311,34 @@ class Ledger:
             event = {"time": now, "event": "ended", "status": "interrupted", "seconds": seconds}
             self.append(run.run, run.events + 1, event)
             self.update(run.run, status="interrupted", ended=now, error="the server ended during the run")
+
+
+def parsed(text: str, otherwise: Any) -> Any:
+    """What a text holds; `otherwise` where it is damaged, cannot be sent (half characters), or holds another kind of thing."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return otherwise
+    return found if isinstance(found, type(otherwise)) else otherwise
+
+
+def _json(event: RunEvent) -> str:
+    """An event as it is kept, and later sent: without half characters and numbers that JSON does not know."""
+    try:
+        text = json.dumps(event, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(event), ensure_ascii=False)
+    return text.encode(errors="replace").decode()
+
+
+def _finite(value: Any) -> Any:
+    """A value with null for each number that is not finite."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _thinned(values: list[float | None], points: int) -> list[int]:

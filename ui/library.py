@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
-import tempfile
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import graph_runner
 from graph_runner.contract import NodeSpec
-from graph_runner.disk import sentence
 from graph_runner.engine import place_paths
-from graph_runner.files import TEMPORARY, write_atomically
+from graph_runner.files import write_atomically
 from graph_runner.graph import Scope
 from graph_runner.names import refuse_twin, safe_name
 from graph_runner.png import open_workflow
-from graph_runner.problems import Problem, WorkflowError
+from graph_runner.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.renamed import under_current_names
 from graph_runner.validate import errors, validate
 from graph_runner.workflow import Workflow, read, write
 from ui import models
-from ui.models import Document, Solved, Validation, WorkflowEntry
+from ui.models import Document, Solved, Validation, WorkflowEntry, printable
 from ui.refusal import RefusedError
 from ui.workspace import Workspace
 
@@ -46,17 +48,23 @@ class Library:
         self.workspace, self.registry = workspace, registry
         self.shipped = shipped or Path(graph_runner.__file__).parents[1] / "workflows"
         self._known: dict[Path, tuple[float, WorkflowEntry]] = {}
+        self._writing = threading.Lock()
 
     def listing(self) -> list[WorkflowEntry]:
         """Every workflow, shipped ones first."""
+        shipped = {path: f"{SHIPPED}/{path.name}" for path in sorted(self.shipped.glob("*.json"))}
+        users = {path: printable(path.relative_to(self.workspace.root).as_posix()) for path in self._users()}
+        known = {path: self._entry(path, name, path in shipped) for path, name in {**shipped, **users}.items()}
+        self._known = known
+        return [entry for _, entry in known.values()]
+
+    def _users(self) -> Iterator[Path]:
+        """The user's files that are called like workflows; not hidden ones, nor links out of the workspace."""
         own = self.workspace.root / OWN
-        shipped = [self._entry(path, f"{SHIPPED}/{path.name}", True) for path in sorted(self.shipped.glob("*.json"))]
-        users = [
-            self._entry(path, f"{OWN}/{path.relative_to(own).as_posix()}", False)
-            for path in sorted(own.rglob("*.json"))
-            if not any(part.startswith(".") for part in path.relative_to(own).parts)
-        ]
-        return [*shipped, *users]
+        for path in sorted(own.rglob("*.json")):
+            hidden = any(part.startswith(".") for part in path.relative_to(own).parts)
+            if not hidden and not path.is_dir() and self.workspace.holds(path):
+                yield path
 
     def open(self, path: str) -> Document:
         """A workflow from a file, or from a picture that carries one."""
@@ -65,7 +73,7 @@ class Library:
             document = self.document(_read_file(found))
         except WorkflowError as error:
             raise RefusedError.wrong(error) from error
-        return document.model_copy(update={"path": path, "etag": _etag(found.read_bytes()), "shipped": shipped})
+        return document.model_copy(update={"path": path, "etag": _etag_of(found), "shipped": shipped})
 
     def save(self, path: str, workflow: Workflow, etag: str, overwrite: bool) -> Document:
         """Write a user's workflow. Raises RefusedError (409) where another one has been written there meanwhile."""
@@ -74,14 +82,16 @@ class Library:
             refuse_twin(self.workspace.root, path)
         except ValueError as error:
             raise RefusedError(400, str(error)) from error
-        if target.exists() and not overwrite and _etag(target.read_bytes()) != etag:
-            raise RefusedError(409, f"{path} was changed by somebody else; save under another name, or overwrite it")
         document = self.document(workflow)
         content = document.text.encode()
-        try:
+        with self._writing:  # of two that save at once the second one is told
+            if target.exists() and not target.is_file():
+                raise RefusedError(400, f"{path} is no file; save under another name")
+            if target.exists() and not overwrite and _etag_of(target) != etag:
+                raise RefusedError(
+                    409, f"{path} was changed by somebody else; save under another name, or overwrite it"
+                )
             write_atomically(target, content)
-        except OSError as error:
-            raise RefusedError(400, f"cannot write {path}: {sentence(error)}") from error
         return document.model_copy(update={"path": path, "etag": _etag(content)})
 
     def document(self, workflow: Workflow) -> Document:
@@ -96,20 +106,19 @@ class Library:
             raise RefusedError(404, f"there is no workflow {path!r}")
         target.unlink()
 
-    def extract(self, content: bytes) -> Document:
-        """The workflow in the bytes of a picture or of a JSON file. Raises RefusedError where there is none."""
-        if not content.startswith(b"\x89PNG") and not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+    def extract(self, file: Path) -> Document:
+        """The workflow in a picture or a JSON file that was sent. Raises RefusedError where there is none."""
+        with file.open("rb") as content:
+            start = content.read(4096)
+        if not start.startswith(b"\x89PNG") and not start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
             raise RefusedError(
                 415, "this is neither a workflow nor a PNG that carries one; drop a .json or a saved .png"
             )
-        with tempfile.NamedTemporaryFile(dir=self.workspace.own, prefix=TEMPORARY) as file:
-            file.write(content)
-            file.flush()
-            try:
-                return self.document(_read_file(Path(file.name)))
-            except WorkflowError as error:
-                said = str(error).replace(file.name, "the file")
-                raise RefusedError(415 if "carries no workflow" in said else 422, said) from error
+        try:
+            return self.document(_read_file(file))
+        except WorkflowError as error:
+            said = str(error).replace(str(file), "the file").replace(file.name, "the file")
+            raise RefusedError(415 if "carries no workflow" in said else 422, said) from error
 
     def picture(self, path: str) -> Path:
         """The picture beside a workflow file."""
@@ -119,25 +128,40 @@ class Library:
                 return picture
         raise RefusedError(404, f"{path} has no picture")
 
-    def named(self, name: str) -> str:
-        """The path of the workflow that an app's address names: `NAME` (the user's, else the shipped one) or `shipped/NAME`."""
-        candidates = (
-            [f"{name}.json"] if name.startswith(f"{SHIPPED}/") else [f"{OWN}/{name}.json", f"{SHIPPED}/{name}.json"]
+    def app(self, address: str) -> tuple[str, str]:
+        """Of the address below `app/`: the name of a workflow that it begins with, and the path of its file.
+
+        NAME is the user's, else the shipped one; `shipped/NAME` the shipped one. NAME may hold slashes: folders are gone
+        down as far as there are any, so that an address of any length is answered soon.
+        """
+        parts = [part for part in address.split("/") if part]
+        if len(parts) > 1 and parts[0] == SHIPPED:
+            candidates = [f"{SHIPPED}/{parts[1]}"]
+        else:
+            candidates = []
+            for part in parts:
+                candidates.append(f"{candidates[-1]}/{part}" if candidates else part)
+                if not os.path.isdir(self.workspace.root / OWN / candidates[-1]):
+                    break
+        for name in candidates:
+            places = (
+                [f"{name}.json"] if name.startswith(f"{SHIPPED}/") else [f"{OWN}/{name}.json", f"{SHIPPED}/{name}.json"]
+            )
+            for path in places:
+                with suppress(RefusedError):
+                    self._find(path)
+                    return name, path
+        known = [entry.app.strip("/").removeprefix("app/") for entry in self.listing()]
+        raise RefusedError(
+            404, f"there is no workflow {address[:100]!r}. {did_you_mean(address[:100].strip('/'), known)}"
         )
-        for path in candidates:
-            try:
-                self._find(path)
-            except RefusedError:
-                continue
-            return path
-        raise RefusedError(404, f"there is no workflow {name!r}")
 
     def _find(self, path: str) -> tuple[bool, Path]:
         if not path.startswith(f"{SHIPPED}/"):
             return False, self.workspace.file(path)
         name = path.removeprefix(f"{SHIPPED}/")
         found = self.shipped / name
-        if not re.fullmatch(r"[\w\-]+\.json", name) or not found.is_file():
+        if not re.fullmatch(r"[\w\-]{1,100}\.json", name) or not found.is_file():
             raise RefusedError(404, f"there is no shipped workflow {name!r}")
         return True, found
 
@@ -151,17 +175,23 @@ class Library:
             raise RefusedError(400, str(error)) from error
         return target
 
-    def _entry(self, found: Path, path: str, shipped: bool) -> WorkflowEntry:
-        modified = found.stat().st_mtime
-        if found in self._known and self._known[found][0] == modified:
-            return self._known[found][1]
+    def _entry(self, found: Path, path: str, shipped: bool) -> tuple[float, WorkflowEntry]:
         title = about = problem = ""
+        modified, picture = 0.0, False
         try:
+            _check_file(found)
+            modified = found.stat().st_mtime
+            if found in self._known and self._known[found][0] == modified:
+                return self._known[found]
             workflow = _read_file(found)
             title, about = workflow.title, workflow.about
+            picture = any(found.with_suffix(suffix).is_file() for suffix in PICTURES)
+            if not path.endswith(found.name):
+                problem = "Its name is no UTF-8, and cannot be asked for; rename the file"
         except WorkflowError as error:
             problem = str(error.problems[0])
-        picture = any(found.with_suffix(suffix).is_file() for suffix in PICTURES)
+        except OSError as error:
+            problem = f"It cannot be read: {error.strerror or error}"
         name = path.removesuffix(".json").removeprefix(f"{OWN}/")
         entry = WorkflowEntry(
             path=path,
@@ -172,14 +202,20 @@ class Library:
             modified=modified,
             thumbnail=f"thumbnails/{quote(path)}" if picture else None,
             app=f"app/{quote(name)}/",
-            problem=problem,
+            problem=printable(problem),
         )
-        self._known[found] = (modified, entry)
-        return entry
+        return modified, entry
+
+
+def _check_file(path: Path) -> None:
+    """Raise OSError where a path leads to no file: a pipe would never end."""
+    if not path.is_file():
+        raise OSError(errno.ENOENT, "it is a link that leads nowhere" if path.is_symlink() else "it is no file")
 
 
 def _read_file(path: Path) -> Workflow:
     """A workflow from a file or a picture. Raises WorkflowError where it is wrong, too large or too deep."""
+    _check_file(path)
     with path.open("rb") as file:
         picture = file.read(4) == b"\x89PNG"
     if not picture and path.stat().st_size > LARGEST:
@@ -230,6 +266,10 @@ def checked(
             place_paths(top, workspace, (workspace, *lent) if confined else ())
         except WorkflowError as error:
             problems += error.problems
+        except (OSError, RuntimeError, ValueError) as error:  # a name too long for any file, a home of nobody
+            problems.append(
+                Problem(f"a path cannot be followed: {error}", remedy="Give the path of a file that is there")
+            )
     return result, Validation(problems=[_told(problem) for problem in problems], types=types)
 
 
@@ -246,6 +286,11 @@ def _types(top: Scope) -> dict[str, Solved]:
 
 def _told(problem: Problem) -> models.Problem:
     return models.Problem.model_validate(problem.to_json())
+
+
+def _etag_of(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()[:16]
 
 
 def _etag(content: bytes) -> str:

@@ -7,17 +7,39 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import logging
+import sqlite3
+from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from fastapi import WebSocket, WebSocketDisconnect
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ui.models import RunEvent
+from ui.models import RunEvent, printable
 from ui.runs import RunManager
+
+log = logging.getLogger(__name__)
 
 PAGE = 500
 """The most events in one message."""
+LONGEST_MESSAGE = 10_000
+"""Characters of a page's message; what a page says is short."""
+MOST_SUBSCRIPTIONS = 1000
+"""Of one page."""
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class Ask(BaseModel):
+    """What a page may say: one of `subscribe` and `unsubscribe`, each with a run's number."""
+
+    model_config = ConfigDict(extra="forbid")
+    subscribe: Number | None = None
+    unsubscribe: Number | None = None
+    after: Number = 0
+    brief: bool = False
+    metrics: bool = True
 
 
 @dataclass
@@ -29,7 +51,6 @@ class Subscription:
     kept: set[int] = field(default_factory=set)
     thinned: frozenset[str] = frozenset()
     caught_up: bool = False
-    more: bool = False
 
     def wants(self, event: RunEvent) -> bool:
         """Whether this event is to be sent."""
@@ -46,6 +67,7 @@ class Feed:
         self._removed: list[int] = []
         self._workers = self._workflows = False
         self._subscriptions: dict[int, Subscription] = {}
+        self._behind: set[int] = set()  # subscriptions of which there is more to send
 
     def __enter__(self) -> Feed:
         self.manager.watchers.add(self)
@@ -67,6 +89,7 @@ class Feed:
     def events_added(self, run: int) -> None:
         """A run has new events."""
         if run in self._subscriptions:
+            self._behind.add(run)
             self._wake.set()
 
     def workers_changed(self) -> None:
@@ -80,11 +103,17 @@ class Feed:
         self._wake.set()
 
     async def subscribe(self, run: int, after: int = 0, brief: bool = False, metrics: bool = True) -> None:
-        """Send this run's events from number after + 1 on (see API.md for `brief` and `metrics`)."""
+        """Send this run's events from number after + 1 on (see API.md for `brief` and `metrics`).
+
+        Raises ValueError where there are too many subscriptions.
+        """
+        if run not in self._subscriptions and len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+            raise ValueError(f"{MOST_SUBSCRIPTIONS} runs are subscribed already; unsubscribe some")
         ledger = self.manager.ledger
         thinned = frozenset((["progress"] if brief else []) + ([] if metrics else ["metric"]))
         kept = await asyncio.to_thread(ledger.last_progress, run) if brief else set()
         self._subscriptions[run] = Subscription(after, ledger.last(run), kept, thinned)
+        self._behind.add(run)
         self._wake.set()
 
     def unsubscribe(self, run: int) -> None:
@@ -101,8 +130,9 @@ class Feed:
 
     def _news(self) -> list[dict[str, Any]]:
         """What there is to say now. A run's events come before the word that it is over."""
-        messages = [message for run in list(self._subscriptions) for message in self._page(run)]
-        behind = {run for run in self._runs if run in self._subscriptions and self._subscriptions[run].more}
+        pages, self._behind = self._behind, set()
+        messages = [message for run in sorted(pages) for message in self._page(run)]
+        behind = self._runs & self._behind
         runs, self._runs = self._runs - behind, behind
         if summaries := [run for run in map(self.manager.ledger.get, sorted(runs)) if run is not None]:
             messages.append({"runs": [run.model_dump() for run in summaries]})
@@ -128,9 +158,9 @@ class Feed:
             subscription.sent = events[-1]["n"]
             if wanted := [event for event in events if subscription.wants(event)]:
                 messages.append({"run": run, "events": wanted})
-        subscription.more = len(events) == PAGE
-        if subscription.more:
-            self._wake.set()
+            if subscription.sent < self.manager.ledger.last(run):
+                self._behind.add(run)
+                self._wake.set()
         if not subscription.caught_up and subscription.sent >= subscription.head:
             subscription.caught_up = True
             messages.append({"caught_up": run, "n": subscription.sent})
@@ -155,46 +185,55 @@ async def follow(manager: RunManager, run: int, after: int) -> AsyncIterator[lis
 
 
 async def serve(socket: WebSocket, manager: RunManager, hello: dict[str, Any], feeds: set[Feed]) -> None:
-    """Speak with one page until it goes."""
+    """Speak with one page until it goes. Whatever it says, it is answered, and the socket stays."""
     await socket.accept()
     with Feed(manager) as feed:
         feeds.add(feed)
-        sender: asyncio.Task[None] | None = None
+        sender = asyncio.create_task(_send(socket, feed, hello))
         try:
-            await socket.send_json(hello)
-            sender = asyncio.create_task(_send(socket, feed))
-            while True:
-                await _obey(socket, feed, await socket.receive_text())
-        except WebSocketDisconnect:
+            while (message := await socket.receive())["type"] == "websocket.receive":
+                await _obey(socket, feed, message)
+        except (WebSocketDisconnect, RuntimeError):  # starlette's ways to say that the page has gone
             pass
         finally:
             feeds.discard(feed)
-            if sender is not None:
-                sender.cancel()
+            sender.cancel()
 
 
-async def _send(socket: WebSocket, feed: Feed) -> None:
+async def _send(socket: WebSocket, feed: Feed, hello: dict[str, Any]) -> None:
     try:
+        await socket.send_text(_packed(hello))
         async for message in feed.messages():
-            await socket.send_text(json.dumps(message, separators=(",", ":")))
-    except (WebSocketDisconnect, RuntimeError):  # starlette's ways to say that the page has gone
+            await socket.send_text(_packed(message))
+    except (WebSocketDisconnect, RuntimeError):
         pass
+    except sqlite3.Error as error:  # a page that heard nothing more would show what is no longer so
+        log.error("a page could not be told what happens: %s", error)
+        with suppress(RuntimeError):
+            await socket.close(1011, "the server's memory cannot be read")
 
 
-async def _obey(socket: WebSocket, feed: Feed, text: str) -> None:
-    """Do what a page asks."""
+async def _obey(socket: WebSocket, feed: Feed, message: Mapping[str, Any]) -> None:
+    """Do what a page asks; answer what cannot be understood."""
     try:
-        message = json.loads(text)
-        if "subscribe" in message:
-            await feed.subscribe(
-                int(message["subscribe"]),
-                int(message.get("after", 0)),
-                bool(message.get("brief", False)),
-                bool(message.get("metrics", True)),
-            )
-        elif "unsubscribe" in message:
-            feed.unsubscribe(int(message["unsubscribe"]))
+        text = message.get("text")
+        if text is None:
+            raise ValueError("a message is a text")
+        if len(text) > LONGEST_MESSAGE:
+            raise ValueError(f"a message has no more than {LONGEST_MESSAGE} characters")
+        ask = Ask.model_validate_json(text)
+        if ask.subscribe is not None:
+            await feed.subscribe(ask.subscribe, ask.after, ask.brief, ask.metrics)
+        elif ask.unsubscribe is not None:
+            feed.unsubscribe(ask.unsubscribe)
         else:
             raise ValueError('say {"subscribe": RUN, "after": N} or {"unsubscribe": RUN}')
-    except (ValueError, TypeError) as error:
-        await socket.send_json({"error": f"not understood: {error}"})
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(map(str, each['loc']))} {each['msg']}".strip() for each in error.errors()[:3])
+        await socket.send_text(_packed({"error": printable(f"not understood: {said}")}))
+    except (ValueError, sqlite3.Error) as error:
+        await socket.send_text(_packed({"error": printable(f"not understood: {error}")}))
+
+
+def _packed(message: Mapping[str, Any]) -> str:
+    return json.dumps(message, separators=(",", ":"))

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 from typing_extensions import TypedDict
 
 from graph_runner import events as engine_events
@@ -18,20 +18,33 @@ LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
 """The states of a run that is not over."""
 
 
+LONGEST_SENTENCE = 2000
+"""Characters of a sentence to people; it may quote what was sent, which may be of any length."""
+
+
+def printable(text: object) -> str:
+    """A text that can be sent: no half characters (lone surrogates), and not too long."""
+    said = str(text).encode(errors="replace").decode()
+    return said if len(said) <= LONGEST_SENTENCE else said[:LONGEST_SENTENCE] + "…"
+
+
+Sentence = Annotated[str, BeforeValidator(printable)]
+
+
 class Problem(BaseModel):
     """One thing to mend in a workflow (`graph_runner.problems.Problem`)."""
 
-    node: str
-    port: str
-    message: str
-    remedy: str
+    node: Sentence
+    port: Sentence
+    message: Sentence
+    remedy: Sentence
     severity: Literal["error", "warning"]
 
 
 class Refusal(BaseModel):
     """The body of every answer that is an error: a sentence, and for a wrong workflow its problems."""
 
-    error: str
+    error: Sentence
     problems: list[Problem] = []
 
 
@@ -186,7 +199,10 @@ class Limits(BaseModel):
 
 
 class About(BaseModel):
-    """The server: `boot` is another one after each start."""
+    """The server: `boot` is another one after each start. notice: what people must be told of this start; "" is nothing.
+
+    login: whether it lets people in by a password or a token, and so out again at `logout`.
+    """
 
     version: str
     workspace: str
@@ -194,6 +210,8 @@ class About(BaseModel):
     dtype: str
     workers: list[Worker]
     limits: Limits
+    notice: str
+    login: bool
 
 
 class WireType(TypedDict):

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import sqlite3
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from ui.ledger import Ledger, seed_of
-from ui.models import LIVE, Queue, Run, RunEvent, Worker
+from ui.ledger import Ledger, parsed, seed_of
+from ui.models import LIVE, Queue, Run, RunEvent, Worker, printable
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
+
+log = logging.getLogger(__name__)
+
+LONGEST_TITLE = 200
+MOST_WAITING = 1000
+"""Runs in the queue; a script that submits without end is told."""
+RETRY_SECONDS = 5.0
+"""Until what could not be written (most often because the disk was full) is tried again."""
 
 
 class Watcher(Protocol):
@@ -56,6 +66,10 @@ class RunManager:
         ]
         self._numbers: dict[int, int] = {}  # of runs that go on: the number of the last event
         self._forced: dict[int, asyncio.TimerHandle] = {}
+        self._crashed: dict[
+            int, tuple[str, str]
+        ] = {}  # runs whose worker ended: why, and its last words; not yet written
+        self._retry: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -68,7 +82,7 @@ class RunManager:
     async def close(self) -> None:
         """Stop the workers, gently; a run that goes on is interrupted and can be submitted again."""
         self._closing = True
-        for timer in self._forced.values():
+        for timer in [*self._forced.values(), *filter(None, [self._retry])]:
             timer.cancel()
         await asyncio.gather(*(worker.close(self.grace) for worker in self._workers))
         self.ledger.interrupt()
@@ -101,7 +115,9 @@ class RunManager:
         devices = [worker.device for worker in self._workers]
         if device and device not in devices:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
-        run = self.ledger.add(title, text, targets, only, seed, fresh, device, check_numbers)
+        if self.ledger.waiting() >= MOST_WAITING:
+            raise RefusedError(409, f"{MOST_WAITING} runs wait already; cancel some, or submit when they are done")
+        run = self.ledger.add(title[:LONGEST_TITLE], text, targets, only, seed, fresh, device, check_numbers)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -117,8 +133,9 @@ class RunManager:
         """Take a run out of the queue, or stop it: at the end of its turn, or at once."""
         summary = self.get(run)
         if summary.status == "queued":
-            self._append(run, {"time": time.time(), "event": "ended", "status": "stopped", "seconds": 0.0})
-            self._over(run, status="stopped")
+            with self.ledger.together():
+                self._append(run, {"time": time.time(), "event": "ended", "status": "stopped", "seconds": 0.0})
+                self._over(run, status="stopped")
             self._tell_runs([waiting.run for waiting in self.ledger.with_status("queued")])
         worker = next((worker for worker in self._workers if worker.run == run), None)
         if worker is not None and summary.status in LIVE:
@@ -142,29 +159,48 @@ class RunManager:
         return summary
 
     def _dispatch(self) -> None:
-        """Give every idle worker its next run."""
-        for worker in self._workers:
-            row = self.ledger.next_for(worker.device) if not self._closing else None
-            if row is None:
-                continue
-            if worker.state == "down" and not worker.alive:
-                self._start(worker)
-            if worker.state == "idle":
-                run = row["run"]
-                worker.run, worker.state = run, "busy"
-                self.ledger.update(run, status="running", device=worker.device, started=time.time())
-                self._numbers[run] = self.ledger.last(run)
-                worker.say(
-                    run=run,
-                    text=row["text"],
-                    targets=json.loads(row["targets"]),
-                    only=bool(row["only_targets"]),
-                    seed=seed_of(row),
-                    fresh=bool(row["fresh"]),
-                    check_numbers=bool(row["check_numbers"]),
-                )
-                self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
-                self._tell_workers()
+        """Write down which runs lost their worker, and give every idle worker its next run; later, where it cannot be written."""
+        try:
+            for run, (why, words) in list(self._crashed.items()):
+                self._crash(run, why, words)
+                del self._crashed[run]
+            for worker in self._workers:
+                self._hand(worker)
+        except sqlite3.Error as error:
+            self._dispatch_later(error)
+
+    def _dispatch_later(self, error: sqlite3.Error) -> None:
+        log.error("the queue waits: %s cannot be written (%s)", self.ledger.path, error)
+        if self._retry is None and not self._closing:
+            self._retry = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._dispatch_again)
+
+    def _dispatch_again(self) -> None:
+        self._retry = None
+        self._dispatch()
+
+    def _hand(self, worker: WorkerProcess) -> None:
+        """Give a worker its next run, if it is idle and there is one."""
+        row = self.ledger.next_for(worker.device) if not self._closing else None
+        if row is None:
+            return
+        if worker.state == "down" and not worker.alive:
+            self._start(worker)
+        if worker.state == "idle":
+            run = row["run"]
+            self.ledger.update(run, status="running", device=worker.device, started=time.time())
+            worker.run, worker.state = run, "busy"
+            self._numbers[run] = self.ledger.last(run)
+            worker.say(
+                run=run,
+                text=row["text"],
+                targets=parsed(row["targets"], []),
+                only=bool(row["only_targets"]),
+                seed=seed_of(row),
+                fresh=bool(row["fresh"]),
+                check_numbers=bool(row["check_numbers"]),
+            )
+            self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
+            self._tell_workers()
 
     def _start(self, worker: WorkerProcess) -> None:
         worker.state = "starting"
@@ -183,9 +219,10 @@ class RunManager:
             self._append(worker.run, event)
         elif "over" in message and worker.run is not None:
             over = message["over"]
-            run, worker.run = worker.run, None
-            worker.state = "idle" if over.pop("fit") else "down"  # an unfit one leaves, and its end starts another
-            self._over(run, **{**over, "problems": json.dumps(over["problems"])})
+            told = {"error": printable(over["error"]), "node": printable(over["node"])}
+            self._over(worker.run, status=over["status"], problems=json.dumps(over["problems"]), **told)
+            worker.run = None
+            worker.state = "idle" if over["fit"] else "down"  # an unfit one leaves, and its end starts another
             self._tell_workers()
             self._dispatch()
         elif "ready" in message:
@@ -196,44 +233,51 @@ class RunManager:
         """A worker's process ended: that of a run is an error on the node it was at; the next gets a fresh one."""
         run, worker.run = worker.run, None
         if run is not None and not self._closing:
-            self._crashed(run, why, worker.last_words())
+            self._crashed[run] = why, worker.last_words()
         elif not worker.ready and not self._closing:
-            self._could_not_start(worker, why)
+            try:
+                self._could_not_start(worker, why)
+            except sqlite3.Error as error:
+                self._dispatch_later(error)
         self._tell_workers()
         if not self._closing and worker.ready:
             self._start(worker)
+        if self._crashed:
+            self._dispatch()
 
-    def _crashed(self, run: int, why: str, words: str) -> None:
+    def _crash(self, run: int, why: str, words: str) -> None:
         now = time.time()
+        self._numbers.pop(run, None)
         summary = self.get(run)
         node = self.ledger.running_node(run)
-        status = "stopped" if summary.status == "stopping" else "failed"
-        if status == "stopped":
-            self._append(run, {"time": now, "event": "log", "message": "stopped by force", "level": "warning"})
+        stopped = summary.status == "stopping"
+        if stopped:
+            said = {"event": "log", "message": "stopped by force", "level": "warning"}
         else:
             message = f"{why}. The next run gets a fresh one"
-            self._append(run, {"time": now, "event": "failed", "node": node, "message": message, "traceback": words})
+            said = {"event": "failed", "node": node, "message": message, "traceback": words}
+        status = "stopped" if stopped else "failed"
         seconds = round(now - (summary.started or now), 3)
-        self._append(run, {"time": now, "event": "ended", "status": status, "seconds": seconds})
-        failed = {"error": why, "node": node} if status == "failed" else {}
-        self._over(run, status=status, **failed)
+        with self.ledger.together():
+            self._append(run, {"time": now, **said})
+            self._append(run, {"time": now, "event": "ended", "status": status, "seconds": seconds})
+            self._over(run, status=status, **({} if stopped else {"error": why, "node": node}))
 
     def _could_not_start(self, worker: WorkerProcess, why: str) -> None:
         """Without a worker no run of its device can be done: the waiting ones fail, each with the reason."""
         words = worker.last_words()
         reason = f"the worker for {worker.device} could not start: {words.strip().rpartition(chr(10))[2] or why}"
         while (row := self.ledger.next_for(worker.device)) is not None:
-            now = time.time()
-            self._append(
-                row["run"], {"time": now, "event": "failed", "node": "", "message": reason, "traceback": words}
-            )
-            self._append(row["run"], {"time": now, "event": "ended", "status": "failed", "seconds": 0.0})
-            self._over(row["run"], status="failed", error=reason)
+            run, now = row["run"], time.time()
+            with self.ledger.together():
+                self._append(run, {"time": now, "event": "failed", "node": "", "message": reason, "traceback": words})
+                self._append(run, {"time": now, "event": "ended", "status": "failed", "seconds": 0.0})
+                self._over(run, status="failed", error=reason)
 
     def _append(self, run: int, event: RunEvent) -> None:
         n = self._numbers.get(run, 0) or self.ledger.last(run)
-        self._numbers[run] = n + 1
         self.ledger.append(run, n + 1, event)
+        self._numbers[run] = n + 1
         for watcher in self.watchers:
             watcher.events_added(run)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import hashlib
+import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -15,36 +16,31 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import gradio
-from fastapi import Request, Response, WebSocket
-from fastapi.responses import FileResponse, PlainTextResponse
-from starlette.exceptions import HTTPException
+from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
 from graph_runner.registry import Registry
+from ui import gradio_door
 from ui.api import Api
 from ui.app_view import AppViews
-from ui.calls import CALLS, Call
 from ui.endpoints import add_endpoints
 from ui.guard import Guard
-from ui.ledger import Ledger
+from ui.headers import Policy
+from ui.ledger import opened
 from ui.library import LARGEST
 from ui.live import Feed, serve
+from ui.login import Login
 from ui.models import About, Limits
 from ui.refusal import RefusedError
+from ui.routes import add_routes
 from ui.runs import RunManager
-from ui.workspace import Workspace, media_of, thumbnail
+from ui.sessions import Door
+from ui.workspace import Workspace
 
 LIMITS = Limits(workflow=LARGEST, picture=256 * 2**20, upload=4 * 2**30)
-BODIES = {
-    "": LIMITS.workflow,
-    "/extract": LIMITS.picture,
-    "/upload": LIMITS.upload,
-    "/gradio_api/upload": LIMITS.upload,
-}
+OURS = re.compile(r"/|/ws|/upload|/extract|/openapi\.json|/(api|assets|files|thumbnails)/.*", re.DOTALL)
+"""Our own addresses, without those of the forms."""
 PAGE = Path(__file__).parent / "web" / "dist"
-NOT_BUILT = "The canvas is not built. In the repository run: python hatch_build.py"
-# What lies in the workspace may be a page, and must not act as one of ours.
-FILE_HEADERS = {"content-security-policy": "sandbox", "x-content-type-options": "nosniff", "cache-control": "no-cache"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +52,9 @@ class Settings:
     dtype: str = "float32"
     nodes: tuple[str, ...] = ()
     credentials: tuple[str, str] | None = None
+    token: str | None = None
     hosts: tuple[str, ...] = ()
+    prefix: str = ""
     confined: bool = False
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
@@ -69,6 +67,7 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
     guard: Guard
     views: AppViews
     manager: RunManager
+    notice: str
     workspace: Workspace
     loop: asyncio.AbstractEventLoop
 
@@ -103,11 +102,28 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
         self.get_blocks().close()
 
     async def unguarded(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] in ("http", "websocket") and scope["path"].startswith("/app/"):
-            await self.views(scope, receive, send)
-        else:
+        """Answer a request. Raises RefusedError, before any answer, where there is nothing at its address."""
+        if scope["type"] not in ("http", "websocket"):
             await super().__call__(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["type"] == "websocket":
+            known = path == "/ws"
+        elif await gradio_door.serve_file(self.workspace, path, scope, receive, send):
+            return
+        elif path.startswith("/app/"):
+            await self.views(scope, receive, send, path)
+            return
+        else:
+            known = bool(OURS.fullmatch(path) or gradio_door.CALLS.fullmatch(path))
+            if not path.startswith("/assets/"):
+                # Gradio would compress the answer, on the loop, and a long listing takes seconds.
+                scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
+        if not known:
+            raise RefusedError(404, f"there is nothing at {path[:100]!r}")
+        if scope["type"] == "http" and path.startswith("/gradio_api/"):
+            receive = await gradio_door.checked(self.get_blocks(), path, scope, receive)
+        await gradio_door.finish(super().__call__, scope, receive, send)
 
 
 def build(settings: Settings) -> LoomServer:
@@ -120,14 +136,19 @@ def build(settings: Settings) -> LoomServer:
     if settings.confined:
         for root in (workspace.root, *settings.lent):
             options += ["--only-below", str(root)]
-    manager = RunManager(Ledger(workspace.own / "server.db"), workspace.own, settings.devices, options, settings.grace)
+    ledger, notice = opened(workspace.own / "server.db")
+    manager = RunManager(ledger, workspace.own, settings.devices, options, settings.grace)
     boot = secrets.token_hex(8)
     feeds: set[Feed] = set()
+    login: Login | None = None
+    if settings.credentials is not None or settings.token is not None:
+        own = hashlib.sha256(str(workspace.root).encode(errors="replace")).hexdigest()[:8]
+        login = Login(Door(settings.credentials, settings.token), f"loom-{own}")
 
     def about() -> About:
         return About(
             version=_version(), workspace=str(workspace.root), boot=boot, dtype=settings.dtype,
-            workers=manager.workers(), limits=LIMITS,
+            workers=manager.workers(), limits=LIMITS, notice=notice, login=login is not None,
         )  # fmt: skip
 
     def workflows_changed() -> None:
@@ -147,11 +168,11 @@ def build(settings: Settings) -> LoomServer:
 
     server = LoomServer(title="Latent Loom", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     server.views, server.manager, server.workspace = views, manager, workspace
+    server.notice = notice
     names = {"localhost", socket.gethostname().lower(), socket.getfqdn().lower(), *settings.hosts}
-    server.guard = Guard(server.unguarded, settings.credentials, names, BODIES)
-    server.exception_handler(RefusedError)(_answer_refusal)
-    server.exception_handler(HTTPException)(_answer_http_error)
-    _add_routes(server, api, settings.page)
+    policy = Policy(_text(settings.page / "index.html"))
+    server.guard = Guard(server.unguarded, login, names, largest_body, policy, settings.prefix)
+    add_routes(server, api, settings.page)
     add_endpoints(server, api)
 
     async def live(socket: WebSocket) -> None:
@@ -162,85 +183,15 @@ def build(settings: Settings) -> LoomServer:
     return server
 
 
-def _add_routes(server: LoomServer, api: Api, page: Path) -> None:
-    async def unknown(name: str) -> Response:
-        raise RefusedError(404, f"there is no call {name!r}; there is {', '.join(CALLS)}")
-
-    async def upload(request: Request, name: str = "file") -> Response:
-        entry = await api.workspace.receive(name, request.stream(), LIMITS.upload)
-        return Response(entry.model_dump_json(), media_type="application/json")
-
-    async def extract(request: Request) -> Response:
-        document = api.library.extract(await request.body())
-        return Response(document.model_dump_json(), media_type="application/json")
-
-    def files(path: str, width: int = 0) -> Response:
-        found = api.workspace.file(path)
-        if width:
-            return Response(thumbnail(found, max(16, min(width, 2048))), media_type="image/webp", headers=FILE_HEADERS)
-        return FileResponse(found, media_type=media_of(found), headers=FILE_HEADERS)
-
-    def picture(path: str) -> Response:
-        return FileResponse(api.library.picture(path), headers=FILE_HEADERS)
-
-    def index() -> Response:
-        if not (page / "index.html").is_file():
-            return PlainTextResponse(NOT_BUILT, 503)
-        return FileResponse(page / "index.html", headers={"cache-control": "no-cache"})
-
-    def assets(path: str) -> Response:
-        found = (page / "assets" / path).resolve()
-        if not found.is_relative_to(page.resolve()) or not found.is_file():
-            raise RefusedError(404, f"there is no {path!r}")
-        # Vite puts a hash of the content into each name: a browser may keep it for good.
-        return FileResponse(found, headers={"cache-control": "public, max-age=31536000, immutable"})
-
-    for name, call in CALLS.items():
-        server.add_api_route(f"/api/{name}", _door(api, call), methods=["POST"], summary=call.help)
-        if call.reads:
-            server.add_api_route(f"/api/{name}", _reading_door(api, call), methods=["GET"], summary=call.help)
-    server.add_api_route("/api/{name}", unknown, methods=["GET", "POST"], include_in_schema=False)
-    server.add_api_route("/upload", upload, methods=["POST"])
-    server.add_api_route("/extract", extract, methods=["POST"])
-    server.add_api_route("/files/{path:path}", files, methods=["GET"])
-    server.add_api_route("/thumbnails/{path:path}", picture, methods=["GET"])
-    server.add_api_route("/", index, methods=["GET"])
-    server.add_api_route("/assets/{path:path}", assets, methods=["GET"])
+def largest_body(path: str) -> int:
+    """The largest body in bytes that is taken at a path."""
+    if path == "/upload" or path.endswith("/gradio_api/upload"):
+        return LIMITS.upload
+    return LIMITS.picture if path == "/extract" else LIMITS.workflow
 
 
-def _door(api: Api, call: Call) -> Callable[[Request], Awaitable[Response]]:
-    async def door(request: Request) -> Response:
-        try:
-            given = json.loads(await request.body() or b"{}")
-        except (ValueError, RecursionError) as error:
-            raise RefusedError(400, f"the request's body is no JSON: {error}") from error
-        if not isinstance(given, dict):
-            raise RefusedError(400, "the request's body must be a JSON object of the call's arguments")
-        return _as_json(call, await call(api, given))
-
-    return door
-
-
-def _reading_door(api: Api, call: Call) -> Callable[[Request], Awaitable[Response]]:
-    async def door(request: Request) -> Response:
-        return _as_json(call, await call(api, dict(request.query_params)))
-
-    return door
-
-
-def _as_json(call: Call, answer: Any) -> Response:
-    return Response(call.answer.dump_json(answer), media_type="application/json", headers={"cache-control": "no-store"})
-
-
-async def _answer_refusal(_: Request, refused: Exception) -> Response:
-    assert isinstance(refused, RefusedError)
-    return Response(refused.body(), refused.status, media_type="application/json")
-
-
-async def _answer_http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    refused = RefusedError(error.status_code, str(error.detail))
-    return Response(refused.body(), refused.status, error.headers, media_type="application/json")
+def _text(page: Path) -> str:
+    return page.read_text() if page.is_file() else ""
 
 
 def _version() -> str:

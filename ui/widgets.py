@@ -43,7 +43,7 @@ def widget_for(name: str, reference: str, spec: NodeSpec, param: str, typed: Any
     label, help = name.replace("_", " "), port["help"] or schema.get("description")
     shared: dict[str, Any] = {"label": label, "info": help}
     if port.get("path") in ("file", "file or folder"):
-        picture = media_of(Path(value or "")).startswith("image/")
+        picture = media_of(str(value or "")).startswith("image/")
         component: Any = (
             gradio.Image(label=label, type="filepath") if picture else gradio.File(label=label, type="filepath")
         )

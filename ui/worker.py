@@ -1,8 +1,7 @@
 """The process that runs graphs: one engine, one device, one run at a time; `python -m ui.worker`, started by the server.
 
-It reads requests as lines of JSON on standard input and answers on what was standard output; what nodes print goes to
-standard error. When the input ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and
-leaves.
+It reads requests from a socket and answers on it (`ui.channel`); what nodes print goes to its log, and its standard input
+is empty. When the socket ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and leaves.
 
     in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
@@ -11,7 +10,6 @@ leaves.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import queue
 import sys
@@ -19,7 +17,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from filelock import FileLock
@@ -30,6 +28,7 @@ from graph_runner.engine import Engine
 from graph_runner.problems import WorkflowError
 from graph_runner.registry import Registry
 from graph_runner.workflow import read
+from ui.channel import Channel
 from ui.easel import Easel
 from ui.models import Problem, Refused, Value
 from ui.pictures import Projections, SeeingCache
@@ -38,36 +37,16 @@ LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
 
 
-class Channel:
-    """The way to the server: one line of JSON a message."""
-
-    def __init__(self) -> None:
-        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
-        os.dup2(2, 1)  # whatever a library prints must not end up between our lines
-        self._lock = threading.Lock()
-
-    def send(self, **message: Any) -> None:
-        """Send one message; a server that has gone is noticed by the reader, not here."""
-        line = json.dumps(message) + "\n"
-        with self._lock:
-            try:
-                self._out.write(line)
-                self._out.flush()
-            except BrokenPipeError:
-                pass
-
-
 class Requests:
     """Requests from the server, read on a thread of its own so that a stop is heard during a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, channel: Channel) -> None:
         self.jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.stops: dict[int, threading.Event] = {}
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(channel,), daemon=True).start()
 
-    def _read(self) -> None:
-        for line in sys.stdin:
-            message = json.loads(line)
+    def _read(self, channel: Channel) -> None:
+        for message in channel.messages():
             if "stop" in message:
                 self.stops[message["stop"]].set()
             else:
@@ -165,9 +144,10 @@ def main() -> int:
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
+    parser.add_argument("--channel", type=int, required=True, help="the socket's descriptor")
     options = parser.parse_args()
-    channel = Channel()
-    requests = Requests()
+    channel = Channel(options.channel)
+    requests = Requests(channel)
     # When memory runs out, the system should end this process and not the server.
     oom = Path("/proc/self/oom_score_adj")
     if oom.exists():

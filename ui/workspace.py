@@ -10,19 +10,27 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
 from PIL import Image
 
 from graph_runner.files import TEMPORARY, atomic_file, sweep
-from ui.models import FileEntry
+from ui.models import FileEntry, printable
 from ui.refusal import RefusedError
 
 UPLOADS = "uploads"
-THUMBNAIL_PIXELS = 178_956_970
-"""The largest picture that is opened for a thumbnail: Pillow's own limit against decompression bombs."""
+LONGEST_NAME, LONGEST_PATH = 255, 2048
+"""Bytes of a name, and of a path within the workspace: what the file systems in use allow."""
+THUMBNAIL_PIXELS = 2**26
+"""The largest picture that is opened for a thumbnail: 256 MiB in memory."""
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
+"""Of what a thumbnail is made. Pillow would open more, PostScript among them, which is a program."""
+DRAWING = threading.Semaphore(2)
+"""So many thumbnails are made at once: each may take all the memory that a picture may."""
 
 
 class Workspace:
@@ -31,7 +39,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.root.mkdir(parents=True, exist_ok=True)
-        self.own = self.root / ".server"
+        self.own, self.incoming = self.root / ".server", self.root / ".gradio"
         self.own.mkdir(exist_ok=True)
         sweep(self.own)  # uploads that a killed server was receiving
 
@@ -43,41 +51,53 @@ class Workspace:
         parts = PurePosixPath(path).parts
         if "\\" in path or "\0" in path or path.startswith("/") or re.match(r"[A-Za-z]:", path) or ".." in parts:
             raise RefusedError(400, f"{path!r} is no path below the workspace; give one relative to it, without '..'")
+        size = len(path.encode(errors="replace"))
+        if size > LONGEST_PATH or any(len(part.encode(errors="replace")) > LONGEST_NAME for part in parts):
+            raise RefusedError(400, f"{path[:40]!r}… is longer than a file's name can be; give a shorter one")
+        if path != path.encode(errors="replace").decode():
+            raise RefusedError(400, f"{path!r} holds half a character (a lone surrogate); type that name again")
         if any(part.startswith(".") for part in parts):
             raise RefusedError(400, f"{path!r} is hidden; the server keeps such files to itself")
         found = self.root.joinpath(*parts)
-        try:
-            target = found.resolve()
-        except (OSError, RuntimeError) as error:
-            raise RefusedError(400, f"{path!r} cannot be followed: {error}") from error
-        if not target.is_relative_to(self.root):
+        if not self.holds(found):
             raise RefusedError(400, f"{path!r} leads out of the workspace; copy the file into it")
         return found
+
+    def holds(self, path: Path) -> bool:
+        """Whether a path, all links followed, is within the workspace. A link to itself leads nowhere, and not out."""
+        return Path(os.path.realpath(path)).is_relative_to(self.root)
 
     def file(self, path: str) -> Path:
         """The absolute path of a file that is there."""
         found = self.inside(path)
-        try:
-            there = found.is_file()
-        except OSError:  # a name longer than the file system knows
-            there = False
-        if not there:
+        if not found.is_file():  # nor a pipe or a device, which would not end
             raise RefusedError(404, f"there is no file {path!r} in the workspace")
+        if not os.access(found, os.R_OK):
+            raise RefusedError(403, f"the server may not read {path!r}; change its permissions")
         return found
 
+    def served(self, path: Path) -> Path:
+        """A file by its absolute path, as Gradio names it: one of the workspace, or one that came through Gradio's upload."""
+        if "\0" in str(path):
+            raise RefusedError(400, "a path holds no zero byte")
+        inside = Path(os.path.normpath(path))
+        if inside.is_relative_to(self.incoming) and inside.resolve().is_relative_to(self.incoming) and inside.is_file():
+            return inside
+        if not inside.is_relative_to(self.root):
+            raise RefusedError(403, "only files of the workspace are served")
+        return self.file(inside.relative_to(self.root).as_posix())
+
     def entry(self, path: Path) -> FileEntry:
-        """What is told of a file or folder."""
-        relative = path.relative_to(self.root).as_posix()
-        folder = path.is_dir()
-        stat = path.stat()
+        """What is told of a file."""
+        relative, stat = path.relative_to(self.root).as_posix(), path.stat()
         return FileEntry(
             path=relative,
             name=path.name,
-            kind="folder" if folder else "file",
-            media="" if folder else media_of(path),
-            size=0 if folder else stat.st_size,
+            kind="file",
+            media=media_of(path.name),
+            size=stat.st_size,
             modified=stat.st_mtime,
-            url="" if folder else self.url(relative),
+            url=self.url(relative),
         )
 
     def url(self, path: str) -> str:
@@ -89,23 +109,44 @@ class Workspace:
         found = self.inside(folder)
         if not found.is_dir():
             raise RefusedError(404, f"there is no folder {folder!r} in the workspace")
+        base = found.relative_to(self.root).as_posix()
         entries = []
-        for child in found.iterdir():
-            if not child.name.startswith(".") and child.exists() and child.resolve().is_relative_to(self.root):
-                entries.append(self.entry(child))
+        with os.scandir(found) as children:
+            for child in children:
+                with suppress(FileNotFoundError):  # gone meanwhile
+                    if self._shown(child):
+                        entries.append(self._listed(child, f"{base}/" if base != "." else ""))
         return sorted(entries, key=lambda entry: (entry.kind == "file", entry.name.lower()))
 
-    async def receive(self, name: str, chunks: AsyncIterator[bytes], limit: int) -> FileEntry:
-        """Keep an upload as it comes in (see `keep`). Raises RefusedError where it is larger than `limit` bytes."""
-        size = 0
+    def _shown(self, child: os.DirEntry[str]) -> bool:
+        """Whether a listing holds it."""
+        if child.name.startswith("."):
+            return False
+        if not child.is_symlink():
+            return True
+        return Path(child.path).exists() and self.holds(Path(child.path))
+
+    def _listed(self, child: os.DirEntry[str], base: str) -> FileEntry:
+        name = printable(child.name)  # one that is no UTF-8 has no address
+        folder, stat = child.is_dir(), child.stat()
+        return FileEntry(
+            path=base + name,
+            name=name,
+            kind="folder" if folder else "file",
+            media="" if folder else media_of(child.name),
+            size=0 if folder else stat.st_size,
+            modified=stat.st_mtime,
+            url="" if folder or name != child.name else self.url(base + name),
+        )
+
+    @asynccontextmanager
+    async def received(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
+        """A file of what comes in, written as it comes, and gone afterwards. The guard ends what is too large."""
         with tempfile.NamedTemporaryFile(dir=self.own, prefix=TEMPORARY) as file:
             async for chunk in chunks:
-                size += len(chunk)
-                if size > limit:
-                    raise RefusedError(413, f"{name!r} is larger than {limit >> 20} MiB; copy it into the workspace")
-                file.write(chunk)
-            file.flush()
-            return await asyncio.to_thread(self.keep, Path(file.name), name)
+                await asyncio.to_thread(file.write, chunk)
+            await asyncio.to_thread(file.flush)
+            yield Path(file.name)
 
     def keep(self, path: Path, name: str) -> FileEntry:
         """Copy a file into the workspace's uploads, under a name with a part of its content's hash: the same file is kept once."""
@@ -119,15 +160,15 @@ class Workspace:
         return self.entry(target)
 
 
-def media_of(path: Path) -> str:
+def media_of(name: str) -> str:
     """A file's media type by its name."""
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"
 
 
 def thumbnail(path: Path, width: int) -> bytes:
     """A picture made at most `width` wide, as WebP. Raises RefusedError where it is none."""
     try:
-        with Image.open(path) as image:
+        with DRAWING, Image.open(path, formats=FORMATS) as image:
             if image.width * image.height > THUMBNAIL_PIXELS:
                 raise RefusedError(413, f"{path.name} is too large for a thumbnail")
             image.thumbnail((width, width * 4))
@@ -142,6 +183,11 @@ def _kept_name(name: str, digest: str) -> str:
     """A name safe on every file system: what was given, its odd characters replaced, and the content's hash."""
     given = PurePosixPath(name.replace("\\", "/")).name
     stem, suffix = os.path.splitext(given)  # noqa: PTH122 (a name, not a path)
-    stem = re.sub(r"[^\w\- ]+", "_", stem).strip(" _.")[:80] or "file"
-    suffix = re.sub(r"[^\w.]+", "", suffix)[:16]
+    stem = re.sub(r"[^\w\- ]+", "_", _cut(stem, 150)).strip(" _.") or "file"
+    suffix = re.sub(r"[^\w.]+", "", _cut(suffix, 40))
     return f"{stem}-{digest}{suffix}"
+
+
+def _cut(text: str, size: int) -> str:
+    """A text of at most so many bytes, and no half characters."""
+    return text.encode(errors="replace")[:size].decode(errors="ignore")

@@ -80,6 +80,7 @@ class TextTokenizer:
     def load(cls, folder: str | Path, length: int | None = None) -> TextTokenizer:
         """Read a tokenizer's folder: ours, or any that transformers reads (vocab.txt, vocab.json + merges.txt).
 
+        Code that the folder brings is never run, and nobody is asked whether it may be.
         length: ids in a row where the folder's own `model_max_length` is not wanted, or missing.
         Raises FileNotFoundError or ValueError naming the folder and what it lacks.
         """
@@ -95,8 +96,13 @@ class TextTokenizer:
             with tempfile.TemporaryDirectory() as copy:  # so that nothing but these files is read
                 for name, file in files.items():
                     shutil.copyfile(file, Path(copy) / name)
-                loaded: Any = AutoTokenizer.from_pretrained(copy, local_files_only=True)
+                loaded: Any = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers raises whatever its parsers raise
+            if "trust_remote_code" in str(error):
+                raise ValueError(
+                    f"{folder} holds a tokenizer that wants to run Python code of its own, which is never done; "
+                    "use a folder with a tokenizer.json of a kind that transformers knows"
+                ) from error
             raise ValueError(f"{folder} holds a tokenizer that transformers cannot read: {error}") from error
         kind = type(loaded).__name__.removesuffix("Fast")
         length = length or loaded.model_max_length

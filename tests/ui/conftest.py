@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 import pytest
@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 class RunningServer:
     """A server process, and short ways to ask it."""
 
-    def __init__(self, workspace: Path, *options: str) -> None:
-        self.workspace, self.options = workspace, options
+    def __init__(self, workspace: Path, *options: str, stderr: TextIO | None = None) -> None:
+        self.workspace, self.options, self.stderr = workspace, options, stderr
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -35,7 +35,12 @@ class RunningServer:
             command += ["--nodes", module]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
-            [*command, *self.options], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+            [*command, *self.options],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=self.stderr,
+            text=True,
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 ME = ("anna", "a pass:word")
+TOKEN = "0123456789abcdef0123"
 TUNNEL = "shared.gradio.live"
 
 
@@ -39,6 +40,7 @@ def main(workspace: str, port: str) -> None:
         ("cpu",),
         nodes=("tests.graph_runner.toys",),
         credentials=ME,
+        token=TOKEN,
         grace=1,
         confined=True,
         lent=(lent,),
@@ -49,7 +51,7 @@ def main(workspace: str, port: str) -> None:
         assert server.serve("127.0.0.1", int(port), share=True) == f"https://{TUNNEL}"
     form = httpx.get(f"http://127.0.0.1:{port}/app/form/", auth=ME)
     assert form.status_code == 200, form.text
-    panel: Any = server.views._made["form"][1]
+    panel: Any = server.views._made["form"][1].app
     print(json.dumps(sorted({*paths(server.routes), *paths(panel.routes)})), flush=True)
     sys.stdin.read()
     server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -56,3 +57,24 @@ def save_picture(x: Number, outputs: Outputs, name: str = "picture") -> None:
         Image.new("RGB", (64, 32), (int(x) % 256, 0, 0)).save(path, "PNG", pnginfo=texts)
 
     outputs.file(f"{name}.png", write, media="image/png")
+
+
+@node(category="toy")
+def ask(x: Number) -> Number:
+    """Read the standard input, as a library that wants a yes or no does; adds how many characters there were."""
+    return x + len(sys.stdin.read())
+
+
+@node(category="toy", effect=True)
+def leave_a_child(x: Number) -> None:
+    """Fork a process that outlives this one, and die."""
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@node(category="toy", effect=True)
+def talk(x: Number, metrics: Metrics, megabytes: int = 1) -> None:
+    """Tell a metric with a name of so many megabytes."""
+    metrics(**{"m" * (megabytes << 20): x})

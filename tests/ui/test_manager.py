@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import sqlite3
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 import torch
 
 from graph_runner.events import Metric
-from ui.ledger import Ledger
+from ui import runs
+from ui.ledger import Ledger, opened
 from ui.live import PAGE, Feed, follow
 from ui.models import Run
+from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.worker import as_json, summary
 
@@ -76,6 +79,75 @@ def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> 
     ledger.update(1, status="done")
     rows.append(ledger.next_for("cpu"))
     assert [row is not None and row["check_numbers"] for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "noise", "no database", "other tables"])
+def test_a_damaged_ledger_is_set_aside_and_told(damage: str, tmp_path: Path) -> None:
+    path = tmp_path / "server.db"
+    first, notice = opened(path)
+    assert notice == ""
+    for _ in range(200):
+        first.add("toy", TEXT + " " * 1000, [], False, 0, False, "")
+    first._db.close()
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "noise":
+        path.write_bytes(content[:8192] + bytes(len(content) - 16384) + content[-8192:])
+    elif damage == "no database":
+        path.write_bytes(b"the cat walked over the keyboard" * 1000)
+    else:
+        path.unlink()
+        with sqlite3.connect(path) as other:
+            other.execute("CREATE TABLE runs (run INTEGER PRIMARY KEY, status TEXT)")
+        other.close()
+    ledger, notice = opened(path)
+    [aside] = tmp_path.glob("damaged-*-server.db")
+    assert aside.name in notice
+    assert ledger.add("toy", TEXT, [], False, 0, False, "") == 1
+    ledger._db.close()
+    again, notice = opened(path)
+    assert (notice, again.waiting()) == ("", 1)
+
+
+def test_damage_inside_of_a_row_is_passed_over(tmp_path: Path) -> None:
+    """SQLite has no checksums: a flipped letter is found when the row is read."""
+    ledger = Ledger(tmp_path / "runs.db")
+    run, broken = (ledger.add("toy", TEXT, [], False, 0, False, "") for _ in range(2))
+    ledger.append(run, 1, {"event": "metric", "values": {"x": 1.0}})
+    ledger._db.execute("UPDATE runs SET targets = '[', text = '{', problems = 'x' WHERE run = ?", (run,))
+    ledger._db.execute("UPDATE runs SET status = 'quexed', title = CAST(x'ff' AS TEXT) WHERE run = ?", (broken,))
+    ledger._db.execute("UPDATE events SET body = '{\"event\": '")
+    assert [each.run for each in ledger.newest(10, 0)] == [run]
+    assert ledger.metrics(run, 10) == []
+    assert ledger.events(run, 0, 10)[0]["message"] == "this event was damaged on the disk"
+    detail = ledger.detail(run, {})
+    assert detail is not None
+    assert (detail.workflow, detail.targets, detail.problems) == ({}, [], [])
+
+
+def test_a_full_disk_while_queueing_is_a_sentence(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.db")
+    pages = ledger._db.execute("PRAGMA page_count").fetchone()[0]
+    ledger._db.execute(f"PRAGMA max_page_count={pages + 4}")
+    manager = RunManager(ledger, tmp_path, [], [], grace=1)
+    manager.submit("toy", TEXT, [], False, 0, False, "")
+    with pytest.raises(sqlite3.OperationalError) as full:
+        manager.submit("toy", TEXT + " " * 100_000, [], False, 0, False, "")
+    refused = RefusedError.failed(full.value)
+    assert (refused.status, "no room left" in refused.error) == (507, True)
+    assert ledger.waiting() == 1
+    assert RefusedError.failed(OSError(errno.ENOSPC, "No space left on device")).status == 507
+
+
+def test_a_script_that_submits_without_end_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "MOST_WAITING", 3)
+    manager = RunManager(Ledger(tmp_path / "runs.db"), tmp_path, [], [], grace=1)
+    for _ in range(3):
+        manager.submit("t" * 5000, TEXT, [], False, 0, False, "")
+    with pytest.raises(RefusedError, match="3 runs wait already"):
+        manager.submit("toy", TEXT, [], False, 0, False, "")
+    assert len(manager.get(1).title) == runs.LONGEST_TITLE
 
 
 def test_the_queue_is_in_order_and_a_device_takes_what_is_for_it(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,35 @@ def test_saved_tokenizer_is_read_by_us_and_by_transformers(tmp_path: Path) -> No
     as_json = TextTokenizer.from_dict(json.loads(json.dumps(tokenizer.to_dict())))
     assert torch.equal(as_json(["a red café", ""]), expected)
     assert (again.length, again.pad_token, again.kind) == (9, "[PAD]", "BertTokenizer")
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["of a known kind", "of a kind of its own"])
+@pytest.mark.parametrize("answer", ["", "y\n" * 10], ids=["no answer", "yes"])
+def test_code_in_a_tokenizers_folder_is_never_run(
+    known: bool, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does anybody ask on the standard input whether it may be."""
+    folder, mark = tiny_clip_folder(tmp_path / "hostile"), tmp_path / "ran"
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["auto_map"] = {"AutoTokenizer": ["evil.EvilTokenizer", "evil.EvilTokenizer"]}
+    if not known:
+        config["tokenizer_class"] = "EvilTokenizer"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(
+        json.dumps({"model_type": "evil", "auto_map": {"AutoConfig": "evil.EvilConfig"}})
+    )
+    (folder / "evil.py").write_text(
+        f"open({str(mark)!r}, 'w').close()\nclass EvilTokenizer: pass\nclass EvilConfig: pass\n"
+    )
+    asked = io.StringIO(answer)
+    monkeypatch.setattr(sys, "stdin", asked)
+    try:
+        TextTokenizer.load(folder)
+    except ValueError as error:
+        assert "of its own, which is never done" in str(error)  # noqa: PT017 (either is well: read without it, or refused)
+        assert not known
+    assert not mark.exists()
+    assert asked.tell() == 0
 
 
 def test_clip_folder_gives_transformers_ids(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // Made by `python -m ui.types` from the Python models. Do not edit.
 
-/** The server: `boot` is another one after each start. */
+/** The server: `boot` is another one after each start. notice: what people must be told of this start; "" is nothing. */
 export interface About {
   version: string;
   workspace: string;
@@ -8,6 +8,8 @@ export interface About {
   dtype: string;
   workers: WorkerState[];
   limits: Limits;
+  notice: string;
+  login: boolean;
 }
 
 /** Every node by type and every wire type by name. */
@@ -427,7 +429,7 @@ export interface Calls {
   history: { arguments: { limit?: number; before?: number; }; answer: Run[] };
   /** A run with what it ran and in which surroundings. */
   run: { arguments: { run: number; }; answer: RunDetail };
-  /** A run's events with numbers above `after`. */
+  /** A run's events with numbers above `after`: `limit` of them, or fewer where they are large, but one at least. */
   events: { arguments: { run: number; after?: number; limit?: number; }; answer: RunEvent[] };
   /** The files a run showed, oldest first, as far as they are still there. */
   outputs: { arguments: { run: number; }; answer: Output[] };

@@ -7,6 +7,7 @@ import {
   Gauge,
   Images,
   ListTree,
+  LogOut,
   Moon,
   Play,
   Save,
@@ -174,6 +175,7 @@ function LastRun() {
 
 function Panels() {
   const theme = useUi((state) => state.theme);
+  const login = useRuns((state) => state.about?.login ?? false);
   const errors = useProblems(
     (state) => state.problems.filter((problem) => problem.severity === "error").length,
   );
@@ -214,6 +216,11 @@ function Panels() {
       >
         <CircleHelp size={16} />
       </button>
+      {login ? (
+        <a className="icon-button" href="logout" aria-label="Log out" data-tip="text|Log out">
+          <LogOut size={16} />
+        </a>
+      ) : null}
     </nav>
   );
 }

@@ -60,6 +60,7 @@ const live = new Live({
   opened(about, queue) {
     const before = getState().about;
     setState({ online: true, about, workers: queue.workers });
+    if (about.notice && before?.boot !== about.boot) say(about.notice, "bad");
     takeRuns([...queue.running, ...queue.queued]);
     void api.history().then(takeRuns, sayError);
     if (before && before.boot !== about.boot) {
