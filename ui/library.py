@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
-import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -141,7 +140,7 @@ class Library:
             candidates = []
             for part in parts:
                 candidates.append(f"{candidates[-1]}/{part}" if candidates else part)
-                if not os.path.isdir(self.workspace.root / OWN / candidates[-1]):
+                if not (self.workspace.root / OWN / candidates[-1]).is_dir():
                     break
         for name in candidates:
             places = (

@@ -106,10 +106,10 @@ def test_every_route_asks_for_credentials_and_says_what_a_browser_may_do(routes:
 
 
 def test_a_path_that_comes_by_wire_leads_nowhere_else_than_one_that_is_typed(
-    routes: tuple[str, list[str]], tmp_path_factory: pytest.TempPathFactory
+    routes: tuple[str, list[str]], guarded_workspace: Path
 ) -> None:
     url, _ = routes
-    base = tmp_path_factory.getbasetemp()
+    base = guarded_workspace.parent
     (base / "lent").mkdir()
     for place in ("secret.txt", "lent/one.txt"):
         (base / place).write_text("1")

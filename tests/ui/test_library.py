@@ -175,7 +175,7 @@ def test_names_of_workflows_mean_one_file_on_every_system(server: RunningServer)
         assert server.call("open", path=f"workflows/{name}.json")["workflow"]["title"] == name
     for name, sentence in {
         "SD-v1.4": "in capitals alone", "con": "means a device on Windows", "x.": "ends in a space or a dot",
-        "x" * 300: "too long", "a?b": "some systems refuse", "": "hidden", "a//b": "part without letters",
+        "x" * 300: "longer than a file's name can be", "a?b": "some systems refuse", "": "hidden", "a//b": "part without letters",
     }.items():  # fmt: skip
         status, error = server.refused("save", path=f"workflows/{name}.json", workflow=graph(TOY))
         assert (status, sentence in error) == (400, True), (name, error)

@@ -130,7 +130,11 @@ def test_the_app_view_takes_a_seed_to_the_last_digit(server: RunningServer) -> N
     for seed in ("18446744073709551614", " 9007199254740993 "):
         run = form.predict(seed, api_name="/submit")
         assert server.call("run", run=run)["workflow"]["nodes"]["d"]["params"]["seed"] == int(seed)
-    for wrong, said in (("1.5", "is no whole number"), ("-1", "greater than"), (str(2**64), "less than")):
+    for wrong, said in (
+        ("1.5", "is no whole number"),
+        ("-1", "greater than"),
+        (str(2**64), "the whole number 18446744073709551616"),
+    ):
         with pytest.raises(AppError, match=said):
             form.predict(wrong, api_name="/submit")
     form.close()
