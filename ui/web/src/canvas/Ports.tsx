@@ -162,10 +162,9 @@ function PortName({ node, slot }: { node: Id; slot: InSlot }) {
   const finish = (name: string) => {
     setEditing(false);
     const clean = name.trim();
+    const { kinds } = useEditor.getState();
     if (clean && clean !== slot.name)
-      edit("Rename a port", (doc) =>
-        renameWire(doc, useEditor.getState().kinds.specs, node, slot.handle, clean),
-      );
+      edit("Rename a port", (doc) => renameWire(doc, kinds.specs(doc), node, slot.handle, clean));
   };
   return (
     <input

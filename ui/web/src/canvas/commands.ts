@@ -1,12 +1,12 @@
 /** What a person can do to the document, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
-import { freshId, isTaken, type Id, type Mode, type Ref } from "../document/document";
+import { freshId, isTaken, type Doc, type Id, type Mode, type Ref } from "../document/document";
 import { addNode, changeNode, place, removeNodes, setMode } from "../document/edits";
 import { connect, disconnect } from "../document/wires";
-import { sourceOf, specsOf, type Source } from "../document/references";
+import { sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
 import { inputSlots, outputSlots } from "../document/slots";
-import { Kinds } from "../document/types";
+import type { Kinds } from "../document/types";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
 import { absolute, placeOf, sizesOf, type Point } from "./geometry";
@@ -30,39 +30,38 @@ export function add(
   loose: LooseEnd | null = null,
   into?: { node: Id; handle: string },
 ): Id | null {
-  const { kinds, catalog } = useEditor.getState();
-  const spec = kinds.specs(type);
+  const { doc: shown, kinds } = useEditor.getState();
+  const spec = kinds.specs(shown)(type);
   if (!spec) return null;
   let made: Id = "";
   editPlaces(`Add ${type}`, (doc) => {
     const added = addNode(doc, spec, { zone, at: within(zone, at) });
     made = added.id;
     if (!loose) return added.doc;
-    const next = new Kinds(added.doc, catalog, specsOf(catalog, added.doc));
-    const link = firstFit(next, loose, added.id);
-    const joined = link ? connect(next, link.source, link.target, link.handle) : added.doc;
+    const link = firstFit(added.doc, kinds, loose, added.id);
+    const joined = link ? connect(added.doc, kinds, link.source, link.target, link.handle) : added.doc;
     if (!into) return joined;
     // Put into a wire: the new node feeds what the wire fed.
-    const after = new Kinds(joined, catalog, specsOf(catalog, joined));
-    const onward = firstFit(after, { side: "target", ...into }, added.id);
-    return onward ? connect(after, onward.source, onward.target, onward.handle) : joined;
+    const onward = firstFit(joined, kinds, { side: "target", ...into }, added.id);
+    return onward ? connect(joined, kinds, onward.source, onward.target, onward.handle) : joined;
   });
   select([made]);
   return made;
 }
 
 function firstFit(
+  doc: Doc,
   kinds: Kinds,
   loose: LooseEnd,
   id: Id,
 ): { source: Source; target: Id; handle: string } | null {
-  const own = handlesOf(kinds, id);
+  const own = handlesOf(doc, kinds, id);
   if (loose.side === "source") {
-    const handle = own.inputs.find((handle) => objection(kinds, loose.source, id, handle) === null);
+    const handle = own.inputs.find((handle) => objection(doc, kinds, loose.source, id, handle) === null);
     return handle ? { source: loose.source, target: id, handle } : null;
   }
   const handle = own.outputs.find(
-    (handle) => objection(kinds, sourceOf(id, handle), loose.node, loose.handle) === null,
+    (handle) => objection(doc, kinds, sourceOf(id, handle), loose.node, loose.handle) === null,
   );
   return handle ? { source: sourceOf(id, handle), target: loose.node, handle: loose.handle } : null;
 }
@@ -100,10 +99,11 @@ export async function copySelection(): Promise<void> {
 }
 
 export function pasteText(text: string, at: Point, zone: Id | null, keepWires: boolean): boolean {
+  const { kinds } = useEditor.getState();
   let pasted: Id[] = [];
   try {
     editPlaces("Paste", (doc) => {
-      const result = paste(doc, useEditor.getState().kinds.specs, text, zone, within(zone, at), keepWires);
+      const result = paste(doc, kinds.specs(doc), text, zone, within(zone, at), keepWires);
       pasted = result.ids;
       return result.doc;
     });
@@ -115,10 +115,11 @@ export function pasteText(text: string, at: Point, zone: Id | null, keepWires: b
 }
 
 export function duplicateSelection(): void {
+  const { kinds } = useEditor.getState();
   const ids = selectedIds();
   let made: Id[] = [];
   editPlaces("Duplicate", (doc) => {
-    const result = duplicate(doc, useEditor.getState().kinds.specs, ids, spot);
+    const result = duplicate(doc, kinds.specs(doc), ids, spot);
     made = result.ids;
     return result.doc;
   });
@@ -247,14 +248,14 @@ export function toggleExposed(what: "params" | "outputs", ref: Ref, wanted: stri
 /** Put a body back where a zone has none. */
 export const giveBody = (id: Id) => edit("Add a body", (doc) => changeNode(doc, id, { results: {} }));
 
-function handlesOf(kinds: Kinds, id: Id): { inputs: string[]; outputs: string[] } {
-  const node = kinds.doc.nodes[id];
+function handlesOf(doc: Doc, kinds: Kinds, id: Id): { inputs: string[]; outputs: string[] } {
+  const node = doc.nodes[id];
   if (!node) return { inputs: [], outputs: [] };
-  const inputs = [...inputSlots(kinds, node)];
+  const inputs = [...inputSlots(doc, kinds, node)];
   // A port that only a wire can fill comes before a parameter.
   inputs.sort((a, b) => Number(a.port.schema !== undefined) - Number(b.port.schema !== undefined));
   return {
     inputs: inputs.map((slot) => slot.handle),
-    outputs: outputSlots(kinds, node, false).map((slot) => slot.handle),
+    outputs: outputSlots(doc, kinds, node, false).map((slot) => slot.handle),
   };
 }

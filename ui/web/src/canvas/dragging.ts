@@ -135,7 +135,7 @@ export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
         return [id, { at: [x - origin[0], y - origin[1]] as const }];
       }),
     );
-    const result = moveToZone(placed, state.kinds.specs, movers, zone);
+    const result = moveToZone(placed, state.kinds.specs(doc), movers, zone);
     lost = result.cut;
     return tidied(place(result.doc, landed));
   });
@@ -149,7 +149,7 @@ export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
 }
 
 /** Zones start where their first nodes are: what was moved over a zone's upper or left rim moves the rim. */
-function tidied(doc: Doc): Doc {
+function tidied<D extends Doc>(doc: D): D {
   const { auto } = useEditor.getState();
   const least = new Map<Id, Point>();
   for (const node of Object.values(doc.nodes)) {

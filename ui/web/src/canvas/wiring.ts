@@ -25,7 +25,7 @@ export function beginWire(node: Id, handle: string, type: HandleType): void {
 
 /** All handles that a loose end may go to. */
 export function fitting(end: LooseEnd): Map<Id, Set<string>> {
-  const { kinds, cards } = useEditor.getState();
+  const { doc, kinds, cards } = useEditor.getState();
   const fits = new Map<Id, Set<string>>();
   for (const card of Object.values(cards)) {
     const handles =
@@ -34,8 +34,8 @@ export function fitting(end: LooseEnd): Map<Id, Set<string>> {
         : [...card.outputs, ...card.inner].map((slot) => slot.handle);
     const good = handles.filter((handle) =>
       end.side === "source"
-        ? objection(kinds, end.source, card.id, handle) === null
-        : objection(kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
+        ? objection(doc, kinds, end.source, card.id, handle) === null
+        : objection(doc, kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
     );
     fits.set(card.id, new Set(good));
   }
@@ -43,8 +43,9 @@ export function fitting(end: LooseEnd): Map<Id, Set<string>> {
 }
 
 export function mayConnect(connection: Connection): boolean {
-  const { kinds } = useEditor.getState();
-  return objection(kinds, sourceIn(connection), connection.target, connection.targetHandle ?? "") === null;
+  const { doc, kinds } = useEditor.getState();
+  const handle = connection.targetHandle ?? "";
+  return objection(doc, kinds, sourceIn(connection), connection.target, handle) === null;
 }
 
 export function connectWire(connection: Connection): void {
@@ -53,12 +54,11 @@ export function connectWire(connection: Connection): void {
   const handle = connection.targetHandle ?? "";
   const source = sourceIn(connection);
   if (lifted?.node === connection.target && lifted.handle === handle) return;
+  const { kinds } = useEditor.getState();
   edit("Connect", (doc) => {
-    const { kinds } = useEditor.getState();
-    if (!lifted) return connect(kinds, source, connection.target, handle);
     // Connect first: taking a list's item out would move the ones behind it.
-    const joined = connect(kinds, source, connection.target, handle);
-    return joined === doc ? doc : disconnect(joined, lifted.node, lifted.handle);
+    const joined = connect(doc, kinds, source, connection.target, handle);
+    return !lifted || joined === doc ? joined : disconnect(joined, lifted.node, lifted.handle);
   });
 }
 
@@ -73,12 +73,12 @@ export function endWire(
   useUi.setState({ wiring: null });
   if (!wiring || connection.isValid) return;
   if (connection.toHandle) {
-    const { kinds } = useEditor.getState();
+    const { doc, kinds } = useEditor.getState();
     const { nodeId, id } = connection.toHandle;
     const reason =
       wiring.end.side === "source"
-        ? objection(kinds, wiring.end.source, nodeId, id ?? "")
-        : objection(kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
+        ? objection(doc, kinds, wiring.end.source, nodeId, id ?? "")
+        : objection(doc, kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
     const same = connection.toHandle.type === connection.fromHandle.type;
     say(reason ?? (same ? "A wire goes from an output to an input" : "This does not fit"), "bad");
     return;
@@ -106,7 +106,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
       .map((slot) => slot.handle)
       .filter((own) => good.has(own));
     if (!handle) return false;
-    edit("Connect", () => connect(kinds, sourceOf(node, handle), end.node, end.handle));
+    edit("Connect", (doc) => connect(doc, kinds, sourceOf(node, handle), end.node, end.handle));
     return true;
   }
   const slots = [...card.inputs, ...card.results].filter((slot) => good.has(slot.handle));
@@ -114,7 +114,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
     slots.find((slot) => slot.ref === null && slot.port.schema === undefined) ??
     slots.find((slot) => slot.ref === null);
   if (!free) return false;
-  edit("Connect", () => connect(kinds, end.source, node, free.handle));
+  edit("Connect", (doc) => connect(doc, kinds, end.source, node, free.handle));
   return true;
 }
 

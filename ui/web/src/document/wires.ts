@@ -19,14 +19,13 @@ import type { Kinds } from "./types";
 const RESULTS = "results.";
 
 /** Wire a source into a slot, in place of what was wired or typed there. */
-export function connect(kinds: Kinds, source: Source, target: Id, handle: string): Doc {
-  const { doc } = kinds;
+export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, target: Id, handle: string): D {
   const node = doc.nodes[target];
-  const slot = slotAt(kinds, target, handle);
+  const slot = slotAt(doc, kinds, target, handle);
   if (!node || !slot) return doc;
-  const ref = refTo(kinds.specs(doc.nodes[source.node]?.type ?? ""), source);
+  const ref = refTo(kinds.specs(doc)(doc.nodes[source.node]?.type ?? ""), source);
   const many = slot.port.list && !slot.port.named;
-  const whole = many && (kinds.of(source)?.many ?? false);
+  const whole = many && (kinds.of(doc, source)?.many ?? false);
   if (handle.startsWith(RESULTS)) {
     const named = slot.adds && slot.port.named;
     const key = named ? newResult(node, slot.port.name, source) : resultKey(handle, slot.adds);
@@ -82,7 +81,7 @@ function nameFor(source: Source, taken: (name: string) => boolean): string {
 }
 
 /** Take the wire out of a slot. */
-export function disconnect(whole: Doc, target: Id, handle: string): Doc {
+export function disconnect<D extends Doc>(whole: D, target: Id, handle: string): D {
   const node = whole.nodes[target];
   if (!node) return whole;
   const doc = withoutBends(whole, `${target}.${handle}`);
@@ -94,7 +93,7 @@ export function disconnect(whole: Doc, target: Id, handle: string): Doc {
 }
 
 /** A document without the reroutes of a wire. */
-function withoutBends(doc: Doc, wire: string): Doc {
+function withoutBends<D extends Doc>(doc: D, wire: string): D {
   const places = Object.entries(doc.places).filter(
     ([, spot]) => spot.kind !== "reroute" || spot.wire !== wire,
   );
@@ -115,7 +114,7 @@ function cut(record: Readonly<Record<string, Wired>>, address: string): Record<s
 }
 
 /** Rename what the user called a wire of a port with names, wherever it is read under that name. */
-export function renameWire(doc: Doc, specs: SpecOf, id: Id, handle: string, wanted: string): Doc {
+export function renameWire<D extends Doc>(doc: D, specs: SpecOf, id: Id, handle: string, wanted: string): D {
   const node = doc.nodes[id];
   const spec = node && specs(node.type);
   if (!spec) return doc;

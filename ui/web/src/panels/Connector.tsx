@@ -19,6 +19,7 @@ export function Connector() {
 }
 
 function Open({ node }: { node: string }) {
+  const kinds = useEditor((state) => state.kinds);
   // The document does not change while this is open.
   const [wires] = useState(() =>
     possibleWires(node).map((wire) => ({
@@ -38,9 +39,7 @@ function Open({ node }: { node: string }) {
           .slice(0, MOST);
       }}
       keyOf={(wire) => wire.from + wire.to}
-      pick={(wire) =>
-        edit("Connect", () => connect(useEditor.getState().kinds, wire.source, wire.target, wire.handle))
-      }
+      pick={(wire) => edit("Connect", (doc) => connect(doc, kinds, wire.source, wire.target, wire.handle))}
       close={() => useUi.setState({ connector: null })}
       empty="No wire fits"
     >

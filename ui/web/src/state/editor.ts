@@ -3,8 +3,7 @@ import { create } from "zustand";
 import type { Catalog } from "../server/types";
 import { cardsOf } from "../document/cards";
 import { read, write } from "../document/codec";
-import { EMPTY, type Doc, type Id, type Place } from "../document/document";
-import { specsOf } from "../document/references";
+import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/document";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
 import { fillIn } from "../canvas/layout";
@@ -35,14 +34,12 @@ export interface EditorState extends Sheet {
 const NO_CATALOG: Catalog = { nodes: {}, types: {} };
 const NO_FILE: File = { path: "", etag: "", shipped: false, saved: null };
 
-const kindsOf = (doc: Doc, catalog: Catalog) => new Kinds(doc, catalog, specsOf(catalog, doc));
-
 export const useEditor = create<EditorState>()(() => ({
   catalog: NO_CATALOG,
   history: begin(EMPTY),
   doc: EMPTY,
   file: NO_FILE,
-  kinds: kindsOf(EMPTY, NO_CATALOG),
+  kinds: new Kinds(NO_CATALOG),
   cards: {},
   auto: {},
   measured: {},
@@ -55,13 +52,11 @@ const { getState, setState } = useEditor;
 
 /** The state that follows from a document: types, cards, places, and what React Flow draws. */
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
-  const semantic = doc.nodes !== state.doc.nodes || doc.definitions !== state.doc.definitions;
-  const kinds = semantic || state.kinds.catalog !== state.catalog ? kindsOf(doc, state.catalog) : state.kinds;
-  const cards = cardsOf(doc, kinds, state.cards, state.asPorts);
+  const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
   const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
   const sheet = { doc, cards, auto, measured: state.measured };
-  return { doc, kinds, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
+  return { doc, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
 }
 
 function present(history: History<Doc>): void {
@@ -70,18 +65,18 @@ function present(history: History<Doc>): void {
 }
 
 /** Change the document: one step to undo, or part of the one before when `key` is the same. */
-export function edit(label: string, change: (doc: Doc) => Doc, key: string | null = null): void {
+export function edit(label: string, change: Edit, key: string | null = null): void {
   const { history, doc } = getState();
   const next = record(history, change(doc), label, key, performance.now());
   if (next !== history) present(next);
 }
 
 /** Change where things are: the file then holds a place for every node, so that nothing jumps later. */
-export function editPlaces(label: string, change: (doc: Doc) => Doc, key: string | null = null): void {
+export function editPlaces(label: string, change: Edit, key: string | null = null): void {
   edit(label, (doc) => change(withPlaces(doc)), key);
 }
 
-export function withPlaces(doc: Doc): Doc {
+export function withPlaces<D extends Doc>(doc: D): D {
   const { auto } = getState();
   const missing = Object.keys(doc.nodes).filter((id) => !(id in doc.places) && id in auto);
   return missing.length === 0
@@ -93,7 +88,7 @@ export const undoEdit = () => present(undo(getState().history));
 export const redoEdit = () => present(redo(getState().history));
 
 export function setCatalog(catalog: Catalog): void {
-  setState({ catalog });
+  setState({ catalog, kinds: new Kinds(catalog) });
   setState({ ...drawing(getState(), getState().doc) });
 }
 
