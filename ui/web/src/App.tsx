@@ -2,7 +2,7 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
 import { Canvas } from "./canvas/Canvas";
-import { copiedText, pasteText, remove } from "./canvas/commands";
+import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./canvas/flow";
 import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";

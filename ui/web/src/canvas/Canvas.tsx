@@ -17,7 +17,7 @@ import { memo, type DragEvent, type MouseEvent } from "react";
 import { select, selectedIds, setEdges, useEditor } from "../state/editor";
 import { openDropped } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
-import { addReroute } from "./commands";
+import { addReroute } from "../commands";
 import { categoryHue, wireColour } from "./colours";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Note, Reroute } from "./Drawings";
@@ -28,7 +28,7 @@ import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
 import type { LoomEdge, LoomNode } from "./view";
 import { Wire } from "./Wire";
-import { beginWire, connectWire, endWire, mayConnect } from "./wiring";
+import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
 import { Zone } from "./Zone";
 
 type Props = ReactFlowProps<LoomNode, LoomEdge>;
@@ -57,7 +57,7 @@ const FIXED: Props = {
         all,
       ),
     ),
-  onConnect: connectWire,
+  onConnect: finishWire,
   onConnectStart: (_event, { nodeId, handleId, handleType }) => {
     if (nodeId && handleId && handleType) beginWire(nodeId, handleId, handleType);
   },

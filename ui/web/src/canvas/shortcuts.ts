@@ -3,7 +3,7 @@ import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun, submit } from "../state/runs";
 import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../state/ui";
 import { newWorkflow, saveFile } from "../state/files";
-import * as commands from "./commands";
+import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "./flow";
 import { runTo } from "./menus";
 

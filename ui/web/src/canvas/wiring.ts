@@ -1,10 +1,10 @@
 /** Drawing a wire: what it fits, what a drop does, and the reason when nothing does. */
 import type { Connection, FinalConnectionState, HandleType } from "@xyflow/react";
 import type { Id } from "../document/document";
-import { connect, disconnect } from "../document/wires";
+import { connectWire, disconnectWire } from "../commands/wires";
 import { sourceHandle, sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
-import { edit, useEditor } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { say, useUi, type LooseEnd, type PaletteAt } from "../state/ui";
 
 /** The wire end that was lifted from its input and is being dragged. */
@@ -48,18 +48,13 @@ export function mayConnect(connection: Connection): boolean {
   return objection(doc, kinds, sourceIn(connection), connection.target, handle) === null;
 }
 
-export function connectWire(connection: Connection): void {
+export function finishWire(connection: Connection): void {
   const lifted = picked;
   picked = null;
   const handle = connection.targetHandle ?? "";
   const source = sourceIn(connection);
   if (lifted?.node === connection.target && lifted.handle === handle) return;
-  const { kinds } = useEditor.getState();
-  edit("Connect", (doc) => {
-    // Connect first: taking a list's item out would move the ones behind it.
-    const joined = connect(doc, kinds, source, connection.target, handle);
-    return !lifted || joined === doc ? joined : disconnect(joined, lifted.node, lifted.handle);
-  });
+  connectWire(source, { node: connection.target, handle }, lifted);
 }
 
 export function endWire(
@@ -84,7 +79,7 @@ export function endWire(
     return;
   }
   if (lifted) {
-    edit("Disconnect", (doc) => disconnect(doc, lifted.node, lifted.handle));
+    disconnectWire(lifted);
     return;
   }
   const target = event.target as HTMLElement;
@@ -97,7 +92,7 @@ export function endWire(
 
 /** A wire dropped on a node itself goes to the first port it fits. */
 function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySet<string>>): boolean {
-  const { kinds, cards } = useEditor.getState();
+  const { cards } = useEditor.getState();
   const good = fits.get(node);
   const card = cards[node];
   if (!good || !card) return false;
@@ -106,7 +101,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
       .map((slot) => slot.handle)
       .filter((own) => good.has(own));
     if (!handle) return false;
-    edit("Connect", (doc) => connect(doc, kinds, sourceOf(node, handle), end.node, end.handle));
+    connectWire(sourceOf(node, handle), end);
     return true;
   }
   const slots = [...card.inputs, ...card.results].filter((slot) => good.has(slot.handle));
@@ -114,7 +109,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
     slots.find((slot) => slot.ref === null && slot.port.schema === undefined) ??
     slots.find((slot) => slot.ref === null);
   if (!free) return false;
-  edit("Connect", (doc) => connect(doc, kinds, end.source, node, free.handle));
+  connectWire(end.source, { node, handle: free.handle });
   return true;
 }
 

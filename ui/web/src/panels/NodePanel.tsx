@@ -3,12 +3,13 @@ import { AppWindow, ChartLine } from "lucide-react";
 import { wireColour } from "../canvas/colours";
 import { hasWidget } from "../canvas/geometry";
 import { goTo } from "../canvas/flow";
+import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";
 import { saying } from "../document/types";
 import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
-import { edit, useEditor } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { Parameter } from "../widgets/Parameter";
 import { Sparks } from "../canvas/Sparks";
@@ -153,7 +154,7 @@ function WholeWorkflow() {
           rows={6}
           value={about}
           placeholder="What this workflow does"
-          onChange={(event) => edit("About", (doc) => ({ ...doc, about: event.target.value }), "about")}
+          onChange={(event) => setAbout(event.target.value)}
           onKeyDown={(event) => {
             if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
           }}

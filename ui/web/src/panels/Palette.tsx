@@ -1,6 +1,6 @@
 /** The palette: every node, found by typing; filtered to what fits when a wire is loose. */
 import { useMemo } from "react";
-import { add } from "../canvas/commands";
+import { add } from "../commands";
 import { categoryHue, wireColour } from "../canvas/colours";
 import { titleOf } from "../document/cards";
 import { slotAt } from "../document/rules";

@@ -14,9 +14,10 @@ import {
   Sun,
   TriangleAlert,
 } from "lucide-react";
+import { setTitle } from "../commands";
 import { clock } from "../canvas/format";
 import { appUrl } from "../server/api";
-import { edit, isDirty, useEditor } from "../state/editor";
+import { isDirty, useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, liveRun, submit, useRuns } from "../state/runs";
@@ -64,7 +65,7 @@ function FileName() {
         placeholder="Untitled workflow"
         value={title}
         size={Math.max(12, Math.min(48, title.length))}
-        onChange={(event) => edit("Title", (doc) => ({ ...doc, title: event.target.value }), "title")}
+        onChange={(event) => setTitle(event.target.value)}
         onKeyDown={(event) => {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
           if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();

@@ -1,7 +1,8 @@
-/** What a person can do to the document, whichever key, menu or button asks for it. */
+/** What a person can do to nodes, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
-import { freshId, isTaken, type Doc, type Id, type Mode, type Ref } from "../document/document";
-import { addNode, changeNode, place, removeNodes, setMode } from "../document/edits";
+import type { Doc, Id, Mode } from "../document/document";
+import { addNode, changeNode, removeNodes, rename, setMode, setParam } from "../document/edits";
+import type { Json } from "../document/json";
 import { connect, disconnect } from "../document/wires";
 import { sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
@@ -9,9 +10,7 @@ import { inputSlots, outputSlots } from "../document/slots";
 import type { Kinds } from "../document/types";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
-import { absolute, placeOf, sizesOf, type Point } from "./geometry";
-import { layOut } from "./layout";
-import { boundsOf } from "./view";
+import { absolute, placeOf, type Point } from "../canvas/geometry";
 
 const spot = (id: Id) => placeOf(useEditor.getState(), id);
 
@@ -134,115 +133,18 @@ export function toggleMode(mode: Mode, ids: readonly Id[] = selectedIds()): void
   });
 }
 
-export function toggleCollapsed(ids: readonly Id[] = selectedIds()): void {
-  editPlaces("Collapse", (doc) => {
-    const nodes = ids.filter((id) => id in doc.nodes);
-    const all = nodes.every((id) => doc.places[id]?.collapsed);
-    return place(doc, Object.fromEntries(nodes.map((id) => [id, { collapsed: all ? undefined : true }])));
-  });
+/** Give a node another name. */
+export const renameNode = (id: Id, wanted: string) => edit("Rename", (doc) => rename(doc, id, wanted));
+
+/** Type a value in; undefined goes back to the default. The steps of one `gesture` are one step to undo. */
+export function setParameter(id: Id, name: string, value: Json | undefined, gesture?: string): void {
+  const key = gesture ? `${id}.${name} ${gesture}` : null;
+  edit(`Change ${name}`, (doc) => setParam(doc, id, name, value), key);
 }
 
 export function selectAll(): void {
   const { nodes } = useEditor.getState();
   select(nodes.filter((node) => !node.hidden).map((node) => node.id));
-}
-
-/** Lay out everything, or what is inside of the selected zones. */
-export function arrange(): void {
-  const { doc, cards, measured } = useEditor.getState();
-  const places = layOut(doc, cards, measured);
-  const zones = selectedIds().filter((id) => cards[id]?.isZone);
-  const wanted = Object.entries(places).filter(([id]) => {
-    if (zones.length === 0) return true;
-    for (let zone = doc.nodes[id]?.zone ?? null; zone !== null; zone = doc.nodes[zone]?.zone ?? null)
-      if (zones.includes(zone)) return true;
-    return false;
-  });
-  editPlaces("Lay out", (next) => {
-    const unsized = Object.fromEntries(wanted.map(([id, { at }]) => [id, { at, size: undefined }]));
-    return place(next, unsized);
-  });
-}
-
-export type Side = "left" | "right" | "top" | "bottom" | "row" | "column";
-
-/** Line up the selected nodes, each within its own zone; "row" and "column" space them out evenly. */
-export function align(side: Side): void {
-  const sheet = useEditor.getState();
-  const sizes = sizesOf(sheet);
-  const ids = selectedIds().filter((id) => id in sheet.doc.nodes || id in sheet.doc.places);
-  if (ids.length < 2) return;
-  const box = (id: Id) => {
-    const { at, size } = placeOf(sheet, id);
-    const [w, h] = sizes.get(id) ?? size ?? [0, 0];
-    return { id, x: at[0], y: at[1], w, h };
-  };
-  const boxes = ids.map(box);
-  const edge = {
-    left: Math.min(...boxes.map((own) => own.x)),
-    top: Math.min(...boxes.map((own) => own.y)),
-    right: Math.max(...boxes.map((own) => own.x + own.w)),
-    bottom: Math.max(...boxes.map((own) => own.y + own.h)),
-  };
-  const gap = 32;
-  const places: Record<Id, { at: Point }> = {};
-  let [x, y] = [edge.left, edge.top];
-  const ordered = [...boxes].sort((a, b) => (side === "row" ? a.x - b.x : a.y - b.y));
-  for (const own of ordered) {
-    if (side === "left") places[own.id] = { at: [edge.left, own.y] };
-    if (side === "right") places[own.id] = { at: [edge.right - own.w, own.y] };
-    if (side === "top") places[own.id] = { at: [own.x, edge.top] };
-    if (side === "bottom") places[own.id] = { at: [own.x, edge.bottom - own.h] };
-    if (side === "row") places[own.id] = { at: [x, edge.top] };
-    if (side === "column") places[own.id] = { at: [edge.left, y] };
-    x += own.w + gap;
-    y += own.h + gap;
-  }
-  editPlaces("Align", (doc) => place(doc, places));
-}
-
-export function addFrame(): void {
-  const sheet = useEditor.getState();
-  const ids = selectedIds();
-  if (ids.length === 0) return;
-  const box = boundsOf(sheet, ids);
-  const pad = 28;
-  editPlaces("Add a frame", (doc) => {
-    const id = freshId(isTaken(doc), "frame");
-    return place(doc, {
-      [id]: {
-        kind: "frame",
-        at: [box.x - pad, box.y - pad - 16],
-        size: [box.width + 2 * pad, box.height + 2 * pad + 16],
-        text: "Frame",
-      },
-    });
-  });
-}
-
-export function addNote(at: Point): void {
-  editPlaces("Add a note", (doc) =>
-    place(doc, { [freshId(isTaken(doc), "note")]: { kind: "note", at, size: [220, 120], text: "" } }),
-  );
-}
-
-/** A bend in a wire. */
-export function addReroute(wire: string, at: Point): void {
-  editPlaces("Add a reroute", (doc) =>
-    place(doc, { [freshId(isTaken(doc), "reroute")]: { kind: "reroute", at: [at[0] - 6, at[1] - 6], wire } }),
-  );
-}
-
-/** Show a parameter or an output in the app view, or no longer. */
-export function toggleExposed(what: "params" | "outputs", ref: Ref, wanted: string): void {
-  edit("Change the app view", (doc) => {
-    const all = doc.exposed[what];
-    const kept = Object.entries(all).filter(([, own]) => own !== ref);
-    const shown = kept.length < Object.keys(all).length;
-    const name = freshId((taken) => taken in all, wanted);
-    const next = Object.fromEntries(shown ? kept : [...kept, [name, ref]]);
-    return { ...doc, exposed: { ...doc.exposed, [what]: next } };
-  });
 }
 
 /** Put a body back where a zone has none. */
