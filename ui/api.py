@@ -40,6 +40,7 @@ from ui.workspace import Workspace
 F = TypeVar("F", bound=Callable[..., Any])
 AnyWorkflow = dict[str, Any] | str
 RunNumber = Annotated[int, Field(ge=0)]
+Paths = Annotated[list[str], Field(max_length=200)]
 
 
 def call(*, reads: bool = False) -> Callable[[F], F]:
@@ -207,6 +208,11 @@ class Api:
     def open(self, path: str) -> Document:
         """A workflow from a file or from a picture."""
         return self.library.open(path)
+
+    @call()
+    def stamps(self, paths: Paths) -> dict[str, str]:
+        """The etags of workflow files as they are now, by their paths; empty where there is none."""
+        return {path: self.library.stamp(path) for path in paths}
 
     @call()
     async def save(self, path: str, workflow: AnyWorkflow, etag: str = "", overwrite: bool = False) -> Document:

@@ -84,6 +84,13 @@ class Library:
             raise RefusedError(404, f"there is no workflow {path!r}")
         target.unlink()
 
+    def stamp(self, path: str) -> str:
+        """The etag of a workflow file as it is now; empty where there is none."""
+        try:
+            return _etag(self._find(path)[1].read_bytes())
+        except (RefusedError, OSError):
+            return ""
+
     def extract(self, content: bytes) -> Document:
         """The workflow in the bytes of a picture or of a JSON file. Raises RefusedError where there is none."""
         if not content.startswith(b"\x89PNG") and not content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { beforeEach, expect, it, vi } from "vitest";
 import { read, write } from "../src/document/codec";
 import { EMPTY, type Doc } from "../src/document/document";
-import { redoEdit, setCatalog, show, undoEdit, useEditor } from "../src/state/editor";
+import { redoEdit, setCatalog, undoEdit, useEditor } from "../src/state/editor";
+import { restore } from "../src/state/documents";
 import { CATALOG } from "./catalog";
 import { changes, COMMANDS, Picker } from "./commands";
 import { docOf, SAMPLING, TRAINING } from "./documents";
@@ -40,7 +41,7 @@ it(
     fc.assert(
       fc.property(sequences, ([start, steps]) => {
         const first = STARTS[start] ?? EMPTY;
-        show(first);
+        restore([{ doc: first }], 0);
         // What is expected of undo: every document there was.
         let states = [first];
         let at = 0;

@@ -4,16 +4,8 @@ import { add, connectWire, disconnectWire, move, pasteText, setTitle, toggleExpo
 import type { Doc, Edit } from "../src/document/document";
 import { place } from "../src/document/edits";
 import { sourceOf } from "../src/document/references";
-import {
-  edit,
-  redoEdit,
-  select,
-  selectedIds,
-  setCatalog,
-  show,
-  undoEdit,
-  useEditor,
-} from "../src/state/editor";
+import { edit, redoEdit, select, selectedIds, setCatalog, undoEdit, useEditor } from "../src/state/editor";
+import { restore } from "../src/state/documents";
 import { CATALOG } from "./catalog";
 import { docOf } from "./documents";
 
@@ -22,7 +14,7 @@ const wire = () => connectWire(sourceOf("noise", "out:latent"), { node: "decoded
 
 beforeEach(() => {
   setCatalog(CATALOG);
-  show(docOf({ noise: { type: "noise" }, decoded: { type: "decode" } }));
+  restore([{ doc: docOf({ noise: { type: "noise" }, decoded: { type: "decode" } }) }], 0);
 });
 
 describe("a wire that is drawn later leaves as it was", () => {

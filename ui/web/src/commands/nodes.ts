@@ -8,6 +8,7 @@ import { sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
 import { inputSlots, outputSlots } from "../document/slots";
 import type { Kinds } from "../document/types";
+import { editDocument, type DocumentId } from "../state/documents";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
 import { absolute, placeOf, type Point } from "../canvas/geometry";
@@ -136,10 +137,19 @@ export function toggleMode(mode: Mode, ids: readonly Id[] = selectedIds()): void
 /** Give a node another name. */
 export const renameNode = (id: Id, wanted: string) => edit("Rename", (doc) => rename(doc, id, wanted));
 
-/** Type a value in; undefined goes back to the default. The steps of one `gesture` are one step to undo. */
-export function setParameter(id: Id, name: string, value: Json | undefined, gesture?: string): void {
+/**
+ * Type a value in; undefined goes back to the default. The steps of one `gesture` are one step to undo. A field names
+ * its document: what is uploaded for it may arrive when another is shown.
+ */
+export function setParameter(
+  id: Id,
+  name: string,
+  value: Json | undefined,
+  gesture?: string,
+  document: DocumentId = useEditor.getState().document,
+): void {
   const key = gesture ? `${id}.${name} ${gesture}` : null;
-  edit(`Change ${name}`, (doc) => setParam(doc, id, name, value), key);
+  editDocument(document, `Change ${name}`, (doc) => setParam(doc, id, name, value), key);
 }
 
 export function selectAll(): void {

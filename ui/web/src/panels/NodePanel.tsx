@@ -9,6 +9,7 @@ import type { InSlot } from "../document/slots";
 import { saying } from "../document/types";
 import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
+import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { Parameter } from "../widgets/Parameter";
@@ -140,7 +141,7 @@ function WholeWorkflow() {
   const about = useEditor((state) => state.doc.about);
   const exposed = useEditor((state) => state.doc.exposed);
   const count = useEditor((state) => Object.keys(state.doc.nodes).length);
-  const path = useEditor((state) => state.file.path);
+  const path = useDocuments((state) => activeOf(state).file.path);
   const rows = Object.entries(exposed.params);
   return (
     <article className="node-panel">

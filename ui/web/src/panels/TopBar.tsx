@@ -17,7 +17,8 @@ import {
 import { setTitle } from "../commands";
 import { clock } from "../canvas/format";
 import { appUrl } from "../server/api";
-import { isDirty, useEditor } from "../state/editor";
+import { activeOf, useDocuments } from "../state/documents";
+import { useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, liveRun, submit, useRuns } from "../state/runs";
@@ -55,9 +56,8 @@ function Mark() {
 
 function FileName() {
   const title = useEditor((state) => state.doc.title);
-  const path = useEditor((state) => state.file.path);
-  const shipped = useEditor((state) => state.file.shipped);
-  const dirty = useEditor(isDirty);
+  const path = useDocuments((state) => activeOf(state).file.path);
+  const shipped = useDocuments((state) => activeOf(state).file.shipped);
   return (
     <div className="file-name">
       <input
@@ -72,7 +72,6 @@ function FileName() {
         }}
       />
       <span className="file-path" data-tip={path ? `text|${path}` : "text|Never saved"}>
-        {dirty ? <i className="dirty" role="img" aria-label="Unsaved changes" /> : null}
         {shipped ? "example" : path ? path.replace(/^workflows\//, "") : "not saved"}
       </span>
       <button
