@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 EVERY = 1.0
@@ -24,16 +25,13 @@ async def watch(folder: Path, changed: Callable[[], None], wanted: Callable[[], 
             changed()
 
 
-def _seen(folder: Path) -> dict[str, tuple[int, int, int]]:
+def _seen(folder: Path) -> dict[Path, tuple[int, int, int]]:
     """Every workflow file, with what changes when it is written."""
-    found: dict[str, tuple[int, int, int]] = {}
-    for parent, folders, files in os.walk(folder):  # errors are passed over: what cannot be read is not there
+    found: dict[Path, tuple[int, int, int]] = {}
+    for parent, folders, files in os.walk(folder):  # what cannot be read is passed over, as if it were not there
         folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if name.endswith(".json") and not name.startswith("."):
-                try:
-                    stat = os.stat(os.path.join(parent, name))
-                except OSError:
-                    continue
-                found[os.path.join(parent, name)] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        for path in (Path(parent, name) for name in files if name.endswith(".json") and not name.startswith(".")):
+            with suppress(OSError):
+                stat = path.stat()
+                found[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
     return found
