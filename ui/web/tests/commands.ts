@@ -219,10 +219,7 @@ export const COMMANDS: Record<Command, Try> = {
     const given = pick.of(slots().filter(({ slot }) => slot.name !== "" && !slot.adds));
     if (!given) return null;
     commands.renamePort(given, `port${pick.upTo(5)}`);
-    return either(
-      wiresOf(given.node),
-      ({ path, was }) => path.startsWith("nodes.") && names(given.node, was),
-    );
+    return either(wiresOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
   },
   move(pick, doc) {
     const chosen = pick.some(everything(doc)).slice(0, 3);
@@ -302,7 +299,8 @@ const bendOf =
   (doc: Doc, { node, handle }: commands.Slot): MayTouch =>
   ({ path }) => {
     const [section, id = ""] = path.split(".");
-    return section === "places" && doc.places[id]?.wire === `${node}.${handle}`;
+    const list = `${node}.${handle}`.replace(/\d+$/, "");
+    return section === "places" && (doc.places[id]?.wire?.startsWith(list) ?? false);
   };
 
 /** A document as paths and plain values: `nodes.guide.params.scale` is 3. Lists are one value. */

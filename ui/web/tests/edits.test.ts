@@ -67,6 +67,23 @@ describe("wires", () => {
   });
 });
 
+describe("bends and what the app view shows", () => {
+  it("follow a wire that is renamed, and one whose list is shortened", () => {
+    const layout = {
+      first: { at: [0, 0], kind: "reroute", wire: "fit.models.unet" },
+      second: { at: [0, 0], kind: "reroute", wire: "sum.losses.0" },
+      third: { at: [0, 0], kind: "reroute", wire: "sum.losses.1" },
+    };
+    const doc = docOf(TRAINING, { layout, exposed: { params: {}, outputs: { trained: "fit.models.unet" } } });
+    const renamed = renameWire(doc, specs(doc), "fit", "models.unet", "denoiser");
+    expect(renamed.exposed.outputs).toEqual({ trained: "fit.models.denoiser" });
+    expect(renamed.places.first?.wire).toBe("fit.models.denoiser");
+    const shorter = disconnect(doc, "sum", "losses.0");
+    expect(Object.keys(shorter.places)).toEqual(["first", "third"]);
+    expect(shorter.places.third?.wire).toBe("sum.losses.0");
+  });
+});
+
 describe("nodes", () => {
   it("that draw get a seed of their own, and ids that are free", () => {
     const spec = CATALOG.nodes.noise;

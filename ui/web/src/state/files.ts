@@ -71,6 +71,7 @@ export async function openFile(path: string): Promise<boolean> {
 /** Where there are unsaved changes to a file that was opened as it was saved, lead there. */
 async function tellDraft(path: string): Promise<void> {
   const isOpen = ({ id }: Draft) => useDocuments.getState().open.some(({ draft }) => draft === id);
+  await keepNow();
   const draft = (await allDrafts()).find((found) => found.path === path && !isOpen(found));
   if (draft)
     say("There are unsaved changes to this file", "plain", {

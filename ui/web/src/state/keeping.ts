@@ -114,7 +114,7 @@ export function startKeeping(): void {
     if (open === before.open) return;
     // A document that is closed keeps its draft.
     const closed = before.open.filter((document) => !open.some(({ id }) => id === document.id));
-    if (closed.some((document) => !isKept(document))) void keepClosed(closed);
+    if (closed.some((document) => !isKept(document))) working = working.then(() => keepClosed(closed));
     timer ??= setTimeout(() => void keepNow(), PAUSE);
   });
   addEventListener("pagehide", leave);
@@ -125,7 +125,6 @@ export function startKeeping(): void {
 }
 
 async function keepClosed(documents: readonly OpenDocument[]): Promise<void> {
-  await working;
   for (const document of documents) {
     if (!isKept(document))
       await keep(document).catch((error: unknown) => useKeeping.setState({ trouble: reason(error) }));
