@@ -47,6 +47,7 @@ Number = Annotated[int, Field(ge=0, lt=2**63)]
 RunNumber = Number
 Name = Annotated[str, Field(max_length=4096)]
 """A path, or less; half characters are no part of it."""
+Paths = Annotated[list[Name], Field(max_length=200)]
 LARGEST_RECORD = 2**20
 """Bytes of what a run's folder tells of its surroundings."""
 
@@ -237,6 +238,11 @@ class Api:
     def open(self, path: Name) -> Document:
         """A workflow from a file or from a picture."""
         return self.library.open(path)
+
+    @call()
+    def stamps(self, paths: Paths) -> dict[str, str]:
+        """The etags of workflow files as they are now, by their paths; empty where there is none."""
+        return {path: self.library.stamp(path) for path in paths}
 
     @call()
     async def save(self, path: Name, workflow: AnyWorkflow, etag: Name = "", overwrite: bool = False) -> Document:

@@ -105,6 +105,13 @@ class Library:
             raise RefusedError(404, f"there is no workflow {path!r}")
         target.unlink()
 
+    def stamp(self, path: str) -> str:
+        """The etag of a workflow file as it is now; empty where there is none."""
+        try:
+            return _etag_of(self._find(path)[1])
+        except (RefusedError, WorkflowError, OSError):
+            return ""
+
     def extract(self, file: Path) -> Document:
         """The workflow in a picture or a JSON file that was sent. Raises RefusedError where there is none."""
         with file.open("rb") as content:

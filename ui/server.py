@@ -27,7 +27,7 @@ from ui.endpoints import add_endpoints
 from ui.guard import Guard
 from ui.headers import Policy
 from ui.ledger import opened
-from ui.library import LARGEST
+from ui.library import LARGEST, OWN
 from ui.live import Feed, serve
 from ui.login import Login
 from ui.models import About, Limits
@@ -35,6 +35,7 @@ from ui.refusal import RefusedError
 from ui.routes import add_routes
 from ui.runs import RunManager
 from ui.sessions import Door
+from ui.watching import watch
 from ui.workspace import Workspace
 
 LIMITS = Limits(workflow=LARGEST, picture=256 * 2**20, upload=4 * 2**30)
@@ -162,8 +163,10 @@ def build(settings: Settings) -> LoomServer:
     async def lifespan(_: Any) -> AsyncIterator[None]:
         server.loop = asyncio.get_running_loop()
         await manager.start()
+        watching = asyncio.create_task(watch(workspace.root / OWN, workflows_changed, lambda: bool(feeds)))
         async with views.open():
             yield
+        watching.cancel()
         await manager.close()
 
     server = LoomServer(title="Latent Loom", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)

@@ -103,6 +103,29 @@ def send(client: httpx.Client, hostile: Hostile) -> int:
     return answer.status_code
 
 
+def test_odd_entries_are_told(besieged: RunningServer) -> None:
+    # The first of these tests: hostile requests remove runs.
+    entries = {entry["path"]: entry for entry in besieged.call("workflows")}
+    assert "link" in entries["workflows/dangling.json"]["problem"]
+    assert "no file" in entries["workflows/pipe.json"]["problem"]
+    assert "no UTF-8" in entries["workflows/caf?.json"]["problem"]
+    assert "no valid JSON" in entries["workflows/no-json.json"]["problem"]
+    assert not {"workflows/folder.json", "workflows/out.json"} & set(entries)
+    for path, entry in entries.items():
+        if path.startswith("workflows/") and entry["problem"]:
+            assert besieged.refused("open", path=path)[1], path
+    names = {entry["name"] for entry in besieged.call("files")}
+    assert {"caf?.json", "pipe", "workflows"} <= names
+    assert "loop" not in names
+    found = {run["folder"]: run for run in besieged.call("history", limit=1000)}
+    assert {"runs/odd-metric", "runs/half"} <= set(found)
+    for folder in ("runs/odd-metric", "runs/half"):
+        run = found[folder]["run"]
+        assert besieged.call("events", run=run)[-1]["event"] == "ended"
+        assert besieged.call("metrics", run=run) == []
+        assert besieged.call("run", run=run)["environment"] in ({}, {"seed": int("1" + "0" * 300), "device": None})
+
+
 def test_hostile_requests_are_answered_in_words(besieged: RunningServer) -> None:
     slowest, statuses = 0.0, dict[int, int]()
     with httpx.Client(base_url=besieged.url, timeout=HANG_SECONDS) as client:
@@ -149,28 +172,6 @@ def unscathed(server: RunningServer) -> None:
     assert not Path(MARK).exists()
     assert server.over(server.submit(TOY, fresh=True))["status"] == "done"
     assert {"shipped/quickstart.json", "workflows/form.json"} <= {entry["path"] for entry in server.call("workflows")}
-
-
-def test_odd_entries_are_told(besieged: RunningServer) -> None:
-    entries = {entry["path"]: entry for entry in besieged.call("workflows")}
-    assert "link" in entries["workflows/dangling.json"]["problem"]
-    assert "no file" in entries["workflows/pipe.json"]["problem"]
-    assert "no UTF-8" in entries["workflows/caf?.json"]["problem"]
-    assert "no valid JSON" in entries["workflows/no-json.json"]["problem"]
-    assert not {"workflows/folder.json", "workflows/out.json"} & set(entries)
-    for path, entry in entries.items():
-        if path.startswith("workflows/") and entry["problem"]:
-            assert besieged.refused("open", path=path)[1], path
-    names = {entry["name"] for entry in besieged.call("files")}
-    assert {"caf?.json", "pipe", "workflows"} <= names
-    assert "loop" not in names
-    found = {run["folder"]: run for run in besieged.call("history", limit=1000)}
-    assert {"runs/odd-metric", "runs/half"} <= set(found)
-    for folder in ("runs/odd-metric", "runs/half"):
-        run = found[folder]["run"]
-        assert besieged.call("events", run=run)[-1]["event"] == "ended"
-        assert besieged.call("metrics", run=run) == []
-        assert besieged.call("run", run=run)["environment"] in ({}, {"seed": int("1" + "0" * 300), "device": None})
 
 
 def test_nothing_that_was_sent_holds_the_others_up(besieged: RunningServer) -> None:

@@ -22,5 +22,54 @@ export default defineConfig(
       "max-lines": ["error", 500],
     },
   },
+  {
+    // The document is changed by commands alone, and by what they are handed: what is closed over may be out of date.
+    files: ["src/**"],
+    ignores: ["src/commands/**", "src/state/**"],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [
+            {
+              regex: "/state/editor$",
+              importNames: ["edit", "editPlaces"],
+              message: "Write a command (src/commands): a test tries them all.",
+            },
+          ],
+        },
+      ],
+    },
+  },
+  {
+    files: ["src/commands/**", "src/state/**"],
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector:
+            "CallExpression[callee.name=/^edit(Places)?$/] :function CallExpression[callee.property.name='getState']",
+          message: "Ask for the state before the edit; in it there is the document that it is handed.",
+        },
+        {
+          selector: "CallExpression[callee.name=/^edit(Places)?$/] > :function[params.length=0]",
+          message: "An edit changes the document that it is handed.",
+        },
+      ],
+    },
+  },
+  {
+    files: ["src/document/**"],
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [
+            { regex: "/(state|canvas|panels|widgets|commands)/", message: "A document knows no page." },
+          ],
+        },
+      ],
+    },
+  },
   { files: ["**/*.js"], extends: [tseslint.configs.disableTypeChecked] },
 );

@@ -47,7 +47,7 @@ class Sheet:
     def empty(self) -> Sheet:
         """An empty sheet in its usual size."""
         self.open()
-        self.page.locator(".react-flow__node").first.wait_for(state="attached")
+        self.page.locator(".react-flow__node, .empty-sheet").first.wait_for(state="attached")
         self.press("Alt+n")
         expect(self.page.locator(".react-flow__node")).to_have_count(0)
         return self
@@ -152,7 +152,43 @@ class Sheet:
         """Wait for the run that is shown to end."""
         expect(self.page.get_by_role("button", name="Run", exact=True)).to_be_visible(timeout=seconds * 1000)
 
-    # files
+    # documents and files
+
+    @property
+    def title(self) -> Locator:
+        return self.page.get_by_label("Title of the workflow")
+
+    def tab(self, name: str) -> Locator:
+        """The tab of an open document."""
+        return self.page.get_by_role("navigation", name="Open workflows").get_by_role("listitem").filter(has_text=name)
+
+    def show(self, name: str) -> None:
+        """Show an open document."""
+        self.tab(name).locator(".tab-name").click()
+        expect(self.tab(name)).to_have_class(re.compile(r"\bon\b"))
+
+    def shown(self, title: str) -> None:
+        """Wait until the document of this title is shown."""
+        expect(self.title).to_have_value(title)
+
+    def named(self, title: str) -> None:
+        """Change the title."""
+        self.title.fill(title)
+        self.title.press("Enter")
+
+    @property
+    def start_page(self) -> Locator:
+        return self.page.get_by_role("dialog", name="Open a workflow")
+
+    def drop(self, name: str, content: bytes) -> None:
+        """Drop a file on the sheet."""
+        script = """([name, content]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([Uint8Array.from(content)], name));
+            return data;
+        }"""
+        transfer = self.page.evaluate_handle(script, [name, list(content)])
+        self.page.dispatch_event(".react-flow__pane", "drop", {"dataTransfer": transfer})
 
     def save_as(self, name: str) -> None:
         self.press("Control+Shift+s")

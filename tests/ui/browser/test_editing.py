@@ -49,6 +49,25 @@ def test_a_wire_dropped_on_the_sheet_offers_what_fits(sheet: Sheet) -> None:
     assert "preview_image.images" not in sheet.wires()
 
 
+def test_a_moved_node_a_title_and_a_note_outlast_the_next_wire(sheet: Sheet) -> None:
+    sheet.empty()
+    sheet.add("shapes dataset", (300, 250))
+    sheet.add("take images", (800, 250))
+    title = sheet.page.get_by_label("Title of the workflow")
+    title.fill("Kept")
+    title.press("Enter")
+    sheet.page.mouse.move(500, 700)
+    sheet.press("n")
+    start = sheet.centre(sheet.node("take_images").locator(".title").first)
+    sheet.drag(start, (start[0] + 250, start[1] + 350))
+    moved = sheet.box(sheet.node("take_images"))
+    sheet.wire(("shapes_dataset", "out:dataset"), ("take_images", "data"))
+    assert sheet.wires() == {"take_images.data"}
+    assert sheet.box(sheet.node("take_images")) == moved
+    expect(title).to_have_value("Kept")
+    expect(sheet.node("note")).to_be_attached()
+
+
 def test_a_lifted_wire_moves_or_comes_off(sheet: Sheet) -> None:
     sheet.open(SAMPLE)
     sheet.drag(sheet.centre(sheet.socket("guide", "cond")), (700, 880))

@@ -2,7 +2,7 @@
 import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
 import { Canvas } from "./canvas/Canvas";
-import { copiedText, pasteText, remove } from "./canvas/commands";
+import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./canvas/flow";
 import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";
@@ -10,10 +10,12 @@ import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
 import { Finder } from "./panels/Finder";
 import { PictureView } from "./panels/Gallery";
+import { Notices } from "./panels/Notices";
 import { Offline } from "./panels/Offline";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
 import { SidePanel } from "./panels/SidePanel";
+import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
 import { say } from "./state/ui";
 
@@ -61,10 +63,12 @@ export function App() {
   return (
     <ReactFlowProvider>
       <TopBar />
+      <Tabs />
       <main className="stage" aria-label="Workflow">
         <Canvas />
         <EmptySheet />
         <Offline />
+        <Notices />
       </main>
       <SidePanel />
       <Palette />

@@ -441,6 +441,8 @@ export interface Calls {
   workflows: { arguments: Record<string, never>; answer: WorkflowEntry[] };
   /** A workflow from a file or from a picture. */
   open: { arguments: { path: string; }; answer: Document };
+  /** The etags of workflow files as they are now, by their paths; empty where there is none. */
+  stamps: { arguments: { paths: string[]; }; answer: Record<string, string> };
   /** Write a workflow, in its canonical form, below `workflows/`. */
   save: { arguments: { path: string; workflow: Workflow | string; etag?: string; overwrite?: boolean; }; answer: Document };
   /** Delete a user's workflow file. */

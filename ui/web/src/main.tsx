@@ -5,12 +5,18 @@ import "./style/page.css";
 import "./style/node.css";
 import "./style/widgets.css";
 import "./style/panels.css";
+import "./style/narrow.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { api } from "./server/api";
 import { setCatalog } from "./state/editor";
-import { openFirst, startDrafts } from "./state/files";
-import { resumeWatching, startLive } from "./state/runs";
+import { startAddress } from "./state/address";
+import { startLooking } from "./state/elsewhere";
+import { startEstimating } from "./state/estimate";
+import { openAddress, openFirst } from "./state/files";
+import { startKeeping } from "./state/keeping";
+import { startLive, startWatching } from "./state/runs";
+import { startSession } from "./state/session";
 import { sayError } from "./state/ui";
 import { startValidation } from "./state/validation";
 
@@ -21,9 +27,13 @@ async function start(): Promise<void> {
   startLive();
   setCatalog(await api.nodes());
   await openFirst();
-  startDrafts();
+  startAddress(openAddress);
+  startSession();
+  startKeeping();
   startValidation();
-  resumeWatching();
+  startEstimating();
+  startWatching();
+  startLooking();
 }
 
 start().catch(sayError);

@@ -1,14 +1,13 @@
 /** Documents for tests, from what a file would hold. */
 import { read } from "../src/document/codec";
 import type { Doc } from "../src/document/document";
-import { specsOf } from "../src/document/references";
 import { Kinds } from "../src/document/types";
 import { CATALOG } from "./catalog";
 
 export const docOf = (nodes: object, more: object = {}): Doc =>
   read(JSON.stringify({ loom: 1, ...more, nodes })).doc;
 
-export const kindsOf = (doc: Doc): Kinds => new Kinds(doc, CATALOG, specsOf(CATALOG, doc));
+export const KINDS = new Kinds(CATALOG);
 
 export const SAMPLING = {
   noise: { type: "noise", params: { seed: 7, shape: [1, 4, 8, 8] } },

@@ -9,7 +9,7 @@ import { search } from "../src/panels/search";
 import { blocks } from "../src/panels/Prose";
 import { readList } from "../src/widgets/Text";
 import { CATALOG, port } from "./catalog";
-import { docOf, kindsOf, SAMPLING } from "./documents";
+import { docOf, KINDS, SAMPLING } from "./documents";
 
 const schema = (value: object, more: object = {}) =>
   widgetOf(port("p", "x", { schema: value as Record<string, unknown>, ...more }));
@@ -74,7 +74,7 @@ describe("layout", () => {
 
   it("puts readers to the right of what they read, without overlap", () => {
     const doc = docOf(SAMPLING);
-    const cards = cardsOf(doc, kindsOf(doc), {});
+    const cards = cardsOf(doc, KINDS, {});
     const places = layOut(doc, cards, {});
     const x = (id: string) => places[id]?.at[0] ?? NaN;
     expect(x("noise")).toBeLessThan(x("sample"));
@@ -85,18 +85,18 @@ describe("layout", () => {
 
   it("keeps the cards that a change does not touch", () => {
     const doc = docOf(SAMPLING);
-    const cards = cardsOf(doc, kindsOf(doc), {});
+    const cards = cardsOf(doc, KINDS, {});
     const guide = doc.nodes.guide;
     if (!guide) throw new Error();
     const next = { ...doc, nodes: { ...doc.nodes, guide: { ...guide, params: { scale: 4 } } } };
-    const after = cardsOf(next, kindsOf(next), cards);
+    const after = cardsOf(next, KINDS, cards);
     expect(after.cond).toBe(cards.cond);
     expect(after.guide).not.toBe(cards.guide);
   });
 
   it("pairs ports and gives each parameter a line", () => {
     const doc = docOf(SAMPLING);
-    const { guide } = cardsOf(doc, kindsOf(doc), {});
+    const { guide } = cardsOf(doc, KINDS, {});
     const lines = linesOf(guide?.inputs ?? [], guide?.outputs ?? []);
     expect(lines.map((line) => [line.left?.handle, line.right?.handle, line.widget])).toEqual([
       ["cond", "out:prediction", false],
@@ -109,7 +109,7 @@ describe("layout", () => {
 describe("sizes", () => {
   const linesFor = (nodes: object) => {
     const doc = docOf(nodes);
-    const { p } = cardsOf(doc, kindsOf(doc), {});
+    const { p } = cardsOf(doc, KINDS, {});
     return linesOf(p?.inputs ?? [], []).map((line) => [line.left?.handle, line.second?.handle]);
   };
 

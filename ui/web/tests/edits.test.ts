@@ -7,13 +7,13 @@ import { digitsOf, readNumber } from "../src/document/json";
 import { sourceOf } from "../src/document/references";
 import { connect, disconnect, renameWire } from "../src/document/wires";
 import { CATALOG } from "./catalog";
-import { docOf, kindsOf, SAMPLING, TRAINING } from "./documents";
+import { docOf, KINDS, SAMPLING, TRAINING } from "./documents";
 
 const placeOf =
   (doc: Doc) =>
   (id: string): Place =>
     doc.places[id] ?? { at: [0, 0] };
-const specs = (doc: Doc) => kindsOf(doc).specs;
+const specs = (doc: Doc) => KINDS.specs(doc);
 
 describe("seeds", () => {
   it("count to 2^64 - 1, in all their digits, and go on from 0", () => {
@@ -37,7 +37,7 @@ describe("seeds", () => {
 describe("wires", () => {
   it("are written the shortest way, and take the place of a literal", () => {
     const doc = docOf({ count: { type: "count" }, mix: { type: "combine", params: { scale: 2 } } });
-    const next = connect(kindsOf(doc), sourceOf("count", "out:value"), "mix", "scale");
+    const next = connect(doc, KINDS, sourceOf("count", "out:value"), "mix", "scale");
     expect(next.nodes.mix?.wires).toEqual({ scale: "count" });
     expect(next.nodes.mix?.params).toEqual({});
     expect(disconnect(next, "mix", "scale").nodes.mix?.wires).toEqual({});
@@ -45,17 +45,17 @@ describe("wires", () => {
 
   it("name the port where a node has several", () => {
     const doc = docOf({ e: { type: "encode" }, d: { type: "decode" } });
-    expect(connect(kindsOf(doc), sourceOf("e", "out:latent"), "d", "z").nodes.d?.wires).toEqual({
+    expect(connect(doc, KINDS, sourceOf("e", "out:latent"), "d", "z").nodes.d?.wires).toEqual({
       z: "e.latent",
     });
   });
 
   it("fill lists in order, replace an item, and close the gap of one taken out", () => {
     let doc = docOf({ a: { type: "loss" }, b: { type: "loss" }, sum: { type: "total" } });
-    doc = connect(kindsOf(doc), sourceOf("a", "out:loss"), "sum", "losses");
-    doc = connect(kindsOf(doc), sourceOf("b", "out:loss"), "sum", "losses.+");
+    doc = connect(doc, KINDS, sourceOf("a", "out:loss"), "sum", "losses");
+    doc = connect(doc, KINDS, sourceOf("b", "out:loss"), "sum", "losses.+");
     expect(doc.nodes.sum?.wires).toEqual({ losses: ["a", "b"] });
-    expect(connect(kindsOf(doc), sourceOf("b", "out:loss"), "sum", "losses.0").nodes.sum?.wires).toEqual({
+    expect(connect(doc, KINDS, sourceOf("b", "out:loss"), "sum", "losses.0").nodes.sum?.wires).toEqual({
       losses: ["b", "b"],
     });
     expect(disconnect(doc, "sum", "losses.0").nodes.sum?.wires).toEqual({ losses: ["b"] });
@@ -63,16 +63,16 @@ describe("wires", () => {
 
   it("of ports with names get a name from their source", () => {
     const doc = docOf({ ...TRAINING, unet1: { type: "unet" } });
-    const next = connect(kindsOf(doc), sourceOf("unet1", "out:unet"), "fit", "models.+");
+    const next = connect(doc, KINDS, sourceOf("unet1", "out:unet"), "fit", "models.+");
     expect(next.nodes.fit?.wires.models).toEqual({ unet: "unet0", unet2: "unet1" });
   });
 
   it("become results of a body, one or several", () => {
     const doc = docOf({ ...TRAINING });
-    const next = connect(kindsOf(doc), sourceOf("aim", "out:objective"), "fit", "results.objectives.+");
+    const next = connect(doc, KINDS, sourceOf("aim", "out:objective"), "fit", "results.objectives.+");
     expect(next.nodes.fit?.results).toEqual({ objectives: ["aim", "aim"] });
     const group = docOf({ g: { type: "group", body: { nodes: { i: { type: "image" } }, results: {} } } });
-    expect(connect(kindsOf(group), sourceOf("i", "out:image"), "g", "results.+").nodes.g?.results).toEqual({
+    expect(connect(group, KINDS, sourceOf("i", "out:image"), "g", "results.+").nodes.g?.results).toEqual({
       i: "i",
     });
   });
@@ -84,6 +84,23 @@ describe("wires", () => {
     expect(next.nodes.eps?.wires.model).toBe("fit.models.denoiser");
     expect(next.nodes.aim?.wires.models).toEqual(["fit.models.denoiser"]);
     expect(next.nodes.after?.wires.model).toBe("fit.ema.denoiser");
+  });
+});
+
+describe("bends and what the app view shows", () => {
+  it("follow a wire that is renamed, and one whose list is shortened", () => {
+    const layout = {
+      first: { at: [0, 0], kind: "reroute", wire: "fit.models.unet" },
+      second: { at: [0, 0], kind: "reroute", wire: "sum.losses.0" },
+      third: { at: [0, 0], kind: "reroute", wire: "sum.losses.1" },
+    };
+    const doc = docOf(TRAINING, { layout, exposed: { params: {}, outputs: { trained: "fit.models.unet" } } });
+    const renamed = renameWire(doc, specs(doc), "fit", "models.unet", "denoiser");
+    expect(renamed.exposed.outputs).toEqual({ trained: "fit.models.denoiser" });
+    expect(renamed.places.first?.wire).toBe("fit.models.denoiser");
+    const shorter = disconnect(doc, "sum", "losses.0");
+    expect(Object.keys(shorter.places)).toEqual(["first", "third"]);
+    expect(shorter.places.third?.wire).toBe("sum.losses.0");
   });
 });
 

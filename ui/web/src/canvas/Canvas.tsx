@@ -13,22 +13,23 @@ import {
   ReactFlow,
   type ReactFlowProps,
 } from "@xyflow/react";
-import { memo, type DragEvent, type MouseEvent } from "react";
+import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
+import type { DocumentId } from "../state/documents";
 import { select, selectedIds, setEdges, useEditor } from "../state/editor";
 import { openDropped } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
-import { addReroute } from "./commands";
+import { addReroute } from "../commands";
 import { categoryHue, wireColour } from "./colours";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Note, Reroute } from "./Drawings";
-import { lookFrom, setFlow, setPointer, spotAt, toSheet } from "./flow";
+import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "./flow";
 import type { Point } from "./geometry";
 import { Grounds } from "./Grounds";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
 import type { LoomEdge, LoomNode } from "./view";
 import { Wire } from "./Wire";
-import { beginWire, connectWire, endWire, mayConnect } from "./wiring";
+import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
 import { Zone } from "./Zone";
 
 type Props = ReactFlowProps<LoomNode, LoomEdge>;
@@ -57,7 +58,7 @@ const FIXED: Props = {
         all,
       ),
     ),
-  onConnect: connectWire,
+  onConnect: finishWire,
   onConnectStart: (_event, { nodeId, handleId, handleType }) => {
     if (nodeId && handleId && handleType) beginWire(nodeId, handleId, handleType);
   },
@@ -104,7 +105,6 @@ const FIXED: Props = {
   panOnDrag: [0, 1],
   nodeDragThreshold: 3,
   connectOnClick: false,
-  fitView: true,
   fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
@@ -136,12 +136,34 @@ export function Canvas() {
   );
 }
 
+/** Each document has a sheet of its own: a field that is typed in never turns into that of another document. */
 function Sheet() {
+  const document = useEditor((state) => state.document);
+  return <SheetOf key={document} document={document} />;
+}
+
+const SETTLES = 80; // milliseconds until what was opened is measured
+
+function SheetOf({ document }: { document: DocumentId }) {
   const nodes = useEditor((state) => state.nodes);
   const edges = useEditor((state) => state.edges);
   const theme = useUi((state) => state.theme);
+  const [view] = useState(() => viewOf(document));
+  const [whole] = useState(() => view === undefined && nodes.length > 0);
+  useEffect(() => {
+    if (!whole) return undefined;
+    const timer = setTimeout(() => frameAll(0), SETTLES);
+    return () => clearTimeout(timer);
+  }, [whole]);
   return (
-    <ReactFlow<LoomNode, LoomEdge> {...FIXED} nodes={nodes} edges={edges} colorMode={theme}>
+    <ReactFlow<LoomNode, LoomEdge>
+      {...FIXED}
+      nodes={nodes}
+      edges={edges}
+      colorMode={theme}
+      fitView={whole}
+      {...(view ? { defaultViewport: view } : {})}
+    >
       <Ground />
     </ReactFlow>
   );

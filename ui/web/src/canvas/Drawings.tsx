@@ -1,8 +1,8 @@
 /** What only the drawing knows: frames, notes, and the bends of wires. */
 import { NodeResizeControl, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
-import { place } from "../document/edits";
-import { editPlaces, useEditor } from "../state/editor";
+import { resize, setColour, setText } from "../commands";
+import { useEditor } from "../state/editor";
 import { wireColour } from "./colours";
 import type { LoomNode } from "./view";
 
@@ -14,7 +14,7 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
   if (!spot) return null;
   const finish = (text: string) => {
     setEditing(false);
-    editPlaces("Name a frame", (doc) => place(doc, { [id]: { text } }));
+    setText(id, text);
   };
   return (
     <div
@@ -48,9 +48,7 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
                 className="swatch"
                 aria-label={colour ? `Colour ${colour}` : "No colour"}
                 style={{ background: colour || "var(--line-strong)" }}
-                onClick={() =>
-                  editPlaces("Colour a frame", (doc) => place(doc, { [id]: { colour: colour || undefined } }))
-                }
+                onClick={() => setColour(id, colour)}
               />
             ))}
           </span>
@@ -71,13 +69,7 @@ export const Note = memo(function Note({ id, selected }: NodeProps<LoomNode>) {
         aria-label="Note"
         placeholder="Write a note…"
         value={spot.text ?? ""}
-        onChange={(event) =>
-          editPlaces(
-            "Write a note",
-            (doc) => place(doc, { [id]: { text: event.target.value } }),
-            `note ${id}`,
-          )
-        }
+        onChange={(event) => setText(id, event.target.value, "typing")}
         onKeyDown={(event) => {
           event.stopPropagation();
           if (event.key === "Escape") event.currentTarget.blur();
@@ -93,9 +85,7 @@ const Resizer = ({ id }: { id: string }) => (
     className="resize"
     minWidth={100}
     minHeight={60}
-    onResizeEnd={(_event, { width, height }) =>
-      editPlaces("Resize", (doc) => place(doc, { [id]: { size: [width, height] } }))
-    }
+    onResizeEnd={(_event, { width, height }) => resize(id, [width, height])}
   />
 );
 

@@ -2,14 +2,13 @@
 import { Check, ChevronDown, ChevronRight, CircleAlert, Clock, EyeOff, Zap } from "lucide-react";
 import { memo, useState } from "react";
 import { titleOf, type Card } from "../document/cards";
-import { rename } from "../document/edits";
 import { inside } from "../document/document";
-import { edit, useEditor } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import type { NodeRun } from "../state/runView";
 import { say } from "../state/ui";
-import { toggleCollapsed } from "./commands";
+import { renameNode, toggleCollapsed } from "../commands";
 import { clock, pace } from "./format";
 import { useNow } from "./useNow";
 
@@ -130,7 +129,7 @@ function Title({ id }: { id: string }) {
       .toLowerCase()
       .replace(/[\s-]+/g, "_");
     if (wanted === id || wanted === "") return;
-    if (/^[a-z][a-z0-9_]*$/.test(wanted)) edit("Rename", (doc) => rename(doc, id, wanted));
+    if (/^[a-z][a-z0-9_]*$/.test(wanted)) renameNode(id, wanted);
     else say("A name is a letter, then letters, digits or spaces", "bad");
   };
   return (

@@ -1,9 +1,9 @@
 /** The lines of a card: ports in pairs, parameters as widgets. One component for nodes and for both rails of a zone. */
 import { memo, useState } from "react";
+import { renamePort } from "../commands";
 import type { Id } from "../document/document";
-import { renameWire } from "../document/wires";
 import type { InSlot, OutSlot } from "../document/slots";
-import { edit, useEditor } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import type { Catalog, Problem } from "../server/types";
 import { Parameter } from "../widgets/Parameter";
@@ -162,10 +162,7 @@ function PortName({ node, slot }: { node: Id; slot: InSlot }) {
   const finish = (name: string) => {
     setEditing(false);
     const clean = name.trim();
-    if (clean && clean !== slot.name)
-      edit("Rename a port", (doc) =>
-        renameWire(doc, useEditor.getState().kinds.specs, node, slot.handle, clean),
-      );
+    if (clean && clean !== slot.name) renamePort({ node, handle: slot.handle }, clean);
   };
   return (
     <input

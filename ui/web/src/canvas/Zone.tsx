@@ -4,9 +4,9 @@
  */
 import { NodeResizeControl, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useRef, type ReactNode } from "react";
-import { place } from "../document/edits";
+import { resize } from "../commands";
 import { depth, type Id } from "../document/document";
-import { editPlaces, measure, useEditor } from "../state/editor";
+import { measure, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
@@ -60,9 +60,7 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
         className="resize"
         minWidth={420}
         minHeight={150}
-        onResizeEnd={(_event, { width, height }) =>
-          editPlaces("Resize", (doc) => place(doc, { [id]: { size: [width, height] } }))
-        }
+        onResizeEnd={(_event, { width, height }) => resize(id, [width, height])}
       />
     </div>
   );

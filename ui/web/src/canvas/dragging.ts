@@ -1,21 +1,12 @@
 /** Moving nodes: into and out of zones, and along with the frame they lie in. */
 import type { NodeChange } from "@xyflow/react";
 import { applyNodeChanges } from "@xyflow/react";
-import type { Doc, Id, Place } from "../document/document";
-import { mayHold, moveToZone, place } from "../document/edits";
-import { editPlaces, measure, setNodes, useEditor } from "../state/editor";
+import { drop, move } from "../commands/places";
+import type { Id } from "../document/document";
+import { mayHold } from "../document/edits";
+import { measure, setNodes, useEditor } from "../state/editor";
 import { say, useUi } from "../state/ui";
-import {
-  absolute,
-  HEADER,
-  placeOf,
-  RAIL_LEFT,
-  ROOM,
-  sizesOf,
-  zoneAt,
-  type Point,
-  type Size,
-} from "./geometry";
+import { absolute, sizesOf, zoneAt, type Point, type Size } from "./geometry";
 import type { LoomNode } from "./view";
 
 /** What lies in a dragged frame, or is drawn over a dragged zone, and moves with it. */
@@ -41,8 +32,7 @@ export function takeChanges(changes: NodeChange<LoomNode>[]): void {
   setNodes((nodes) => carry(nodes, applyNodeChanges(drawn, nodes)));
   if (Object.keys(sizes).length > 0) measure(sizes);
   if (Object.keys(moved).length > 0) {
-    const places = Object.fromEntries(Object.entries(moved).map(([id, at]) => [id, { at }]));
-    editPlaces("Move", (doc) => tidied(place(doc, places)), "arrows");
+    move(Object.fromEntries(Object.entries(moved).map(([id, at]) => [id, { at }])), "arrows");
   }
 }
 
@@ -117,28 +107,11 @@ export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
   const places = Object.fromEntries(
     moved.map((node) => [node.id, { at: [node.position.x, node.position.y] as const }]),
   );
-  let lost: string[] = [];
-  editPlaces("Move", (doc) => {
-    const placed = place(doc, places);
-    const dragged = new Set(nodes.map((node) => node.id));
-    const movers = nodes
-      .map((node) => node.id)
-      .filter(
-        (id) => id in doc.nodes && doc.nodes[id]?.zone !== zone && !dragged.has(doc.nodes[id]?.zone ?? ""),
-      );
-    if (movers.length === 0) return tidied(placed);
-    const sheet = { doc: placed, auto: state.auto };
-    const origin: Point = zone === null ? [0, 0] : absolute(sheet, zone);
-    const landed = Object.fromEntries(
-      movers.map((id) => {
-        const [x, y] = absolute(sheet, id);
-        return [id, { at: [x - origin[0], y - origin[1]] as const }];
-      }),
-    );
-    const result = moveToZone(placed, state.kinds.specs, movers, zone);
-    lost = result.cut;
-    return tidied(place(result.doc, landed));
-  });
+  const lost = drop(
+    places,
+    nodes.map((node) => node.id),
+    zone,
+  );
   if (lost.length > 0) {
     const wires = lost.length === 1 ? "One wire" : `${lost.length} wires`;
     say(
@@ -146,32 +119,4 @@ export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
       "bad",
     );
   }
-}
-
-/** Zones start where their first nodes are: what was moved over a zone's upper or left rim moves the rim. */
-function tidied(doc: Doc): Doc {
-  const { auto } = useEditor.getState();
-  const least = new Map<Id, Point>();
-  for (const node of Object.values(doc.nodes)) {
-    if (node.zone === null) continue;
-    const [x, y] = placeOf({ doc, auto }, node.id).at;
-    const [lx, ly] = least.get(node.zone) ?? [Infinity, Infinity];
-    least.set(node.zone, [Math.min(lx, x), Math.min(ly, y)]);
-  }
-  const places: Record<Id, Partial<Place>> = {};
-  for (const [zone, [x, y]] of least) {
-    const dx = Math.max(0, RAIL_LEFT + ROOM - x);
-    const dy = Math.max(0, HEADER + ROOM / 2 - y);
-    if (dx === 0 && dy === 0) continue;
-    const own = placeOf({ doc, auto }, zone);
-    const at = places[zone]?.at ?? own.at;
-    const grown = own.size ? { size: [own.size[0] + dx, own.size[1] + dy] as const } : {};
-    places[zone] = { at: [at[0] - dx, at[1] - dy], ...grown };
-    for (const node of Object.values(doc.nodes)) {
-      if (node.zone !== zone) continue;
-      const [cx, cy] = places[node.id]?.at ?? placeOf({ doc, auto }, node.id).at;
-      places[node.id] = { ...places[node.id], at: [cx + dx, cy + dy] };
-    }
-  }
-  return Object.keys(places).length === 0 ? doc : tidied(place(doc, places));
 }

@@ -1,6 +1,7 @@
 /** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
 import type { ReactFlowInstance, Viewport } from "@xyflow/react";
 import type { Id } from "../document/document";
+import type { DocumentId } from "../state/documents";
 import { select, useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "./geometry";
@@ -9,8 +10,13 @@ import type { LoomEdge, LoomNode } from "./view";
 let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
 let pointer: Point | null = null;
 
+/** Where each open document was looked at last. */
+const views = new Map<DocumentId, Viewport>();
+export const viewOf = (id: DocumentId): Viewport | undefined => views.get(id);
+
 export const setFlow = (instance: ReactFlowInstance<LoomNode, LoomEdge>) => {
   flow = instance;
+  lookFrom(instance.getViewport());
 };
 
 export const setPointer = (at: Point | null) => {
@@ -45,7 +51,9 @@ export function here(): Spot {
 const FAR = 0.48;
 
 /** From afar only names are drawn, in letters that grow (in steps) as the view shrinks. */
-export function lookFrom({ zoom }: Viewport): void {
+export function lookFrom(view: Viewport): void {
+  views.set(useEditor.getState().document, view);
+  const { zoom } = view;
   const far = zoom < FAR;
   if (far !== useUi.getState().far) useUi.setState({ far });
   const size = String(2 ** (Math.round(-Math.log2(zoom) * 3) / 3));
@@ -60,11 +68,6 @@ function gliding(duration: number): number {
 
 export function frameAll(duration = 250): void {
   void flow?.fitView({ padding: 0.08, duration: gliding(duration), maxZoom: 1 });
-}
-
-/** The usual size, for an empty sheet. */
-export function resetView(): void {
-  void flow?.setViewport({ x: 0, y: 0, zoom: 1 });
 }
 
 export function frameNodes(ids: readonly Id[]): void {

@@ -1,14 +1,12 @@
 /** The menus under the right mouse button. */
-import { setParam } from "../document/edits";
-import { disconnect } from "../document/wires";
 import type { Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
-import { edit, select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
+import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
-import * as commands from "./commands";
+import * as commands from "../commands";
 import type { Point } from "./geometry";
 import type { LoomEdge } from "./view";
 
@@ -20,7 +18,7 @@ export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
     {
       label: "Back to the default",
       disabled: slot.value === undefined,
-      run: () => edit(`Reset ${slot.label}`, (next) => setParam(next, node, slot.handle, undefined)),
+      run: () => commands.setParameter(node, slot.handle, undefined),
     },
     {
       label: exposed ? "Hide in the app view" : "Show in the app view",
@@ -35,7 +33,7 @@ export function portItems(node: Id, slot: InSlot): (MenuItem | null)[] {
     {
       label: "Disconnect",
       disabled: slot.ref === null,
-      run: () => edit("Disconnect", (doc) => disconnect(doc, node, slot.handle)),
+      run: () => commands.disconnectWire({ node, handle: slot.handle }),
     },
     ...(slot.adds && slot.port.named && slot.port.list
       ? [{ label: "Type values in", run: () => typeIn(node, slot.port.name) }]
@@ -44,8 +42,7 @@ export function portItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   ];
 }
 
-const typeIn = (node: Id, port: string) =>
-  edit("Type values in", (doc) => setParam(doc, node, port, { value: [1, 2, 3] }));
+const typeIn = (node: Id, port: string) => commands.setParameter(node, port, { value: [1, 2, 3] });
 
 export function nodeItems(id: Id): (MenuItem | null)[] {
   if (!selectedIds().includes(id)) select([id]);
@@ -143,7 +140,7 @@ export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem |
       label: "Delete",
       keys: "Del",
       danger: true,
-      run: () => edit("Disconnect", (doc) => disconnect(doc, target, handle)),
+      run: () => commands.disconnectWire({ node: target, handle }),
     },
   ];
 }

@@ -2,8 +2,9 @@
 import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun, submit } from "../state/runs";
 import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../state/ui";
-import { newWorkflow, saveFile } from "../state/files";
-import * as commands from "./commands";
+import { step } from "../state/documents";
+import { closeDocument, newWorkflow, saveFile } from "../state/files";
+import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "./flow";
 import { runTo } from "./menus";
 
@@ -114,6 +115,9 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "File", label: "Save as", keys: ["Ctrl Shift S"], run: () => openDialog("save"), always: true },
   { group: "File", label: "Open", keys: ["Ctrl O"], run: () => openDialog("start"), always: true },
   { group: "File", label: "New", keys: ["Alt N"], run: newWorkflow },
+  { group: "File", label: "Next workflow", keys: ["Alt PageDown"], run: () => step(1), always: true },
+  { group: "File", label: "Workflow before", keys: ["Alt PageUp"], run: () => step(-1), always: true },
+  { group: "File", label: "Close the workflow", keys: ["Alt W"], run: () => closeDocument(), always: true },
 ];
 
 /** Listed, but done by the browser's clipboard events or the mouse. */

@@ -1,10 +1,10 @@
 /** Drawing a wire: what it fits, what a drop does, and the reason when nothing does. */
 import type { Connection, FinalConnectionState, HandleType } from "@xyflow/react";
 import type { Id } from "../document/document";
-import { connect, disconnect } from "../document/wires";
+import { connectWire, disconnectWire } from "../commands/wires";
 import { sourceHandle, sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
-import { edit, useEditor } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { say, useUi, type LooseEnd, type PaletteAt } from "../state/ui";
 
 /** The wire end that was lifted from its input and is being dragged. */
@@ -25,7 +25,7 @@ export function beginWire(node: Id, handle: string, type: HandleType): void {
 
 /** All handles that a loose end may go to. */
 export function fitting(end: LooseEnd): Map<Id, Set<string>> {
-  const { kinds, cards } = useEditor.getState();
+  const { doc, kinds, cards } = useEditor.getState();
   const fits = new Map<Id, Set<string>>();
   for (const card of Object.values(cards)) {
     const handles =
@@ -34,8 +34,8 @@ export function fitting(end: LooseEnd): Map<Id, Set<string>> {
         : [...card.outputs, ...card.inner].map((slot) => slot.handle);
     const good = handles.filter((handle) =>
       end.side === "source"
-        ? objection(kinds, end.source, card.id, handle) === null
-        : objection(kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
+        ? objection(doc, kinds, end.source, card.id, handle) === null
+        : objection(doc, kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
     );
     fits.set(card.id, new Set(good));
   }
@@ -43,23 +43,18 @@ export function fitting(end: LooseEnd): Map<Id, Set<string>> {
 }
 
 export function mayConnect(connection: Connection): boolean {
-  const { kinds } = useEditor.getState();
-  return objection(kinds, sourceIn(connection), connection.target, connection.targetHandle ?? "") === null;
+  const { doc, kinds } = useEditor.getState();
+  const handle = connection.targetHandle ?? "";
+  return objection(doc, kinds, sourceIn(connection), connection.target, handle) === null;
 }
 
-export function connectWire(connection: Connection): void {
+export function finishWire(connection: Connection): void {
   const lifted = picked;
   picked = null;
   const handle = connection.targetHandle ?? "";
   const source = sourceIn(connection);
   if (lifted?.node === connection.target && lifted.handle === handle) return;
-  edit("Connect", (doc) => {
-    const { kinds } = useEditor.getState();
-    if (!lifted) return connect(kinds, source, connection.target, handle);
-    // Connect first: taking a list's item out would move the ones behind it.
-    const joined = connect(kinds, source, connection.target, handle);
-    return joined === doc ? doc : disconnect(joined, lifted.node, lifted.handle);
-  });
+  connectWire(source, { node: connection.target, handle }, lifted);
 }
 
 export function endWire(
@@ -73,18 +68,18 @@ export function endWire(
   useUi.setState({ wiring: null });
   if (!wiring || connection.isValid) return;
   if (connection.toHandle) {
-    const { kinds } = useEditor.getState();
+    const { doc, kinds } = useEditor.getState();
     const { nodeId, id } = connection.toHandle;
     const reason =
       wiring.end.side === "source"
-        ? objection(kinds, wiring.end.source, nodeId, id ?? "")
-        : objection(kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
+        ? objection(doc, kinds, wiring.end.source, nodeId, id ?? "")
+        : objection(doc, kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
     const same = connection.toHandle.type === connection.fromHandle.type;
     say(reason ?? (same ? "A wire goes from an output to an input" : "This does not fit"), "bad");
     return;
   }
   if (lifted) {
-    edit("Disconnect", (doc) => disconnect(doc, lifted.node, lifted.handle));
+    disconnectWire(lifted);
     return;
   }
   const target = event.target as HTMLElement;
@@ -97,7 +92,7 @@ export function endWire(
 
 /** A wire dropped on a node itself goes to the first port it fits. */
 function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySet<string>>): boolean {
-  const { kinds, cards } = useEditor.getState();
+  const { cards } = useEditor.getState();
   const good = fits.get(node);
   const card = cards[node];
   if (!good || !card) return false;
@@ -106,7 +101,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
       .map((slot) => slot.handle)
       .filter((own) => good.has(own));
     if (!handle) return false;
-    edit("Connect", () => connect(kinds, sourceOf(node, handle), end.node, end.handle));
+    connectWire(sourceOf(node, handle), end);
     return true;
   }
   const slots = [...card.inputs, ...card.results].filter((slot) => good.has(slot.handle));
@@ -114,7 +109,7 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
     slots.find((slot) => slot.ref === null && slot.port.schema === undefined) ??
     slots.find((slot) => slot.ref === null);
   if (!free) return false;
-  edit("Connect", () => connect(kinds, end.source, node, free.handle));
+  connectWire(end.source, { node, handle: free.handle });
   return true;
 }
 

@@ -44,7 +44,7 @@ export function cardsOf(
 }
 
 function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: ReadonlySet<string>): Card {
-  const spec = kinds.specs(node.type) ?? null;
+  const spec = kinds.specs(doc)(node.type) ?? null;
   const spot = doc.places[node.id];
   const isZone = node.results !== null;
   return {
@@ -57,12 +57,12 @@ function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: R
     collapsed: spot?.collapsed ?? false,
     colour: spot?.colour ?? "",
     count,
-    inputs: inputSlots(kinds, node).map((slot) =>
+    inputs: inputSlots(doc, kinds, node).map((slot) =>
       asPorts.has(`${node.id}.${slot.handle}`) ? { ...slot, asPort: true } : slot,
     ),
-    outputs: outputSlots(kinds, node, false),
-    inner: isZone ? outputSlots(kinds, node, true) : [],
-    results: resultSlots(kinds, node),
+    outputs: outputSlots(doc, kinds, node, false),
+    inner: isZone ? outputSlots(doc, kinds, node, true) : [],
+    results: resultSlots(doc, kinds, node),
   };
 }
 

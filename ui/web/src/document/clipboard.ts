@@ -38,8 +38,8 @@ export function copy(doc: Doc, ids: readonly Id[], placeOf: (id: Id) => Place): 
   return write({ ...EMPTY, nodes, places }, 1);
 }
 
-export interface Pasted {
-  doc: Doc;
+export interface Pasted<D extends Doc> {
+  doc: D;
   ids: Id[];
 }
 
@@ -47,14 +47,14 @@ export interface Pasted {
  * Put copied text into a zone (or the top) so that its upper left corner lies `at`. Wires from what was not copied
  * are cut, or kept where `keepWires` and they can be read there.
  */
-export function paste(
-  doc: Doc,
+export function paste<D extends Doc>(
+  doc: D,
   specs: SpecOf,
   text: string,
   zone: Id | null,
   at: readonly [number, number],
   keepWires: boolean,
-): Pasted {
+): Pasted<D> {
   const { doc: piece } = read(text);
   const taken = new Set<string>();
   const names = new Map<Id, Id>();
@@ -93,13 +93,13 @@ export function paste(
 }
 
 /** Copies beside their originals, with the wires that come in. */
-export function duplicate(
-  doc: Doc,
+export function duplicate<D extends Doc>(
+  doc: D,
   specs: SpecOf,
   ids: readonly Id[],
   placeOf: (id: Id) => Place,
   shift = 32,
-): Pasted {
+): Pasted<D> {
   const groups = new Map<Id | null, Id[]>();
   for (const id of ids) {
     const zone = doc.nodes[id]?.zone ?? null;

@@ -47,6 +47,12 @@ export interface Doc {
   readonly places: Readonly<Record<Id, Place>>;
 }
 
+/**
+ * A change to a document. It can give back only what it made of the document that it was handed: no other one, such as
+ * the one that was shown when a button was drawn, is a D.
+ */
+export type Edit = <D extends Doc>(doc: D) => D;
+
 export const EMPTY: Doc = {
   title: "",
   about: "",

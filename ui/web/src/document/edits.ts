@@ -20,7 +20,7 @@ import { resolve, type SpecOf } from "./references";
 export const without = <T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> =>
   Object.fromEntries(Object.entries(record).filter(([name]) => name !== key));
 
-export function changeNode(doc: Doc, id: Id, change: Partial<DocNode>): Doc {
+export function changeNode<D extends Doc>(doc: D, id: Id, change: Partial<DocNode>): D {
   const node = doc.nodes[id];
   return node ? { ...doc, nodes: { ...doc.nodes, [id]: { ...node, ...change } } } : doc;
 }
@@ -32,7 +32,7 @@ export interface Wanted {
 }
 
 /** Add a node; one that draws random numbers gets a seed of its own. */
-export function addNode(doc: Doc, spec: NodeSpec, wanted: Wanted): { doc: Doc; id: Id } {
+export function addNode<D extends Doc>(doc: D, spec: NodeSpec, wanted: Wanted): { doc: D; id: Id } {
   const id = freshId(isTaken(doc), spec.type);
   const draws = spec.draws && spec.inputs.some((port) => port.name === "seed");
   const node: DocNode = {
@@ -57,7 +57,7 @@ export const nextSeed = (digits: string): number | LosslessNumber =>
 export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
 /** Take nodes out, with what is drawn inside of them and every wire that reads them. */
-export function removeNodes(doc: Doc, ids: readonly Id[]): Doc {
+export function removeNodes<D extends Doc>(doc: D, ids: readonly Id[]): D {
   const gone = new Set<string>(ids);
   for (const id of ids) for (const node of id in doc.nodes ? inside(doc, id) : []) gone.add(node.id);
   const stays = (ref: Ref) => !gone.has(ref.split(".")[0] ?? "");
@@ -79,19 +79,19 @@ export function removeNodes(doc: Doc, ids: readonly Id[]): Doc {
 }
 
 /** Type a value in; undefined goes back to the default. */
-export function setParam(doc: Doc, id: Id, name: string, value: Json | undefined): Doc {
+export function setParam<D extends Doc>(doc: D, id: Id, name: string, value: Json | undefined): D {
   const node = doc.nodes[id];
   if (!node) return doc;
   const params = value === undefined ? without(node.params, name) : { ...node.params, [name]: value };
   return changeNode(doc, id, { params, wires: value === undefined ? node.wires : without(node.wires, name) });
 }
 
-export function setMode(doc: Doc, ids: readonly Id[], mode: Mode): Doc {
+export function setMode<D extends Doc>(doc: D, ids: readonly Id[], mode: Mode): D {
   return ids.reduce((next, id) => changeNode(next, id, { mode }), doc);
 }
 
 /** Give a node another id, in every place that names it. */
-export function rename(doc: Doc, id: Id, wanted: string): Doc {
+export function rename<D extends Doc>(doc: D, id: Id, wanted: string): D {
   if (wanted === id || !doc.nodes[id]) return doc;
   const name = freshId(isTaken(doc), wanted);
   const follow = (ref: Ref): Ref =>
@@ -118,12 +118,12 @@ export function rename(doc: Doc, id: Id, wanted: string): Doc {
 }
 
 /** Draw nodes in another zone. A wire that cannot follow is cut; `cut` tells which, as sentences. */
-export function moveToZone(
-  doc: Doc,
+export function moveToZone<D extends Doc>(
+  doc: D,
   specs: SpecOf,
   ids: readonly Id[],
   zone: Id | null,
-): { doc: Doc; cut: string[] } {
+): { doc: D; cut: string[] } {
   const nodes = { ...doc.nodes };
   for (const id of ids) {
     const node = nodes[id];
@@ -156,7 +156,7 @@ export function mayHold(doc: Doc, zone: Id | null, ids: readonly Id[]): boolean 
 const whole = (pair: readonly [number, number] | undefined) => pair?.map(Math.round);
 
 /** Put things somewhere; the file holds whole pixels. An undefined field takes it away. */
-export function place(doc: Doc, places: Readonly<Record<Id, Partial<Place>>>): Doc {
+export function place<D extends Doc>(doc: D, places: Readonly<Record<Id, Partial<Place>>>): D {
   const next = { ...doc.places };
   for (const [id, change] of Object.entries(places)) {
     const merged: Partial<Place> = { at: [0, 0], ...next[id], ...change };

@@ -1,4 +1,5 @@
 /** What may be wired to what, and the sentence that says why not. */
+import type { Catalog } from "../server/types";
 import { enclosing, inside, isNamed, refsOf, type Doc, type Id } from "./document";
 import { resolve, type Source, type SpecOf } from "./references";
 import { inputSlots, resultSlots, type InSlot } from "./slots";
@@ -9,23 +10,26 @@ export function scopeOf(doc: Doc, node: Id, handle: string): Id | null {
   return handle.startsWith("results.") ? node : (doc.nodes[node]?.zone ?? null);
 }
 
-export function slotAt(kinds: Kinds, id: Id, handle: string): InSlot | undefined {
-  const node = kinds.doc.nodes[id];
+export function slotAt(doc: Doc, kinds: Kinds, id: Id, handle: string): InSlot | undefined {
+  const node = doc.nodes[id];
   if (!node) return undefined;
-  return (handle.startsWith("results.") ? resultSlots : inputSlots)(kinds, node).find(
+  return (handle.startsWith("results.") ? resultSlots : inputSlots)(doc, kinds, node).find(
     (slot) => slot.handle === handle,
   );
 }
 
 /** Why a wire from `source` may not enter this slot; null where it may. */
-export function objection(kinds: Kinds, source: Source, target: Id, handle: string): string | null {
-  const slot = slotAt(kinds, target, handle);
+export function objection(doc: Doc, kinds: Kinds, source: Source, target: Id, handle: string): string | null {
+  const slot = slotAt(doc, kinds, target, handle);
   if (!slot) return "There is no such port";
-  return objectionToKind(kinds, kinds.of(source), slot) ?? objectionToPlace(kinds, source, target, handle);
+  return (
+    objectionToKind(kinds.catalog, kinds.of(doc, source), slot) ??
+    objectionToPlace(doc, kinds, source, target, handle)
+  );
 }
 
 /** Why a value of this kind may not enter a slot, wherever it comes from. */
-export function objectionToKind(kinds: Kinds, kind: WireKind | null, slot: InSlot): string | null {
+export function objectionToKind(catalog: Catalog, kind: WireKind | null, slot: InSlot): string | null {
   if (kind === null || slot.port.variable) {
     const wantsList = slot.port.variable && slot.port.list && slot.port.named;
     return wantsList && kind && !kind.many && kind.name !== "any"
@@ -33,13 +37,12 @@ export function objectionToKind(kinds: Kinds, kind: WireKind | null, slot: InSlo
       : null;
   }
   const port = { name: slot.port.type, many: slot.port.list };
-  if (takes(kinds.catalog, port, kind)) return null;
-  if (port.many && takes(kinds.catalog, element(port), kind)) return null;
+  if (takes(catalog, port, kind)) return null;
+  if (port.many && takes(catalog, element(port), kind)) return null;
   return `${slot.label} takes ${saying(slot.adds ? element(port) : port)}, and this is ${saying(kind)}`;
 }
 
-function objectionToPlace(kinds: Kinds, source: Source, target: Id, handle: string): string | null {
-  const { doc, specs } = kinds;
+function objectionToPlace(doc: Doc, kinds: Kinds, source: Source, target: Id, handle: string): string | null {
   const scope = scopeOf(doc, target, handle);
   const scopes = enclosing(doc, scope);
   const from = doc.nodes[source.node];
@@ -50,22 +53,23 @@ function objectionToPlace(kinds: Kinds, source: Source, target: Id, handle: stri
     if (scopes.includes(source.node)) return `Inside the zone "${source.node}" its outputs do not exist yet`;
     if (!scopes.includes(from.zone))
       return `A wire may not leave the zone "${from.zone ?? ""}"; make it a result of the zone and read the zone here`;
-    if (circular(doc, specs, source.node, target)) return "These nodes would wait for each other";
+    if (circular(doc, kinds.specs(doc), source.node, target)) return "These nodes would wait for each other";
   }
-  return carriedBy(kinds, source, target, scope);
+  return carriedBy(doc, kinds, source, target, scope);
 }
 
 /** A model that a zone changes a copy of is read through the zone, inside of it. */
-function carriedBy(kinds: Kinds, source: Source, target: Id, scope: Id | null): string | null {
-  for (const zone of enclosing(kinds.doc, scope)) {
-    const node = zone === null ? undefined : kinds.doc.nodes[zone];
-    const spec = node && kinds.specs(node.type);
+function carriedBy(doc: Doc, kinds: Kinds, source: Source, target: Id, scope: Id | null): string | null {
+  const specs = kinds.specs(doc);
+  for (const zone of enclosing(doc, scope)) {
+    const node = zone === null ? undefined : doc.nodes[zone];
+    const spec = node && specs(node.type);
     if (!spec || node.id === target) continue;
     for (const port of spec.mutates) {
       const wired = node.wires[port];
       if (!isNamed(wired)) continue;
       for (const [name, ref] of Object.entries(wired)) {
-        const carried = resolve(kinds.doc, kinds.specs, ref, node.zone);
+        const carried = resolve(doc, specs, ref, node.zone);
         if (carried && same(carried, source))
           return `The zone "${node.id}" changes a copy of this: wire ${port}.${name} of the zone`;
       }

@@ -5,7 +5,7 @@
  * `losses.+` (room for one more), `results.prediction` (what a zone's body gives).
  */
 import type { Port } from "../server/types";
-import { isList, isNamed, refsOf, type DocNode, type Id, type Ref, type Wired } from "./document";
+import { isList, isNamed, refsOf, type Doc, type DocNode, type Id, type Ref, type Wired } from "./document";
 import type { Json } from "./json";
 import { ANY, resolve, sourceHandle, type Source } from "./references";
 import { element, kindOf, type Kinds, type WireKind } from "./types";
@@ -35,8 +35,8 @@ export interface OutSlot {
   readonly kind: WireKind;
 }
 
-export function inputSlots(kinds: Kinds, node: DocNode): InSlot[] {
-  const ports = kinds.specs(node.type)?.inputs ?? [];
+export function inputSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
+  const ports = kinds.specs(doc)(node.type)?.inputs ?? [];
   const known = new Set(ports.map((port) => port.name));
   const strangers = [...Object.keys(node.wires), ...Object.keys(node.params)].filter(
     (name) => !known.has(name),
@@ -47,41 +47,43 @@ export function inputSlots(kinds: Kinds, node: DocNode): InSlot[] {
     ...(name in node.params ? { schema: {} } : {}),
   }));
   return [...ports, ...extra].flatMap((port) =>
-    portSlots(kinds, node, port, node.wires[port.name], node.zone, port.name),
+    portSlots(doc, kinds, node, port, node.wires[port.name], node.zone, port.name),
   );
 }
 
-export function resultSlots(kinds: Kinds, node: DocNode): InSlot[] {
-  const spec = kinds.specs(node.type)?.body;
+export function resultSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
+  const spec = kinds.specs(doc)(node.type)?.body;
   if (!spec || node.results === null) return [];
   return spec.results.flatMap((port) => {
     if (!port.named)
-      return portSlots(kinds, node, port, node.results?.[port.name], node.id, `results.${port.name}`);
+      return portSlots(doc, kinds, node, port, node.results?.[port.name], node.id, `results.${port.name}`);
     const prefix = port.name === "" ? "" : `${port.name}.`;
     const given = Object.entries(node.results ?? {})
       .filter(([key]) => key.startsWith(prefix))
       .map(([key, ref]) => [key.slice(prefix.length), refsOf(ref)[0] ?? ""] as const);
-    const promised = kinds.names(node, port, true).filter((name) => !given.some(([own]) => own === name));
+    const promised = kinds
+      .names(doc, node, port, true)
+      .filter((name) => !given.some(([own]) => own === name));
     const entersToo = kinds
-      .specs(node.type)
+      .specs(doc)(node.type)
       ?.inputs.some((input) => input.variable && input.type === port.type);
     const slots = [...given, ...promised.map((name) => [name, null] as const)].map(([name, ref]) =>
-      slot(kinds, node, port, `results.${prefix}${name}`, name, ref, node.id, name),
+      slot(doc, kinds, node, port, `results.${prefix}${name}`, name, ref, node.id, name),
     );
     if (!entersToo)
       slots.push({
-        ...slot(kinds, node, port, `results.${prefix}+`, "new result", null, node.id, ""),
+        ...slot(doc, kinds, node, port, `results.${prefix}+`, "new result", null, node.id, ""),
         adds: true,
       });
     return slots;
   });
 }
 
-export function outputSlots(kinds: Kinds, node: DocNode, inner: boolean): OutSlot[] {
-  const spec = kinds.specs(node.type);
-  if (!spec) return inner ? [] : guessedOutputs(kinds, node.id);
+export function outputSlots(doc: Doc, kinds: Kinds, node: DocNode, inner: boolean): OutSlot[] {
+  const spec = kinds.specs(doc)(node.type);
+  if (!spec) return inner ? [] : guessedOutputs(doc, node.id);
   return (inner ? (spec.body?.ports ?? []) : spec.outputs).flatMap((port) => {
-    const names = port.named ? kinds.names(node, port, inner) : [""];
+    const names = port.named ? kinds.names(doc, node, port, inner) : [""];
     return names.map((name) => {
       const source = { node: node.id, inner, port: port.name, name };
       const label = name
@@ -91,12 +93,13 @@ export function outputSlots(kinds: Kinds, node: DocNode, inner: boolean): OutSlo
         : port.name === "value"
           ? port.type
           : port.name;
-      return { handle: sourceHandle(source), label, port, name, kind: kinds.of(source) ?? kindOf(port) };
+      return { handle: sourceHandle(source), label, port, name, kind: kinds.of(doc, source) ?? kindOf(port) };
     });
   });
 }
 
 function portSlots(
+  doc: Doc,
   kinds: Kinds,
   node: DocNode,
   port: Port,
@@ -108,10 +111,10 @@ function portSlots(
   if (port.named) {
     const given = isNamed(wired) ? Object.entries(wired) : [];
     const rows = given.map(([own, ref]) =>
-      slot(kinds, node, port, `${address}.${own}`, own, ref, scope, own),
+      slot(doc, kinds, node, port, `${address}.${own}`, own, ref, scope, own),
     );
     const typed = node.params[name];
-    const adding = { ...slot(kinds, node, port, `${address}.+`, name, null, scope, ""), adds: true };
+    const adding = { ...slot(doc, kinds, node, port, `${address}.+`, name, null, scope, ""), adds: true };
     return [
       ...rows,
       typed === undefined ? adding : { ...adding, adds: false, handle: address, value: typed },
@@ -120,23 +123,34 @@ function portSlots(
   if (isList(wired)) {
     const item = { ...port, list: false };
     const rows = wired.map((ref, i) =>
-      slot(kinds, node, item, `${address}.${i}`, `${name} ${i + 1}`, ref, scope, ""),
+      slot(doc, kinds, node, item, `${address}.${i}`, `${name} ${i + 1}`, ref, scope, ""),
     );
     return [
       ...rows,
       {
-        ...slot(kinds, node, port, `${address}.+`, name, null, scope, ""),
+        ...slot(doc, kinds, node, port, `${address}.+`, name, null, scope, ""),
         kind: element(kindOf(port)),
         adds: true,
       },
     ];
   }
-  const single = slot(kinds, node, port, address, name, typeof wired === "string" ? wired : null, scope, "");
+  const single = slot(
+    doc,
+    kinds,
+    node,
+    port,
+    address,
+    name,
+    typeof wired === "string" ? wired : null,
+    scope,
+    "",
+  );
   const typed = node.params[name];
   return [typed === undefined ? single : { ...single, value: typed }];
 }
 
 function slot(
+  doc: Doc,
   kinds: Kinds,
   node: DocNode,
   port: Port,
@@ -146,16 +160,18 @@ function slot(
   scope: Id | null,
   name: string,
 ): InSlot {
-  const source = ref === null ? null : resolve(kinds.doc, kinds.specs, ref, scope);
-  const flowing = port.variable ? ((source && kinds.of(source)) ?? kinds.standsFor(node, port, name)) : null;
+  const source = ref === null ? null : resolve(doc, kinds.specs(doc), ref, scope);
+  const flowing = port.variable
+    ? ((source && kinds.of(doc, source)) ?? kinds.standsFor(doc, node, port, name))
+    : null;
   const kind = flowing ? { name: flowing.name, many: port.list || flowing.many } : kindOf(port);
   return { handle, label, port, name, kind, ref, source, adds: false };
 }
 
 /** A node of an unknown type still has the outputs that others read. */
-function guessedOutputs(kinds: Kinds, id: Id): OutSlot[] {
+function guessedOutputs(doc: Doc, id: Id): OutSlot[] {
   const handles = new Map<string, OutSlot>();
-  for (const reader of Object.values(kinds.doc.nodes)) {
+  for (const reader of Object.values(doc.nodes)) {
     const read = [...Object.values(reader.wires), ...Object.values(reader.results ?? {})].flatMap(refsOf);
     for (const ref of read) {
       const [node, port = "", name = ""] = ref.split(".");

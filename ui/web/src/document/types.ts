@@ -7,7 +7,7 @@
 import type { Catalog, Port } from "../server/types";
 import { isNamed, refsOf, type Doc, type DocNode, type Id } from "./document";
 import { isLosslessNumber } from "lossless-json";
-import { resolve, sourcePorts, type Source, type SpecOf } from "./references";
+import { resolve, sourcePorts, specsOf, type Source, type SpecOf } from "./references";
 
 export interface WireKind {
   readonly name: string;
@@ -28,34 +28,33 @@ export function takes(catalog: Catalog, port: WireKind, source: WireKind): boole
 type Environment = ReadonlyMap<string, WireKind>;
 const at = (variable: string, name: string) => `${variable}/${name}`;
 
-/** The kinds on the wires of one document, worked out when asked for. */
+/**
+ * The kinds on the wires of documents, worked out when asked for.
+ *
+ * What is known follows from the catalogue and from the document that comes with each question. No document is held
+ * here, so that nobody can take an old one out; what was worked out is forgotten with the nodes it is about.
+ */
 export class Kinds {
-  private readonly entering = new Map<Id, Environment>();
-  private readonly whole = new Map<Id, Environment>();
-  private readonly busy = new Set<string>();
+  private readonly solutions = new WeakMap<Doc["nodes"], Solution>();
+  private readonly specsBy = new WeakMap<Doc["definitions"], SpecOf>();
 
-  constructor(
-    readonly doc: Doc,
-    readonly catalog: Catalog,
-    readonly specs: SpecOf,
-  ) {}
+  constructor(readonly catalog: Catalog) {}
+
+  /** Specifications by type: the installed nodes, and the document's own definitions. */
+  specs(doc: Doc): SpecOf {
+    let found = this.specsBy.get(doc.definitions);
+    if (!found) this.specsBy.set(doc.definitions, (found = specsOf(this.catalog, doc)));
+    return found;
+  }
 
   /** What leaves a port; null where it is unknown, or does not exist. */
-  of(source: Source): WireKind | null {
-    const node = this.doc.nodes[source.node];
-    const spec = node && this.specs(node.type);
-    if (!spec) return null;
-    const port = sourcePorts(spec, source.inner).find((candidate) => candidate.name === source.port);
-    if (!port) return null;
-    if (!port.variable) return kindOf(port);
-    const env = source.inner ? this.entered(node) : this.solved(node);
-    const found = env.get(at(port.type, source.name));
-    return found ? { name: found.name, many: port.list || found.many } : null;
+  of(doc: Doc, source: Source): WireKind | null {
+    return this.solution(doc).of(source);
   }
 
   /** The names under which a port with named wires exists: those given where its variable enters. */
-  names(node: DocNode, port: Port, inner: boolean): string[] {
-    const env = inner ? this.entered(node) : this.solved(node);
+  names(doc: Doc, node: DocNode, port: Port, inner: boolean): string[] {
+    const env = this.solution(doc).environment(node, inner);
     const prefix = `${port.type}/`;
     return [...env.keys()]
       .filter((key) => key.startsWith(prefix) && key !== prefix)
@@ -63,8 +62,43 @@ export class Kinds {
   }
 
   /** The kind a variable stands for at an input or result, once another wire has said so. */
-  standsFor(node: DocNode, port: Port, name: string): WireKind | null {
-    return this.solved(node).get(at(port.type, name)) ?? null;
+  standsFor(doc: Doc, node: DocNode, port: Port, name: string): WireKind | null {
+    return this.solution(doc).environment(node, false).get(at(port.type, name)) ?? null;
+  }
+
+  private solution(doc: Doc): Solution {
+    const specs = this.specs(doc);
+    let found = this.solutions.get(doc.nodes);
+    if (found?.specs !== specs) this.solutions.set(doc.nodes, (found = new Solution(doc, specs)));
+    return found;
+  }
+}
+
+/** The type variables of one document's nodes, solved as they are asked for. */
+class Solution {
+  private readonly entering = new Map<Id, Environment>();
+  private readonly whole = new Map<Id, Environment>();
+  private readonly busy = new Set<string>();
+
+  constructor(
+    private readonly doc: Doc,
+    readonly specs: SpecOf,
+  ) {}
+
+  of(source: Source): WireKind | null {
+    const node = this.doc.nodes[source.node];
+    const spec = node && this.specs(node.type);
+    if (!spec) return null;
+    const port = sourcePorts(spec, source.inner).find((candidate) => candidate.name === source.port);
+    if (!port) return null;
+    if (!port.variable) return kindOf(port);
+    const found = this.environment(node, source.inner).get(at(port.type, source.name));
+    return found ? { name: found.name, many: port.list || found.many } : null;
+  }
+
+  /** What a node's variables stand for: for its body, or, when the body's results have been heard, for its outputs. */
+  environment(node: DocNode, inner: boolean): Environment {
+    return inner ? this.entered(node) : this.solved(node);
   }
 
   private entered(node: DocNode): Environment {

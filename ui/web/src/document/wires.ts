@@ -7,6 +7,7 @@ import {
   type Doc,
   type DocNode,
   type Id,
+  type Place,
   type Ref,
   type Wired,
 } from "./document";
@@ -19,14 +20,13 @@ import type { Kinds } from "./types";
 const RESULTS = "results.";
 
 /** Wire a source into a slot, in place of what was wired or typed there. */
-export function connect(kinds: Kinds, source: Source, target: Id, handle: string): Doc {
-  const { doc } = kinds;
+export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, target: Id, handle: string): D {
   const node = doc.nodes[target];
-  const slot = slotAt(kinds, target, handle);
+  const slot = slotAt(doc, kinds, target, handle);
   if (!node || !slot) return doc;
-  const ref = refTo(kinds.specs(doc.nodes[source.node]?.type ?? ""), source);
+  const ref = refTo(kinds.specs(doc)(doc.nodes[source.node]?.type ?? ""), source);
   const many = slot.port.list && !slot.port.named;
-  const whole = many && (kinds.of(source)?.many ?? false);
+  const whole = many && (kinds.of(doc, source)?.many ?? false);
   if (handle.startsWith(RESULTS)) {
     const named = slot.adds && slot.port.named;
     const key = named ? newResult(node, slot.port.name, source) : resultKey(handle, slot.adds);
@@ -82,10 +82,17 @@ function nameFor(source: Source, taken: (name: string) => boolean): string {
 }
 
 /** Take the wire out of a slot. */
-export function disconnect(whole: Doc, target: Id, handle: string): Doc {
+export function disconnect<D extends Doc>(whole: D, target: Id, handle: string): D {
   const node = whole.nodes[target];
   if (!node) return whole;
-  const doc = withoutBends(whole, `${target}.${handle}`);
+  const [, list = "", item] = /^(.*)\.(\d+)$/.exec(`${target}.${handle}`) ?? [];
+  const doc = bendsFollow(whole, (wire) => {
+    if (wire === `${target}.${handle}`) return undefined;
+    // What stands behind an item that is taken out of a list moves up.
+    const [, of, later] = /^(.*)\.(\d+)$/.exec(wire) ?? [];
+    const movesUp = item !== undefined && of === list && Number(later) > Number(item);
+    return movesUp ? `${list}.${Number(later) - 1}` : wire;
+  });
   if (handle.startsWith(RESULTS)) {
     const results = cut(node.results ?? {}, handle.slice(RESULTS.length));
     return changeNode(doc, target, { results: results as DocNode["results"] });
@@ -93,14 +100,19 @@ export function disconnect(whole: Doc, target: Id, handle: string): Doc {
   return changeNode(doc, target, { wires: cut(node.wires, handle) });
 }
 
-/** A document without the reroutes of a wire. */
-function withoutBends(doc: Doc, wire: string): Doc {
-  const places = Object.entries(doc.places).filter(
-    ([, spot]) => spot.kind !== "reroute" || spot.wire !== wire,
+/** A document whose reroutes follow the wires that they bend; undefined takes them out. */
+function bendsFollow<D extends Doc>(doc: D, follow: (wire: string) => string | undefined): D {
+  const bent = Object.entries(doc.places).filter(
+    ([, { wire }]) => wire !== undefined && follow(wire) !== wire,
   );
-  return places.length === Object.keys(doc.places).length
-    ? doc
-    : { ...doc, places: Object.fromEntries(places) };
+  if (bent.length === 0) return doc;
+  const places: Record<Id, Place> = { ...doc.places };
+  for (const [id, { wire = "", ...spot }] of bent) {
+    const next = follow(wire);
+    if (next === undefined) Reflect.deleteProperty(places, id);
+    else places[id] = { ...spot, wire: next };
+  }
+  return { ...doc, places };
 }
 
 function cut(record: Readonly<Record<string, Wired>>, address: string): Record<string, Wired> {
@@ -115,7 +127,7 @@ function cut(record: Readonly<Record<string, Wired>>, address: string): Record<s
 }
 
 /** Rename what the user called a wire of a port with names, wherever it is read under that name. */
-export function renameWire(doc: Doc, specs: SpecOf, id: Id, handle: string, wanted: string): Doc {
+export function renameWire<D extends Doc>(doc: D, specs: SpecOf, id: Id, handle: string, wanted: string): D {
   const node = doc.nodes[id];
   const spec = node && specs(node.type);
   if (!spec) return doc;
@@ -140,12 +152,11 @@ export function renameWire(doc: Doc, specs: SpecOf, id: Id, handle: string, want
     Object.fromEntries(
       Object.entries(record).map(([key, value]) => [key === prefix + old ? prefix + name : key, value]),
     );
-  const results = (spec.body?.results ?? [])
-    .filter((own) => own.named && own.type === variable)
-    .reduce<Readonly<Record<string, Ref | readonly Ref[]>>>(
-      (all, own) => renamed(all, own.name ? `${own.name}.` : ""),
-      node.results ?? {},
-    );
+  const ownResults = (spec.body?.results ?? []).filter((own) => own.named && own.type === variable);
+  const results = ownResults.reduce<Readonly<Record<string, Ref | readonly Ref[]>>>(
+    (all, own) => renamed(all, own.name ? `${own.name}.` : ""),
+    node.results ?? {},
+  );
   const next = changeNode(doc, id, {
     wires: mapValues(node.wires, (wired, key) =>
       shares.has(key) && isNamed(wired) ? renamed(wired) : wired,
@@ -155,18 +166,27 @@ export function renameWire(doc: Doc, specs: SpecOf, id: Id, handle: string, want
     ),
     results: node.results && results,
   });
+  const follow = (ref: Ref, scopes: readonly (Id | null)[]): Ref => {
+    const read = scopes.map((scope) => resolve(doc, specs, ref, scope));
+    const source = read.find((found) => found?.node === id);
+    if (source?.name !== old) return ref;
+    const owner = (source.inner ? (spec.body?.ports ?? []) : spec.outputs).find(
+      (own) => own.name === source.port,
+    );
+    return owner?.type === variable ? [id, source.port, name].filter(Boolean).join(".") : ref;
+  };
   const nodes = mapValues(next.nodes, (reader) =>
-    rewired(reader, (ref) => {
-      const read = [reader.zone, reader.id].map((scope) => resolve(doc, specs, ref, scope));
-      const source = read.find((found) => found?.node === id);
-      if (source?.name !== old) return ref;
-      const owner = (source.inner ? (spec.body?.ports ?? []) : spec.outputs).find(
-        (own) => own.name === source.port,
-      );
-      return owner?.type === variable ? [id, source.port, name].filter(Boolean).join(".") : ref;
-    }),
+    rewired(reader, (ref) => follow(ref, [reader.zone, reader.id])),
   );
-  return { ...next, nodes };
+  const outputs = mapValues(next.exposed.outputs, (ref) => follow(ref, [null]));
+  const handles = new Set(
+    [...shares, ...ownResults.map((own) => RESULTS + own.name)].map((own) =>
+      [id, own.replace(/\.$/, ""), old].filter(Boolean).join("."),
+    ),
+  );
+  return bendsFollow({ ...next, nodes, exposed: { ...next.exposed, outputs } }, (wire) =>
+    handles.has(wire) ? wire.slice(0, -old.length) + name : wire,
+  );
 }
 
 const mapValues = <T, U>(

@@ -2,10 +2,9 @@
 import { ArrowRight } from "lucide-react";
 import { useState } from "react";
 import { possibleWires } from "../canvas/wiring";
+import { connectWire } from "../commands";
 import { titleOf } from "../document/cards";
 import { sourceHandle } from "../document/references";
-import { connect } from "../document/wires";
-import { edit, useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
 import { Chooser } from "./Chooser";
 
@@ -38,9 +37,7 @@ function Open({ node }: { node: string }) {
           .slice(0, MOST);
       }}
       keyOf={(wire) => wire.from + wire.to}
-      pick={(wire) =>
-        edit("Connect", () => connect(useEditor.getState().kinds, wire.source, wire.target, wire.handle))
-      }
+      pick={({ source, target, handle }) => connectWire(source, { node: target, handle })}
       close={() => useUi.setState({ connector: null })}
       empty="No wire fits"
     >

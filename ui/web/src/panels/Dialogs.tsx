@@ -2,8 +2,9 @@
 import { X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { ALSO, SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
+import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
-import { saveAs } from "../state/files";
+import { openFile, saveAs } from "../state/files";
 import { openDialog, useUi } from "../state/ui";
 import { ChartDialog } from "./Chart";
 import { CompareDialog } from "./Compare";
@@ -66,7 +67,9 @@ export function Frame({
 
 function SaveDialog() {
   const title = useEditor((state) => state.doc.title);
-  const path = useEditor((state) => (state.file.shipped ? "" : state.file.path));
+  const file = useDocuments((state) => activeOf(state).file);
+  const path = file.shipped ? "" : file.path;
+  const [taken, setTaken] = useState("");
   const suggested =
     path.replace(/^workflows\//, "").replace(/\.json$/, "") ||
     title
@@ -75,8 +78,11 @@ function SaveDialog() {
       .replace(/^-|-$/g, "")
       .slice(0, 40);
   const [name, setName] = useState(suggested || "workflow");
-  const save = async () => {
-    if (await saveAs(`workflows/${name.replace(/\.json$/, "")}.json`)) openDialog(null);
+  const target = `workflows/${name.replace(/\.json$/, "")}.json`;
+  const save = async (overwrite = false) => {
+    const result = await saveAs(target, { overwrite });
+    if (result === "saved") openDialog(null);
+    if (result === "taken") setTaken(target);
   };
   return (
     <Frame title="Save the workflow">
@@ -101,6 +107,28 @@ function SaveDialog() {
         <button className="run-button" type="submit" disabled={name.trim() === ""}>
           Save
         </button>
+        {taken === target ? (
+          <div className="notice" role="alert">
+            <p>
+              <b>{taken}</b> exists already. Choose another name, or
+            </p>
+            <span className="notice-actions">
+              <button
+                type="button"
+                className="small-button"
+                onClick={() => {
+                  openDialog(null);
+                  void openFile(taken);
+                }}
+              >
+                Open it
+              </button>
+              <button type="button" className="small-button" onClick={() => void save(true)}>
+                Overwrite it
+              </button>
+            </span>
+          </div>
+        ) : null}
       </form>
     </Frame>
   );

@@ -3,12 +3,14 @@ import { AppWindow, ChartLine } from "lucide-react";
 import { wireColour } from "../canvas/colours";
 import { hasWidget } from "../canvas/geometry";
 import { goTo } from "../canvas/flow";
+import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";
 import { saying } from "../document/types";
 import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
-import { edit, useEditor } from "../state/editor";
+import { activeOf, useDocuments } from "../state/documents";
+import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { Parameter } from "../widgets/Parameter";
 import { Sparks } from "../canvas/Sparks";
@@ -139,7 +141,7 @@ function WholeWorkflow() {
   const about = useEditor((state) => state.doc.about);
   const exposed = useEditor((state) => state.doc.exposed);
   const count = useEditor((state) => Object.keys(state.doc.nodes).length);
-  const path = useEditor((state) => state.file.path);
+  const path = useDocuments((state) => activeOf(state).file.path);
   const rows = Object.entries(exposed.params);
   return (
     <article className="node-panel">
@@ -153,7 +155,7 @@ function WholeWorkflow() {
           rows={6}
           value={about}
           placeholder="What this workflow does"
-          onChange={(event) => edit("About", (doc) => ({ ...doc, about: event.target.value }), "about")}
+          onChange={(event) => setAbout(event.target.value)}
           onKeyDown={(event) => {
             if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
           }}

@@ -160,16 +160,16 @@ function NodeHint({ id }: { id: string }) {
 function PortHint({ node, handle }: { node: string; handle: string }) {
   const kinds = useEditor((state) => state.kinds);
   const card = useEditor((state) => state.cards[node]);
-  const nodes = useEditor((state) => state.doc.nodes);
+  const doc = useEditor((state) => state.doc);
   const estimate = useEstimate();
   if (!card) return null;
   const slot =
-    slotAt(kinds, node, handle) ?? [...card.outputs, ...card.inner].find((own) => own.handle === handle);
+    slotAt(doc, kinds, node, handle) ?? [...card.outputs, ...card.inner].find((own) => own.handle === handle);
   if (!slot) return null;
   const type = kinds.catalog.types[slot.kind.name];
   const shape = slot.port.shape || type?.shape || "";
   const gives = /^(out|inner):/.test(handle);
-  const found = shapeOf(estimate, nodes, gives ? sourceOf(node, handle) : (slot as InSlot).source);
+  const found = shapeOf(estimate, doc.nodes, gives ? sourceOf(node, handle) : (slot as InSlot).source);
   const range = slot.port.schema ? rangeOf(slot.port.schema) : "";
   return (
     <>

@@ -1,6 +1,6 @@
 /** The palette: every node, found by typing; filtered to what fits when a wire is loose. */
 import { useMemo } from "react";
-import { add } from "../canvas/commands";
+import { add } from "../commands";
 import { categoryHue, wireColour } from "../canvas/colours";
 import { titleOf } from "../document/cards";
 import { slotAt } from "../document/rules";
@@ -20,15 +20,15 @@ const close = () => useUi.setState({ palette: null });
 function Open({ at }: { at: PaletteAt }) {
   const catalog = useEditor((state) => state.catalog);
   const kinds = useEditor((state) => state.kinds);
-  const definitions = useEditor((state) => state.doc.definitions);
+  const doc = useEditor((state) => state.doc);
   const { loose } = at;
-  const slot = loose?.side === "target" ? slotAt(kinds, loose.node, loose.handle) : undefined;
+  const slot = loose?.side === "target" ? slotAt(doc, kinds, loose.node, loose.handle) : undefined;
   const kind =
-    loose === null ? null : loose.side === "source" ? kinds.of(loose.source) : (slot?.kind ?? null);
+    loose === null ? null : loose.side === "source" ? kinds.of(doc, loose.source) : (slot?.kind ?? null);
   const specs = useMemo(() => {
-    const own = Object.keys(definitions).flatMap((name) => kinds.specs(name) ?? []);
+    const own = Object.keys(doc.definitions).flatMap((name) => kinds.specs(doc)(name) ?? []);
     return [...Object.values(catalog.nodes), ...own];
-  }, [catalog, definitions, kinds]);
+  }, [catalog, doc, kinds]);
 
   const find = (query: string): readonly Found[] => {
     const all = search(specs, query);

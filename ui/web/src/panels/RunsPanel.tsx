@@ -18,8 +18,7 @@ import { useNow } from "../canvas/useNow";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
 import type { Output, Run, RunDetail, Status } from "../server/types";
-import { showText } from "../state/editor";
-import { settle } from "../state/files";
+import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, forget, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, useUi } from "../state/ui";
@@ -121,9 +120,7 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
   const pictures = outputs.filter((output) => output.media.startsWith("image/"));
   const restore = () => {
     if (!detail) return;
-    showText(detail.text);
-    watch(run.run);
-    settle();
+    openText(detail.text, run.run);
     say(`This is the graph of run ${run.run}; Ctrl S saves it under a name`);
   };
   const compare = () =>

@@ -6,7 +6,6 @@ import { fillIn } from "../canvas/layout";
 import { cardsOf } from "../document/cards";
 import { read } from "../document/codec";
 import { depth } from "../document/document";
-import { specsOf } from "../document/references";
 import { Kinds } from "../document/types";
 import { api } from "../server/api";
 import type { Catalog } from "../server/types";
@@ -26,7 +25,7 @@ const drawn = new Map<string, Box[]>();
 
 export function boxesOf(text: string, catalog: Catalog): Box[] {
   const { doc } = read(text);
-  const cards = cardsOf(doc, new Kinds(doc, catalog, specsOf(catalog, doc)), {});
+  const cards = cardsOf(doc, new Kinds(catalog), {});
   const sheet = { doc, cards, auto: fillIn(doc, cards, {}), measured: {} };
   const sizes = sizesOf(sheet);
   return Object.values(cards)

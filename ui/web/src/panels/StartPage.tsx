@@ -1,19 +1,18 @@
 /** Where to begin: an example, one's own workflows, what was not saved, or an empty sheet. */
-import { AppWindow, FilePlus2, FileWarning, History, Trash2, Upload } from "lucide-react";
+import { AppWindow, FilePlus2, FileWarning, Upload } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
-import { ago } from "../canvas/format";
 import { api } from "../server/api";
 import type { WorkflowEntry } from "../server/types";
-import { drafts, dropDraft, newWorkflow, openDraft, openDropped, openFile } from "../state/files";
+import { newWorkflow, openDropped, openFile } from "../state/files";
 import { useRuns } from "../state/runs";
 import { openDialog, sayError } from "../state/ui";
 import { Frame } from "./Dialogs";
+import { Drafts } from "./Drafts";
 import { Sketch } from "./Sketch";
 
 export function StartPage() {
   const changed = useRuns((state) => state.workflowsChanged);
   const [entries, setEntries] = useState<WorkflowEntry[]>([]);
-  const [lost, setLost] = useState(drafts);
   const chooser = useRef<HTMLInputElement>(null);
   useEffect(() => {
     api.workflows().then(setEntries, sayError);
@@ -44,32 +43,7 @@ export function StartPage() {
             }}
           />
         </div>
-        {lost.length > 0 ? (
-          <section>
-            <h3>Not saved</h3>
-            <ul className="draft-list">
-              {lost.map((draft) => (
-                <li key={draft.key}>
-                  <button onClick={() => openDraft(draft)}>
-                    <History size={13} aria-hidden />
-                    <b>{draft.title || draft.path || "Untitled workflow"}</b>
-                    <small>{ago(draft.time / 1000)}</small>
-                  </button>
-                  <button
-                    className="icon-button"
-                    aria-label={`Forget the draft ${draft.title}`}
-                    onClick={() => {
-                      dropDraft(draft.key);
-                      setLost(drafts());
-                    }}
-                  >
-                    <Trash2 size={13} />
-                  </button>
-                </li>
-              ))}
-            </ul>
-          </section>
-        ) : null}
+        <Drafts />
         {own.length > 0 ? (
           <section>
             <h3>Your workflows</h3>

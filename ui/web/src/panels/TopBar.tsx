@@ -15,9 +15,11 @@ import {
   Sun,
   TriangleAlert,
 } from "lucide-react";
+import { setTitle } from "../commands";
 import { clock } from "../canvas/format";
 import { appUrl } from "../server/api";
-import { edit, isDirty, useEditor } from "../state/editor";
+import { activeOf, useDocuments } from "../state/documents";
+import { useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, liveRun, submit, useRuns } from "../state/runs";
@@ -55,9 +57,8 @@ function Mark() {
 
 function FileName() {
   const title = useEditor((state) => state.doc.title);
-  const path = useEditor((state) => state.file.path);
-  const shipped = useEditor((state) => state.file.shipped);
-  const dirty = useEditor(isDirty);
+  const path = useDocuments((state) => activeOf(state).file.path);
+  const shipped = useDocuments((state) => activeOf(state).file.shipped);
   return (
     <div className="file-name">
       <input
@@ -65,14 +66,13 @@ function FileName() {
         placeholder="Untitled workflow"
         value={title}
         size={Math.max(12, Math.min(48, title.length))}
-        onChange={(event) => edit("Title", (doc) => ({ ...doc, title: event.target.value }), "title")}
+        onChange={(event) => setTitle(event.target.value)}
         onKeyDown={(event) => {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
           if (event.key === "Enter" || event.key === "Escape") event.currentTarget.blur();
         }}
       />
       <span className="file-path" data-tip={path ? `text|${path}` : "text|Never saved"}>
-        {dirty ? <i className="dirty" role="img" aria-label="Unsaved changes" /> : null}
         {shipped ? "example" : path ? path.replace(/^workflows\//, "") : "not saved"}
       </span>
       <button

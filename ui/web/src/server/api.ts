@@ -63,6 +63,7 @@ export const api = {
   open: (path: string) => call("open", { path }),
   save: (path: string, workflow: string, etag: string, overwrite = false) =>
     call("save", { path, workflow, etag, overwrite }),
+  stamps: (paths: string[]) => call("stamps", { paths }),
   discard: (path: string) => call("discard", { path }),
   files: (folder: string) => call("files", { folder }),
   upload: (file: File) =>

@@ -1,87 +1,90 @@
-/** The editor's state: one document with its history, and what is drawn of it. */
+/** What is drawn: the active document with its cards, places and selection, following state/documents.ts. */
 import { create } from "zustand";
 import type { Catalog } from "../server/types";
 import { cardsOf } from "../document/cards";
-import { read, write } from "../document/codec";
-import { EMPTY, type Doc, type Id, type Place } from "../document/document";
-import { specsOf } from "../document/references";
+import { write } from "../document/codec";
+import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/document";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
 import { fillIn } from "../canvas/layout";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../canvas/view";
 import type { Sheet, Size } from "../canvas/geometry";
-import { begin, record, redo, undo, type History } from "./history";
+import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
-export interface File {
-  /** Where it lies on the server; empty when it was never saved. */
-  readonly path: string;
-  readonly etag: string;
-  readonly shipped: boolean;
-  /** The document as the file holds it; null when no file does. */
-  readonly saved: Doc | null;
-}
-
-export interface EditorState extends Sheet {
-  readonly catalog: Catalog;
-  readonly history: History<Doc>;
-  readonly file: File;
-  readonly kinds: Kinds;
+/** What is known of one document's drawing; it stays while the document is open. */
+interface Drawing extends Sheet {
   readonly nodes: LoomNode[];
   readonly edges: LoomEdge[];
   /** Parameters shown as ports although nothing is wired to them, as NODE.PARAM. */
   readonly asPorts: ReadonlySet<string>;
 }
 
+export interface EditorState extends Drawing {
+  readonly catalog: Catalog;
+  readonly kinds: Kinds;
+  /** The document that is drawn. */
+  readonly document: DocumentId;
+}
+
 const NO_CATALOG: Catalog = { nodes: {}, types: {} };
-const NO_FILE: File = { path: "", etag: "", shipped: false, saved: null };
-
-const kindsOf = (doc: Doc, catalog: Catalog) => new Kinds(doc, catalog, specsOf(catalog, doc));
-
-export const useEditor = create<EditorState>()(() => ({
-  catalog: NO_CATALOG,
-  history: begin(EMPTY),
+const BLANK: Drawing = {
   doc: EMPTY,
-  file: NO_FILE,
-  kinds: kindsOf(EMPTY, NO_CATALOG),
   cards: {},
   auto: {},
   measured: {},
   nodes: [],
   edges: [],
   asPorts: new Set(),
+};
+
+export const useEditor = create<EditorState>()(() => ({
+  ...BLANK,
+  catalog: NO_CATALOG,
+  kinds: new Kinds(NO_CATALOG),
+  document: activeDocument().id,
 }));
 
 const { getState, setState } = useEditor;
 
-/** The state that follows from a document: types, cards, places, and what React Flow draws. */
+/** The drawings of documents that are open and not shown. */
+const parked = new Map<DocumentId, Drawing>();
+
+/** The state that follows from a document: cards, places, and what React Flow draws. */
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
-  const semantic = doc.nodes !== state.doc.nodes || doc.definitions !== state.doc.definitions;
-  const kinds = semantic || state.kinds.catalog !== state.catalog ? kindsOf(doc, state.catalog) : state.kinds;
-  const cards = cardsOf(doc, kinds, state.cards, state.asPorts);
+  const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
   const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
   const sheet = { doc, cards, auto, measured: state.measured };
-  return { doc, kinds, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
+  return { doc, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
 }
 
-function present(history: History<Doc>): void {
+useDocuments.subscribe(({ open }) => {
+  const shown = activeDocument();
   const state = getState();
-  setState({ history, ...drawing(state, history.present) });
-}
+  const doc = shown.history.present;
+  if (shown.id === state.document) {
+    if (doc !== state.doc) setState(drawing(state, doc));
+    return;
+  }
+  const { auto, measured, nodes, edges, cards, asPorts } = state;
+  parked.set(state.document, { doc: state.doc, auto, measured, nodes, edges, cards, asPorts });
+  const next = { ...state, ...(parked.get(shown.id) ?? BLANK), document: shown.id };
+  parked.delete(shown.id);
+  for (const id of parked.keys()) if (!open.some((document) => document.id === id)) parked.delete(id);
+  setState({ ...next, ...drawing(next, doc) });
+});
 
-/** Change the document: one step to undo, or part of the one before when `key` is the same. */
-export function edit(label: string, change: (doc: Doc) => Doc, key: string | null = null): void {
-  const { history, doc } = getState();
-  const next = record(history, change(doc), label, key, performance.now());
-  if (next !== history) present(next);
+/** Change the document that is shown: one step to undo, or part of the one before when `key` is the same. */
+export function edit(label: string, change: Edit, key: string | null = null): void {
+  editDocument(getState().document, label, change, key);
 }
 
 /** Change where things are: the file then holds a place for every node, so that nothing jumps later. */
-export function editPlaces(label: string, change: (doc: Doc) => Doc, key: string | null = null): void {
+export function editPlaces(label: string, change: Edit, key: string | null = null): void {
   edit(label, (doc) => change(withPlaces(doc)), key);
 }
 
-export function withPlaces(doc: Doc): Doc {
+function withPlaces<D extends Doc>(doc: D): D {
   const { auto } = getState();
   const missing = Object.keys(doc.nodes).filter((id) => !(id in doc.places) && id in auto);
   return missing.length === 0
@@ -89,44 +92,15 @@ export function withPlaces(doc: Doc): Doc {
     : place(doc, Object.fromEntries(missing.map((id) => [id, auto[id] as Place])));
 }
 
-export const undoEdit = () => present(undo(getState().history));
-export const redoEdit = () => present(redo(getState().history));
+export const undoEdit = () => undoIn(getState().document);
+export const redoEdit = () => redoIn(getState().document);
 
 export function setCatalog(catalog: Catalog): void {
-  setState({ catalog });
+  setState({ catalog, kinds: new Kinds(catalog) });
   setState({ ...drawing(getState(), getState().doc) });
 }
 
-/** Show another document. */
-export function show(doc: Doc, file: Partial<File> = {}): void {
-  const state = { ...getState(), auto: {}, measured: {}, nodes: [], edges: [], cards: {} };
-  setState({
-    ...state,
-    history: begin(doc),
-    file: { ...NO_FILE, ...file },
-    asPorts: new Set<string>(),
-    ...drawing(state, doc),
-  });
-}
-
-/** Show a workflow from its text; the notices say what could not be kept. Throws SyntaxError. */
-export function showText(
-  text: string,
-  file: Partial<Omit<File, "saved">> & { isSaved?: boolean } = {},
-): string[] {
-  const { doc, notices } = read(text);
-  const { isSaved, ...rest } = file;
-  show(doc, { ...rest, saved: isSaved ? doc : null });
-  return notices;
-}
-
-export const setFile = (file: Partial<File>) => setState((state) => ({ file: { ...state.file, ...file } }));
-
-export const isDirty = (state: EditorState): boolean =>
-  state.file.saved === null
-    ? state.doc !== EMPTY && Object.keys(state.doc.nodes).length > 0
-    : state.doc !== state.file.saved;
-
+/** The text of the document that is shown. */
 export const textOf = (): string => write(getState().doc);
 
 /** Take in sizes that the browser measured; zones grow around them. */

@@ -24,16 +24,28 @@ export const useEstimate = create<Estimating>()(() => ({
 
 export async function ask(): Promise<void> {
   if (useEstimate.getState().asking) return;
-  const of = useEditor.getState().doc.nodes;
+  const { document, doc } = useEditor.getState();
+  const of = doc.nodes;
+  const isShown = () => useEditor.getState().document === document;
   useEstimate.setState({ asking: true, error: "" });
   try {
     const estimate = await api.estimate(textOf());
+    if (!isShown()) return;
     useEstimate.setState({ estimate, of, asking: false });
     if (useEditor.getState().doc.nodes === of) addProblems(estimate.problems);
   } catch (error) {
+    if (!isShown()) return;
     const text = error instanceof Refused ? error.message : String(error);
     useEstimate.setState({ asking: false, error: text });
   }
+}
+
+/** Forget what was found out about a document when another is shown; an answer on its way is then nobody's. */
+export function startEstimating(): void {
+  useEditor.subscribe((state, before) => {
+    if (state.document !== before.document)
+      useEstimate.setState({ estimate: null, of: null, asking: false, error: "" });
+  });
 }
 
 /** The shape that a port gives, where it was found out for the document as it is. */

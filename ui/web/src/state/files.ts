@@ -1,45 +1,66 @@
-/** Files: opening, saving, and drafts that outlive a crash. */
+/** Files and drafts: opening each as a document of its own, saving, closing. */
 import { api, Refused } from "../server/api";
 import type { Document } from "../server/types";
-import { EMPTY } from "../document/document";
-import { write } from "../document/codec";
-import { isDirty, setFile, show, showText, textOf, useEditor } from "./editor";
-import { useRuns, watch } from "./runs";
+import { EMPTY, type Doc } from "../document/document";
+import { read, write } from "../document/codec";
+import { addressOf, addressShown, draftIn } from "./address";
+import {
+  activate,
+  activeDocument,
+  close,
+  documentOf,
+  isDirty,
+  isUntouched,
+  nameOf,
+  open,
+  restore,
+  setFile,
+  useDocuments,
+  type DocumentId,
+  type Opening,
+  type OpenDocument,
+} from "./documents";
+import { allDrafts, draftOf, takeOverDrafts, type Draft } from "./drafts";
+import { keepNow, knowDraft } from "./keeping";
+import { readSession, type Tab } from "./session";
 import { openDialog, say, sayError } from "./ui";
-import { frameAll, resetView } from "../canvas/flow";
 
-let settling: ReturnType<typeof setTimeout> | undefined;
-
-/** Look at the whole of what was opened, once it is drawn. */
-export function settle(): void {
-  clearTimeout(settling);
-  settling = setTimeout(() => frameAll(0), 80);
-}
-
-/** Another document has no part in the run that is shown, unless it is the one that ran. */
-function leaveRun(): void {
-  const { view, runs } = useRuns.getState();
-  const title = view.run === null ? undefined : runs[view.run]?.title;
-  if (title !== useEditor.getState().doc.title) watch(null);
-}
-
-function take(found: Document): void {
-  const notices = showText(found.text, {
-    path: found.path,
-    etag: found.etag,
-    shipped: found.shipped,
-    isSaved: found.path !== "",
-  });
+/** A text as a document; what could not be kept is told. Throws SyntaxError where it is no workflow. */
+function readTelling(text: string): Doc {
+  const { doc, notices } = read(text);
   notices.forEach((notice) => say(notice, "bad"));
-  location.hash = found.path === "" ? "" : encodeURI(found.path);
-  leaveRun();
-  settle();
+  return doc;
 }
 
+/** A workflow as the server gave it. One from a picture is in no file of its own. */
+function fromServer({ text, path, etag, shipped }: Document): Opening {
+  const doc = readTelling(text);
+  return /^(shipped|workflows)\//.test(path) ? { doc, file: { path, etag, shipped, saved: doc } } : { doc };
+}
+
+const fromDraft = ({ text, path, etag, shipped, id }: Draft): Opening => ({
+  doc: readTelling(text),
+  file: { path, etag, shipped },
+  draft: id,
+});
+
+let asked = 0;
+
+/** Show a file: the document that has it open, or a new one. */
 export async function openFile(path: string): Promise<boolean> {
-  try {
-    take(await api.open(path));
+  const mine = ++asked;
+  const there = useDocuments.getState().open.find(({ file }) => file.path === path);
+  if (there) {
+    activate(there.id);
     openDialog(null);
+    return true;
+  }
+  try {
+    const found = await api.open(path);
+    if (mine !== asked) return true; // something else was asked for meanwhile
+    open(fromServer(found));
+    openDialog(null);
+    void tellDraft(path);
     return true;
   } catch (error) {
     sayError(error);
@@ -47,18 +68,57 @@ export async function openFile(path: string): Promise<boolean> {
   }
 }
 
+/** Where there are unsaved changes to a file that was opened as it was saved, lead there. */
+async function tellDraft(path: string): Promise<void> {
+  const isOpen = ({ id }: Draft) => useDocuments.getState().open.some(({ draft }) => draft === id);
+  await keepNow();
+  const draft = (await allDrafts()).find((found) => found.path === path && !isOpen(found));
+  if (draft)
+    say("There are unsaved changes to this file", "plain", {
+      label: "Open them",
+      run: () => void openDraft(draft.id),
+    });
+}
+
+/** Show unsaved changes: the document that has them open, or a new one. */
+export async function openDraft(id: string): Promise<boolean> {
+  const mine = ++asked;
+  const there = useDocuments.getState().open.find(({ draft }) => draft === id);
+  if (there) activate(there.id);
+  else {
+    try {
+      const draft = await draftOf(id);
+      if (mine !== asked) return true;
+      if (!draft) {
+        say("There are no such unsaved changes in this browser any more", "bad");
+        return false;
+      }
+      knowDraft(open(fromDraft(draft)), draft.revision);
+    } catch (error) {
+      sayError(error);
+      return false;
+    }
+  }
+  openDialog(null);
+  return true;
+}
+
+/** Show what an address names. */
+export function openAddress(address: string): Promise<boolean> {
+  const draft = draftIn(address);
+  return draft === null ? openFile(address) : openDraft(draft);
+}
+
 /** Open what was dropped: a workflow, or a picture that carries one. */
 export async function openDropped(file: File): Promise<void> {
   try {
-    const found = await api.extract(file);
-    take(found);
+    open(fromServer(await api.extract(file)));
     say(`Opened the workflow of ${file.name}`, "good");
   } catch (error) {
     if (error instanceof Refused && error.status === 422 && /\.json$/i.test(file.name)) {
       // It has mistakes of form: show it all the same, so that they can be mended here.
       try {
-        showText(await file.text());
-        settle();
+        openText(await file.text());
       } catch {
         // not even JSON
       }
@@ -67,137 +127,112 @@ export async function openDropped(file: File): Promise<void> {
   }
 }
 
+/** Open a text that lies in no file. Throws SyntaxError where it is no workflow. */
+export const openText = (text: string, run: number | null = null): OpenDocument =>
+  open({ doc: readTelling(text), run });
+
 export function newWorkflow(): void {
-  clearTimeout(settling);
-  show(EMPTY);
-  leaveRun();
-  resetView();
-  location.hash = "";
+  if (!isUntouched(activeDocument())) open({ doc: EMPTY });
   openDialog(null);
 }
 
-export async function saveFile(): Promise<void> {
-  const { path, shipped, etag } = useEditor.getState().file;
-  if (path === "" || shipped) openDialog("save");
-  else await saveAs(path, etag, false);
+/** Close a document. Its unsaved changes stay on the start page, and a message leads back. */
+export function closeDocument(id: DocumentId = activeDocument().id): void {
+  const document = documentOf(id);
+  if (!document || isUntouched(document)) {
+    if (useDocuments.getState().open.length > 1) close(id);
+    return;
+  }
+  const back = close(id);
+  const kept = isDirty(document) ? "; its unsaved changes are kept on the start page" : "";
+  if (back) say(`Closed "${nameOf(document)}"${kept}`, "plain", { label: "Undo", run: back });
 }
 
-/** Write the document; the server puts it in canonical form. True where it was written. */
-export async function saveAs(path: string, etag = "", overwrite = false): Promise<boolean> {
-  const { doc } = useEditor.getState();
+/** Documents whose file is being written. */
+export const saving = new Set<DocumentId>();
+
+export async function saveFile(id: DocumentId = activeDocument().id): Promise<void> {
+  const { path, shipped, etag } = documentOf(id)?.file ?? { path: "", shipped: false, etag: "" };
+  if (path === "" || shipped) openDialog("save");
+  else await saveAs(path, { id, etag });
+}
+
+interface Saving {
+  readonly id?: DocumentId;
+  /** The content that it may write over; where there is another, the server refuses. */
+  readonly etag?: string;
+  readonly overwrite?: boolean;
+}
+
+/** Write a document; the server puts it in canonical form. Tells whether it was written, or another file is there. */
+export async function saveAs(
+  path: string,
+  { id = activeDocument().id, etag = "", overwrite = false }: Saving = {},
+): Promise<"saved" | "taken" | "failed"> {
+  const doc = documentOf(id)?.history.present;
+  if (!doc) return "failed";
+  saving.add(id);
   try {
     const saved = await api.save(path, write(doc), etag, overwrite);
-    setFile({ path: saved.path, etag: saved.etag, shipped: saved.shipped, saved: doc });
-    location.hash = encodeURI(saved.path);
+    setFile(id, { path: saved.path, etag: saved.etag, shipped: saved.shipped, saved: doc, elsewhere: null });
     say(`Saved ${saved.path}`, "good");
-    return true;
+    void keepNow();
+    return "saved";
   } catch (error) {
     if (error instanceof Refused && error.status === 409) {
-      say("The file was changed elsewhere, or exists already", "bad", {
-        label: "Overwrite",
-        run: () => void saveAs(path, "", true),
-      });
-    } else sayError(error);
-    return false;
-  }
-}
-
-export interface Draft {
-  readonly key: string;
-  readonly title: string;
-  readonly path: string;
-  readonly etag: string;
-  readonly shipped: boolean;
-  readonly time: number;
-  readonly text: string;
-}
-
-const PREFIX = "loom.draft.";
-const KEPT = 12;
-
-/** This tab's own draft: a reload finds it again, another tab has another. */
-function ownKey(): string {
-  let key = sessionStorage.getItem("loom.tab");
-  if (!key) {
-    // randomUUID exists only on safe origins: a server reached by http has none.
-    key = crypto.getRandomValues(new Uint32Array(2)).join("-");
-    sessionStorage.setItem("loom.tab", key);
-  }
-  return PREFIX + key;
-}
-
-export function drafts(): Draft[] {
-  const found: Draft[] = [];
-  for (let i = 0; i < localStorage.length; i++) {
-    const key = localStorage.key(i) ?? "";
-    if (!key.startsWith(PREFIX)) continue;
-    try {
-      found.push({ ...(JSON.parse(localStorage.getItem(key) ?? "") as Draft), key });
-    } catch {
-      localStorage.removeItem(key);
+      if (documentOf(id)?.file.path === path) {
+        setFile(id, { elsewhere: "changed" });
+        say("Not saved: the file was changed elsewhere", "bad");
+      }
+      return "taken";
     }
+    sayError(error);
+    return "failed";
+  } finally {
+    saving.delete(id);
   }
-  return found.sort((a, b) => b.time - a.time);
 }
 
-function keepDraft(): void {
-  const state = useEditor.getState();
-  const key = ownKey();
-  if (!isDirty(state)) {
-    localStorage.removeItem(key);
-    return;
-  }
-  const { path, etag, shipped } = state.file;
-  const draft: Draft = { key, title: state.doc.title, path, etag, shipped, time: Date.now(), text: textOf() };
+/** A document that this tab had open: with its unsaved changes, else as its file is. */
+async function reopened({ draft, path, run }: Tab): Promise<(Opening & { revision: string | null }) | null> {
   try {
-    localStorage.setItem(key, JSON.stringify(draft));
-    drafts()
-      .slice(KEPT)
-      .forEach((old) => localStorage.removeItem(old.key));
-  } catch {
-    // the browser's storage is full: the file on the server is still there
+    const kept = await draftOf(draft);
+    if (kept) return { ...fromDraft(kept), run, revision: kept.revision };
+    if (path === "") return { doc: EMPTY, draft, revision: null };
+    return { ...fromServer(await api.open(path)), draft, run, revision: null };
+  } catch (error) {
+    sayError(error);
+    return null;
   }
 }
 
-export function dropDraft(key: string): void {
-  localStorage.removeItem(key);
-}
-
-export function openDraft(draft: Draft): void {
-  showText(draft.text, { path: draft.path, etag: draft.etag, shipped: draft.shipped });
-  if (draft.key !== ownKey()) localStorage.removeItem(draft.key);
-  openDialog(null);
-  settle();
-}
-
-export function startDrafts(): void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  useEditor.subscribe((state, before) => {
-    if (state.doc === before.doc && state.file === before.file) return;
-    clearTimeout(timer);
-    timer = setTimeout(keepDraft, 400);
-  });
-  addEventListener("pagehide", keepDraft);
-}
-
-/** What the page opens with: this tab's unsaved changes, the file in the address, or the quickstart. */
+/** What the page opens with: what this tab had open, what the address names, or the quickstart. */
 export async function openFirst(): Promise<void> {
-  const path = decodeURI(location.hash.slice(1));
-  const own = drafts().find((draft) => draft.key === ownKey());
-  if (own && (path === "" || own.path === path)) {
-    openDraft(own);
-    say("Your unsaved changes are back", "plain", { label: "Discard", run: () => void discardDraft(own) });
-    return;
-  }
-  if (path !== "" && (await openFile(path))) return;
+  await takeOverDrafts().catch(sayError);
+  const session = readSession();
+  const found = await Promise.all(session.tabs.map(reopened));
+  const openings = found.filter((opening) => opening !== null);
+  const documents = restore(
+    openings,
+    Math.max(
+      0,
+      openings.findIndex((own) => own === found[session.active]),
+    ),
+  );
+  documents.forEach((document, i) => {
+    const revision = openings[i]?.revision;
+    if (revision) knowDraft(document, revision);
+  });
+  if (documents.some(isDirty)) say("Your unsaved changes are back");
+  const address = addressShown();
+  const named = documents.find((document) => addressOf(document) === address);
+  if (named) activate(named.id);
+  if (named || (address !== "" && (await openAddress(address))) || documents.length > 0) return;
   const entries = await api.workflows().catch(() => []);
   const first =
     entries.find((entry) => entry.path === "shipped/quickstart.json") ??
     entries.find((entry) => entry.shipped && !entry.problem);
-  if (!first || !(await openFile(first.path))) openDialog("start");
-}
-
-async function discardDraft(draft: Draft): Promise<void> {
-  dropDraft(draft.key);
-  if (draft.path === "" || !(await openFile(draft.path))) newWorkflow();
+  const isOpen = first !== undefined && (await openFile(first.path));
+  const drafts = await allDrafts().catch(() => []);
+  if (!isOpen || drafts.length > 0) openDialog("start");
 }

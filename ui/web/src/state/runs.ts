@@ -3,7 +3,16 @@ import { create } from "zustand";
 import { api, Refused, type SubmitOptions } from "../server/api";
 import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
-import { textOf, useEditor } from "./editor";
+import { write } from "../document/codec";
+import {
+  activate,
+  activeDocument,
+  documentOf,
+  setRun,
+  useDocuments,
+  type DocumentId,
+  type OpenDocument,
+} from "./documents";
 import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
 import { goTo } from "../canvas/flow";
@@ -30,8 +39,8 @@ export const useRuns = create<RunsState>()(() => ({
 
 const { getState, setState } = useRuns;
 
-/** Runs sent from this page: when the one that is shown is over, the next of them is shown. */
-const mine = new Set<number>();
+/** Runs sent from this page, and by which document: when the one that it shows is over, it shows the next of them. */
+const mine = new Map<number, DocumentId>();
 
 /** Events wait here and are taken in together, a few times a second at most. */
 let waiting: RunEvent[] = [];
@@ -71,8 +80,8 @@ const live = new Live({
   runs(list) {
     takeRuns(list);
     for (const run of list) {
-      const starts = run.status === "running" && mine.has(run.run);
-      if (starts && !isLive(getState().runs[getState().view.run ?? -1])) watch(run.run);
+      const document = run.status === "running" ? documentOf(mine.get(run.run) ?? -1) : undefined;
+      if (document && !isLive(getState().runs[document.run ?? -1])) setRun(document.id, run.run);
     }
   },
   removed: (gone) =>
@@ -90,7 +99,12 @@ const live = new Live({
 });
 
 function tellEnd(run: Run): void {
-  const show = run.node ? { label: "Show", run: () => goTo(run.node.split("/")[0] ?? "") } : undefined;
+  const { id } = activeDocument();
+  const go = () => {
+    activate(id);
+    goTo(run.node.split("/")[0] ?? "");
+  };
+  const show = run.node ? { label: "Show", run: go } : undefined;
   if (run.status === "failed") say(run.error || "The run failed", "bad", show);
   if (run.status === "interrupted")
     say(`The server ended during run ${run.run}; run again to go on from its checkpoint`, "bad");
@@ -99,47 +113,57 @@ function tellEnd(run: Run): void {
 
 export const startLive = () => live.open();
 
-/** Show a run on the canvas: its progress, pictures and curves. */
-export function watch(run: number | null): void {
+/** Show a run on the canvas, in the document that is shown: its progress, pictures and curves. */
+export const watch = (run: number | null) => setRun(activeDocument().id, run);
+
+function followRun(run: number | null, before: RunView): void {
   const { view } = getState();
   if (view.run === run) return;
   if (view.run !== null) live.unfollow(view.run);
   waiting = [];
-  setState({ view: run === null ? NO_RUN : beginView(run, view) });
-  if (run !== null) {
-    sessionStorage.setItem("loom.run", String(run));
-    live.follow(run);
-  }
+  setState({ view: run === null ? NO_RUN : beginView(run, before) });
+  if (run !== null) live.follow(run);
 }
 
-/** After a reload: show the run that this tab showed, else one that runs this workflow. */
-export function resumeWatching(): void {
-  const attach = () => {
-    const { runs, view } = getState();
-    if (view.run !== null) return true;
-    const title = useEditor.getState().doc.title;
-    const going = Object.values(runs).find((run) => isLive(run) && run.title === title);
-    const last = Number(sessionStorage.getItem("loom.run") ?? NaN);
-    const own = Number.isNaN(last) ? undefined : runs[last];
-    const found = going ?? (own?.title === title ? own : undefined);
-    if (found) watch(found.run);
-    return found !== undefined;
+/** The run of this title that goes on, for a document that shows none yet. */
+function goingRun({ history }: OpenDocument): number | null {
+  const going = Object.values(getState().runs).filter(isLive);
+  return going.find((run) => run.title === history.present.title)?.run ?? null;
+}
+
+/** Show the run of the document that is shown; a document that is opened joins one of its title that goes on. */
+export function startWatching(): void {
+  const looked = new Set<DocumentId>();
+  let shown: DocumentId | null = null;
+  const look = () => {
+    const { id, run } = activeDocument();
+    if (!looked.has(id) && Object.keys(getState().runs).length > 0) {
+      looked.add(id);
+      const going = run ?? goingRun(activeDocument());
+      if (going !== run) {
+        setRun(id, going); // and so looks again
+        return;
+      }
+    }
+    followRun(run, id === shown ? getState().view : NO_RUN);
+    shown = id;
   };
-  if (attach()) return;
-  const stop = useRuns.subscribe((state, before) => {
-    if (state.runs !== before.runs && Object.keys(state.runs).length > 0 && attach()) stop();
+  useDocuments.subscribe(look);
+  useRuns.subscribe((state, before) => {
+    if (state.runs !== before.runs && !looked.has(activeDocument().id)) look();
   });
-  setTimeout(stop, 5000);
+  look();
 }
 
-/** Send the document off to run. True where the server took it. */
+/** Send the document that is shown off to run. True where the server took it. */
 export async function submit(options: SubmitOptions = {}): Promise<boolean> {
+  const { id, history } = activeDocument();
   try {
-    const run = await api.submit(textOf(), options);
+    const run = await api.submit(write(history.present), options);
     takeRuns([run]);
-    mine.add(run.run);
-    const shown = getState().view.run;
-    if (shown === null || !isLive(getState().runs[shown])) watch(run.run);
+    mine.set(run.run, id);
+    const shown = documentOf(id)?.run ?? null;
+    if (shown === null || !isLive(getState().runs[shown])) setRun(id, run.run);
     else if (shown !== run.run) say(`Run ${run.run} waits in the queue`);
     return true;
   } catch (error) {

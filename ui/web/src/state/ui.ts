@@ -3,6 +3,7 @@ import { create } from "zustand";
 import type { Id } from "../document/document";
 import type { Point } from "../canvas/geometry";
 import type { Source } from "../document/references";
+import { useDocuments } from "./documents";
 
 export type Panel = "node" | "problems" | "cost" | "runs" | "gallery";
 export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart" | "expose";
@@ -85,6 +86,20 @@ export const useUi = create<UiState>()(() => ({
 }));
 
 const { setState, getState } = useUi;
+
+// What is open over one document says nothing of another.
+useDocuments.subscribe((state, before) => {
+  if (state.active === before.active) return;
+  setState({
+    dialog: null,
+    palette: null,
+    connector: null,
+    finder: false,
+    menu: null,
+    wiring: null,
+    dropZone: null,
+  });
+});
 
 let count = 0;
 

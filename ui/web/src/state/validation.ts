@@ -12,7 +12,8 @@ interface Validity {
   readonly took: number;
 }
 
-export const useProblems = create<Validity>()(() => ({ problems: [], byNode: new Map(), took: 0 }));
+const NONE: Validity = { problems: [], byNode: new Map(), took: 0 };
+export const useProblems = create<Validity>()(() => NONE);
 
 const PAUSE = 25; // milliseconds without a change
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -24,6 +25,7 @@ function ask(changed: number): void {
   running = own;
   api.validate(textOf(), own.signal).then(
     ({ problems }) => {
+      if (own.signal.aborted) return;
       useProblems.setState({ problems, byNode: grouped(problems), took: performance.now() - changed });
     },
     () => undefined, // overtaken, or the server is away: the marks stay as they are
@@ -54,7 +56,12 @@ export function startValidation(): void {
   };
   useEditor.subscribe((state, before) => {
     const { doc } = state;
-    if (
+    if (state.document !== before.document) {
+      // What was found out about another document is not said of this one.
+      running?.abort();
+      useProblems.setState(NONE);
+      changed();
+    } else if (
       doc.nodes !== before.doc.nodes ||
       doc.exposed !== before.doc.exposed ||
       doc.definitions !== before.doc.definitions

@@ -1,11 +1,11 @@
 /** A parameter's widget, chosen by its schema, with its label in it. */
-import { memo } from "react";
+import { memo, useState } from "react";
+import { setParameter } from "../commands";
 import type { Id } from "../document/document";
-import { setParam } from "../document/edits";
 import type { Json } from "../document/json";
 import type { InSlot } from "../document/slots";
 import { widgetOf } from "../document/widgets";
-import { edit } from "../state/editor";
+import { useEditor } from "../state/editor";
 import { Choice, Toggle } from "./Choice";
 import { JsonField, LinesField, ListField, Multiline, TextField } from "./Text";
 import { NumberField } from "./NumberField";
@@ -28,6 +28,7 @@ export interface FieldProps {
 export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slot: InSlot }) {
   const { widget, nullable } = widgetOf(slot.port);
   const { handle } = slot;
+  const [document] = useState(() => useEditor.getState().document);
   const isSet = slot.value !== undefined;
   const field: FieldProps = {
     label: slot.label,
@@ -36,12 +37,7 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
     value: isSet ? slot.value : (slot.port.default as Json | undefined),
     isSet,
     nullable,
-    change: (value, gesture) =>
-      edit(
-        `Change ${slot.label}`,
-        (doc) => setParam(doc, node, handle, value),
-        gesture ? `${node}.${handle} ${gesture}` : null,
-      ),
+    change: (value, gesture) => setParameter(node, handle, value, gesture, document),
   };
   switch (widget.kind) {
     case "number":

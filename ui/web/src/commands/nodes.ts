@@ -1,0 +1,173 @@
+/** What a person can do to nodes, whichever key, menu or button asks for it. */
+import { copy, duplicate, paste } from "../document/clipboard";
+import type { Doc, Id, Mode } from "../document/document";
+import { addNode, changeNode, removeNodes, rename, setMode, setParam } from "../document/edits";
+import type { Json } from "../document/json";
+import { connect, disconnect } from "../document/wires";
+import { sourceOf, type Source } from "../document/references";
+import { objection } from "../document/rules";
+import { inputSlots, outputSlots } from "../document/slots";
+import type { Kinds } from "../document/types";
+import { editDocument, type DocumentId } from "../state/documents";
+import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
+import { say, type LooseEnd } from "../state/ui";
+import { absolute, placeOf, type Point } from "../canvas/geometry";
+
+const spot = (id: Id) => placeOf(useEditor.getState(), id);
+
+/** A point of the sheet, as a zone counts it. */
+export function within(zone: Id | null, at: Point): Point {
+  if (zone === null) return at;
+  const [x, y] = absolute(useEditor.getState(), zone);
+  return [at[0] - x, at[1] - y];
+}
+
+/** Add a node; where a wire is loose, its first port that fits takes it. */
+export function add(
+  type: string,
+  at: Point,
+  zone: Id | null,
+  loose: LooseEnd | null = null,
+  into?: { node: Id; handle: string },
+): Id | null {
+  const { doc: shown, kinds } = useEditor.getState();
+  const spec = kinds.specs(shown)(type);
+  if (!spec) return null;
+  let made: Id = "";
+  editPlaces(`Add ${type}`, (doc) => {
+    const added = addNode(doc, spec, { zone, at: within(zone, at) });
+    made = added.id;
+    if (!loose) return added.doc;
+    const link = firstFit(added.doc, kinds, loose, added.id);
+    const joined = link ? connect(added.doc, kinds, link.source, link.target, link.handle) : added.doc;
+    if (!into) return joined;
+    // Put into a wire: the new node feeds what the wire fed.
+    const onward = firstFit(joined, kinds, { side: "target", ...into }, added.id);
+    return onward ? connect(joined, kinds, onward.source, onward.target, onward.handle) : joined;
+  });
+  select([made]);
+  return made;
+}
+
+function firstFit(
+  doc: Doc,
+  kinds: Kinds,
+  loose: LooseEnd,
+  id: Id,
+): { source: Source; target: Id; handle: string } | null {
+  const own = handlesOf(doc, kinds, id);
+  if (loose.side === "source") {
+    const handle = own.inputs.find((handle) => objection(doc, kinds, loose.source, id, handle) === null);
+    return handle ? { source: loose.source, target: id, handle } : null;
+  }
+  const handle = own.outputs.find(
+    (handle) => objection(doc, kinds, sourceOf(id, handle), loose.node, loose.handle) === null,
+  );
+  return handle ? { source: sourceOf(id, handle), target: loose.node, handle: loose.handle } : null;
+}
+
+export function remove(ids: readonly Id[] = selectedIds()): void {
+  const edges = useEditor.getState().edges.filter((edge) => edge.selected);
+  if (ids.length > 0) editPlaces("Delete", (doc) => removeNodes(doc, ids));
+  else if (edges.length > 0) {
+    edit("Delete wires", (doc) => {
+      // From the last on, so that the items of a list keep their numbers.
+      const ordered = [...edges].sort((a, b) => b.id.localeCompare(a.id, undefined, { numeric: true }));
+      return ordered.reduce((next, edge) => {
+        const [target = ""] = edge.id.split(".");
+        return disconnect(next, target, edge.id.slice(target.length + 1));
+      }, doc);
+    });
+  }
+}
+
+/** The selection as text; null where nothing is selected. */
+export function copiedText(): string | null {
+  const ids = selectedIds();
+  return ids.length === 0 ? null : copy(useEditor.getState().doc, ids, spot);
+}
+
+export async function copySelection(): Promise<void> {
+  const text = copiedText();
+  if (text === null) return;
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+  } catch {
+    say("The browser allows this only by Ctrl C here", "bad");
+  }
+}
+
+export function pasteText(text: string, at: Point, zone: Id | null, keepWires: boolean): boolean {
+  const { kinds } = useEditor.getState();
+  let pasted: Id[] = [];
+  try {
+    editPlaces("Paste", (doc) => {
+      const result = paste(doc, kinds.specs(doc), text, zone, within(zone, at), keepWires);
+      pasted = result.ids;
+      return result.doc;
+    });
+  } catch {
+    return false;
+  }
+  select(pasted);
+  return pasted.length > 0;
+}
+
+export function duplicateSelection(): void {
+  const { kinds } = useEditor.getState();
+  const ids = selectedIds();
+  let made: Id[] = [];
+  editPlaces("Duplicate", (doc) => {
+    const result = duplicate(doc, kinds.specs(doc), ids, spot);
+    made = result.ids;
+    return result.doc;
+  });
+  if (made.length > 0) select(made);
+}
+
+export function toggleMode(mode: Mode, ids: readonly Id[] = selectedIds()): void {
+  edit(mode === "mute" ? "Mute" : "Bypass", (doc) => {
+    const nodes = ids.filter((id) => id in doc.nodes);
+    const all = nodes.every((id) => doc.nodes[id]?.mode === mode);
+    return setMode(doc, nodes, all ? "run" : mode);
+  });
+}
+
+/** Give a node another name. */
+export const renameNode = (id: Id, wanted: string) => edit("Rename", (doc) => rename(doc, id, wanted));
+
+/**
+ * Type a value in; undefined goes back to the default. The steps of one `gesture` are one step to undo. A field names
+ * its document: what is uploaded for it may arrive when another is shown.
+ */
+export function setParameter(
+  id: Id,
+  name: string,
+  value: Json | undefined,
+  gesture?: string,
+  document: DocumentId = useEditor.getState().document,
+): void {
+  const key = gesture ? `${id}.${name} ${gesture}` : null;
+  editDocument(document, `Change ${name}`, (doc) => setParam(doc, id, name, value), key);
+}
+
+export function selectAll(): void {
+  const { nodes } = useEditor.getState();
+  select(nodes.filter((node) => !node.hidden).map((node) => node.id));
+}
+
+/** Put a body back where a zone has none. */
+export const giveBody = (id: Id) => edit("Add a body", (doc) => changeNode(doc, id, { results: {} }));
+
+function handlesOf(doc: Doc, kinds: Kinds, id: Id): { inputs: string[]; outputs: string[] } {
+  const node = doc.nodes[id];
+  if (!node) return { inputs: [], outputs: [] };
+  const inputs = [...inputSlots(doc, kinds, node)];
+  // A port that only a wire can fill comes before a parameter.
+  inputs.sort((a, b) => Number(a.port.schema !== undefined) - Number(b.port.schema !== undefined));
+  return {
+    inputs: inputs.map((slot) => slot.handle),
+    outputs: outputSlots(doc, kinds, node, false).map((slot) => slot.handle),
+  };
+}

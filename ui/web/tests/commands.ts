@@ -1,0 +1,324 @@
+/**
+ * Every command, with what it may touch.
+ *
+ * A command that is added must be listed here: the type of COMMANDS demands it. Each takes arguments by `pick` from the
+ * document as it is, does its work, and gives the paths (see `flat`) that it was free to change.
+ */
+import * as commands from "../src/commands";
+import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/document";
+import { sourceOf, type Source } from "../src/document/references";
+import { objection } from "../src/document/rules";
+import { select, useEditor } from "../src/state/editor";
+import { absolute, type Point } from "../src/canvas/geometry";
+import { CATALOG } from "./catalog";
+
+export interface Change {
+  readonly path: string;
+  readonly was: unknown;
+  readonly is: unknown;
+}
+type MayTouch = (change: Change) => boolean;
+
+/** Chooses by numbers that a generator made, so that a failing sequence can be shrunk. */
+export class Picker {
+  private at = 0;
+  constructor(private readonly numbers: readonly number[]) {}
+  upTo(n: number): number {
+    return (this.numbers[this.at++ % this.numbers.length] ?? 0) % n;
+  }
+  of<T>(list: readonly T[]): T | undefined {
+    return list.length === 0 ? undefined : list[this.upTo(list.length)];
+  }
+  some<T>(list: readonly T[]): T[] {
+    return list.filter(() => this.upTo(3) === 0);
+  }
+  point(): Point {
+    return [this.upTo(900) - 200, this.upTo(700) - 150];
+  }
+  text(): string {
+    return (
+      ["", "a", "noise", "My workflow", "ä 漢字 \u{1f9f6}", 'quo"te\n', "sample", "b7"][this.upTo(8)] ?? ""
+    );
+  }
+}
+
+/** No change of the document, or of another kind than an edit. */
+type NoEdit = "copiedText" | "copySelection" | "selectAll" | "within";
+type Command = Exclude<keyof typeof commands, NoEdit>;
+
+/** Does it, and says what it may touch; null where the document has nothing to do it with. */
+type Try = (pick: Picker, doc: Doc) => MayTouch | null;
+
+/** Copies are not copied for ever. */
+const MANY = 40;
+
+const ids = (doc: Doc) => Object.keys(doc.nodes);
+const drawings = (doc: Doc) => Object.keys(doc.places).filter((id) => !(id in doc.nodes));
+const zones = (doc: Doc) => [null, ...ids(doc).filter((id) => doc.nodes[id]?.results !== null)];
+const under = (...prefixes: string[]): MayTouch => {
+  return ({ path }) => prefixes.some((prefix) => path === prefix || path.startsWith(`${prefix}.`));
+};
+const either =
+  (...all: MayTouch[]): MayTouch =>
+  (change) =>
+    all.some((may) => may(change));
+/** What was not there before may come; places also come for nodes that had none in the file. */
+const added: MayTouch = ({ was }) => was === undefined;
+/** Whether a value is a reference to a node, or a list that holds one. */
+const names = (id: Id, value: unknown): boolean =>
+  typeof value === "string" && new RegExp(`(^|")${id}([."]|$)`).test(value);
+const wiresOf = (id: Id) => under(`nodes.${id}.wires`, `nodes.${id}.params`, `nodes.${id}.results`);
+
+/** Every input of every node. */
+const slots = () =>
+  Object.values(useEditor.getState().cards).flatMap((card) =>
+    [...card.inputs, ...card.results].map((slot) => ({ node: card.id, handle: slot.handle, slot })),
+  );
+const sources = (): Source[] =>
+  Object.values(useEditor.getState().cards).flatMap((card) =>
+    [...card.outputs, ...card.inner].map((slot) => sourceOf(card.id, slot.handle)),
+  );
+
+/** A move grows zones whose nodes lie over their rim: these get new numbers, and stay where they are on the sheet. */
+const moves = (doc: Doc, moved: readonly Id[]): MayTouch => {
+  const { auto } = useEditor.getState();
+  const carried = (id: Id) => moved.some((own) => own === id || isInside(doc, id, own));
+  return either(added, ({ path }) => {
+    const [section, id = "", field = ""] = path.split(".");
+    if (section !== "places" || (field !== "at" && field !== "size")) return false;
+    if (carried(id) || zones(doc).includes(id)) return true;
+    const after = absolute({ doc: useEditor.getState().doc, auto }, id);
+    return String(absolute({ doc, auto }, id)) === String(after);
+  });
+};
+
+const onSelection =
+  (of: (doc: Doc) => string[], run: () => void, may: (chosen: string[], doc: Doc) => MayTouch): Try =>
+  (pick, doc) => {
+    const chosen = pick.some(of(doc));
+    select(chosen);
+    run();
+    return may(chosen, doc);
+  };
+const everything = (doc: Doc) => [...ids(doc), ...drawings(doc)];
+
+export const COMMANDS: Record<Command, Try> = {
+  setTitle: (pick) => (commands.setTitle(pick.text()), under("title")),
+  setAbout: (pick) => (commands.setAbout(pick.text()), under("about")),
+  toggleExposed(pick, doc) {
+    const id = pick.of(ids(doc));
+    if (!id) return null;
+    const what = pick.of(["params", "outputs"] as const) ?? "params";
+    const ref = what === "params" ? `${id}.seed` : id;
+    commands.toggleExposed(what, ref, pick.text());
+    return ({ path, was, is }) => path.startsWith(`exposed.${what}`) && (was === ref || is === ref);
+  },
+  add(pick, doc) {
+    const type = pick.of(Object.keys(CATALOG.nodes)) ?? "";
+    const zone = pick.of(zones(doc)) ?? null;
+    const source = pick.of(sources());
+    const slot = pick.of(slots());
+    const into = slot && { node: slot.node, handle: slot.handle };
+    switch (pick.upTo(4)) {
+      case 0:
+        if (!source) return null;
+        commands.add(type, pick.point(), zone, { side: "source", source }, into);
+        return either(added, into ? wiresOf(into.node) : added);
+      case 1:
+        if (!into) return null;
+        commands.add(type, pick.point(), zone, { side: "target", ...into });
+        return either(added, wiresOf(into.node));
+      default:
+        commands.add(type, pick.point(), zone);
+        return added;
+    }
+  },
+  remove(pick, doc) {
+    const chosen = pick.some(everything(doc)).slice(0, 3);
+    select(chosen);
+    const gone = new Set(
+      chosen.flatMap((id) => [id, ...(id in doc.nodes ? inside(doc, id) : []).map((node) => node.id)]),
+    );
+    commands.remove();
+    return ({ path, was }) => {
+      const [section, id = ""] = path.split(".");
+      const named = [...gone].some((own) => names(own, was));
+      const bend = section === "places" && [...gone].some((own) => names(own, doc.places[id]?.wire));
+      const list = section === "nodes" && /\.(wires|results)(\.|$)/.test(path);
+      return gone.has(id) || named || bend || list || section === "exposed" || added({ path, was, is: null });
+    };
+  },
+  pasteText(pick, doc) {
+    if (ids(doc).length > MANY) return null;
+    select(pick.some(everything(doc)).slice(0, 4));
+    const text = commands.copiedText();
+    if (text === null) return null;
+    commands.pasteText(text, pick.point(), pick.of(zones(doc)) ?? null, pick.upTo(2) === 0);
+    return added;
+  },
+  duplicateSelection(pick, doc) {
+    if (ids(doc).length > MANY) return null;
+    select(pick.some(everything(doc)).slice(0, 4));
+    commands.duplicateSelection();
+    return added;
+  },
+  renameNode(pick, doc) {
+    const id = pick.of(ids(doc));
+    const wanted = `node${pick.upTo(9)}`;
+    if (!id) return null;
+    commands.renameNode(id, wanted);
+    const after = useEditor.getState().doc.nodes;
+    return ({ path, was, is }) => {
+      const [, own = ""] = path.split(".");
+      return (
+        own === id ||
+        !(own in doc.nodes && own in after) ||
+        names(id, was) ||
+        (was === undefined && is !== id)
+      );
+    };
+  },
+  setParameter(pick, doc) {
+    const slot = pick.of(slots().filter(({ slot }) => slot.port.schema !== undefined));
+    if (!slot || !(slot.node in doc.nodes)) return null;
+    const value = [1, 0.5, "text", [1, 2], { a: [1, 2] }, null, undefined, true][pick.upTo(8)];
+    commands.setParameter(slot.node, slot.handle, value, pick.of(["typing", "drag 1", undefined]));
+    return under(`nodes.${slot.node}.params`, `nodes.${slot.node}.wires`);
+  },
+  toggleMode: (pick, doc) => {
+    const chosen = pick.some(ids(doc));
+    commands.toggleMode(pick.of(["mute", "bypass"] as const) ?? "mute", chosen);
+    return under(...chosen.map((id) => `nodes.${id}.mode`));
+  },
+  giveBody(pick, doc) {
+    const id = pick.of(ids(doc).filter((own) => doc.nodes[own]?.results === null));
+    if (!id) return null;
+    commands.giveBody(id);
+    return under(`nodes.${id}.results`);
+  },
+  connectWire(pick, doc) {
+    const { kinds } = useEditor.getState();
+    const target = pick.of(slots());
+    if (!target) return null;
+    const fits = sources().filter((from) => objection(doc, kinds, from, target.node, target.handle) === null);
+    const source = pick.of(fits);
+    if (!source) return null;
+    const lifted = pick.upTo(3) === 0 ? pick.of(slots().filter(({ slot }) => slot.ref !== null)) : undefined;
+    commands.connectWire(source, target, lifted ?? null);
+    return lifted
+      ? either(wiresOf(target.node), wiresOf(lifted.node), bendOf(doc, lifted))
+      : wiresOf(target.node);
+  },
+  disconnectWire(pick, doc) {
+    const wired = pick.of(slots().filter(({ slot }) => slot.ref !== null));
+    if (!wired) return null;
+    commands.disconnectWire(wired);
+    return either(wiresOf(wired.node), bendOf(doc, wired));
+  },
+  renamePort(pick) {
+    const given = pick.of(slots().filter(({ slot }) => slot.name !== "" && !slot.adds));
+    if (!given) return null;
+    commands.renamePort(given, `port${pick.upTo(5)}`);
+    return either(wiresOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
+  },
+  move(pick, doc) {
+    const chosen = pick.some(everything(doc)).slice(0, 3);
+    commands.move(Object.fromEntries(chosen.map((id) => [id, { at: pick.point() }])));
+    return moves(doc, chosen);
+  },
+  drop(pick, doc) {
+    const zone = pick.of(zones(doc)) ?? null;
+    const chosen = pick
+      .some(ids(doc))
+      .slice(0, 2)
+      .filter((id) => id !== zone && (zone === null || !isInside(doc, zone, id)));
+    commands.drop(Object.fromEntries(chosen.map((id) => [id, { at: pick.point() }])), chosen, zone);
+    const carried = new Set(chosen.flatMap((id) => [id, ...inside(doc, id).map((node) => node.id)]));
+    return either(moves(doc, chosen), ({ path, was }) => {
+      const [section, id = "", field = ""] = path.split(".");
+      if (section !== "nodes") return false;
+      if (field === "zone") return chosen.includes(id);
+      const cuts = field === "wires" || field === "results";
+      return (
+        cuts &&
+        (carried.has(id) ||
+          refsOf(doc.nodes[id]?.wires[path.split(".")[3] ?? ""] ?? []).some((ref) =>
+            [...carried].some((own) => names(own, ref)),
+          ) ||
+          [...carried].some((own) => names(own, was)))
+      );
+    });
+  },
+  toggleCollapsed: (pick, doc) => {
+    const chosen = pick.some(ids(doc));
+    commands.toggleCollapsed(chosen);
+    return either(added, under(...chosen.map((id) => `places.${id}.collapsed`)));
+  },
+  arrange: onSelection(
+    ids,
+    () => commands.arrange(),
+    (_chosen, doc) =>
+      either(added, ({ path }) => {
+        const [section, id = "", field = ""] = path.split(".");
+        return section === "places" && id in doc.nodes && (field === "at" || field === "size");
+      }),
+  ),
+  align(pick, doc) {
+    const chosen = pick.some(everything(doc));
+    select(chosen);
+    commands.align(pick.of(["left", "right", "top", "bottom", "row", "column"] as const) ?? "left");
+    return either(added, under(...chosen.map((id) => `places.${id}.at`)));
+  },
+  addFrame: onSelection(
+    ids,
+    () => commands.addFrame(),
+    () => added,
+  ),
+  addNote: (pick) => (commands.addNote(pick.point()), added),
+  addReroute(pick) {
+    const wired = pick.of(slots().filter(({ slot }) => slot.ref !== null));
+    if (!wired) return null;
+    commands.addReroute(`${wired.node}.${wired.handle}`, pick.point());
+    return added;
+  },
+  setText: onDrawing("text", (id, pick) => commands.setText(id, pick.text(), pick.of(["typing", null]))),
+  setColour: onDrawing("colour", (id, pick) => commands.setColour(id, pick.of(["", "#5b8def"]) ?? "")),
+  resize: onDrawing("size", (id, pick) => commands.resize(id, [100 + pick.upTo(400), 60 + pick.upTo(300)])),
+};
+
+function onDrawing(field: string, run: (id: Id, pick: Picker) => void): Try {
+  return (pick, doc) => {
+    const id = pick.of(drawings(doc));
+    if (!id) return null;
+    run(id, pick);
+    return either(added, under(`places.${id}.${field}`));
+  };
+}
+
+const bendOf =
+  (doc: Doc, { node, handle }: commands.Slot): MayTouch =>
+  ({ path }) => {
+    const [section, id = ""] = path.split(".");
+    const list = `${node}.${handle}`.replace(/\d+$/, "");
+    return section === "places" && (doc.places[id]?.wire?.startsWith(list) ?? false);
+  };
+
+/** A document as paths and plain values: `nodes.guide.params.scale` is 3. Lists are one value. */
+export function flat(doc: Doc): Map<string, unknown> {
+  const found = new Map<string, unknown>();
+  const visit = (path: string, value: unknown) => {
+    const entries =
+      typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : null;
+    if (entries === null) found.set(path, typeof value === "string" ? value : JSON.stringify(value));
+    else for (const [key, inner] of entries) visit(path === "" ? key : `${path}.${key}`, inner);
+  };
+  visit("", doc);
+  return found;
+}
+
+export function changes(before: Doc, after: Doc): Change[] {
+  const [a, b] = [flat(before), flat(after)];
+  return [...new Set([...a.keys(), ...b.keys()])]
+    .map((path) => ({ path, was: a.get(path), is: b.get(path) }))
+    .filter(({ was, is }) => was !== is);
+}
