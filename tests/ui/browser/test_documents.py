@@ -7,10 +7,11 @@ import os
 import re
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Error, expect
 
 from tests.ui.browser.conftest import FLAGS
 from tests.ui.browser.sheet import Sheet
@@ -256,7 +257,8 @@ def test_a_killed_browser_loses_nothing(browser: Browser, real_server: RunningSe
     expect(sheet.start_page.locator(".draft-list")).to_contain_text("Before the crash")
     # The whole browser, by the id in the lock that it holds on its profile.
     os.kill(int(str((tmp_path / "SingletonLock").readlink()).rpartition("-")[2]), signal.SIGKILL)
-    context.close()
+    with suppress(Error):  # it may be known by now that it is gone
+        context.close()
 
     context, sheet = start()
     sheet.page.goto(real_server.url)

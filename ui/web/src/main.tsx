@@ -5,6 +5,7 @@ import "./style/page.css";
 import "./style/node.css";
 import "./style/widgets.css";
 import "./style/panels.css";
+import "./style/documents.css";
 import "./style/narrow.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
