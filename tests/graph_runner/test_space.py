@@ -141,9 +141,7 @@ def test_a_workspace_that_cannot_be_used_is_told_in_a_sentence(
     nodes = ["--nodes", "tests.graph_runner.toys", "--to", "n", "--device", "cpu"]
     assert main([str(workflow), "--workspace", str(tmp_path / "file"), *nodes]) == 2
     told = capsys.readouterr().err
-    assert f"{tmp_path}/file is a file and cannot be a workspace; name a folder with --workspace" in " ".join(
-        told.split()
-    )
+    assert f"{tmp_path}/file is a file, and a folder is wanted" in " ".join(told.split())
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ValueError, match="cannot be written to; change its permission"):
         prepare(tmp_path / "closed")

@@ -39,7 +39,7 @@ def empty_sheet(sheet: Sheet) -> None:
 
 def an_entry(sheet: Sheet) -> None:
     sheet.press("Control+o")
-    sheet.start_page.get_by_role("button", name="Annealed Langevin").click()
+    sheet.start_page.get_by_role("button", name="Annealed Langevin").first.click()  # drafts of it come after
 
 
 def a_dropped_file(sheet: Sheet) -> None:
