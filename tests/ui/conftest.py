@@ -45,7 +45,7 @@ class RunningServer:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert "Latent Loom is at" in line, line
-        self.http = httpx.Client(base_url=self.url, timeout=60)
+        self.http = httpx.Client(base_url=self.url, timeout=300)
 
     def kill(self) -> None:
         """kill -9 of the server alone: its worker finds out by itself."""

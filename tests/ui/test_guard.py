@@ -28,11 +28,11 @@ from ui.sessions import Door, Sessions
 
 
 def get(url: str, **options: Any) -> httpx.Response:
-    return httpx.get(url, timeout=60, **options)  # a wrong password takes its time
+    return httpx.get(url, timeout=300, **options)  # a wrong password takes its time
 
 
 def post(url: str, **options: Any) -> httpx.Response:
-    return httpx.post(url, timeout=60, **options)
+    return httpx.post(url, timeout=300, **options)
 
 
 FORM = {"a": {"type": "number"}, "m": {"type": "measure", "wires": {"x": "a"}}}
@@ -87,7 +87,7 @@ def test_every_route_asks_for_credentials_and_says_what_a_browser_may_do(routes:
     assert {"/", "/api/submit", "/ws", "/files/path", "/upload", "/login", "/gradio_api/queue/join"} <= set(paths)
     assert any(path.startswith("/app/form/gradio_api/") for path in paths)
     wrong: list[tuple[str, str, int]] = []
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=300) as client:
         for path in paths:
             for method in METHODS:
                 answer = client.request(method, path, headers={"cookie": "loom=guess"})
@@ -120,7 +120,7 @@ def test_a_path_that_comes_by_wire_leads_nowhere_else_than_one_that_is_typed(
         show = {"type": "show_number", "wires": {"x": "sum"}}
         return graph({"z": zone, "sum": {"type": "total", "wires": {"numbers": "z.n"}}, "show": show})
 
-    with httpx.Client(base_url=url, auth=ME, timeout=60) as client:
+    with httpx.Client(base_url=url, auth=ME, timeout=300) as client:
 
         def ends(path: Path) -> dict[str, Any]:
             run = client.post("/api/submit", json={"workflow": reading(path)}).json()["run"]
@@ -143,7 +143,7 @@ def test_every_answer_to_who_is_let_in_says_so_too(routes: tuple[str, list[str]]
     """All routes again, with credentials: pages, files, redirects, what is not there, what is not open."""
     url, paths = routes
     seen: set[int] = set()
-    with httpx.Client(base_url=url, auth=ME, timeout=60) as client:
+    with httpx.Client(base_url=url, auth=ME, timeout=300) as client:
         for path in paths:
             if "heartbeat" in path or "queue/data" in path:
                 continue  # these go on for ever
@@ -182,7 +182,7 @@ def test_what_lies_in_the_workspace_is_served_by_the_same_rules_at_every_door(
         "/gradio_api/file/{absolute}",
         "/app/form/gradio_api/file={absolute}",
     )
-    with httpx.Client(base_url=url, auth=ME, timeout=20) as client:
+    with httpx.Client(base_url=url, auth=ME, timeout=300) as client:
         for door in doors:
 
             def at(name: str, door: str = door) -> httpx.Response:
@@ -205,7 +205,7 @@ def test_what_lies_in_the_workspace_is_served_by_the_same_rules_at_every_door(
 def test_a_password_begins_a_session_and_a_logout_ends_it(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
     given = {"username": ME[0], "password": ME[1], "next": "/api/about?x=1"}
-    with httpx.Client(base_url=url, timeout=60) as client, httpx.Client(base_url=url, timeout=60) as other:
+    with httpx.Client(base_url=url, timeout=300) as client, httpx.Client(base_url=url, timeout=60) as other:
         answer = client.post("/login", data=given)
         assert (answer.status_code, answer.headers["location"]) == (303, "/api/about?x=1")
         cookie = answer.headers["set-cookie"]
@@ -309,7 +309,7 @@ def test_sessions_end() -> None:
 
 def test_the_shared_address_is_let_in_with_credentials_alone(routes: tuple[str, list[str]]) -> None:
     url, _ = routes
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=300) as client:
         assert client.get("/api/about", headers={"host": TUNNEL}).status_code == 401
         assert client.get("/api/about", headers={"host": "other.gradio.live"}, auth=ME).status_code == 403
         assert (
@@ -431,7 +431,7 @@ def test_bodies_are_limited_whether_they_tell_their_length_or_not() -> None:
 )
 def test_the_command_line_refuses_what_is_not_safe(options: list[str], said: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ui", "--workspace", str(tmp_path), *options]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert ended.returncode == 2
     assert said in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -443,5 +443,5 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         command = [sys.executable, "-m", "ui", "--workspace", str(tmp_path), "--port", port]
-        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert (ended.returncode, f"the port {port} is taken" in ended.stderr) == (2, True)

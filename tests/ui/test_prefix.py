@@ -31,7 +31,7 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
 @pytest.mark.parametrize("kept", ["/a/loom", ""], ids=["the proxy keeps the prefix", "the proxy takes it off"])
 def test_page_form_calls_and_login_know_the_prefix(below: RunningServer, kept: str) -> None:
     headers = {"authorization": f"Bearer {TOKEN}"}
-    with httpx.Client(base_url=below.url, headers=headers, timeout=60) as client:
+    with httpx.Client(base_url=below.url, headers=headers, timeout=300) as client:
         assert client.get(f"{kept}/api/about").json()["version"]
         assert client.get(f"{kept}/files/workflows/form.json").status_code == 200
         form = client.get(f"{kept}/app/form/")
