@@ -39,7 +39,8 @@ def expand(workflow: Workflow) -> Expanded:
     problems = Problems()
     count, nested = _Sizes(workflow.definitions).of(workflow.nodes)
     if nested > MOST_NESTED:
-        problems.append(Problem(f"zones and definitions lie more than {MOST_NESTED} deep in each other"))
+        message = f"zones and definitions lie more than {MOST_NESTED} deep in each other"
+        problems.append(Problem(message, remedy="Unpack some of them: put their nodes where they are used"))
     elif count > MOST_NODES:
         told = f"the graph has {count:,} nodes, uses of definitions counted; at most {MOST_NODES:,} are possible"
         problems.append(Problem(told))
