@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -147,7 +148,7 @@ class Library:
             candidates = []
             for part in parts:
                 candidates.append(f"{candidates[-1]}/{part}" if candidates else part)
-                if not (self.workspace.root / OWN / candidates[-1]).is_dir():
+                if not os.path.isdir(self.workspace.root / OWN / candidates[-1]):  # noqa: PTH112 (too long a name is none)
                     break
         for name in candidates:
             places = (

@@ -179,3 +179,12 @@ def test_names_of_workflows_mean_one_file_on_every_system(server: RunningServer)
     }.items():  # fmt: skip
         status, error = server.refused("save", path=f"workflows/{name}.json", workflow=graph(TOY))
         assert (status, sentence in error) == (400, True), (name, error)
+
+
+@pytest.mark.parametrize(
+    "name", ["9" * 250, "9" * 300, "9" * 5000, "x/" * 1000, "%00", "%ff", "quickstart/" + "y" * 300]
+)
+def test_an_app_view_of_no_file_is_not_there_whatever_its_name(name: str, server: RunningServer) -> None:
+    answer = server.http.get(f"/app/{name}")
+    assert answer.status_code in (400, 404)
+    assert "content-security-policy" in answer.headers
