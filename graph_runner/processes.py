@@ -97,6 +97,15 @@ class Processes:
             dist.broadcast_object_list(box)
         return box[0]
 
+    def leave(self) -> None:
+        """End this process' part, and gloo's threads with it; nothing can be asked of the others any more.
+
+        PyTorch ends the threads with the last reference to the group. One that still lives when Python ends may want the
+        interpreter's lock for a tensor that it lets go, and then the whole process aborts.
+        """
+        dist.destroy_process_group()
+        self._group = self._store = None
+
     def failed_before(self, message: str) -> str:
         """Tell the others that this process fails, and why. Returns what another one told before, which is then the cause
         (who waits for a process that is gone fails too), or nothing."""
@@ -140,4 +149,4 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     with processes.apart():
         yield processes, device
     # Not after an exception: the others may be waiting in a collective, and torchrun ends them.
-    dist.destroy_process_group()
+    processes.leave()

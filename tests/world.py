@@ -8,8 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,15 @@ def watched(what: str, seconds: float = SECONDS) -> Iterator[None]:
         timer.cancel()
 
 
+def _threads_of_gloo() -> list[str]:
+    """Those of this process that still live, by name; none where the system does not tell (it does on Linux)."""
+    found = []
+    for task in Path("/proc/self/task").glob("*"):
+        with suppress(OSError):
+            found.append(task.joinpath("comm").read_text().strip())
+    return [name for name in found if "gloo" in name]
+
+
 def _main(function: str, folder: str) -> None:
     from graph_runner.processes import joined
 
@@ -65,6 +75,11 @@ def _main(function: str, folder: str) -> None:
         result = getattr(importlib.import_module(module), name)(processes)
         torch.save(result, Path(folder) / f"{processes.rank}.pt")
         processes.agree(None)  # rank 0 keeps what they meet by: it leaves last
+    for _ in range(200):  # the system may still list one that has just ended
+        if not _threads_of_gloo():
+            return
+        time.sleep(0.05)
+    raise AssertionError("a thread of gloo's outlives the run: it may abort the process when Python ends")
 
 
 if __name__ == "__main__":
