@@ -18,13 +18,13 @@ import torch
 
 from core.data.shapes import Shapes
 from core.metrics.reconstruction import psnr
-from graph_runner import events
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
+from graph_runner.base import events
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
-from graph_runner.workflow import load  # noqa: E402
+from graph_runner.format.workflow import load  # noqa: E402
 from tests.workflows.oracle import accuracy, oracle  # noqa: E402
 from tests.workflows.test_quickstart import QUICKSTART, SAMPLES, asking_for  # noqa: E402
 

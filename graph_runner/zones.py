@@ -7,8 +7,8 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
 
-from graph_runner.context import Loop
 from graph_runner.contract import Body, Ports, node
+from graph_runner.contract.context import Loop
 
 S = TypeVar("S")
 T = TypeVar("T")

@@ -35,8 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     workspace: Path = options.workspace.expanduser().resolve()
     lock = _lock(parser, workspace)
     _quiet_gradio(workspace)
-    from graph_runner.engine import choose_device
-    from graph_runner.problems import WorkflowError
+    from graph_runner.base.problems import WorkflowError
+    from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
     devices = tuple(dict.fromkeys(options.device.split(",")))
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _lock(parser: argparse.ArgumentParser, workspace: Path) -> FileLock:
     """Make the workspace, and be its only server until the lock is released."""
-    from graph_runner.space import prepare
+    from graph_runner.store.space import prepare
 
     lock = FileLock(workspace / ".server" / "lock")
     try:

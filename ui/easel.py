@@ -12,15 +12,15 @@ from typing import Any
 
 from PIL import PngImagePlugin
 
+from graph_runner.base.events import Log, Shown
+from graph_runner.bind.graph import Scope, Slot
+from graph_runner.bind.validate import validate
 from graph_runner.contract import PortType
-from graph_runner.events import Log, Shown
-from graph_runner.graph import Scope, Slot
-from graph_runner.numbers import non_finite
-from graph_runner.outputs import OutputFolder
-from graph_runner.png import KEYWORD
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.png import KEYWORD
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.numbers import non_finite
+from graph_runner.run.outputs import OutputFolder
 from ui.pictures import LATENT, Projections
 
 SECONDS = 1.0
@@ -65,7 +65,7 @@ class Easel:
         return found
 
     def watch(self, run: Path, zone: str, turn: int, given: Mapping[str, Any]) -> None:
-        """Draw the latents that a loop is at, now and then (see `graph_runner.runtime.Watch`)."""
+        """Draw the latents that a loop is at, now and then (see `graph_runner.run.runtime.Watch`)."""
         now = time.monotonic()
         began = self._began.setdefault(zone, now)
         if now < self._next.setdefault(zone, began + SECONDS) or zone not in self.latents:

@@ -15,16 +15,16 @@ from typing import Any
 from urllib.parse import quote
 
 import graph_runner
+from graph_runner.base.files import write_atomically
+from graph_runner.base.names import refuse_twin, safe_name
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.graph import Scope
+from graph_runner.bind.renamed import under_current_names
+from graph_runner.bind.validate import errors, validate
 from graph_runner.contract import NodeSpec
-from graph_runner.engine import place_paths
-from graph_runner.files import write_atomically
-from graph_runner.graph import Scope
-from graph_runner.names import refuse_twin, safe_name
-from graph_runner.png import open_workflow
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.renamed import under_current_names
-from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, read, write
+from graph_runner.format.png import open_workflow
+from graph_runner.format.workflow import Workflow, read, write
+from graph_runner.run.engine import place_paths
 from ui import models
 from ui.models import Document, Solved, Validation, WorkflowEntry, printable
 from ui.refusal import RefusedError

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, BeforeValidator
 from typing_extensions import TypedDict
 
-from graph_runner import events as engine_events
+from graph_runner.base import events as engine_events
 
 Status = Literal["queued", "running", "stopping", "done", "failed", "stopped", "interrupted"]
 LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
@@ -32,7 +32,7 @@ Sentence = Annotated[str, BeforeValidator(printable)]
 
 
 class Problem(BaseModel):
-    """One thing to mend in a workflow (`graph_runner.problems.Problem`)."""
+    """One thing to mend in a workflow (`graph_runner.base.problems.Problem`)."""
 
     node: Sentence
     port: Sentence
@@ -246,7 +246,7 @@ class ZoneSpec(TypedDict):
 
 
 class NodeSpec(TypedDict):
-    """A node's specification (`graph_runner.describe`): all that is needed to draw it."""
+    """A node's specification (`graph_runner.catalog.describe`): all that is needed to draw it."""
 
     type: str
     category: str

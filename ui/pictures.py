@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from graph_runner.cache import Cache, Entry
+from graph_runner.bind.graph import Slot
 from graph_runner.contract import PortType
-from graph_runner.graph import Slot
+from graph_runner.store.cache import Cache, Entry
 
 IMAGE, MASK, LATENT = "b 3 h w", "b 1 h w", "b c h w"
 """Symbolic shapes of wire types (`graph_runner.contract.Wire`)."""

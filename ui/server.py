@@ -19,7 +19,7 @@ import gradio
 from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
 from ui import gradio_door
 from ui.api import Api
 from ui.app_view import AppViews

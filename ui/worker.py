@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from graph_runner import events
-from graph_runner.disk import sentence
-from graph_runner.engine import Engine
-from graph_runner.problems import WorkflowError
-from graph_runner.registry import Registry
-from graph_runner.workflow import read
+from graph_runner.base import events
+from graph_runner.base.disk import sentence
+from graph_runner.base.problems import WorkflowError
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import read
+from graph_runner.run.engine import Engine
 from ui.channel import Channel
 from ui.easel import Easel
 from ui.models import Problem, Refused, Value

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from graph_runner.base.disk import sentence
+from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.cli import summary
 from graph_runner.cli.wording import place
-from graph_runner.disk import sentence
-from graph_runner.png import open_workflow
-from graph_runner.problems import Problem, WorkflowError
+from graph_runner.format.png import open_workflow
 
 if TYPE_CHECKING:
-    from graph_runner.context import Processes
-    from graph_runner.engine import Engine
-    from graph_runner.events import Event, Listener
-    from graph_runner.plan import NodeError
-    from graph_runner.registry import Registry
+    from graph_runner.base.events import Event, Listener
+    from graph_runner.compile.plan import NodeError
+    from graph_runner.contract.context import Processes
+    from graph_runner.contract.registry import Registry
+    from graph_runner.run.engine import Engine
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
@@ -32,13 +32,13 @@ DONE, FAILED, STOPPED = 0, 1, 130
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run a workflow. Returns 0, 1 where it failed, 130 where the user stopped it. Raises WorkflowError."""
     workflow = open_workflow(options.workflow)  # a wrong file is told before torch is imported
-    from graph_runner import events
+    from graph_runner.base import events
     from graph_runner.cli import settings
     from graph_runner.cli.interrupts import stopping
     from graph_runner.cli.progress import listener
-    from graph_runner.plan import NodeError
-    from graph_runner.processes import joined
-    from graph_runner.registry import Registry
+    from graph_runner.compile.plan import NodeError
+    from graph_runner.contract.processes import joined
+    from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
@@ -93,8 +93,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
-    from graph_runner.engine import Engine
-    from graph_runner.paths import expanded
+    from graph_runner.bind.paths import expanded
+    from graph_runner.run.engine import Engine
 
     try:
         return Engine(
@@ -113,7 +113,7 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
     """What else listens to the run."""
     if not options.tensorboard:
         return []
-    from graph_runner.tensorboard import TensorBoard
+    from graph_runner.run.tensorboard import TensorBoard
 
     try:
         return [TensorBoard(workspace)]
@@ -125,7 +125,7 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
     """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
     of the others too; they are silent about each other's."""
-    from graph_runner.plan import ElsewhereError
+    from graph_runner.compile.plan import ElsewhereError
 
     if rank and isinstance(error, ElsewhereError):
         return

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.paths import PathError, expanded
 from graph_runner.contract import NodeSpec, Param
-from graph_runner.document import parse, writable
-from graph_runner.paths import PathError, expanded
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.workflow import Node, Workflow
+from graph_runner.format.document import parse, writable
+from graph_runner.format.workflow import Node, Workflow
 
 
 def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Workflow:

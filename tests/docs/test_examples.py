@@ -10,12 +10,12 @@ from types import ModuleType
 
 import pytest
 
+from graph_runner.bind.validate import validate
 from graph_runner.cli import settings
 from graph_runner.cli.arguments import COMMANDS, parse
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import load, read, write
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import load, read, write
+from graph_runner.run.engine import Engine
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, links
 
 WORKFLOWS = [block for block in blocks("json") if re.match(r'\{\s*"loom"', block.text)]

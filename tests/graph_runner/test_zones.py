@@ -7,10 +7,10 @@ from typing import NamedTuple, Protocol
 
 import pytest
 
+from graph_runner.compile.plan import NodeError
 from graph_runner.contract import Body, Ports, node
-from graph_runner.engine import Result
-from graph_runner.plan import NodeError
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Result
 from tests.graph_runner.conftest import TOYS
 from tests.graph_runner.drawing import ONE, every, record, repeat, scale, sweep
 from tests.graph_runner.toys import RECORDED, Number
@@ -198,7 +198,7 @@ def test_a_model_that_trains_may_pass_through_nodes(run: Run) -> None:
 
 
 def test_a_watcher_sees_what_the_loops_of_the_top_are_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graph_runner.runtime.PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr("graph_runner.run.runtime.PROGRESS_SECONDS", 0.0)
     seen: list[tuple[str, int, float]] = []
     inner = {"half": scale("outer.state.x", 0.5), "inner": repeat(2, {"s": scale("inner.state.x", 1)}, "s", x="half")}
     nodes = {"one": ONE, "outer": repeat(3, inner, "inner.x")}

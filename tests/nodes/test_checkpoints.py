@@ -19,14 +19,14 @@ from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import read_about
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.weights import read_weights, write_weights
-from graph_runner import events
-from graph_runner.dry import dry_run
-from graph_runner.engine import Engine, place_paths
-from graph_runner.events import Log
-from graph_runner.plan import NodeError
-from graph_runner.problems import WorkflowError
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow, read
+from graph_runner.base import events
+from graph_runner.base.events import Log
+from graph_runner.base.problems import WorkflowError
+from graph_runner.bind.validate import validate
+from graph_runner.compile.plan import NodeError
+from graph_runner.estimate.dry import dry_run
+from graph_runner.format.workflow import Workflow, read
+from graph_runner.run.engine import Engine, place_paths
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 import tiny_ldm

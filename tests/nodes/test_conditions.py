@@ -15,9 +15,9 @@ from core.conditioning.tokenizer import train_wordpiece
 from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
-from graph_runner import events
-from graph_runner.engine import Engine
-from graph_runner.workflow import Workflow
+from graph_runner.base import events
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from nodes.text import text_context
 
 Nodes = dict[str, Any]

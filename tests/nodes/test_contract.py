@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graph_runner.catalog.describe import describe
 from graph_runner.context import Processes, Rng
-from graph_runner.describe import describe
-from graph_runner.registry import Registry
-from graph_runner.spec import NodeSpec
+from graph_runner.contract.registry import Registry
+from graph_runner.contract.spec import NodeSpec
 from tests.nodes.samples import INPUTS, PARAMS, WIRES
 
 REGISTRY = Registry.scan(["graph_runner.zones", "nodes"])

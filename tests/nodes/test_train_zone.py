@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from graph_runner.engine import Engine
-from graph_runner.problems import WorkflowError
-from graph_runner.registry import Registry
+from graph_runner.base.problems import WorkflowError
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Engine
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import graph
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graph_runner.events import Log, Shown
-from graph_runner.png import open_workflow
-from graph_runner.registry import Registry
-from graph_runner.workflow import read, write
+from graph_runner.base.events import Log, Shown
+from graph_runner.contract.registry import Registry
+from graph_runner.format.png import open_workflow
+from graph_runner.format.workflow import read, write
 from tests.ui.conftest import NODES, ROOT
 from ui import easel
 from ui.easel import Easel

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow, load, read, write
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow, load, read, write
+from graph_runner.run.engine import Engine
 from tests.effort import cases
 from tests.workflows.oracle import accuracy, oracle
 

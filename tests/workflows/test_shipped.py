@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import skimage
 
-from graph_runner.engine import Engine, Result
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow, load, read, write
+from graph_runner.bind.validate import validate
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow, load, read, write
+from graph_runner.run.engine import Engine, Result
 from tests.workflows.conftest import Check
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"

@@ -70,7 +70,7 @@ export interface NodeEstimate {
   open: string;
 }
 
-/** A node's specification (`graph_runner.describe`): all that is needed to draw it. */
+/** A node's specification (`graph_runner.catalog.describe`): all that is needed to draw it. */
 export interface NodeSpec {
   type: string;
   category: string;
@@ -127,7 +127,7 @@ export interface PortSpec {
   path?: "file" | "folder" | "file or folder";
 }
 
-/** One thing to mend in a workflow (`graph_runner.problems.Problem`). */
+/** One thing to mend in a workflow (`graph_runner.base.problems.Problem`). */
 export interface Problem {
   node: string;
   port: string;

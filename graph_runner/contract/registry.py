@@ -1,0 +1,92 @@
+"""The nodes a run may use: a value, built by scanning the modules that entry points (group `latent_loom.nodes`) name."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from types import ModuleType
+
+from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.contract.markers import ContractError
+from graph_runner.contract.spec import NodeSpec
+
+GROUP = "latent_loom.nodes"
+
+
+class Registry(Mapping[str, NodeSpec]):
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed."""
+
+    def __init__(self, specs: Iterable[NodeSpec]) -> None:
+        self._specs: dict[str, NodeSpec] = {}
+        self._former: dict[str, NodeSpec] = {}
+        for spec in specs:
+            known = self._specs.setdefault(spec.type, spec)
+            if known.function is not spec.function:
+                raise ContractError(
+                    f"two nodes are called {spec.type!r}: in {known.function.__module__} and {spec.function.__module__}; rename one"
+                )
+        for spec in self._specs.values():
+            for name in spec.formerly:
+                other = self._specs.get(name) or self._former.setdefault(name, spec)
+                if other is not spec:
+                    raise ContractError(
+                        f"{spec.type!r} was formerly {name!r}, and so {'is' if name in self._specs else 'was'} "
+                        f"{other.type!r}, in {other.function.__module__}; take the name out of one"
+                    )
+
+    def __getitem__(self, type_name: str) -> NodeSpec:
+        return self._specs.get(type_name) or self._former[type_name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    @classmethod
+    def scan(cls, packages: Iterable[str]) -> Registry:
+        """The nodes defined in these modules and packages (their submodules too).
+
+        Raises WorkflowError where a package cannot be imported, naming it.
+        """
+        specs: list[NodeSpec] = []
+        for name in packages:
+            try:
+                for module in _modules(name):
+                    specs += _nodes_in(module)
+            except ContractError:
+                raise
+            except Exception as error:  # a stranger's module may raise anything
+                raise WorkflowError(
+                    [
+                        Problem(
+                            f"cannot import the node package {name!r}: {error}",
+                            remedy="Install it, or correct its name",
+                        )
+                    ]
+                ) from error
+        return cls(specs)
+
+    @classmethod
+    def installed(cls, extra: Iterable[str] = ()) -> Registry:
+        """The nodes of every installed package, ours among them, and of `extra` modules."""
+        found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]))
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
+    yield package
+    for info in pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}."):
+        yield importlib.import_module(info.name)
+
+
+def _nodes_in(module: ModuleType) -> list[NodeSpec]:
+    """The nodes a module defines; what it only imports belongs to another."""
+    return [
+        value.__node__
+        for value in vars(module).values()
+        if isinstance(getattr(value, "__node__", None), NodeSpec) and value.__module__ == module.__name__
+    ]

@@ -1,0 +1,220 @@
+"""What the engine and the canvas know of a node, as data: its ports, their types, its literals, its body.
+
+`graph_runner.contract` reads all of it from a function's signature; nothing here is written by hand.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol
+
+from pydantic import TypeAdapter
+
+from graph_runner.base.contents import Reads
+
+Saves = Callable[[Mapping[str, Any]], Iterable[str]]
+"""The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
+
+
+class Codec(Protocol):
+    """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
+
+    def save(self, value: Any) -> Any:
+        """The value as nested dicts and lists of tensors and JSON values."""
+        ...
+
+    def load(self, tree: Any) -> Any:
+        """The value that `save` took apart."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A nominal wire type: what is on the wire keeps its plain Python type; the graph sees a name and a shape.
+
+    name: the nominal type, e.g. "latent". shape: symbolic, einops style ("b c h w"); empty when it has none.
+    accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value
+    (tensors and plain JSON values need none). about: one line for people.
+    """
+
+    name: str
+    shape: str = ""
+    accepts: tuple[str, ...] = ()
+    codec: Codec | None = field(default=None, compare=False)
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class PortType:
+    """The type of a port: a wire's name, a plain Python type's name, or a type variable."""
+
+    name: str
+    many: bool = False
+    variable: bool = False
+    wire: Wire | None = None
+    base: type | None = None
+
+    def __str__(self) -> str:
+        return f"list of {self.name}" if self.many else self.name
+
+    @property
+    def self_contained(self) -> bool:
+        """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
+        if self.wire is not None and self.wire.codec is not None:
+            return True
+        plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
+        return not self.variable and plain
+
+    @property
+    def storable(self) -> bool:
+        """Whether the disk can keep such a value, as far as is known before there is one."""
+        return self.self_contained or self.variable or self.base is None
+
+    def element(self) -> PortType:
+        """What a list of this type holds."""
+        return PortType(self.name, False, self.variable, self.wire, self.base)
+
+    def listed(self) -> PortType:
+        """A list of this type; lists of lists are not told apart."""
+        return (
+            PortType("list", base=list) if self.many else PortType(self.name, True, self.variable, self.wire, self.base)
+        )
+
+    def takes(self, source: PortType) -> bool:
+        """Whether a value of type `source` may enter a port of this type (type variables are the solver's)."""
+        if source == ANY or self == ANY:
+            return True
+        if self.many != source.many:
+            return False
+        if "any" in (self.name, source.name) or self.name == source.name:
+            return True
+        if self.name == "float" and source.name == "int":
+            return True
+        if self.variable:
+            return self.base is None or (source.base is not None and issubclass(source.base, self.base))
+        return self.wire is not None and source.name in self.wire.accepts
+
+
+ANY = PortType("any")
+"""What may be anything: it fits everywhere, and everything fits it."""
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input, output, inner port or result of a node."""
+
+    name: str
+    type: PortType
+    required: bool = True
+    named: bool = False  # Ports[T]: the user names the wires
+    help: str = ""
+
+
+class Param(NamedTuple):
+    """A literal parameter: what pydantic validates and the canvas draws as a widget."""
+
+    name: str
+    adapter: TypeAdapter[Any]
+    default: Any
+    path_kind: str | None
+    keyed: bool = True
+    reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
+
+    @property
+    def required(self) -> bool:
+        """Whether a value must be typed in or wired."""
+        return self.default is inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class BodySpec:
+    """The inside of a zone: the ports its nodes may read and the results they must give."""
+
+    parameter: str
+    ports: tuple[Port, ...]
+    results: tuple[Port, ...]
+    many: bool = False  # the callable returns a tuple-like of several results
+
+
+class Shape(NamedTuple):
+    """How a function's return value maps to ports: "one" value, a "tuple" (NamedTuple) or a "mapping" (Ports)."""
+
+    form: Literal["none", "one", "tuple", "mapping"]
+    build: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """Everything the engine and the canvas know of a node, read once from its function."""
+
+    type: str
+    function: Callable[..., Any]
+    category: str
+    version: int
+    inputs: tuple[Port, ...]
+    params: Mapping[str, Param]
+    outputs: tuple[Port, ...]
+    returns: Shape
+    body: BodySpec | None
+    body_returns: Shape | None
+    injected: Mapping[str, str]
+    summary: str
+    documentation: str
+    effect: bool
+    mutates: tuple[str, ...]
+    grad: tuple[str, ...]
+    batched: tuple[str, ...]
+    keep: bool
+    trains: bool
+    aside: bool
+    continues: str | None
+    dry: Callable[..., Any] | None
+    saves: Saves | None = None
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name the node was first published under: seeds and keys go by it, so that a new name changes neither."""
+        return self.formerly[0] if self.formerly else self.type
+
+    @property
+    def draws(self) -> bool:
+        """Whether what the node computes depends on random numbers."""
+        return "rng" in self.injected.values()
+
+    @property
+    def loops(self) -> bool:
+        """Whether the node goes round: a zone with turns."""
+        return "loop" in self.injected.values()
+
+    @cached_property
+    def seeded(self) -> bool:
+        """Whether the function itself takes the seed that every node that draws has."""
+        return "seed" in inspect.signature(self.function).parameters
+
+    def wired_paths(self, wired: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Those of these ports that take the path of a file or folder, and which of these."""
+        kinds = {port: self.params[port].path_kind for port in wired if port in self.params}
+        return tuple((port, kind) for port, kind in kinds.items() if kind)
+
+    @cached_property
+    def input(self) -> dict[str, Port]:
+        """The inputs by name."""
+        return {port.name: port for port in self.inputs}
+
+    @cached_property
+    def output(self) -> dict[str, Port]:
+        """The outputs by name."""
+        return {port.name: port for port in self.outputs}
+
+    @cached_property
+    def takes_models(self) -> bool:
+        """Whether a call may draw from torch's global generators through a module it is handed (dropout)."""
+        return any(_is_module(port.type.base) for port in self.inputs)
+
+
+def _is_module(base: type | None) -> bool:
+    return base is not None and any(cls.__module__ == "torch.nn.modules.module" for cls in base.__mro__)

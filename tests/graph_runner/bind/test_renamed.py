@@ -1,0 +1,157 @@
+"""A node under a new name: what it draws, what is cached and the files that name it stay as they were."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graph_runner.base.events import Cached
+from graph_runner.bind.renamed import under_current_names
+from graph_runner.compile import lock, source
+from graph_runner.contract import ContractError, node
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import read, write
+from graph_runner.run.engine import Engine, Result
+from tests.graph_runner.conftest import graph
+from tests.graph_runner.toys import Number
+
+MODULE = '''"""Toys."""
+from typing import NamedTuple
+import torch
+from graph_runner.context import Rng
+from graph_runner.contract import node
+from tests.graph_runner.toys import Number
+
+def helper(x):
+    return x + 0
+
+@node(category="toy", keep=True{declared})
+def {name}(rng: Rng) -> Number:
+    """A normal draw, kept."""
+    return helper(rng.randn(1)[0])
+
+@node(category="toy"{global_declared})
+def {global_name}(rng: Rng) -> Number:
+    """A draw from torch's generator."""
+    return torch.randn(())
+'''
+OLD = {"name": "chance", "declared": "", "global_name": "luck", "global_declared": ""}
+NEW = {
+    "name": "normal_draw",
+    "declared": ', formerly=("chance", "normal_number")',
+    "global_name": "fortune",
+    "global_declared": ', formerly=["luck"]',
+}
+Write = Callable[..., Registry]
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Write]:
+    """Write a package anew, with or without a lock, and read its nodes as a new process would."""
+
+    def forget() -> None:
+        for module in [module for module in sys.modules if module.partition(".")[0] == "renamed_toys"]:
+            del sys.modules[module]
+        for cached in (source._hash_of, source._read_module, lock._read_lock, lock.lock_path):
+            cached.cache_clear()
+
+    def written(names: dict[str, str], locked: bool = False) -> Registry:
+        folder = tmp_path / "project" / "renamed_toys"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "__init__.py").write_text("")
+        (folder / "nodes.py").write_text(MODULE.format(**names))
+        forget()
+        importlib.invalidate_caches()
+        registry = Registry.scan(["renamed_toys.nodes", "tests.graph_runner.toys", "graph_runner.zones"])
+        if locked:
+            assert lock.update(spec for spec in registry.values() if "renamed" in spec.function.__module__) == []
+        return registry
+
+    monkeypatch.syspath_prepend(str(tmp_path / "project"))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield written
+    forget()
+
+
+def nodes(kind: str, other: str) -> dict[str, Any]:
+    inner = {"inside": {"type": kind, "params": {"seed": 4}}}
+    return {
+        "a": {"type": kind, "params": {"seed": 3}},
+        "b": {"type": other, "params": {"seed": 3}},
+        "g": {
+            "type": "for_each",
+            "params": {"over": {"i": [1, 2]}},
+            "body": {"nodes": inner, "results": {"x": "inside"}},
+        },
+    }
+
+
+def run(registry: Registry, folder: Path, kind: str, other: str) -> Result:
+    return Engine(registry, folder).run(graph(nodes(kind, other)), targets=["a", "b", "g.x"])
+
+
+@pytest.mark.parametrize("locked", [False, True])
+def test_a_new_name_keeps_bits_and_cache_hits(package: Write, tmp_path: Path, locked: bool) -> None:
+    before = run(package(OLD, locked), tmp_path, "chance", "luck")
+    registry = package(NEW, locked)
+    after = run(registry, tmp_path, "normal_draw", "fortune")
+    assert after.values == before.values
+    assert {event.node for event in after.events if isinstance(event, Cached)} == {"a"}
+    assert run(registry, tmp_path / "empty", "normal_draw", "fortune").values == before.values
+
+
+def test_a_file_that_names_the_old_type_opens_runs_and_is_written_with_the_new(package: Write, tmp_path: Path) -> None:
+    before = run(package(OLD), tmp_path / "before", "chance", "luck")
+    registry = package(NEW)
+    assert "chance" in registry
+    assert registry["normal_number"].type == "normal_draw"
+    assert not {"chance", "normal_number", "luck"} & set(registry)
+    after = run(registry, tmp_path / "after", "chance", "luck")
+    assert after.values == before.values
+    told = json.loads((after.folder / "workflow.json").read_text())
+    assert {node["type"] for node in told["nodes"].values()} == {"normal_draw", "fortune", "for_each"}
+    assert told["nodes"]["g"]["body"]["nodes"]["inside"]["type"] == "normal_draw"
+
+
+def test_definitions_are_renamed_inside_and_a_definition_of_an_old_name_is_meant(package: Write) -> None:
+    registry = package(NEW)
+    own = {"nodes": {"x": {"type": "chance"}}, "results": {"value": "x"}}
+    workflow = graph({"one": {"type": "luck"}, "two": {"type": "more"}}, definitions={"luck": own, "more": own})
+    renamed = under_current_names(workflow, registry)
+    assert {id: each.type for id, each in renamed.nodes.items()} == {"one": "luck", "two": "more"}
+    assert renamed.definitions["more"].nodes["x"].type == "normal_draw"
+    assert workflow.definitions["more"].nodes["x"].type == "chance", "the one handed in is left alone"
+    assert read(write(renamed)) == renamed
+    unknown = graph({"one": {"type": "nobody"}})
+    assert under_current_names(unknown, registry) == unknown
+
+
+def test_names_that_two_nodes_had_or_none_can_have_are_refused() -> None:
+    @node(category="toy", formerly=("first",))
+    def second() -> Number:
+        """One."""
+
+    @node(category="toy", formerly=("first",))
+    def third() -> Number:
+        """Another."""
+
+    @node(category="toy")
+    def first() -> Number:
+        """The name is taken again."""
+
+    with pytest.raises(ContractError, match="'third' was formerly 'first', and so was 'second'"):
+        Registry([second.__node__, third.__node__])
+    with pytest.raises(ContractError, match="'second' was formerly 'first', and so is 'first'"):
+        Registry([second.__node__, first.__node__])
+    for wrong in ("Not A Name", "fourth"):
+        with pytest.raises(ContractError, match="formerly names"):
+
+            @node(category="toy", formerly=(wrong,))
+            def fourth() -> Number:
+                """A wrong one."""
