@@ -24,6 +24,7 @@ class Kinds(Mapping[str, type[T]]):
 
     def mark(self, kind: K) -> K:
         """Mark a class as one to be listed here; a class decorator."""
+        self._name(kind)  # raises where it has none
         kind.__listed_in__ = self  # type: ignore[attr-defined]
         return kind
 
@@ -44,6 +45,10 @@ class Kinds(Mapping[str, type[T]]):
                 f"no {self.what} is called {name!r:.60}; there are {', '.join(self._kinds)}. Name the package that brings it (--nodes)"
             )
         return self._kinds[name]
+
+    def holds(self, kind: type) -> bool:
+        """Whether this very class is listed."""
+        return self._kinds.get(self._name(kind)) is kind
 
     def __getitem__(self, name: str) -> type[T]:
         return self._kinds[name]

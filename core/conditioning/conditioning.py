@@ -5,6 +5,7 @@ Holding several is the repository's "hybrid" mode (CompVis ldm/models/diffusion/
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -96,8 +97,9 @@ class Conditioning:
         return max((part.rows for part in self.parts.values()), default=1)
 
     def each(self, change: Callable[[Part], Part]) -> Conditioning:
-        """The same conditioning with `change` applied to every part."""
-        return Conditioning(parts=[change(part) for part in self.parts.values()])
+        """The same conditioning with `change` applied to every part; itself where that changes none."""
+        changed = [change(part) for part in self.parts.values()]
+        return self if all(map(operator.is_, changed, self.parts.values())) else Conditioning(parts=changed)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """The same conditioning with `change` applied to every tensor it holds."""
@@ -148,7 +150,12 @@ class Conditioning:
         return Conditioning(parts=joined)
 
     def to_tree(self) -> dict[str, Any]:
-        """What the disk keeps: each part's tree by its name."""
+        """What the disk keeps: each part's tree by its name. Raises ValueError for a kind that could not be found again."""
+        for part in self.parts.values():
+            if not PARTS.holds(type(part)):
+                raise ValueError(
+                    f"A {type(part).__name__} cannot be kept: mark its class with @PARTS.mark, in a package of nodes."
+                )
         return {"parts": {name: part.to_tree() for name, part in self.parts.items()}}
 
     @classmethod

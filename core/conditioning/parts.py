@@ -16,6 +16,7 @@ Whatever of `Part` is otherwise with it, it says anew.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Self
@@ -56,7 +57,7 @@ class Part:
 
     def tensors(self) -> list[Tensor]:
         """All tensors that it holds, in a fixed order."""
-        return [tensor for each in fields(self) for tensor in _leaves(getattr(self, each.name))]
+        return [tensor for value in self._held().values() for tensor in _leaves(value)]
 
     @property
     def rows(self) -> int:
@@ -64,8 +65,10 @@ class Part:
         return max((len(tensor) for tensor in self.tensors()), default=1)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The same with `change` applied to every tensor."""
-        return replace(self, **{each.name: _changed(getattr(self, each.name), change) for each in fields(self)})
+        """The same with `change` applied to every tensor; itself where that changes none."""
+        held = self._held()
+        changed = {name: made for name, value in held.items() if (made := _changed(value, change)) is not value}
+        return replace(self, **changed) if changed else self
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move to a device; change the dtype of floating-point tensors (class numbers stay whole)."""
@@ -109,7 +112,7 @@ class Part:
 
     def to_tree(self) -> dict[str, Any]:
         """What the disk keeps: tensors, tuples of them, and JSON values, by field."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return self._held()
 
     @classmethod
     def from_tree(cls, tree: dict[str, Any]) -> Self:
@@ -134,9 +137,12 @@ class Part:
             raise ValueError(f"Conditionings do not fit together: {cls.name} of shapes {', '.join(map(str, shapes))}.")
         return torch.cat(list(tensors), dim=dim)
 
+    def _held(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     def _settings(self) -> list[Any]:
         """What it holds besides tensors, and how these are arranged."""
-        return [_without_tensors(getattr(self, each.name)) for each in fields(self)]
+        return [_without_tensors(value) for value in self._held().values()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +232,10 @@ def _leaves(value: Any) -> Iterator[Tensor]:
 def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
-    return type(value)(_changed(item, change) for item in value) if isinstance(value, tuple | list) else value
+    if not isinstance(value, tuple | list):
+        return value
+    items = [_changed(item, change) for item in value]
+    return value if all(map(operator.is_, items, value)) else type(value)(items)
 
 
 def _without_tensors(value: Any) -> Any:

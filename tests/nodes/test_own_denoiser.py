@@ -274,3 +274,25 @@ def test_the_shipped_denoiser_refuses_what_it_would_ignore() -> None:
     denoise(unet, torch.randn(2, 4, 8, 8), torch.tensor(1), Conditioning(told.context))
     with pytest.raises(ValueError, match=r"the UNet takes no control \(residuals for the features\)"):
         denoise(unet, torch.randn(2, 4, 8, 8), torch.tensor(1), told)
+
+
+def test_a_unet_is_a_denoiser_and_not_every_denoiser_a_unet(registry: Registry) -> None:
+    """Packages of version 0.1 give and take the wire `unet`, and still may."""
+
+    def problems(giver: str, taker: str, port: str) -> list[str]:
+        nodes: dict[str, Any] = {
+            "giver": {"type": giver, "params": TINY if giver == "unet" else {}},
+            "taker": {"type": taker, "wires": {port: "giver"}},
+            "z": {"type": "gaussian_noise"},
+            "schedule": {"type": "noise_schedule"},
+            "t": {"type": "random_timesteps", "wires": {"schedule": "schedule", "z": "z"}},
+        }
+        if taker == "denoise":
+            nodes["taker"]["wires"] |= {"z": "z", "t": "t"}
+        found = validate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)[1]
+        return [problem.message for problem in errors(found)]
+
+    assert problems("unet", "denoise", "model") == []
+    assert problems("mixer", "denoise", "model") == []
+    assert problems("unet", "awakened_unet", "model") == []
+    assert problems("mixer", "awakened_unet", "model") == ["takes unet, and giver.denoiser is denoiser"]
