@@ -262,7 +262,8 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
 def test_vectors_of_two_lengths_are_refused_and_those_of_one_are_added_to_the_time_embedding() -> None:
     cpu = torch.device("cpu")
     unet = UNet(4, 4, 8, (1, 2), 1, (), num_heads=2, adm_in_channels=3, norm_groups=4)
-    torch.nn.init.normal_(unet.out[2].weight, std=0.1)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
     z, t = torch.randn(2, 4, 8, 8), torch.tensor(5)
     a, b = (denoise(unet, z, t, vector_condition(cpu, [vector])) for vector in ([0.0, 1.0, 2.0], [2.0, 1.0, 0.0]))
     assert not torch.allclose(a, b, atol=1e-4)
