@@ -68,12 +68,12 @@ class ConditioningCodec:
     """Conditions on disk."""
 
     def save(self, conditioning: _Conditioning) -> dict[str, Any]:
-        """Its three parts."""
-        return {"context": conditioning.context, "concat": conditioning.concat, "y": conditioning.y}
+        """Its parts."""
+        return conditioning.to_tree()
 
     def load(self, tree: dict[str, Any]) -> _Conditioning:
         """The condition."""
-        return _Conditioning(**tree)
+        return _Conditioning.from_tree(tree)
 
 
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
@@ -91,13 +91,22 @@ Posterior = Annotated[DiagonalGaussian, Wire("posterior", "b c h w", about="the 
 Schedule = Annotated[NoiseSchedule, Wire("schedule", codec=ScheduleCodec(), about="noise levels and what is predicted")]
 Conditioning = Annotated[
     _Conditioning,
-    Wire("conditioning", codec=ConditioningCodec(), about="what the denoiser is told: tokens, channels, a class"),
+    Wire("conditioning", codec=ConditioningCodec(), about="what a denoiser is told: tokens, channels, a class, …"),
 ]
 
 Autoencoder = Annotated[
     _Autoencoder, Wire("autoencoder", codec=ModelCodec(), about="the first stage: images to latents and back")
 ]
-UNet = Annotated[_UNet, Wire("unet", codec=ModelCodec(), about="the denoiser")]
+Denoiser = Annotated[
+    nn.Module,
+    Wire(
+        "denoiser",
+        accepts=("unet",),
+        codec=ModelCodec(),
+        about="what predicts from noisy latents, time and a condition",
+    ),
+]
+UNet = Annotated[_UNet, Wire("unet", codec=ModelCodec(), about="a denoiser that is the paper's UNet")]
 Discriminator = Annotated[
     NLayerDiscriminator, Wire("discriminator", codec=ModelCodec(), about="the patch discriminator")
 ]

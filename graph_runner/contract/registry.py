@@ -49,13 +49,17 @@ class Registry(Mapping[str, NodeSpec]):
     def scan(cls, packages: Iterable[str]) -> Registry:
         """The nodes defined in these modules and packages (their submodules too).
 
-        Raises WorkflowError where a package cannot be imported, naming it.
+        A class that they define and mark with the table it belongs to, `__listed_in__`, is listed there (its `add` is called):
+        so codecs find by name what packages bring. Raises WorkflowError where a package cannot be imported, naming it, and
+        ContractError where two nodes, or two classes of a table, have one name.
         """
         specs: list[NodeSpec] = []
+        kinds: list[type] = []
         for name in packages:
             try:
                 for module in _modules(name):
                     specs += _nodes_in(module)
+                    kinds += _kinds_in(module)
             except ContractError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -67,7 +71,13 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        return cls(specs)
+        registry = cls(specs)
+        for kind in kinds:
+            try:
+                kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
+            except ValueError as error:
+                raise ContractError(str(error)) from error
+        return registry
 
     @classmethod
     def installed(cls, extra: Iterable[str] = ()) -> Registry:
@@ -89,4 +99,13 @@ def _nodes_in(module: ModuleType) -> list[NodeSpec]:
         value.__node__
         for value in vars(module).values()
         if isinstance(getattr(value, "__node__", None), NodeSpec) and value.__module__ == module.__name__
+    ]
+
+
+def _kinds_in(module: ModuleType) -> list[type]:
+    """The classes a module defines that belong into a table of its library's."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__ and "__listed_in__" in vars(value)
     ]

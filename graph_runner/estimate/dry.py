@@ -280,6 +280,8 @@ def describe(value: Any) -> str:
         named = {key: describe(item) for key, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
         named = {each.name: describe(getattr(value, each.name)) for each in fields(value)}
+        if len(named) == 1:  # it is no more than what it holds
+            return next(iter(named.values()))
     else:
         return ""
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)

@@ -9,15 +9,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import Conditioning, denoise
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
+from core.models.denoiser import denoise
+from core.models.unet import UNet
 from graph_runner.base import events
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
+from nodes.conditioning import vector_condition
 from nodes.text import text_context
 
 Nodes = dict[str, Any]
@@ -171,10 +173,6 @@ def graph(kind: str, extra: Callable[[Kind, str], Nodes]) -> Workflow:
     return Workflow.model_validate({"loom": 1, "nodes": parts | extra(KINDS[kind], name)})
 
 
-def parts_of(conditioning: Conditioning) -> list[Tensor]:
-    return [part for part in (conditioning.context, conditioning.concat, conditioning.y) if part is not None]
-
-
 def test_brackets_alone_play_a_word_down() -> None:
     """As the web interfaces have it, `[red]` weighs 1/1.1, also where no round bracket is in the prompt."""
     tokenizer = train_wordpiece(["a red circle", "a blue square"], 64, 12)
@@ -194,7 +192,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
     drop = {"dropped": node("drop_conditions", {"probability": 0.5}, conditioning="cond", null="null")}
     values = engine.run(graph(kind, lambda *_: drop), targets=["dropped", "cond", "null"], seed=1).values
     rows = []
-    for found, cond, null in zip(*(parts_of(values[name]) for name in ("dropped", "cond", "null")), strict=True):
+    for found, cond, null in zip(*(values[name].tensors() for name in ("dropped", "cond", "null")), strict=True):
         null = null.expand_as(cond)
         for i in range(len(found)):
             assert torch.equal(found[i], cond[i]) or torch.equal(found[i], null[i])
@@ -207,7 +205,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
 def test_guidance_in_a_sampling_zone_is_guidance_in_python(kind: str, engine: Engine) -> None:
     def sampling(*_: Any) -> Nodes:
         body = {
-            id: node("unet_denoise", model="unet", z="sample.z", t="sample.t", context=context)
+            id: node("denoise", model="unet", z="sample.z", t="sample.t", context=context)
             for id, context in (("with", "cond"), ("without", "null"))
         }
         body["guide"] = node("cfg_combine", {"scale": 3.0}, cond="with", uncond="without")
@@ -241,7 +239,7 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
             "t": node("random_timesteps", schedule="schedule", z="in_z0"),
             "z": node("add_noise", schedule="schedule", z0="in_z0", noise="offset", t="t"),
             "dropped": node("drop_conditions", {"probability": 0.3}, conditioning="in_cond", null="in_null"),
-            "out": node("unet_denoise", model="train.models.unet", z="z", t="t", context="dropped"),
+            "out": node("denoise", model="train.models.unet", z="z", t="t", context="dropped"),
             "loss": node("diffusion_loss", schedule="schedule", prediction="out", z0="in_z0", noise="offset", t="t"),
             "adamw": node("adamw", {"lr": 1e-3, "weight_decay": 0.0}),
             "goal": node("objective", loss="loss", models=[f"train.models.{m}" for m in models], optimizer="adamw"),
@@ -259,3 +257,15 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
     for model in trained:
         before, after = (result.values[id].state_dict() for id in (model, f"train.models.{model}"))
         assert any(not torch.equal(before[key], after[key]) for key in before), f"{model} was not trained"
+
+
+def test_vectors_of_two_lengths_are_refused_and_those_of_one_are_added_to_the_time_embedding() -> None:
+    cpu = torch.device("cpu")
+    unet = UNet(4, 4, 8, (1, 2), 1, (), num_heads=2, adm_in_channels=3, norm_groups=4)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    z, t = torch.randn(2, 4, 8, 8), torch.tensor(5)
+    a, b = (denoise(unet, z, t, vector_condition(cpu, [vector])) for vector in ([0.0, 1.0, 2.0], [2.0, 1.0, 0.0]))
+    assert not torch.allclose(a, b, atol=1e-4)
+    with pytest.raises(ValueError, match="lengths 1, 2; give vectors of one length"):
+        vector_condition(cpu, [[1.0], [1.0, 2.0]])
