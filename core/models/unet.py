@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from core.models.attention import SpatialTransformer
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
-from core.models.config import remember_config
+from core.models.registry import model
 
 
 class EmbedSequential(nn.Sequential):
@@ -31,6 +31,7 @@ class EmbedSequential(nn.Sequential):
         return x
 
 
+@model
 class UNet(nn.Module):
     """UNet denoiser, z (b, in_channels, h, w) and timesteps t (b,) → (b, out_channels, h, w).
 
@@ -59,7 +60,6 @@ class UNet(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(
         self,
         in_channels: int,
