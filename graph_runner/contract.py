@@ -30,6 +30,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_ori
 from pydantic import AfterValidator, Field, PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contents import Reads
+from graph_runner.kinds import is_module
 from graph_runner.names import safe_name
 from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Saves, Shape, Wire
 
@@ -354,6 +355,10 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
 
 
 def _class_of(hint: Any) -> type | None:
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        bases = [_class_of(part) for part in get_args(hint)]
+        if bases[0] is not None and all(map(is_module, bases)):  # several modules are: a module
+            return next(cls for cls in bases[0].__mro__ if cls.__module__ == "torch.nn.modules.module")
     origin = get_origin(hint) or hint
     return origin if isinstance(origin, type) else None
 

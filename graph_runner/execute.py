@@ -13,6 +13,7 @@ from graph_runner.compile import Plan
 from graph_runner.disk import sentence
 from graph_runner.graph import BoundNode, Scope
 from graph_runner.keys import lasting
+from graph_runner.modules import UnknownKindError
 from graph_runner.numbers import non_finite
 from graph_runner.plan import Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.runtime import Activation, Runtime
@@ -117,6 +118,8 @@ def _keep(step: Step, bound: BoundNode, entry: Entry, runtime: Runtime, cache: C
         cache.put(step.key, entry, bound.outputs, keep)
     except OSError as error:
         runtime.emit(events.Log(f"is not kept on disk: {sentence(error)}", step.id, "warning"))
+    except UnknownKindError as error:  # hours of training may be in it, and others wait for it
+        runtime.emit(events.Log(f"is not kept on disk: {error}", step.id, "warning"))
 
 
 def _stale(step: Step, runtime: Runtime) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 
 from graph_runner.contract import NodeSpec, PortType
+from graph_runner.kinds import Kinds
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class BoundNode:
 
 @dataclass(eq=False)
 class Scope:
-    """The top of a graph, or the body of a zone. uses: at the top, what the outputs of each use of a definition stand for."""
+    """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; kinds:
+    the classes that files may name."""
 
     parent: Scope | None = None
     zone: BoundNode | None = None
@@ -64,6 +66,7 @@ class Scope:
     results: dict[str, Wired] = field(default_factory=dict)
     ports: dict[Slot, PortType] = field(default_factory=dict)
     uses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=Kinds)
 
     @property
     def depth(self) -> int:

@@ -1,4 +1,5 @@
-"""The nodes a run may use: a value, built by scanning the modules that entry points (group `latent_loom.nodes`) name."""
+"""The nodes a run may use, and the models that its files may name: a value, built by scanning the modules that entry points
+(group `latent_loom.nodes`) name."""
 
 from __future__ import annotations
 
@@ -8,16 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
 
-from graph_runner.contract import ContractError, NodeSpec
+from graph_runner.contract import ContractError, NodeSpec, PortType
+from graph_runner.kinds import Kinds, marked
 from graph_runner.problems import Problem, WorkflowError
 
 GROUP = "latent_loom.nodes"
 
 
 class Registry(Mapping[str, NodeSpec]):
-    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed."""
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
 
-    def __init__(self, specs: Iterable[NodeSpec]) -> None:
+    named: classes that files may name (`kinds`), besides those that the nodes' wires carry.
+    """
+
+    def __init__(self, specs: Iterable[NodeSpec], named: Iterable[type] = ()) -> None:
         self._specs: dict[str, NodeSpec] = {}
         self._former: dict[str, NodeSpec] = {}
         for spec in specs:
@@ -34,6 +39,11 @@ class Registry(Mapping[str, NodeSpec]):
                         f"{spec.type!r} was formerly {name!r}, and so {'is' if name in self._specs else 'was'} "
                         f"{other.type!r}, in {other.function.__module__}; take the name out of one"
                     )
+        carried = {kind.base for spec in self._specs.values() for kind in _types_of(spec) if kind.base is not None}
+        try:
+            self.kinds = Kinds.of([*named, *filter(marked, carried)], carried)
+        except ValueError as error:
+            raise ContractError(str(error)) from error
 
     def __getitem__(self, type_name: str) -> NodeSpec:
         return self._specs.get(type_name) or self._former[type_name]
@@ -46,15 +56,17 @@ class Registry(Mapping[str, NodeSpec]):
 
     @classmethod
     def scan(cls, packages: Iterable[str]) -> Registry:
-        """The nodes defined in these modules and packages (their submodules too).
+        """The nodes defined in these modules and packages (their submodules too), and the models that these name.
 
         Raises WorkflowError where a package cannot be imported, naming it.
         """
         specs: list[NodeSpec] = []
+        named: list[type] = []
         for name in packages:
             try:
                 for module in _modules(name):
                     specs += _nodes_in(module)
+                    named += filter(marked, vars(module).values())
             except ContractError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -66,7 +78,7 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        return cls(specs)
+        return cls(specs, named)
 
     @classmethod
     def installed(cls, extra: Iterable[str] = ()) -> Registry:
@@ -80,6 +92,12 @@ def _modules(name: str) -> Iterator[ModuleType]:
     yield package
     for info in pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}."):
         yield importlib.import_module(info.name)
+
+
+def _types_of(spec: NodeSpec) -> Iterator[PortType]:
+    """The types of all that goes in and out of a node, and of its body."""
+    inner = spec.body.ports + spec.body.results if spec.body is not None else ()
+    yield from (port.type for port in (*spec.inputs, *spec.outputs, *inner))
 
 
 def _nodes_in(module: ModuleType) -> list[NodeSpec]:

@@ -5,7 +5,8 @@ and a readable `config.json`. Both say the same:
 
     {"latent_loom": 1, "model": "UNet", "config": {…the constructor's arguments…}, "about": {…the caller's…}}
 
-`model` names one of `MODELS`, so that loading never imports what a file asks for.
+`model` names one of the kinds that the caller knows (`core.models.registry`), so that loading never imports what a file asks
+for. `MODELS` are this library's own.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
+from core.models.dit import DiT
+from core.models.registry import Kinds, name_of, table
 from core.models.unet import UNet
 
 FORMAT_VERSION = 1
 HEADER = "latent_loom"
 
-MODELS: dict[str, type[nn.Module]] = {
-    model.__name__: model
-    for model in (
-        UNet,
-        KLAutoencoder,
-        VQAutoencoder,
-        NLayerDiscriminator,
-        ClassEmbedder,
-        BERTEmbedder,
-        CLIPTextEmbedder,
-        SpatialRescaler,
-    )
-}
+MODELS = table(
+    UNet,
+    DiT,
+    KLAutoencoder,
+    VQAutoencoder,
+    NLayerDiscriminator,
+    ClassEmbedder,
+    BERTEmbedder,
+    CLIPTextEmbedder,
+    SpatialRescaler,
+)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,15 +58,17 @@ class SavedModel(NamedTuple):
     about: dict[str, Any]
 
 
-def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+def save_model(
+    model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None, kinds: Kinds = MODELS
+) -> None:
     """Write a model, whole or not at all: a file for `….safetensors`, else a folder.
 
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
-    Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
+    kinds: the classes that files may name.
+    Raises ValueError for a model that is none of them, FileExistsError for a folder that holds other things.
     """
-    refuse_unknown(model)
-    path, name = Path(path), type(model).__name__
-    config: Any = model.config
+    path, name = Path(path), name_of(model, kinds)
+    config = getattr(model, "config", {})
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
         write_weights(model.state_dict(), path, {HEADER: json.dumps(description)})
@@ -75,30 +78,23 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
         write_description(folder / "config.json", description)
 
 
-def save_models(models: Mapping[str, nn.Module], folder: str | Path) -> None:
+def save_models(models: Mapping[str, nn.Module], folder: str | Path, kinds: Kinds = MODELS) -> None:
     """Write models as NAME.safetensors into one folder, all or none; what else it holds stays. Raises as `save_model`."""
     with extended_folder(folder) as temporary:
         for name, model in models.items():
-            save_model(model, temporary / f"{name}.safetensors")
+            save_model(model, temporary / f"{name}.safetensors", kinds=kinds)
 
 
-def refuse_unknown(model: nn.Module) -> None:
-    """Raise ValueError for a model that is none of `MODELS`, which no file of ours can hold."""
-    name = type(model).__name__
-    if MODELS.get(name) is not type(model):
-        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
-
-
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32, kinds: Kinds = MODELS) -> SavedModel:
     """Read what `save_model` wrote. Raises CheckpointError naming the file and the remedy.
 
-    dtype: what floating-point weights are converted to.
+    dtype: what floating-point weights are converted to. kinds: the classes that the file may name.
     """
     with naming(path):
-        return _load(Path(path), dtype)
+        return _load(Path(path), dtype, kinds)
 
 
-def _load(path: Path, dtype: torch.dtype) -> SavedModel:
+def _load(path: Path, dtype: torch.dtype, kinds: Kinds) -> SavedModel:
     source, weights = _files_of(path)
     description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:
@@ -108,11 +104,14 @@ def _load(path: Path, dtype: torch.dtype) -> SavedModel:
             f"{source} is of version {description[HEADER]!r:.40}, later than this program; update it."
         )
     name = description.get("model")
-    if not isinstance(name, str) or name not in MODELS:
+    known = [kind for kind, cls in kinds.items() if issubclass(cls, nn.Module)]
+    if not isinstance(name, str) or name not in known:
         raise CheckpointError(
-            f"{source} holds a {name!r:.60}, which is none of {', '.join(MODELS)}; update this program."
+            f"{source} holds a {name!r:.60}, which is none of {', '.join(known)}; update this program, or name the package "
+            "that brings this model (--nodes)."
         )
-    model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
+    kind: type[nn.Module] = kinds[name]
+    model = build(kind, description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
 
 
