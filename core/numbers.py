@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 LOOKED_AT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def holds_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor has contents: neither a meta tensor, nor a stand-in of it (a dry run's) that names another device."""
+    return tensor.untyped_storage().device.type != "meta"
 
 
 def finite(values: Tensor, what: str) -> Tensor:
@@ -30,7 +34,7 @@ def spoilt(tensors: Mapping[str, Tensor]) -> str:
     """The name of the first tensor that holds NaN or an infinity; empty if all are numbers. It waits once for each device."""
     looked: dict[torch.device, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        if tensor.dtype in LOOKED_AT and tensor.numel() and not (tensor.is_meta or isinstance(tensor, FakeTensor)):
+        if tensor.dtype in LOOKED_AT and tensor.numel() and holds_numbers(tensor):
             least, greatest = torch.aminmax(tensor.detach())  # both are NaN where one value is, without a copy
             looked.setdefault(tensor.device, {})[name] = torch.isfinite(least) & torch.isfinite(greatest)
     found = {

@@ -16,11 +16,11 @@ from typing import Any
 from torch import Tensor
 from torch.nn import Module
 
-from graph_runner.contract import Codec, PortType
+from graph_runner.contract import PortType
 from graph_runner.events import Shown
 from graph_runner.files import remove
 from graph_runner.graph import Slot
-from graph_runner.kinds import is_module
+from graph_runner.models import is_module
 from graph_runner.modules import ModuleCodec, is_kept_module
 from graph_runner.store import load_meta, load_tree, save_tree, size_of
 
@@ -34,10 +34,10 @@ class Entry:
 
 
 class Cache:
-    """Content-addressed values of one workspace. kinds: the classes that an entry on disk may name."""
+    """Content-addressed values of one workspace. models: the classes that an entry on disk may name."""
 
-    def __init__(self, workspace: Path, budget: int, kinds: Mapping[str, type] | None = None) -> None:
-        self.kinds = kinds or {}
+    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
+        self.models = models or {}
         self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
@@ -93,7 +93,7 @@ class Cache:
         folder = self._at(key)
         tree = load_tree(folder)
         values = {
-            (port, name): _decode(value, types[port, name], self.kinds)
+            (port, name): _decode(value, types[port, name], self.models)
             for port, name, value in tree
             if (port, name) in types
         }
@@ -112,7 +112,7 @@ class Cache:
         self._remember(key, entry)
         if keep:
             tree = [
-                [port, name, _encode(value, types[port, name], self.kinds)]
+                [port, name, _encode(value, types[port, name], self.models)]
                 for (port, name), value in entry.values.items()
             ]
             meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
@@ -140,25 +140,21 @@ def _on_host(value: Any) -> Any:
     return value
 
 
-def _encode(value: Any, kind: PortType, kinds: Mapping[str, type]) -> Any:
+def _encode(value: Any, kind: PortType, models: Mapping[str, type]) -> Any:
     if value is None:
         return None
     if kind.many:
-        return [_encode(item, kind.element(), kinds) for item in value]
-    codec = _codec(kind, kinds) or (ModuleCodec(kinds) if isinstance(value, Module) else None)
-    return value if codec is None else codec.save(value)
+        return [_encode(item, kind.element(), models) for item in value]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.save(value)
+    return ModuleCodec(models).save(value) if isinstance(value, Module) else value
 
 
-def _decode(tree: Any, kind: PortType, kinds: Mapping[str, type]) -> Any:
+def _decode(tree: Any, kind: PortType, models: Mapping[str, type]) -> Any:
     if tree is None:
         return None
     if kind.many:
-        return [_decode(item, kind.element(), kinds) for item in tree]
-    codec = _codec(kind, kinds) or (ModuleCodec(kinds) if is_kept_module(tree) or is_module(kind.base) else None)
-    return tree if codec is None else codec.load(tree)
-
-
-def _codec(kind: PortType, kinds: Mapping[str, type]) -> Codec | None:
-    """What a wire type itself says about the disk."""
-    codec = kind.wire.codec if kind.wire is not None else None
-    return codec(kinds) if callable(codec) else codec
+        return [_decode(item, kind.element(), models) for item in tree]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.load(tree)
+    return ModuleCodec(models).load(tree) if is_kept_module(tree) or is_module(kind.base) else tree

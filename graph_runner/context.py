@@ -18,7 +18,7 @@ from torch import Tensor
 
 from graph_runner import random_rows
 from graph_runner.contract import Inject
-from graph_runner.kinds import Kinds as Kinds
+from graph_runner.models import Models as Models
 from graph_runner.processes import Processes as Processes
 
 Device = Annotated[torch.device, Inject("device")]

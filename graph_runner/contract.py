@@ -30,7 +30,7 @@ from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_ori
 from pydantic import AfterValidator, Field, PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contents import Reads
-from graph_runner.kinds import is_module
+from graph_runner.models import is_module
 from graph_runner.names import safe_name
 from graph_runner.spec import ANY, BodySpec, Codec, NodeSpec, Param, Port, PortType, Saves, Shape, Wire
 

@@ -103,7 +103,7 @@ def dry_run(
     runtime = _DryRuntime(
         *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")),
         paths=Paths(workspace, roots),
-        kinds=top.kinds,
+        models=top.models,
     )
     runtime.run = run
     run.prepare(plan.code)
@@ -282,6 +282,8 @@ def describe(value: Any) -> str:
         named = {key: describe(item) for key, item in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):
         named = {each.name: describe(getattr(value, each.name)) for each in fields(value)}
+        if len(named) == 1:  # it is no more than what it holds
+            return next(iter(named.values()))
     else:
         return ""
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)

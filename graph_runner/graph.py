@@ -9,7 +9,7 @@ from typing import Any
 import networkx as nx
 
 from graph_runner.contract import NodeSpec, PortType
-from graph_runner.kinds import Kinds
+from graph_runner.models import Models
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class BoundNode:
 
 @dataclass(eq=False)
 class Scope:
-    """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; kinds:
+    """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; models:
     the classes that files may name."""
 
     parent: Scope | None = None
@@ -66,7 +66,7 @@ class Scope:
     results: dict[str, Wired] = field(default_factory=dict)
     ports: dict[Slot, PortType] = field(default_factory=dict)
     uses: dict[str, dict[str, Any]] = field(default_factory=dict)
-    kinds: Kinds = field(default_factory=Kinds)
+    models: Models = field(default_factory=Models)
 
     @property
     def depth(self) -> int:

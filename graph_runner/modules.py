@@ -17,14 +17,14 @@ class UnknownKindError(TypeError):
 
 
 class ModuleCodec:
-    """A module as its class' name among the kinds, its `config` (the constructor's arguments) and its state."""
+    """A module as its class' name among the models, its `config` (the constructor's arguments) and its state."""
 
-    def __init__(self, kinds: Mapping[str, type]) -> None:
-        self.kinds = kinds
+    def __init__(self, models: Mapping[str, type]) -> None:
+        self.models = models
 
     def save(self, module: nn.Module) -> dict[str, Any]:
         """A tree of tensors and JSON values. Raises UnknownKindError where its class is no kind."""
-        name = next((name for name, cls in self.kinds.items() if cls is type(module)), None)
+        name = next((name for name, cls in self.models.items() if cls is type(module)), None)
         if name is None:
             cls = type(module)
             raise UnknownKindError(
@@ -35,7 +35,7 @@ class ModuleCodec:
 
     def load(self, tree: dict[str, Any]) -> nn.Module:
         """The module, in eval mode without gradients. Raises KeyError for a kind that is not there."""
-        kind = self.kinds[tree[KIND] if KIND in tree else tree["model"]]  # as version 0.1 called it
+        kind = self.models[tree[KIND] if KIND in tree else tree["model"]]  # as version 0.1 called it
         with torch.random.fork_rng(devices=[]), _Unfilled():
             module: nn.Module = kind(**tree["config"])
         module.load_state_dict(tree["state"], assign=True)

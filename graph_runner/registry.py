@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 
 from graph_runner.contract import ContractError, NodeSpec, PortType
-from graph_runner.kinds import Kinds, marked
+from graph_runner.models import Models, marked
 from graph_runner.problems import Problem, WorkflowError
 
 GROUP = "latent_loom.nodes"
@@ -19,10 +19,10 @@ GROUP = "latent_loom.nodes"
 class Registry(Mapping[str, NodeSpec]):
     """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
 
-    named: classes that files may name (`kinds`), besides those that the nodes' wires carry.
+    kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
     """
 
-    def __init__(self, specs: Iterable[NodeSpec], named: Iterable[type] = ()) -> None:
+    def __init__(self, specs: Iterable[NodeSpec], kinds: Iterable[type] = ()) -> None:
         self._specs: dict[str, NodeSpec] = {}
         self._former: dict[str, NodeSpec] = {}
         for spec in specs:
@@ -41,7 +41,7 @@ class Registry(Mapping[str, NodeSpec]):
                     )
         carried = {kind.base for spec in self._specs.values() for kind in _types_of(spec) if kind.base is not None}
         try:
-            self.kinds = Kinds.of([*named, *filter(marked, carried)], carried)
+            self.models = Models.of([*kinds, *filter(marked, carried)], carried)
         except ValueError as error:
             raise ContractError(str(error)) from error
 
@@ -56,17 +56,19 @@ class Registry(Mapping[str, NodeSpec]):
 
     @classmethod
     def scan(cls, packages: Iterable[str]) -> Registry:
-        """The nodes defined in these modules and packages (their submodules too), and the models that these name.
+        """The nodes defined in these modules and packages (their submodules too).
 
-        Raises WorkflowError where a package cannot be imported, naming it.
+        A class that they define or import, and that is marked with the table it belongs to, `__listed_in__`, is listed there
+        (its `add` is called): so codecs find by name what packages bring. Raises WorkflowError where a package cannot be imported, naming it, and
+        ContractError where two nodes, or two classes of a table, have one name.
         """
         specs: list[NodeSpec] = []
-        named: list[type] = []
+        kinds: dict[type, None] = {}
         for name in packages:
             try:
                 for module in _modules(name):
                     specs += _nodes_in(module)
-                    named += filter(marked, vars(module).values())
+                    kinds |= dict.fromkeys(filter(marked, vars(module).values()))
             except ContractError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -78,7 +80,13 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        return cls(specs, named)
+        registry = cls(specs, kinds)
+        for kind in kinds:
+            try:
+                kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
+            except ValueError as error:
+                raise ContractError(str(error)) from error
+        return registry
 
     @classmethod
     def installed(cls, extra: Iterable[str] = ()) -> Registry:

@@ -18,7 +18,7 @@ from torch import Tensor
 from graph_runner import events
 from graph_runner.checkpoints import Checkpoints
 from graph_runner.contents import Contents
-from graph_runner.context import Kinds, Processes, Rng, Stateful, derive
+from graph_runner.context import Models, Processes, Rng, Stateful, derive
 from graph_runner.names import refuse_twin, safe_name
 from graph_runner.outputs import OutputFolder
 from graph_runner.paths import Paths
@@ -52,7 +52,7 @@ class Runtime:
     search: bool = False  # goes through a run once more, only to look at its values
     paths: Paths = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
-    kinds: Kinds = field(default_factory=Kinds)
+    models: Models = field(default_factory=Models)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 
@@ -223,8 +223,8 @@ class Activation:
                 return runtime.dtype
             case "workspace":
                 return runtime.workspace
-            case "kinds":
-                return runtime.kinds
+            case "models":
+                return runtime.models
             case "processes":
                 return self.processes if self.sharded else Processes()
         raise ValueError(f"the engine cannot hand in {kind!r}")

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 
 from graph_runner.contents import Reads
-from graph_runner.kinds import is_module, keepable
+from graph_runner.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
 """The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
@@ -37,14 +37,14 @@ class Wire:
     """A nominal wire type: what is on the wire keeps its plain Python type; the graph sees a name and a shape.
 
     name: the nominal type, e.g. "latent". shape: symbolic, einops style ("b c h w"); empty when it has none.
-    accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value, or what makes
-    that from the kinds that files may name (tensors, plain JSON values and modules need none). about: one line for people.
+    accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value
+    (tensors, plain JSON values and modules need none). about: one line for people.
     """
 
     name: str
     shape: str = ""
     accepts: tuple[str, ...] = ()
-    codec: Codec | Callable[[Mapping[str, type]], Codec] | None = field(default=None, compare=False)
+    codec: Codec | None = field(default=None, compare=False)
     about: str = ""
 
 

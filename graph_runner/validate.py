@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.expand import expand
 from graph_runner.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
-from graph_runner.kinds import Kinds, is_module
+from graph_runner.models import Models, is_module
 from graph_runner.modes import walk, without_modes
 from graph_runner.names import Taken
 from graph_runner.problems import Problem, Problems, TooManyProblemsError, did_you_mean, some
@@ -33,7 +33,7 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
     Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
     written, uses, unknown, problems = expand(workflow)
-    top = Scope(uses=uses, kinds=getattr(registry, "kinds", Kinds()))
+    top = Scope(uses=uses, models=getattr(registry, "models", Models()))
     with suppress(TooManyProblemsError):
         _validate(workflow, registry, written, top, unknown, problems)
     return top, problems

@@ -22,14 +22,14 @@ from core.conditioning.tokenizer import TextTokenizer
 from core.models.dit import DiT
 from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Kinds, Outputs, Saving, Tell
+from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
 from nodes.text import TokenizerFolder
-from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
+from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
 
 class Checkpoint(NamedTuple):
-    """The parts of a checkpoint; reading one that it lacks is an error."""
+    """The parts of a checkpoint; reading one that it lacks is an error. denoiser: the UNet, or what stands in its place."""
 
     unet: UNet | None
     autoencoder: Autoencoder | None
@@ -38,12 +38,13 @@ class Checkpoint(NamedTuple):
     class_embedder: Embedder | None
     rescaler: Rescaler | None
     schedule: Schedule | None
+    denoiser: Denoiser | None
 
 
 @node(category="checkpoints")
 def load_checkpoint(
     path: Annotated[str, PathTo("file or folder", checkpoint_files)],
-    kinds: Kinds,
+    known: Models,
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
@@ -62,17 +63,18 @@ def load_checkpoint(
     scale_factor: overrides the file's; an autoencoder alone that is to serve Stable Diffusion needs 0.18215.
     """
     chosen = None if parametrisation == "as stored" else parametrisation
-    model = load_any(path, config, weights, chosen, scale_factor, kinds=kinds)
+    model = load_any(path, config, weights, chosen, scale_factor, known=known)
     kind = model.conditioner
     text = None if isinstance(kind, ClassEmbedder | SpatialRescaler) else kind
     return Checkpoint(
-        model.unet,
+        model.unet if isinstance(model.unet, UNetModel) else None,
         model.autoencoder,
         text,
         TextTokenizer.load(tokenizer) if tokenizer else model.tokenizer,
         kind if isinstance(kind, ClassEmbedder) else None,
         kind if isinstance(kind, SpatialRescaler) else None,
         model.schedule,
+        model.unet,
     )
 
 
@@ -82,13 +84,13 @@ def _saved(name: str, form: str) -> list[str]:
     return [f"models/{stem}.safetensors", f"models/{stem}.yaml"] if form == "compvis" else [f"models/{name}"]
 
 
-def _could_be_saved(form: str, ema_unet: UNet | None, kinds: Kinds, **parts: Any) -> None:
+def _could_be_saved(form: str, ema_unet: UNet | None, known: Models, **parts: Any) -> None:
     """What `save_checkpoint` refuses, found out before anything is trained: of the models only the configurations count."""
     model = _whole(form, ema_unet, parts)
     if form == "latent loom":
         for part in (model.unet, model.autoencoder, model.conditioner):
             if part is not None:
-                name_of(part, kinds)
+                name_of(part, known)
     if form == "diffusers":
         refuse_for_diffusers(model)
 
@@ -127,8 +129,8 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
 def save_checkpoint(
     saving: Saving,
     outputs: Outputs,
-    kinds: Kinds,
-    unet: UNet | None = None,
+    known: Models,
+    unet: Denoiser | None = None,
     autoencoder: Autoencoder | None = None,
     text_encoder: TextEncoder | None = None,
     tokenizer: Tokenizer | None = None,
@@ -144,6 +146,7 @@ def save_checkpoint(
 
     Our own form keeps the workflow inside.
 
+    unet: the denoiser.
     ema_unet: the averaged UNet, kept beside the raw one as CompVis' files do; other forms hold one UNet.
     name: of the folder or file.
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
@@ -157,7 +160,7 @@ def save_checkpoint(
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
     path, *_ = [saving(path) for path in _saved(name, form)]
     if form == "latent loom":
-        save_whole(model, path, {"workflow": outputs.workflow}, kinds)
+        save_whole(model, path, {"workflow": outputs.workflow}, known)
     elif form == "diffusers":
         save_diffusers(model, path)
     else:

@@ -6,13 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from core.conditioning.conditioning import denoise
 from core.diffusion import guidance, langevin, tiles
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
+from core.models import denoiser
 from graph_runner.context import Rng
 from graph_runner.contract import node
-from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score, Timestep, UNet
+from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -99,32 +99,32 @@ def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Lat
     return schedule.add_noise(z0, noise, t)
 
 
-@node(category="diffusion", batched=("z", "t", "context"))
-def unet_denoise(model: UNet, z: Latent, t: Timestep, context: Conditioning | None = None) -> Prediction:
-    """What the UNet predicts for noisy latents at a timestep, under a condition.
+@node(category="diffusion", batched=("z", "t", "context"), formerly=("unet_denoise",))
+def denoise(model: Denoiser, z: Latent, t: Timestep, context: Conditioning | None = None) -> Prediction:
+    """What a denoiser predicts for noisy latents at a timestep, under a condition.
 
-    model: the denoiser.
+    model: a UNet or any other denoiser.
     z: noisy latents.
     t: their timestep.
     context: what it is told; guidance wires the null condition here, not nothing.
     """
-    return denoise(model, z, t, context)
+    return denoiser.denoise(model, z, t, context)
 
 
-@node(category="diffusion", batched=("z", "t", "context"))
-def unet_denoise_tiles(
-    model: UNet,
+@node(category="diffusion", batched=("z", "t", "context"), formerly=("unet_denoise_tiles",))
+def denoise_tiles(
+    model: Denoiser,
     z: Latent,
     t: Timestep,
     context: Conditioning | None = None,
     kernel: Side = 128,
     stride: Side = 64,
 ) -> Prediction:
-    """What the UNet predicts, tile by tile: for latents that are larger than memory, or than it was trained on.
+    """What a denoiser predicts, tile by tile: for latents that are larger than memory, or than it was trained on.
 
     Tiles overlap and are blended by the distance to their borders, as in CompVis' super-resolution.
 
-    model: the denoiser.
+    model: a UNet or any other denoiser of latents with height and width.
     z: noisy latents.
     t: their timestep.
     context: what it is told; channels beside the latent are cut with it.

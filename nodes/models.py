@@ -17,9 +17,9 @@ from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Kinds, Rng, Saving
+from graph_runner.context import Models, Rng, Saving
 from graph_runner.contract import Name, Ports, node
-from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
+from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -173,7 +173,7 @@ def dit(
     mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0,
     learn_sigma: bool = False,
     gradient_checkpointing: bool = False,
-) -> UNet:
+) -> Denoiser:
     """The diffusion transformer that denoises latents, untrained (Peebles & Xie 2023, with adaLN-Zero). It stands where a UNet can.
 
     in_channels: channels of the latent.
@@ -213,10 +213,10 @@ def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Em
     return ClassEmbedder(classes, dim)
 
 
-def _could_be_saved(models: dict[str, nn.Module], kinds: Kinds, **_: Any) -> None:
+def _could_be_saved(models: dict[str, nn.Module], known: Models, **_: Any) -> None:
     """What `save_models` refuses, found out before anything is trained."""
     for model in models.values():
-        name_of(model, kinds)
+        name_of(model, known)
 
 
 def _saved(given: Mapping[str, Any]) -> dict[str, str]:
@@ -225,7 +225,7 @@ def _saved(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 @node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
-def save_models(models: Ports[M], saving: Saving, kinds: Kinds, name: Name = "model") -> None:
+def save_models(models: Ports[M], saving: Saving, known: Models, name: Name = "model") -> None:
     """Save models below the workspace's models folder, all or none: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
@@ -233,16 +233,16 @@ def save_models(models: Ports[M], saving: Saving, kinds: Kinds, name: Name = "mo
     """
     places = [saving(path) for path in _saved({"models": models, "name": name}).values()]
     if places:
-        save(models, places[0].parent, kinds)
+        save(models, places[0].parent, known)
 
 
 @node(category="models")
-def load_model(path: WeightFile, kinds: Kinds) -> Any:
+def load_model(path: WeightFile, known: Models) -> Any:
     """A saved model of any kind: ours, or one that a package of nodes brings.
 
     path: a .safetensors file that save_models wrote.
     """
-    return load(path, kinds=kinds).model
+    return load(path, known=known).model
 
 
 @node(category="models")

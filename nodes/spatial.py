@@ -284,7 +284,7 @@ def both_conditions(a: Conditioning, b: Conditioning) -> Conditioning:
 @node(category="conditioning")
 def null_like(conditioning: Conditioning) -> Conditioning:
     """The null condition of channels: zero everywhere."""
-    return conditioning.map(torch.zeros_like)
+    return conditioning.null()
 
 
 @node(category="conditioning", version=2)

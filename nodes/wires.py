@@ -19,6 +19,7 @@ from core.metrics.features import FeatureNetwork
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
+from core.models.unet import UNet as _UNet
 from core.training.objective import AdamW
 from core.training.objective import Objective as _Objective
 from graph_runner.contract import PathTo, Wire
@@ -52,12 +53,12 @@ class ConditioningCodec:
     """Conditions on disk."""
 
     def save(self, conditioning: _Conditioning) -> dict[str, Any]:
-        """Its three parts."""
-        return {"context": conditioning.context, "concat": conditioning.concat, "y": conditioning.y}
+        """Its parts."""
+        return conditioning.to_tree()
 
     def load(self, tree: dict[str, Any]) -> _Conditioning:
         """The condition."""
-        return _Conditioning(**tree)
+        return _Conditioning.from_tree(tree)
 
 
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
@@ -75,11 +76,14 @@ Posterior = Annotated[DiagonalGaussian, Wire("posterior", "b c h w", about="the 
 Schedule = Annotated[NoiseSchedule, Wire("schedule", codec=ScheduleCodec(), about="noise levels and what is predicted")]
 Conditioning = Annotated[
     _Conditioning,
-    Wire("conditioning", codec=ConditioningCodec(), about="what the denoiser is told: tokens, channels, a class"),
+    Wire("conditioning", codec=ConditioningCodec(), about="what a denoiser is told: tokens, channels, a class, …"),
 ]
 
 Autoencoder = Annotated[_Autoencoder, Wire("autoencoder", about="the first stage: images to latents and back")]
-UNet = Annotated[nn.Module, Wire("unet", about="the denoiser")]
+Denoiser = Annotated[
+    nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
+]
+UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[
     nn.Module,

@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.model_io import MODELS
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -20,6 +19,7 @@ from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
+from core.models.registry import MODELS
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)

@@ -20,13 +20,13 @@ from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
-from core.checkpoints.model_io import HEADER, MODELS, load_model, model_files, save_model
+from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
 from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
-from core.models.registry import Kinds
+from core.models.registry import MODELS
 from core.models.unet import UNet
 
 WHOLE = "latent_diffusion.json"
@@ -40,18 +40,18 @@ def load_checkpoint(
     parametrisation: Parametrisation | None = None,
     scale_factor: float | None = None,
     dtype: torch.dtype = torch.float32,
-    kinds: Kinds = MODELS,
+    known: Mapping[str, type] = MODELS,
 ) -> LatentDiffusion:
     """Whatever lies at `path`: our files and folders, diffusers' folders, CompVis' files or a folder with one in it.
 
     config, weights: see `load_compvis`; other formats say these themselves.
     parametrisation, scale_factor: override the file's. An autoencoder alone in a CompVis file has the scale 1; one that
         is to serve Stable Diffusion needs 0.18215 here.
-    dtype: what floating-point weights are converted to. kinds: the classes that our own files may name.
+    dtype: what floating-point weights are converted to. known: the classes that our own files may name.
     Raises CheckpointError naming the file and the remedy.
     """
     with naming(path):
-        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, kinds)
+        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
 
 
 def _load(
@@ -61,14 +61,14 @@ def _load(
     parametrisation: Parametrisation | None,
     scale_factor: float | None,
     dtype: torch.dtype,
-    kinds: Kinds,
+    known: Mapping[str, type],
 ) -> LatentDiffusion:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
     if path.is_dir():
-        model = _load_folder(path, config, weights, dtype, kinds)
+        model = _load_folder(path, config, weights, dtype, known)
     elif HEADER in read_metadata(path):
-        model = _in_its_place(load_model(path, dtype, kinds).model, path)
+        model = _in_its_place(load_model(path, dtype, known).model, path)
     else:
         model = load_compvis(path, config, weights, dtype=dtype)
     if scale_factor is not None and model.autoencoder:
@@ -79,11 +79,14 @@ def _load(
 
 
 def save_checkpoint(
-    model: LatentDiffusion, folder: str | Path, about: Mapping[str, Any] | None = None, kinds: Kinds = MODELS
+    model: LatentDiffusion,
+    folder: str | Path,
+    about: Mapping[str, Any] | None = None,
+    known: Mapping[str, type] = MODELS,
 ) -> None:
     """Write a whole model in our format, whole or not at all.
 
-    about: JSON to keep with it, see `read_about`. kinds: the classes that files may name. Raises ValueError for a part that is
+    about: JSON to keep with it, see `read_about`. known: the classes that files may name. Raises ValueError for a part that is
     none of them, FileExistsError for a folder that holds other things.
     """
     names = (*(f"{name}.safetensors" for name in PARTS), "tokenizer", WHOLE)
@@ -91,7 +94,7 @@ def save_checkpoint(
         for name in PARTS:
             part: nn.Module | None = getattr(model, name)
             if part is not None:
-                save_model(part, temporary / f"{name}.safetensors", kinds=kinds)
+                save_model(part, temporary / f"{name}.safetensors", known=known)
         if model.tokenizer:
             model.tokenizer.save(temporary / "tokenizer")
         schedule = model.schedule.to_dict() if model.schedule else None
@@ -105,15 +108,15 @@ def read_about(path: str | Path) -> dict[str, Any]:
 
 
 def _load_folder(
-    folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype, kinds: Kinds
+    folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype, known: Mapping[str, type]
 ) -> LatentDiffusion:
     if (folder / WHOLE).is_file():
-        return _load_whole(folder, dtype, kinds)
+        return _load_whole(folder, dtype, known)
     if (folder / "model_index.json").is_file():
         return load_diffusers(folder, dtype)
     if (folder / "config.json").is_file():
         if HEADER in read_json(folder / "config.json"):
-            return _in_its_place(load_model(folder, dtype, kinds).model, folder)
+            return _in_its_place(load_model(folder, dtype, known).model, folder)
         return load_diffusers(folder, dtype)
     files = _single_files(folder)
     if len(files) != 1:
@@ -122,7 +125,7 @@ def _load_folder(
             f"{folder} is no model's folder: it has no model_index.json or config.json, and not one checkpoint file "
             f"but {found}; give the file itself."
         )
-    return load_checkpoint(files[0], config, weights, dtype=dtype, kinds=kinds)
+    return load_checkpoint(files[0], config, weights, dtype=dtype, known=known)
 
 
 def checkpoint_files(path: str | Path) -> dict[str, Path]:
@@ -151,10 +154,10 @@ def _single_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
 
 
-def _load_whole(folder: Path, dtype: torch.dtype, kinds: Kinds) -> LatentDiffusion:
+def _load_whole(folder: Path, dtype: torch.dtype, known: Mapping[str, type]) -> LatentDiffusion:
     content = read_description(folder / WHOLE)
     parts: dict[str, Any] = {
-        name: load_model(folder / f"{name}.safetensors", dtype, kinds).model
+        name: load_model(folder / f"{name}.safetensors", dtype, known).model
         for name in PARTS
         if (folder / f"{name}.safetensors").is_file()
     }

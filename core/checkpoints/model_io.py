@@ -5,8 +5,8 @@ and a readable `config.json`. Both say the same:
 
     {"latent_loom": 1, "model": "UNet", "config": {…the constructor's arguments…}, "about": {…the caller's…}}
 
-`model` names one of the kinds that the caller knows (`core.models.registry`), so that loading never imports what a file asks
-for. `MODELS` are this library's own.
+`model` names one of the models that the caller knows, by default those of `MODELS` (`core.models.registry`), so that loading never
+imports what a file asks for.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
-from core.models.registry import Kinds, name_of, table
+from core.models.registry import MODELS, name_of
 from core.models.unet import UNet
 
 FORMAT_VERSION = 1
 HEADER = "latent_loom"
 
-MODELS = table(
+for model in (
     UNet,
     DiT,
     KLAutoencoder,
@@ -46,7 +46,8 @@ MODELS = table(
     BERTEmbedder,
     CLIPTextEmbedder,
     SpatialRescaler,
-)
+):
+    MODELS.add(model)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -59,15 +60,15 @@ class SavedModel(NamedTuple):
 
 
 def save_model(
-    model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None, kinds: Kinds = MODELS
+    model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None, known: Mapping[str, type] = MODELS
 ) -> None:
     """Write a model, whole or not at all: a file for `….safetensors`, else a folder.
 
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
-    kinds: the classes that files may name.
+    known: the classes that files may name.
     Raises ValueError for a model that is none of them, FileExistsError for a folder that holds other things.
     """
-    path, name = Path(path), name_of(model, kinds)
+    path, name = Path(path), name_of(model, known)
     config = getattr(model, "config", {})
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
@@ -78,23 +79,23 @@ def save_model(
         write_description(folder / "config.json", description)
 
 
-def save_models(models: Mapping[str, nn.Module], folder: str | Path, kinds: Kinds = MODELS) -> None:
+def save_models(models: Mapping[str, nn.Module], folder: str | Path, known: Mapping[str, type] = MODELS) -> None:
     """Write models as NAME.safetensors into one folder, all or none; what else it holds stays. Raises as `save_model`."""
     with extended_folder(folder) as temporary:
         for name, model in models.items():
-            save_model(model, temporary / f"{name}.safetensors", kinds=kinds)
+            save_model(model, temporary / f"{name}.safetensors", known=known)
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32, kinds: Kinds = MODELS) -> SavedModel:
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32, known: Mapping[str, type] = MODELS) -> SavedModel:
     """Read what `save_model` wrote. Raises CheckpointError naming the file and the remedy.
 
-    dtype: what floating-point weights are converted to. kinds: the classes that the file may name.
+    dtype: what floating-point weights are converted to. known: the classes that the file may name.
     """
     with naming(path):
-        return _load(Path(path), dtype, kinds)
+        return _load(Path(path), dtype, known)
 
 
-def _load(path: Path, dtype: torch.dtype, kinds: Kinds) -> SavedModel:
+def _load(path: Path, dtype: torch.dtype, known: Mapping[str, type]) -> SavedModel:
     source, weights = _files_of(path)
     description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:
@@ -104,13 +105,12 @@ def _load(path: Path, dtype: torch.dtype, kinds: Kinds) -> SavedModel:
             f"{source} is of version {description[HEADER]!r:.40}, later than this program; update it."
         )
     name = description.get("model")
-    known = [kind for kind, cls in kinds.items() if issubclass(cls, nn.Module)]
     if not isinstance(name, str) or name not in known:
         raise CheckpointError(
             f"{source} holds a {name!r:.60}, which is none of {', '.join(known)}; update this program, or name the package "
             "that brings this model (--nodes)."
         )
-    kind: type[nn.Module] = kinds[name]
+    kind: type[nn.Module] = known[name]
     model = build(kind, description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
 

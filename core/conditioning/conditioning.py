@@ -1,128 +1,172 @@
-"""What the UNet is told beside the noisy latent, as one value.
+"""What a denoiser is told beside the noisy latent, as one value of named parts (`core.conditioning.parts`).
 
-Latent diffusion conditions in three ways (Rombach et al. 2022, sec. 3.3): tokens read by cross-attention, channels
-concatenated to the latent, and a class (or vector) added to the time embedding. A `Conditioning` holds any of them;
-holding several is the repository's "hybrid" mode (CompVis ldm/models/diffusion/ddpm.py, `DiffusionWrapper`).
+Holding several is the repository's "hybrid" mode (CompVis ldm/models/diffusion/ddpm.py, `DiffusionWrapper`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from core.conditioning.parts import PARTS, ClassNumber, Concat, Context, Part, Place, Vector
+
+P = TypeVar("P", bound=Part)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Conditioning:
-    """The condition of one denoiser call; what is None is absent.
+    """The condition of one denoiser call: parts by name, at most one of each kind.
 
-    context: (b, n, d) tokens for cross-attention.
-    concat: (b, c, h, w) channels that follow the latent's own, at the latent's height and width.
-    y: (b,) class indices or (b, d) vector, embedded with the time step.
+    context: (b, n, d) tokens for cross-attention. concat: (b, c, h, w) channels that follow the latent's own. y: (b,) class
+    numbers or (b, d) vector, embedded with the time step. parts: any parts.
 
-    A batch size of 1 stands for any batch (`expand`).
+    A batch size of 1 stands for any batch (`expand`). Raises ValueError for parts of different batch sizes, and for two of a kind.
     """
 
-    context: Tensor | None = None
-    concat: Tensor | None = None
-    y: Tensor | None = None
+    parts: Mapping[str, Part]
 
-    def __post_init__(self) -> None:
-        for name, ranks in (("context", (3,)), ("concat", (4,)), ("y", (1, 2))):
-            value: Tensor | None = getattr(self, name)
-            if value is not None and value.ndim not in ranks:
-                wanted = {"context": "(b, n, d)", "concat": "(b, c, h, w)", "y": "(b,) or (b, d)"}[name]
-                raise ValueError(f"Conditioning.{name} must have shape {wanted}, not {tuple(value.shape)}.")
-        if len({size for size in self._batch_sizes().values() if size != 1}) > 1:
-            raise ValueError(f"The parts of a Conditioning differ in batch size: {self._batch_sizes()}.")
+    def __init__(
+        self,
+        context: Tensor | None = None,
+        concat: Tensor | None = None,
+        y: Tensor | None = None,
+        *,
+        parts: Iterable[Part] | Mapping[str, Part] = (),
+    ) -> None:
+        given: list[Part] = []
+        if context is not None:
+            given.append(Context(context))
+        if concat is not None:
+            given.append(Concat(concat))
+        if y is not None:
+            given.append(_class_or_vector(y))
+        given += parts.values() if isinstance(parts, Mapping) else parts
+        named = {part.name: part for part in given}
+        if len(named) < len(given):
+            raise ValueError(f"A condition holds one part of each kind, not {', '.join(part.name for part in given)}.")
+        object.__setattr__(self, "parts", named)
+        sizes = {name: part.rows for name, part in named.items()}
+        if len(set(sizes.values()) - {1}) > 1:
+            raise ValueError(f"The parts of a Conditioning differ in batch size: {sizes}.")
 
-    def _batch_sizes(self) -> dict[str, int]:
-        return {f.name: len(value) for f in fields(self) if (value := getattr(self, f.name)) is not None}
+    def get(self, kind: type[P]) -> P | None:
+        """The part of this kind; None where there is none."""
+        found = self.parts.get(kind.name)
+        if found is not None and not isinstance(found, kind):
+            raise ValueError(f"The condition's {kind.name} is a {type(found).__name__}, not a {kind.__name__}.")
+        return found
+
+    def __getitem__(self, kind: type[P]) -> P:
+        """The part of this kind. Raises ValueError where there is none."""
+        if (found := self.get(kind)) is None:
+            raise ValueError(f"The condition has no {kind.name} ({kind.about}).")
+        return found
+
+    @property
+    def context(self) -> Tensor | None:
+        """The (b, n, d) tokens for cross-attention."""
+        part = self.get(Context)
+        return None if part is None else part.tokens
+
+    @property
+    def concat(self) -> Tensor | None:
+        """The (b, c, h, w) channels that follow the latent's own."""
+        part = self.get(Concat)
+        return None if part is None else part.channels
+
+    @property
+    def y(self) -> Tensor | None:
+        """The (b,) class numbers, or else the (b, d) vector."""
+        if (numbers := self.get(ClassNumber)) is not None:
+            return numbers.numbers
+        vector = self.get(Vector)
+        return None if vector is None else vector.values
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors of all parts, in a fixed order."""
+        return [tensor for part in self.parts.values() for tensor in part.tensors()]
 
     @property
     def batch_size(self) -> int:
         """Number of conditions held; 1 where there is none, or one that stands for any batch."""
-        return max(self._batch_sizes().values(), default=1)
+        return max((part.rows for part in self.parts.values()), default=1)
+
+    def each(self, change: Callable[[Part], Part]) -> Conditioning:
+        """The same conditioning with `change` applied to every part; itself where that changes none."""
+        changed = [change(part) for part in self.parts.values()]
+        return self if all(map(operator.is_, changed, self.parts.values())) else Conditioning(parts=changed)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Conditioning:
         """The same conditioning with `change` applied to every tensor it holds."""
-        parts = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Conditioning(**{name: None if part is None else change(part) for name, part in parts.items()})
+        return self.each(lambda part: part.map(change))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Conditioning:
-        """Move to a device; change the dtype of floating-point parts (class indices stay integers)."""
-        return self.map(lambda part: part.to(device=device, dtype=dtype if part.is_floating_point() else None))
+        """Move to a device; change the dtype of floating-point parts (class numbers stay whole)."""
+        return self.each(lambda part: part.to(device, dtype))
 
     def expand(self, batch: int) -> Conditioning:
         """Repeat single conditions to `batch` (a view, no copy).
 
         Raises ValueError where the conditioning holds a batch of another size.
         """
+        return self.each(lambda part: part.expand(batch))
 
-        def expanded(part: Tensor) -> Tensor:
-            if len(part) == batch:
-                return part
-            if len(part) != 1:
-                raise ValueError(f"A conditioning of batch {len(part)} does not fit a latent of batch {batch}.")
-            return part.expand(batch, *part.shape[1:])
+    def null(self) -> Conditioning:
+        """What says nothing, part by part."""
+        return self.each(lambda part: part.null())
 
-        return self.map(expanded)
+    def cut(self, place: Place, size: tuple[int, int]) -> Conditioning:
+        """What belongs to a tile of a latent of this height and width."""
+        return self.each(lambda part: part.cut(place, size))
 
     def __or__(self, other: Conditioning) -> Conditioning:
         """Both conditions at once (hybrid): tokens follow tokens, channels follow channels.
 
-        Raises ValueError where both hold `y`, which cannot be joined.
+        Raises ValueError where both hold a part that cannot be joined, such as a class.
         """
-        if self.y is not None and other.y is not None:
-            raise ValueError("Both conditionings hold a class (y); a denoiser call takes one.")
         batch = max(self.batch_size, other.batch_size)
-        a, b = self.expand(batch), other.expand(batch)
-        return Conditioning(
-            context=_join("context", [a.context, b.context], dim=1),
-            concat=_join("concat", [a.concat, b.concat], dim=1),
-            y=a.y if a.y is not None else b.y,
-        )
+        parts = dict(self.expand(batch).parts)
+        for name, part in other.expand(batch).parts.items():
+            parts[name] = parts[name].join(part) if name in parts else part
+        return Conditioning(parts=parts)
 
     @staticmethod
     def cat(conditionings: Sequence[Conditioning]) -> Conditioning:
-        """One batch out of several, in order: guidance by one UNet call instead of two.
+        """One batch out of several, in order: guidance by one denoiser call instead of two.
 
         Raises ValueError where one holds a part that another lacks, or where shapes differ beyond the batch.
         """
-        joined: dict[str, Tensor | None] = {}
-        for name in (f.name for f in fields(Conditioning)):
-            parts: list[Tensor | None] = [getattr(c.expand(c.batch_size), name) for c in conditionings]
-            if len({part is None for part in parts}) > 1:
+        expanded = [each.expand(each.batch_size).parts for each in conditionings]
+        joined: list[Part] = []
+        for name in dict.fromkeys(name for parts in expanded for name in parts):
+            if not all(name in parts for parts in expanded):
                 raise ValueError(f"Only some of the conditionings hold {name}; give the others a null condition.")
-            joined[name] = _join(name, parts, dim=0)
-        return Conditioning(**joined)
+            joined.append(type(expanded[0][name]).cat([parts[name] for parts in expanded]))
+        return Conditioning(parts=joined)
+
+    def to_tree(self) -> dict[str, Any]:
+        """What the disk keeps: each part's tree by its name. Raises ValueError for a kind that could not be found again."""
+        for part in self.parts.values():
+            if not PARTS.holds(type(part)):
+                raise ValueError(
+                    f"A {type(part).__name__} cannot be kept: mark its class with @PARTS.mark, in a package of nodes."
+                )
+        return {"parts": {name: part.to_tree() for name, part in self.parts.items()}}
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Conditioning:
+        """The condition that `to_tree` took apart, or version 0.1's codec. Raises ValueError for a kind of part not listed."""
+        if "parts" not in tree:
+            return cls(tree["context"], tree["concat"], tree["y"])
+        return cls(parts=[PARTS.find(name).from_tree(part) for name, part in tree["parts"].items()])
 
 
-def _join(name: str, parts: Sequence[Tensor | None], dim: int) -> Tensor | None:
-    present = [part for part in parts if part is not None]
-    if not present:
-        return None
-    shapes = [tuple(part.shape) for part in present]
-    if len({shape[:dim] + shape[dim + 1 :] for shape in shapes}) > 1:
-        raise ValueError(f"Conditionings do not fit together: {name} of shapes {', '.join(map(str, shapes))}.")
-    return torch.cat(present, dim=dim)
-
-
-def denoise(model: nn.Module, z: Tensor, t: Tensor, conditioning: Conditioning | None = None) -> Tensor:
-    """Call a denoiser, `model(z, t, context=…, y=…)`, on a noisy latent under a condition.
-
-    z: (b, c, h, w) latent; t: (b,) or () time steps; the prediction has the latent's shape unless the model learns
-    more channels. Integer or fractional t are passed on as they are; a single condition serves the whole batch.
-    """
-    c = (conditioning or Conditioning()).to(device=z.device, dtype=z.dtype).expand(len(z))
-    if c.concat is not None:
-        if c.concat.shape[2:] != z.shape[2:]:
-            raise ValueError(
-                f"The concatenated condition is {tuple(c.concat.shape[2:])} and the latent {tuple(z.shape[2:])}; "
-                "resize the condition to the latent's height and width."
-            )
-        z = torch.cat([z, c.concat], dim=1)
-    prediction: Tensor = model(z, t.to(z.device).expand(len(z)), context=c.context, y=c.y)
-    return prediction
+def _class_or_vector(y: Tensor) -> Part:
+    if y.ndim not in (1, 2):
+        raise ValueError(f"Conditioning.y must have shape (b,) or (b, d), not {tuple(y.shape)}.")
+    return ClassNumber(y) if y.ndim == 1 else Vector(y)

@@ -7,36 +7,35 @@ conditional and the unconditional score. The uniform numbers are the caller's, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 
-import torch
 from torch import Tensor
 
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import Part, replace_rows
 
 
 def drop(condition: Tensor, null: Tensor | int, u: Tensor, p: float) -> Tensor:
     """Replace the examples with u < p by the null condition.
 
-    condition: (b, …) class indices, tokens, context or channels; null: its shape, batch 1 or b, or one number.
+    condition: (b, …) class numbers, tokens, context or channels; null: its shape, batch 1 or b, or one number.
     u: (b,) uniform on [0, 1); p: probability of dropping. Gradients reach a learned null condition.
     """
-    dropped = (u.to(condition.device) < p).view(-1, *[1] * (condition.ndim - 1))
-    return torch.where(dropped, torch.as_tensor(null, device=condition.device, dtype=condition.dtype), condition)
+    return replace_rows(condition, null, u < p)
 
 
 def drop_conditioning(conditioning: Conditioning, null: Conditioning, u: Tensor, p: float) -> Conditioning:
-    """`drop` on every part at once: an example loses all of its condition or none of it.
+    """Replace the examples with u < p by the null condition in every part: one loses all of its condition or none of it.
 
+    conditioning: of batch b or 1; null: of batch 1 or b; u: (b,) uniform on [0, 1); p: probability of dropping.
     Raises ValueError where the null condition lacks a part that the condition has.
     """
-    parts: dict[str, Tensor | None] = {}
-    for name in (f.name for f in fields(Conditioning)):
-        given, empty = getattr(conditioning, name), getattr(null, name)
-        if given is not None and empty is None:
-            raise ValueError(f"The null condition lacks {name}, which the condition has.")
-        parts[name] = None if given is None else drop(given, empty, u, p)
-    return Conditioning(**parts)
+
+    def dropped(part: Part) -> Part:
+        if part.name not in null.parts:
+            raise ValueError(f"The null condition lacks {part.name}, which the condition has.")
+        return part.drop(null.parts[part.name], u < p)
+
+    return conditioning.each(dropped)
 
 
 def drop_captions(captions: Sequence[str], u: Tensor, p: float) -> list[str]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
+
+from core.numbers import holds_numbers
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,23 @@ class LayoutTokenizer:
             raise ValueError(
                 f"Layouts are labels (b, n) with boxes (b, n, 4); got {tuple(labels.shape)} and {tuple(boxes.shape)}."
             )
-        if labels.numel() and not isinstance(labels, FakeTensor) and int(labels.max()) >= self.pad_id:
+        if labels.numel() and holds_numbers(labels) and int(labels.max()) >= self.pad_id:
             raise ValueError(f"Layout classes must lie in 0…{self.pad_id - 1}; got {int(labels.max())}.")
         labels, boxes = labels.cpu().long(), boxes.cpu()
         places = torch.zeros(labels.shape) if order is None else order.cpu()
         order = (places + (labels < 0)).argsort(dim=1, stable=True)[:, : self.max_objects]  # padding goes last
         labels, boxes = labels.gather(1, order), boxes.take_along_dim(order[..., None], dim=1)
-        triples = torch.cat([labels[..., None], self._positions(boxes.reshape(*order.shape, 2, 2))], dim=-1)
+        triples = torch.cat(
+            [labels[..., None], self._positions(rearrange(boxes, "b n (corner xy) -> b n corner xy", xy=2))], dim=-1
+        )
         triples = triples.masked_fill(labels[..., None] < 0, self.pad_id)
-        ids = F.pad(triples.flatten(1), (0, 3 * (self.max_objects - order.shape[1])), value=self.pad_id)
+        ids = F.pad(
+            rearrange(triples, "b n id -> b (n id)"), (0, 3 * (self.max_objects - order.shape[1])), value=self.pad_id
+        )
         if not self.with_crop:
             return ids
         corners = torch.tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(ids), 4) if crop is None else crop.cpu()
-        return torch.cat([ids, self._positions(corners.reshape(len(ids), 2, 2))], dim=1)
+        return torch.cat([ids, self._positions(rearrange(corners, "b (corner xy) -> b corner xy", xy=2))], dim=1)
 
     def null(self) -> Tensor:
         """(1, length) ids of an image without objects, its whole shown: the null condition."""
@@ -87,10 +93,10 @@ class LayoutTokenizer:
 
     def objects(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Labels (n,) and boxes (n, 4), to the grid's precision, of one (length,) row: for drawing it."""
-        triples = ids[: 3 * self.max_objects].reshape(-1, 3)
+        triples = rearrange(ids[: 3 * self.max_objects], "(n id) -> n id", id=3)
         triples = triples[triples[:, 0] != self.pad_id]
         cells = torch.stack([triples[:, 1:] % self.sections, triples[:, 1:] // self.sections], dim=-1)
-        return triples[:, 0], cells.flatten(1) / (self.sections - 1)
+        return triples[:, 0], rearrange(cells, "n corner xy -> n (corner xy)") / (self.sections - 1)
 
     def _positions(self, points: Tensor) -> Tensor:
         """(…, 2) x, y in [0, 1] to (…) ids. torch.round takes halves to even, as the original's Python does."""

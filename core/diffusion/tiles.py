@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from core.conditioning.conditioning import Conditioning, denoise
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import Place
 from core.models.autoencoder import Autoencoder
-
-Place = tuple[slice, slice]
+from core.models.denoiser import denoise
 
 
 def places(height: int, width: int, kernel: int, stride: int) -> Iterator[Place]:
@@ -59,19 +59,16 @@ def blend(compute: Callable[[Tensor, Place], Tensor], z: Tensor, kernel: int, st
 
 
 def denoise_tiles(
-    model: nn.Module, z: Tensor, t: Tensor, conditioning: Conditioning | None, kernel: int = 128, stride: int = 64
+    model: nn.Module, z: Tensor, t: Tensor, condition: Conditioning | None, kernel: int = 128, stride: int = 64
 ) -> Tensor:
-    """`denoise` tile by tile: channels beside the latent are cut alike, tokens and classes serve every tile."""
+    """`denoise` tile by tile, z (b, c, h, w) → the prediction (b, c, h, w).
 
-    def compute(part: Tensor, place: Place) -> Tensor:
-        if conditioning is None or conditioning.concat is None:
-            return denoise(model, part, t, conditioning)
-        if conditioning.concat.shape[2:] != z.shape[2:]:
-            return denoise(model, z, t, conditioning)  # says what does not fit
-        cut = conditioning.concat[..., place[0], place[1]]
-        return denoise(model, part, t, Conditioning(conditioning.context, cut, conditioning.y))
-
-    return blend(compute, z, kernel, stride)
+    Each part of the condition says what of it belongs to a tile: channels beside the latent are cut alike, tokens and classes
+    serve every tile. Raises as `denoise`, and ValueError for a stride that leaves gaps or channels of another size.
+    """
+    told = condition or Conditioning()
+    size = (z.shape[2], z.shape[3])
+    return blend(lambda part, place: denoise(model, part, t, told.cut(place, size)), z, kernel, stride)
 
 
 def decode_tiles(autoencoder: Autoencoder, z: Tensor, kernel: int = 128, stride: int = 64) -> Tensor:

@@ -14,8 +14,11 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import ClassNumber, Context
 from core.models.attention import CrossAttention
 from core.models.blocks import timestep_embedding, zero_init
+from core.models.denoiser import Takes
 from core.models.registry import model
 
 FREQUENCIES = 256
@@ -153,7 +156,7 @@ class FinalLayer(nn.Module):
 
 @model
 class DiT(nn.Module):
-    """Transformer denoiser, z (b, in_channels, h, w) and timesteps t (b,) → a prediction of z's shape.
+    """Transformer denoiser, z (b, in_channels, h, w), timesteps t (b,) and a condition → a prediction of z's shape.
 
     in_channels: of the latent.
     hidden_size, depth, num_heads: width of the tokens, number of blocks, heads of each.
@@ -161,8 +164,8 @@ class DiT(nn.Module):
     sample_size: side of the latents it is trained on. Other heights and widths are taken too: their positions are spread
         over the trained range.
     mlp_ratio: width of the MLPs over that of the tokens.
-    num_classes: classes y (b,) that are embedded and added to the time step's embedding; one more, the last, is the null
-        class of classifier-free guidance. None for none.
+    num_classes: class numbers (b,) are embedded and added to the time step's embedding; one more than these, the last, is the
+        null class of classifier-free guidance. None for none.
     context_dim: width of tokens (b, m, context_dim) that every block attends to; None for none. The paper's models have none.
     learn_sigma: twice the output channels: the second half is the variance of Nichol & Dhariwal 2021. Published models have
         it; the prediction is the first half.
@@ -172,6 +175,7 @@ class DiT(nn.Module):
     """
 
     config: dict[str, Any]
+    takes: Takes
 
     def __init__(
         self,
@@ -206,6 +210,8 @@ class DiT(nn.Module):
         self.trained_grid = sample_size // patch_size
         self.context_dim = context_dim
         self.num_classes = num_classes
+        wanted = {Context: context_dim is not None, ClassNumber: num_classes is not None}
+        self.takes = Takes(in_channels, needs=tuple(kind for kind, wants in wanted.items() if wants))
         self.gradient_checkpointing = gradient_checkpointing
         self.x_embedder = PatchEmbedder(in_channels, hidden_size, patch_size)
         self.t_embedder = TimestepEmbedder(hidden_size, freq_shift)
@@ -235,17 +241,20 @@ class DiT(nn.Module):
                 zero_init(module.to_out[0])
         zero_init(self.final_layer.linear)
 
-    def forward(self, z: Tensor, t: Tensor, context: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> Tensor:
         """Predict from z (b, in_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional.
 
-        context (b, m, context_dim) and y (b,) are wanted if and only if the model was built for them. The computation runs
+        condition: what the model was built for, of batch b: context (b, m, context_dim), class numbers (b,). The computation runs
         in the weights' dtype, the result has z's shape and dtype. Raises ValueError for inputs that do not fit the model.
         """
-        return self.with_variance(z, t, context, y)[:, : self.in_channels]
+        return self.with_variance(z, t, condition)[:, : self.in_channels]
 
-    def with_variance(self, z: Tensor, t: Tensor, context: Tensor | None = None, y: Tensor | None = None) -> Tensor:
+    def with_variance(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> Tensor:
         """`forward` with all that the model gives: (b, out_channels, h, w), the learned variance last."""
-        self._check(z, context, y)
+        condition = condition or Conditioning()
+        self.takes.check("DiT", z, condition)
+        context, y = condition.context, condition.y
+        self._check(z, context)
         dtype = self.final_layer.linear.weight.dtype
         x = self.x_embedder(z.to(dtype))
         h, w = x.shape[2:]
@@ -270,23 +279,13 @@ class DiT(nn.Module):
         out: Tensor = x.to(z.dtype)
         return out
 
-    def _check(self, z: Tensor, context: Tensor | None, y: Tensor | None) -> None:
-        if z.dim() != 4 or z.shape[1] != self.in_channels:
-            raise ValueError(f"the DiT takes (b, {self.in_channels}, h, w), got {tuple(z.shape)}")
-        if z.shape[2] % self.patch_size or z.shape[3] % self.patch_size:
+    def _check(self, z: Tensor, context: Tensor | None) -> None:
+        if z.dim() != 4 or z.shape[2] % self.patch_size or z.shape[3] % self.patch_size:
             raise ValueError(
-                f"height and width {tuple(z.shape[2:])} must be multiples of the patches' {self.patch_size}"
+                f"the DiT takes (b, c, h, w), h and w multiples of its patches' {self.patch_size}, got {tuple(z.shape)}"
             )
-        if (context is None) != (self.context_dim is None):
-            missing = "needs a context" if context is None else "was built without context_dim and takes no context"
-            raise ValueError(f"the DiT {missing}")
-        if context is not None and (context.dim() != 3 or context.shape[-1] != self.context_dim):
+        if context is not None and context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
-        if (y is None) != (self.num_classes is None):
-            missing = "needs y (class labels)" if y is None else "was built without num_classes and takes no y"
-            raise ValueError(f"the DiT {missing}")
-        if y is not None and y.dim() != 1:
-            raise ValueError(f"y must be class labels (b,), got {tuple(y.shape)}")
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

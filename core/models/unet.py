@@ -11,8 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import ClassNumber, Concat, Context, Vector
 from core.models.attention import SpatialTransformer
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
+from core.models.denoiser import Takes
 from core.models.registry import model
 
 
@@ -33,9 +36,10 @@ class EmbedSequential(nn.Sequential):
 
 @model
 class UNet(nn.Module):
-    """UNet denoiser, z (b, in_channels, h, w) and timesteps t (b,) → (b, out_channels, h, w).
+    """UNet denoiser, z (b, out_channels, h, w), timesteps t (b,) and a condition → (b, out_channels, h, w).
 
     in_channels: those of z, plus those of a condition that is concatenated to it.
+    out_channels: those of z and of the prediction.
     model_channels, channel_mult: level i has model_channels · channel_mult[i] channels; each level after the first
         halves h and w.
     num_res_blocks: residual blocks a level on the way down; one more on the way up.
@@ -59,6 +63,7 @@ class UNet(nn.Module):
     """
 
     config: dict[str, Any]
+    takes: Takes
 
     def __init__(
         self,
@@ -101,6 +106,13 @@ class UNet(nn.Module):
         self.context_dim = context_dim
         self.gradient_checkpointing = gradient_checkpointing
         self.size_multiple = 2 ** (levels - 1)
+        wanted = {
+            Concat: in_channels > out_channels,
+            Context: context_dim is not None,
+            ClassNumber: num_classes is not None,
+            Vector: adm_in_channels is not None,
+        }
+        self.takes = Takes(min(in_channels, out_channels), needs=tuple(kind for kind, wants in wanted.items() if wants))
         emb_channels = 4 * model_channels
 
         def res_block(c_in: int, c_out: int, up: bool = False, down: bool = False) -> ResBlock:
@@ -160,14 +172,19 @@ class UNet(nn.Module):
             group_norm(ch, norm_groups), nn.SiLU(), zero_init(nn.Conv2d(ch, out_channels, 3, padding=1))
         )
 
-    def forward(self, z: Tensor, t: Tensor, context: Tensor | None = None, y: Tensor | None = None) -> Tensor:
-        """Predict from z (b, in_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional.
+    def forward(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> Tensor:
+        """Predict from z (b, out_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional: z's shape.
 
-        context (b, m, context_dim) and y (labels (b,) or vectors (b, adm_in_channels)) are wanted if and only if the
-        model was built for them. The computation runs in the weights' dtype, the result has z's. Raises ValueError for
-        inputs that do not fit the model.
+        condition: what the model was built for, of batch b: context (b, m, context_dim), class numbers (b,) or a vector (b,
+        adm_in_channels), concat (b, in_channels − out_channels, h, w). The computation runs in the weights' dtype, the result
+        has z's. Raises ValueError for inputs that do not fit the model.
         """
-        self._check(z, context, y)
+        condition = condition or Conditioning()
+        self.takes.check("UNet", z, condition)
+        context, y, concat = condition.context, condition.y, condition.get(Concat)
+        if concat is not None:
+            z = concat.beside(z)
+        self._check(z, context)
         dtype = next(self.time_embed.parameters()).dtype
         emb = self.time_embed(timestep_embedding(t.reshape(-1), self.model_channels).to(dtype)).expand(len(z), -1)
         if self.label_emb is not None and y is not None:
@@ -191,20 +208,14 @@ class UNet(nn.Module):
             h = block(h, emb, context)
         return h
 
-    def _check(self, z: Tensor, context: Tensor | None, y: Tensor | None) -> None:
+    def _check(self, z: Tensor, context: Tensor | None) -> None:
         if z.dim() != 4 or z.shape[1] != self.in_channels:
-            raise ValueError(f"the UNet takes (b, {self.in_channels}, h, w), got {tuple(z.shape)}")
+            raise ValueError(
+                f"the UNet takes (b, {self.in_channels}, h, w), with what is concatenated to z, got {tuple(z.shape)}"
+            )
         if z.shape[2] % self.size_multiple or z.shape[3] % self.size_multiple:
             raise ValueError(
                 f"height and width {tuple(z.shape[2:])} must be multiples of {self.size_multiple} for this UNet"
             )
-        if (context is None) != (self.context_dim is None):
-            missing = "needs a context" if context is None else "was built without context_dim and takes no context"
-            raise ValueError(f"the UNet {missing}")
-        if context is not None and (context.dim() != 3 or context.shape[-1] != self.context_dim):
+        if context is not None and context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
-        if (y is None) != (self.label_emb is None):
-            missing = (
-                "needs y (class labels or vectors)" if y is None else "was built without num_classes and takes no y"
-            )
-            raise ValueError(f"the UNet {missing}")

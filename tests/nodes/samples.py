@@ -63,6 +63,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "schedule": lambda: NoiseSchedule.linear(1000),
     "conditioning": lambda: Conditioning(context=_rand(B, 1, 16), concat=_rand(B, 3, S, S)),
     "autoencoder": autoencoder,
+    "denoiser": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
@@ -115,8 +116,8 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
-    "unet_denoise": {"context": lambda: None},
-    "unet_denoise_tiles": {"context": lambda: None},
+    "denoise": {"context": lambda: None},
+    "denoise_tiles": {"context": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import Conditioning, denoise
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
+from core.models.denoiser import denoise
 from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.workflow import Workflow
@@ -171,10 +171,6 @@ def graph(kind: str, extra: Callable[[Kind, str], Nodes]) -> Workflow:
     return Workflow.model_validate({"loom": 1, "nodes": parts | extra(KINDS[kind], name)})
 
 
-def parts_of(conditioning: Conditioning) -> list[Tensor]:
-    return [part for part in (conditioning.context, conditioning.concat, conditioning.y) if part is not None]
-
-
 def test_brackets_alone_play_a_word_down() -> None:
     """As the web interfaces have it, `[red]` weighs 1/1.1, also where no round bracket is in the prompt."""
     tokenizer = train_wordpiece(["a red circle", "a blue square"], 64, 12)
@@ -194,7 +190,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
     drop = {"dropped": node("drop_conditions", {"probability": 0.5}, conditioning="cond", null="null")}
     values = engine.run(graph(kind, lambda *_: drop), targets=["dropped", "cond", "null"], seed=1).values
     rows = []
-    for found, cond, null in zip(*(parts_of(values[name]) for name in ("dropped", "cond", "null")), strict=True):
+    for found, cond, null in zip(*(values[name].tensors() for name in ("dropped", "cond", "null")), strict=True):
         null = null.expand_as(cond)
         for i in range(len(found)):
             assert torch.equal(found[i], cond[i]) or torch.equal(found[i], null[i])
@@ -207,7 +203,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
 def test_guidance_in_a_sampling_zone_is_guidance_in_python(kind: str, engine: Engine) -> None:
     def sampling(*_: Any) -> Nodes:
         body = {
-            id: node("unet_denoise", model="unet", z="sample.z", t="sample.t", context=context)
+            id: node("denoise", model="unet", z="sample.z", t="sample.t", context=context)
             for id, context in (("with", "cond"), ("without", "null"))
         }
         body["guide"] = node("cfg_combine", {"scale": 3.0}, cond="with", uncond="without")
@@ -241,7 +237,7 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
             "t": node("random_timesteps", schedule="schedule", z="in_z0"),
             "z": node("add_noise", schedule="schedule", z0="in_z0", noise="offset", t="t"),
             "dropped": node("drop_conditions", {"probability": 0.3}, conditioning="in_cond", null="in_null"),
-            "out": node("unet_denoise", model="train.models.unet", z="z", t="t", context="dropped"),
+            "out": node("denoise", model="train.models.unet", z="z", t="t", context="dropped"),
             "loss": node("diffusion_loss", schedule="schedule", prediction="out", z0="in_z0", noise="offset", t="t"),
             "adamw": node("adamw", {"lr": 1e-3, "weight_decay": 0.0}),
             "goal": node("objective", loss="loss", models=[f"train.models.{m}" for m in models], optimizer="adamw"),

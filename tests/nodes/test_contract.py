@@ -91,7 +91,7 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "progress": lambda *_: None,
         "tell": lambda *_: None,
         "processes": Processes(),
-        "kinds": REGISTRY.kinds,
+        "models": REGISTRY.models,
     }
     if spec.draws and "seed" in spec.params:
         kwargs.pop("seed")

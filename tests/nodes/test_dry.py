@@ -35,7 +35,7 @@ def estimate(workflow: Workflow, registry: Registry) -> Estimate:
 
 
 def sampling(shape: list[int], **unet: Any) -> Workflow:
-    call = {"type": "unet_denoise", "wires": {"model": "unet", "z": "sample.z", "t": "sample.t"}}
+    call = {"type": "denoise", "wires": {"model": "unet", "z": "sample.z", "t": "sample.t"}}
     nodes = {
         "unet": {"type": "unet", "params": UNET | unet},
         "schedule": {"type": "noise_schedule"},

@@ -120,7 +120,7 @@ def test_sampling_in_half_precision_gives_what_float32_gives(
             "wires": {"noise": "noise", "schedule": "schedule"},
             "params": {"steps": 6, "solver": solver},
             "body": {
-                "nodes": {"eps": {"type": "unet_denoise", "wires": {"model": "unet", "z": "draw.z", "t": "draw.t"}}},
+                "nodes": {"eps": {"type": "denoise", "wires": {"model": "unet", "z": "draw.z", "t": "draw.t"}}},
                 "results": {"prediction": "eps"},
             },
         },

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.conditioning.conditioning import Conditioning, denoise
+from core.conditioning.conditioning import Conditioning
 from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
+from core.models.denoiser import denoise
 from graph_runner.context import Rng, derive
 from graph_runner.engine import Engine
 from graph_runner.workflow import Workflow
@@ -46,7 +47,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 def call(id: str, zone: str, context: str = "prompt", z: str = "") -> dict[str, Any]:
     wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "context": context}
-    return {id: {"type": "unet_denoise", "wires": wires}}
+    return {id: {"type": "denoise", "wires": wires}}
 
 
 def guided(zone: str, scale: float = 3.0) -> dict[str, Any]:

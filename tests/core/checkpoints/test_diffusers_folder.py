@@ -21,10 +21,11 @@ from core.checkpoints.diffusers_folder import load_diffusers, save_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.weights import read_weights, write_weights
-from core.conditioning.conditioning import Conditioning, denoise
+from core.conditioning.conditioning import Conditioning
 from core.diffusion.guidance import classifier_free
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample
+from core.models.denoiser import denoise
 from core.models.unet import UNet
 
 
@@ -154,7 +155,9 @@ def test_unet_variants_predict_as_diffusers_loads_them(options: dict[str, Any], 
     with torch.no_grad():
         wanted = theirs(z, t, *([] if context is None else [context]), class_labels=y).sample
         for unet in (model, again):
-            torch.testing.assert_close(unet(z, t, context, y), wanted, rtol=0, atol=2e-5 * wanted.std().item())
+            torch.testing.assert_close(
+                denoise(unet, z, t, Conditioning(context, y=y)), wanted, rtol=0, atol=2e-5 * wanted.std().item()
+            )
 
 
 @pytest.mark.parametrize(

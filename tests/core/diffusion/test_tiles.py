@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from core.conditioning.conditioning import Conditioning
 from core.diffusion.tiles import blend, border_weights, decode_tiles, denoise_tiles, places
 from core.models.autoencoder import KLAutoencoder
+from core.models.denoiser import denoise
 from core.models.unet import UNet
 
 
@@ -67,7 +68,7 @@ def test_channels_beside_the_latent_are_cut_with_it():
     with torch.no_grad():
         tiled = denoise_tiles(unet, z, t, told, kernel=8, stride=8)
         halves = [
-            unet(torch.cat([z, told.concat.expand(2, -1, -1, -1)], 1)[..., x : x + 8], t, told.context) for x in (0, 8)
+            denoise(unet, z[..., x : x + 8], t, Conditioning(told.context, told.concat[..., x : x + 8])) for x in (0, 8)
         ]
         whole = denoise_tiles(unet, z, t, told, kernel=16, stride=16)
     torch.testing.assert_close(tiled, torch.cat(halves, -1))

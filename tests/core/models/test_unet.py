@@ -5,6 +5,7 @@ import torch
 from parity_weights import randomise
 from torch import nn
 
+from core.conditioning.conditioning import Conditioning
 from core.models.blocks import timestep_embedding
 from core.models.unet import UNet
 
@@ -23,12 +24,15 @@ VARIANTS = {
     "cross-attention": TINY | {"context_dim": 6, "transformer_depth": (1, 2)},
     "labels": TINY | {"num_classes": 3, "resblock_updown": True, "use_scale_shift_norm": True},
     "vectors": TINY | {"adm_in_channels": 5, "conv_resample": False},
+    "channels": TINY | {"in_channels": 7},
 }
 
 
 def inputs(config, size=8):
     generator = torch.Generator().manual_seed(2)
     given = {"z": torch.randn(2, 4, size, size, generator=generator), "t": torch.tensor([3, 500])}
+    if config["in_channels"] > 4:
+        given["concat"] = torch.randn(2, config["in_channels"] - 4, size, size, generator=generator)
     if "context_dim" in config:
         given["context"] = torch.randn(2, 3, config["context_dim"], generator=generator)
     if "num_classes" in config:
@@ -36,6 +40,11 @@ def inputs(config, size=8):
     if "adm_in_channels" in config:
         given["y"] = torch.randn(2, config["adm_in_channels"], generator=generator)
     return given
+
+
+def call(model, given):
+    condition = Conditioning(given.get("context"), given.get("concat"), given.get("y"))
+    return model(given["z"], given["t"], condition)
 
 
 @pytest.fixture(params=VARIANTS.values(), ids=VARIANTS.keys())
@@ -54,7 +63,7 @@ def test_config_rebuilds_the_model(config):
 
 def test_a_fresh_model_predicts_zero_because_its_blocks_end_in_zeros(config):
     model = UNet(**config)
-    assert model(**inputs(config)).abs().max() == 0
+    assert call(model, inputs(config)).abs().max() == 0
     last_convs = [block.out_layers[3] for block in model.modules() if hasattr(block, "out_layers")]
     projections = [block.proj_out for block in model.modules() if hasattr(block, "proj_out")]
     assert len(last_convs) >= 7
@@ -66,13 +75,13 @@ def test_a_fresh_model_predicts_zero_because_its_blocks_end_in_zeros(config):
 def test_every_input_matters_and_samples_do_not_mix(config):
     model = randomise(UNet(**config))
     given = inputs(config)
-    prediction = model(**given)
+    prediction = call(model, given)
     for name, value in given.items():
         changed = value.clone()
         changed[1] = changed[1] - 1 if name == "y" and value.dim() == 1 else changed[1] + 1
         if name == "y" and value.dim() == 1:
             changed[1] = 1
-        other = model(**given | {name: changed})
+        other = call(model, given | {name: changed})
         assert torch.allclose(other[0], prediction[0], atol=1e-5), name
         assert (other[1] - prediction[1]).abs().max() > 1e-2, name
 
@@ -100,7 +109,7 @@ def test_gradient_checkpointing_changes_no_gradient(config):
     gradients = []
     for model in (plain, frugal):
         torch.manual_seed(5)
-        model.train()(**inputs(config)).square().mean().backward()
+        call(model.train(), inputs(config)).square().mean().backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
     assert all(torch.equal(gradients[0][name], gradients[1][name]) for name in gradients[0])
     assert all(gradient.abs().sum() > 0 for gradient in gradients[0].values())
@@ -110,8 +119,8 @@ def test_gradient_checkpointing_changes_no_gradient(config):
 def test_half_precision_weights_take_and_give_float32():
     model = randomise(UNet(**VARIANTS["cross-attention"]))
     given = inputs(VARIANTS["cross-attention"])
-    wanted = model(**given)
-    low = model.to(torch.bfloat16)(**given)
+    wanted = call(model, given)
+    low = call(model.to(torch.bfloat16), given)
     assert low.dtype == torch.float32
     assert (low - wanted).abs().mean() < 0.1 * wanted.abs().mean()
 
@@ -136,18 +145,29 @@ def test_impossible_configurations_are_refused(change, message):
 @pytest.mark.parametrize(
     ("config", "change", "message"),
     [
-        (TINY, {"z": torch.zeros(2, 3, 8, 8)}, r"takes \(b, 4, h, w\), got \(2, 3, 8, 8\)"),
+        (TINY, {"z": torch.zeros(2, 3, 8, 8)}, r"latent of 4 channels, not 3: \(2, 3, 8, 8\)"),
+        (TINY, {"z": torch.zeros(2, 4, 8)}, r"takes \(b, 4, h, w\)"),
         (TINY, {"z": torch.zeros(2, 4, 8, 7)}, "multiples of 2"),
         (TINY, {"context": torch.zeros(2, 3, 6)}, "takes no context"),
         (TINY, {"y": torch.zeros(2)}, "takes no y"),
-        (VARIANTS["cross-attention"], {"context": None}, "needs a context"),
+        (TINY, {"concat": torch.zeros(2, 3, 8, 8)}, "takes no concat"),
+        (VARIANTS["cross-attention"], {"context": None}, "needs context"),
         (VARIANTS["cross-attention"], {"context": torch.zeros(2, 3, 7)}, r"\(b, tokens, 6\)"),
         (VARIANTS["labels"], {"y": None}, "needs y"),
+        (
+            VARIANTS["labels"],
+            {"y": torch.zeros(2, 5)},
+            "needs y .class numbers., and the condition's parts are: vector",
+        ),
+        (VARIANTS["vectors"], {"y": torch.tensor([0, 1])}, "needs vector .* are: y"),
+        (VARIANTS["channels"], {"concat": None}, r"needs concat \(channels beside the latent\), .* are: none"),
+        (VARIANTS["channels"], {"concat": torch.zeros(2, 2, 8, 8)}, r"takes \(b, 7, h, w\), .* got \(2, 6, 8, 8\)"),
+        (VARIANTS["channels"], {"concat": torch.zeros(2, 3, 4, 4)}, "resize the condition"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(config, change, message):
     with pytest.raises(ValueError, match=message):
-        UNet(**config)(**inputs(config) | change)
+        call(UNet(**config), inputs(config) | change)
 
 
 def test_norm_groups_fit_any_width():

@@ -30,7 +30,7 @@ def compose(sheet: Sheet) -> None:
     sheet.add("sample", (300, 90))
     sheet.type_in("sample", "steps", "4")
     sheet.add("unet denoise", (560, 140))
-    sheet.add("unet denoise", (560, 330), "unet_denoise2")
+    sheet.add("unet denoise", (560, 330), "denoise2")
     sheet.add("cfg combine", (800, 210))
     sheet.add("decode", (1320, 140))
     sheet.add("save image", (1320, 330))
@@ -39,13 +39,13 @@ def compose(sheet: Sheet) -> None:
         sheet.wire(("load_class_embedder", "out:class_embedder"), (embedded, "embedder"))
     sheet.wire(("gaussian_noise", "out:latent"), ("sample", "noise"))
     sheet.wire(("noise_schedule", "out:schedule"), ("sample", "schedule"))
-    for denoiser, context in (("unet_denoise", "class_context"), ("unet_denoise2", "class_context2")):
+    for denoiser, context in (("denoise", "class_context"), ("denoise2", "class_context2")):
         sheet.wire(("load_unet", "out:unet"), (denoiser, "model"))
         sheet.wire(("sample", "inner:z"), (denoiser, "z"))
         sheet.wire(("sample", "inner:t"), (denoiser, "t"))
         sheet.wire((context, "out:conditioning"), (denoiser, "context"))
-    sheet.wire(("unet_denoise", "out:prediction"), ("cfg_combine", "cond"))
-    sheet.wire(("unet_denoise2", "out:prediction"), ("cfg_combine", "uncond"))
+    sheet.wire(("denoise", "out:prediction"), ("cfg_combine", "cond"))
+    sheet.wire(("denoise2", "out:prediction"), ("cfg_combine", "uncond"))
     sheet.wire(("cfg_combine", "out:prediction"), ("sample", "results.prediction"))
     sheet.wire(("sample", "out:latent"), ("decode", "z"))
     sheet.wire(("load_autoencoder", "out:autoencoder"), ("decode", "autoencoder"))
@@ -63,7 +63,7 @@ def test_a_graph_is_composed_run_saved_and_opened_again(sheet: Sheet, real_serve
     file = real_server.workspace / "workflows/composed.json"
     nodes = graph_of(file)
     assert nodes["sample"]["body"]["results"] == {"prediction": "cfg_combine"}
-    assert nodes["unet_denoise2"]["wires"] == {
+    assert nodes["denoise2"]["wires"] == {
         "model": "load_unet",
         "z": "sample.z",
         "t": "sample.t",

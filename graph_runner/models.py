@@ -1,7 +1,7 @@
-"""Classes that files may name: a table built by the same scan as the nodes'.
+"""Classes of models that files may name: a table built by the same scan as the nodes'.
 
-A class says by an attribute of its own, `__kind__`, under which name files hold its instances; a decorator of its library sets
-it. A name in a file is looked up in the table, and nothing is ever imported because a file says so.
+A class that is marked has an attribute of its own, `__listed_in__`: the table of its library, which has a name for it. A name in
+a file is looked up in a table, and nothing is ever imported because a file says so.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 
-class Kinds(Mapping[str, type]):
-    """Classes by the names that files have for them. A node that saves or loads values of any of them asks for it."""
+class Models(Mapping[str, type]):
+    """Classes of modules by the names that files have for them. A node that saves or loads models of any kind asks for it."""
 
-    __inject__: ClassVar[str] = "kinds"
+    __inject__: ClassVar[str] = "models"
 
     def __init__(self, classes: Mapping[str, type] | None = None) -> None:
         self._classes = dict(classes or {})
@@ -29,15 +29,15 @@ class Kinds(Mapping[str, type]):
         return len(self._classes)
 
     @classmethod
-    def of(cls, named: Iterable[type], carried: Iterable[type] = ()) -> Kinds:
-        """The table of these classes: those that say their name, and of those that wires carry the ones that need none.
+    def of(cls, kinds: Iterable[type], carried: Iterable[type] = ()) -> Models:
+        """The modules among these marked classes, and of those that wires carry the ones that need no mark.
 
-        A model whose constructor takes no arguments needs none: its class' own will do. Raises ValueError for two classes of
-        one name.
+        A model whose constructor takes no arguments needs none: there is nothing to remember, and its class' name will do.
+        Raises ValueError for two classes of one name.
         """
         classes: dict[str, type] = {}
-        for each in named:
-            name = vars(each)["__kind__"]
+        for each in filter(is_module, kinds):
+            name = vars(each)["__listed_in__"].name_of(each)
             other = classes.setdefault(name, each)
             if other is not each:
                 raise ValueError(
@@ -53,8 +53,8 @@ class Kinds(Mapping[str, type]):
 
 
 def marked(cls: Any) -> bool:
-    """Whether this is a class that files may name. A subclass is another class, and says so itself."""
-    return isinstance(cls, type) and isinstance(vars(cls).get("__kind__"), str)
+    """Whether this is a class with a mark of its own: a subclass is another class."""
+    return isinstance(cls, type) and "__listed_in__" in vars(cls)
 
 
 def is_module(base: type | None) -> bool:
