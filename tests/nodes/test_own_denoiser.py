@@ -174,22 +174,31 @@ def test_guidance_asks_it_once_for_both_conditions(engine: Engine) -> None:
     assert not torch.allclose(told, untold, atol=1e-3)
 
 
-def test_its_condition_is_kept_on_disk_and_found_by_name_only_where_it_is_listed(
-    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def cached(result: Result) -> bool:
-        return "control" in {event.node for event in result.events if isinstance(event, events.Cached)}
+def cached(result: Result) -> bool:
+    return "control" in {event.node for event in result.events if isinstance(event, events.Cached)}
 
+
+def test_its_condition_is_kept_on_disk(registry: Registry, tmp_path: Path) -> None:
     first = Engine(registry, tmp_path).run(guided(), targets=["control"])
     again = Engine(registry, tmp_path).run(guided(), targets=["control"])
     assert cached(again)
     assert not cached(first)
     assert isinstance(again.values["control"].parts["control"], Control)
     assert same(again.values["control"], first.values["control"])
-    monkeypatch.delitem(PARTS._kinds, "control")
+
+
+def test_what_is_kept_of_a_kind_that_is_not_listed_is_computed_anew_and_told(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Conditioning, "to_tree", lambda self: {"parts": {"os.system": self[Control].to_tree()}})
+        Engine(registry, tmp_path).run(guided(), targets=["control"])
     anew = Engine(registry, tmp_path).run(guided(), targets=["control"])
     assert not cached(anew)
-    assert any("no condition part is called 'control'" in e.message for e in anew.events if isinstance(e, events.Log))
+    told = [event.message for event in anew.events if isinstance(event, events.Log) and event.node == "control"]
+    assert len(told) == 1
+    assert "no condition part is called 'os.system'" in told[0]
+    assert cached(Engine(registry, tmp_path).run(guided(), targets=["control"]))
 
 
 def test_a_dropped_sample_loses_all_of_its_tensors(engine: Engine) -> None:
