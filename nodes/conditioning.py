@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop
+from core.conditioning.parts import Vector
 from graph_runner.context import Device, Rng
 from graph_runner.contract import node
 from nodes.wires import Conditioning, Embedder, Labels
@@ -47,6 +48,22 @@ def class_y(device: Device, classes: Annotated[list[Class], Field(min_length=1)]
 def labels_y(labels: Labels) -> Conditioning:
     """The labels of a batch for a UNet that adds them to its time embedding (num_classes)."""
     return _Conditioning(y=labels)
+
+
+@node(category="conditioning")
+def vector_condition(
+    device: Device,
+    vectors: Annotated[list[list[float]], Field(min_length=1)] = [[0.0]],  # noqa: B006
+) -> Conditioning:
+    """Pooled vectors for a denoiser that adds them to its time embedding (CompVis' adm).
+
+    vectors: one for each sample, or one for all; as long as the denoiser wants them.
+    """
+    if len({len(vector) for vector in vectors}) > 1 or not vectors[0]:
+        raise ValueError(
+            f"the vectors have lengths {', '.join(str(len(v)) for v in vectors)}; give vectors of one length"
+        )
+    return _Conditioning(parts=[Vector(torch.tensor(vectors, device=device))])
 
 
 @node(category="conditioning", version=2)

@@ -15,9 +15,11 @@ from core.diffusion import guidance
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
+from core.models.unet import UNet
 from graph_runner import events
 from graph_runner.engine import Engine
 from graph_runner.workflow import Workflow
+from nodes.conditioning import vector_condition
 from nodes.text import text_context
 
 Nodes = dict[str, Any]
@@ -255,3 +257,15 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
     for model in trained:
         before, after = (result.values[id].state_dict() for id in (model, f"train.models.{model}"))
         assert any(not torch.equal(before[key], after[key]) for key in before), f"{model} was not trained"
+
+
+def test_vectors_of_two_lengths_are_refused_and_those_of_one_are_added_to_the_time_embedding() -> None:
+    cpu = torch.device("cpu")
+    unet = UNet(4, 4, 8, (1, 2), 1, (), num_heads=2, adm_in_channels=3, norm_groups=4)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    z, t = torch.randn(2, 4, 8, 8), torch.tensor(5)
+    a, b = (denoise(unet, z, t, vector_condition(cpu, [vector])) for vector in ([0.0, 1.0, 2.0], [2.0, 1.0, 0.0]))
+    assert not torch.allclose(a, b, atol=1e-4)
+    with pytest.raises(ValueError, match="lengths 1, 2; give vectors of one length"):
+        vector_condition(cpu, [[1.0], [1.0, 2.0]])
