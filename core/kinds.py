@@ -28,6 +28,10 @@ class Kinds(Mapping[str, type[T]]):
         kind.__listed_in__ = self  # type: ignore[attr-defined]
         return kind
 
+    def name_of(self, kind: type[T]) -> str:
+        """What files call a class."""
+        return self._name(kind)
+
     def add(self, kind: type[T]) -> None:
         """List a class, once or again. Raises ValueError where another class has its name."""
         name = self._name(kind)

@@ -19,14 +19,17 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
-from graph_runner.context import Outputs, Saving, Tell
+from core.models.dit import DiT
+from core.models.registry import name_of
+from core.models.unet import UNet as UNetModel
+from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
 from nodes.text import TokenizerFolder
-from nodes.wires import Autoencoder, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
+from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
 
 class Checkpoint(NamedTuple):
-    """The parts of a checkpoint; reading one that it lacks is an error."""
+    """The parts of a checkpoint; reading one that it lacks is an error. denoiser: the UNet, or what stands in its place."""
 
     unet: UNet | None
     autoencoder: Autoencoder | None
@@ -35,11 +38,13 @@ class Checkpoint(NamedTuple):
     class_embedder: Embedder | None
     rescaler: Rescaler | None
     schedule: Schedule | None
+    denoiser: Denoiser | None
 
 
 @node(category="checkpoints")
 def load_checkpoint(
     path: Annotated[str, PathTo("file or folder", checkpoint_files)],
+    known: Models,
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
@@ -58,17 +63,18 @@ def load_checkpoint(
     scale_factor: overrides the file's; an autoencoder alone that is to serve Stable Diffusion needs 0.18215.
     """
     chosen = None if parametrisation == "as stored" else parametrisation
-    model = load_any(path, config, weights, chosen, scale_factor)
+    model = load_any(path, config, weights, chosen, scale_factor, known=known)
     kind = model.conditioner
     text = None if isinstance(kind, ClassEmbedder | SpatialRescaler) else kind
     return Checkpoint(
-        model.unet,
+        model.unet if isinstance(model.unet, UNetModel) else None,
         model.autoencoder,
         text,
         TextTokenizer.load(tokenizer) if tokenizer else model.tokenizer,
         kind if isinstance(kind, ClassEmbedder) else None,
         kind if isinstance(kind, SpatialRescaler) else None,
         model.schedule,
+        model.unet,
     )
 
 
@@ -78,9 +84,13 @@ def _saved(name: str, form: str) -> list[str]:
     return [f"models/{stem}.safetensors", f"models/{stem}.yaml"] if form == "compvis" else [f"models/{name}"]
 
 
-def _could_be_saved(form: str, ema_unet: UNet | None, **parts: Any) -> None:
+def _could_be_saved(form: str, ema_unet: UNet | None, known: Models, **parts: Any) -> None:
     """What `save_checkpoint` refuses, found out before anything is trained: of the models only the configurations count."""
     model = _whole(form, ema_unet, parts)
+    if form == "latent loom":
+        for part in (model.unet, model.autoencoder, model.conditioner):
+            if part is not None:
+                name_of(part, known)
     if form == "diffusers":
         refuse_for_diffusers(model)
 
@@ -96,6 +106,11 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
         )
     if parts["unet"] is None and parts["autoencoder"] is None and form == "compvis":
         raise ValueError("a CompVis file holds a UNet or an autoencoder; wire one of them")
+    if form == "diffusers" and not isinstance(parts["unet"], UNetModel | DiT | None):
+        raise ValueError(f"diffusers has no {type(parts['unet']).__name__}; choose the form 'latent loom'")
+    for unet in (parts["unet"], ema_unet):
+        if form == "compvis" and unet is not None and not isinstance(unet, UNetModel):
+            raise ValueError(f"a CompVis file holds a UNet, and this is a {type(unet).__name__}; choose another form")
     return LatentDiffusion(
         parts["unet"],
         parts["autoencoder"],
@@ -114,7 +129,8 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
 def save_checkpoint(
     saving: Saving,
     outputs: Outputs,
-    unet: UNet | None = None,
+    known: Models,
+    unet: Denoiser | None = None,
     autoencoder: Autoencoder | None = None,
     text_encoder: TextEncoder | None = None,
     tokenizer: Tokenizer | None = None,
@@ -130,6 +146,7 @@ def save_checkpoint(
 
     Our own form keeps the workflow inside.
 
+    unet: the denoiser.
     ema_unet: the averaged UNet, kept beside the raw one as CompVis' files do; other forms hold one UNet.
     name: of the folder or file.
     form: a folder of ours, a folder that diffusers loads, or a single file with CompVis' names.
@@ -143,7 +160,7 @@ def save_checkpoint(
         model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
     path, *_ = [saving(path) for path in _saved(name, form)]
     if form == "latent loom":
-        save_whole(model, path, {"workflow": outputs.workflow})
+        save_whole(model, path, {"workflow": outputs.workflow}, known)
     elif form == "diffusers":
         save_diffusers(model, path)
     else:
@@ -178,6 +195,8 @@ def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0
     path: the file.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
+    if not isinstance(unet, UNetModel):
+        raise ValueError(f"a LoRA file changes Stable Diffusion's UNets, not a {type(unet).__name__}")
     return merge_lora(unet, _tell_idle(read_lora(path), "UNet", tell), strength)
 
 

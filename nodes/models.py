@@ -8,16 +8,18 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 from torch import nn
 
-from core.checkpoints.model_io import load_model, refuse_unknown
+from core.checkpoints.model_io import load_model as load
 from core.checkpoints.model_io import save_models as save
 from core.conditioning.classes import ClassEmbedder
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
+from core.models.dit import DiT
+from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Rng, Saving
+from graph_runner.context import Models, Rng, Saving
 from graph_runner.contract import Name, Ports, node
-from nodes.wires import Autoencoder, Discriminator, Embedder, UNet, WeightFile
+from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -158,6 +160,50 @@ def unet(
 
 
 @node(category="models")
+def dit(
+    rng: Rng,  # noqa: ARG001
+    in_channels: Channels = 4,
+    hidden_size: Annotated[int, Field(ge=4, le=16_384, multiple_of=4)] = 384,
+    depth: Layers = 12,
+    num_heads: Annotated[int, Field(ge=1, le=1024)] = 6,
+    patch_size: Annotated[int, Field(ge=1, le=64)] = 2,
+    sample_size: Annotated[int, Field(ge=1, le=4096)] = 32,
+    num_classes: Annotated[int, Field(ge=0, le=10_000_000)] = 0,
+    context_dim: Width = 0,
+    mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0,
+    learn_sigma: bool = False,
+    gradient_checkpointing: bool = False,
+) -> Denoiser:
+    """The diffusion transformer that denoises latents, untrained (Peebles & Xie 2023, with adaLN-Zero). It stands where a UNet can.
+
+    in_channels: channels of the latent.
+    hidden_size: width of the tokens.
+    depth: transformer blocks.
+    num_heads: attention heads; they divide hidden_size.
+    patch_size: side of the squares of the latent that are one token each.
+    sample_size: height and width of the latents it is trained on; others fit too.
+    num_classes: classes added to the time embedding, and one more, the last, for no class; 0 for none.
+    context_dim: width of the tokens that each block attends to (Chen et al. 2024); 0 for none.
+    mlp_ratio: width of the MLPs, in hidden_size.
+    learn_sigma: it also has outputs for the variance, as published models do; samplers here leave them out.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return DiT(
+        in_channels,
+        hidden_size,
+        depth,
+        num_heads,
+        patch_size,
+        sample_size,
+        mlp_ratio,
+        num_classes or None,
+        context_dim or None,
+        learn_sigma,
+        gradient_checkpointing=gradient_checkpointing,
+    )
+
+
+@node(category="models")
 def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Embedder:  # noqa: ARG001
     """One learned token for each class, and one for no class, untrained (CompVis' ClassEmbedder).
 
@@ -167,10 +213,10 @@ def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Em
     return ClassEmbedder(classes, dim)
 
 
-def _could_be_saved(models: dict[str, nn.Module], **_: Any) -> None:
+def _could_be_saved(models: dict[str, nn.Module], known: Models, **_: Any) -> None:
     """What `save_models` refuses, found out before anything is trained."""
     for model in models.values():
-        refuse_unknown(model)
+        name_of(model, known)
 
 
 def _saved(given: Mapping[str, Any]) -> dict[str, str]:
@@ -179,7 +225,7 @@ def _saved(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 @node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
-def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
+def save_models(models: Ports[M], saving: Saving, known: Models, name: Name = "model") -> None:
     """Save models below the workspace's models folder, all or none: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
@@ -187,7 +233,16 @@ def save_models(models: Ports[M], saving: Saving, name: Name = "model") -> None:
     """
     places = [saving(path) for path in _saved({"models": models, "name": name}).values()]
     if places:
-        save(models, places[0].parent)
+        save(models, places[0].parent, known)
+
+
+@node(category="models")
+def load_model(path: WeightFile, known: Models) -> Any:
+    """A saved model of any kind: ours, or one that a package of nodes brings.
+
+    path: a .safetensors file that save_models wrote.
+    """
+    return load(path, known=known).model
 
 
 @node(category="models")
@@ -227,7 +282,9 @@ def load_discriminator(path: WeightFile) -> Discriminator:
 
 
 def _load(path: str, kind: type[nn.Module]) -> Any:
-    model = load_model(path).model
+    model = load(path).model
     if not isinstance(model, kind):
-        raise ValueError(f"{path} holds a {type(model).__name__}, not a {kind.__name__}; give another file")
+        raise ValueError(
+            f"{path} holds a {type(model).__name__}, not a {kind.__name__}; give another file, or use load_model"
+        )
     return model

@@ -1,4 +1,4 @@
-"""The paper's models by their published names, untrained: to train them, or to measure what they cost."""
+"""Published models by their names, untrained: to train them, or to measure what they cost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from pydantic import Field
 
 from core.conditioning.published import random_condition
 from core.diffusion.schedule import NoiseSchedule
+from core.models.dit import DIT, DiT
 from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet, find_latent_diffusion
 from graph_runner.context import Device, Rng
 from graph_runner.contract import node
 from nodes.diffusion import Sizes
-from nodes.wires import Autoencoder, Conditioning, Schedule, UNet
+from nodes.wires import Autoencoder, Conditioning, Denoiser, Schedule, UNet
 
 AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
 LatentDiffusionPreset = Literal[*LATENT_DIFFUSION]  # type: ignore[valid-type]
+TransformerPreset = Literal[*DIT]  # type: ignore[valid-type]
 Side = Annotated[int, Field(ge=0, le=1024)]
 
 
@@ -77,6 +79,35 @@ def published_unet(
     gradient_checkpointing: less memory in training, more time.
     """
     return build_unet(preset, gradient_checkpointing=gradient_checkpointing)
+
+
+@node(category="published models")
+def published_dit(
+    rng: Rng,  # noqa: ARG001
+    preset: TransformerPreset = "DiT-B/2",
+    in_channels: Annotated[int, Field(ge=1, le=4096)] = 4,
+    sample_size: Annotated[int, Field(ge=1, le=4096)] = 32,
+    num_classes: Annotated[int, Field(ge=0, le=10_000_000)] = 1000,
+    learn_sigma: bool = True,
+    gradient_checkpointing: bool = False,
+) -> Denoiser:
+    """A diffusion transformer by its published name, untrained (Peebles & Xie 2023, table 1).
+
+    preset: size and side of the patches.
+    in_channels: channels of the latent.
+    sample_size: height and width of the latents it is trained on; others fit too.
+    num_classes: classes, and one more, the last, for no class; 0 for none.
+    learn_sigma: it also has outputs for the variance, as the published weights do; samplers here leave them out.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return DiT(
+        in_channels,
+        **DIT[preset],
+        sample_size=sample_size,
+        num_classes=num_classes or None,
+        learn_sigma=learn_sigma,
+        gradient_checkpointing=gradient_checkpointing,
+    )
 
 
 @node(category="published models", version=2)

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from torch import Tensor, nn
 
-from core.checkpoints.model_io import MODELS, build
 from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
@@ -24,20 +23,6 @@ from core.models.unet import UNet as _UNet
 from core.training.objective import AdamW
 from core.training.objective import Objective as _Objective
 from graph_runner.contract import PathTo, Wire
-
-
-class ModelCodec:
-    """Models on disk: the configuration that rebuilds them, and their weights."""
-
-    def save(self, model: nn.Module) -> dict[str, Any]:
-        """A tree of the model's kind, configuration and weights."""
-        return {"model": type(model).__name__, "config": model.config, "state": dict(model.state_dict())}
-
-    def load(self, tree: dict[str, Any]) -> nn.Module:
-        """The model, in eval mode without gradients."""
-        return build(MODELS[tree["model"]], tree["config"], tree["state"], "the cache", trusted=True).requires_grad_(
-            False
-        )
 
 
 class ScheduleCodec:
@@ -94,29 +79,17 @@ Conditioning = Annotated[
     Wire("conditioning", codec=ConditioningCodec(), about="what a denoiser is told: tokens, channels, a class, …"),
 ]
 
-Autoencoder = Annotated[
-    _Autoencoder, Wire("autoencoder", codec=ModelCodec(), about="the first stage: images to latents and back")
-]
+Autoencoder = Annotated[_Autoencoder, Wire("autoencoder", about="the first stage: images to latents and back")]
 Denoiser = Annotated[
-    nn.Module,
-    Wire(
-        "denoiser",
-        accepts=("unet",),
-        codec=ModelCodec(),
-        about="what predicts from noisy latents, time and a condition",
-    ),
+    nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]
-UNet = Annotated[_UNet, Wire("unet", codec=ModelCodec(), about="a denoiser that is the paper's UNet")]
-Discriminator = Annotated[
-    NLayerDiscriminator, Wire("discriminator", codec=ModelCodec(), about="the patch discriminator")
-]
+UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
+Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[
     nn.Module,
-    Wire("text_encoder", codec=ModelCodec(), about="token ids to cross-attention context"),
+    Wire("text_encoder", about="token ids to cross-attention context"),
 ]
-Rescaler = Annotated[
-    SpatialRescaler, Wire("rescaler", codec=ModelCodec(), about="maps to channels at the latent's size")
-]
+Rescaler = Annotated[SpatialRescaler, Wire("rescaler", about="maps to channels at the latent's size")]
 Tokenizer = Annotated[TextTokenizer, Wire("tokenizer", about="texts to rows of token ids")]
 LayoutTokenizer = Annotated[_LayoutTokenizer, Wire("layout_tokenizer", about="labelled boxes to rows of token ids")]
 Tokens = Annotated[Tensor, Wire("tokens", "b n", about="token ids of texts or layouts")]
@@ -133,7 +106,7 @@ Features = Annotated[Tensor, Wire("features", "n d", about="one row for each ima
 FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]
 PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the distance of images, as people see it")]
 
-Embedder = Annotated[ClassEmbedder, Wire("class_embedder", codec=ModelCodec(), about="one token for each class")]
+Embedder = Annotated[ClassEmbedder, Wire("class_embedder", about="one token for each class")]
 
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
 LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]

@@ -36,8 +36,8 @@ EXPLAINS = 0.3
 class SeeingCache(Cache):
     """A cache that lets the projections see what passes through it."""
 
-    def __init__(self, workspace: Path, budget: int) -> None:
-        super().__init__(workspace, budget)
+    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
+        super().__init__(workspace, budget, models)
         self.projections = Projections()
 
     def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:

@@ -158,7 +158,7 @@ def main() -> int:
         engine = Engine(
             registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
         )
-        engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget)
+        engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget, registry.models)
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})

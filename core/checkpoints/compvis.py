@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
@@ -27,7 +27,6 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.files import write_atomically
-from core.models.unet import UNet
 
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
@@ -87,7 +86,7 @@ def load_compvis(
 def save_compvis(
     model: LatentDiffusion,
     path: str | Path,
-    ema: UNet | None = None,
+    ema: nn.Module | None = None,
 ) -> None:
     """Write a CompVis checkpoint, `.ckpt` or `.safetensors`, and its yaml beside it.
 

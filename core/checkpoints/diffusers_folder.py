@@ -1,4 +1,4 @@
-"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1 and 2, LDM, LDM text) or one component's."""
+"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1 and 2, LDM, LDM text, DiT) or one component's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from core.checkpoints import diffusers_config as configs
+from core.checkpoints.diffusers_dit import (
+    dit_from_diffusers,
+    dit_from_diffusers_config,
+    dit_to_diffusers,
+    dit_to_diffusers_config,
+)
 from core.checkpoints.diffusers_keys import (
     autoencoder_from_diffusers,
     autoencoder_to_diffusers,
@@ -30,6 +36,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.dit import DiT
 from core.models.unet import UNet
 
 Result = TypeVar("Result")
@@ -41,7 +48,7 @@ WEIGHT_FILES = tuple(
     for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
     for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
-FOLDER = ("model_index.json", "unet", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
+FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
 """What a folder that `save_diffusers` writes may hold."""
 
 LDM_TEXT_LENGTH = 77
@@ -54,7 +61,7 @@ LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"
 def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
-    Understood are UNet2DConditionModel, UNet2DModel, AutoencoderKL, VQModel, CLIPTextModel, LDMBertModel, tokenizers
+    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel, LDMBertModel, tokenizers
     and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
     dtype: what floating-point weights are converted to.
     Raises CheckpointError naming the file and the remedy.
@@ -121,8 +128,8 @@ def _component_files(folder: Path) -> dict[str, Path]:
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
     """Write a folder that diffusers loads, whole or not at all.
 
-    It is a StableDiffusionPipeline's (CLIP text), an LDMTextToImagePipeline's (BERT text) or an LDMPipeline's
-    (unconditional) where all its parts are there; for others, such as class-conditional models, the components alone,
+    It is a StableDiffusionPipeline's (CLIP text), an LDMTextToImagePipeline's (BERT text), an LDMPipeline's
+    (unconditional) or a DiTPipeline's (classes) where all its parts are there; for others, such as class-conditional models, the components alone,
     each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
@@ -141,7 +148,10 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         text = _text_kind(model.conditioner)
         pipeline = _pipeline(model, text)
         weights = "diffusion_pytorch_model.safetensors"
-        if model.unet is not None:
+        if isinstance(model.unet, DiT):
+            config = dit_to_diffusers_config(model.unet.config)
+            write("transformer", config, dit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+        elif model.unet is not None:
             config = configs.unet_to_diffusers_config(model.unet.config, sample_size)
             write("unet", config, unet_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
         if model.autoencoder is not None:
@@ -176,7 +186,9 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
 def refuse_for_diffusers(model: LatentDiffusion) -> None:
     """Raise ValueError naming what of a model diffusers cannot express. Looks at no weights, so that it can be asked before
     they are trained."""
-    if model.unet is not None:
+    if isinstance(model.unet, DiT):
+        dit_to_diffusers_config(model.unet.config)
+    elif model.unet is not None:
         configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
     if model.autoencoder is not None:
         if model.autoencoder.scale_factor.numel() > 1:
@@ -199,6 +211,9 @@ def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     """The class of diffusers' pipeline that these parts make up, None where they make up none."""
     if model.unet is None or model.autoencoder is None or model.schedule is None:
         return None
+    if isinstance(model.unet, DiT):
+        # That pipeline takes 1000 for no class, whatever the model has.
+        return "DiTPipeline" if model.unet.num_classes == 1000 and model.conditioner is None else None
     if text is None:
         plain = model.conditioner is None and model.unet.context_dim is None and model.unet.label_emb is None
         latent = model.autoencoder.latent_channels == model.unet.in_channels
@@ -236,6 +251,11 @@ def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
     return component
 
 
+def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+    config = dit_from_diffusers_config(theirs)
+    return {"unet": build(DiT, config, dit_from_diffusers(state, config), folder, dtype)}
+
+
 def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
     config = configs.autoencoder_from_diffusers_config(theirs)
     kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
@@ -259,6 +279,8 @@ def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dt
 COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "UNet2DConditionModel": _unet(conditional=True),
     "UNet2DModel": _unet(conditional=False),
+    "DiTTransformer2DModel": _dit,
+    "Transformer2DModel": _dit,  # as facebook's DiT folders call it
     "AutoencoderKL": _autoencoder,
     "VQModel": _autoencoder,
     "LDMBertModel": _bert,

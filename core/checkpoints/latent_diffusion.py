@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.model_io import MODELS
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
@@ -19,6 +18,8 @@ from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.dit import DiT
+from core.models.registry import MODELS
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -27,9 +28,12 @@ Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SpatialRescaler
 
 @dataclass(frozen=True, eq=False)
 class LatentDiffusion:
-    """The parts that a checkpoint holds; what it lacks is None. The autoencoder carries the scale of the latents."""
+    """The parts that a checkpoint holds; what it lacks is None. The autoencoder carries the scale of the latents.
 
-    unet: UNet | None = None
+    unet: the denoiser, which may also be a transformer.
+    """
+
+    unet: UNet | DiT | None = None
     autoencoder: KLAutoencoder | VQAutoencoder | None = None
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None

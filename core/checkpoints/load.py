@@ -25,6 +25,8 @@ from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metad
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.dit import DiT
+from core.models.registry import MODELS
 from core.models.unet import UNet
 
 WHOLE = "latent_diffusion.json"
@@ -38,17 +40,18 @@ def load_checkpoint(
     parametrisation: Parametrisation | None = None,
     scale_factor: float | None = None,
     dtype: torch.dtype = torch.float32,
+    known: Mapping[str, type] = MODELS,
 ) -> LatentDiffusion:
     """Whatever lies at `path`: our files and folders, diffusers' folders, CompVis' files or a folder with one in it.
 
     config, weights: see `load_compvis`; other formats say these themselves.
     parametrisation, scale_factor: override the file's. An autoencoder alone in a CompVis file has the scale 1; one that
         is to serve Stable Diffusion needs 0.18215 here.
-    dtype: what floating-point weights are converted to.
+    dtype: what floating-point weights are converted to. known: the classes that our own files may name.
     Raises CheckpointError naming the file and the remedy.
     """
     with naming(path):
-        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype)
+        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
 
 
 def _load(
@@ -58,13 +61,14 @@ def _load(
     parametrisation: Parametrisation | None,
     scale_factor: float | None,
     dtype: torch.dtype,
+    known: Mapping[str, type],
 ) -> LatentDiffusion:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
     if path.is_dir():
-        model = _load_folder(path, config, weights, dtype)
+        model = _load_folder(path, config, weights, dtype, known)
     elif HEADER in read_metadata(path):
-        model = _in_its_place(load_model(path, dtype).model, path)
+        model = _in_its_place(load_model(path, dtype, known).model, path)
     else:
         model = load_compvis(path, config, weights, dtype=dtype)
     if scale_factor is not None and model.autoencoder:
@@ -74,17 +78,23 @@ def _load(
     return model
 
 
-def save_checkpoint(model: LatentDiffusion, folder: str | Path, about: Mapping[str, Any] | None = None) -> None:
+def save_checkpoint(
+    model: LatentDiffusion,
+    folder: str | Path,
+    about: Mapping[str, Any] | None = None,
+    known: Mapping[str, type] = MODELS,
+) -> None:
     """Write a whole model in our format, whole or not at all.
 
-    about: JSON to keep with it, see `read_about`. Raises FileExistsError for a folder that holds other things.
+    about: JSON to keep with it, see `read_about`. known: the classes that files may name. Raises ValueError for a part that is
+    none of them, FileExistsError for a folder that holds other things.
     """
     names = (*(f"{name}.safetensors" for name in PARTS), "tokenizer", WHOLE)
     with atomic_folder(folder, names) as temporary:
         for name in PARTS:
             part: nn.Module | None = getattr(model, name)
             if part is not None:
-                save_model(part, temporary / f"{name}.safetensors")
+                save_model(part, temporary / f"{name}.safetensors", known=known)
         if model.tokenizer:
             model.tokenizer.save(temporary / "tokenizer")
         schedule = model.schedule.to_dict() if model.schedule else None
@@ -97,14 +107,16 @@ def read_about(path: str | Path) -> dict[str, Any]:
     return dict(read_json(Path(path) / WHOLE).get("about", {}))
 
 
-def _load_folder(folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype) -> LatentDiffusion:
+def _load_folder(
+    folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype, known: Mapping[str, type]
+) -> LatentDiffusion:
     if (folder / WHOLE).is_file():
-        return _load_whole(folder, dtype)
+        return _load_whole(folder, dtype, known)
     if (folder / "model_index.json").is_file():
         return load_diffusers(folder, dtype)
     if (folder / "config.json").is_file():
         if HEADER in read_json(folder / "config.json"):
-            return _in_its_place(load_model(folder, dtype).model, folder)
+            return _in_its_place(load_model(folder, dtype, known).model, folder)
         return load_diffusers(folder, dtype)
     files = _single_files(folder)
     if len(files) != 1:
@@ -113,7 +125,7 @@ def _load_folder(folder: Path, config: str | Path | None, weights: Weights, dtyp
             f"{folder} is no model's folder: it has no model_index.json or config.json, and not one checkpoint file "
             f"but {found}; give the file itself."
         )
-    return load_checkpoint(files[0], config, weights, dtype=dtype)
+    return load_checkpoint(files[0], config, weights, dtype=dtype, known=known)
 
 
 def checkpoint_files(path: str | Path) -> dict[str, Path]:
@@ -142,10 +154,10 @@ def _single_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
 
 
-def _load_whole(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
+def _load_whole(folder: Path, dtype: torch.dtype, known: Mapping[str, type]) -> LatentDiffusion:
     content = read_description(folder / WHOLE)
     parts: dict[str, Any] = {
-        name: load_model(folder / f"{name}.safetensors", dtype).model
+        name: load_model(folder / f"{name}.safetensors", dtype, known).model
         for name in PARTS
         if (folder / f"{name}.safetensors").is_file()
     }
@@ -157,7 +169,7 @@ def _load_whole(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
 
 
 def _in_its_place(model: nn.Module, source: Path) -> LatentDiffusion:
-    if isinstance(model, UNet):
+    if isinstance(model, UNet | DiT):
         return LatentDiffusion(unet=model)
     if isinstance(model, KLAutoencoder | VQAutoencoder):
         return LatentDiffusion(autoencoder=model)

@@ -5,7 +5,8 @@ and a readable `config.json`. Both say the same:
 
     {"latent_loom": 1, "model": "UNet", "config": {…the constructor's arguments…}, "about": {…the caller's…}}
 
-`model` names one of `MODELS`, so that loading never imports what a file asks for.
+`model` names one of the models that the caller knows, by default those of `MODELS` (`core.models.registry`), so that loading never
+imports what a file asks for.
 """
 
 from __future__ import annotations
@@ -28,24 +29,25 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
+from core.models.dit import DiT
+from core.models.registry import MODELS, name_of
 from core.models.unet import UNet
 
 FORMAT_VERSION = 1
 HEADER = "latent_loom"
 
-MODELS: dict[str, type[nn.Module]] = {
-    model.__name__: model
-    for model in (
-        UNet,
-        KLAutoencoder,
-        VQAutoencoder,
-        NLayerDiscriminator,
-        ClassEmbedder,
-        BERTEmbedder,
-        CLIPTextEmbedder,
-        SpatialRescaler,
-    )
-}
+for model in (
+    UNet,
+    DiT,
+    KLAutoencoder,
+    VQAutoencoder,
+    NLayerDiscriminator,
+    ClassEmbedder,
+    BERTEmbedder,
+    CLIPTextEmbedder,
+    SpatialRescaler,
+):
+    MODELS.add(model)
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -57,15 +59,17 @@ class SavedModel(NamedTuple):
     about: dict[str, Any]
 
 
-def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+def save_model(
+    model: nn.Module, path: str | Path, about: Mapping[str, Any] | None = None, known: Mapping[str, type] = MODELS
+) -> None:
     """Write a model, whole or not at all: a file for `….safetensors`, else a folder.
 
     about: JSON kept beside the configuration and given back on loading, such as the workflow that trained the model.
-    Raises ValueError for a model that is none of `MODELS`, FileExistsError for a folder that holds other things.
+    known: the classes that files may name.
+    Raises ValueError for a model that is none of them, FileExistsError for a folder that holds other things.
     """
-    refuse_unknown(model)
-    path, name = Path(path), type(model).__name__
-    config: Any = model.config
+    path, name = Path(path), name_of(model, known)
+    config = getattr(model, "config", {})
     description = {HEADER: FORMAT_VERSION, "model": name, "config": config, "about": dict(about or {})}
     if path.suffix == ".safetensors":
         write_weights(model.state_dict(), path, {HEADER: json.dumps(description)})
@@ -75,30 +79,23 @@ def save_model(model: nn.Module, path: str | Path, about: Mapping[str, Any] | No
         write_description(folder / "config.json", description)
 
 
-def save_models(models: Mapping[str, nn.Module], folder: str | Path) -> None:
+def save_models(models: Mapping[str, nn.Module], folder: str | Path, known: Mapping[str, type] = MODELS) -> None:
     """Write models as NAME.safetensors into one folder, all or none; what else it holds stays. Raises as `save_model`."""
     with extended_folder(folder) as temporary:
         for name, model in models.items():
-            save_model(model, temporary / f"{name}.safetensors")
+            save_model(model, temporary / f"{name}.safetensors", known=known)
 
 
-def refuse_unknown(model: nn.Module) -> None:
-    """Raise ValueError for a model that is none of `MODELS`, which no file of ours can hold."""
-    name = type(model).__name__
-    if MODELS.get(name) is not type(model):
-        raise ValueError(f"A {name} cannot be saved; the models that can are {', '.join(MODELS)}.")
-
-
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> SavedModel:
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32, known: Mapping[str, type] = MODELS) -> SavedModel:
     """Read what `save_model` wrote. Raises CheckpointError naming the file and the remedy.
 
-    dtype: what floating-point weights are converted to.
+    dtype: what floating-point weights are converted to. known: the classes that the file may name.
     """
     with naming(path):
-        return _load(Path(path), dtype)
+        return _load(Path(path), dtype, known)
 
 
-def _load(path: Path, dtype: torch.dtype) -> SavedModel:
+def _load(path: Path, dtype: torch.dtype, known: Mapping[str, type]) -> SavedModel:
     source, weights = _files_of(path)
     description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:
@@ -108,11 +105,13 @@ def _load(path: Path, dtype: torch.dtype) -> SavedModel:
             f"{source} is of version {description[HEADER]!r:.40}, later than this program; update it."
         )
     name = description.get("model")
-    if not isinstance(name, str) or name not in MODELS:
+    if not isinstance(name, str) or name not in known:
         raise CheckpointError(
-            f"{source} holds a {name!r:.60}, which is none of {', '.join(MODELS)}; update this program."
+            f"{source} holds a {name!r:.60}, which is none of {', '.join(known)}; update this program, or name the package "
+            "that brings this model (--nodes)."
         )
-    model = build(MODELS[name], description.get("config", {}), read_weights(weights), weights, dtype)
+    kind: type[nn.Module] = known[name]
+    model = build(kind, description.get("config", {}), read_weights(weights), weights, dtype)
     return SavedModel(model, description.get("about", {}))
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.models.config import remember_config
+from core.models.registry import model
 
 
+@model
 class ClassEmbedder(nn.Module):
     """A learned vector per class, read by cross-attention as a sequence of one token.
 
@@ -25,7 +26,6 @@ class ClassEmbedder(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(self, n_classes: int, embed_dim: int, null_class: bool = True) -> None:
         super().__init__()
         self.n_classes = n_classes

@@ -10,9 +10,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.models.config import remember_config
+from core.models.registry import model
 
 
+@model
 class CLIPTextEmbedder(nn.Module):
     """Token ids to cross-attention context.
 
@@ -24,7 +25,6 @@ class CLIPTextEmbedder(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(
         self,
         vocab_size: int = 49408,

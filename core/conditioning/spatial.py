@@ -11,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.config import remember_config
+from core.models.registry import model
 
 
+@model
 class SpatialRescaler(nn.Module):
     """Shrinks a map to the latent's size, then maps its channels with a learned 1 × 1 convolution.
 
@@ -25,7 +26,6 @@ class SpatialRescaler(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(
         self,
         n_stages: int = 1,

@@ -13,14 +13,15 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from core.models.config import remember_config
 from core.models.global_batch import GlobalDropout
+from core.models.registry import model
 
 HEADS = 8
 EMBEDDING_STD = 0.02
 HEAD_DIM = 64  # fixed, so the attention's inner width is 512 whatever the model's width is
 
 
+@model
 class BERTEmbedder(nn.Module):
     """Token ids to cross-attention context.
 
@@ -35,7 +36,6 @@ class BERTEmbedder(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(
         self,
         n_embed: int,

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.models.config import remember_config
 from core.models.encoder_decoder import Decoder, Encoder
 from core.models.quantizer import Quantized, VectorQuantizer
+from core.models.registry import model
 
 
 class DiagonalGaussian(NamedTuple):
@@ -141,6 +141,7 @@ class KLReconstruction(NamedTuple):
     posterior: DiagonalGaussian
 
 
+@model
 class KLAutoencoder(Autoencoder):
     """Autoencoder with a slight KL penalty: CompVis' AutoencoderKL.
 
@@ -149,7 +150,6 @@ class KLAutoencoder(Autoencoder):
         noise as signal; −6 lets small models begin with hardly any.
     """
 
-    @remember_config
     def __init__(
         self,
         in_channels: int = 3,
@@ -213,13 +213,13 @@ class VQReconstruction(NamedTuple):
     quantized: Quantized
 
 
+@model
 class VQAutoencoder(Autoencoder):
     """Autoencoder with a codebook, quantisation being the decoder's: CompVis' VQModel and VQModelInterface in one.
 
     codes: entries of the codebook; beta, legacy, revive_after: see `VectorQuantizer`. The rest: see `KLAutoencoder`.
     """
 
-    @remember_config
     def __init__(
         self,
         in_channels: int = 3,

@@ -19,13 +19,15 @@ UNET_NORM_EPS = 1e-5
 """GroupNorm epsilon of the UNet's own blocks; its spatial transformers and the autoencoders use 1e-6."""
 
 
-def timestep_embedding(t: Tensor, dim: int, max_period: float = 10_000.0) -> Tensor:
+def timestep_embedding(t: Tensor, dim: int, max_period: float = 10_000.0, freq_shift: int = 0) -> Tensor:
     """Sinusoidal embedding of timesteps, (b,), whole or fractional → (b, dim), float32: cosines first, then sines.
 
-    The i-th frequency is max_period^(−i / half): the divisor is `half`, not `half − 1`. An odd `dim` ends in a zero.
+    The i-th frequency is max_period^(−i / (half − freq_shift)); most models, ours among them, have no shift. An odd `dim`
+    ends in a zero.
     """
     half = dim // 2
-    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=t.device) * (-math.log(max_period) / half))
+    slope = -math.log(max_period) / (half - freq_shift)
+    frequencies = torch.exp(torch.arange(half, dtype=torch.float32, device=t.device) * slope)
     phases = t.float()[:, None] * frequencies
     return F.pad(torch.cat([phases.cos(), phases.sin()], dim=1), (0, dim % 2))
 

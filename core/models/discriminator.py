@@ -4,10 +4,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from core.models.config import remember_config
 from core.models.global_batch import GlobalBatchNorm2d
+from core.models.registry import model
 
 
+@model
 class NLayerDiscriminator(nn.Module):
     """PatchGAN: images (b, in_channels, h, w) → logits (b, 1, h', w'), each for one patch; positive means real.
 
@@ -19,7 +20,6 @@ class NLayerDiscriminator(nn.Module):
 
     config: dict[str, Any]
 
-    @remember_config
     def __init__(self, in_channels: int = 3, base_channels: int = 64, num_layers: int = 3) -> None:
         super().__init__()
         if not 1 <= num_layers <= 8:

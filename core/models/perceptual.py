@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.models.config import remember_config
+from core.models.registry import model
 from core.precision import in_float32
 
 LUMA_CHROMA = ((0.299, 0.587, 0.114), (-0.169, -0.331, 0.5), (0.5, -0.419, -0.081))
@@ -23,6 +23,7 @@ AMPLITUDE_FLOOR = 1e-4
 """Added under the root that turns energy into amplitude, so that its gradient stays finite."""
 
 
+@model
 class HaarDistance(nn.Module):
     """Perceptual distance of images in [−1, 1], (b, 3, h, w) each → (b,): 0 for equal images, about 1 for unrelated photographs.
 
@@ -36,7 +37,6 @@ class HaarDistance(nn.Module):
     planes: Tensor
     weights: Tensor
 
-    @remember_config
     def __init__(self, levels: int = 4, noise_floor: float = 0.1, shift_tolerance: float = 0.5) -> None:
         super().__init__()
         self.levels = levels

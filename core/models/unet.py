@@ -15,8 +15,8 @@ from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import ClassNumber, Concat, Context, Vector
 from core.models.attention import SpatialTransformer
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
-from core.models.config import remember_config
 from core.models.denoiser import Takes
+from core.models.registry import model
 
 
 class EmbedSequential(nn.Sequential):
@@ -34,6 +34,7 @@ class EmbedSequential(nn.Sequential):
         return x
 
 
+@model
 class UNet(nn.Module):
     """UNet denoiser, z (b, out_channels, h, w), timesteps t (b,) and a condition → (b, out_channels, h, w).
 
@@ -64,7 +65,6 @@ class UNet(nn.Module):
     config: dict[str, Any]
     takes: Takes
 
-    @remember_config
     def __init__(
         self,
         in_channels: int,

@@ -9,6 +9,7 @@ from typing import Any
 import networkx as nx
 
 from graph_runner.contract import NodeSpec, PortType
+from graph_runner.contract.models import Models
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class BoundNode:
 
 @dataclass(eq=False)
 class Scope:
-    """The top of a graph, or the body of a zone. uses: at the top, what the outputs of each use of a definition stand for."""
+    """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; models:
+    the classes that files may name."""
 
     parent: Scope | None = None
     zone: BoundNode | None = None
@@ -64,6 +66,7 @@ class Scope:
     results: dict[str, Wired] = field(default_factory=dict)
     ports: dict[Slot, PortType] = field(default_factory=dict)
     uses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    models: Models = field(default_factory=Models)
 
     @property
     def depth(self) -> int:

@@ -23,6 +23,7 @@ from graph_runner.bind.modes import walk, without_modes
 from graph_runner.bind.references import References
 from graph_runner.bind.typing_rules import solve_types
 from graph_runner.contract import NodeSpec, Port
+from graph_runner.contract.models import Models, is_module
 from graph_runner.format.workflow import Node, Workflow
 
 
@@ -32,7 +33,7 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
     Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
     written, uses, unknown, problems = expand(workflow)
-    top = Scope(uses=uses)
+    top = Scope(uses=uses, models=getattr(registry, "models", Models()))
     with suppress(TooManyProblemsError):
         _validate(workflow, registry, written, top, unknown, problems)
     return top, problems
@@ -240,7 +241,9 @@ def _without_codec(top: Scope) -> list[Problem]:
             f"gives {kind}, which cannot be kept on disk: its wire type has no codec",
             bound.id,
             ".".join(part for part in slot if part),
-            "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
+            f"Put @model on the class {kind.base.__name__} (docs/writing-a-model.md), or give its Wire(…) a codec"
+            if kind.base is not None and is_module(kind.base)
+            else "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
         )
         for bound in top.nodes.values()
         if bound.spec.keep

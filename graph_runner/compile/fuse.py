@@ -19,7 +19,7 @@ from graph_runner.compile.plan import Frame, NodeError, Step
 if TYPE_CHECKING:
     from graph_runner.run.runtime import Activation
 
-HARMLESS = {"device", "dtype", "workspace", "processes"}
+HARMLESS = {"device", "dtype", "workspace", "processes", "models"}
 """What may be handed in to a joined call: the same for all, whichever node asks."""
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from graph_runner.contract import random_rows
 from graph_runner.contract.markers import Inject
+from graph_runner.contract.models import Models as Models
 from graph_runner.contract.processes import Processes as Processes
 
 Device = Annotated[torch.device, Inject("device")]

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contract.markers import NAME, BodyMarker, ContractError, Inject, PathTo, PortsMarker, Seed, Unkeyed
+from graph_runner.contract.models import is_module
 from graph_runner.contract.spec import ANY, BodySpec, NodeSpec, Param, Port, PortType, Shape, Wire
 
 
@@ -179,6 +180,10 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
 
 
 def _class_of(hint: Any) -> type | None:
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        bases = [_class_of(part) for part in get_args(hint)]
+        if bases[0] is not None and all(map(is_module, bases)):  # several modules are: a module
+            return next(cls for cls in bases[0].__mro__ if cls.__module__ == "torch.nn.modules.module")
     origin = get_origin(hint) or hint
     return origin if isinstance(origin, type) else None
 

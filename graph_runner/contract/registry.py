@@ -1,4 +1,5 @@
-"""The nodes a run may use: a value, built by scanning the modules that entry points (group `latent_loom.nodes`) name."""
+"""The nodes a run may use, and the models that its files may name: a value, built by scanning the modules that entry points
+(group `latent_loom.nodes`) name."""
 
 from __future__ import annotations
 
@@ -10,15 +11,19 @@ from types import ModuleType
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract.markers import ContractError
-from graph_runner.contract.spec import NodeSpec
+from graph_runner.contract.models import Models, marked
+from graph_runner.contract.spec import NodeSpec, PortType
 
 GROUP = "latent_loom.nodes"
 
 
 class Registry(Mapping[str, NodeSpec]):
-    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed."""
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
 
-    def __init__(self, specs: Iterable[NodeSpec]) -> None:
+    kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
+    """
+
+    def __init__(self, specs: Iterable[NodeSpec], kinds: Iterable[type] = ()) -> None:
         self._specs: dict[str, NodeSpec] = {}
         self._former: dict[str, NodeSpec] = {}
         for spec in specs:
@@ -35,6 +40,11 @@ class Registry(Mapping[str, NodeSpec]):
                         f"{spec.type!r} was formerly {name!r}, and so {'is' if name in self._specs else 'was'} "
                         f"{other.type!r}, in {other.function.__module__}; take the name out of one"
                     )
+        carried = {kind.base for spec in self._specs.values() for kind in _types_of(spec) if kind.base is not None}
+        try:
+            self.models = Models.of([*kinds, *filter(marked, carried)], carried)
+        except ValueError as error:
+            raise ContractError(str(error)) from error
 
     def __getitem__(self, type_name: str) -> NodeSpec:
         return self._specs.get(type_name) or self._former[type_name]
@@ -49,17 +59,17 @@ class Registry(Mapping[str, NodeSpec]):
     def scan(cls, packages: Iterable[str]) -> Registry:
         """The nodes defined in these modules and packages (their submodules too).
 
-        A class that they define and mark with the table it belongs to, `__listed_in__`, is listed there (its `add` is called):
-        so codecs find by name what packages bring. Raises WorkflowError where a package cannot be imported, naming it, and
+        A class that they define or import, and that is marked with the table it belongs to, `__listed_in__`, is listed there
+        (its `add` is called): so codecs find by name what packages bring. Raises WorkflowError where a package cannot be imported, naming it, and
         ContractError where two nodes, or two classes of a table, have one name.
         """
         specs: list[NodeSpec] = []
-        kinds: list[type] = []
+        kinds: dict[type, None] = {}
         for name in packages:
             try:
                 for module in _modules(name):
                     specs += _nodes_in(module)
-                    kinds += _kinds_in(module)
+                    kinds |= dict.fromkeys(filter(marked, vars(module).values()))
             except ContractError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -71,7 +81,7 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        registry = cls(specs)
+        registry = cls(specs, kinds)
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
@@ -93,19 +103,16 @@ def _modules(name: str) -> Iterator[ModuleType]:
         yield importlib.import_module(info.name)
 
 
+def _types_of(spec: NodeSpec) -> Iterator[PortType]:
+    """The types of all that goes in and out of a node, and of its body."""
+    inner = spec.body.ports + spec.body.results if spec.body is not None else ()
+    yield from (port.type for port in (*spec.inputs, *spec.outputs, *inner))
+
+
 def _nodes_in(module: ModuleType) -> list[NodeSpec]:
     """The nodes a module defines; what it only imports belongs to another."""
     return [
         value.__node__
         for value in vars(module).values()
         if isinstance(getattr(value, "__node__", None), NodeSpec) and value.__module__ == module.__name__
-    ]
-
-
-def _kinds_in(module: ModuleType) -> list[type]:
-    """The classes a module defines that belong into a table of its library's."""
-    return [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__ and "__listed_in__" in vars(value)
     ]

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 
 from graph_runner.base.contents import Reads
+from graph_runner.contract.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
 """The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
@@ -37,7 +38,7 @@ class Wire:
 
     name: the nominal type, e.g. "latent". shape: symbolic, einops style ("b c h w"); empty when it has none.
     accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value
-    (tensors and plain JSON values need none). about: one line for people.
+    (tensors, plain JSON values and modules need none). about: one line for people.
     """
 
     name: str
@@ -65,12 +66,16 @@ class PortType:
         """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
         if self.wire is not None and self.wire.codec is not None:
             return True
+        if is_module(self.base):
+            return True
         plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
         return not self.variable and plain
 
     @property
     def storable(self) -> bool:
         """Whether the disk can keep such a value, as far as is known before there is one."""
+        if self.base is not None and is_module(self.base) and (self.wire is None or self.wire.codec is None):
+            return keepable(self.base)
         return self.self_contained or self.variable or self.base is None
 
     def element(self) -> PortType:
@@ -213,8 +218,4 @@ class NodeSpec:
     @cached_property
     def takes_models(self) -> bool:
         """Whether a call may draw from torch's global generators through a module it is handed (dropout)."""
-        return any(_is_module(port.type.base) for port in self.inputs)
-
-
-def _is_module(base: type | None) -> bool:
-    return base is not None and any(cls.__module__ == "torch.nn.modules.module" for cls in base.__mro__)
+        return any(is_module(port.type.base) for port in self.inputs)

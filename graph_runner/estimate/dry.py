@@ -101,7 +101,9 @@ def dry_run(
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
     runtime = _DryRuntime(
-        *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")), paths=Paths(workspace, roots)
+        *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")),
+        paths=Paths(workspace, roots),
+        models=top.models,
     )
     runtime.run = run
     run.prepare(plan.code)

@@ -87,7 +87,7 @@ class Engine:
         self.processes = processes or Processes()
         if self.processes.rank == 0:
             prepare(self.workspace)
-        self.cache = Cache(self.workspace, memory)
+        self.cache = Cache(self.workspace, memory, self.registry.models)
 
     def run(
         self,
@@ -154,6 +154,7 @@ class Engine:
             watch,
             stop or threading.Event(),
             paths=Paths(self.workspace, self.roots),
+            models=top.models,
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:

@@ -16,6 +16,7 @@ from graph_runner.compile.plan import Frame, NodeError, Step, Stopped, at_rest
 from graph_runner.run.numbers import non_finite
 from graph_runner.run.runtime import Activation, Runtime
 from graph_runner.store.cache import Cache, Entry
+from graph_runner.store.modules import UnknownKindError
 
 
 def execute(plan: Plan, top: Scope, runtime: Runtime, cache: Cache) -> dict[str, Any]:
@@ -117,6 +118,8 @@ def _keep(step: Step, bound: BoundNode, entry: Entry, runtime: Runtime, cache: C
         cache.put(step.key, entry, bound.outputs, keep)
     except OSError as error:
         runtime.emit(events.Log(f"is not kept on disk: {sentence(error)}", step.id, "warning"))
+    except UnknownKindError as error:  # hours of training may be in it, and others wait for it
+        runtime.emit(events.Log(f"is not kept on disk: {error}", step.id, "warning"))
 
 
 def _stale(step: Step, runtime: Runtime) -> bool:

@@ -20,7 +20,7 @@ from graph_runner.base.contents import Contents
 from graph_runner.base.names import refuse_twin, safe_name
 from graph_runner.bind.paths import Paths
 from graph_runner.compile.plan import BodyCall, Frame, Step, Stopped
-from graph_runner.contract.context import Processes, Rng, Stateful, derive
+from graph_runner.contract.context import Models, Processes, Rng, Stateful, derive
 from graph_runner.run.outputs import OutputFolder
 from graph_runner.run.shares import put_together, shared
 from graph_runner.store.checkpoints import Checkpoints
@@ -52,6 +52,7 @@ class Runtime:
     search: bool = False  # goes through a run once more, only to look at its values
     paths: Paths = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
+    models: Models = field(default_factory=Models)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 
@@ -222,6 +223,8 @@ class Activation:
                 return runtime.dtype
             case "workspace":
                 return runtime.workspace
+            case "models":
+                return runtime.models
             case "processes":
                 return self.processes if self.sharded else Processes()
         raise ValueError(f"the engine cannot hand in {kind!r}")

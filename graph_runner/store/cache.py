@@ -14,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
+from torch.nn import Module
 
 from graph_runner.base.events import Shown
 from graph_runner.base.files import remove
 from graph_runner.bind.graph import Slot
 from graph_runner.contract import PortType
+from graph_runner.contract.models import is_module
 from graph_runner.store.folders import load_meta, load_tree, save_tree, size_of
+from graph_runner.store.modules import ModuleCodec, is_kept_module
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,10 @@ class Entry:
 
 
 class Cache:
-    """Content-addressed values of one workspace."""
+    """Content-addressed values of one workspace. models: the classes that an entry on disk may name."""
 
-    def __init__(self, workspace: Path, budget: int) -> None:
+    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
+        self.models = models or {}
         self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
@@ -89,7 +93,9 @@ class Cache:
         folder = self._at(key)
         tree = load_tree(folder)
         values = {
-            (port, name): _decode(value, types[port, name]) for port, name, value in tree if (port, name) in types
+            (port, name): _decode(value, types[port, name], self.models)
+            for port, name, value in tree
+            if (port, name) in types
         }
         entry = Entry(values, [Shown(**fields) for fields in load_meta(folder)["shown"]])
         self._remember(key, entry)
@@ -105,7 +111,10 @@ class Cache:
         entry = Entry(values, entry.shown)
         self._remember(key, entry)
         if keep:
-            tree = [[port, name, _encode(value, types[port, name])] for (port, name), value in entry.values.items()]
+            tree = [
+                [port, name, _encode(value, types[port, name], self.models)]
+                for (port, name), value in entry.values.items()
+            ]
             meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
             save_tree(self._at(key), tree, meta)
 
@@ -131,17 +140,21 @@ def _on_host(value: Any) -> Any:
     return value
 
 
-def _encode(value: Any, kind: PortType) -> Any:
+def _encode(value: Any, kind: PortType, models: Mapping[str, type]) -> Any:
     if value is None:
         return None
     if kind.many:
-        return [_encode(item, kind.element()) for item in value]
-    return value if kind.wire is None or kind.wire.codec is None else kind.wire.codec.save(value)
+        return [_encode(item, kind.element(), models) for item in value]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.save(value)
+    return ModuleCodec(models).save(value) if isinstance(value, Module) else value
 
 
-def _decode(tree: Any, kind: PortType) -> Any:
+def _decode(tree: Any, kind: PortType, models: Mapping[str, type]) -> Any:
     if tree is None:
         return None
     if kind.many:
-        return [_decode(item, kind.element()) for item in tree]
-    return tree if kind.wire is None or kind.wire.codec is None else kind.wire.codec.load(tree)
+        return [_decode(item, kind.element(), models) for item in tree]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.load(tree)
+    return ModuleCodec(models).load(tree) if is_kept_module(tree) or is_module(kind.base) else tree

@@ -91,6 +91,7 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "progress": lambda *_: None,
         "tell": lambda *_: None,
         "processes": Processes(),
+        "models": REGISTRY.models,
     }
     if spec.draws and "seed" in spec.params:
         kwargs.pop("seed")

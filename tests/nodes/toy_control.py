@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.parts import PARTS, Context, Part, Place
 from core.models.blocks import timestep_embedding
-from core.models.config import remember_config
 from core.models.denoiser import Takes
+from core.models.registry import model
 from graph_runner.context import Rng
 from graph_runner.contract import node
 from nodes.wires import Conditioning, Denoiser, Latent
@@ -47,10 +47,10 @@ class Control(Part):
         return self.map(share)
 
 
+@model
 class Mixer(nn.Module):
     """A denoiser of three convolutions, told by tokens and, where there are any, residuals."""
 
-    @remember_config
     def __init__(self, channels: int, width: int, context_dim: int) -> None:
         super().__init__()
         self.takes = Takes(channels, needs=(Context,), may=(Control,))

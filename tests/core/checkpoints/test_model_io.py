@@ -21,6 +21,7 @@ from core.models.unet import UNet
 
 CONFIGS: dict[str, dict[str, Any]] = {
     "UNet": {"in_channels": 3, "out_channels": 3, "model_channels": 8, "channel_mult": [1, 2], "num_heads": 1},
+    "DiT": {"in_channels": 3, "hidden_size": 8, "depth": 1, "num_heads": 2, "sample_size": 4, "num_classes": 5},
     "KLAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "scale_factor": 0.18215},
     "VQAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "codes": 16, "revive_after": 3},
     "NLayerDiscriminator": {"base_channels": 4, "num_layers": 1},
