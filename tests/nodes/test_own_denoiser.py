@@ -254,7 +254,7 @@ def test_parts_of_different_arrangement_do_not_fit_together() -> None:
 
 
 def test_two_packages_with_a_part_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Path(toy_control.__file__).read_text().partition("class Mixer")[0]
+    source = Path(toy_control.__file__).read_text().partition("@model")[0]
     (tmp_path / "other_control.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
@@ -265,7 +265,7 @@ def test_two_packages_with_a_part_of_one_name_are_refused(tmp_path: Path, monkey
 
 
 def test_importing_lists_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Path(toy_control.__file__).read_text().partition("class Mixer")[0]
+    source = Path(toy_control.__file__).read_text().partition("@model")[0]
     (tmp_path / "quiet_control.py").write_text(source.replace('"control"', '"quiet"'))
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("quiet_control")
