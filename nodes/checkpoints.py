@@ -24,6 +24,7 @@ from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
+from nodes.models import OURS
 from nodes.text import TokenizerFolder
 from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
@@ -44,7 +45,7 @@ class Checkpoint(NamedTuple):
 @node(category="checkpoints")
 def load_checkpoint(
     path: Annotated[str, PathTo("file or folder", checkpoint_files)],
-    known: Models,
+    known: Models = OURS,
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
@@ -129,7 +130,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
 def save_checkpoint(
     saving: Saving,
     outputs: Outputs,
-    known: Models,
+    known: Models = OURS,
     unet: Denoiser | None = None,
     autoencoder: Autoencoder | None = None,
     text_encoder: TextEncoder | None = None,

@@ -15,13 +15,16 @@ from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
-from core.models.registry import name_of
+from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
 from graph_runner.contract import Name, Ports, node
 from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
+
+OURS = Models(MODELS)
+"""For who calls a node's function by hand; the engine hands in those of all packages."""
 
 Channels = Annotated[int, Field(ge=1, le=4096)]
 Blocks = Annotated[int, Field(ge=1, le=64)]
@@ -225,7 +228,7 @@ def _saved(given: Mapping[str, Any]) -> dict[str, str]:
 
 
 @node(category="models", effect=True, saves=lambda given: _saved(given).values(), dry=_could_be_saved)
-def save_models(models: Ports[M], saving: Saving, known: Models, name: Name = "model") -> None:
+def save_models(models: Ports[M], saving: Saving, known: Models = OURS, name: Name = "model") -> None:
     """Save models below the workspace's models folder, all or none: models/NAME/PORT.safetensors, with all that rebuilds them.
 
     models: named models.
@@ -237,7 +240,7 @@ def save_models(models: Ports[M], saving: Saving, known: Models, name: Name = "m
 
 
 @node(category="models")
-def load_model(path: WeightFile, known: Models) -> Any:
+def load_model(path: WeightFile, known: Models = OURS) -> Any:
     """A saved model of any kind: ours, or one that a package of nodes brings.
 
     path: a .safetensors file that save_models wrote.

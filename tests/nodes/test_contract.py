@@ -23,7 +23,9 @@ ELSEWHERE = {
     **dict.fromkeys(["repeat", "for_each", "every", "group"], "tests/graph_runner"),
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),
-    **dict.fromkeys(["load_autoencoder", "load_unet", "load_class_embedder", "load_checkpoint"], "read files"),
+    **dict.fromkeys(
+        ["load_autoencoder", "load_unet", "load_class_embedder", "load_model", "load_checkpoint"], "read files"
+    ),
     **dict.fromkeys(["load_discriminator"], "reads a file"),
     "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),

@@ -159,7 +159,9 @@ def test_a_training_that_was_killed_goes_on_to_the_same_bits(registry: Registry,
     places = [place, tmp_path / "whole"]
     for each in places:
         subprocess.run([*command[:-1], str(each)], cwd=ROOT, env=surroundings, check=True, capture_output=True)
-    killed, whole = (load_model(each / "models/softener/net.safetensors", known=registry.models).model for each in places)
+    killed, whole = (
+        load_model(each / "models/softener/net.safetensors", known=registry.models).model for each in places
+    )
     assert same(killed, whole)
 
 

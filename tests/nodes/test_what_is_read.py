@@ -173,6 +173,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "inception_network.path": [weights(".pth"), sharded],
     "load_autoencoder.path": [model(tiny_ldm.kl)],
     "load_unet.path": [model(lambda: tiny_ldm.text_unet(16))],
+    "load_model.path": [model(lambda: tiny_ldm.text_unet(16))],
     "load_class_embedder.path": [model(lambda: tiny_ldm.class_conditional().conditioner)],
     "load_discriminator.path": [weights(".safetensors")],
 }
