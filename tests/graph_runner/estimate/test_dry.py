@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -249,6 +250,13 @@ def test_tensors_made_later_in_the_process_are_real(registry: Registry) -> None:
     assert torch.tensor([1.0, 2.0]).sum().item() == 3
 
 
+@dataclass
+class Told:
+    """Holds one thing, and is no more than that."""
+
+    parts: Any
+
+
 def test_descriptions() -> None:
     assert describe(torch.zeros(2, 3)) == "2×3"
     assert describe(torch.zeros(2, dtype=torch.int64)) == "2 int64"
@@ -257,6 +265,7 @@ def test_descriptions() -> None:
     assert describe({"a": torch.zeros(1), "b": 3}) == "a 1"
     assert describe(nn.Linear(9, 100)) == "Linear, 1 k parameters"
     assert describe("text") == ""
+    assert describe(Told({"a": torch.zeros(1), "b": Told(torch.zeros(2))})) == "a 1, b 2"
 
 
 def test_large_numbers() -> None:
