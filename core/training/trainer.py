@@ -58,7 +58,7 @@ class Trainer:
         self.mean, self.scaled = mean, scaled
         self.steps = 0
         self._optimizers: list[torch.optim.Optimizer] = []
-        self._shares: list[list[float]] = []  # what the peak rate is multiplied by in each group of each optimizer
+        self._shares: list[list[float]] = []  # of each optimizer's groups: what was built, as a share of the peak rate
         self._scalers: list[torch.amp.GradScaler] = []
         self._gradients: list[list[Tensor | None]] = []
         self._objectives: Sequence[Objective] = ()
@@ -107,7 +107,7 @@ class Trainer:
                 self._scalers[i].unscale_(optimizer)
             recipe.clip(own)
             for group, share in zip(optimizer.param_groups, self._shares[i], strict=True):
-                group["lr"] = recipe.learning_rate.lr_at(self.steps, recipe.peak * share)
+                group["lr"] = recipe.learning_rate.lr_at(self.steps, recipe.peak * share * group.get(FACTOR, 1.0))
             moved = self._move(i)
             for model in self._objectives[i].models:
                 stepped[id(model)] = moved or stepped.get(id(model), False)
@@ -136,11 +136,10 @@ class Trainer:
         losses = self._finite(zip(self._losses, means, strict=True))
         self._losses, self._counts = {}, {}
         names = [objective.name for objective in self._objectives]
-        recipes = [Recipe.of(objective.optimizer) for objective in self._objectives]
-        rates = {
-            f"lr/{name}": each.learning_rate.lr_at(self.steps - 1, each.peak)
-            for name, each in zip(names, recipes, strict=True)
-        }
+        rates = {}
+        for objective, (share, *_) in zip(self._objectives, self._shares, strict=True):
+            recipe = Recipe.of(objective.optimizer)
+            rates[f"lr/{objective.name}"] = recipe.learning_rate.lr_at(self.steps - 1, recipe.peak * share)
         scales = {f"scale/{name}": scaler.get_scale() for name, scaler in zip(names, self._scalers, strict=False)}
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
@@ -219,13 +218,8 @@ class Trainer:
         for objective in objectives:
             optimizer, recipe = self._made(objective)
             self._optimizers.append(optimizer)
-            peak = recipe.peak
-            self._shares.append(
-                [
-                    (group.get("lr", peak) / peak if peak else 1.0) * group.get(FACTOR, 1.0)
-                    for group in optimizer.param_groups
-                ]
-            )
+            peak = recipe.peak or 1.0
+            self._shares.append([group.get("lr", peak) / peak for group in optimizer.param_groups])
             self._gradients.append([])
             if self.scaled:
                 self._scalers.append(_scaler(parameters(optimizer), objective.name))
