@@ -229,9 +229,7 @@ def _carried(zone: BoundNode) -> Iterator[Problem]:
                 if source in carried:
                     own = ".".join((zone.id, *carried[source]))
                     message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
-                    remedy = (
-                        f"Read {own} instead; for {source} as it was before, read a frozen_copy of it, drawn outside"
-                    )
+                    remedy = f"Read {own} instead; or, for {source} as it was, a frozen_copy of it drawn outside of {zone.id!r}"
                     yield Problem(message, inside.id, port, remedy)
 
 
