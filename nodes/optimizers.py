@@ -55,7 +55,7 @@ def adafactor(
     weight_decay: Limit = 0.0,
     clip: Limit = 0.0,
 ) -> Optimizer:
-    """Settings of Adafactor (Shazeer & Stern 2018), which keeps little more than the weights in memory.
+    """Settings of Adafactor (Shazeer & Stern 2018), which keeps next to nothing in memory for matrices.
 
     learning_rate: how lr changes over the steps; without it, it stays.
     lr: the step relative to the weights' own size; at most 1/√step too.

@@ -25,8 +25,9 @@ FACTOR = "lr_factor"
 class Optimizer(Protocol):
     """An optimizer's settings: any value with this method is one.
 
-    Where it has an attribute `lr` too, that is read anew in each step, so that it may change from step to step. Schedules,
-    groups, frozen parameters and clipping are not its business (see `core.training.recipe`).
+    Where it has an attribute `lr` too, that is read anew in each step, so that it may change from step to step; where it has
+    a method `measures(optimizer)`, the numbers that this gives by name become curves. Schedules, groups, frozen parameters
+    and clipping are not its business (see `core.training.recipe`).
     """
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
@@ -74,7 +75,8 @@ class SGD:
 
 @dataclass(frozen=True)
 class Adafactor:
-    """Adafactor (Shazeer & Stern 2018): of a matrix's squared gradients it keeps the rows' and the columns' means alone.
+    """Adafactor (Shazeer & Stern 2018): of a matrix's squared gradients it keeps the rows' and the columns' means alone; of
+    a convolution's those of each kernel, which are two thirds of 3 × 3.
 
     lr: the step relative to the weights' own size; it is at most 1/√step too, as the paper has it. beta2_decay: the running
     square keeps 1 − step^beta2_decay. clip_threshold: largest root mean square of an update.
@@ -151,6 +153,10 @@ class Prodigy:
             safeguard_warmup=self.safeguard_warmup,
         )
         return prodigy
+
+    def measures(self, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+        """The step size that it found."""
+        return {"d": float(optimizer.param_groups[0]["d"])}
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,11 @@ class Recipe:
         """The optimizer's own learning rate; 1 where its value tells none, and only what it builds does."""
         return float(getattr(self.optimizer, "lr", 1.0))
 
+    def measures(self, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+        """What the optimizer's value tells of what it built, by name."""
+        measures = getattr(self.optimizer, "measures", None)
+        return dict(measures(optimizer)) if measures is not None else {}
+
     def make(self, models: Mapping[str, nn.Module]) -> torch.optim.Optimizer:
         """The optimizer of these models' parameters, without the frozen ones; models by name.
 

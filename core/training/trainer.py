@@ -130,16 +130,17 @@ class Trainer:
         return scaler.get_scale() >= before
 
     def report(self) -> dict[str, float]:
-        """The mean losses of all processes since the last report, each objective's learning rate and, where it has one, the
-        scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
+        """The mean losses of all processes since the last report, each objective's learning rate, what its optimizer measures
+        and, where it has one, the scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
         means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
         losses = self._finite(zip(self._losses, means, strict=True))
         self._losses, self._counts = {}, {}
         names = [objective.name for objective in self._objectives]
         rates = {}
-        for objective, (share, *_) in zip(self._objectives, self._shares, strict=True):
+        for objective, optimizer, (share, *_) in zip(self._objectives, self._optimizers, self._shares, strict=True):
             recipe = Recipe.of(objective.optimizer)
             rates[f"lr/{objective.name}"] = recipe.learning_rate.lr_at(self.steps - 1, recipe.peak * share)
+            rates |= {f"{key}/{objective.name}": value for key, value in recipe.measures(optimizer).items()}
         scales = {f"scale/{name}": scaler.get_scale() for name, scaler in zip(names, self._scalers, strict=False)}
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 

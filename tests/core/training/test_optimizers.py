@@ -222,7 +222,10 @@ def test_an_optimizer_that_averages_by_itself_is_averaged_by_nobody_else() -> No
 
 
 @needs("prodigy")
-def test_prodigy_refuses_groups_of_several_rates() -> None:
+def test_prodigy_tells_its_step_size_and_has_one_for_all_groups() -> None:
+    trainer = Trainer({"net": Net()})
+    step(trainer, optimizers.Prodigy(d0=1e-3))
+    assert trainer.report()["d/loss"] >= 1e-3, "what it finds is a curve"
     groups: Groups = [{"params": []}, {"params": [], FACTOR: 2.0}]
     with pytest.raises(ValueError, match="one step size for all parameters"):
         optimizers.Prodigy().build(groups)
