@@ -96,8 +96,12 @@ def scheduled(name: str) -> dict[str, Any]:
     return {"type": name, "wires": {"learning_rate": "rate"}}
 
 
-def trained(registry: Registry, workspace: Path, nodes: dict[str, Any]) -> dict[str, torch.Tensor]:
-    model = Engine(registry, workspace).run(graph(nodes), targets=["fit.models.ae"]).values["fit.models.ae"]
+def trained(
+    registry: Registry, workspace: Path, nodes: dict[str, Any], dtype: str = "float32"
+) -> dict[str, torch.Tensor]:
+    model = (
+        Engine(registry, workspace, dtype=dtype).run(graph(nodes), targets=["fit.models.ae"]).values["fit.models.ae"]
+    )
     return dict(model.state_dict())
 
 
@@ -105,15 +109,18 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(half, marks=pytest.mark.slow) for half in ("float16", "bfloat16"))]
+)
 @pytest.mark.parametrize("name", EVERY)
 def test_each_optimizer_trains_is_looked_at_and_goes_on_to_the_bit(
-    name: str, registry: Registry, tmp_path: Path
+    name: str, dtype: str, registry: Registry, tmp_path: Path
 ) -> None:
     """The training that goes on was looked at, the other was not. What was seen last is what the training gives."""
     optimizer = scheduled(name)
-    whole = trained(registry, tmp_path / "whole", training(optimizer, 7))
-    fewer = trained(registry, tmp_path / "parts", training(optimizer, 4, looked_at=True))
-    more = trained(registry, tmp_path / "parts", training(optimizer, 7, looked_at=True))
+    whole = trained(registry, tmp_path / "whole", training(optimizer, 7), dtype)
+    fewer = trained(registry, tmp_path / "parts", training(optimizer, 4, looked_at=True), dtype)
+    more = trained(registry, tmp_path / "parts", training(optimizer, 7, looked_at=True), dtype)
     assert equal(whole, more)
     assert not equal(whole, fewer)
     assert all(bool(value.isfinite().all()) for value in whole.values())
