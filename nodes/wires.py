@@ -19,9 +19,12 @@ from core.metrics.features import FeatureNetwork
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
+from core.models.ema import Averaging as _Averaging
 from core.models.unet import UNet as _UNet
-from core.training.objective import AdamW
+from core.training.learning_rate import LearningRate as _LearningRate
 from core.training.objective import Objective as _Objective
+from core.training.optimizers import Optimizer as _Optimizer
+from core.training.recipe import Recipe
 from graph_runner.contract import PathTo, Wire
 
 
@@ -115,5 +118,7 @@ Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by fi
 WeightFile = Annotated[str, PathTo("file", weight_files)]
 """A file with weights, or the index of its shards."""
 
-Optimizer = Annotated[AdamW, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
+Optimizer = Annotated[_Optimizer | Recipe, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
+LearningRate = Annotated[_LearningRate, Wire("learning_rate", about="the learning rate over the steps of a training")]
+Averaging = Annotated[_Averaging, Wire("averaging", about="how the weights of a training are averaged")]
 Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]

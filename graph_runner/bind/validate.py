@@ -230,7 +230,8 @@ def _carried(zone: BoundNode) -> Iterator[Problem]:
                 if source in carried:
                     own = ".".join((zone.id, *carried[source]))
                     message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
-                    yield Problem(message, inside.id, port, f"Read {own} instead")
+                    remedy = f"Read {own} instead; or, for {source} as it was, a frozen_copy of it drawn outside of {zone.id!r}"
+                    yield Problem(message, inside.id, port, remedy)
 
 
 def _without_codec(top: Scope) -> list[Problem]:

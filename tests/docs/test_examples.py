@@ -19,7 +19,7 @@ from graph_runner.run.engine import Engine
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, links
 
 WORKFLOWS = [block for block in blocks("json") if re.match(r'\{\s*"loom"', block.text)]
-LESSONS = ("writing-a-node.md", "writing-a-denoiser.md", "writing-a-model.md", "zones.md")
+LESSONS = ("writing-a-node.md", "writing-a-denoiser.md", "writing-a-model.md", "writing-an-optimizer.md", "zones.md")
 """Pages whose Python is one program, from the first block to the last."""
 OWN = {"test", "canvas", "install"}
 """Commands of the launcher itself."""

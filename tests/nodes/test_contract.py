@@ -33,6 +33,12 @@ ELSEWHERE = {
     **dict.fromkeys(["published_autoencoder", "published_unet"], "hundreds of millions of parameters"),
 }
 
+# Nodes that need a package of the extra `optimizers`.
+OPTIONAL = {
+    **dict.fromkeys(["lion", "prodigy", "schedule_free_adamw"], "pytorch_optimizer"),
+    "adam_8bit": "bitsandbytes",
+}
+
 
 @pytest.fixture(params=sorted(REGISTRY))
 def spec(request: pytest.FixtureRequest) -> NodeSpec:
@@ -128,6 +134,8 @@ def equal(a: Any, b: Any) -> bool:
 def test_every_node_leaves_its_inputs_alone_and_gives_the_same_again(spec: NodeSpec, tmp_path: Path) -> None:
     if spec.type in ELSEWHERE:
         pytest.skip(ELSEWHERE[spec.type])
+    if spec.type in OPTIONAL:
+        pytest.importorskip(OPTIONAL[spec.type])
     results = []
     for _ in range(2):
         torch.manual_seed(0)
