@@ -21,10 +21,10 @@ from graph_runner.format.png import open_workflow
 
 if TYPE_CHECKING:
     from graph_runner.base.events import Event, Listener
-    from graph_runner.compile.plan import NodeError
     from graph_runner.contract.context import Processes
     from graph_runner.contract.registry import Registry
     from graph_runner.run.engine import Engine
+    from graph_runner.run.failures import NodeError
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
@@ -36,9 +36,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from graph_runner.cli import settings
     from graph_runner.cli.interrupts import stopping
     from graph_runner.cli.progress import listener
-    from graph_runner.compile.plan import NodeError
     from graph_runner.contract.processes import joined
     from graph_runner.contract.registry import Registry
+    from graph_runner.run.failures import NodeError
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
@@ -125,7 +125,7 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
     """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
     of the others too; they are silent about each other's."""
-    from graph_runner.compile.plan import ElsewhereError
+    from graph_runner.run.failures import ElsewhereError
 
     if rank and isinstance(error, ElsewhereError):
         return

@@ -75,11 +75,11 @@ class Keys:
         return [results, effects]
 
     def _wired(self, wired: Wired, scope: Scope) -> Any:
+        if isinstance(wired, Source):
+            return self._source(wired, scope)
         if isinstance(wired, dict):
             return {name: self._source(source, scope) for name, source in wired.items()}
-        if isinstance(wired, list):
-            return [self._source(source, scope) for source in wired]
-        return self._source(wired, scope)
+        return [self._source(source, scope) for source in wired]
 
     def _source(self, source: Source, scope: Scope) -> list[Any]:
         for around in scope.enclosing():

@@ -1,14 +1,18 @@
-"""The nodes a run may use: a value, built by scanning the modules that entry points (group `latent_loom.nodes`) name."""
+"""The nodes a run may use, and what can be handed in to them: a value, built by scanning the modules that entry points
+(group `latent_loom.nodes`) name.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.markers import ContractError
 from graph_runner.contract.spec import NodeSpec
 
@@ -16,9 +20,20 @@ GROUP = "latent_loom.nodes"
 
 
 class Registry(Mapping[str, NodeSpec]):
-    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed."""
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
 
-    def __init__(self, specs: Iterable[NodeSpec]) -> None:
+    injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
+    (`graph_runner.context.injectable`).
+    """
+
+    def __init__(self, specs: Iterable[NodeSpec], injectables: Iterable[Callable[..., Any]] = ()) -> None:
+        self.injectables: dict[str, Callable[..., Any]] = {}
+        for make in injectables:
+            kind: str = make.__injectable__  # type: ignore[attr-defined]
+            first = self.injectables.setdefault(kind, make)
+            if kind in BUILT_IN or first is not make:
+                owner = "the engine" if kind in BUILT_IN else first.__module__
+                raise ContractError(f"{make.__module__} makes {kind!r}, and so does {owner}; name the kind otherwise")
         self._specs: dict[str, NodeSpec] = {}
         self._former: dict[str, NodeSpec] = {}
         for spec in specs:
@@ -46,16 +61,18 @@ class Registry(Mapping[str, NodeSpec]):
         return len(self._specs)
 
     @classmethod
-    def scan(cls, packages: Iterable[str]) -> Registry:
-        """The nodes defined in these modules and packages (their submodules too).
+    def scan(cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables defined in these modules and packages (their submodules too).
 
-        Raises WorkflowError where a package cannot be imported, naming it.
+        injectables: the host's own, besides. Raises WorkflowError where a package cannot be imported, naming it.
         """
         specs: list[NodeSpec] = []
+        makers = list(injectables)
         for name in packages:
             try:
                 for module in _modules(name):
-                    specs += _nodes_in(module)
+                    specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
+                    makers += _marked(module, "__injectable__", str)
             except ContractError:
                 raise
             except Exception as error:  # a stranger's module may raise anything
@@ -67,13 +84,13 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        return cls(specs)
+        return cls(specs, makers)
 
     @classmethod
-    def installed(cls, extra: Iterable[str] = ()) -> Registry:
-        """The nodes of every installed package, ours among them, and of `extra` modules."""
+    def installed(cls, extra: Iterable[str] = (), injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables of every installed package, ours among them, of `extra` modules, and of the host."""
         found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]))
+        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]), injectables)
 
 
 def _modules(name: str) -> Iterator[ModuleType]:
@@ -83,10 +100,10 @@ def _modules(name: str) -> Iterator[ModuleType]:
         yield importlib.import_module(info.name)
 
 
-def _nodes_in(module: ModuleType) -> list[NodeSpec]:
-    """The nodes a module defines; what it only imports belongs to another."""
+def _marked(module: ModuleType, mark: str, kind: type) -> list[Any]:
+    """The functions of this mark that a module defines; what it only imports belongs to another."""
     return [
-        value.__node__
+        value
         for value in vars(module).values()
-        if isinstance(getattr(value, "__node__", None), NodeSpec) and value.__module__ == module.__name__
+        if isinstance(getattr(value, mark, None), kind) and value.__module__ == module.__name__
     ]
