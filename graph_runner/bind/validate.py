@@ -179,7 +179,7 @@ def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Proble
             f"{bound.spec.type!r} asks for {kind!r} to be handed in, and nobody here makes one",
             bound.id,
             name,
-            did_you_mean(kind, known) or "Install the package that makes it, or name its module with --nodes",
+            "Install the package that makes it, or name its module with --nodes",
         )
         for bound in top.walk()
         for name, kind in bound.spec.injected.items()

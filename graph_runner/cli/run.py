@@ -15,7 +15,7 @@ from rich.text import Text
 
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import Problem, WorkflowError
-from graph_runner.cli import summary
+from graph_runner.cli import profile, summary
 from graph_runner.cli.wording import place
 from graph_runner.format.png import open_workflow
 
@@ -70,6 +70,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     seed=options.seed,
                     fresh=options.fresh,
                     check_numbers=options.check_numbers,
+                    profile=options.profile,
                     checkpoint_seconds=options.checkpoint_seconds,
                     listeners=[announce, display, *_boards(options, engine.workspace)],
                     stop=stop,
@@ -89,6 +90,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     if rank == 0:
         values = {asked.get(name, name): value for name, value in result.values.items()}
         summary.show(console, result, values, display.watch, settings.exposed(workflow, registry), argv)
+        if result.profile is not None:
+            profile.show(console, result.profile, result.folder)
     return STOPPED if result.status == "stopped" else DONE
 
 

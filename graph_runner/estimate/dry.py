@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -163,7 +163,7 @@ class _DryRun:
             if warning not in self.problems:
                 self.problems.append(warning)
 
-    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> None:
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do one step."""
         left_open = self._left_open
         why = self._cannot(unit, frame)
@@ -188,6 +188,7 @@ class _DryRun:
             self._left_open += 1
         for step in unit.members:
             self._note(step, frame, why)
+        return ()
 
     def _note(self, step: Step, frame: Frame, why: str) -> None:
         """Write down what a step gave; why: it is not known."""
@@ -259,7 +260,7 @@ class _DryLoop:
         try:
             return interval(aside, frame)
         except NodeError as error:
-            if not any(frame[slot] is OPEN for _, slot in aside.singles):
+            if aside.spec.aside in aside.constants:  # a wired one may be made up
                 self.run.problems.append(Problem(str(error.__cause__), aside.id, aside.spec.aside))
             return 1
 

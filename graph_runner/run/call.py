@@ -5,7 +5,7 @@ where their readers look.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -30,14 +30,15 @@ class Calls:
         self.entered = entered
         self._joiner = Joiner()
 
-    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> None:
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do a step."""
         if isinstance(unit, Joined):
-            self._joined(unit, frame, around)
-        elif unit.spec.effect and not unit.stores:
-            self._show(unit, frame, around)
-        else:
-            store(unit, frame, self._called(unit, arguments(unit, frame), frame, around))
+            return self._joined(unit, frame, around)
+        if unit.spec.effect and not unit.stores:
+            return [self._show(unit, frame, around)]
+        value = self._called(unit, arguments(unit, frame), frame, around)
+        store(unit, frame, value)
+        return [value]
 
     def quick(self, unit: Unit, released: tuple[int, ...]) -> Bound | None:
         """The quickest way to do a step that needs nothing but its arguments (see `graph_runner.run.interpreter.Quick`)."""
@@ -58,24 +59,28 @@ class Calls:
 
         return quick
 
-    def _show(self, step: Step, frame: Frame, around: Activation) -> None:
+    def _show(self, step: Step, frame: Frame, around: Activation) -> Any:
         """Save or show: where several processes share a batch, one of them does it, for the whole; a search does neither."""
         whole = around.whole([step], frame)
-        if not around.runtime.search and around.runtime.processes.rank == 0:
-            with around.runtime.processes.apart():
-                self._called(step, arguments(step, whole), whole, around)
+        if around.runtime.search or around.runtime.processes.rank > 0:
+            return None
+        with around.runtime.processes.apart():
+            return self._called(step, arguments(step, whole), whole, around)
 
-    def _joined(self, joined: Joined, frame: Frame, around: Activation) -> None:
+    def _joined(self, joined: Joined, frame: Frame, around: Activation) -> Sequence[Any]:
         calls = [arguments(member, frame) for member in joined.members]
 
-        def call(together: dict[str, Any]) -> Any:
-            return self._called(joined.members[0], together, frame, around)
+        def call(whole: dict[str, Any]) -> Any:
+            return self._called(joined.members[0], whole, frame, around)
 
-        values = self._joiner.together(joined, calls, call)
+        together = self._joiner.together(joined, calls, call)
+        values = []
         for i, member in enumerate(joined.members):
             with blamed(member.id, around.when):
-                value = self._called(member, calls[i], frame, around) if values is None else values[i]
+                value = self._called(member, calls[i], frame, around) if together is None else together[i]
                 store(member, frame, value)
+            values.append(value)
+        return values
 
     def _called(self, step: Step, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""

@@ -20,6 +20,7 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.base.contents import Contents
+from graph_runner.base.disk import sentence
 from graph_runner.base.files import write_atomically
 from graph_runner.base.hashes import Hashes
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
@@ -38,10 +39,11 @@ from graph_runner.run.call import Calls
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
 from graph_runner.run.injectables import INJECTABLES
-from graph_runner.run.interpreter import Interpreter
+from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
 from graph_runner.run.precision import Precision
+from graph_runner.run.profile import Profile
 from graph_runner.run.runtime import Runtime
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
@@ -61,6 +63,7 @@ class Result:
     shown: list[events.Shown] = field(default_factory=list)
     events: list[events.Event] = field(default_factory=list)
     error: NodeError | None = None
+    profile: Profile | None = None
 
 
 class Engine:
@@ -102,6 +105,7 @@ class Engine:
         seed: int = 0,
         fresh: bool = False,
         check_numbers: bool = False,
+        profile: bool = False,
         checkpoint_seconds: float = 30.0,
         listeners: Iterable[Callable[[events.Event], None]] = (),
         stop: threading.Event | None = None,
@@ -114,6 +118,7 @@ class Engine:
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
             it they are looked for only once a node refused them.
+        profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
@@ -143,6 +148,7 @@ class Engine:
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        profiled, interpreter = self._interpreter(check_numbers, profile)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -157,7 +163,7 @@ class Engine:
             observer,
             stop or threading.Event(),
             paths=paths,
-            interpreter=self._interpreter(check_numbers),
+            interpreter=interpreter,
             injectables={**INJECTABLES, **self.registry.injectables},
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
@@ -178,16 +184,23 @@ class Engine:
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
+            if profiled is not None and self.processes.rank == 0:
+                _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
         if failure is not None and raise_errors:
             raise failure
-        return Result(status, folder, values, runtime.shown, seen, failure)
+        return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
-    def _interpreter(self, check_numbers: bool) -> Interpreter:
+    def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
+        """What does the steps of a run, and what counts them, if anything does."""
         calls = Calls(self.precision)
-        return Interpreter(Checked(calls)) if check_numbers else Interpreter(calls, calls.quick)
+        if not check_numbers and not profile:
+            return None, Interpreter(calls, calls.quick)
+        do: Do = Checked(calls) if check_numbers else calls
+        profiled = Profile(do, self.device) if profile else None
+        return profiled, Interpreter(profiled or do)
 
     def _cause(self, error: NodeError, top: Scope, keys: Keys, runtime: Runtime, check_numbers: bool) -> NodeError:
         """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
@@ -210,7 +223,7 @@ class Engine:
             within = within.scope.zone
         plan = compile_graph(top, {}, keys, {within.id})
         try:
-            execute(plan, runtime.searching(self._interpreter(check_numbers=True)), self.cache)
+            execute(plan, runtime.searching(self._interpreter(check_numbers=True)[1]), self.cache)
         except NodeError as error:
             return first_seen(error, refused, self.dtype)
         except Stopped:
@@ -246,6 +259,14 @@ class Engine:
             "packages": _installed(),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+
+
+def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:
+    """Write a profile down. A full disk does not take the run from those who wait for it."""
+    try:
+        profile.write(folder, seconds)
+    except OSError as error:
+        emit(events.Log(f"the profile is not kept: {sentence(error)}", level="warning"))
 
 
 _packages: dict[str, str] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -80,14 +81,15 @@ class _Top:
     def __init__(self, plan: Plan, cache: Cache, needed: set[str], cached: set[str], held: dict[str, Entry]) -> None:
         self.plan, self.cache, self.needed, self.cached, self.held = plan, cache, needed, cached, held
 
-    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> None:
-        """Do a step, where it is needed at all."""
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
+        """Do a step, where it is needed at all; nobody looks at what it gave."""
         if unit.id in self.cached:
             self._take(unit, frame, around.runtime)
         elif unit.id in self.needed:
             if around.runtime.stopping():
                 raise Stopped
             self._compute(unit, frame, around)
+        return ()
 
     def _take(self, unit: Unit, frame: Frame, runtime: Runtime) -> None:
         """Put a cached node's values into the frame, and show again the files it once showed."""

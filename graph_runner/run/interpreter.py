@@ -4,7 +4,7 @@ without contents are different `Do`s of this one walk.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
 Frame = list[Any]
 """The values of one scope while it is gone through, by slot."""
-Do = Callable[[Unit, Frame, "Activation"], None]
-"""Does a step: reads what it needs from the frame, and puts what it gives into it."""
+Do = Callable[[Unit, Frame, "Activation"], Sequence[Any]]
+"""Does a step: reads what it needs from the frame, and puts what others read of it into the frame. Gives what each of the
+step's calls gave, whole, for another `Do` around it to look at.
+"""
 Bound = Callable[[Frame, "Activation"], None]
 """Does one certain step, and forgets the values of which it is the last reader."""
 Quick = Callable[[Unit, tuple[int, ...]], Bound | None]

@@ -6,7 +6,7 @@ at (`Checked`), so that the error names the node where they came up. With `check
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graph_runner.compile.plan import Unit
 from graph_runner.run.call import read
-from graph_runner.run.failures import NodeError
+from graph_runner.run.failures import NodeError, blamed
 from graph_runner.run.interpreter import Do, Frame
 
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class Checked:
     def __init__(self, do: Do) -> None:
         self.do = do
 
-    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> None:
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do a step (see `graph_runner.run.interpreter.Do`)."""
-        self.do(unit, frame, around)
-        for step in unit.members:
-            for slot, _ in step.stores:
-                if told := non_finite(frame[slot]):
-                    cause = FloatingPointError(f"{told} in what it gives; {_cause(read(step, frame))}")
-                    raise NodeError(step.id, cause, around.when) from cause
+        values = self.do(unit, frame, around)
+        for step, value in zip(unit.members, values, strict=True):
+            with blamed(step.id, around.when):
+                if told := non_finite(value):
+                    raise FloatingPointError(f"{told} in what it gives; {_cause(read(step, frame))}")
+        return values
 
 
 def first_seen(first: NodeError, refused: NodeError, dtype: torch.dtype) -> NodeError:
