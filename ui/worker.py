@@ -81,6 +81,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             seed=job["seed"],
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
+            profile=job.get("profile", False),
             listeners=[tell],
             stop=stop,
             observer=easel,

@@ -27,13 +27,14 @@ def show(console: Console, profile: Profile, folder: Path) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("node")
     table.add_column("type", style="dim")
-    for head in ("calls", "own s", "share", "with inside s", *(["device s"] * on_device), "memory"):
+    heads = ["calls", "own s", "share", "with inside s", *(["device s"] * on_device)]
+    for head in [*heads, *(["memory"] * (profile.memory is not None))]:
         table.add_column(head, justify="right")
     for id, node in nodes[:MOST]:
         share = node.own_seconds / profile.seconds if profile.seconds else 0.0
         device = [f"{node.device_seconds or 0:.3f}"] if on_device else []
-        memory = "" if node.memory is None else f"{large(node.memory)}B"
-        row = (f"{node.calls:,}", f"{node.own_seconds:.3f}", f"{share:.0%}", f"{node.seconds:.3f}", *device, memory)
+        memory = [f"{large(node.memory)}B"] if profile.memory is not None else []
+        row = (f"{node.calls:,}", f"{node.own_seconds:.3f}", f"{share:.0%}", f"{node.seconds:.3f}", *device, *memory)
         table.add_row(Text(id), Text(node.type), *row)
     console.print()
     console.print(table)

@@ -33,8 +33,8 @@ class NodeProfile:
     """What one node took: its calls, and the seconds of all of them.
 
     own_seconds: without those of the nodes inside of a zone. device_seconds: on a GPU, from the beginning to the end of the
-    calls' work there; None elsewhere. memory: bytes by which memory in use grew in a call, at most; None where the system
-    does not tell.
+    calls' work there; None elsewhere. memory: bytes by which memory in use grew in a call, at most, with what is inside of a
+    zone; 0 where the system does not tell.
     """
 
     type: str
@@ -42,7 +42,7 @@ class NodeProfile:
     seconds: float = 0.0
     own_seconds: float = 0.0
     device_seconds: float | None = None
-    memory: int | None = None
+    memory: int = 0
 
 
 class Profile:
@@ -98,7 +98,7 @@ class Profile:
         finally:
             peak = max(self._peak, memory.peak())
             for node in nodes:
-                node.memory = max(node.memory or 0, peak - before)
+                node.memory = max(node.memory, peak - before)
             memory.reset()
             self._peak = max(around, peak)
 
@@ -146,6 +146,6 @@ class Profile:
         return {
             "seconds": round(self.seconds, 6),
             "device": str(self.device),
-            "memory_of": self.memory.about if self.memory is not None else None,
+            "memory_of": self.memory.about if self.memory is not None else "",
             "nodes": {id: asdict(node) for id, node in self.nodes.items()},
         }
