@@ -148,7 +148,7 @@ class Engine:
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
-        profiled, interpreter = self._interpreter(check_numbers, profile)
+        profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -184,7 +184,7 @@ class Engine:
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
-            if profiled is not None and self.processes.rank == 0:
+            if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
@@ -194,7 +194,7 @@ class Engine:
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
     def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
-        """What does the steps of a run, and what counts them, if anything does."""
+        """What counts the steps of a run, if anything does, and what does them."""
         calls = Calls(self.precision)
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
