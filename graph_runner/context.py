@@ -1,6 +1,7 @@
 """What a node may ask of its surroundings, for packages of nodes: see `graph_runner.contract.context`."""
 
 from graph_runner.contract.context import (
+    Call,
     Device,
     Dtype,
     Loop,
@@ -15,9 +16,11 @@ from graph_runner.contract.context import (
     Tell,
     Workspace,
     derive,
+    injectable,
 )
 
 __all__ = [
+    "Call",
     "Device",
     "Dtype",
     "Loop",
@@ -32,4 +35,5 @@ __all__ = [
     "Tell",
     "Workspace",
     "derive",
+    "injectable",
 ]

@@ -78,7 +78,7 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     return collected
 
 
-@node(category="zones", aside=True)
+@node(category="zones", aside="n")
 def every(body: Body[Aside], n: Annotated[int, Field(ge=1)] = 100) -> None:  # noqa: ARG001 - the loop around counts
     """Run the body after each n-th turn of the zone around it, and after the last: previews and validation.
 

@@ -31,7 +31,7 @@ from graph_runner.run.engine import Engine
 from ui.channel import Channel
 from ui.easel import Easel
 from ui.models import Problem, Refused, Value
-from ui.pictures import Projections, SeeingCache
+from ui.pictures import Projections
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -81,9 +81,10 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             seed=job["seed"],
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
+            profile=job.get("profile", False),
             listeners=[tell],
             stop=stop,
-            watch=easel.watch,
+            observer=easel,
             raise_errors=False,
         )
         over["status"] = result.status
@@ -158,12 +159,12 @@ def main() -> int:
         engine = Engine(
             registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
         )
-        engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget, registry.models)
+        projections = Projections()
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, cache.projections, job, requests.stops[job["run"]], channel):
+            if not run(engine, projections, job, requests.stops[job["run"]], channel):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

@@ -1,10 +1,13 @@
-"""A validated graph: every node with its specification, every wire with the port it comes from, scopes nested."""
+"""A validated graph: every node with its specification, every wire with the port it comes from, scopes nested.
+
+While a workflow is bound, its nodes and scopes are filled in; `Scope.freeze` ends that, and nobody changes them any more.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 import networkx as nx
 
@@ -28,7 +31,7 @@ class Source:
 UNKNOWN = Source("", "")
 """A wire that leads nowhere, in a graph that has a problem: what it would carry may be anything."""
 
-Wired = Source | list[Source] | dict[str, Source]
+Wired = Source | list[Source] | tuple[Source, ...] | dict[str, Source]
 Slot = tuple[str, str]  # a port's name and the user's name within it ("" unless Ports)
 
 
@@ -41,8 +44,58 @@ def sources_of(wired: Iterable[Wired]) -> Iterator[Source]:
             yield from value.values() if isinstance(value, dict) else value
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class FrozenError(TypeError):
+    """A validated graph was to be changed: a fault in the program, not in the workflow."""
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise FrozenError(
+        "a validated graph does not change; validate the changed workflow, or make a new graph of this one"
+    )
+
+
+class _FrozenDict(dict[K, V]):
+    """A dict that stays as it was made."""
+
+    __slots__ = ()
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+
+_NOTHING: _FrozenDict[Any, Any] = _FrozenDict()
+
+
+def _kept(mapping: dict[K, V]) -> dict[K, V]:
+    return _FrozenDict(mapping) if mapping else _NOTHING
+
+
+class _Freezable:
+    """What is filled in first, and stays as it is from then on."""
+
+    _frozen = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._frozen:
+            _refuse()
+        object.__setattr__(self, name, value)
+
+    def _freeze(self, **last: Any) -> None:
+        for name, value in last.items():
+            setattr(self, name, value)
+        self._frozen = True
+
+
+def _frozen(wired: Wired) -> Wired:
+    if isinstance(wired, Source):
+        return wired
+    return _FrozenDict(wired) if isinstance(wired, dict) else tuple(wired)
+
+
 @dataclass(eq=False)
-class BoundNode:
+class BoundNode(_Freezable):
     """A node of the graph, bound to its specification."""
 
     id: str
@@ -56,7 +109,7 @@ class BoundNode:
 
 
 @dataclass(eq=False)
-class Scope:
+class Scope(_Freezable):
     """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; models:
     the classes that files may name."""
 
@@ -79,6 +132,16 @@ class Scope:
         while scope is not None:
             yield scope
             scope = scope.parent
+
+    def freeze(self) -> None:
+        """Let nobody change this scope, its nodes and the bodies in it any more: FrozenError tells who tries."""
+        for bound in self.nodes.values():
+            if bound.body is not None:
+                bound.body.freeze()
+            wires = {port: _frozen(wired) for port, wired in bound.wires.items()}
+            bound._freeze(params=_kept(bound.params), wires=_kept(wires), outputs=_kept(bound.outputs))
+        results = {port: _frozen(wired) for port, wired in self.results.items()}
+        self._freeze(nodes=_kept(self.nodes), results=_kept(results), ports=_kept(self.ports), uses=_kept(self.uses))
 
     def walk(self) -> Iterator[BoundNode]:
         """Every node of this scope and of the bodies in it."""

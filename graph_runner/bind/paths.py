@@ -6,6 +6,12 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graph_runner.base.problems import Problem
+
+if TYPE_CHECKING:
+    from graph_runner.bind.graph import Scope
 
 LONG = 300
 """Of a longer path, only so many characters are told."""
@@ -28,6 +34,20 @@ class Paths:
 
     def __init__(self, workspace: Path, roots: Iterable[Path] = ()) -> None:
         self.workspace, self.roots = workspace, tuple(root.resolve() for root in roots)
+
+    def place_all(self, top: Scope) -> list[Problem]:
+        """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
+        wrong = []
+        for bound in top.walk():
+            for name, param in bound.spec.params.items():
+                value = bound.params.get(name)
+                if param.path_kind is None or not value:
+                    continue
+                try:
+                    bound.params[name] = str(self.place(value, param.path_kind))
+                except PathError as error:
+                    wrong.append(Problem(error.message, bound.id, name, error.remedy))
+        return wrong
 
     def place(self, text: str, kind: str) -> Path:
         """The absolute path of a file or folder (kind: "file", "folder", "file or folder") that is there.

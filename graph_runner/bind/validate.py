@@ -20,22 +20,31 @@ from graph_runner.base.problems import Problem, Problems, TooManyProblemsError, 
 from graph_runner.bind.expand import expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.bind.modes import walk, without_modes
+from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
 from graph_runner.bind.typing_rules import solve_types
 from graph_runner.contract import NodeSpec, Port
+from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.models import Models, is_module
+from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Node, Workflow
 
 
-def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scope, list[Problem]]:
-    """Bind a workflow to node specifications. The scope may be run only where no problem is an error.
+def validate(
+    workflow: Workflow, registry: Mapping[str, NodeSpec], paths: Paths | None = None
+) -> tuple[Scope, list[Problem]]:
+    """Bind a workflow to node specifications, in a graph that nobody changes any more. It may be run only where no problem
+    is an error.
 
-    Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
+    paths: makes the paths of files that nodes read absolute, and tells those that cannot be read; without it they stay as
+    they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
     written, uses, unknown, problems = expand(workflow)
     top = Scope(uses=uses, models=getattr(registry, "models", Models()))
     with suppress(TooManyProblemsError):
         _validate(workflow, registry, written, top, unknown, problems)
+        problems += paths.place_all(top) if paths is not None else []
+    top.freeze()
     return top, problems
 
 
@@ -55,6 +64,7 @@ def _validate(
     problems += [_circular(circle) for circle in circles]
     problems += solve_types(top, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
+    problems += _not_injectable(top, registry)
     problems += _without_codec(top)
     problems += _equal_seeds(top)
     problems += _saved_twice(top)
@@ -160,6 +170,22 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
                 "Wire something into it" if name not in spec.params else "Type a value",
             )
         )
+
+
+def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Problem]:
+    """What a node asks of its surroundings must be something that somebody can make."""
+    known = BUILT_IN | (registry.injectables.keys() if isinstance(registry, Registry) else set())
+    return [
+        Problem(
+            f"{bound.spec.type!r} asks for {kind!r} to be handed in, and nobody here makes one",
+            bound.id,
+            name,
+            "Install the package that makes it, or name its module with --nodes",
+        )
+        for bound in top.walk()
+        for name, kind in bound.spec.injected.items()
+        if kind not in known
+    ]
 
 
 def _circles(scope: Scope) -> Iterator[list[str]]:

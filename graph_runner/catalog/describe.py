@@ -27,7 +27,7 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
         },
         "effect": spec.effect,
         "loops": spec.loops,
-        "aside": spec.aside,
+        "aside": bool(spec.aside),
         "draws": spec.draws,
         "keep": spec.keep,
         "mutates": list(spec.mutates),

@@ -75,6 +75,7 @@ def build() -> argparse.ArgumentParser:
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--check-numbers", action="store_true", help="look at all that every node gives, and fail at the first NaN or infinite value; without it they are looked for once a node refused them")  # fmt: skip
+    run.add_argument("--profile", action="store_true", help="count time, memory and calls of every node, tell the slowest, and write all of it and a trace for Perfetto into the run's folder")  # fmt: skip
     run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
     run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")

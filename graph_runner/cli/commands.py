@@ -29,19 +29,19 @@ def check(options: argparse.Namespace) -> int:
     from graph_runner.format.png import open_workflow
 
     workflow = open_workflow(options.workflow)
+    from graph_runner.bind.paths import Paths
     from graph_runner.bind.validate import errors, validate
     from graph_runner.cli import settings
     from graph_runner.contract.registry import Registry
-    from graph_runner.run.engine import place_paths
 
     registry = Registry.installed(options.nodes)
-    top, problems = validate(settings.apply(options.settings, workflow, registry), registry)
+    workspace, roots = _folder(options.workspace), [_folder(root) for root in options.only_below]
+    workflow = settings.apply(options.settings, workflow, registry)
+    top, problems = validate(workflow, registry, Paths(workspace, roots))
     complain(problems)
     if wrong := len(errors(problems)):
         print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
-    workspace, roots = _folder(options.workspace), [_folder(root) for root in options.only_below]
-    place_paths(top, workspace, roots)
     nodes = count(sum(1 for _ in top.walk()), "node")
     if options.graph_only:
         print(f"{options.workflow}: {nodes}, ready to run")
@@ -55,7 +55,8 @@ def check(options: argparse.Namespace) -> int:
     display = listener(Console(stderr=True))
     try:
         heard = [] if options.json else [display]
-        found = dry_run(top, workspace, dtype=getattr(torch, options.dtype), roots=roots, listeners=heard)
+        dtype, makers = getattr(torch, options.dtype), registry.injectables
+        found = dry_run(top, workspace, dtype=dtype, roots=roots, injectables=makers, listeners=heard)
     finally:
         display.close()
     wrong = len(errors(found.problems))

@@ -15,16 +15,16 @@ from rich.text import Text
 
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import Problem, WorkflowError
-from graph_runner.cli import summary
+from graph_runner.cli import profile, summary
 from graph_runner.cli.wording import place
 from graph_runner.format.png import open_workflow
 
 if TYPE_CHECKING:
     from graph_runner.base.events import Event, Listener
-    from graph_runner.compile.plan import NodeError
     from graph_runner.contract.context import Processes
     from graph_runner.contract.registry import Registry
     from graph_runner.run.engine import Engine
+    from graph_runner.run.failures import NodeError
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
@@ -36,9 +36,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from graph_runner.cli import settings
     from graph_runner.cli.interrupts import stopping
     from graph_runner.cli.progress import listener
-    from graph_runner.compile.plan import NodeError
     from graph_runner.contract.processes import joined
     from graph_runner.contract.registry import Registry
+    from graph_runner.run.failures import NodeError
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
@@ -70,6 +70,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     seed=options.seed,
                     fresh=options.fresh,
                     check_numbers=options.check_numbers,
+                    profile=options.profile,
                     checkpoint_seconds=options.checkpoint_seconds,
                     listeners=[announce, display, *_boards(options, engine.workspace)],
                     stop=stop,
@@ -89,6 +90,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     if rank == 0:
         values = {asked.get(name, name): value for name, value in result.values.items()}
         summary.show(console, result, values, display.watch, settings.exposed(workflow, registry), argv)
+        if result.profile is not None:
+            profile.show(console, result.profile, result.folder)
     return STOPPED if result.status == "stopped" else DONE
 
 
@@ -125,7 +128,7 @@ def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
     """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
     of the others too; they are silent about each other's."""
-    from graph_runner.compile.plan import ElsewhereError
+    from graph_runner.run.failures import ElsewhereError
 
     if rank and isinstance(error, ElsewhereError):
         return

@@ -1,72 +1,72 @@
-"""From a validated graph to a plan: prune, hoist, key, and bind every wire to a slot."""
+"""From a validated graph to a plan: prune, hoist, key, and bind every wire to a slot. The graph stays as it is."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 import networkx as nx
 
 from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, reads, sources_of
 from graph_runner.compile.fuse import fuse
-from graph_runner.compile.keys import Keys, draws, has_effect
-from graph_runner.compile.plan import Code, Policy, Step, as_written
+from graph_runner.compile.keys import Keys, draws, has_effect, lasting
+from graph_runner.compile.plan import Code, Kept, Plan, Step, Unit
 
 
-@dataclass(eq=False)
-class Plan:
-    """A graph ready to run: the top's code, and the slots of what was asked for."""
-
-    code: Code
-    targets: dict[str, int] = field(default_factory=dict)
-    roots: list[Step] = field(default_factory=list)
-
-
-def compile_graph(
-    top: Scope,
-    targets: dict[str, Source],
-    keys: Keys | None,
-    only: set[str] | None = None,
-    policy: Policy = as_written,
-) -> Plan:
+def compile_graph(top: Scope, targets: Mapping[str, Source], keys: Keys | None, only: set[str] | None = None) -> Plan:
     """Compile a graph without problems. `targets` are asked for by name, besides everything with an effect.
 
     keys: what values are stored under; None where nothing will be stored.
     only: run these nodes and what they need, instead of everything with an effect.
-    policy: how the functions of nodes are called.
     """
     wanted = {source.node for source in targets.values()} | (only or set())
-    _prune(top, wanted, effects=only is None)
+    top = _pruned(top, wanted, effects=only is None)
     _hoist(top)
     readers = _count_readers(top)
     for source in targets.values():
         readers[source.node] += 1
     slots = _Slots()
     asked = {name: slots.of(source) for name, source in targets.items()}
-    code = _code(top, slots, keys, readers, policy)
-    plan = Plan(code, asked)
-    plan.roots = [step for step in code.steps if step.id in wanted or (only is None and has_effect(top.nodes[step.id]))]
-    _link(top, code)
-    _release(code, keep=set(plan.targets.values()))
+    code = _code(top, slots, keys, readers, asked.values())
+    roots = frozenset(id for id, bound in top.nodes.items() if id in wanted or (only is None and has_effect(bound)))
+    plan = Plan(code, asked, roots, _kept(top, code))
+    _let_go(top)
     return plan
 
 
-def _prune(scope: Scope, wanted: Iterable[str], effects: bool = True) -> None:
-    """Drop what no result, effect or target needs; bodies first, for what they read counts for their zone."""
-    for bound in scope.nodes.values():
+def _pruned(
+    scope: Scope,
+    wanted: Iterable[str],
+    effects: bool = True,
+    parent: Scope | None = None,
+    zone: BoundNode | None = None,
+) -> Scope:
+    """A new scope with what a result, effect or target needs; bodies first, for what they read counts for their zone."""
+    new = Scope(parent, zone, results=scope.results, ports=scope.ports)
+    for id, bound in scope.nodes.items():
+        copy = new.nodes[id] = BoundNode(id, bound.spec, new, bound.params, bound.wires, outputs=bound.outputs)
         if bound.body is not None:
-            _prune(bound.body, (source.node for source in sources_of(bound.body.results.values()) if not source.inner))
-    graph = dependencies(scope)
-    needed = {id for id in wanted if id in scope.nodes}
-    needed |= {bound.id for bound in scope.nodes.values() if effects and has_effect(bound)}
+            results = (source.node for source in sources_of(bound.body.results.values()) if not source.inner)
+            copy.body = _pruned(bound.body, results, parent=new, zone=copy)
+    needed = {id for id in wanted if id in new.nodes}
+    needed |= {id for id, bound in new.nodes.items() if effects and has_effect(bound)}
     todo = list(needed)
     while todo:
-        for before in graph.predecessors(todo.pop()):
-            if before not in needed:
-                needed.add(before)
-                todo.append(before)
-    scope.nodes = {id: bound for id, bound in scope.nodes.items() if id in needed}
+        for source in reads(new.nodes[todo.pop()]):
+            if not source.inner and source.node in new.nodes and source.node not in needed:
+                needed.add(source.node)
+                todo.append(source.node)
+    new.nodes = {id: bound for id, bound in new.nodes.items() if id in needed}
+    return new
+
+
+def _let_go(scope: Scope) -> None:
+    """Break the circles of a graph that nobody needs any more: it is gone at once, and no garbage collection looks at it."""
+    for bound in scope.nodes.values():
+        if bound.body is not None:
+            _let_go(bound.body)
+    scope.nodes.clear()
 
 
 def _hoist(scope: Scope) -> None:
@@ -112,62 +112,99 @@ class _Slots:
     def of(self, source: Source) -> int:
         return self.numbers.setdefault(source, len(self.numbers))
 
+    def of_all(self, sources: Iterable[Source]) -> tuple[int, ...]:
+        return tuple(self.of(source) for source in sources)
 
-def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str], policy: Policy) -> Code:
-    code = Code()
+
+class _Wiring(NamedTuple):
+    """What a node reads, as slots; its body compiled."""
+
+    singles: tuple[tuple[str, int], ...]
+    lists: tuple[tuple[str, tuple[int, ...]], ...]
+    dicts: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
+    body: Code | None = None
+    captures: tuple[tuple[int, int], ...] = ()
+
+
+def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str], asked: Iterable[int] = ()) -> Code:
+    """Number every value that is read, then make the steps. asked: slots that outlive the steps, besides the results."""
     order = {id: i for i, id in enumerate(scope.nodes)}
-    steps: dict[str, Step] = {}
     graph = dependencies(scope)
-    for id in nx.lexicographical_topological_sort(graph, key=order.__getitem__):
-        steps[id] = _step(scope.nodes[id], slots, keys, readers, policy)
+    ids = list(nx.lexicographical_topological_sort(graph, key=order.__getitem__))
+    wirings = {id: _wiring(scope.nodes[id], slots, keys, readers) for id in ids}
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
+    results: list[tuple[str, str, int | tuple[int, ...]]] = []
     for result, wired in scope.results.items():
         port, _, name = ("", "", result) if returns is not None and returns.form == "mapping" else result.partition(".")
-        at = slots.of(wired) if isinstance(wired, Source) else [slots.of(source) for source in sources_of([wired])]
-        code.results.append((port, name, at))
+        results.append(
+            (port, name, slots.of(wired) if isinstance(wired, Source) else slots.of_all(sources_of([wired])))
+        )
+    ports = []
+    stores: dict[str, list[tuple[int, tuple[str, str]]]] = {id: [] for id in ids}
     for source, slot in slots.numbers.items():
         if source.inner and scope.zone is not None and source.node == scope.zone.id:
-            code.ports.append((slot, (source.port, source.name)))
-        elif not source.inner and source.node in steps:
-            steps[source.node].stores.append((slot, (source.port, source.name)))
-    _differentiate(scope, graph, code, steps, slots)
-    code.asides = [step for step in steps.values() if step.spec.aside]
-    code.steps = [step for step in (fuse(graph, steps) if scope.zone else steps.values()) if not step.spec.aside]
-    code.size = len(slots.numbers)
-    return code
+            ports.append((slot, (source.port, source.name)))
+        elif not source.inner and source.node in stores:
+            stores[source.node].append((slot, (source.port, source.name)))
+    leaves, grads = _differentiate(scope, graph, slots)
+    steps = {id: _step(scope.nodes[id], wirings[id], tuple(stores[id]), id in grads, keys, readers) for id in ids}
+    asides = tuple(step for step in steps.values() if step.spec.aside)
+    units = [unit for unit in (fuse(graph, steps) if scope.zone else steps.values()) if not unit.spec.aside]
+    keep = {*asked, *(slot for step in asides for slot in step.reads())}
+    for _, _, at in results:
+        keep.update([at] if isinstance(at, int) else at)
+    size = len(slots.numbers)
+    return Code(size, tuple(units), _released(units, keep), tuple(ports), tuple(results), asides, leaves)
 
 
-def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str], policy: Policy) -> Step:
-    spec = bound.spec
-    step = Step(bound.id, spec, policy(spec), dict(bound.params))
+def _wiring(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> _Wiring:
+    singles, lists, dicts = [], [], []
     for port, wired in bound.wires.items():
         if isinstance(wired, Source):
-            step.singles.append((port, slots.of(wired)))
-        elif isinstance(wired, list):
-            step.lists.append((port, [slots.of(source) for source in wired]))
+            singles.append((port, slots.of(wired)))
+        elif isinstance(wired, dict):
+            dicts.append((port, tuple((name, slots.of(source)) for name, source in wired.items())))
         else:
-            step.dicts.append((port, [(name, slots.of(source)) for name, source in wired.items()]))
-    for left_out in spec.input.keys() - bound.wires.keys() - spec.params.keys() - bound.params.keys():
-        step.constants[left_out] = None
-    step.paths = spec.wired_paths(bound.wires)
-    step.implicit_seed = spec.draws and not spec.seeded
-    step.copied = tuple(
-        port for port in spec.mutates if port in bound.wires and not _owned(bound, bound.wires[port], readers)
+            lists.append((port, slots.of_all(wired)))
+    wiring = _Wiring(tuple(singles), tuple(lists), tuple(dicts))
+    if bound.body is None:
+        return wiring
+    inside = _Slots()
+    body = _code(bound.body, inside, keys, readers)
+    captures = tuple(
+        (slots.of(source), slot)
+        for source, slot in inside.numbers.items()
+        if not (source.node == bound.id if source.inner else source.node in bound.body.nodes)
     )
-    if bound.body is not None:
-        inside = _Slots()
-        step.body = _code(bound.body, inside, keys, readers, policy)
-        own = set(bound.body.nodes)
-        for source, slot in list(inside.numbers.items()):
-            if not (source.node == bound.id if source.inner else source.node in own):
-                step.captures.append((slots.of(source), slot))
-        step.body.size = len(inside.numbers)
-        _release(step.body, keep=set(_kept(step.body)))
-        step.body.bind()
-    if keys is not None:
-        step.key = keys.key(bound)
-        step.lineage = keys.lineage(bound) if spec.loops else ""
-    return step
+    return wiring._replace(body=body, captures=captures)
+
+
+def _step(
+    bound: BoundNode,
+    wiring: _Wiring,
+    stores: tuple[tuple[int, tuple[str, str]], ...],
+    grads: bool,
+    keys: Keys | None,
+    readers: Counter[str],
+) -> Step:
+    spec, wires = bound.spec, bound.wires
+    left_out = spec.input.keys() - wires.keys() - spec.params.keys() - bound.params.keys()
+    return Step(
+        bound.id,
+        spec,
+        {**bound.params, **dict.fromkeys(left_out)},
+        wiring.singles,
+        wiring.lists,
+        wiring.dicts,
+        stores,
+        tuple(port for port in spec.mutates if port in wires and not _owned(bound, wires[port], readers)),
+        spec.wired_paths(wires),
+        grads,
+        wiring.body,
+        wiring.captures,
+        keys.key(bound) if keys is not None else "",
+        keys.lineage(bound) if keys is not None and spec.loops else "",
+    )
 
 
 def _owned(bound: BoundNode, wired: Wired, readers: Counter[str]) -> bool:
@@ -187,43 +224,36 @@ def _owned(bound: BoundNode, wired: Wired, readers: Counter[str]) -> bool:
     )
 
 
-def _kept(code: Code) -> Iterator[int]:
-    """Slots that outlive the steps of a body: its results, and what runs beside the turns reads."""
-    for _, _, at in code.results:
-        yield from [at] if isinstance(at, int) else at
-    for aside in code.asides:
-        yield from _read_slots(aside)
-
-
-def _read_slots(step: Step) -> Iterator[int]:
-    yield from (slot for _, slot in step.singles)
-    yield from (slot for _, slots in step.lists for slot in slots)
-    yield from (slot for _, named in step.dicts for _, slot in named)
-    yield from (outside for outside, _ in step.captures)
-
-
-def _release(code: Code, keep: set[int]) -> None:
-    """Mark, at each value's last reader, that it can be forgotten."""
-    last: dict[int, Step] = {}
-    for step in code.steps:
-        last.update(dict.fromkeys((slot for slot, _ in step.stores), step))
-        last.update(dict.fromkeys(_read_slots(step), step))
-    for slot, step in last.items():
+def _released(units: list[Unit], keep: set[int]) -> tuple[tuple[int, ...], ...]:
+    """For each step, the values of which it is the last reader: they can be forgotten."""
+    last: dict[int, int] = {}
+    for i, unit in enumerate(units):
+        for member in unit.members:
+            last.update(dict.fromkeys((slot for slot, _ in member.stores), i))
+            last.update(dict.fromkeys(member.reads(), i))
+    released: list[list[int]] = [[] for _ in units]
+    for slot, i in last.items():
         if slot not in keep:
-            step.free.append(slot)
+            released[i].append(slot)
+    return tuple(map(tuple, released))
 
 
-def _link(top: Scope, code: Code) -> None:
-    """Tell each step at the top which steps it reads, and which values are changed by their one reader."""
-    by_id = {step.id: step for step in code.steps}
-    for step in code.steps:
-        bound = top.nodes[step.id]
-        step.parents = [by_id[id] for id in dict.fromkeys(source.node for source in reads(bound) if not source.inner)]
-        step.made_of = _paths_in(bound).union(*(parent.made_of for parent in step.parents))
-        for port in bound.spec.mutates:
-            if port in bound.wires and port not in step.copied:
-                for source in sources_of([bound.wires[port]]):
-                    by_id[source.node].storable = False
+def _kept(top: Scope, code: Code) -> dict[str, Kept]:
+    """What the cache has to know of the steps at the top: which steps each reads, and what is changed by its one reader."""
+    changed: set[str] = set()
+    made_of: dict[str, frozenset[str]] = {}
+    parents: dict[str, tuple[str, ...]] = {}
+    for unit in code.steps:
+        for step in unit.members:
+            bound = top.nodes[step.id]
+            parents[step.id] = tuple(dict.fromkeys(source.node for source in reads(bound) if not source.inner))
+            made_of[step.id] = _paths_in(bound).union(*(made_of[parent] for parent in parents[step.id]))
+            owned = [bound.wires[port] for port in step.spec.mutates if port in bound.wires and port not in step.copied]
+            changed.update(source.node for source in sources_of(owned))
+    return {
+        id: Kept(bound.outputs, lasting(bound), id not in changed, parents[id], made_of[id])
+        for id, bound in top.nodes.items()
+    }
 
 
 def _paths_in(bound: BoundNode) -> frozenset[str]:
@@ -233,16 +263,22 @@ def _paths_in(bound: BoundNode) -> frozenset[str]:
     return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 
 
-def _differentiate(scope: Scope, graph: nx.DiGraph[str], code: Code, steps: dict[str, Step], slots: _Slots) -> None:
-    """Run the nodes between an inner port and a node that differentiates with respect to it with gradients on."""
+def _differentiate(scope: Scope, graph: nx.DiGraph[str], slots: _Slots) -> tuple[tuple[int, ...], set[str]]:
+    """The inner ports with respect to which nodes differentiate, and the nodes between, which run with gradients on."""
+    leaves: list[int] = []
+    grads: set[str] = set()
+    for bound, wired in _differentiated(scope):
+        leaves.append(slots.of(wired))
+        readers = {b.id for b in scope.nodes.values() if wired in set(reads(b))}
+        after = readers | {id for reader in readers for id in nx.descendants(graph, reader)}
+        before: set[str] = nx.ancestors(graph, bound.id)
+        grads |= (after & before) | {bound.id}
+    return tuple(leaves), grads
+
+
+def _differentiated(scope: Scope) -> Iterator[tuple[BoundNode, Source]]:
     for bound in scope.nodes.values():
         for port in bound.spec.grad:
             wired = bound.wires.get(port)
-            if not isinstance(wired, Source) or scope.zone is None or not wired.inner or wired.node != scope.zone.id:
-                continue
-            code.leaves.append(slots.of(wired))
-            readers = {b.id for b in scope.nodes.values() if wired in set(reads(b))}
-            after = readers | {id for reader in readers for id in nx.descendants(graph, reader)}
-            before: set[str] = nx.ancestors(graph, bound.id)
-            for id in (after & before) | {bound.id}:
-                steps[id].grads = True
+            if isinstance(wired, Source) and scope.zone is not None and wired.inner and wired.node == scope.zone.id:
+                yield bound, wired

@@ -1,30 +1,21 @@
-"""Calls that differ only in their rows, made as one: guidance drawn as two denoisers costs one forward pass.
+"""Calls that differ only in their rows, found to be made as one: guidance drawn as two denoisers costs one forward pass.
 
-The compiler finds the calls (one node type that declares `batched` inputs, all else equal, none waiting for another);
-whether their values can be joined shows when they are there: outside of gradients, where devices, types and trailing shapes agree.
-What once failed to join is called one by one from then on.
+They are calls of one node type that declares `batched` inputs, all else equal, none waiting for another. Whether their values
+can be joined shows when they are there (`graph_runner.run.join`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
 import networkx as nx
-import torch
-from torch import Tensor
 
-from graph_runner.compile.plan import Frame, NodeError, Step
-
-if TYPE_CHECKING:
-    from graph_runner.run.runtime import Activation
+from graph_runner.compile.plan import Joined, Step, Unit
 
 HARMLESS = {"device", "dtype", "workspace", "processes", "models"}
 """What may be handed in to a joined call: the same for all, whichever node asks."""
 
 
-def fuse(graph: nx.DiGraph[str], steps: dict[str, Step]) -> list[Step]:
-    """The steps of a body in an order to run, with calls that may be joined as one step.
+def fuse(graph: nx.DiGraph[str], steps: dict[str, Step]) -> list[Unit]:
+    """The steps of a body in an order to run, with calls that may be joined as one.
 
     graph: an edge from each step to those that wait for it. steps: in an order that runs as well.
     """
@@ -48,7 +39,7 @@ def fuse(graph: nx.DiGraph[str], steps: dict[str, Step]) -> list[Step]:
                 leaders.append(id)
     order = {id: i for i, id in enumerate(steps)}
     joined = ([steps[id] for id in groups[leader]] for leader in nx.lexicographical_topological_sort(graph, order.get))
-    return [members[0] if len(members) == 1 else Joined(members) for members in joined]
+    return [members[0] if len(members) == 1 else Joined(tuple(members)) for members in joined]
 
 
 def _may_join(step: Step) -> bool:
@@ -68,92 +59,3 @@ def _all_else(step: Step) -> str:
     others = [single for single in step.singles if single[0] not in step.spec.batched]
     parts = (step.constants.items(), others, step.lists, step.dicts, batched)
     return repr([step.spec.type, *(sorted(part, key=repr) for part in parts)])
-
-
-class Joined(Step):
-    """Several calls of one node, made as one where their values allow it."""
-
-    def __init__(self, members: list[Step]) -> None:
-        super().__init__(
-            members[0].id,
-            members[0].spec,
-            members[0].function,
-            singles=[single for member in members for single in member.singles],
-            lists=members[0].lists,
-            dicts=members[0].dicts,
-            stores=[store for member in members for store in member.stores],
-        )
-        self.members = members
-        self.names = [name for name, _ in members[0].singles if name in self.spec.batched]
-        self._apart: set[tuple[Any, ...]] = set()
-
-    def bind(self) -> Callable[[Frame, Activation], None]:
-        """There is but one way to run."""
-        return self.run
-
-    def run(self, frame: Frame, around: Activation) -> None:
-        """Make the calls, as one where it can be."""
-        calls = [member.arguments(frame) for member in self.members]
-        values = None if torch.is_grad_enabled() else self._together(calls, frame, around)
-        for i, member in enumerate(self.members):
-            try:
-                member.store(frame, member.call(calls[i], frame, around) if values is None else values[i])
-            except Exception as error:
-                raise NodeError(member.id, error, around.when) from error
-        self.release(frame)
-
-    def _together(self, calls: list[dict[str, Any]], frame: Frame, around: Activation) -> list[Tensor] | None:
-        """The values of all calls from one; None where they cannot be joined."""
-        form = tuple(_form(call[name]) for call in calls for name in self.names)
-        if form in self._apart:
-            return None
-        try:
-            rows = [_rows([call[name] for name in self.names]) for call in calls]
-            joined = {
-                name: _cat([_expanded(call[name], n) for call, n in zip(calls, rows, strict=True)])
-                for name in self.names
-            }
-            value = self.members[0].call(calls[0] | joined, frame, around)
-            return _split(value, rows)
-        except Exception:  # whatever it was: each call for itself shows whether it is an error, and whose
-            self._apart.add(form)
-            return None
-
-
-def _form(value: Any) -> Any:
-    return (value.shape, value.dtype, value.device) if isinstance(value, Tensor) else type(value)
-
-
-def _rows(values: list[Any]) -> int:
-    """How many rows a call has: single values stand for any number."""
-    sizes = {len(value) for value in values if isinstance(value, Tensor) and value.ndim > 0}
-    if not sizes or len(sizes - {1}) > 1:
-        raise ValueError("the call has no one number of rows")
-    return max(sizes)
-
-
-def _expanded(value: Any, n: int) -> Any:
-    if not isinstance(value, Tensor):
-        return value.expand(n) if hasattr(value, "expand") else value
-    if value.ndim > 0 and len(value) == n:
-        return value
-    return value.expand(n, *value.shape[1:])
-
-
-def _cat(values: list[Any]) -> Any:
-    first = values[0]
-    if isinstance(first, Tensor):
-        if len({(value.shape[1:], value.dtype, value.device) for value in values}) > 1:
-            raise ValueError("the calls' tensors differ in more than rows")
-        return torch.cat(values)
-    if hasattr(first, "cat"):
-        return type(first).cat(values)
-    if any(value != first for value in values):
-        raise ValueError("the calls' plain values differ")
-    return first
-
-
-def _split(value: Any, rows: list[int]) -> list[Tensor]:
-    if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != sum(rows):
-        raise ValueError("the result has not one row for each of the calls'")
-    return list(torch.split(value, rows))

@@ -54,9 +54,9 @@ class Keys:
             param = spec.params.get(name)
             if param is not None and param.path_kind and value:
                 value = self._contents.key(bound.id, Path(value), param.reads)
-            params[name] = value
+            params[name] = _plain(value)
         wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
-        content: list[Any] = [spec.first_name, self.version(bound), _plain(params), wires]
+        content: list[Any] = [spec.first_name, self.version(bound), params, wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
         if bound.body is not None:
@@ -75,11 +75,11 @@ class Keys:
         return [results, effects]
 
     def _wired(self, wired: Wired, scope: Scope) -> Any:
+        if isinstance(wired, Source):
+            return self._source(wired, scope)
         if isinstance(wired, dict):
             return {name: self._source(source, scope) for name, source in wired.items()}
-        if isinstance(wired, list):
-            return [self._source(source, scope) for source in wired]
-        return self._source(wired, scope)
+        return [self._source(source, scope) for source in wired]
 
     def _source(self, source: Source, scope: Scope) -> list[Any]:
         for around in scope.enclosing():

@@ -2,6 +2,7 @@
 
 A node that draws random numbers takes an `Rng`, a zone that iterates a `Loop`, a node that writes files `Outputs`,
 one that reports numbers `Metrics`, one that has something to say `Tell`; `Device`, `Dtype` and `Processes` say where it runs.
+A package of nodes adds kinds of its own with `@injectable`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,65 @@ Dtype = Annotated[torch.dtype, Inject("dtype")]
 """The floating-point type the run computes in (parameters stay float32)."""
 Workspace = Annotated[Path, Inject("workspace")]
 """The folder that holds the run's data; relative paths in a workflow start here."""
+
+
+BUILT_IN = frozenset(
+    (
+        "device",
+        "dtype",
+        "loop",
+        "metrics",
+        "models",
+        "outputs",
+        "processes",
+        "progress",
+        "rng",
+        "saving",
+        "tell",
+        "workspace",
+    )
+)
+"""The kinds that the engine makes by itself."""
+
+
+class Call(Protocol):
+    """The call of a node for which something is made: what an injectable may know of it.
+
+    node: the node's id. turns: of the loops around, from the outside in. folder: the run's, for files that people find
+    there. dry: whether the run is only gone through on tensors without contents; nothing may be written then.
+    """
+
+    @property
+    def node(self) -> str: ...  # noqa: D102 - said above, and so are all
+    @property
+    def turns(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    @property
+    def dtype(self) -> torch.dtype: ...  # noqa: D102
+    @property
+    def workspace(self) -> Path: ...  # noqa: D102
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+    @property
+    def dry(self) -> bool: ...  # noqa: D102
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def injectable(kind: str) -> Callable[[F], F]:
+    """Mark a function of a `Call` as what makes the values of this kind, for every call of a node that asks for one.
+
+    Nodes ask by a class with `__inject__ = kind`, or by `Annotated[..., Inject(kind)]`. The function is found where nodes
+    are: in the modules of a node package. What it makes is no part of a node's key, so results must not depend on it.
+    """
+
+    def attach(make: F) -> F:
+        make.__injectable__ = kind  # type: ignore[attr-defined]
+        return make
+
+    return attach
 
 
 def derive(*key: object) -> int:

@@ -63,8 +63,12 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
                 f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
             )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
-    if declared["aside"] and outputs:
-        raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")
+    if (aside := declared["aside"]) not in ("", False):
+        _check_aside(name, aside, params, {port.name: port.type for port in inputs})
+        if outputs:
+            raise ContractError(
+                f"node {name!r}: what runs beside the turns gives nothing that others read; return None"
+            )
     for group in ("mutates", "grad", "batched"):
         for wanted in declared[group]:
             if wanted not in {port.name for port in inputs}:
@@ -85,6 +89,16 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         documentation=documentation,
         **declared,
     )
+
+
+def _check_aside(name: str, aside: Any, params: dict[str, Param], types: dict[str, PortType]) -> None:
+    """A zone beside the turns says which of its parameters is the number of turns between two runs."""
+    whole = [each for each in params if types[each].base is int and not types[each].many and each != "seed"]
+    if aside is True or aside not in whole:
+        wrong = "aside=True does not say how often it runs" if aside is True else f"aside names {aside!r}"
+        wrong += "" if aside is True else ", which is no parameter of it that takes a whole number"
+        remedy = f'aside="{whole[0]}"' if whole else 'n: Annotated[int, Field(ge=1)] = 1 and aside="n"'
+        raise ContractError(f"node {name!r}: {wrong}; name the number of turns between two runs: {remedy}")
 
 
 def _hints_of(function: Any, where: str) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""The nodes a run may use, and the models that its files may name: a value, built by scanning the modules that entry points
-(group `latent_loom.nodes`) name."""
+"""The nodes a run may use, what can be handed in to them, and the models that its files may name: a value, built by scanning the
+modules that entry points (group `latent_loom.nodes`) name.
+"""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from types import ModuleType
+from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.markers import ContractError
 from graph_runner.contract.models import Models, marked
 from graph_runner.contract.spec import NodeSpec, PortType
@@ -21,9 +24,23 @@ class Registry(Mapping[str, NodeSpec]):
     """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
 
     kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
+    injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
+    (`graph_runner.context.injectable`).
     """
 
-    def __init__(self, specs: Iterable[NodeSpec], kinds: Iterable[type] = ()) -> None:
+    def __init__(
+        self,
+        specs: Iterable[NodeSpec],
+        kinds: Iterable[type] = (),
+        injectables: Iterable[Callable[..., Any]] = (),
+    ) -> None:
+        self.injectables: dict[str, Callable[..., Any]] = {}
+        for make in injectables:
+            kind: str = make.__injectable__  # type: ignore[attr-defined]
+            first = self.injectables.setdefault(kind, make)
+            if kind in BUILT_IN or first is not make:
+                owner = "the engine" if kind in BUILT_IN else first.__module__
+                raise ContractError(f"{make.__module__} makes {kind!r}, and so does {owner}; name the kind otherwise")
         self._specs: dict[str, NodeSpec] = {}
         self._former: dict[str, NodeSpec] = {}
         for spec in specs:
@@ -56,19 +73,22 @@ class Registry(Mapping[str, NodeSpec]):
         return len(self._specs)
 
     @classmethod
-    def scan(cls, packages: Iterable[str]) -> Registry:
-        """The nodes defined in these modules and packages (their submodules too).
+    def scan(cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables defined in these modules and packages (their submodules too).
 
         A class that they define or import, and that is marked with the table it belongs to, `__listed_in__`, is listed there
-        (its `add` is called): so codecs find by name what packages bring. Raises WorkflowError where a package cannot be imported, naming it, and
-        ContractError where two nodes, or two classes of a table, have one name.
+        (its `add` is called): so codecs find by name what packages bring. injectables: the host's own, besides. Raises
+        WorkflowError where a package cannot be imported, naming it, and ContractError where two nodes, or two classes of a
+        table, have one name.
         """
         specs: list[NodeSpec] = []
         kinds: dict[type, None] = {}
+        makers = list(injectables)
         for name in packages:
             try:
                 for module in _modules(name):
-                    specs += _nodes_in(module)
+                    specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
+                    makers += _marked(module, "__injectable__", str)
                     kinds |= dict.fromkeys(filter(marked, vars(module).values()))
             except ContractError:
                 raise
@@ -81,7 +101,7 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
-        registry = cls(specs, kinds)
+        registry = cls(specs, kinds, makers)
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
@@ -90,10 +110,10 @@ class Registry(Mapping[str, NodeSpec]):
         return registry
 
     @classmethod
-    def installed(cls, extra: Iterable[str] = ()) -> Registry:
-        """The nodes of every installed package, ours among them, and of `extra` modules."""
+    def installed(cls, extra: Iterable[str] = (), injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables of every installed package, ours among them, of `extra` modules, and of the host."""
         found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]))
+        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]), injectables)
 
 
 def _modules(name: str) -> Iterator[ModuleType]:
@@ -109,10 +129,10 @@ def _types_of(spec: NodeSpec) -> Iterator[PortType]:
     yield from (port.type for port in (*spec.inputs, *spec.outputs, *inner))
 
 
-def _nodes_in(module: ModuleType) -> list[NodeSpec]:
-    """The nodes a module defines; what it only imports belongs to another."""
+def _marked(module: ModuleType, mark: str, kind: type) -> list[Any]:
+    """The functions of this mark that a module defines; what it only imports belongs to another."""
     return [
-        value.__node__
+        value
         for value in vars(module).values()
-        if isinstance(getattr(value, "__node__", None), NodeSpec) and value.__module__ == module.__name__
+        if isinstance(getattr(value, mark, None), kind) and value.__module__ == module.__name__
     ]

@@ -153,7 +153,10 @@ class Shape(NamedTuple):
 
 @dataclass(frozen=True)
 class NodeSpec:
-    """Everything the engine and the canvas know of a node, read once from its function."""
+    """Everything the engine and the canvas know of a node, read once from its function.
+
+    aside: of a zone that runs beside the turns of the one around it, the parameter that says each how many; else "".
+    """
 
     type: str
     function: Callable[..., Any]
@@ -174,7 +177,7 @@ class NodeSpec:
     batched: tuple[str, ...]
     keep: bool
     trains: bool
-    aside: bool
+    aside: str
     continues: str | None
     dry: Callable[..., Any] | None
     saves: Saves | None = None

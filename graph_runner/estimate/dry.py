@@ -1,4 +1,5 @@
-"""A dry run: the plan on fake tensors, each loop going round once, so that shapes, cost and memory are known beforehand.
+"""A dry run: the plan gone through on fake tensors, each loop going round once, so that shapes, cost and memory are known
+beforehand. The interpreter walks it as in a run; only how a step is done differs.
 
 Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What depends on numbers that only the run will give is left open, never guessed into
 an error.
@@ -9,10 +10,9 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,18 @@ from graph_runner.base.problems import Problem
 from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import Paths
 from graph_runner.compile.compiler import compile_graph
-from graph_runner.compile.fuse import Joined
-from graph_runner.compile.plan import Code, Frame, NodeError, Step
+from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.estimate.meter import Meter
+from graph_runner.run.activation import Activation
+from graph_runner.run.call import Calls, Entered
+from graph_runner.run.failures import NodeError
+from graph_runner.run.injectables import INJECTABLES, Injectable
+from graph_runner.run.interpreter import Frame, Interpreter
+from graph_runner.run.loop import interval
 from graph_runner.run.precision import Precision
-from graph_runner.run.runtime import Activation, Runtime
+from graph_runner.run.runtime import Runtime
 
 
 class _Open:
@@ -87,49 +92,57 @@ def dry_run(
     dtype: torch.dtype = torch.float32,
     seed: int = 0,
     roots: Iterable[Path] = (),
+    injectables: Mapping[str, Injectable] = {},
     listeners: Iterable[Listener] = (),
 ) -> Estimate:
-    """Go through a validated graph (see `validate`; paths placed) on fake tensors, and tell what a run would do.
+    """Go through a validated graph (see `validate`; with paths) on fake tensors, and tell what a run would do.
 
     Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.bind.paths.Paths`.
-    listeners: hear how far nodes are that read files meanwhile.
+    injectables: of the registry. listeners: hear how far nodes are that read files meanwhile.
     """
     precision = Precision(dtype)
-    plan = compile_graph(top, {}, None, set(top.nodes), lambda spec: precision(_dry(spec)))
-    run = _DryRun(top, listeners)
+    plan = compile_graph(top, {}, None, set(top.nodes))
+    run = _DryRun(top, precision, listeners)
     run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
-    runtime = _DryRuntime(
+    runtime = Runtime(
         *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")),
+        dry=True,
         paths=Paths(workspace, roots),
         models=top.models,
+        interpreter=Interpreter(run),
+        injectables={**INJECTABLES, **injectables, "loop": lambda call: _DryLoop(run, call.around)},
     )
-    runtime.run = run
-    run.prepare(plan.code)
-    here = Activation(runtime)
     frame: Frame = [None] * plan.code.size
     # It logs each failure with its traceback; here a failure is an answer, and told as one.
     logging.getLogger("torch._subclasses.fake_tensor").setLevel(logging.CRITICAL)
     with warnings.catch_warnings(), Warnings(hear), run.fakes, run.meter, torch.no_grad():
         warnings.simplefilter("ignore")
-        for step in plan.code.steps:
-            run.go(step, frame, here)
+        runtime.interpreter.perform(plan.code, frame, Activation(runtime))
     for id, flops in run.meter.flops.items():
         if id in run.nodes:
             run.nodes[id].flops = flops * run.shares.get(id, 1)
     return Estimate(run.nodes, run.problems, run.meter.peak, run.meter.peak_at)
 
 
-def _dry(spec: NodeSpec) -> NodeSpec:
-    """The node with what stands in for its function."""
-    return spec if spec.dry is None else replace(spec, function=spec.dry)
+def _standing_in(precision: Precision) -> Entered:
+    """Calls what stands in for a node's function, if anything does. What changes no result (worker processes, how often to
+    report) is left at its default."""
+
+    def entered(spec: NodeSpec) -> Callable[..., Any]:
+        function = precision.around(spec, spec.dry or spec.function)
+        plain = {name: param.default for name, param in spec.params.items() if not param.keyed and not param.required}
+        return (lambda **kwargs: function(**kwargs | plain)) if plain else function
+
+    return entered
 
 
 class _DryRun:
-    """Goes through the steps of a plan, and writes down what it sees."""
+    """Does steps on fake tensors (see `graph_runner.run.interpreter.Do`), and writes down what it sees."""
 
-    def __init__(self, top: Scope, listeners: Iterable[Listener]) -> None:
+    def __init__(self, top: Scope, precision: Precision, listeners: Iterable[Listener]) -> None:
+        self.calls = Calls(_standing_in(precision))
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
@@ -137,22 +150,8 @@ class _DryRun:
         self.turns: Counter[str] = Counter()
         self.listeners = list(listeners)
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
-        self._free: dict[Step, list[int]] = {}
         self._left_open = 0
         self._at = ""  # the step that is gone through
-
-    def prepare(self, code: Code) -> None:
-        """Have every step gone through here, at any depth."""
-        code.calls = [(step, partial(self.go, step)) for step in code.steps]
-        for step in [*code.steps, *code.asides]:
-            self._free[step], step.free = step.free, []
-            for member in step.members if isinstance(step, Joined) else [step]:
-                # What changes no result (worker processes, how often to report) stays at its default.
-                for name, param in member.spec.params.items():
-                    if not param.keyed and name in member.constants:
-                        member.constants[name] = param.default
-            if step.body is not None:
-                self.prepare(step.body)
 
     def hear(self, event: Event) -> None:
         """A node tells how far it is: in a dry run, that far it goes. What it warns of, the run would warn of too."""
@@ -165,22 +164,21 @@ class _DryRun:
             if warning not in self.problems:
                 self.problems.append(warning)
 
-    def go(self, step: Step, frame: Frame, around: Activation) -> None:
-        """Call one step on fake tensors."""
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
+        """Do one step."""
         left_open = self._left_open
-        members = step.members if isinstance(step, Joined) else [step]
-        why = self._cannot(step, frame)
-        around_it, self._at = self._at, step.id
+        why = self._cannot(unit, frame)
+        around_it, self._at = self._at, unit.id
         if not why:
-            self.meter.guessed.discard(step.id)
+            self.meter.guessed.discard(unit.id)
             try:
-                with self.meter.at(step.id), _disable_current_modes() if _reads_a_file(step) else nullcontext():
-                    step.run(frame, around)
+                with self.meter.at(unit.id), _disable_current_modes() if _reads_a_file(unit) else nullcontext():
+                    self.calls(unit, frame, around)
             except Exception as error:  # of whatever kind: it is judged
                 cause = error.__cause__ if isinstance(error, NodeError) and error.__cause__ else error
-                at = error.node if isinstance(error, NodeError) else step.id
+                at = error.node if isinstance(error, NodeError) else unit.id
                 if left_open == self._left_open and at not in self.meter.guessed and _is_certain(cause):
-                    failed = next((each for each in members if each.id == at), step)
+                    failed = next((member for member in unit.members if member.id == at), unit.members[0])
                     given = {name: frame[slot] for name, slot in failed.singles}
                     self.problems.append(Problem(_sentence(cause, given), at))
                     why = "it fails"
@@ -189,26 +187,27 @@ class _DryRun:
         self._at = around_it
         if why:
             self._left_open += 1
-        for member in members:
-            node = self.nodes[member.id]
-            node.runs += self.meter.scale
-            node.open = node.open or why
-            for slot, (port, name) in member.stores:
-                if why:
-                    frame[slot] = OPEN
-                elif self.turns[member.id] and isinstance(frame[slot], list) and len(frame[slot]) == 1:
-                    frame[slot] = frame[slot] * self.turns[member.id]  # what each turn of a loop would have added
-                self._tell(node, ".".join(part for part in (port, name) if part), frame[slot])
-        for slot in self._free[step]:
-            frame[slot] = None
+        for step in unit.members:
+            self._note(step, frame, why)
+        return ()
 
-    def _cannot(self, step: Step, frame: Frame) -> str:
-        read = [slot for _, slot in step.singles]
-        read += [slot for _, slots in step.lists for slot in slots]
-        read += [slot for _, named in step.dicts for _, slot in named]
-        if any(frame[slot] is OPEN for slot in read):
+    def _note(self, step: Step, frame: Frame, why: str) -> None:
+        """Write down what a step gave; why: it is not known."""
+        node = self.nodes[step.id]
+        node.runs += self.meter.scale
+        node.open = node.open or why
+        for slot, (port, name) in step.stores:
+            if why:
+                frame[slot] = OPEN
+            elif self.turns[step.id] and isinstance(frame[slot], list) and len(frame[slot]) == 1:
+                frame[slot] = frame[slot] * self.turns[step.id]  # what each turn of a loop would have added
+            self._tell(node, ".".join(part for part in (port, name) if part), frame[slot])
+
+    def _cannot(self, unit: Unit, frame: Frame) -> str:
+        inputs = (slot for step in unit.members for slot in step.inputs())
+        if any(frame[slot] is OPEN for slot in inputs):
             return "what it reads is not known"
-        return "it only has an effect" if step.spec.effect and step.spec.dry is None else ""
+        return "it only has an effect" if unit.spec.effect and unit.spec.dry is None else ""
 
     def _tell(self, node: NodeEstimate, port: str, value: Any) -> None:
         if text := describe(value):
@@ -246,9 +245,8 @@ class _DryLoop:
         if body is not None and body.frame is not None and body.code.asides:
             with (aside or nullcontext)():
                 for each in body.code.asides:
-                    turns = int(each.constants.get("n", 1))
-                    with torch.no_grad(), self.run.meter.times(-(-n // turns)):
-                        self.run.go(each, body.frame, own)
+                    with torch.no_grad(), self.run.meter.times(-(-n // self._interval(each, body.frame))):
+                        own.runtime.interpreter.perform_one(each, body.frame, own)
         own.path = self._base
 
     def micro(self, n: int) -> Iterator[int]:
@@ -258,15 +256,14 @@ class _DryLoop:
             yield 0
         self.activation.path = (*self._base, 0)
 
-
-class _DryRuntime(Runtime):
-    """A run's surroundings in which loops go round once."""
-
-    run: _DryRun
-
-    def loop(self, activation: Activation) -> Any:
-        """What counts the turns of a zone."""
-        return _DryLoop(self.run, activation)
+    def _interval(self, aside: Step, frame: Frame) -> int:
+        """How often it runs; where only the run will give that, as often as it can at most."""
+        try:
+            return interval(aside, frame)
+        except NodeError as error:
+            if aside.spec.aside in aside.constants:  # a wired one may be made up
+                self.run.problems.append(Problem(str(error.__cause__), aside.id, aside.spec.aside))
+            return 1
 
 
 def describe(value: Any) -> str:
@@ -298,11 +295,11 @@ def large(number: float) -> str:
     return f"{number:.3g} {letter}".strip()
 
 
-def _reads_a_file(step: Step) -> bool:
+def _reads_a_file(unit: Unit) -> bool:
     """Whether a node makes its values of a file alone, or has a `dry` function to look into one: it is read, for only the
     file knows."""
-    wired = step.singles or step.lists or step.dicts
-    return (not wired or step.spec.dry is not None) and any(param.path_kind for param in step.spec.params.values())
+    wired = any(True for step in unit.members for _ in step.inputs())
+    return (not wired or unit.spec.dry is not None) and any(param.path_kind for param in unit.spec.params.values())
 
 
 def _is_certain(cause: BaseException) -> bool:

@@ -20,25 +20,31 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.base.contents import Contents
+from graph_runner.base.disk import sentence
 from graph_runner.base.files import write_atomically
 from graph_runner.base.hashes import Hashes
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.bind.graph import Scope, Source
-from graph_runner.bind.paths import PathError, Paths, expanded
+from graph_runner.bind.paths import Paths, expanded
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.keys import Keys, has_effect
 from graph_runner.compile.lock import version_of
-from graph_runner.compile.plan import ElsewhereError, NodeError, Stopped
 from graph_runner.contract import LARGEST_SEED
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow, write
+from graph_runner.run.call import Calls
 from graph_runner.run.execute import execute
-from graph_runner.run.numbers import checked, first_seen
+from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
+from graph_runner.run.injectables import INJECTABLES
+from graph_runner.run.interpreter import Do, Interpreter
+from graph_runner.run.numbers import Checked, first_seen
+from graph_runner.run.observer import Observer
 from graph_runner.run.precision import Precision
-from graph_runner.run.runtime import Runtime, Watch
+from graph_runner.run.profile import Profile
+from graph_runner.run.runtime import Runtime
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
@@ -57,6 +63,7 @@ class Result:
     shown: list[events.Shown] = field(default_factory=list)
     events: list[events.Event] = field(default_factory=list)
     error: NodeError | None = None
+    profile: Profile | None = None
 
 
 class Engine:
@@ -98,10 +105,11 @@ class Engine:
         seed: int = 0,
         fresh: bool = False,
         check_numbers: bool = False,
+        profile: bool = False,
         checkpoint_seconds: float = 30.0,
         listeners: Iterable[Callable[[events.Event], None]] = (),
         stop: threading.Event | None = None,
-        watch: Watch | None = None,
+        observer: Observer | None = None,
         raise_errors: bool = True,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes or ports by name), whose values the result holds.
@@ -110,19 +118,19 @@ class Engine:
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
             it they are looked for only once a node refused them.
-        watch: looks into the loops of the top, now and then.
+        profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
+        observer: looks on at what nodes at the top give, and now and then at what their loops are at.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
         if not 0 <= seed <= LARGEST_SEED:
             raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
         workflow = under_current_names(workflow, self.registry)
-        top, problems = validate(workflow, self.registry)
+        paths = Paths(self.workspace, self.roots)
+        top, problems = validate(workflow, self.registry, paths)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
         wanted, ids = _targets(top, targets)
-        place_paths(top, self.workspace, self.roots)
-        policy = checked(self.precision) if check_numbers else self.precision
         if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
@@ -140,6 +148,7 @@ class Engine:
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -151,10 +160,12 @@ class Engine:
             text,
             checkpoint_seconds,
             fresh,
-            watch,
+            observer,
             stop or threading.Event(),
-            paths=Paths(self.workspace, self.roots),
+            paths=paths,
             models=top.models,
+            interpreter=interpreter,
+            injectables={**INJECTABLES, **self.registry.injectables},
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
@@ -164,34 +175,41 @@ class Engine:
         try:
             with events.Warnings(emit):
                 keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
-                plan = compile_graph(top, wanted, keys, ids if only else None, policy)
-                values = execute(plan, top, runtime, self.cache)
+                plan = compile_graph(top, wanted, keys, ids if only else None)
+                values = execute(plan, runtime, self.cache)
             status = "done"
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = self._cause(error, workflow, keys, runtime, check_numbers)
+            failure = self._cause(error, top, keys, runtime, check_numbers)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
+            if profiled is not None:
+                _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
         if failure is not None and raise_errors:
             raise failure
-        return Result(status, folder, values, runtime.shown, seen, failure)
+        return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
-    def _cause(
-        self, error: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime, check_numbers: bool
-    ) -> NodeError:
+    def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
+        """What counts the steps of a run, if anything does, and what does them."""
+        calls = Calls(self.precision)
+        if not check_numbers and not profile:
+            return None, Interpreter(calls, calls.quick)
+        do: Do = Checked(calls) if check_numbers else calls
+        profiled = Profile(do, self.device) if profile else None
+        return profiled, Interpreter(profiled or do)
+
+    def _cause(self, error: NodeError, top: Scope, keys: Keys, runtime: Runtime, check_numbers: bool) -> NodeError:
         """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
         if elsewhere := self.processes.failed_before(str(error)):
             return ElsewhereError(error.node, ValueError(elsewhere))
-        return (first_seen(error, error, self.dtype) if check_numbers else None) or self._traced(
-            error, workflow, keys, runtime
-        )
+        return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
 
-    def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
+    def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
         if (
             not isinstance(refused.__cause__, FloatingPointError)
@@ -201,14 +219,12 @@ class Engine:
             return refused
         message = f"{refused}. Going through it again, to find where values first were no numbers"
         runtime.emit(events.Log(message, refused.node, "warning"))
-        top, _ = validate(workflow, self.registry)
-        place_paths(top, self.workspace, self.roots)
         within = next(bound for bound in top.walk() if bound.id == refused.node)
         while within.scope.zone is not None:
             within = within.scope.zone
-        plan = compile_graph(top, {}, keys, {within.id}, checked(self.precision))
+        plan = compile_graph(top, {}, keys, {within.id})
         try:
-            execute(plan, top, runtime.searching(), self.cache)
+            execute(plan, runtime.searching(self._interpreter(check_numbers=True)[1]), self.cache)
         except NodeError as error:
             return first_seen(error, refused, self.dtype)
         except Stopped:
@@ -244,6 +260,14 @@ class Engine:
             "packages": _installed(),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+
+
+def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:
+    """Write a profile down. A full disk does not take the run from those who wait for it."""
+    try:
+        profile.write(folder, seconds)
+    except OSError as error:
+        emit(events.Log(f"the profile is not kept: {sentence(error)}", level="warning"))
 
 
 _packages: dict[str, str] = {}
@@ -302,22 +326,3 @@ def _meant(top: Scope, name: str) -> dict[str, str]:
     if port or len(outputs) == 1:
         return {name: outputs[port or next(iter(outputs))]}
     return {f"{id}.{each}": reference for each, reference in outputs.items()}
-
-
-def place_paths(top: Scope, workspace: Path, roots: Iterable[Path] = ()) -> None:
-    """Make the paths of files that nodes read absolute (see `graph_runner.bind.paths.Paths`).
-
-    Raises WorkflowError with every one that cannot be read.
-    """
-    paths, wrong = Paths(workspace, roots), list[Problem]()
-    for bound in top.walk():
-        for name, param in bound.spec.params.items():
-            value = bound.params.get(name)
-            if param.path_kind is None or not value:
-                continue
-            try:
-                bound.params[name] = str(paths.place(value, param.path_kind))
-            except PathError as error:
-                wrong.append(Problem(error.message, bound.id, name, error.remedy))
-    if wrong:
-        raise WorkflowError(wrong)

@@ -1,20 +1,25 @@
 """Values that are no numbers (NaN, infinite): refused where they are read, and traced to the node that made them first.
 
 Whoever refuses them raises FloatingPointError. The engine then goes through the graph again with what every node gives looked
-at, so that the error names the node where they came up. With `check_numbers` it looks from the start.
+at (`Checked`), so that the error names the node where they came up. With `check_numbers` it looks from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from graph_runner.compile.plan import NodeError, Policy
-from graph_runner.contract import NodeSpec
+from graph_runner.compile.plan import Unit
+from graph_runner.run.call import read
+from graph_runner.run.failures import NodeError, blamed
+from graph_runner.run.interpreter import Do, Frame
+
+if TYPE_CHECKING:
+    from graph_runner.run.activation import Activation
 
 
 def non_finite(value: Any) -> str:
@@ -33,21 +38,20 @@ def non_finite(value: Any) -> str:
     return ""
 
 
-def checked(policy: Policy) -> Policy:
-    """A policy under which every node's values are looked at, and FloatingPointError says which are no numbers, and why."""
+class Checked:
+    """Does steps as `do` does, and looks at what they gave: a NodeError says which values are no numbers, and why."""
 
-    def look(spec: NodeSpec) -> Callable[..., Any]:
-        function = policy(spec)
+    def __init__(self, do: Do) -> None:
+        self.do = do
 
-        def call(**kwargs: Any) -> Any:
-            value = function(**kwargs)
-            if told := non_finite(value):
-                raise FloatingPointError(f"{told} in what it gives; {_cause(kwargs)}")
-            return value
-
-        return call
-
-    return look
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
+        """Do a step (see `graph_runner.run.interpreter.Do`)."""
+        values = self.do(unit, frame, around)
+        for step, value in zip(unit.members, values, strict=True):
+            with blamed(step.id, around.when):
+                if told := non_finite(value):
+                    raise FloatingPointError(f"{told} in what it gives; {_cause(read(step, frame))}")
+        return values
 
 
 def first_seen(first: NodeError, refused: NodeError, dtype: torch.dtype) -> NodeError:

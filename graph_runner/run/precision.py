@@ -1,4 +1,4 @@
-"""What a run computes in: a policy that is entered at each call of a node, never around a loop.
+"""What a run computes in: entered at each call of a node, never around a loop.
 
 Autocast keeps the half copies that it makes of weights until its outermost context ends; around a training it would go on
 with those of the first step. So it is on while a node's function runs and at no other time: a zone's own code (solvers,
@@ -30,10 +30,13 @@ class Precision:
     device: str = "cpu"
 
     def __call__(self, spec: NodeSpec) -> Callable[..., Any]:
-        """How the function of such a node is called (see `graph_runner.compile.plan.Policy`)."""
+        """How the function of such a node is called (see `graph_runner.run.call.Entered`)."""
+        return self.around(spec, spec.function)
+
+    def around(self, spec: NodeSpec, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same of another function that stands for the node's."""
         if self.dtype == torch.float32 or spec.body is not None:
-            return spec.function
-        function = spec.function
+            return function
 
         def call(**kwargs: Any) -> Any:
             with torch.autocast(self.device, self.dtype, cache_enabled=False):

@@ -30,7 +30,7 @@ def shared(zone: Step, around: frozenset[int] = frozenset()) -> frozenset[int]:
     ports = {port.name for port in zone.spec.body.ports if handed_on or (zone.spec.trains and port.type.wire)}
     slots = {slot for slot, (port, _) in zone.body.ports if port in ports}
     slots |= {inside for outside, inside in zone.captures if outside in around}
-    for step in zone.body.steps:
+    for step in (member for unit in zone.body.steps for member in unit.members):
         drawn = step.spec.draws or (step.body is not None and shared(step, frozenset(slots)))
         if drawn or not slots.isdisjoint(step.reads()):
             slots.update(slot for slot, _ in step.stores)

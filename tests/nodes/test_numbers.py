@@ -14,11 +14,11 @@ from core.checkpoints.lora import read_lora
 from core.checkpoints.model_io import load_model, save_model
 from core.models.autoencoder import KLAutoencoder
 from core.numbers import finite, spoilt
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract import node
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from graph_runner.store.folders import load_tree
 from nodes.wires import Autoencoder, Features, Image, Latent, Loss, Scalar
 from tests.graph_runner.toys import Number

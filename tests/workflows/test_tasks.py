@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import load_diffusers
 from graph_runner.base import events
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Node, Workflow, load
 from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 from tests.workflows.conftest import Check
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))

@@ -14,10 +14,10 @@ import torch
 from graph_runner.base import contents, events, hashes
 from graph_runner.base.contents import Contents, all_files
 from graph_runner.base.hashes import FileState, Hashes
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract import File, Folder, PathTo, Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import HASHES, Engine
+from graph_runner.run.failures import NodeError
 from tests.effort import cases
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.toys import CALLS, Number

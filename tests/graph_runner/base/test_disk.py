@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graph_runner.base.disk import sentence
-from graph_runner.compile.plan import NodeError
+from graph_runner.run.failures import NodeError
 
 ROOM = "no room is left in /w/models for mine. What was saved before is safe, and nothing half-written stays; make room"
 

@@ -11,7 +11,6 @@ import pytest
 
 from graph_runner.base import events
 from graph_runner.format.workflow import load, write
-from graph_runner.run import runtime
 from graph_runner.run.engine import Engine, Result
 from tests.graph_runner.conftest import graph
 
@@ -63,9 +62,9 @@ def test_turns_are_told_at_intervals_and_at_the_end(run: Run, monkeypatch: pytes
         found = run(nodes, "z.x", fresh=True).events
         return [event for event in found if isinstance(event, events.Progress)]
 
-    monkeypatch.setattr(runtime, "PROGRESS_SECONDS", 3600)
+    monkeypatch.setattr("graph_runner.run.loop.PROGRESS_SECONDS", 3600)
     assert progress() == [events.Progress("z", 300, 300)], "short loops inside tell nothing"
-    monkeypatch.setattr(runtime, "PROGRESS_SECONDS", 0)
+    monkeypatch.setattr("graph_runner.run.loop.PROGRESS_SECONDS", 0)
     every = progress()
     assert len(every) == 900
     assert every[:3] == [

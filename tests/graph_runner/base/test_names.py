@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from graph_runner.base import events
 from graph_runner.base.names import LONGEST, Taken, safe_name
 from graph_runner.bind.validate import validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Outputs, Saving
 from graph_runner.contract import Name, Ports, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from graph_runner.run.outputs import OutputFolder
 from tests.effort import cases
 from tests.graph_runner.conftest import TOYS, graph

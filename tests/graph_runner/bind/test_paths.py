@@ -13,10 +13,10 @@ from graph_runner.__main__ import main
 from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.paths import PathError, Paths
 from graph_runner.bind.validate import validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.toys import CALLS
 

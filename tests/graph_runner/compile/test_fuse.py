@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.toys import CALLS, RECORDED, Model, Number
 

@@ -124,12 +124,11 @@ def test_a_changed_parameter_changes_the_keys_downstream_and_no_others(nodes: No
 def test_the_order_of_a_plan_is_valid_and_values_live_as_long_as_they_are_read(nodes: Nodes) -> None:
     code = plan_of(graph(nodes)).code
     there: set[int] = set()
-    for step in code.steps:
-        read = {slot for _, slot in step.singles} | {slot for _, slots in step.lists for slot in slots}
-        read |= {slot for _, named in step.dicts for _, slot in named} | {slot for slot, _ in step.captures}
-        assert read <= there, step.id
-        there |= {slot for slot, _ in step.stores}
-        there -= set(step.free)
+    for unit, released in zip(code.steps, code.released, strict=True):
+        for step in unit.members:
+            assert set(step.reads()) <= there, step.id
+            there |= {slot for slot, _ in step.stores}
+        there -= set(released)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from graph_runner.base.problems import WorkflowError
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Processes, Rng
 from graph_runner.contract import LARGEST_SEED, node
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import read, write
 from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, noted, record, repeat, scale, sweep
 from tests.graph_runner.toys import RECORDED, Model, Number

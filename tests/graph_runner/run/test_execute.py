@@ -15,11 +15,11 @@ from torch import Tensor
 
 from graph_runner.base import events
 from graph_runner.base.problems import WorkflowError
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Device, Dtype, Processes, Workspace
 from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine, Result, choose_device
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, every, noted, record, repeat, scale
 from tests.graph_runner.toys import CALLS, RECORDED, Number

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from graph_runner.compile.plan import NodeError
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from graph_runner.run.history import history
 from tests.graph_runner.conftest import graph
 

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from graph_runner.base import events
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Loop
 from graph_runner.contract import Body, Field, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 from graph_runner.run.numbers import non_finite
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, every, noted, record, repeat, scale, sweep

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.validate import validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Dtype, Loop
 from graph_runner.contract import Body, Ports, Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import graph
 
 Layer = Annotated[nn.Linear, Wire("layer")]

@@ -11,11 +11,11 @@ import pytest
 from filelock import FileLock
 
 from graph_runner.base import events
-from graph_runner.compile.plan import NodeError
 from graph_runner.context import Outputs
 from graph_runner.contract import Body, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from graph_runner.store.checkpoints import LOCK
 from graph_runner.store.folders import TREE
 from tests.graph_runner.conftest import TOYS

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from graph_runner.base import events
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract import Folder, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from graph_runner.store.cache import Cache, Entry
 from graph_runner.store.folders import TENSORS, TREE
 from tests import damages
