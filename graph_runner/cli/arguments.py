@@ -76,7 +76,8 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--check-numbers", action="store_true", help="look at all that every node gives, and fail at the first NaN or infinite value; without it they are looked for once a node refused them")  # fmt: skip
     run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
-    run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
+    run.add_argument("--log", action="append", default=[], metavar="NAME[:OPTION=VALUE,…]", help="write numbers and pictures for another program, too: csv, tensorboard, wandb, mlflow, or what an installed package brings (repeatable)")  # fmt: skip
+    run.add_argument("--tensorboard", action="append_const", dest="log", const="tensorboard", help="the same as --log tensorboard")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
 
     check = commands.add_parser("check", help="say what is wrong with a workflow and what it would cost, and compute nothing",

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import distributions
@@ -34,7 +34,9 @@ from graph_runner.compile.plan import ElsewhereError, NodeError, Stopped
 from graph_runner.contract import LARGEST_SEED
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
+from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, write
+from graph_runner.run import loggers
 from graph_runner.run.execute import execute
 from graph_runner.run.numbers import checked, first_seen
 from graph_runner.run.precision import Precision
@@ -49,7 +51,7 @@ HASHES = "cache/hashes.db"
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave: the values asked for, the files shown, and the folder that records it."""
+    """What a run gave: the values of its targets by their names, the files shown, and the folder that records it."""
 
     status: str
     folder: Path
@@ -62,15 +64,16 @@ class Result:
 class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
-    device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
+    registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
     the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.bind.paths.Paths`. Raises
     ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        workspace: str | Path,
+        registry: Registry | None = None,
+        workspace: str | Path = "workspace",
         *,
         device: str = "cpu",
         dtype: str = "float32",
@@ -78,7 +81,7 @@ class Engine:
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
     ) -> None:
-        self.registry = registry
+        self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
         self.roots = tuple(roots)
         self.device = choose_device(device)
@@ -91,7 +94,7 @@ class Engine:
 
     def run(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str | Path,
         *,
         targets: Iterable[str] = (),
         only: bool = False,
@@ -99,28 +102,36 @@ class Engine:
         fresh: bool = False,
         check_numbers: bool = False,
         checkpoint_seconds: float = 30.0,
-        listeners: Iterable[Callable[[events.Event], None]] = (),
+        log: Iterable[str] = (),
+        listeners: Iterable[events.Listener] = (),
         stop: threading.Event | None = None,
         watch: Watch | None = None,
         raise_errors: bool = True,
     ) -> Result:
-        """Run everything with an effect, and `targets` (nodes or ports by name), whose values the result holds.
+        """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
+        workflow: or the path of a workflow's file, or of a picture that carries one.
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
             it they are looked for only once a node refused them.
+        log: loggers by name, with their options (see `graph_runner.run.loggers`). listeners: hear every event; one that
+            raises is told of and hears no more.
         watch: looks into the loops of the top, now and then.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
         if not 0 <= seed <= LARGEST_SEED:
             raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
+        logged = loggers.chosen(log)
+        if not isinstance(workflow, Workflow):
+            workflow = open_workflow(workflow)
         workflow = under_current_names(workflow, self.registry)
+        asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
         top, problems = validate(workflow, self.registry)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
-        wanted, ids = _targets(top, targets)
+        wanted, ids = _targets(top, asked)
         place_paths(top, self.workspace, self.roots)
         policy = checked(self.precision) if check_numbers else self.precision
         if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
@@ -140,6 +151,10 @@ class Engine:
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
+        if self.processes.rank == 0:
+            settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
+            loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, workflow, settings))
         runtime = Runtime(
             self.workspace,
             folder,
@@ -158,7 +173,6 @@ class Engine:
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
-        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
@@ -178,10 +192,16 @@ class Engine:
                 record.close()
         if failure is not None and raise_errors:
             raise failure
+        values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure)
 
     def _cause(
-        self, error: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime, check_numbers: bool
+        self,
+        error: NodeError,
+        workflow: Workflow,
+        keys: Keys,
+        runtime: Runtime,
+        check_numbers: bool,
     ) -> NodeError:
         """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
         if elsewhere := self.processes.failed_before(str(error)):
@@ -190,7 +210,13 @@ class Engine:
             error, workflow, keys, runtime
         )
 
-    def _traced(self, refused: NodeError, workflow: Workflow, keys: Keys, runtime: Runtime) -> NodeError:
+    def _traced(
+        self,
+        refused: NodeError,
+        workflow: Workflow,
+        keys: Keys,
+        runtime: Runtime,
+    ) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
         if (
             not isinstance(refused.__cause__, FloatingPointError)
