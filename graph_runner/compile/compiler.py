@@ -166,6 +166,7 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[s
         step.body.bind()
     if keys is not None:
         step.key = keys.key(bound)
+        step.storable = keys.recurs(bound)
         step.lineage = keys.lineage(bound) if spec.loops else ""
     return step
 

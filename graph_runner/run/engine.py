@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import distributions
@@ -23,6 +23,7 @@ from graph_runner.base.contents import Contents
 from graph_runner.base.files import write_atomically
 from graph_runner.base.hashes import Hashes
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.given import with_inputs
 from graph_runner.bind.graph import Scope, Source
 from graph_runner.bind.paths import PathError, Paths, expanded
 from graph_runner.bind.renamed import under_current_names
@@ -31,7 +32,7 @@ from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.keys import Keys, has_effect
 from graph_runner.compile.lock import version_of
 from graph_runner.compile.plan import ElsewhereError, NodeError, Stopped
-from graph_runner.contract import LARGEST_SEED
+from graph_runner.contract import LARGEST_SEED, NodeSpec
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
@@ -96,6 +97,7 @@ class Engine:
         self,
         workflow: Workflow | str | Path,
         *,
+        inputs: Mapping[str, Any] | None = None,
         targets: Iterable[str] = (),
         only: bool = False,
         seed: int = 0,
@@ -111,6 +113,8 @@ class Engine:
         """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
         workflow: or the path of a workflow's file, or of a picture that carries one.
+        inputs: values by the places they go to, instead of what would be computed there (see `graph_runner.bind.given`): a
+            node or one of its ports, or a parameter that the workflow exposes.
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
@@ -128,7 +132,9 @@ class Engine:
             workflow = open_workflow(workflow)
         workflow = under_current_names(workflow, self.registry)
         asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
-        top, problems = validate(workflow, self.registry)
+        given = with_inputs(workflow, self.registry, inputs or {}, asked)
+        workflow, registry = given.workflow, given.nodes
+        top, problems = validate(workflow, registry)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
         wanted, ids = _targets(top, asked)
@@ -144,9 +150,9 @@ class Engine:
                 ]
             )
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
-        text = write(workflow)
+        text = write(given.written)
         if self.processes.rank == 0:
-            self._record_surroundings(folder, text, seed)
+            self._record_surroundings(folder, text, seed, given.values)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
@@ -154,7 +160,7 @@ class Engine:
         began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         if self.processes.rank == 0:
             settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
-            loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, workflow, settings))
+            loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, given.written, settings))
         runtime = Runtime(
             self.workspace,
             folder,
@@ -183,7 +189,7 @@ class Engine:
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = self._cause(error, workflow, keys, runtime, check_numbers)
+            failure = self._cause(error, workflow, registry, keys, runtime, check_numbers)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
@@ -199,6 +205,7 @@ class Engine:
         self,
         error: NodeError,
         workflow: Workflow,
+        registry: Mapping[str, NodeSpec],
         keys: Keys,
         runtime: Runtime,
         check_numbers: bool,
@@ -207,13 +214,14 @@ class Engine:
         if elsewhere := self.processes.failed_before(str(error)):
             return ElsewhereError(error.node, ValueError(elsewhere))
         return (first_seen(error, error, self.dtype) if check_numbers else None) or self._traced(
-            error, workflow, keys, runtime
+            error, workflow, registry, keys, runtime
         )
 
     def _traced(
         self,
         refused: NodeError,
         workflow: Workflow,
+        registry: Mapping[str, NodeSpec],
         keys: Keys,
         runtime: Runtime,
     ) -> NodeError:
@@ -226,7 +234,7 @@ class Engine:
             return refused
         message = f"{refused}. Going through it again, to find where values first were no numbers"
         runtime.emit(events.Log(message, refused.node, "warning"))
-        top, _ = validate(workflow, self.registry)
+        top, _ = validate(workflow, registry)
         place_paths(top, self.workspace, self.roots)
         within = next(bound for bound in top.walk() if bound.id == refused.node)
         while within.scope.zone is not None:
@@ -254,7 +262,7 @@ class Engine:
             except FileExistsError:
                 number += 1
 
-    def _record_surroundings(self, folder: Path, workflow: str, seed: int) -> None:
+    def _record_surroundings(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str]) -> None:
         """Write down the workflow and what it ran in, so that the run can be made again."""
         write_atomically(folder / "workflow.json", workflow.encode())
         environment = {
@@ -267,6 +275,7 @@ class Engine:
             "platform": platform.platform(),
             "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
             "packages": _installed(),
+            **({"inputs": inputs} if inputs else {}),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
 
