@@ -30,7 +30,8 @@ site: .venv/installed ## the documentation as a site, in build/site
 	.venv/bin/python -m sphinx -W -q -b html -c docs . build/site
 
 constraints: .venv/installed ## the versions that are installed now become the pinned ones
-	{ head -1 constraints.txt; .venv/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vE '^(nvidia|cuda|triton)'; } > .venv/new
+	{ head -1 constraints.txt; { .venv/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vE '^(nvidia|cuda|triton|wandb|mlflow)'; \
+	  grep -E '^(wandb|mlflow-skinny)==' constraints.txt; } | sort -f; } > .venv/new # the last two are of extras that nothing installs
 	mv .venv/new constraints.txt
 
 ci:                  ## everything that must pass
