@@ -68,6 +68,8 @@ def build() -> argparse.ArgumentParser:
     _workflow(run)
     _nodes(run)
     run.add_argument("--to", action="append", default=[], metavar="NODE", help="compute only this node and what it needs, and print what it gives (repeatable)")  # fmt: skip
+    run.add_argument("--input", action="append", default=[], dest="inputs", metavar="NODE=FILE", help="give this node's result, or what goes into this port, from a .npy or .safetensors file, instead of computing it (repeatable)")  # fmt: skip
+    run.add_argument("--output", action="append", default=[], dest="outputs", metavar="NODE=FILE", help="compute this node as well, and write its tensor to a .npy or .safetensors file (repeatable)")  # fmt: skip
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip

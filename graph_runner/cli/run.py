@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run a workflow. Returns 0, 1 where it failed, 130 where the user stopped it. Raises WorkflowError."""
     workflow = open_workflow(options.workflow)  # a wrong file is told before torch is imported
     from graph_runner.base import events
-    from graph_runner.cli import settings
+    from graph_runner.cli import settings, tensors
     from graph_runner.cli.interrupts import stopping
     from graph_runner.cli.progress import listener
     from graph_runner.compile.plan import NodeError
@@ -41,6 +41,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
+    inputs = tensors.read(tensors.places("--input", options.inputs))
+    outputs = tensors.places("--output", options.outputs)
     console, errors = Console(), Console(stderr=True)
     display = listener(errors)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
@@ -63,7 +65,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             with stopping(stop, tell_stopping, together=world > 1):
                 result = engine.run(
                     workflow,
-                    targets=options.to,
+                    inputs=inputs,
+                    targets=[*options.to, *outputs],
                     only=bool(options.to),
                     seed=options.seed,
                     fresh=options.fresh,
@@ -86,7 +89,10 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     finally:
         display.close()
     if rank == 0:
-        summary.show(console, result, result.values, display.watch, settings.exposed(workflow, registry), argv)
+        if result.status == "done":
+            tensors.write(outputs, result.values)
+        printed = {name: value for name, value in result.values.items() if name not in outputs or name in options.to}
+        summary.show(console, result, printed, display.watch, settings.exposed(workflow, registry), argv)
     return STOPPED if result.status == "stopped" else DONE
 
 
