@@ -34,7 +34,7 @@ REACHED = {
     "nodes.conditioning": "nodes/test_conditions.py",
     "nodes.diffusion": "nodes/test_rows.py",
     "nodes.guidance": "nodes/test_sampling.py",
-    "nodes.published": "nodes/test_conditions.py",
+    "nodes.published": "nodes/test_contract.py",
     "nodes.spatial": "nodes/test_conditions.py",
     "nodes.training": "nodes/test_train_zone.py",
 }

@@ -60,6 +60,8 @@ def with_inputs(
 
     Raises WorkflowError with every input that names nothing, or whose value does not suit its place.
     """
+    if not inputs:
+        return Given(workflow, registry, workflow, {})
     giving = _Giving(workflow, registry)
     for name, value in inputs.items():
         giving.give(name, value)
