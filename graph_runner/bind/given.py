@@ -152,7 +152,9 @@ class _Giving:
                 typed = json.loads(json.dumps(_plain(value), allow_nan=False))
             except (TypeError, ValueError):
                 kind = type(value).__name__
-                self._refuse(name, f"{port.name!r} is typed in as a plain value, and this is a {kind}", port.help)
+                self._refuse(
+                    name, f"{port.name!r} is typed in as a plain value, and this is of the type {kind}", port.help
+                )
                 return
             for workflow in (self.workflow, self.written):
                 place = dict(walk(workflow.nodes))[id]

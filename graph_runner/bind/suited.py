@@ -18,13 +18,13 @@ def unsuited(value: Any, kind: PortType) -> str:
         return ""
     if kind.many:
         if not isinstance(value, list | tuple):
-            return f"this is one {_form(value)}"
+            return "this is no list"
         wrong = ((n, unsuited(item, kind.element())) for n, item in enumerate(value))
         return next((f"of its item {n}, {why}" for n, why in wrong if why), "")
     if kind.base is None or _is(value, kind.base):
         shape = kind.wire.shape if kind.wire is not None else ""
         return _wrong_shape(value, shape) if isinstance(value, Tensor) and shape and not kind.variable else ""
-    return f"this is a {_form(value)}"
+    return f"this is {_form(value)}"
 
 
 def _is(value: Any, base: type) -> bool:
@@ -43,7 +43,7 @@ def _wrong_shape(value: Tensor, shape: str) -> str:
         len(axes) == value.dim()
         and all(int(axis) == size for axis, size in zip(axes, value.shape, strict=True) if axis.isdigit())
     )
-    return "" if fits else f"this is a {_form(value)}"
+    return "" if fits else f"this is {_form(value)}"
 
 
 def told(kind: PortType) -> str:
@@ -58,5 +58,5 @@ def told(kind: PortType) -> str:
 
 def _form(value: Any) -> str:
     if isinstance(value, Tensor):
-        return f"tensor of the shape {' '.join(map(str, value.shape)) or '()'}"
-    return type(value).__name__
+        return f"a tensor of the shape {' '.join(map(str, value.shape)) or '()'}"
+    return f"of the type {type(value).__name__}"
