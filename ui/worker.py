@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,15 @@ class Requests:
         os._exit(3)
 
 
-def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: threading.Event, channel: Channel) -> bool:
-    """Do one run and tell all about it. Returns whether this process is fit for another."""
+def run(
+    engine: Engine,
+    projections: Projections,
+    job: dict[str, Any],
+    stop: threading.Event,
+    channel: Channel,
+    log: Sequence[str] = (),
+) -> bool:
+    """Do one run and tell all about it, and the loggers too. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
     began = time.perf_counter()
 
@@ -82,6 +90,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
             profile=job.get("profile", False),
+            log=log,
             listeners=[tell],
             stop=stop,
             observer=easel,
@@ -145,6 +154,7 @@ def main() -> int:
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
+    parser.add_argument("--log", action="append", default=[])
     parser.add_argument("--channel", type=int, required=True, help="the socket's descriptor")
     options = parser.parse_args()
     channel = Channel(options.channel)
@@ -164,7 +174,7 @@ def main() -> int:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, projections, job, requests.stops[job["run"]], channel):
+            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

@@ -1,4 +1,4 @@
-"""What a run tells: one typed stream that progress bars, the canvas, the run's record and TensorBoard all read.
+"""What a run tells: one typed stream that progress bars, the canvas, the run's record and loggers all read.
 
 An event carries only what changed.
 """
@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -118,15 +118,27 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 class Stream:
-    """Hands each event to every listener, in order."""
+    """Hands each event to every listener, in order. One that raises ends no run: that is told once, and it hears no more."""
 
-    def __init__(self, listeners: list[Listener]) -> None:
-        self.listeners = listeners
+    def __init__(self, listeners: Iterable[Listener]) -> None:
+        self.listeners = list(listeners)
 
     def __call__(self, event: Event) -> None:
         """Tell everybody."""
-        for listener in self.listeners:
-            listener(event)
+        for listener in tuple(self.listeners):
+            if listener not in self.listeners:  # another event, told meanwhile, was too much for it
+                continue
+            try:
+                listener(event)
+            except Exception as error:
+                self.listeners.remove(listener)
+                name = getattr(listener, "__qualname__", type(listener).__qualname__)
+                self.dropped(name, error)
+
+    def dropped(self, name: str, error: Exception) -> None:
+        """Tell those who still listen that one of them does no more, and why."""
+        why = sentence(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        self(Log(f"the listener {name} failed and hears no more of this run ({why})", level="warning"))
 
 
 class Warnings(logging.Handler):

@@ -242,6 +242,11 @@ def listener(console: Console) -> Bars | Lines:
     return Bars(console) if console.is_terminal else Lines(sys.stderr)
 
 
+def progress() -> Bars | Lines:
+    """A listener that shows a run on a terminal as the command line does, and in plain lines in a notebook or a log."""
+    return listener(Console(stderr=True))
+
+
 def _sentence(event: events.Log) -> str:
     sentence = f"{event.node} {event.message}" if event.node else event.message
     return f"warning: {sentence}" if event.level == "warning" else sentence

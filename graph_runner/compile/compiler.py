@@ -30,7 +30,7 @@ def compile_graph(top: Scope, targets: Mapping[str, Source], keys: Keys | None, 
     asked = {name: slots.of(source) for name, source in targets.items()}
     code = _code(top, slots, keys, readers, asked.values())
     roots = frozenset(id for id, bound in top.nodes.items() if id in wanted or (only is None and has_effect(bound)))
-    plan = Plan(code, asked, roots, _kept(top, code))
+    plan = Plan(code, asked, roots, _kept(top, code, keys))
     _let_go(top)
     return plan
 
@@ -238,7 +238,7 @@ def _released(units: list[Unit], keep: set[int]) -> tuple[tuple[int, ...], ...]:
     return tuple(map(tuple, released))
 
 
-def _kept(top: Scope, code: Code) -> dict[str, Kept]:
+def _kept(top: Scope, code: Code, keys: Keys | None) -> dict[str, Kept]:
     """What the cache has to know of the steps at the top: which steps each reads, and what is changed by its one reader."""
     changed: set[str] = set()
     made_of: dict[str, frozenset[str]] = {}
@@ -251,7 +251,13 @@ def _kept(top: Scope, code: Code) -> dict[str, Kept]:
             owned = [bound.wires[port] for port in step.spec.mutates if port in bound.wires and port not in step.copied]
             changed.update(source.node for source in sources_of(owned))
     return {
-        id: Kept(bound.outputs, lasting(bound), id not in changed, parents[id], made_of[id])
+        id: Kept(
+            bound.outputs,
+            lasting(bound),
+            id not in changed and (keys is None or keys.recurs(bound)),
+            parents[id],
+            made_of[id],
+        )
         for id, bound in top.nodes.items()
     }
 

@@ -17,7 +17,7 @@ from typing import Any
 import networkx as nx
 
 from graph_runner.base.contents import Contents
-from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies
+from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, reads
 
 Version = Callable[[BoundNode], str]
 HALF = "dtype of each call"
@@ -32,6 +32,7 @@ class Keys:
         self._contents = contents or Contents()
         self._run = uuid.uuid4().hex
         self._known: dict[str, str] = {}
+        self._fleeting: set[str] = set()  # nodes whose keys mean something in this run alone
 
     def key(self, bound: BoundNode) -> str:
         """The key of a node's value. Nodes that it reads must have been asked for first (topological order)."""
@@ -39,6 +40,10 @@ class Keys:
         if known is None:
             known = self._known[bound.id] = _hash(self._content(bound, ()))
         return known
+
+    def recurs(self, bound: BoundNode) -> bool:
+        """Whether a later run may give the same key again, so that storing the value is of use. `key` comes first."""
+        return bound.id not in self._fleeting
 
     def lineage(self, bound: BoundNode) -> str:
         """The key without the parameter that `continues`: what shorter and longer runs of one training share."""
@@ -59,8 +64,11 @@ class Keys:
         content: list[Any] = [spec.first_name, self.version(bound), params, wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
+            self._fleeting.add(bound.id)
         if bound.body is not None:
             content.append(self._body(bound.body))
+        if spec.fleeting or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
+            self._fleeting.add(bound.id)
         if draws(bound):
             content += ["seed", self.seed]
         if self.dtype != "float32":
@@ -111,6 +119,13 @@ def _computing(bound: BoundNode) -> Iterator[BoundNode]:
         yield bound
         for child in bound.body.nodes.values() if bound.body is not None else ():
             yield from _computing(child)
+
+
+def _depends_on(bound: BoundNode) -> Iterator[str]:
+    """The ids of what a node reads, and of what is in it."""
+    yield from (source.node for source in reads(bound))
+    if bound.body is not None:
+        yield from (child.id for child in bound.body.walk())
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ modules that entry points (group `latent_loom.nodes`) name.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -71,6 +72,12 @@ class Registry(Mapping[str, NodeSpec]):
 
     def __len__(self) -> int:
         return len(self._specs)
+
+    def with_nodes(self, specs: Mapping[str, NodeSpec]) -> Registry:
+        """Besides these nodes, all that this registry has."""
+        other = copy.copy(self)
+        other._specs = {**self._specs, **specs}
+        return other
 
     @classmethod
     def scan(cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = ()) -> Registry:

@@ -182,6 +182,7 @@ class NodeSpec:
     dry: Callable[..., Any] | None
     saves: Saves | None = None
     formerly: tuple[str, ...] = ()
+    fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored
 
     @property
     def first_name(self) -> str:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import distributions
@@ -24,6 +24,7 @@ from graph_runner.base.disk import sentence
 from graph_runner.base.files import write_atomically
 from graph_runner.base.hashes import Hashes
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.given import with_inputs
 from graph_runner.bind.graph import Scope, Source
 from graph_runner.bind.paths import Paths, expanded
 from graph_runner.bind.renamed import under_current_names
@@ -34,7 +35,9 @@ from graph_runner.compile.lock import version_of
 from graph_runner.contract import LARGEST_SEED
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
+from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, write
+from graph_runner.run import loggers
 from graph_runner.run.call import Calls
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
@@ -55,7 +58,7 @@ HASHES = "cache/hashes.db"
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave: the values asked for, the files shown, and the folder that records it."""
+    """What a run gave: the values of its targets by their names, the files shown, and the folder that records it."""
 
     status: str
     folder: Path
@@ -69,15 +72,16 @@ class Result:
 class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
-    device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
+    registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
     the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.bind.paths.Paths`. Raises
     ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
         self,
-        registry: Registry,
-        workspace: str | Path,
+        registry: Registry | None = None,
+        workspace: str | Path = "workspace",
         *,
         device: str = "cpu",
         dtype: str = "float32",
@@ -85,7 +89,7 @@ class Engine:
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
     ) -> None:
-        self.registry = registry
+        self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
         self.roots = tuple(roots)
         self.device = choose_device(device)
@@ -98,8 +102,9 @@ class Engine:
 
     def run(
         self,
-        workflow: Workflow,
+        workflow: Workflow | str | Path,
         *,
+        inputs: Mapping[str, Any] | None = None,
         targets: Iterable[str] = (),
         only: bool = False,
         seed: int = 0,
@@ -107,17 +112,23 @@ class Engine:
         check_numbers: bool = False,
         profile: bool = False,
         checkpoint_seconds: float = 30.0,
-        listeners: Iterable[Callable[[events.Event], None]] = (),
+        log: Iterable[str] = (),
+        listeners: Iterable[events.Listener] = (),
         stop: threading.Event | None = None,
         observer: Observer | None = None,
         raise_errors: bool = True,
     ) -> Result:
-        """Run everything with an effect, and `targets` (nodes or ports by name), whose values the result holds.
+        """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
+        workflow: or the path of a workflow's file, or of a picture that carries one.
+        inputs: values by the places they go to, instead of what would be computed there (see `graph_runner.bind.given`): a
+            node or one of its ports, or a parameter that the workflow exposes.
         only: run nothing but the targets and what they need.
         fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
             it they are looked for only once a node refused them.
+        log: loggers by name, with their options (see `graph_runner.run.loggers`). listeners: hear every event; one that
+            raises is told of and hears no more.
         profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
@@ -125,12 +136,18 @@ class Engine:
         """
         if not 0 <= seed <= LARGEST_SEED:
             raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
+        logged = loggers.chosen(log)
+        if not isinstance(workflow, Workflow):
+            workflow = open_workflow(workflow)
         workflow = under_current_names(workflow, self.registry)
+        asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
+        given = with_inputs(workflow, self.registry, inputs or {}, asked)
+        workflow, registry = given.workflow, given.nodes
         paths = Paths(self.workspace, self.roots)
-        top, problems = validate(workflow, self.registry, paths)
+        top, problems = validate(workflow, registry, paths)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
-        wanted, ids = _targets(top, targets)
+        wanted, ids = _targets(top, asked)
         if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
@@ -141,13 +158,17 @@ class Engine:
                 ]
             )
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
-        text = write(workflow)
+        text = write(given.written)
         if self.processes.rank == 0:
-            self._record_surroundings(folder, text, seed)
+            self._record_surroundings(folder, text, seed, given.values)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
+        if self.processes.rank == 0:
+            settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
+            loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, given.written, settings))
         profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
         runtime = Runtime(
             self.workspace,
@@ -170,7 +191,6 @@ class Engine:
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
-        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
@@ -192,6 +212,7 @@ class Engine:
                 record.close()
         if failure is not None and raise_errors:
             raise failure
+        values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
     def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
@@ -245,7 +266,7 @@ class Engine:
             except FileExistsError:
                 number += 1
 
-    def _record_surroundings(self, folder: Path, workflow: str, seed: int) -> None:
+    def _record_surroundings(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str]) -> None:
         """Write down the workflow and what it ran in, so that the run can be made again."""
         write_atomically(folder / "workflow.json", workflow.encode())
         environment = {
@@ -258,6 +279,7 @@ class Engine:
             "platform": platform.platform(),
             "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
             "packages": _installed(),
+            **({"inputs": inputs} if inputs else {}),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
 

@@ -11,8 +11,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from graph_runner.__main__ import main
-from graph_runner.base.events import Ended, Metric, Planned, Shown
-from graph_runner.run.tensorboard import TensorBoard
+from graph_runner.base.events import Ended, Metric, Shown
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.loggers import LoggedRun
+from graph_runner.run.loggers.tensorboard import TensorBoard
+from tests.graph_runner.conftest import TOYS
 
 
 def read_back(folder: Path) -> EventAccumulator:
@@ -22,9 +25,7 @@ def read_back(folder: Path) -> EventAccumulator:
 
 def test_numbers_and_pictures_keep_their_steps(tmp_path: Path) -> None:
     Image.new("RGB", (4, 3), "red").save(tmp_path / "a.png")
-    board = TensorBoard(tmp_path)
-    board(Metric("early", {"lost": 1.0}, 0))  # before the run has a folder
-    board(Planned("one", [], []))
+    board = TensorBoard(LoggedRun(tmp_path, tmp_path / "runs" / "one", Workflow(), {}))
     for turn in range(3):
         board(Metric("loss", {"l1": turn / 2, "l2": 1.0}, turn))
     board(Shown("look", "a.png", "image/png", preview=True, turn=9))
@@ -37,15 +38,16 @@ def test_numbers_and_pictures_keep_their_steps(tmp_path: Path) -> None:
     assert (picture.step, picture.width, picture.height) == (10, 4, 3)
 
 
-def test_the_command_line_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("option", [["--tensorboard"], ["--log", "tensorboard"]], ids=" ".join)
+def test_the_command_line_writes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("graph_runner.contract.registry.entry_points", lambda group: ())
     body = {"nodes": {"m": {"type": "measure", "wires": {"x": "loop.state.x"}}}, "results": {"x": "loop.state.x"}}
     loop = {"type": "repeat", "params": {"n": 3}, "wires": {"state": {"x": "one"}}, "body": body}
     workflow = {"loom": 1, "nodes": {"one": {"type": "number", "params": {"value": 2}}, "loop": loop}}
     Path("w.json").write_text(json.dumps(workflow))
-    packages = [word for name in ("tests.graph_runner.toys", "graph_runner.zones") for word in ("--nodes", name)]
-    assert main(["w.json", "--tensorboard", *packages]) == 0
+    packages = [word for name in TOYS for word in ("--nodes", name)]
+    assert main(["w.json", *option, *packages]) == 0
     found = read_back(tmp_path / "workspace")
     [tag] = found.Tags()["scalars"]
     assert [(each.step, each.value) for each in found.Scalars(tag)] == [(1, 2.0), (2, 2.0), (3, 2.0)]
@@ -56,8 +58,8 @@ def test_without_tensorboard_it_is_told_how_to_get_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("graph_runner.contract.registry.entry_points", lambda group: ())
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.delitem(sys.modules, "graph_runner.run.loggers.tensorboard")
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     Path("w.json").write_text('{"loom": 1, "nodes": {"one": {"type": "number"}}}')
-    packages = ["--nodes", "tests.graph_runner.toys"]
-    assert main(["w.json", "--to", "one", "--tensorboard", *packages]) == 2
+    assert main(["w.json", "--to", "one", "--tensorboard", "--nodes", "tests.graph_runner.toys"]) == 2
     assert "pip install tensorboard" in capsys.readouterr().err
