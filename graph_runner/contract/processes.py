@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -142,6 +143,8 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     if device in ("auto", "cuda") and torch.cuda.is_available():
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
+    # Its functions keep the default group of the moment in which they are imported, which PyTorch does when it likes to.
+    importlib.import_module("torch.distributed.nn")
     store, rank, world = next(iter(rendezvous("env://")))
     backend = "cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=PATIENCE)
