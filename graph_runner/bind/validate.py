@@ -5,6 +5,7 @@ Each step adds problems and goes on with what it could understand, so that one r
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from collections import Counter
@@ -21,7 +22,7 @@ from graph_runner.bind.expand import expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.bind.modes import walk, without_modes
 from graph_runner.bind.references import References
-from graph_runner.bind.typing_rules import solve_types
+from graph_runner.bind.typing_rules import SOME, solve_types
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.format.workflow import Node, Workflow
 
@@ -47,7 +48,7 @@ def _validate(
     problems: Problems,
 ) -> None:
     problems += _doubled_ids(written)
-    nodes = without_modes(written, registry, problems)
+    nodes = without_modes(written, registry, unknown, problems)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
     circles = list(_circles(top))
@@ -89,13 +90,13 @@ def _bind(
             unknown |= {id for id, _ in walk({id: node})}
             continue
         bound = scope.nodes[id] = BoundNode(id, spec, scope)
-        for name in (*node.params, *node.wires):
-            if name not in spec.input:
-                problems.append(
-                    Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input))
-                )
+        misspelt = [name for name in (*node.params, *node.wires) if name not in spec.input]
+        for name in misspelt:
+            problems.append(Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input)))
+        meant = _meant(misspelt, node, spec)
         for port in spec.inputs:
-            _bind_input(bound, port, node, problems)
+            if port.name not in meant:
+                _bind_input(bound, port, node, problems)
         if spec.body is None and node.body is not None:
             problems.append(
                 Problem(f"{node.type!r} takes no body", id, "body", "Move its nodes out, or use a zone such as 'group'")
@@ -108,24 +109,48 @@ def _bind(
                         f"{node.type!r} is a zone and has no body", id, "body", 'Add "body": {"nodes": …, "results": …}'
                     )
                 )
+                bound.body.results = {  # so that nothing is told of what such a body would give
+                    f"{port.name}.{SOME}".strip(".") if port.named else port.name: UNKNOWN for port in spec.body.results
+                }
             else:
                 _bind(node.body.nodes, bound.body, registry, unknown, problems)
+
+
+def _meant(misspelt: list[str], node: Node, spec: NodeSpec) -> set[str]:
+    """The inputs that are missing because their names are misspelt: that is one mistake, and told."""
+    missing = [port.name for port in spec.inputs if _is_missing(port, node, spec)]
+    meant: set[str] = set()
+    for name in misspelt:
+        possible = [other for other in missing if other not in meant and (name in node.wires or other in spec.params)]
+        if closest := difflib.get_close_matches(name, possible, 1, 0.5):
+            meant.add(closest[0])
+        elif len(possible) == 1:
+            meant.add(possible[0])
+    return meant
+
+
+def _is_missing(port: Port, node: Node, spec: NodeSpec) -> bool:
+    given = port.name in node.params or port.name in node.wires
+    default = spec.params[port.name].default if port.name in spec.params else inspect.Parameter.empty
+    return not given and port.required and default is inspect.Parameter.empty
 
 
 def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem]) -> None:
     name, spec = port.name, bound.spec
     typed, wired = name in node.params, name in node.wires
-    if typed and wired:
+    if typed and wired and not port.named:
         problems.append(Problem("is both wired and typed in", bound.id, name, "Remove it from wires or from params"))
     elif typed and port.named:
         value = node.params[name]
-        if isinstance(value, dict) and all(isinstance(items, list) == port.type.many for items in value.values()):
+        lists = port.type.many > 0 and not port.type.either
+        if isinstance(value, dict) and (not lists or all(isinstance(items, list) for items in value.values())):
             bound.params[name] = value
+            wires = node.wires.get(name)
+            for both in sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else ():
+                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{both}", "Remove one of them"))
         else:
             problems.append(
-                Problem(
-                    f"takes named {'lists' if port.type.many else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}'
-                )
+                Problem(f"takes named {'lists' if lists else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}')
             )
     elif typed and name not in spec.params:
         problems.append(
@@ -151,9 +176,10 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
     elif not wired and name in spec.params and spec.params[name].default is not inspect.Parameter.empty:
         bound.params[name] = spec.params[name].default
     elif not wired and port.required:
+        kind = "" if port.type.variable and port.type.base is None else f" ({port.type})"
         problems.append(
             Problem(
-                f"this input ({port.type}) is missing",
+                f"this input{kind} is missing",
                 bound.id,
                 name,
                 "Wire something into it" if name not in spec.params else "Type a value",

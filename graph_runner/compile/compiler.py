@@ -145,6 +145,7 @@ def _step(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[s
             step.singles.append((port, slots.of(wired)))
         elif isinstance(wired, list):
             step.lists.append((port, [slots.of(source) for source in wired]))
+            step.whole[port] = {slots.of(source) for source in wired if source.whole}
         else:
             step.dicts.append((port, [(name, slots.of(source)) for name, source in wired.items()]))
     for left_out in spec.input.keys() - bound.wires.keys() - spec.params.keys() - bound.params.keys():

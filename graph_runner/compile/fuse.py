@@ -80,6 +80,7 @@ class Joined(Step):
             members[0].function,
             singles=[single for member in members for single in member.singles],
             lists=members[0].lists,
+            whole=members[0].whole,
             dicts=members[0].dicts,
             stores=[store for member in members for store in member.stores],
         )

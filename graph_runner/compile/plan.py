@@ -80,6 +80,7 @@ class Step:
     constants: dict[str, Any] = field(default_factory=dict)
     singles: list[tuple[str, int]] = field(default_factory=list)
     lists: list[tuple[str, list[int]]] = field(default_factory=list)
+    whole: dict[str, set[int]] = field(default_factory=dict)  # in `lists`, the slots of lists whose items go in
     dicts: list[tuple[str, list[tuple[str, int]]]] = field(default_factory=list)
     stores: list[tuple[int, Slot]] = field(default_factory=list)
     free: list[int] = field(default_factory=list)
@@ -112,9 +113,10 @@ class Step:
         for name, slot in self.singles:
             kwargs[name] = frame[slot]
         for name, slots in self.lists:
-            kwargs[name] = [frame[slot] for slot in slots]
+            whole = self.whole.get(name, ())
+            kwargs[name] = [item for slot in slots for item in (frame[slot] if slot in whole else (frame[slot],))]
         for name, named in self.dicts:
-            kwargs[name] = {key: frame[slot] for key, slot in named}
+            kwargs[name] = {**(kwargs.get(name) or {}), **{key: frame[slot] for key, slot in named}}
         for name in self.copied:
             kwargs[name] = copy.deepcopy(kwargs[name])
         return kwargs

@@ -7,6 +7,7 @@ import re
 import types
 import typing
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
@@ -156,14 +157,13 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
     if get_origin(hint) is Annotated:
         wires = [extra for extra in hint.__metadata__ if isinstance(extra, Wire)]
         if wires:
-            return PortType(wires[0].name, wire=wires[0], base=_class_of(get_args(hint)[0])), False
+            return _nominal(wires[0], get_args(hint)[0]), False
         port_type, _ = _read_type(_strip_optional(get_args(hint)[0])[0], where)
         return port_type, True
     if isinstance(hint, TypeVar):
         return PortType(hint.__name__, variable=True, base=_class_of(hint.__bound__)), False
-    if get_origin(hint) is list:
-        element, literal = _read_type(get_args(hint)[0], where)
-        return (PortType("list", base=list), True) if element.many else (element.listed(), literal)
+    if (get_origin(hint) or hint) in (list, tuple):  # JSON has one kind of them
+        return _read_list(hint, where)
     if get_origin(hint) is Literal:
         kinds = {type(choice) for choice in get_args(hint)}
         base = kinds.pop()
@@ -171,11 +171,30 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
     if hint is Any:
         return ANY, False
     if get_origin(hint) in (typing.Union, types.UnionType):
+        options = [_read_type(option, where) for option in get_args(hint)]
+        (last, literal), first = options[-1], options[0][0]
+        if len(options) == 2 and last == first.listed():  # `Image | list[Image]`
+            return replace(last, either=True), literal
         return ANY, True
     origin = get_origin(hint) or hint
     if isinstance(origin, type):
         return PortType(origin.__name__, base=origin), True
     raise ContractError(f"{where}: {hint!r} is no port type; use a Wire, a literal type, Ports[...] or Body[...]")
+
+
+def _nominal(wire: Wire, hint: Any) -> PortType:
+    """A wire's type, with the plain type of its values where they are numbers, texts or lists of them."""
+    base = _class_of(hint)
+    plain = _read_type(hint, wire.name)[0] if base in (int, float, bool, str, list) else None
+    return PortType(wire.name, wire=wire, base=base, plain=plain)
+
+
+def _read_list(hint: Any, where: str) -> tuple[PortType, bool]:
+    """A list, or a tuple: of what its items share."""
+    items = [_read_type(item, where) for item in get_args(hint) if item is not ...]
+    kinds = {kind for kind, _ in items}
+    literal = all(literal for _, literal in items)
+    return (kinds.pop() if len(kinds) == 1 else ANY).listed(), literal
 
 
 def _class_of(hint: Any) -> type | None:
@@ -220,7 +239,7 @@ def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
         return (port,), Shape("mapping")
     port, _ = _read_port("", hint, where, "")
     name = port.type.wire.name if port.type.wire is not None else "value"
-    if port.type.many:
+    if port.type.many == 1:
         name += "s"
     return (Port(name, port.type, port.required, False, ""),), Shape("one")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -49,16 +49,24 @@ class Wire:
 
 @dataclass(frozen=True)
 class PortType:
-    """The type of a port: a wire's name, a plain Python type's name, or a type variable."""
+    """The type of a port: a wire's name, a plain Python type's name, or a type variable; one value of it, or lists.
+
+    many: how many lists deep: 0 for one value, 1 for a list, 2 for a list of lists. either: one value will do where the
+    list is taken. plain: what the values of a nominal type are in plain Python, where a literal parameter could hold them.
+    """
 
     name: str
-    many: bool = False
+    many: int = 0
     variable: bool = False
     wire: Wire | None = None
     base: type | None = None
+    either: bool = False
+    plain: PortType | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"list of {self.name}" if self.many else self.name
+        name = self.name if not self.variable else self.base.__name__ if self.base is not None else "anything"
+        lists = "list of " * self.many + name
+        return f"{self.one()} or {lists}" if self.either else lists
 
     @property
     def self_contained(self) -> bool:
@@ -75,26 +83,34 @@ class PortType:
 
     def element(self) -> PortType:
         """What a list of this type holds."""
-        return PortType(self.name, False, self.variable, self.wire, self.base)
+        return replace(self, many=max(self.many - 1, 0), either=False)
 
-    def listed(self) -> PortType:
-        """A list of this type; lists of lists are not told apart."""
-        return (
-            PortType("list", base=list) if self.many else PortType(self.name, True, self.variable, self.wire, self.base)
-        )
+    def listed(self, times: int = 1) -> PortType:
+        """A list of this type; of lists of it, `times` deep."""
+        return replace(self, many=self.many + times, either=False)
+
+    def one(self) -> PortType:
+        """What such a port takes instead of a list, where it takes either."""
+        return self.element() if self.either else self
 
     def takes(self, source: PortType) -> bool:
         """Whether a value of type `source` may enter a port of this type (type variables are the solver's)."""
-        if source == ANY or self == ANY:
+        if self.either and self.one().takes(source):
             return True
-        if self.many != source.many:
-            return False
-        if "any" in (self.name, source.name) or self.name == source.name:
+        if self.name == "any":  # what may be anything may be a list
+            return source.many >= self.many or source.name == "any"
+        if source.name == "any":
+            return self.many >= source.many
+        if self.many == source.many and self._takes_kind(source):
             return True
-        if self.name == "float" and source.name == "int":
-            return True
+        plain = source.plain if self.wire is None and not self.variable else None
+        return plain is not None and self.takes(plain.listed(source.many))
+
+    def _takes_kind(self, source: PortType) -> bool:
         if self.variable:
             return self.base is None or (source.base is not None and issubclass(source.base, self.base))
+        if self.name == source.name or (self.name == "float" and source.name == "int"):
+            return True
         return self.wire is not None and source.name in self.wire.accepts
 
 

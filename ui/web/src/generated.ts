@@ -85,7 +85,9 @@ export interface NodeSpec {
   aside: boolean;
   draws: boolean;
   keep: boolean;
+  trains: boolean;
   mutates: string[];
+  grad: string[];
   formerly: string[];
 }
 
@@ -112,12 +114,20 @@ export interface Place {
   wire?: string | null;
 }
 
+/** A type of plain Python, so many lists deep. */
+export interface PlainType {
+  type: string;
+  list: number;
+}
+
 /** A port of a node; an input that may be typed in has a JSON Schema. */
 export interface PortSpec {
   name: string;
   type: string;
-  list: boolean;
+  list: number;
+  either: boolean;
   variable: boolean;
+  bound: string;
   named: boolean;
   required: boolean;
   shape: string;
@@ -200,7 +210,7 @@ export interface Series {
 /** The type of a port once type variables are solved. */
 export interface Solved {
   type: string;
-  list: boolean;
+  list: number;
 }
 
 /** What is wrong with a workflow, and the types on its wires; keys as a wire would name the port. */
@@ -209,11 +219,15 @@ export interface Validation {
   types: Record<string, Solved>;
 }
 
-/** A wire type: its symbolic shape, and the types that its ports take besides. */
+/** A type of wires: its symbolic shape, the types that its ports take besides, and what the engine's rules know of it. */
 export interface WireType {
   shape: string;
   accepts: string[];
   about: string;
+  nominal: boolean;
+  plain: PlainType | null;
+  within: string[];
+  storable: boolean;
 }
 
 /** The process that runs graphs on one device. */

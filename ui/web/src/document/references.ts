@@ -9,8 +9,10 @@ import { enclosing, type Doc, type Id, type Ref } from "./document";
 export const ANY: Port = {
   name: "",
   type: "any",
-  list: false,
+  list: 0,
+  either: false,
   variable: false,
+  bound: "",
   named: false,
   required: false,
   shape: "",
@@ -102,7 +104,9 @@ function definitionSpec(name: string, value: unknown): NodeSpec {
     aside: false,
     draws: false,
     keep: false,
+    trains: false,
     mutates: [],
+    grad: [],
     formerly: [],
   };
 }

@@ -14,7 +14,7 @@ import {
 import type { Json } from "./json";
 import { changeNode, without } from "./edits";
 import { refTo, resolve, type Source, type SpecOf } from "./references";
-import { slotAt } from "./rules";
+import { slotAt } from "./slots";
 import type { Kinds } from "./types";
 
 const RESULTS = "results.";
@@ -25,8 +25,8 @@ export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, tar
   const slot = slotAt(doc, kinds, target, handle);
   if (!node || !slot) return doc;
   const ref = refTo(kinds.specs(doc)(doc.nodes[source.node]?.type ?? ""), source);
-  const many = slot.port.list && !slot.port.named;
-  const whole = many && (kinds.of(doc, source)?.many ?? false);
+  const many = slot.port.list > 0 && !slot.port.either && !slot.port.named;
+  const whole = many && (kinds.of(doc, source)?.many ?? 0) >= slot.port.list;
   if (handle.startsWith(RESULTS)) {
     const named = slot.adds && slot.port.named;
     const key = named ? newResult(node, slot.port.name, source) : resultKey(handle, slot.adds);
@@ -43,7 +43,8 @@ export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, tar
     value = { ...names, [name]: ref };
   } else {
     const isItem = /\.(\d+|\+)$/.test(handle);
-    value = wiredInto(known, handle, ref, !whole && (many || isItem));
+    // A whole list takes the place of the wires of a list, unless its items may go in between them.
+    value = wiredInto(known, handle, ref, isItem ? !whole || !slot.port.variable : many && !whole);
   }
   return changeNode(doc, target, {
     wires: { ...node.wires, [port]: value },
