@@ -224,7 +224,12 @@ def test_the_json_description_is_enough_to_draw_the_node() -> None:
     assert (inputs["z"]["shape"], inputs["many"]["list"], inputs["named"]["named"]) == ("b c h w", True, True)
     assert [port["name"] for port in described["body"]["ports"]] == ["z", "turn", "state"]
     whole = describe_all(Registry.scan(TOYS).values())
-    assert whole["types"]["number"] == {"shape": "", "accepts": [], "about": ""}
+    rules = {"nominal": True, "plain": None, "within": [], "storable": True}
+    assert whole["types"]["number"] == {"shape": "", "accepts": [], "about": "", **rules}
+    assert whole["types"]["text"]["plain"] == {"type": "str", "list": 0}
+    [bound] = whole["types"]["model"]["within"]
+    assert bound == "torch.nn.modules.module.Module"
+    assert bound in {port["bound"] for port in whole["nodes"]["learn"]["inputs"]}
     assert whole["types"]["float"]["accepts"] == ["int"]
     assert json.loads(json.dumps(whole)) == whole
 

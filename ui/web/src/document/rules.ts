@@ -21,6 +21,7 @@ export function objection(doc: Doc, kinds: Kinds, source: Source, target: Id, ha
     objectionToKind(kinds.catalog, kinds.of(doc, source), slot) ??
     objectionToPlace(doc, kinds, source, target, handle) ??
     objectionToStore(doc, kinds, source) ??
+    objectionToGradient(doc, kinds, source, target, slot) ??
     objectionToSolution(doc, kinds, source, target, handle, slot)
   );
 }
@@ -54,6 +55,25 @@ function objectionToSolution(
   if (!found) return null;
   const own = found.node === target && found.port.startsWith(slot.port.name || handle);
   return own ? `${slot.label} ${found.why}` : `${told(found)} would not fit any more: it ${found.why}`;
+}
+
+/** What a node differentiates with respect to is a port of the zone around it, unless gradients flow there anyhow. */
+function objectionToGradient(
+  doc: Doc,
+  kinds: Kinds,
+  source: Source,
+  target: Id,
+  slot: InSlot,
+): string | null {
+  const specs = kinds.specs(doc);
+  const node = doc.nodes[target];
+  if (!node || !specs(node.type)?.grad.includes(slot.handle)) return null;
+  const trains = enclosing(doc, node.zone).some((zone) => {
+    const around = zone === null ? undefined : doc.nodes[zone];
+    return around && (specs(around.type)?.trains ?? false);
+  });
+  if (trains || (source.inner && source.node === node.zone)) return null;
+  return `${slot.label} is what the node differentiates with respect to: wire a port of the zone around it`;
 }
 
 /** What is kept on disk, and read, must be of a type that the disk can hold. */
