@@ -22,6 +22,7 @@ from graph_runner.bind.expand import expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.bind.modes import walk, without_modes
 from graph_runner.bind.references import References
+from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.typing_rules import SOME, solve_types
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.format.workflow import Node, Workflow
@@ -32,6 +33,7 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
 
     Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
+    workflow = under_current_names(workflow, registry)
     written, uses, unknown, problems = expand(workflow)
     top = Scope(uses=uses)
     with suppress(TooManyProblemsError):

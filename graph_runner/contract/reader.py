@@ -6,13 +6,24 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
-from graph_runner.contract.markers import NAME, BodyMarker, ContractError, Inject, PathTo, PortsMarker, Seed, Unkeyed
+from graph_runner.contract.markers import (
+    NAME,
+    BodyMarker,
+    ContractError,
+    Formerly,
+    Inject,
+    Neutral,
+    PathTo,
+    PortsMarker,
+    Seed,
+    Unkeyed,
+)
 from graph_runner.contract.spec import ANY, BodySpec, NodeSpec, Param, Port, PortType, Shape, Wire
 
 
@@ -63,6 +74,9 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
                 f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
             )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
+    inside = () if body is None else (body.ports, body.results)
+    for ports in (inputs, outputs, *inside):
+        _refuse_twins(ports, f"node {name!r}")
     if declared["aside"] and outputs:
         raise ContractError(f"node {name!r}: what runs beside the turns gives nothing that others read; return None")
     for group in ("mutates", "grad", "batched"):
@@ -97,7 +111,7 @@ def _hints_of(function: Any, where: str) -> dict[str, Any]:
 
 
 def _with_default(port: Port, required: bool) -> Port:
-    return Port(port.name, port.type, required and port.required, port.named, port.help)
+    return replace(port, required=required and port.required)
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
@@ -133,15 +147,38 @@ def _injection(hint: Any) -> str | None:
 
 def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]:
     """A port from an annotation, and whether it is a literal parameter (which may still be wired)."""
-    hint, optional = _strip_optional(hint)
+    hint, optional, formerly = _peeled(name, hint, where)
     if _marked(hint, PortsMarker):
         element = get_args(get_args(hint)[0])[1]
         if _holds_paths(element):
             raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
-        return Port(name, port_type, not optional, True, text), False
+        return Port(name, port_type, not optional, True, text, formerly), False
     port_type, literal = _read_type(hint, where)
-    return Port(name, port_type, not optional, False, text), literal
+    return Port(name, port_type, not optional, False, text, formerly), literal
+
+
+def _peeled(name: str, hint: Any, where: str) -> tuple[Any, bool, tuple[str, ...]]:
+    """An annotation without its `| None`, whether there was one, and the names that the port had before."""
+    hint, optional = _strip_optional(hint)
+    if get_origin(hint) is not Annotated:
+        return hint, optional, ()
+    formerly = tuple(old for extra in hint.__metadata__ if isinstance(extra, Formerly) for old in extra.names)
+    for old in formerly:
+        if old == name or not re.fullmatch(NAME, old):
+            raise ContractError(f"{where}: Formerly names {old!r}, which is no other name that a port can have")
+    inner, inside = _strip_optional(get_args(hint)[0])
+    return Annotated[inner, *hint.__metadata__] if inside else hint, optional or inside, formerly
+
+
+def _refuse_twins(ports: Iterable[Port], where: str) -> None:
+    """Each name, former or present, is one port's."""
+    taken: dict[str, str] = {}
+    for port in ports:
+        for name in (port.name, *port.formerly):
+            if (other := taken.setdefault(name, port.name)) != port.name:
+                message = f"{port.name!r} and {other!r} are, or were, both called {name!r}; rename one"
+                raise ContractError(f"{where}: {message}")
 
 
 def _strip_optional(hint: Any) -> tuple[Any, bool]:
@@ -158,8 +195,7 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
         wires = [extra for extra in hint.__metadata__ if isinstance(extra, Wire)]
         if wires:
             return _nominal(wires[0], get_args(hint)[0]), False
-        port_type, _ = _read_type(_strip_optional(get_args(hint)[0])[0], where)
-        return port_type, True
+        return _read_type(_strip_optional(get_args(hint)[0])[0], where)
     if isinstance(hint, TypeVar):
         return PortType(hint.__name__, variable=True, base=_class_of(hint.__bound__)), False
     if (get_origin(hint) or hint) in (list, tuple):  # JSON has one kind of them
@@ -212,8 +248,10 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
-    # Of several, as where a node narrows `Folder`, the last is meant.
-    return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+    neutral = next((extra for extra in extras if isinstance(extra, Neutral)), None)
+    # Of several paths, as where a node narrows `Folder`, the last is meant.
+    kind, reads = (paths[-1].kind, paths[-1].reads) if paths else (None, None)
+    return Param(name, adapter, default, kind, keyed, reads, neutral)
 
 
 PATH_BY_ITSELF = (

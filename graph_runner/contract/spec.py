@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 
 from graph_runner.base.contents import Reads
+from graph_runner.contract.markers import Neutral
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
 """The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
@@ -127,6 +128,22 @@ class Port:
     required: bool = True
     named: bool = False  # Ports[T]: the user names the wires
     help: str = ""
+    formerly: tuple[str, ...] = ()
+
+    @property
+    def first_name(self) -> str:
+        """The name the port was first published under: keys go by it."""
+        return self.formerly[0] if self.formerly else self.name
+
+
+def current_names(ports: Iterable[Port]) -> dict[str, str]:
+    """The present name of each port for every name that it had."""
+    return {former: port.name for port in ports for former in port.formerly}
+
+
+def first_names(ports: Iterable[Port]) -> dict[str, str]:
+    """The first name of each port that has another by now."""
+    return {port.name: port.first_name for port in ports if port.formerly}
 
 
 class Param(NamedTuple):
@@ -138,6 +155,7 @@ class Param(NamedTuple):
     path_kind: str | None
     keyed: bool = True
     reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
+    neutral: Neutral | None = None
 
     @property
     def required(self) -> bool:
@@ -153,6 +171,16 @@ class BodySpec:
     ports: tuple[Port, ...]
     results: tuple[Port, ...]
     many: bool = False  # the callable returns a tuple-like of several results
+
+    @cached_property
+    def first_ports(self) -> dict[str, str]:
+        """First names of inner ports that were renamed."""
+        return first_names(self.ports)
+
+    @cached_property
+    def first_results(self) -> dict[str, str]:
+        """First names of results that were renamed."""
+        return first_names(self.results)
 
 
 class Shape(NamedTuple):
@@ -220,6 +248,26 @@ class NodeSpec:
     def input(self) -> dict[str, Port]:
         """The inputs by name."""
         return {port.name: port for port in self.inputs}
+
+    @cached_property
+    def first_inputs(self) -> dict[str, str]:
+        """First names of inputs that were renamed."""
+        return first_names(self.inputs)
+
+    @cached_property
+    def first_outputs(self) -> dict[str, str]:
+        """First names of outputs that were renamed."""
+        return first_names(self.outputs)
+
+    def stored(self, slot: tuple[str, str]) -> tuple[str, str]:
+        """An output's slot under its first name, as caches hold it."""
+        return self.first_outputs.get(slot[0], slot[0]), slot[1]
+
+    @cached_property
+    def renamed(self) -> bool:
+        """Whether the node or any of its ports had another name before."""
+        body = (*self.body.ports, *self.body.results) if self.body is not None else ()
+        return bool(self.formerly) or any(port.formerly for port in (*self.inputs, *self.outputs, *body))
 
     @cached_property
     def output(self) -> dict[str, Port]:

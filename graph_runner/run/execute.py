@@ -9,10 +9,11 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.base.disk import sentence
-from graph_runner.bind.graph import BoundNode, Scope
+from graph_runner.bind.graph import BoundNode, Scope, Slot
 from graph_runner.compile.compiler import Plan
 from graph_runner.compile.keys import lasting
 from graph_runner.compile.plan import Frame, NodeError, Step, Stopped, at_rest
+from graph_runner.contract import PortType
 from graph_runner.run.numbers import non_finite
 from graph_runner.run.runtime import Activation, Runtime
 from graph_runner.store.cache import Cache, Entry
@@ -62,14 +63,19 @@ def _decide(plan: Plan, top: Scope, cache: Cache, runtime: Runtime) -> tuple[set
 
 
 def _recall(step: Step, bound: BoundNode, runtime: Runtime, cache: Cache) -> Entry | None:
-    slots = {slot for _, slot in step.stores}
+    slots = {step.spec.stored(slot) for _, slot in step.stores}
     try:
-        return cache.recall(step.key, bound.outputs, slots, step.spec.keep, lasting(bound))
+        return cache.recall(step.key, _types(bound), slots, step.spec.keep, lasting(bound))
     except Exception as error:  # whatever damage does to a codec
         runtime.emit(events.Log(f"is computed anew, as its cached value is damaged: {error}", step.id, "warning"))
         if runtime.processes.rank == 0:
             cache.forget(step.key)
         return None
+
+
+def _types(bound: BoundNode) -> dict[Slot, PortType]:
+    """The types of a node's outputs, by the names under which caches hold them."""
+    return {bound.spec.stored(slot): kind for slot, kind in bound.outputs.items()}
 
 
 def _cacheable(step: Step) -> bool:
@@ -79,11 +85,11 @@ def _cacheable(step: Step) -> bool:
 def _take(step: Step, bound: BoundNode, frame: Frame, runtime: Runtime, held: Entry | None, cache: Cache) -> None:
     """Put a cached node's values into the frame, and show again the files it once showed."""
     try:
-        entry = held or cache.get(step.key, bound.outputs)
+        entry = held or cache.get(step.key, _types(bound))
     except Exception as error:
         raise NodeError(step.id, error) from error
     for slot, port in step.stores:
-        frame[slot] = runtime.place(entry.values[port])
+        frame[slot] = runtime.place(entry.values[step.spec.stored(port)])
         at_rest(frame[slot])
     runtime.emit(events.Cached(step.id))
     for shown in entry.shown:
@@ -101,7 +107,8 @@ def _compute(step: Step, bound: BoundNode, frame: Frame, here: Activation, cache
             if (changed := runtime.contents.changed(step.id)) is not None:
                 raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
         if _cacheable(step) and not (step.spec.keep and _stale(step, runtime)):
-            entry = Entry({port: frame[slot] for slot, port in step.stores}, runtime.shown[shown_before:])
+            values = {step.spec.stored(port): frame[slot] for slot, port in step.stores}
+            entry = Entry(values, runtime.shown[shown_before:])
             _keep(step, bound, entry, runtime, cache)
     except (NodeError, Stopped):
         raise
@@ -114,7 +121,7 @@ def _keep(step: Step, bound: BoundNode, entry: Entry, runtime: Runtime, cache: C
     """Remember what was computed. A full disk does not take it from those who wait for it."""
     keep = step.spec.keep and runtime.processes.rank == 0 and not non_finite(entry.values)
     try:
-        cache.put(step.key, entry, bound.outputs, keep)
+        cache.put(step.key, entry, _types(bound), keep)
     except OSError as error:
         runtime.emit(events.Log(f"is not kept on disk: {sentence(error)}", step.id, "warning"))
 
