@@ -11,7 +11,7 @@ from core.diffusion import guidance, langevin, tiles
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
 from graph_runner.context import Rng
-from graph_runner.contract import node
+from graph_runner.contract import Axes, node
 from nodes.wires import Conditioning, Latent, Loss, Prediction, Schedule, Score, Timestep, UNet
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -135,7 +135,11 @@ def unet_denoise_tiles(
 
 
 @node(category="guidance")
-def cfg_combine(cond: Prediction, uncond: Prediction, scale: Annotated[float, Field(ge=0, le=30)] = 7.5) -> Prediction:
+def cfg_combine(
+    cond: Annotated[Prediction, Axes("_ c ...")],
+    uncond: Annotated[Prediction, Axes("_ c ...")],
+    scale: Annotated[float, Field(ge=0, le=30)] = 7.5,
+) -> Prediction:
     """Classifier-free guidance: uncond + scale · (cond − uncond) (Ho & Salimans 2021).
 
     cond: under the condition.

@@ -160,6 +160,11 @@ class UNet(nn.Module):
             group_norm(ch, norm_groups), nn.SiLU(), zero_init(nn.Conv2d(ch, out_channels, 3, padding=1))
         )
 
+    @property
+    def takes(self) -> dict[str, str]:
+        """The shapes of what it is called with, by kind: a latent of as many channels as it predicts."""
+        return {"latent": f"b {self.out_channels} h w"}
+
     def forward(self, z: Tensor, t: Tensor, context: Tensor | None = None, y: Tensor | None = None) -> Tensor:
         """Predict from z (b, in_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional.
 

@@ -22,6 +22,7 @@ from pydantic import Field
 from graph_runner.contract.decorator import node
 from graph_runner.contract.markers import (
     LARGEST_SEED,
+    Axes,
     Body,
     ContractError,
     File,
@@ -41,6 +42,7 @@ from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, W
 
 __all__ = [
     "LARGEST_SEED",
+    "Axes",
     "Body",
     "Codec",
     "ContractError",

@@ -83,6 +83,17 @@ class Formerly:
 
 
 @dataclass(frozen=True)
+class Axes:
+    """Marks a tensor's port by a symbolic shape whose letters the node's ports share: there the sizes must be the same.
+
+    `Annotated[Image, Axes("b c h w")]` at two ports takes images of one size; "_ c ..." compares the channels and all
+    that follows. The dry run says where they differ, on the wire (see `graph_runner.estimate.shapes`).
+    """
+
+    shape: str
+
+
+@dataclass(frozen=True)
 class Neutral:
     """Marks a literal parameter that a node got after it was published: at this value the node computes what it did before.
 

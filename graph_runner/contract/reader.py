@@ -14,6 +14,7 @@ from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contract.markers import (
     NAME,
+    Axes,
     BodyMarker,
     ContractError,
     Formerly,
@@ -147,28 +148,29 @@ def _injection(hint: Any) -> str | None:
 
 def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]:
     """A port from an annotation, and whether it is a literal parameter (which may still be wired)."""
-    hint, optional, formerly = _peeled(name, hint, where)
+    hint, optional, formerly, axes = _peeled(name, hint, where)
     if _marked(hint, PortsMarker):
         element = get_args(get_args(hint)[0])[1]
         if _holds_paths(element):
             raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
-        return Port(name, port_type, not optional, True, text, formerly), False
+        return Port(name, port_type, not optional, True, text, formerly, axes), False
     port_type, literal = _read_type(hint, where)
-    return Port(name, port_type, not optional, False, text, formerly), literal
+    return Port(name, port_type, not optional, False, text, formerly, axes), literal
 
 
-def _peeled(name: str, hint: Any, where: str) -> tuple[Any, bool, tuple[str, ...]]:
-    """An annotation without its `| None`, whether there was one, and the names that the port had before."""
+def _peeled(name: str, hint: Any, where: str) -> tuple[Any, bool, tuple[str, ...], str]:
+    """An annotation without its `| None`, whether there was one, the names that the port had before, and its axes."""
     hint, optional = _strip_optional(hint)
     if get_origin(hint) is not Annotated:
-        return hint, optional, ()
+        return hint, optional, (), ""
     formerly = tuple(old for extra in hint.__metadata__ if isinstance(extra, Formerly) for old in extra.names)
     for old in formerly:
         if old == name or not re.fullmatch(NAME, old):
             raise ContractError(f"{where}: Formerly names {old!r}, which is no other name that a port can have")
+    axes = next((extra.shape for extra in hint.__metadata__ if isinstance(extra, Axes)), "")
     inner, inside = _strip_optional(get_args(hint)[0])
-    return Annotated[inner, *hint.__metadata__] if inside else hint, optional or inside, formerly
+    return Annotated[inner, *hint.__metadata__] if inside else hint, optional or inside, formerly, axes
 
 
 def _refuse_twins(ports: Iterable[Port], where: str) -> None:

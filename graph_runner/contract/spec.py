@@ -129,6 +129,7 @@ class Port:
     named: bool = False  # Ports[T]: the user names the wires
     help: str = ""
     formerly: tuple[str, ...] = ()
+    axes: str = ""  # a symbolic shape whose letters the node's ports share
 
     @property
     def first_name(self) -> str:

@@ -31,6 +31,7 @@ from graph_runner.compile.plan import Code, Frame, NodeError, Step
 from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.estimate.meter import Meter
+from graph_runner.estimate.shapes import misfit
 from graph_runner.run.precision import Precision
 from graph_runner.run.runtime import Activation, Runtime
 
@@ -131,6 +132,7 @@ class _DryRun:
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
+        self.bound = {bound.id: bound for bound in top.walk()}
         self.problems: list[Problem] = []
         self.turns: Counter[str] = Counter()
         self.listeners = list(listeners)
@@ -167,7 +169,7 @@ class _DryRun:
         """Call one step on fake tensors."""
         left_open = self._left_open
         members = step.members if isinstance(step, Joined) else [step]
-        why = self._cannot(step, frame)
+        why = self._cannot(step, frame) or self._misfit(members, frame)
         around_it, self._at = self._at, step.id
         if not why:
             self.meter.guessed.discard(step.id)
@@ -199,6 +201,12 @@ class _DryRun:
                 self._tell(node, ".".join(part for part in (port, name) if part), frame[slot])
         for slot in self._free[step]:
             frame[slot] = None
+
+    def _misfit(self, members: list[Step], frame: Frame) -> str:
+        """Say on the wire where a tensor has not the shape that is taken."""
+        found = [misfit(self.bound[member.id], _wired(member, frame)) for member in members]
+        self.problems += [problem for problem in found if problem is not None]
+        return "it fails" if any(found) else ""
 
     def _cannot(self, step: Step, frame: Frame) -> str:
         read = [slot for _, slot in step.singles]
@@ -292,6 +300,13 @@ def large(number: float) -> str:
     while number >= 999.5 and letter != "E":
         number, letter = number / 1000, next(letters)
     return f"{number:.3g} {letter}".strip()
+
+
+def _wired(step: Step, frame: Frame) -> dict[str, Any]:
+    """What lies on a step's wires, by port."""
+    values: dict[str, Any] = {name: frame[slot] for name, slot in step.singles}
+    values |= {name: [frame[slot] for slot in slots] for name, slots in step.lists}
+    return values | {name: {key: frame[slot] for key, slot in named} for name, named in step.dicts}
 
 
 def _reads_a_file(step: Step) -> bool:
