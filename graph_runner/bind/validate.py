@@ -11,14 +11,15 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
 from pydantic import ValidationError
 
 from graph_runner.base.names import Taken
-from graph_runner.base.problems import Problem, Problems, TooManyProblemsError, did_you_mean, some
-from graph_runner.bind.expand import expand
+from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
+from graph_runner.bind.expand import Expanded, expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.bind.modes import walk, without_modes
 from graph_runner.bind.references import References
@@ -34,22 +35,21 @@ def validate(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> tuple[Scop
     Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
     workflow = under_current_names(workflow, registry)
-    written, uses, unknown, problems = expand(workflow)
-    top = Scope(uses=uses)
+    expanded = expand(workflow)
+    top = Scope(uses=expanded.uses)
     with suppress(TooManyProblemsError):
-        _validate(workflow, registry, written, top, unknown, problems)
-    return top, problems
+        _validate(workflow, registry, expanded, top)
+    return top, _told_once(expanded)
 
 
 def _validate(
     workflow: Workflow,
     registry: Mapping[str, NodeSpec],
-    written: Mapping[str, Node],
+    expanded: Expanded,
     top: Scope,
-    unknown: set[str],
-    problems: Problems,
 ) -> None:
-    problems += _doubled_ids(written)
+    written, unknown, problems = expanded.nodes, expanded.ids, expanded.problems
+    problems += _doubled_ids(written, workflow.nodes if workflow.definitions else {})
     nodes = without_modes(written, registry, unknown, problems)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
@@ -68,13 +68,35 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def _doubled_ids(nodes: Mapping[str, Node]) -> list[Problem]:
-    counts = Counter(id for id, _ in walk(nodes))
-    return [
-        Problem("this id is used twice in the file", id, remedy="Rename one of the nodes")
-        for id, n in counts.items()
-        if n > 1
-    ]
+def _told_once(expanded: Expanded) -> list[Problem]:
+    """The problems without those that each use of a definition repeats, or each reader of an input that a use leaves out."""
+    if not expanded.origins:
+        return expanded.problems
+    seen: set[tuple[str, ...]] = set()
+    told: list[Problem] = []
+    for problem in expanded.problems:
+        own = expanded.left_out.get((problem.node, problem.port))
+        origin = expanded.origins.get(problem.node)
+        if own is not None:
+            problem = replace(problem, remedy=f"Give {own[1]!r} of {own[0]!r}")
+            mark: tuple[str, ...] = (*own, "left out")
+        elif origin is not None:
+            use = problem.node.removesuffix(origin[1])
+            mark = (*origin, problem.port, problem.message.replace(use, ""), problem.remedy.replace(use, ""))
+        else:
+            mark = (str(problem), str(len(told)))
+        if mark not in seen:
+            seen.add(mark)
+            told.append(problem)
+    return told
+
+
+def _doubled_ids(*graphs: Mapping[str, Node]) -> list[Problem]:
+    doubled: dict[str, None] = {}
+    for nodes in graphs:
+        counts = Counter(id for id, _ in walk(nodes))
+        doubled |= dict.fromkeys(id for id, n in counts.items() if n > 1)
+    return [Problem("this id is used twice in the file", id, remedy="Rename one of the nodes") for id in doubled]
 
 
 def _bind(

@@ -53,6 +53,12 @@ export interface FileEntry {
   url: string;
 }
 
+/** What each use of a definition has inside: the inner ports that its body reads, and the results that it gives. */
+export interface Inside {
+  ports?: string[];
+  results?: string[];
+}
+
 /** What the server takes, in bytes. */
 export interface Limits {
   workflow: number;
@@ -260,6 +266,7 @@ export interface WorkflowBody {
 export interface WorkflowDefinition {
   about?: string;
   inputs?: string[];
+  body?: Inside | null;
   nodes: Record<string, WorkflowNode>;
   results: Record<string, string | string[]>;
 }

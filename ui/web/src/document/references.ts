@@ -88,7 +88,12 @@ export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
 }
 
 function definitionSpec(name: string, value: unknown): NodeSpec {
-  const definition = value as { about?: string; inputs?: string[]; results?: Record<string, unknown> };
+  const definition = value as {
+    about?: string;
+    inputs?: string[];
+    body?: { ports?: string[]; results?: string[] };
+    results?: Record<string, unknown>;
+  };
   const port = (portName: string): Port => ({ ...ANY, name: portName });
   return {
     type: name,
@@ -98,7 +103,12 @@ function definitionSpec(name: string, value: unknown): NodeSpec {
     documentation: definition.about ?? "",
     inputs: (definition.inputs ?? []).map(port),
     outputs: Object.keys(definition.results ?? {}).map(port),
-    body: null,
+    body: definition.body
+      ? {
+          ports: (definition.body.ports ?? []).map(port),
+          results: (definition.body.results ?? []).map((result) => ({ ...port(result), required: true })),
+        }
+      : null,
     effect: false,
     loops: false,
     aside: false,
