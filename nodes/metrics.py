@@ -41,12 +41,16 @@ class InceptionScore(NamedTuple):
 
 
 @node(category="metrics", effect=True)
-def report(values: Ports[Scalar], metrics: Metrics) -> None:
+def report(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
-    values: named numbers.
+    values: named numbers; those of a list are called NAME_0, NAME_1, … as for_each counts its turns.
     """
-    metrics(**{name: finite(torch.as_tensor(value), name) for name, value in values.items()})
+    single = {name: value for name, value in values.items() if not isinstance(value, list)}
+    listed = {
+        f"{name}_{i}": x for name, value in values.items() if isinstance(value, list) for i, x in enumerate(value)
+    }
+    metrics(**{name: finite(torch.as_tensor(value), name) for name, value in (single | listed).items()})
 
 
 @node(category="metrics")

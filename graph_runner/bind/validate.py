@@ -168,10 +168,11 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
         value = node.params[name]
         lists = port.type.many > 0 and not port.type.either
         if isinstance(value, dict) and (not lists or all(isinstance(items, list) for items in value.values())):
-            bound.params[name] = value
             wires = node.wires.get(name)
-            for both in sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else ():
-                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{both}", "Remove one of them"))
+            both = sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else []
+            bound.params[name] = {own: literal for own, literal in value.items() if own not in both}
+            for own in both:
+                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{own}", "Remove one of them"))
         else:
             problems.append(
                 Problem(f"takes named {'lists' if lists else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}')
