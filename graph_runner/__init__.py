@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from graph_runner.base.problems import Problem as Problem
     from graph_runner.base.problems import WorkflowError as WorkflowError
     from graph_runner.cli.progress import progress as progress
-    from graph_runner.run.failures import NodeError as NodeError
     from graph_runner.contract.registry import Registry as Registry
     from graph_runner.format.png import open_workflow as open_workflow
     from graph_runner.format.workflow import Workflow as Workflow
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from graph_runner.format.workflow import write as write
     from graph_runner.run.engine import Engine as Engine
     from graph_runner.run.engine import Result as Result
+    from graph_runner.run.failures import NodeError as NodeError
 
 _HOMES = {
     "Engine": "run.engine",

@@ -11,7 +11,7 @@ from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
 from core.models import denoiser
 from graph_runner.context import Rng
-from graph_runner.contract import node
+from graph_runner.contract import Axes, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -135,7 +135,11 @@ def denoise_tiles(
 
 
 @node(category="guidance")
-def cfg_combine(cond: Prediction, uncond: Prediction, scale: Annotated[float, Field(ge=0, le=30)] = 7.5) -> Prediction:
+def cfg_combine(
+    cond: Annotated[Prediction, Axes("_ c ...")],
+    uncond: Annotated[Prediction, Axes("_ c ...")],
+    scale: Annotated[float, Field(ge=0, le=30)] = 7.5,
+) -> Prediction:
     """Classifier-free guidance: uncond + scale · (cond − uncond) (Ho & Salimans 2021).
 
     cond: under the condition.

@@ -89,6 +89,14 @@ class Autoencoder(nn.Module):
         """The decoder's last weight, where the adaptive adversarial weight compares gradients."""
         return self.decoder.conv_out.weight
 
+    @property
+    def takes(self) -> dict[str, str]:
+        """The shapes of what it is called with, by kind."""
+        return {
+            "image": f"b {self.encoder.conv_in.in_channels} h w",
+            "latent": f"b {self.latent_channels} h w",
+        }
+
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Images (b, in_channels, f·h, f·w) → z (b, latent_channels, h, w) for the diffusion model."""
         raise NotImplementedError

@@ -7,28 +7,28 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from graph_runner.base.problems import Problem, Problems, did_you_mean
+from graph_runner.bind.modes import walk
+from graph_runner.bind.sizes import MOST_NESTED, MOST_NODES, MOST_WIRES, Sizes
+from graph_runner.bind.use import Use
 from graph_runner.format.workflow import Body, Definition, Node, Workflow
 
-INPUTS = "inputs"
-MOST_NODES = 20_000
-"""In a whole graph, the nodes of each use of a definition counted each time."""
-MOST_WIRES = 200_000
-"""That the uses of definitions may stand for: a list of wires doubles as nodes do."""
-MOST_NESTED = 24
-"""Zones and uses of definitions within each other."""
 Uses = dict[str, dict[str, Any]]  # for each use, what its outputs stand for
 
 
 class Expanded(NamedTuple):
     """Nodes without uses of definitions.
 
-    uses: what the outputs of the uses at the top stand for. ids: of all uses, which are nodes no more.
+    uses: what the outputs of the uses at the top stand for. ids: of all uses, which are nodes no more. origins: of each node
+    the definition that it is from, and its id there. left_out: for an input of a node, the use and its input that should
+    have filled it.
     """
 
     nodes: Mapping[str, Node]
     uses: Uses
     ids: set[str]
     problems: Problems
+    origins: Mapping[str, tuple[str, str]] = {}
+    left_out: Mapping[tuple[str, str], tuple[str, str]] = {}
 
 
 def expand(workflow: Workflow) -> Expanded:
@@ -37,7 +37,7 @@ def expand(workflow: Workflow) -> Expanded:
     A graph that would be too large is not made: what it would be is counted first, and told.
     """
     problems = Problems()
-    count, nested = _Sizes(workflow.definitions).of(workflow.nodes)
+    count, nested, _ = Sizes(workflow.definitions).of(workflow.nodes)
     if nested > MOST_NESTED:
         message = f"zones and definitions lie more than {MOST_NESTED} deep in each other"
         problems.append(Problem(message, remedy="Unpack some of them: put their nodes where they are used"))
@@ -54,44 +54,19 @@ def expand(workflow: Workflow) -> Expanded:
     except _TooManyWiresError:
         problems.append(Problem(f"the uses of definitions stand for more than {MOST_WIRES:,} wires"))
         return Expanded({}, {}, set(), problems)
-    return Expanded(nodes, uses, expansion.ids, problems)
+    return Expanded(nodes, uses, expansion.ids, problems, expansion.origins, expansion.left_out)
 
 
 class _TooManyWiresError(Exception):
     """Definitions whose lists of wires double."""
 
 
-class _Sizes:
-    """How many nodes a graph stands for, and how deep they lie, without making it: each definition is counted once."""
-
-    def __init__(self, definitions: dict[str, Definition]) -> None:
-        self.definitions = definitions
-        self.known: dict[str, tuple[int, int]] = {}
-
-    def of(self, nodes: Mapping[str, Node], around: int = 0) -> tuple[int, int]:
-        """The number of nodes, and of zones and uses within each other. A definition that uses itself counts no more."""
-        count = deepest = 0
-        for node in nodes.values():
-            inner, nested = (0, 0)
-            if around > MOST_NESTED:
-                nested = MOST_NESTED
-            elif node.type in self.definitions:
-                if node.type not in self.known:
-                    self.known[node.type] = (0, 0)  # while it is counted: a circle ends here, and is told elsewhere
-                    self.known[node.type] = self.of(self.definitions[node.type].nodes, around + 1)
-                inner, nested = self.known[node.type]
-                nested += 1
-            elif node.body is not None:
-                inner, nested = self.of(node.body.nodes, around + 1)
-                nested += 1
-            count, deepest = count + 1 + inner, max(deepest, nested)
-        return count, deepest
-
-
 class _Expansion:
     def __init__(self, definitions: dict[str, Definition], problems: Problems) -> None:
         self.definitions, self.problems = definitions, problems
         self.ids: set[str] = set()
+        self.origins: dict[str, tuple[str, str]] = {}
+        self.left_out: dict[tuple[str, str], tuple[str, str]] = {}
         self.wires = 0
 
     def tell(self, message: str, id: str, port: str = "", remedy: str = "") -> None:
@@ -148,72 +123,46 @@ class _Expansion:
                 seen |= {reference}
                 reference = outputs[port]
                 if not isinstance(reference, str):
-                    return self._mapped(reference, partial(follow, seen=seen))
+                    return self.mapped(reference, partial(follow, seen=seen))
             return reference
 
         flat = {id: self._rewired(node, follow) for id, node in flat.items()}
         uses = {
-            id: {port: self._mapped(value, follow) for port, value in outputs.items()} for id, outputs in uses.items()
+            id: {port: self.mapped(value, follow) for port, value in outputs.items()} for id, outputs in uses.items()
         }
-        return flat, {port: self._mapped(value, follow) for port, value in results.items()}, uses
+        return flat, {port: self.mapped(value, follow) for port, value in results.items()}, uses
 
     def _instance(
-        self, id: str, use: Node, definition: Definition, inside: tuple[str, ...], prefix: str
+        self, id: str, node: Node, definition: Definition, inside: tuple[str, ...], prefix: str
     ) -> tuple[dict[str, Node], dict[str, Any]]:
         """The nodes that one use stands for, and what its outputs are among them."""
-        self._check_inputs((*use.wires, *use.params), prefix + id, use.type, definition)
-        inner, results, _ = self.expand(definition.nodes, definition.results, (*inside, use.type), f"{prefix}{id}/")
-
-        def outside(reference: str) -> Any:
-            head, _, name = reference.partition(".")
-            if head != INPUTS:
-                return f"{id}/{reference}"
-            self._check_inputs((name,), prefix + id, use.type, definition)
-            if name in use.params:
-                self.tell("is typed in, and is needed as a wire", prefix + id, name, "Wire a node's output into it")
-            return use.wires.get(name)
-
-        nodes = {f"{id}/{name}": self._bound(node, id, use, outside) for name, node in inner.items()}
-        outputs = {port: self._mapped(value, outside) for port, value in results.items()}
-        return nodes, {port: value for port, value in outputs.items() if value is not None}
-
-    def _check_inputs(self, names: tuple[str, ...], id: str, type_name: str, definition: Definition) -> None:
-        for name in names:
-            if name not in definition.inputs:
-                remedy = did_you_mean(name, definition.inputs)
-                self.tell(f"the definition {type_name!r} has no input {name!r}", id, name, remedy)
-
-    def _bound(self, node: Node, prefix: str, use: Node, outside: Callable[[str], Any]) -> Node:
-        """A node of a definition with what this use gives: literals typed in, wires led outside, ids prefixed."""
-        params, wires = dict(node.params), dict[str, Any]()
-        for port, value in node.wires.items():
-            name = value.partition(".")[2] if isinstance(value, str) and value.startswith(f"{INPUTS}.") else None
-            if name is not None and name in use.params:
-                params[port] = use.params[name]
-            elif (
-                wired := self._mapped(value, outside)
-            ) is not None:  # an input that this use leaves out stays the node's own
-                wires[port] = wired
         body = node.body
-        if body is not None:
-            inner = {f"{prefix}/{id}": self._bound(child, prefix, use, outside) for id, child in body.nodes.items()}
-            results = {port: self._mapped(value, outside) for port, value in body.results.items()}
-            results = {port: value for port, value in results.items() if value is not None}
-            body = Body.model_construct(nodes=inner, results=results)
-        return node.model_copy(update={"wires": wires, "params": params, "body": body})
+        if body is not None and definition.body is not None:
+            own, given, _ = self.expand(body.nodes, body.results, inside, prefix)
+            body = Body.model_construct(nodes=own, results=given)
+        use = Use(self, id, node, definition, body if definition.body is not None else None, prefix)
+        inner, results, _ = self.expand(definition.nodes, definition.results, (*inside, node.type), f"{prefix}{id}/")
+        nodes = use.nodes(inner)
+        own_place = f"{inside[-1] if inside else ''}:{id}"
+        for copy, name in use.copies():
+            self.origins.setdefault(f"{prefix}{copy}", (own_place, name))
+        for name, _ in walk(inner):
+            self.origins.setdefault(f"{prefix}{id}/{name}", (node.type, name))
+        outputs = {port: self.mapped(value, use.outside) for port, value in results.items()}
+        return nodes, {port: value for port, value in outputs.items() if value is not None}
 
     def _rewired(self, node: Node, follow: Callable[[str], Any]) -> Node:
         body = node.body
         if body is not None:
             nodes = {id: self._rewired(child, follow) for id, child in body.nodes.items()}
             body = Body.model_construct(
-                nodes=nodes, results={k: self._mapped(v, follow) for k, v in body.results.items()}
+                nodes=nodes, results={k: self.mapped(v, follow) for k, v in body.results.items()}
             )
         return node.model_copy(
-            update={"wires": {k: self._mapped(v, follow) for k, v in node.wires.items()}, "body": body}
+            update={"wires": {k: self.mapped(v, follow) for k, v in node.wires.items()}, "body": body}
         )
 
-    def _mapped(self, value: Any, follow: Callable[[str], Any]) -> Any:
+    def mapped(self, value: Any, follow: Callable[[str], Any]) -> Any:
         """Wires with every reference followed; one that leads nowhere is left out, one to a list is spliced into a list."""
         if isinstance(value, str):
             return follow(value)

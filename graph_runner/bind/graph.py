@@ -17,12 +17,16 @@ from graph_runner.contract.models import Models
 
 @dataclass(frozen=True)
 class Source:
-    """Where a wire comes from: an output of a node or, when `inner`, an inner port of a zone around the reader."""
+    """Where a wire comes from: an output of a node or, when `inner`, an inner port of a zone around the reader.
+
+    whole: in a list of wires, one that carries a list, whose items go in one by one.
+    """
 
     node: str
     port: str
     name: str = ""  # the user's name, for Ports
     inner: bool = False
+    whole: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return ".".join(part for part in (self.node, self.port, self.name) if part)

@@ -19,16 +19,19 @@ def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
 
 
 def without_modes(
-    nodes: Mapping[str, Node], registry: Mapping[str, NodeSpec], problems: list[Problem]
+    nodes: Mapping[str, Node], registry: Mapping[str, NodeSpec], unknown: set[str], problems: list[Problem]
 ) -> Mapping[str, Node]:
-    """Take muted nodes out with the wires from them, and lead wires past bypassed ones to their first input of the same type."""
+    """Take muted nodes out with the wires from them, and lead wires past bypassed ones to their first input of the same type.
+
+    unknown: gets the ids of those that cannot be bypassed, so that their readers are not told of it once more.
+    """
     out = {id for id, node in walk(nodes) if node.mode == "mute"}
     passed: dict[str, str] = {}
     for id, node in walk(nodes):
         spec = registry.get(node.type)
         if node.mode == "bypass" and spec is not None:
-            passed |= _past(id, node, spec, problems)
-            out.add(id)  # what could not be led past it is dropped with it
+            passed |= _past(id, node, spec, unknown, problems)
+            out.add(id)
     if not out:
         return nodes
 
@@ -39,7 +42,8 @@ def without_modes(
         while reference not in followed and (further := passed.get(reference)) is not None and further not in seen:
             reference = further
             seen.add(reference)
-        end = followed.get(reference, None if reference.partition(".")[0] in out else reference)
+        gone = reference.partition(".")[0] in out - unknown
+        end = followed.get(reference, None if gone else reference)
         followed.update(dict.fromkeys(seen, end))  # a long row of bypassed nodes is walked once
         return end
 
@@ -66,13 +70,14 @@ def without_modes(
     return rebuilt(nodes)
 
 
-def _past(id: str, node: Node, spec: NodeSpec, problems: list[Problem]) -> dict[str, str]:
+def _past(id: str, node: Node, spec: NodeSpec, unknown: set[str], problems: list[Problem]) -> dict[str, str]:
     """What each output of a bypassed node stands for instead."""
     passed: dict[str, str] = {}
     for output in spec.outputs:
         wired = (node.wires.get(port.name) for port in spec.inputs if port.type == output.type)
         instead = next((reference for reference in wired if isinstance(reference, str)), None)
         if instead is None:
+            unknown.add(id)
             problems.append(
                 Problem(
                     f"cannot be bypassed: no wired input has the type {output.type} of its output",

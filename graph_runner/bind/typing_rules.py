@@ -7,6 +7,7 @@ order, into bodies through their inner ports and out of them through their resul
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
@@ -17,6 +18,8 @@ from graph_runner.contract import Port, PortType
 from graph_runner.contract.spec import ANY
 
 Environment = dict[tuple[str, str], PortType]  # (variable or type, name within Ports) -> what it stands for
+SOME = "*"
+"""The name, within Ports, of whatever a broken wire would have brought: it may be any."""
 
 
 def solve_types(scope: Scope, circular: Collection[str] = ()) -> list[Problem]:
@@ -32,12 +35,14 @@ def solve_types(scope: Scope, circular: Collection[str] = ()) -> list[Problem]:
 def _solve_node(bound: BoundNode, circular: Collection[str]) -> list[Problem]:
     problems: list[Problem] = []
     env: Environment = {}
+    _mark_whole_lists(bound)
     for port in bound.spec.inputs:
         if port.name in bound.wires:
             problems += _enter(port, bound.wires[port.name], bound.scope, env, bound.id, port.name)
-        elif port.named and port.name in bound.params:
-            for name, value in bound.params[port.name].items():
-                problems += _match(port.type, _type_of_literal(value), env, name, bound.id, f"{port.name}.{name}")
+        for name, value in (bound.params.get(port.name) or {}).items() if port.named else ():
+            problems += _match(port.type, _type_of_literal(value), env, name, bound.id, f"{port.name}.{name}")
+        if port.named and port.required and port.name not in bound.wires.keys() | bound.params.keys():
+            env[port.type.name, SOME] = ANY  # that it is missing is told once
     if bound.body is not None and bound.spec.body is not None:
         for port in bound.spec.body.ports:
             bound.body.ports.update(_leave(port, env))
@@ -54,6 +59,8 @@ def _enter(
 ) -> list[Problem]:
     """Match everything wired into a port (into its `name`, where it has names)."""
     if isinstance(wired, Source):
+        if port.named and not name:  # wired in a form that it does not take, which is told already
+            name = SOME
         return _match_source(port.type, wired, scope, env, name, id, where)
     problems = []
     if isinstance(wired, dict):
@@ -63,8 +70,25 @@ def _enter(
         problems.append(Problem(f"takes one {port.type}, and is wired to a list", id, where, "Write a single wire"))
     else:
         for source in wired:
-            problems += _match_source(port.type.element(), source, scope, env, name, id, where)
+            item = port.type if source.whole else port.type.element()
+            problems += _match_source(item, source, scope, env, name, id, where)
     return problems
+
+
+def _mark_whole_lists(bound: BoundNode) -> None:
+    """Of a list of wires, those that carry lists of what the port's list holds: their items go in one by one."""
+    for port in bound.spec.inputs:
+        wired = bound.wires.get(port.name)
+        if isinstance(wired, list) and not port.type.variable and port.type.name != "any":
+            bound.wires[port.name] = [
+                replace(source, whole=kind is not None and _is_whole(port.type, kind))
+                for source in wired
+                for kind in [type_of(source, bound.scope)]
+            ]
+
+
+def _is_whole(port: PortType, source: PortType) -> bool:
+    return not port.element().takes(source) and port.takes(source)
 
 
 def _match_source(
@@ -83,34 +107,33 @@ def type_of(source: Source, scope: Scope) -> PortType | None:
         return ANY
     for around in scope.enclosing():
         if source.inner and around.zone is not None and around.zone.id == source.node:
-            return around.ports.get((source.port, source.name))
+            return _given(around.ports, source)
         if not source.inner and source.node in around.nodes:
             owner = around.nodes[source.node]
-            return owner.outputs.get((source.port, source.name)) if owner.typed else ANY
+            return _given(owner.outputs, source) if owner.typed else ANY
     return None
+
+
+def _given(ports: dict[Slot, PortType], source: Source) -> PortType | None:
+    return ports.get((source.port, source.name)) or ports.get((source.port, SOME))
 
 
 def _match(
     port: PortType, source: PortType, env: Environment, name: str, id: str, where: str, origin: str = "it"
 ) -> list[Problem]:
-    if port.variable and source == ANY:
+    if port.variable and (name == SOME or source == ANY):
         env.setdefault((port.name, name), ANY)
         return []
     if port.variable:
-        if port.many and not source.many:
-            return [Problem(f"takes a list, and {origin} is one {source}", id, where, "Wire a list of nodes into it")]
-        stands_for = source.element() if port.many else source
-        if not PortType(port.name, stands_for.many, True, None, port.base).takes(stands_for):
-            return [
-                Problem(
-                    f"takes a {port.base.__name__ if port.base else 'value'}, and {origin} is a {stands_for}", id, where
-                )
-            ]
+        wrong, stands_for = _stand_for(port, source, origin)
         known = env.setdefault((port.name, name), stands_for)
+        if wrong:
+            return [Problem(wrong, id, where, "Wire a list of nodes into it" if port.many > source.many else "")]
         if not known.takes(stands_for) and port.base is not None:  # different kinds of one bound: what they share
             env[port.name, name] = PortType(port.base.__name__, stands_for.many, base=port.base)
         elif not known.takes(stands_for):
-            return [Problem(f"takes {known} here (another wire says so), and {origin} is {stands_for}", id, where)]
+            message = f"takes {known.listed(port.many)} here (another wire says so), and {origin} is {source}"
+            return [Problem(message, id, where)]
         return []
     if name:
         env.setdefault((port.name, name), port)
@@ -119,8 +142,19 @@ def _match(
     return [Problem(f"takes {port}, and {origin} is {source}", id, where, _remedy(port, source))]
 
 
+def _stand_for(port: PortType, source: PortType, origin: str) -> tuple[str, PortType]:
+    """Why `source` may not enter a port of a variable type (empty where it may), and what the variable stands for."""
+    single = port.either and not source.many
+    if source.many < port.many and not single and source.name != "any":
+        return f"takes a list, and {origin} is one {source}", source
+    stands_for = replace(source, many=source.many - (0 if single else min(port.many, source.many)))
+    if stands_for.name != "any" and not replace(port, many=stands_for.many, either=False).takes(stands_for):
+        return f"takes {port}, and {origin} is {source}", ANY
+    return "", stands_for
+
+
 def _remedy(port: PortType, source: PortType) -> str:
-    if port.many and not source.many and port.element().takes(source):
+    if port.many == source.many + 1 and port.element().takes(source):
         return "Write the wire as a list"
     return f"Wire a node that gives {port}"
 
@@ -133,7 +167,7 @@ def _leave(port: Port, env: Environment) -> dict[Slot, PortType]:
     solved = {name: kind for (variable, name), kind in env.items() if variable == port.type.name}
     if not port.named:
         solved = {"": solved.get("", ANY)}
-    return {(port.name, name): kind.listed() if port.type.many else kind for name, kind in solved.items()}
+    return {(port.name, name): kind.listed(port.type.many) for name, kind in solved.items()}
 
 
 def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Problem]:
@@ -141,6 +175,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
     problems: list[Problem] = []
     ports = {port.name: port for port in bound.spec.body.results}
     given = body.results
+    misspelt: list[str] = []
     for result, wired in given.items():
         head, _, name = result.partition(".")
         port, name = (ports[""], result) if "" in ports else (ports.get(head), name)
@@ -149,35 +184,32 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
             problems.append(
                 Problem(f"the body has no result {result!r}", bound.id, f"results.{result}", f"This zone takes {known}")
             )
+            misspelt.append(result)
         else:
             problems += _enter(port, wired, body, env, bound.id, f"results.{result}", name)
     for port in ports.values():
         if port.named and port.type.variable:
             promised = {name for (variable, name) in env if variable == port.type.name}
-            missing = promised - {r if port.name == "" else r.partition(".")[2] for r in given}
-            problems += [
-                Problem(
-                    f"the body gives no result {name!r}", bound.id, f"results.{name}", f'Add "{name}" to its results'
-                )
-                for name in sorted(missing)
-            ]
+            named = {result if port.name == "" else result.partition(".")[2] for result in given}
+            missing = set() if SOME in named else promised - named - {SOME}
+            problems += [_no_result(bound, name) for name in sorted(missing)]
         elif port.required and not port.named and port.name not in given:
-            problems.append(
-                Problem(
-                    f"the body gives no result {port.name!r} ({port.type})",
-                    bound.id,
-                    f"results.{port.name}",
-                    f'Add "{port.name}" to its results',
-                )
-            )
+            if misspelt:  # it was meant for this one, and is told
+                misspelt.pop()
+            else:
+                problems.append(_no_result(bound, port.name, f" ({port.type})"))
     return problems
+
+
+def _no_result(bound: BoundNode, result: str, kind: str = "") -> Problem:
+    message = f"the body gives no result {result!r}{kind}"
+    return Problem(message, bound.id, f"results.{result}", f'Add "{result}" to its results')
 
 
 def _type_of_literal(value: Any) -> PortType:
     """The type of a literal; of a list, what its items share."""
-    if isinstance(value, list):
-        kinds = {_type_of_literal(item) for item in value}
-        if kinds == {_type_of_literal(1), _type_of_literal(1.0)}:
-            kinds = {_type_of_literal(1.0)}
-        return kinds.pop().listed() if len(kinds) == 1 else ANY.listed()
-    return PortType(type(value).__name__, base=type(value))
+    if not isinstance(value, list):
+        return PortType(type(value).__name__, base=type(value))
+    kinds = sorted({_type_of_literal(item) for item in value}, key=str)
+    shared = [kind for kind in kinds if all(kind.takes(other) for other in kinds)]
+    return (shared[0] if shared else ANY).listed()

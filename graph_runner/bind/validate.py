@@ -5,24 +5,27 @@ Each step adds problems and goes on with what it could understand, so that one r
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import networkx as nx
 from pydantic import ValidationError
 
 from graph_runner.base.names import Taken
-from graph_runner.base.problems import Problem, Problems, TooManyProblemsError, did_you_mean, some
-from graph_runner.bind.expand import expand
+from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
+from graph_runner.bind.expand import Expanded, expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
 from graph_runner.bind.modes import walk, without_modes
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
-from graph_runner.bind.typing_rules import solve_types
+from graph_runner.bind.renamed import under_current_names
+from graph_runner.bind.typing_rules import SOME, solve_types
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.models import Models, is_module
@@ -39,25 +42,25 @@ def validate(
     paths: makes the paths of files that nodes read absolute, and tells those that cannot be read; without it they stay as
     they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
     """
-    written, uses, unknown, problems = expand(workflow)
-    top = Scope(uses=uses, models=getattr(registry, "models", Models()))
+    workflow = under_current_names(workflow, registry)
+    expanded = expand(workflow)
+    top = Scope(uses=expanded.uses, models=getattr(registry, "models", Models()))
     with suppress(TooManyProblemsError):
-        _validate(workflow, registry, written, top, unknown, problems)
-        problems += paths.place_all(top) if paths is not None else []
+        _validate(workflow, registry, expanded, top)
+        expanded.problems.extend(paths.place_all(top) if paths is not None else [])
     top.freeze()
-    return top, problems
+    return top, _told_once(expanded)
 
 
 def _validate(
     workflow: Workflow,
     registry: Mapping[str, NodeSpec],
-    written: Mapping[str, Node],
+    expanded: Expanded,
     top: Scope,
-    unknown: set[str],
-    problems: Problems,
 ) -> None:
-    problems += _doubled_ids(written)
-    nodes = without_modes(written, registry, problems)
+    written, unknown, problems = expanded.nodes, expanded.ids, expanded.problems
+    problems += _doubled_ids(written, workflow.nodes if workflow.definitions else {})
+    nodes = without_modes(written, registry, unknown, problems)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
     circles = list(_circles(top))
@@ -76,13 +79,35 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def _doubled_ids(nodes: Mapping[str, Node]) -> list[Problem]:
-    counts = Counter(id for id, _ in walk(nodes))
-    return [
-        Problem("this id is used twice in the file", id, remedy="Rename one of the nodes")
-        for id, n in counts.items()
-        if n > 1
-    ]
+def _told_once(expanded: Expanded) -> list[Problem]:
+    """The problems without those that each use of a definition repeats, or each reader of an input that a use leaves out."""
+    if not expanded.origins:
+        return expanded.problems
+    seen: set[tuple[str, ...]] = set()
+    told: list[Problem] = []
+    for problem in expanded.problems:
+        own = expanded.left_out.get((problem.node, problem.port))
+        origin = expanded.origins.get(problem.node)
+        if own is not None:
+            problem = replace(problem, remedy=f"Give {own[1]!r} of {own[0]!r}")
+            mark: tuple[str, ...] = (*own, "left out")
+        elif origin is not None:
+            use = problem.node.removesuffix(origin[1])
+            mark = (*origin, problem.port, problem.message.replace(use, ""), problem.remedy.replace(use, ""))
+        else:
+            mark = (str(problem), str(len(told)))
+        if mark not in seen:
+            seen.add(mark)
+            told.append(problem)
+    return told
+
+
+def _doubled_ids(*graphs: Mapping[str, Node]) -> list[Problem]:
+    doubled: dict[str, None] = {}
+    for nodes in graphs:
+        counts = Counter(id for id, _ in walk(nodes))
+        doubled |= dict.fromkeys(id for id, n in counts.items() if n > 1)
+    return [Problem("this id is used twice in the file", id, remedy="Rename one of the nodes") for id in doubled]
 
 
 def _bind(
@@ -100,13 +125,13 @@ def _bind(
             unknown |= {id for id, _ in walk({id: node})}
             continue
         bound = scope.nodes[id] = BoundNode(id, spec, scope)
-        for name in (*node.params, *node.wires):
-            if name not in spec.input:
-                problems.append(
-                    Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input))
-                )
+        misspelt = [name for name in (*node.params, *node.wires) if name not in spec.input]
+        for name in misspelt:
+            problems.append(Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input)))
+        meant = _meant(misspelt, node, spec)
         for port in spec.inputs:
-            _bind_input(bound, port, node, problems)
+            if port.name not in meant:
+                _bind_input(bound, port, node, problems)
         if spec.body is None and node.body is not None:
             problems.append(
                 Problem(f"{node.type!r} takes no body", id, "body", "Move its nodes out, or use a zone such as 'group'")
@@ -119,24 +144,49 @@ def _bind(
                         f"{node.type!r} is a zone and has no body", id, "body", 'Add "body": {"nodes": …, "results": …}'
                     )
                 )
+                bound.body.results = {  # so that nothing is told of what such a body would give
+                    f"{port.name}.{SOME}".strip(".") if port.named else port.name: UNKNOWN for port in spec.body.results
+                }
             else:
                 _bind(node.body.nodes, bound.body, registry, unknown, problems)
+
+
+def _meant(misspelt: list[str], node: Node, spec: NodeSpec) -> set[str]:
+    """The inputs that are missing because their names are misspelt: that is one mistake, and told."""
+    missing = [port.name for port in spec.inputs if _is_missing(port, node, spec)]
+    meant: set[str] = set()
+    for name in misspelt:
+        possible = [other for other in missing if other not in meant and (name in node.wires or other in spec.params)]
+        if closest := difflib.get_close_matches(name, possible, 1, 0.5):
+            meant.add(closest[0])
+        elif len(possible) == 1:
+            meant.add(possible[0])
+    return meant
+
+
+def _is_missing(port: Port, node: Node, spec: NodeSpec) -> bool:
+    given = port.name in node.params or port.name in node.wires
+    default = spec.params[port.name].default if port.name in spec.params else inspect.Parameter.empty
+    return not given and port.required and default is inspect.Parameter.empty
 
 
 def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem]) -> None:
     name, spec = port.name, bound.spec
     typed, wired = name in node.params, name in node.wires
-    if typed and wired:
+    if typed and wired and not port.named:
         problems.append(Problem("is both wired and typed in", bound.id, name, "Remove it from wires or from params"))
     elif typed and port.named:
         value = node.params[name]
-        if isinstance(value, dict) and all(isinstance(items, list) == port.type.many for items in value.values()):
-            bound.params[name] = value
+        lists = port.type.many > 0 and not port.type.either
+        if isinstance(value, dict) and (not lists or all(isinstance(items, list) for items in value.values())):
+            wires = node.wires.get(name)
+            both = sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else []
+            bound.params[name] = {own: literal for own, literal in value.items() if own not in both}
+            for own in both:
+                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{own}", "Remove one of them"))
         else:
             problems.append(
-                Problem(
-                    f"takes named {'lists' if port.type.many else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}'
-                )
+                Problem(f"takes named {'lists' if lists else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}')
             )
     elif typed and name not in spec.params:
         problems.append(
@@ -162,9 +212,10 @@ def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem
     elif not wired and name in spec.params and spec.params[name].default is not inspect.Parameter.empty:
         bound.params[name] = spec.params[name].default
     elif not wired and port.required:
+        kind = "" if port.type.variable and port.type.base is None else f" ({port.type})"
         problems.append(
             Problem(
-                f"this input ({port.type}) is missing",
+                f"this input{kind} is missing",
                 bound.id,
                 name,
                 "Wire something into it" if name not in spec.params else "Type a value",

@@ -30,19 +30,27 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
         "aside": bool(spec.aside),
         "draws": spec.draws,
         "keep": spec.keep,
+        "trains": spec.trains,
         "mutates": list(spec.mutates),
+        "grad": list(spec.grad),
         "formerly": list(spec.formerly),
     }
 
 
 def describe_all(specs: Iterable[NodeSpec]) -> dict[str, Any]:
-    """Every node by type, and every wire type by name."""
+    """Every node by type, and every wire type by name, with all that `typing_rules` knows of them."""
     specs = sorted(specs, key=lambda spec: (spec.category, spec.type))
-    wires: dict[str, Any] = {}
+    kinds: dict[str, PortType] = {}
+    bounds: dict[str, type] = {}
     for spec in specs:
         for port in ports_of(spec):
             if not port.type.variable:
-                wires[port.type.name] = _wire(port.type)
+                kinds[port.type.name] = port.type
+            elif port.type.base is not None:
+                bounds[_bound(port.type)] = port.type.base
+    for base in bounds.values():  # what different kinds of one bound share is a type as well
+        kinds.setdefault(base.__name__, PortType(base.__name__, base=base))
+    wires = {name: _wire(kind, bounds) for name, kind in kinds.items()}
     return {"nodes": {spec.type: describe(spec) for spec in specs}, "types": wires}
 
 
@@ -53,10 +61,23 @@ def ports_of(spec: NodeSpec) -> Iterator[Port]:
         yield from (*spec.body.ports, *spec.body.results)
 
 
-def _wire(kind: PortType) -> dict[str, Any]:
-    if kind.wire is None:
-        return {"shape": "", "accepts": ["int"] if kind.name == "float" else [], "about": ""}
-    return {"shape": kind.wire.shape, "accepts": list(kind.wire.accepts), "about": kind.wire.about}
+def _wire(kind: PortType, bounds: dict[str, type]) -> dict[str, Any]:
+    """A type: what its ports take besides, what it is in plain Python, which bounds of type variables it fits."""
+    wire, plain = kind.wire, kind.plain
+    return {
+        "shape": wire.shape if wire is not None else "",
+        "accepts": list(wire.accepts) if wire is not None else ["int"] if kind.name == "float" else [],
+        "about": wire.about if wire is not None else "",
+        "nominal": wire is not None,
+        "plain": None if plain is None else {"type": plain.name, "list": plain.many},
+        "within": [name for name, base in bounds.items() if kind.base is not None and issubclass(kind.base, base)],
+        "storable": kind.storable,
+    }
+
+
+def _bound(kind: PortType) -> str:
+    """The class that a type variable is bound to, by its whole name; empty for none."""
+    return f"{kind.base.__module__}.{kind.base.__qualname__}" if kind.variable and kind.base is not None else ""
 
 
 def _port(port: Port) -> dict[str, Any]:
@@ -64,7 +85,9 @@ def _port(port: Port) -> dict[str, Any]:
         "name": port.name,
         "type": port.type.name,
         "list": port.type.many,
+        "either": port.type.either,
         "variable": port.type.variable,
+        "bound": _bound(port.type),
         "named": port.named,
         "required": port.required,
         "shape": port.type.wire.shape if port.type.wire else "",

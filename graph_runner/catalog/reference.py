@@ -98,9 +98,10 @@ def _row(port: Port) -> tuple[str, str]:
 
 def _type(port: Port) -> str:
     kind: PortType = port.type
-    text = f"list of {kind.name}" if kind.many else kind.name
-    if kind.variable:
-        text = "any type" if not kind.many else "list of any type"
+    one = "any type" if kind.variable else kind.name
+    text = "list of " * kind.many + one
+    if kind.either:
+        text = f"{one}, or {text}"
     if port.named:
         text = f"named wires: {text}"
     return f"{text} `{kind.wire.shape}`" if kind.wire is not None and kind.wire.shape else text

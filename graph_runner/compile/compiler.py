@@ -124,6 +124,7 @@ class _Wiring(NamedTuple):
     dicts: tuple[tuple[str, tuple[tuple[str, int], ...]], ...]
     body: Code | None = None
     captures: tuple[tuple[int, int], ...] = ()
+    whole: frozenset[int] = frozenset()
 
 
 def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str], asked: Iterable[int] = ()) -> Code:
@@ -159,6 +160,7 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
 
 def _wiring(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter[str]) -> _Wiring:
     singles, lists, dicts = [], [], []
+    whole: set[int] = set()
     for port, wired in bound.wires.items():
         if isinstance(wired, Source):
             singles.append((port, slots.of(wired)))
@@ -166,7 +168,8 @@ def _wiring(bound: BoundNode, slots: _Slots, keys: Keys | None, readers: Counter
             dicts.append((port, tuple((name, slots.of(source)) for name, source in wired.items())))
         else:
             lists.append((port, slots.of_all(wired)))
-    wiring = _Wiring(tuple(singles), tuple(lists), tuple(dicts))
+            whole.update(slots.of(source) for source in wired if source.whole)
+    wiring = _Wiring(tuple(singles), tuple(lists), tuple(dicts), whole=frozenset(whole))
     if bound.body is None:
         return wiring
     inside = _Slots()
@@ -204,6 +207,7 @@ def _step(
         wiring.captures,
         keys.key(bound) if keys is not None else "",
         keys.lineage(bound) if keys is not None and spec.loops else "",
+        wiring.whole,
     )
 
 
@@ -252,7 +256,7 @@ def _kept(top: Scope, code: Code, keys: Keys | None) -> dict[str, Kept]:
             changed.update(source.node for source in sources_of(owned))
     return {
         id: Kept(
-            bound.outputs,
+            {bound.spec.stored(slot): kind for slot, kind in bound.outputs.items()},
             lasting(bound),
             id not in changed and (keys is None or keys.recurs(bound)),
             parents[id],

@@ -18,6 +18,8 @@ import networkx as nx
 
 from graph_runner.base.contents import Contents
 from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, reads
+from graph_runner.bind.renamed import under
+from graph_runner.contract import NodeSpec
 
 Version = Callable[[BoundNode], str]
 HALF = "dtype of each call"
@@ -57,16 +59,22 @@ class Keys:
             if name in omitted or (name in spec.params and not spec.params[name].keyed):
                 continue
             param = spec.params.get(name)
+            if param is not None and param.neutral is not None and value == param.neutral.value:
+                continue  # it computes what it did before there was such a parameter
             if param is not None and param.path_kind and value:
                 value = self._contents.key(bound.id, Path(value), param.reads)
-            params[name] = _plain(value)
-        wires = {port: self._wired(wired, bound.scope) for port, wired in bound.wires.items() if port not in omitted}
+            params[spec.first_inputs.get(name, name)] = _plain(value)
+        wires = {
+            spec.first_inputs.get(port, port): self._wired(wired, bound.scope)
+            for port, wired in bound.wires.items()
+            if port not in omitted
+        }
         content: list[Any] = [spec.first_name, self.version(bound), params, wires]
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
         if bound.body is not None:
-            content.append(self._body(bound.body))
+            content.append(self._body(bound.body, bound.spec))
         if spec.fleeting or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
             self._fleeting.add(bound.id)
         if draws(bound):
@@ -75,10 +83,11 @@ class Keys:
             content += [HALF, self.dtype]
         return content
 
-    def _body(self, body: Scope) -> list[Any]:
+    def _body(self, body: Scope, zone: NodeSpec) -> list[Any]:
         for id in nx.topological_sort(dependencies(body)):
             self.key(body.nodes[id])  # in order, so that no chain of nodes becomes a chain of calls
-        results = {port: self._wired(wired, body) for port, wired in body.results.items()}
+        first = zone.body.first_results if zone.body is not None else {}
+        results = {under(result, first): self._wired(wired, body) for result, wired in body.results.items()}
         effects = sorted(self.key(bound) for bound in body.nodes.values() if lasting(bound))
         return [results, effects]
 
@@ -92,9 +101,13 @@ class Keys:
     def _source(self, source: Source, scope: Scope) -> list[Any]:
         for around in scope.enclosing():
             if source.inner and around.zone is not None and around.zone.id == source.node:
-                return ["inner", around.depth, source.port, source.name]
+                spec = around.zone.spec.body
+                first = spec.first_ports.get(source.port, source.port) if spec is not None else source.port
+                return ["inner", around.depth, first, source.name]
             if not source.inner and source.node in around.nodes:
-                return [self.key(around.nodes[source.node]), source.port, source.name]
+                owner = around.nodes[source.node]
+                first = owner.spec.first_outputs.get(source.port, source.port)
+                return [self.key(owner), first, source.name]
         raise KeyError(str(source))
 
 

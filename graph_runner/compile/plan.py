@@ -22,7 +22,8 @@ class Step:
     constants: literals. singles, lists, dicts: inputs, and the slots that they read. stores: slots, and the outputs that go
     there. copied: inputs that it changes and others read. paths: wired paths of files, and what they lead to ("file",
     "folder", …). grads: it runs with gradients on, because a later node differentiates through it. captures: what its body
-    reads of the scope around it (slot outside, slot inside). key, lineage: see `graph_runner.compile.keys`.
+    reads of the scope around it (slot outside, slot inside). key, lineage: see `graph_runner.compile.keys`. whole: in lists,
+    the slots of lists whose items go in.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Step:
     captures: tuple[tuple[int, int], ...] = ()
     key: str = ""
     lineage: str = ""
+    whole: frozenset[int] = frozenset()
 
     @property
     def members(self) -> tuple[Step, ...]:
@@ -99,7 +101,7 @@ class Code:
 class Kept:
     """What the cache has to know of a step at the top.
 
-    types: of its outputs. lasting: showing is part of its work. storable: nobody changes what it gives in place.
+    types: of its outputs, by their first names, as the cache holds them. lasting: showing is part of its work. storable: nobody changes what it gives in place.
     parents: the steps it reads. made_of: all paths that it or a step before it reads.
     """
 

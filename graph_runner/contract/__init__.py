@@ -22,14 +22,17 @@ from pydantic import Field
 from graph_runner.contract.decorator import node
 from graph_runner.contract.markers import (
     LARGEST_SEED,
+    Axes,
     Body,
     ContractError,
     File,
     FileOrFolder,
     Folder,
+    Formerly,
     Inject,
     Joinable,
     Name,
+    Neutral,
     PathTo,
     Ports,
     Seed,
@@ -39,6 +42,7 @@ from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, W
 
 __all__ = [
     "LARGEST_SEED",
+    "Axes",
     "Body",
     "Codec",
     "ContractError",
@@ -46,9 +50,11 @@ __all__ = [
     "File",
     "FileOrFolder",
     "Folder",
+    "Formerly",
     "Inject",
     "Joinable",
     "Name",
+    "Neutral",
     "NodeSpec",
     "Param",
     "PathTo",

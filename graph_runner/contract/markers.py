@@ -71,6 +71,39 @@ class Unkeyed:
     """Marks a literal parameter that does not change what the node computes (workers, logging): no part of its key."""
 
 
+class Formerly:
+    """Marks a port by the names that it had before, the first published one first.
+
+    It stands for an input, an output (a field of the NamedTuple), or an inner port or result of a zone. Files that use such
+    a name open; keys and what is cached go by the first one, so that a new name changes neither.
+    """
+
+    def __init__(self, *names: str) -> None:
+        self.names = names
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Marks a tensor's port by a symbolic shape whose letters the node's ports share: there the sizes must be the same.
+
+    `Annotated[Image, Axes("b c h w")]` at two ports takes images of one size; "_ c ..." compares the channels and all
+    that follows. The dry run says where they differ, on the wire (see `graph_runner.estimate.shapes`).
+    """
+
+    shape: str
+
+
+@dataclass(frozen=True)
+class Neutral:
+    """Marks a literal parameter that a node got after it was published: at this value the node computes what it did before.
+
+    There the key leaves the parameter out, so that what was cached before it existed is found. The default may change
+    later, the neutral value never.
+    """
+
+    value: Any
+
+
 Body = Annotated[T, BodyMarker()]
 """`Body[P]`: the nodes drawn inside the zone, as a callable; the Protocol P's `__call__` names the inner ports."""
 Ports = Annotated[Mapping[str, T], PortsMarker()]

@@ -6,12 +6,25 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
-from graph_runner.contract.markers import NAME, BodyMarker, ContractError, Inject, PathTo, PortsMarker, Seed, Unkeyed
+from graph_runner.contract.markers import (
+    NAME,
+    Axes,
+    BodyMarker,
+    ContractError,
+    Formerly,
+    Inject,
+    Neutral,
+    PathTo,
+    PortsMarker,
+    Seed,
+    Unkeyed,
+)
 from graph_runner.contract.models import is_module
 from graph_runner.contract.spec import ANY, BodySpec, NodeSpec, Param, Port, PortType, Shape, Wire
 
@@ -63,6 +76,9 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
                 f"node {name!r}: formerly names {former!r}, which is no other name that a node can have"
             )
     outputs, returns = _read_returns(hints.get("return", type(None)), f"node {name!r}, return value")
+    inside = () if body is None else (body.ports, body.results)
+    for ports in (inputs, outputs, *inside):
+        _refuse_twins(ports, f"node {name!r}")
     if (aside := declared["aside"]) not in ("", False):
         _check_aside(name, aside, params, {port.name: port.type for port in inputs})
         if outputs:
@@ -111,7 +127,7 @@ def _hints_of(function: Any, where: str) -> dict[str, Any]:
 
 
 def _with_default(port: Port, required: bool) -> Port:
-    return Port(port.name, port.type, required and port.required, port.named, port.help)
+    return replace(port, required=required and port.required)
 
 
 def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, str]]:
@@ -147,15 +163,39 @@ def _injection(hint: Any) -> str | None:
 
 def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]:
     """A port from an annotation, and whether it is a literal parameter (which may still be wired)."""
-    hint, optional = _strip_optional(hint)
+    hint, optional, formerly, axes = _peeled(name, hint, where)
     if _marked(hint, PortsMarker):
         element = get_args(get_args(hint)[0])[1]
         if _holds_paths(element):
             raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
-        return Port(name, port_type, not optional, True, text), False
+        return Port(name, port_type, not optional, True, text, formerly, axes), False
     port_type, literal = _read_type(hint, where)
-    return Port(name, port_type, not optional, False, text), literal
+    return Port(name, port_type, not optional, False, text, formerly, axes), literal
+
+
+def _peeled(name: str, hint: Any, where: str) -> tuple[Any, bool, tuple[str, ...], str]:
+    """An annotation without its `| None`, whether there was one, the names that the port had before, and its axes."""
+    hint, optional = _strip_optional(hint)
+    if get_origin(hint) is not Annotated:
+        return hint, optional, (), ""
+    formerly = tuple(old for extra in hint.__metadata__ if isinstance(extra, Formerly) for old in extra.names)
+    for old in formerly:
+        if old == name or not re.fullmatch(NAME, old):
+            raise ContractError(f"{where}: Formerly names {old!r}, which is no other name that a port can have")
+    axes = next((extra.shape for extra in hint.__metadata__ if isinstance(extra, Axes)), "")
+    inner, inside = _strip_optional(get_args(hint)[0])
+    return Annotated[inner, *hint.__metadata__] if inside else hint, optional or inside, formerly, axes
+
+
+def _refuse_twins(ports: Iterable[Port], where: str) -> None:
+    """Each name, former or present, is one port's."""
+    taken: dict[str, str] = {}
+    for port in ports:
+        for name in (port.name, *port.formerly):
+            if (other := taken.setdefault(name, port.name)) != port.name:
+                message = f"{port.name!r} and {other!r} are, or were, both called {name!r}; rename one"
+                raise ContractError(f"{where}: {message}")
 
 
 def _strip_optional(hint: Any) -> tuple[Any, bool]:
@@ -171,14 +211,12 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
     if get_origin(hint) is Annotated:
         wires = [extra for extra in hint.__metadata__ if isinstance(extra, Wire)]
         if wires:
-            return PortType(wires[0].name, wire=wires[0], base=_class_of(get_args(hint)[0])), False
-        port_type, _ = _read_type(_strip_optional(get_args(hint)[0])[0], where)
-        return port_type, True
+            return _nominal(wires[0], get_args(hint)[0]), False
+        return _read_type(_strip_optional(get_args(hint)[0])[0], where)
     if isinstance(hint, TypeVar):
         return PortType(hint.__name__, variable=True, base=_class_of(hint.__bound__)), False
-    if get_origin(hint) is list:
-        element, literal = _read_type(get_args(hint)[0], where)
-        return (PortType("list", base=list), True) if element.many else (element.listed(), literal)
+    if (get_origin(hint) or hint) in (list, tuple):  # JSON has one kind of them
+        return _read_list(hint, where)
     if get_origin(hint) is Literal:
         kinds = {type(choice) for choice in get_args(hint)}
         base = kinds.pop()
@@ -186,11 +224,30 @@ def _read_type(hint: Any, where: str) -> tuple[PortType, bool]:
     if hint is Any:
         return ANY, False
     if get_origin(hint) in (typing.Union, types.UnionType):
+        options = [_read_type(option, where) for option in get_args(hint)]
+        (last, literal), first = options[-1], options[0][0]
+        if len(options) == 2 and last == first.listed():  # `Image | list[Image]`
+            return replace(last, either=True), literal
         return ANY, True
     origin = get_origin(hint) or hint
     if isinstance(origin, type):
         return PortType(origin.__name__, base=origin), True
     raise ContractError(f"{where}: {hint!r} is no port type; use a Wire, a literal type, Ports[...] or Body[...]")
+
+
+def _nominal(wire: Wire, hint: Any) -> PortType:
+    """A wire's type, with the plain type of its values where they are numbers, texts or lists of them."""
+    base = _class_of(hint)
+    plain = _read_type(hint, wire.name)[0] if base in (int, float, bool, str, list) else None
+    return PortType(wire.name, wire=wire, base=base, plain=plain)
+
+
+def _read_list(hint: Any, where: str) -> tuple[PortType, bool]:
+    """A list, or a tuple: of what its items share."""
+    items = [_read_type(item, where) for item in get_args(hint) if item is not ...]
+    kinds = {kind for kind, _ in items}
+    literal = all(literal for _, literal in items)
+    return (kinds.pop() if len(kinds) == 1 else ANY).listed(), literal
 
 
 def _class_of(hint: Any) -> type | None:
@@ -212,8 +269,10 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     except PydanticSchemaGenerationError as error:
         raise ContractError(f"{where}: {hint!r} is neither a wire nor a literal type") from error
     keyed = not any(isinstance(extra, Unkeyed) for extra in extras)
-    # Of several, as where a node narrows `Folder`, the last is meant.
-    return Param(name, adapter, default, *(paths[-1].kind, keyed, paths[-1].reads) if paths else (None, keyed))
+    neutral = next((extra for extra in extras if isinstance(extra, Neutral)), None)
+    # Of several paths, as where a node narrows `Folder`, the last is meant.
+    kind, reads = (paths[-1].kind, paths[-1].reads) if paths else (None, None)
+    return Param(name, adapter, default, kind, keyed, reads, neutral)
 
 
 PATH_BY_ITSELF = (
@@ -239,7 +298,7 @@ def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
         return (port,), Shape("mapping")
     port, _ = _read_port("", hint, where, "")
     name = port.type.wire.name if port.type.wire is not None else "value"
-    if port.type.many:
+    if port.type.many == 1:
         name += "s"
     return (Port(name, port.type, port.required, False, ""),), Shape("one")
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 
 from graph_runner.base.contents import Reads
+from graph_runner.contract.markers import Neutral
 from graph_runner.contract.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
@@ -50,16 +51,24 @@ class Wire:
 
 @dataclass(frozen=True)
 class PortType:
-    """The type of a port: a wire's name, a plain Python type's name, or a type variable."""
+    """The type of a port: a wire's name, a plain Python type's name, or a type variable; one value of it, or lists.
+
+    many: how many lists deep: 0 for one value, 1 for a list, 2 for a list of lists. either: one value will do where the
+    list is taken. plain: what the values of a nominal type are in plain Python, where a literal parameter could hold them.
+    """
 
     name: str
-    many: bool = False
+    many: int = 0
     variable: bool = False
     wire: Wire | None = None
     base: type | None = None
+    either: bool = False
+    plain: PortType | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
-        return f"list of {self.name}" if self.many else self.name
+        name = self.name if not self.variable else self.base.__name__ if self.base is not None else "anything"
+        lists = "list of " * self.many + name
+        return f"{self.one()} or {lists}" if self.either else lists
 
     @property
     def self_contained(self) -> bool:
@@ -80,26 +89,34 @@ class PortType:
 
     def element(self) -> PortType:
         """What a list of this type holds."""
-        return PortType(self.name, False, self.variable, self.wire, self.base)
+        return replace(self, many=max(self.many - 1, 0), either=False)
 
-    def listed(self) -> PortType:
-        """A list of this type; lists of lists are not told apart."""
-        return (
-            PortType("list", base=list) if self.many else PortType(self.name, True, self.variable, self.wire, self.base)
-        )
+    def listed(self, times: int = 1) -> PortType:
+        """A list of this type; of lists of it, `times` deep."""
+        return replace(self, many=self.many + times, either=False)
+
+    def one(self) -> PortType:
+        """What such a port takes instead of a list, where it takes either."""
+        return self.element() if self.either else self
 
     def takes(self, source: PortType) -> bool:
         """Whether a value of type `source` may enter a port of this type (type variables are the solver's)."""
-        if source == ANY or self == ANY:
+        if self.either and self.one().takes(source):
             return True
-        if self.many != source.many:
-            return False
-        if "any" in (self.name, source.name) or self.name == source.name:
+        if self.name == "any":  # what may be anything may be a list
+            return source.many >= self.many or source.name == "any"
+        if source.name == "any":
+            return self.many >= source.many
+        if self.many == source.many and self._takes_kind(source):
             return True
-        if self.name == "float" and source.name == "int":
-            return True
+        plain = source.plain if self.wire is None and not self.variable else None
+        return plain is not None and self.takes(plain.listed(source.many))
+
+    def _takes_kind(self, source: PortType) -> bool:
         if self.variable:
             return self.base is None or (source.base is not None and issubclass(source.base, self.base))
+        if self.name == source.name or (self.name == "float" and source.name == "int"):
+            return True
         return self.wire is not None and source.name in self.wire.accepts
 
 
@@ -116,6 +133,23 @@ class Port:
     required: bool = True
     named: bool = False  # Ports[T]: the user names the wires
     help: str = ""
+    formerly: tuple[str, ...] = ()
+    axes: str = ""  # a symbolic shape whose letters the node's ports share
+
+    @property
+    def first_name(self) -> str:
+        """The name the port was first published under: keys go by it."""
+        return self.formerly[0] if self.formerly else self.name
+
+
+def current_names(ports: Iterable[Port]) -> dict[str, str]:
+    """The present name of each port for every name that it had."""
+    return {former: port.name for port in ports for former in port.formerly}
+
+
+def first_names(ports: Iterable[Port]) -> dict[str, str]:
+    """The first name of each port that has another by now."""
+    return {port.name: port.first_name for port in ports if port.formerly}
 
 
 class Param(NamedTuple):
@@ -127,6 +161,7 @@ class Param(NamedTuple):
     path_kind: str | None
     keyed: bool = True
     reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
+    neutral: Neutral | None = None
 
     @property
     def required(self) -> bool:
@@ -142,6 +177,16 @@ class BodySpec:
     ports: tuple[Port, ...]
     results: tuple[Port, ...]
     many: bool = False  # the callable returns a tuple-like of several results
+
+    @cached_property
+    def first_ports(self) -> dict[str, str]:
+        """First names of inner ports that were renamed."""
+        return first_names(self.ports)
+
+    @cached_property
+    def first_results(self) -> dict[str, str]:
+        """First names of results that were renamed."""
+        return first_names(self.results)
 
 
 class Shape(NamedTuple):
@@ -213,6 +258,26 @@ class NodeSpec:
     def input(self) -> dict[str, Port]:
         """The inputs by name."""
         return {port.name: port for port in self.inputs}
+
+    @cached_property
+    def first_inputs(self) -> dict[str, str]:
+        """First names of inputs that were renamed."""
+        return first_names(self.inputs)
+
+    @cached_property
+    def first_outputs(self) -> dict[str, str]:
+        """First names of outputs that were renamed."""
+        return first_names(self.outputs)
+
+    def stored(self, slot: tuple[str, str]) -> tuple[str, str]:
+        """An output's slot under its first name, as caches hold it."""
+        return self.first_outputs.get(slot[0], slot[0]), slot[1]
+
+    @cached_property
+    def renamed(self) -> bool:
+        """Whether the node or any of its ports had another name before."""
+        body = (*self.body.ports, *self.body.results) if self.body is not None else ()
+        return bool(self.formerly) or any(port.formerly for port in (*self.inputs, *self.outputs, *body))
 
     @cached_property
     def output(self) -> dict[str, Port]:

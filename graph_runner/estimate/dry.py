@@ -30,6 +30,7 @@ from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.estimate.meter import Meter
+from graph_runner.estimate.shapes import misfit
 from graph_runner.run.activation import Activation
 from graph_runner.run.call import Calls, Entered
 from graph_runner.run.failures import NodeError
@@ -146,6 +147,7 @@ class _DryRun:
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
+        self.bound = {bound.id: bound for bound in top.walk()}
         self.problems: list[Problem] = []
         self.turns: Counter[str] = Counter()
         self.listeners = list(listeners)
@@ -167,7 +169,7 @@ class _DryRun:
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do one step."""
         left_open = self._left_open
-        why = self._cannot(unit, frame)
+        why = self._cannot(unit, frame) or self._misfit(unit, frame)
         around_it, self._at = self._at, unit.id
         if not why:
             self.meter.guessed.discard(unit.id)
@@ -190,6 +192,12 @@ class _DryRun:
         for step in unit.members:
             self._note(step, frame, why)
         return ()
+
+    def _misfit(self, unit: Unit, frame: Frame) -> str:
+        """Say on the wire where a tensor has not the shape that is taken."""
+        found = [misfit(self.bound[step.id], _wired(step, frame)) for step in unit.members]
+        self.problems += [problem for problem in found if problem is not None]
+        return "it fails" if any(found) else ""
 
     def _note(self, step: Step, frame: Frame, why: str) -> None:
         """Write down what a step gave; why: it is not known."""
@@ -293,6 +301,13 @@ def large(number: float) -> str:
     while number >= 999.5 and letter != "E":
         number, letter = number / 1000, next(letters)
     return f"{number:.3g} {letter}".strip()
+
+
+def _wired(step: Step, frame: Frame) -> dict[str, Any]:
+    """What lies on a step's wires, by port."""
+    values: dict[str, Any] = {name: frame[slot] for name, slot in step.singles}
+    values |= {name: [frame[slot] for slot in slots] for name, slots in step.lists}
+    return values | {name: {key: frame[slot] for key, slot in named} for name, named in step.dicts}
 
 
 def _reads_a_file(unit: Unit) -> bool:

@@ -19,6 +19,10 @@ from graph_runner.base.problems import MOST_PROBLEMS, Problem, WorkflowError, di
 from graph_runner.format.document import MOST_BYTES, foreign, parse
 
 VERSION = 1
+INPUTS = "inputs"
+"""In a definition, by this name its inputs are read."""
+CALL = "body"
+"""In a definition that has a body, the type of the nodes that stand for it."""
 LONGEST_NAME = 200
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=LONGEST_NAME)]
 Reference = Annotated[
@@ -65,11 +69,22 @@ class Body(_Strict):
     results: Results = {}
 
 
+class Inside(_Strict):
+    """What each use of a definition has inside: the inner ports that its body reads, and the results that it gives."""
+
+    ports: list[Identifier] = []
+    results: list[Identifier] = []
+
+
 class Definition(_Strict):
-    """A named graph used as a node, any number of times: its inputs are read inside as `inputs.NAME`."""
+    """A named graph used as a node, any number of times: its inputs are read inside as `inputs.NAME`.
+
+    body: where each use is a zone with a body of its own; a node of type `body` calls it.
+    """
 
     about: str = ""
     inputs: list[Identifier] = []
+    body: Inside | None = None
     nodes: dict[Identifier, Node]
     results: Results
 
@@ -219,4 +234,6 @@ def _problems_of_form(error: ValidationError) -> list[Problem]:
     return list(problems.values())
 
 
-_FIELDS = sorted({name for model in (Workflow, Node, Body, Definition, Exposed, Place) for name in model.model_fields})
+_FIELDS = sorted(
+    {name for model in (Workflow, Node, Body, Definition, Inside, Exposed, Place) for name in model.model_fields}
+)

@@ -120,9 +120,9 @@ def read(step: Step, frame: Frame) -> dict[str, Any]:
     for name, slot in step.singles:
         kwargs[name] = frame[slot]
     for name, slots in step.lists:
-        kwargs[name] = [frame[slot] for slot in slots]
-    for name, named in step.dicts:
-        kwargs[name] = {key: frame[slot] for key, slot in named}
+        kwargs[name] = [item for slot in slots for item in (frame[slot] if slot in step.whole else (frame[slot],))]
+    for name, named in step.dicts:  # beside what is typed in
+        kwargs[name] = {**(kwargs.get(name) or {}), **{key: frame[slot] for key, slot in named}}
     return kwargs
 
 

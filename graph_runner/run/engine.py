@@ -27,7 +27,7 @@ from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.bind.given import with_inputs
 from graph_runner.bind.graph import Scope, Source
 from graph_runner.bind.paths import Paths, expanded
-from graph_runner.bind.renamed import under_current_names
+from graph_runner.bind.renamed import present, under_current_names
 from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.keys import Keys, has_effect
@@ -329,6 +329,7 @@ def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[s
                 message = f"there is no node {id!r} at the top of the graph"
                 raise WorkflowError([Problem(message, remedy=did_you_mean(id, [*top.nodes, *top.uses]))])
             slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
+            rest = present(bound.spec.outputs, rest)
             if rest and rest not in slots:
                 raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
             for port in [rest] if rest else slots:  # a node stands for all it gives

@@ -62,7 +62,7 @@ def _decide(plan: Plan, cache: Cache, runtime: Runtime) -> tuple[set[str], dict[
 
 def _recall(unit: Unit, kept: Kept, runtime: Runtime, cache: Cache) -> Entry | None:
     [step] = unit.members
-    slots = {slot for _, slot in step.stores}
+    slots = {step.spec.stored(slot) for _, slot in step.stores}
     try:
         return cache.recall(step.key, kept.types, slots, step.spec.keep, kept.lasting)
     except Exception as error:  # whatever damage does to a codec
@@ -98,7 +98,7 @@ class _Top:
         with blamed(step.id):
             entry = self.held.pop(step.id, None) or self.cache.get(step.key, kept.types)
         for slot, port in step.stores:
-            frame[slot] = runtime.place(entry.values[port])
+            frame[slot] = runtime.place(entry.values[step.spec.stored(port)])
             at_rest(frame[slot])
         runtime.emit(events.Cached(step.id))
         for shown in entry.shown:
@@ -115,7 +115,7 @@ class _Top:
             runtime.interpreter.do(unit, frame, around)
             if (changed := runtime.contents.changed(step.id)) is not None:
                 raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
-            values = {port: frame[slot] for slot, port in step.stores}
+            values = {step.spec.stored(port): frame[slot] for slot, port in step.stores}
             if _cacheable(unit, kept) and not (step.spec.keep and _stale(step.id, runtime)):
                 entry = Entry(values, runtime.shown[shown_before:])
                 self._keep(step, entry, kept, runtime)

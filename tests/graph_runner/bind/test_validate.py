@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 import pytest
+from torch import nn
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.bind.validate import errors, validate
@@ -18,6 +19,7 @@ from tests.graph_runner.toys import Number
 
 Check = Callable[..., list[Problem]]
 T = TypeVar("T")
+M = TypeVar("M", bound=nn.Module)
 
 
 @pytest.fixture
@@ -418,3 +420,90 @@ def test_what_the_disk_cannot_hold_is_told_before_anything_is_computed() -> None
         registry,
     )[1]
     only(problems, "plain", "plain_thing", "no codec")
+
+
+@node(category="toy")
+def module_only(module: M, others: list[M] | None = None, value: T | None = None) -> M:
+    """Takes a module."""
+    return module
+
+
+@pytest.fixture
+def check_all() -> Check:
+    registry = Registry.scan([__name__, "tests.graph_runner.toys", "graph_runner.zones"])
+    return lambda nodes: validate(graph(nodes), registry)[1]
+
+
+def test_messages_name_no_type_variable(check: Check, check_all: Check) -> None:
+    only(check({"s": {"type": "same"}}), "s", "x", "this input is missing")
+    only(check_all({"m": {"type": "module_only"}}), "m", "module", "this input (Module) is missing")
+    text = {"t": {"type": "text"}}
+    only(check_all(text | {"m": {"type": "module_only", "wires": {"module": "t"}}}), "m", "module", "takes Module, and t.text is text")  # fmt: skip
+    one = {"one": ONE, "model": {"type": "scalar_model"}}
+    other = {"m": {"type": "module_only", "wires": {"module": "model", "others": "model"}}}
+    only(check_all(one | other), "m", "others", "takes a list, and model.model is one model", "Wire a list of nodes")
+    kinds = repeat(2, {"t": {"type": "text"}}, "t")
+    only(check(one | {"loop": kinds}), "loop", "results.x", "takes number here (another wire says so), and t.text is text")  # fmt: skip
+
+
+Cascade = tuple[str, dict[str, Any], str, str]
+BODY = {"nodes": {"in_it": {"type": "scale", "wires": {"x": "z.state.a"}}}, "results": {"a": "in_it"}}
+READER = {"r": {"type": "record", "wires": {"x": "z.a"}}}
+SWEPT = {"nodes": {"in_it": {"type": "scale", "wires": {"x": "z.item.a"}}}, "results": {"a": "in_it"}}
+LEARNT = {"nodes": {"in_it": {"type": "weight_of", "wires": {"model": "z.models.a"}}}, "results": {"number": "in_it"}}
+MODEL = {"m": {"type": "weight_of", "wires": {"model": "z.a"}}}
+CASCADES: list[Cascade] = [
+    ("no body", {"one": ONE, "z": {"type": "iterate", "wires": {"x": "one"}}, "r": {"type": "record", "wires": {"x": "z"}}}, "z", "body"),
+    ("no body, names", {"one": ONE, "z": {"type": "repeat", "wires": {"state": {"a": "one"}}}, **READER}, "z", "body"),
+    ("no body, collected", {"z": {"type": "for_each", "params": {"over": {"a": [1]}}}, "t": {"type": "total", "wires": {"numbers": "z.a"}}}, "z", "body"),
+    ("no body, a group", {"z": {"type": "group"}, **READER}, "z", "body"),
+    ("no state", {"z": {"type": "repeat", "body": BODY}, **READER}, "z", "state"),
+    ("state in the wrong form", {"one": ONE, "z": {"type": "repeat", "wires": {"state": "one"}, "body": BODY}, **READER}, "z", "state"),
+    ("state typed in the wrong form", {"z": {"type": "repeat", "params": {"state": 3}, "body": BODY}, **READER}, "z", "state"),
+    ("state misspelt", {"one": ONE, "z": {"type": "repeat", "wires": {"stat": {"a": "one"}}, "body": BODY}, **READER}, "z", "stat"),
+    ("one where lists are wanted", {"one": ONE, "z": {"type": "for_each", "wires": {"over": {"a": "one"}}, "body": SWEPT}, "t": {"type": "total", "wires": {"numbers": "z.a"}}}, "z", "over.a"),
+    ("no model", {"t": {"type": "text"}, "z": {"type": "learn", "wires": {"models": {"a": "t"}}, "body": LEARNT}, **MODEL}, "z", "models.a"),
+    ("a model that is not there", {"z": {"type": "learn", "wires": {"models": {"a": "gone"}}, "body": LEARNT}, **MODEL}, "z", "models.a"),
+    ("an input misspelt", {"one": ONE, "z": {"type": "scale", "wires": {"xx": "one"}}, "r": {"type": "record", "wires": {"x": "z"}}}, "z", "xx"),
+    ("an input under another name", {"one": ONE, "z": {"type": "add", "wires": {"a": "one", "second": "one"}}}, "z", "second"),
+    ("a result misspelt", {"one": ONE, "z": {"type": "iterate", "wires": {"x": "one"}, "body": {"nodes": {}, "results": {"numbr": "z.x"}}}}, "z", "results.numbr"),
+    ("not to be bypassed", {"z": {"type": "scalar_model", "mode": "bypass"}, "w": {"type": "weight_of", "wires": {"model": "z"}}}, "z", "model"),
+    ("an unknown zone", {"one": ONE, "z": {"type": "repaet", "wires": {"state": {"a": "one"}}, "body": BODY}, **READER}, "z", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("nodes", "node", "port"), [case[1:] for case in CASCADES], ids=[case[0] for case in CASCADES])
+def test_one_mistake_is_one_problem(check: Check, nodes: dict[str, Any], node: str, port: str) -> None:
+    only(check(nodes), node, port)
+
+
+def test_two_mistakes_are_two(check: Check) -> None:
+    nodes = {"z": {"type": "add", "wires": {"aa": "gone"}}}
+    assert [(p.node, p.port) for p in check(nodes)] == [("z", "aa"), ("z", "b")]
+
+
+def test_named_literals_stand_beside_named_wires(run: Run, check: Check) -> None:
+    inner = {"s": {"type": "scale", "wires": {"x": "z.item.x", "by": "z.item.by"}}}
+    z = {
+        "type": "for_each",
+        "params": {"over": {"by": [2, 3]}},
+        "wires": {"over": {"x": "w.n"}},
+        "body": {"nodes": inner, "results": {"n": "s"}},
+    }
+    w = {"type": "for_each", "params": {"over": {"i": [1, 2]}}, "body": {"nodes": {}, "results": {"n": "one"}}}
+    assert [float(x) for x in run({"one": ONE, "w": w, "z": z}, "z.n").values["z.n"]] == [2, 3]
+    twice = {**z, "params": {"over": {"by": [2, 3], "x": [1, 2]}}}
+    only(check({"one": ONE, "w": w, "z": twice}), "z", "over.x", "both wired and typed in")
+
+
+def test_a_list_in_between_single_wires_gives_its_items(run: Run, check: Check) -> None:
+    w = {"type": "for_each", "params": {"over": {"i": [1, 2]}}, "body": {"nodes": {}, "results": {"n": "one"}}}
+    nodes = {"one": ONE, "w": w, "sum": {"type": "total", "wires": {"numbers": ["one", "w.n", "one", "w.n"]}}}
+    assert float(run(nodes, "sum").values["sum"]) == 6
+    deep = {
+        "type": "for_each",
+        "params": {"over": {"i": [1, 2]}},
+        "body": {"nodes": {}, "results": {"lists": "w.n"}},
+    }
+    lists = {"one": ONE, "w": w, "deep": deep, "sum": {"type": "total", "wires": {"numbers": ["one", "deep.lists"]}}}
+    only(check(lists), "sum", "numbers", "takes number, and deep.lists is list of list of number")

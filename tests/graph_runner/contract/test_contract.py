@@ -168,7 +168,48 @@ def test_types_are_nominal() -> None:
     assert latent.takes(ANY)
     assert ANY.listed().takes(latent.listed())
     assert not ANY.listed().takes(latent)
-    assert latent.listed().listed() == PortType("list", base=list)
+    assert ANY.takes(latent.listed(2))
+    assert ANY.listed().takes(latent.listed(2)), "what may be anything may be a list"
+    assert not latent.listed().takes(latent.listed(2)), "lists of lists are told apart"
+    assert str(latent.listed(2)) == "list of list of latent"
+    assert latent.listed(2).element() == latent.listed()
+
+
+def test_lists_tuples_and_what_takes_one_or_many() -> None:
+    @node(category="test")
+    def lists(
+        a: list[list[int]],
+        b: tuple[int, ...],
+        c: tuple[int, str],
+        d: list,  # type: ignore[type-arg]
+        e: Latent | list[Latent],
+        f: float | list[float],
+        g: list[str],
+        captions: Annotated[list[str], Wire("captions")],
+        named: Ports[Latent | list[Latent]],
+    ) -> list[list[float]]:
+        """Lists of all kinds."""
+
+    spec = lists.__node__  # type: ignore[attr-defined]
+    kinds = {port.name: port.type for port in spec.inputs}
+    assert [str(kinds[name]) for name in "abcdefg"] == [
+        "list of list of int",
+        "list of int",
+        "list of any",
+        "list of any",
+        "latent or list of latent",
+        "float or list of float",
+        "list of str",
+    ]
+    assert str(kinds["named"]) == str(kinds["e"])
+    assert set(spec.params) == set("abcdfg")
+    assert kinds["e"].takes(kinds["e"].one())
+    assert kinds["e"].takes(kinds["e"].one().listed())
+    assert not kinds["e"].takes(kinds["e"].one().listed(2))
+    assert kinds["g"].takes(kinds["captions"]), "plain Python takes a nominal type whose values are plain"
+    assert not kinds["captions"].takes(kinds["g"]), "and not the reverse"
+    assert not kinds["a"].takes(kinds["captions"])
+    assert (spec.outputs[0].name, str(spec.outputs[0].type)) == ("value", "list of list of float")
 
 
 def test_the_json_description_is_enough_to_draw_the_node() -> None:
@@ -183,7 +224,12 @@ def test_the_json_description_is_enough_to_draw_the_node() -> None:
     assert (inputs["z"]["shape"], inputs["many"]["list"], inputs["named"]["named"]) == ("b c h w", True, True)
     assert [port["name"] for port in described["body"]["ports"]] == ["z", "turn", "state"]
     whole = describe_all(Registry.scan(TOYS).values())
-    assert whole["types"]["number"] == {"shape": "", "accepts": [], "about": ""}
+    rules = {"nominal": True, "plain": None, "within": [], "storable": True}
+    assert whole["types"]["number"] == {"shape": "", "accepts": [], "about": "", **rules}
+    assert whole["types"]["text"]["plain"] == {"type": "str", "list": 0}
+    [bound] = whole["types"]["model"]["within"]
+    assert bound == "torch.nn.modules.module.Module"
+    assert bound in {port["bound"] for port in whole["nodes"]["learn"]["inputs"]}
     assert whole["types"]["float"]["accepts"] == ["int"]
     assert json.loads(json.dumps(whole)) == whole
 
