@@ -19,6 +19,7 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
+from core.diffusion.schedule import with_betas
 from graph_runner.context import Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
 from nodes.text import TokenizerFolder
@@ -96,6 +97,8 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
         )
     if parts["unet"] is None and parts["autoencoder"] is None and form == "compvis":
         raise ValueError("a CompVis file holds a UNet or an autoencoder; wire one of them")
+    if parts["schedule"] is not None and form != "latent loom":
+        with_betas(parts["schedule"], f"the form {form!r}")
     return LatentDiffusion(
         parts["unet"],
         parts["autoencoder"],
