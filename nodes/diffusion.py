@@ -75,9 +75,9 @@ def edm(
     sigma_min: Annotated[float, Field(gt=0, le=1)] = 0.002,
     sigma_max: Annotated[float, Field(gt=1, le=100_000)] = 80.0,
     sigma_data: Annotated[float, Field(gt=0, le=1000)] = 1.0,
-    rho: Annotated[float, Field(gt=0, le=100)] = 7.0,
-    p_mean: Annotated[float, Field(ge=-20, le=20)] = -1.2,
-    p_std: Annotated[float, Field(gt=0, le=20)] = 1.2,
+    rho: Annotated[float, Field(ge=1, le=100)] = 7.0,
+    p_mean: Annotated[float, Field(ge=-10, le=10)] = -1.2,
+    p_std: Annotated[float, Field(gt=0, le=5)] = 1.2,
 ) -> Schedule:
     """EDM: noise by sigma, and a preconditioned denoiser (Karras et al. 2022).
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from core.diffusion.parametrisation import VELOCITY, X0, Parametrisation
-from core.diffusion.process import STRAIGHT, Coordinates, Process
+from core.diffusion.process import STRAIGHT, Coordinates, Level, Process
 
 Density = Literal["uniform", "logit_normal"]
 FlowParametrisation = Literal["velocity", "x0"]
@@ -57,13 +57,19 @@ class RectifiedFlow(Process):
         u = t / self.last
         return 1 - u, u
 
+    def level(self, t: float) -> Level:
+        """The noise level at timestep t; ValueError outside [0, 1000]."""
+        if not 0 <= t <= self.last:
+            raise ValueError(f"timestep {t} lies outside this flow: timesteps run from 0 to {self.last:g}")
+        return super().level(t)
+
     def t_at(self, sigma: float) -> float:
         """1000 · sigma / (1 + sigma)."""
         return self.last * STRAIGHT.rates(sigma)[1]
 
     def timestep_at(self, share: float) -> float:
         """1000 times the shifted share."""
-        return self.last * self.shift * share / (1 + (self.shift - 1) * share)
+        return self.last * min(1.0, self.shift * share / (1 + (self.shift - 1) * share))
 
     def timesteps(self, uniform: Tensor) -> Tensor:
         """Uniform or logit-normal, and shifted."""

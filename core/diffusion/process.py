@@ -12,8 +12,9 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,6 +29,9 @@ Timestep = int | float | Tensor
 
 SIGMA_LIMIT = 2.0**12
 """What stands for an infinite sigma (pure noise) where a number is needed: a signal of 2^-12, as in diffusers."""
+
+NOTHING = 2.0**-23
+"""Below this, float32's resolution, a rate is rounding error."""
 
 
 class Level(NamedTuple):
@@ -62,7 +66,7 @@ def _straight(sigma: float) -> tuple[float, float]:
     return 1 / (1 + sigma), 1.0 if math.isinf(sigma) else sigma / (1 + sigma)
 
 
-PRESERVING = Coordinates(_preserving, lambda noise: noise / math.sqrt(1 - noise**2))
+PRESERVING = Coordinates(_preserving, lambda noise: math.inf if noise == 1 else noise / math.sqrt(1 - noise**2))
 """signal² + noise² = 1: of Ho et al. 2020 and latent-diffusion (variance preserving, VP)."""
 EXPLODING = Coordinates(lambda sigma: (1.0, sigma), lambda noise: noise)
 """signal = 1, noise = sigma: of Karras et al. 2022 and k-diffusion (variance exploding, VE)."""
@@ -121,8 +125,16 @@ class Process(ABC):
 
     def level(self, t: float) -> Level:
         """The noise level at timestep t."""
-        signal, noise = (rate.item() for rate in self.coefficients(torch.tensor(t, dtype=torch.float64, device="cpu")))
+        signal, noise = self._numbers(t)
         return Level(float(t), signal, noise, noise / signal if signal else math.inf)
+
+    def _numbers(self, t: float) -> tuple[float, float]:
+        at = torch.tensor(t, dtype=torch.float64, device="cpu")
+        if type(at) is not Tensor:  # a dry run's, which has no value; that is a matter of its thread
+            with ThreadPoolExecutor(1) as elsewhere:
+                return elsewhere.submit(self._numbers, t).result()
+        signal, noise = (rate.item() for rate in self.coefficients(at))
+        return _rounded(signal), _rounded(noise)
 
     def level_at(self, sigma: float) -> Level:
         """The noise level of that sigma; 0 is no noise at all."""
@@ -139,7 +151,8 @@ class Process(ABC):
             level = self.level(t)
             return level.signal, level.noise
         precise = torch.promote_types(torch.float32, like.dtype)
-        return self.coefficients(t.reshape(-1, *[1] * (like.ndim - 1)).to(precise))
+        signal, noise = self.coefficients(t.reshape(-1, *[1] * (like.ndim - 1)).to(precise))
+        return _rounded(signal), _rounded(noise)
 
     def sigma(self, t: Timestep) -> float | Tensor:
         """noise / signal at t: a float for a number, (b,) for a (b,) tensor."""
@@ -188,3 +201,11 @@ class Process(ABC):
         """JSON-able; `core.diffusion.kinds.from_dict` gives back an equal process, to the bit."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
         return {"process": type(self).__name__, **own}
+
+
+R = TypeVar("R", float, Tensor)
+
+
+def _rounded(rate: R) -> R:
+    """A rate that is 0 but for rounding, such as cos(π/2), is 0: nobody divides by it, and its sign means nothing."""
+    return rate * (abs(rate) >= NOTHING)

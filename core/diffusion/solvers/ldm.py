@@ -68,7 +68,8 @@ def ddim_inversion(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns 
     if levels.end.noise == 0:
         z = z * levels.end.signal
     for now, then in levels.climb(turns):
-        z0, eps = estimate(z, now._replace(t=then.t))
+        known = now if levels.process.predicts.determinant(now.signal, now.noise) else then  # x0 alone says no eps
+        z0, eps = estimate(z, known._replace(t=then.t))
         z = then.signal * z0 + then.noise * eps
     return z
 

@@ -1,5 +1,7 @@
 """Rectified flow and EDM against diffusers' schedulers for them: data for the tests and for the published tables."""
 
+from dataclasses import fields
+
 import diffusers
 import torch
 from solver_oracles import seeded
@@ -50,7 +52,14 @@ class Case:
 
     def __str__(self):
         settings = [self.spacing or "default spacing"] if self._eta is None else [self.spacing, f"eta {self._eta:g}"]
-        return f"{self.solver}, {self.process}, {', '.join(map(str, settings))}"
+        return f"{self.solver}, {self.settings}, {', '.join(map(str, settings))}"
+
+    @property
+    def settings(self):
+        """The process, and of its settings those that are not the default."""
+        set_to = {each.name: getattr(self.process, each.name) for each in fields(self.process)}
+        own = [f"{each.name}={set_to[each.name]}" for each in fields(self.process) if set_to[each.name] != each.default]
+        return f"{type(self.process).__name__}({', '.join(own)})"
 
     def run(self):
         """Both results from the same noise: (ours, theirs)."""
