@@ -37,10 +37,15 @@ class EDM(Process):
     spacing: ClassVar[Spacing | None] = "linspace"  # even in sigma^(1/rho) by `timestep_at`: Karras et al. 2022, eq. 5
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma_min < self.sigma_max:
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ValueError(f"sigma_min must lie between 0 and sigma_max, not {self.sigma_min} and {self.sigma_max}")
-        if not (self.sigma_data > 0 and self.rho > 0 and self.p_std > 0):
-            raise ValueError("sigma_data, rho and p_std must be above 0")
+        if not (
+            all(0 < each < math.inf for each in (self.sigma_data, self.rho, self.p_std)) and math.isfinite(self.p_mean)
+        ):
+            raise ValueError(
+                "sigma_data, rho and p_std must be above 0, and p_mean a number, not"
+                f" {self.sigma_data}, {self.rho}, {self.p_std} and {self.p_mean}"
+            )
 
     @property
     def last(self) -> float:  # type: ignore[override]

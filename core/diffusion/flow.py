@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -42,8 +43,10 @@ class RectifiedFlow(Process):
                 f"rectified flow predicts {' or '.join(PREDICTS)}, not {self.parametrisation!r}: at its start z is pure noise,"
                 " of which eps says nothing about z0, and v is of variance-preserving processes"
             )
-        if not (self.shift > 0 and self.std > 0):
-            raise ValueError(f"shift and std must be above 0, not {self.shift} and {self.std}")
+        if not (0 < self.shift < math.inf and 0 < self.std < math.inf and math.isfinite(self.mean)):
+            raise ValueError(
+                f"shift and std must be above 0, and mean a number, not {self.shift}, {self.std} and {self.mean}"
+            )
         if self.density not in ("uniform", "logit_normal"):
             raise ValueError(f"density must be 'uniform' or 'logit_normal', not {self.density!r}")
 

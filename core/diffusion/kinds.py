@@ -18,9 +18,11 @@ FIRST = NoiseSchedule.__name__
 def from_dict(data: dict[str, Any]) -> Process:
     """Inverse of `Process.to_dict`. Nothing is imported for it.
 
-    Raises ValueError for a kind that nobody brought, and for fields that are missing, unknown or of the wrong type.
+    Raises ValueError for a kind that nobody brought, and for fields that are missing, unknown or no values for it.
     """
     kinds = {kind.__name__: kind for kind in (*_below(Process), *OURS)}
+    if not isinstance(data, dict):
+        raise ValueError(f"a noise process is kept as its fields by name, not as {type(data).__name__}")
     name = data.get("process", FIRST)
     kind = kinds.get(name) if isinstance(name, str) else None
     if kind is None:
@@ -33,8 +35,8 @@ def from_dict(data: dict[str, Any]) -> Process:
         raise ValueError(f"the fields of a {name} are {', '.join(known)}, not {', '.join(map(str, given)) or 'none'}")
     try:
         process: Process = kind(**given)
-    except TypeError as error:
-        raise ValueError(f"a field of a {name} is of the wrong type: {error}") from error
+    except (OverflowError, TypeError) as error:
+        raise ValueError(f"a field of a {name} is no value for it: {error}") from error
     return process
 
 

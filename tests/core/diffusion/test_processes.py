@@ -118,7 +118,12 @@ def test_a_process_comes_back_from_json(process):
         ({"process": "Nobody's"}, "unknown noise process .*RectifiedFlow"),
         ({"process": ["EDM"]}, "unknown noise process"),
         ({"process": "EDM", "sigma": 3}, "the fields of a EDM are sigma_min"),
-        ({"process": "RectifiedFlow", **RectifiedFlow().to_dict(), "shift": "3"}, "of the wrong type"),
+        (RectifiedFlow().to_dict() | {"shift": "3"}, "no value for it"),
+        (RectifiedFlow().to_dict() | {"mean": 10**400}, "no value for it"),
+        (RectifiedFlow().to_dict() | {"shift": math.inf}, "above 0"),
+        (EDM().to_dict() | {"p_mean": math.nan}, "p_mean a number"),
+        (NoiseSchedule.linear(2).to_dict() | {"betas": ["a", "b"]}, "no value for it"),
+        ("betas", "not as str"),
         ({}, "betas, parametrisation, not none"),
     ],
 )
