@@ -1,10 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { spread } from "../src/canvas/layout";
-import { layOut } from "../src/canvas/layout";
-import { linesOf } from "../src/canvas/geometry";
+import { spread } from "../src/drawing/layout";
+import { layOut } from "../src/drawing/layout";
+import { linesOf } from "../src/drawing/geometry";
 import { cardsOf } from "../src/document/cards";
 import { widgetOf } from "../src/document/widgets";
-import { smooth } from "../src/panels/curves";
+import { smooth } from "../src/drawing/curves";
 import { search } from "../src/panels/search";
 import { blocks } from "../src/panels/Prose";
 import { readList } from "../src/widgets/Text";

@@ -9,7 +9,7 @@ import { useRuns } from "../state/runs";
 import type { NodeRun } from "../state/runView";
 import { say } from "../state/ui";
 import { renameNode, toggleCollapsed } from "../commands";
-import { clock, pace } from "./format";
+import { clock, pace } from "../drawing/format";
 import { useNow } from "./useNow";
 
 export const Header = memo(function Header({ card }: { card: Card }) {

@@ -7,8 +7,8 @@ import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
-import type { Point } from "./geometry";
-import type { LoomEdge } from "./view";
+import type { Point } from "../drawing/geometry";
+import type { LoomEdge } from "../drawing/view";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();

@@ -5,7 +5,7 @@ import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../stat
 import { step } from "../state/documents";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
-import { frameAll, frameNodes, here, zoom } from "./flow";
+import { frameAll, frameNodes, here, zoom } from "../state/flow";
 import { runTo } from "./menus";
 
 export interface Shortcut {

@@ -11,7 +11,7 @@ import type { Kinds } from "../document/types";
 import { editDocument, type DocumentId } from "../state/documents";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
-import { absolute, placeOf, type Point } from "../canvas/geometry";
+import { absolute, placeOf, type Point } from "../drawing/geometry";
 
 const spot = (id: Id) => placeOf(useEditor.getState(), id);
 

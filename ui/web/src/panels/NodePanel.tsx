@@ -1,8 +1,8 @@
 /** The selected node: its documentation, its parameters with their help; or, with none selected, the workflow. */
 import { AppWindow, ChartLine } from "lucide-react";
-import { wireColour } from "../canvas/colours";
-import { hasWidget } from "../canvas/geometry";
-import { goTo } from "../canvas/flow";
+import { wireColour } from "../drawing/colours";
+import { hasWidget } from "../drawing/geometry";
+import { goTo } from "../state/flow";
 import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";

@@ -13,7 +13,7 @@ import {
   Unplug,
 } from "lucide-react";
 import { useEffect, useState } from "react";
-import { ago, clock } from "../canvas/format";
+import { ago, clock } from "../drawing/format";
 import { useNow } from "../canvas/useNow";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";

@@ -16,7 +16,7 @@ import {
   TriangleAlert,
 } from "lucide-react";
 import { setTitle } from "../commands";
-import { clock } from "../canvas/format";
+import { clock } from "../drawing/format";
 import { appUrl } from "../server/api";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
