@@ -23,8 +23,9 @@ format: .venv/installed
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-docs: .venv/installed ## write the node reference anew
+docs: .venv/installed ## write the node reference anew, the server's description and its page
 	.venv/bin/python -m graph_runner nodes --markdown docs/nodes.md
+	.venv/bin/python -m ui.openapi
 
 constraints: .venv/installed ## the versions that are installed now become the pinned ones
 	{ head -1 constraints.txt; .venv/bin/pip freeze --exclude-editable | sed 's/+cpu//' | grep -vE '^(nvidia|cuda|triton)'; } > .venv/new

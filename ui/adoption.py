@@ -12,7 +12,7 @@ from typing import Any, NotRequired, get_args
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ui.models import LIVE, RunEvent, Status, printable
+from ui.schemas import LIVE, RunEvent, Status, printable
 
 SETTLED_SECONDS = 5.0
 """A folder written to more recently may be a run of this server, of which the word is still on its way."""

@@ -23,9 +23,9 @@ from ui.api import Api
 from ui.calls import run_number
 from ui.endpoints import telling
 from ui.live import follow
-from ui.models import Document, RunEvent
 from ui.refusal import RefusedError
 from ui.routes import ANSWERED, answer
+from ui.schemas import Document, RunEvent
 from ui.widgets import Widget, widget_for
 
 PAUSE_SECONDS = 0.25

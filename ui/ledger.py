@@ -19,7 +19,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ui.adoption import FinishedRun, fits
-from ui.models import LIVE, Output, Problem, Run, RunDetail, RunEvent, Series, Status
+from ui.schemas import LIVE, Output, Run, RunDetail, RunEvent, Series, Status
 
 log = logging.getLogger(__name__)
 
@@ -199,7 +199,7 @@ class Ledger:
             text=row["text"],
             workflow=parsed(row["text"], {}),
             environment=environment,
-            problems=[Problem(**problem) for problem in parsed(row["problems"], [])],
+            problems=parsed(row["problems"], []),
         )
 
     def waiting(self) -> int:

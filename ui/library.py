@@ -25,9 +25,8 @@ from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, read, write
 from graph_runner.run.engine import place_paths
-from ui import models
-from ui.models import Document, Solved, Validation, WorkflowEntry, printable
 from ui.refusal import RefusedError
+from ui.schemas import Document, Solved, Validation, WorkflowEntry, printable
 from ui.workspace import Workspace
 
 SHIPPED, OWN = "shipped", "workflows"
@@ -264,9 +263,9 @@ def checked(
         result = parsed(workflow)
         top, problems = validate(result, registry)
     except WorkflowError as error:
-        return None, Validation(problems=[_told(problem) for problem in error.problems], types={})
+        return None, Validation(problems=error.problems, types={})
     except RecursionError:
-        return None, Validation(problems=[_told(TOO_DEEP)], types={})
+        return None, Validation(problems=[TOO_DEEP], types={})
     types = _types(top)
     if not errors(problems):
         try:
@@ -277,7 +276,7 @@ def checked(
             problems.append(
                 Problem(f"a path cannot be followed: {error}", remedy="Give the path of a file that is there")
             )
-    return result, Validation(problems=[_told(problem) for problem in problems], types=types)
+    return result, Validation(problems=problems, types=types)
 
 
 def _types(top: Scope) -> dict[str, Solved]:
@@ -289,10 +288,6 @@ def _types(top: Scope) -> dict[str, Solved]:
             if not kind.variable:
                 types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
     return types
-
-
-def _told(problem: Problem) -> models.Problem:
-    return models.Problem.model_validate(problem.to_json())
 
 
 def _etag_of(file: Path) -> str:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ui.ledger import Ledger, parsed, seed_of
-from ui.models import LIVE, Queue, Run, RunEvent, Worker, printable
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
+from ui.schemas import LIVE, Queue, Run, RunEvent, Worker, printable
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,8 @@ from graph_runner.format.workflow import read
 from graph_runner.run.engine import Engine
 from ui.channel import Channel
 from ui.easel import Easel
-from ui.models import Problem, Refused, Value
 from ui.pictures import Projections, SeeingCache
+from ui.schemas import Refused, Value, sendable
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -98,7 +98,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
     except WorkflowError as error:
         problems = [problem.to_json() for problem in error.problems]
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
-        tell(Refused([Problem.model_validate(problem) for problem in problems]))
+        tell(Refused([sendable(problem) for problem in error.problems]))
     except Exception as error:
         over["error"] = sentence(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         tell(events.Failed("", over["error"], traceback.format_exc()))
@@ -111,10 +111,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
 
 def as_json(event: Any) -> dict[str, Any]:
     """An event as it is sent: with its time, and null for numbers that JSON does not know."""
-    fields = {"time": round(time.time(), 3), **events.to_json(event)}
-    if isinstance(event, Refused):
-        fields["problems"] = [problem.model_dump() for problem in event.problems]
-    return fields
+    return {"time": round(time.time(), 3), **events.to_json(event)}
 
 
 def summary(value: Any) -> str:

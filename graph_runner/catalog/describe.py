@@ -4,12 +4,74 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal, NotRequired, cast
+
+from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
 
 from graph_runner.contract import NodeSpec, Port, PortType
 
+PathKind = Literal["file", "folder", "file or folder"]
 
-def describe(spec: NodeSpec) -> dict[str, Any]:
+
+class DescribedWire(TypedDict):
+    """A wire type: its symbolic shape, and the types that its ports take besides."""
+
+    shape: str
+    accepts: list[str]
+    about: str
+
+
+class DescribedPort(TypedDict):
+    """A port of a node; an input that may be typed in has a JSON Schema, perhaps a default, perhaps a kind of path."""
+
+    name: str
+    type: str
+    list: bool
+    variable: bool
+    named: bool
+    required: bool
+    shape: str
+    help: str
+    schema: NotRequired[dict[str, Any]]
+    default: NotRequired[Any]
+    path: NotRequired[PathKind]
+
+
+class DescribedBody(TypedDict):
+    """The inside of a zone: the ports its nodes read, and the results they give."""
+
+    ports: list[DescribedPort]
+    results: list[DescribedPort]
+
+
+class DescribedNode(TypedDict):
+    """A node's specification: all that is needed to draw it."""
+
+    type: str
+    category: str
+    version: int
+    summary: str
+    documentation: str
+    inputs: list[DescribedPort]
+    outputs: list[DescribedPort]
+    body: DescribedBody | None
+    effect: bool
+    loops: bool
+    aside: bool
+    draws: bool
+    keep: bool
+    mutates: list[str]
+    formerly: list[str]
+
+
+class Catalog(TypedDict):
+    """Every node by type and every wire type by name."""
+
+    nodes: dict[str, DescribedNode]
+    types: dict[str, DescribedWire]
+
+
+def describe(spec: NodeSpec) -> DescribedNode:
     """One node's specification as a JSON object: ports with types and shapes, JSON Schemas of literals, help."""
     return {
         "type": spec.type,
@@ -35,10 +97,10 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
     }
 
 
-def describe_all(specs: Iterable[NodeSpec]) -> dict[str, Any]:
+def describe_all(specs: Iterable[NodeSpec]) -> Catalog:
     """Every node by type, and every wire type by name."""
     specs = sorted(specs, key=lambda spec: (spec.category, spec.type))
-    wires: dict[str, Any] = {}
+    wires: dict[str, DescribedWire] = {}
     for spec in specs:
         for port in ports_of(spec):
             if not port.type.variable:
@@ -53,13 +115,13 @@ def ports_of(spec: NodeSpec) -> Iterator[Port]:
         yield from (*spec.body.ports, *spec.body.results)
 
 
-def _wire(kind: PortType) -> dict[str, Any]:
+def _wire(kind: PortType) -> DescribedWire:
     if kind.wire is None:
         return {"shape": "", "accepts": ["int"] if kind.name == "float" else [], "about": ""}
     return {"shape": kind.wire.shape, "accepts": list(kind.wire.accepts), "about": kind.wire.about}
 
 
-def _port(port: Port) -> dict[str, Any]:
+def _port(port: Port) -> DescribedPort:
     return {
         "name": port.name,
         "type": port.type.name,
@@ -72,7 +134,7 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
-def _input(spec: NodeSpec, port: Port) -> dict[str, Any]:
+def _input(spec: NodeSpec, port: Port) -> DescribedPort:
     """An input port; a literal one carries its JSON Schema and its default."""
     described = _port(port)
     param = spec.params.get(port.name)
@@ -81,5 +143,5 @@ def _input(spec: NodeSpec, port: Port) -> dict[str, Any]:
         if param.default is not inspect.Parameter.empty:
             described["default"] = param.adapter.dump_python(param.default, mode="json")
         if param.path_kind:
-            described["path"] = param.path_kind
+            described["path"] = cast(PathKind, param.path_kind)
     return described

@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from graph_runner.catalog.describe import describe, ports_of
+from graph_runner.catalog.describe import DescribedPort, describe, ports_of
 from graph_runner.compile.source import project_of
 from graph_runner.contract import NodeSpec, Port, PortType
 
@@ -82,7 +82,7 @@ def _documentation(spec: NodeSpec) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
-def _input_row(described: dict[str, Any], port: Port) -> tuple[str, ...]:
+def _input_row(described: DescribedPort, port: Port) -> tuple[str, ...]:
     schema = described.get("schema")
     if "default" in described:
         default = f"`{json.dumps(described['default'], ensure_ascii=False)}`"

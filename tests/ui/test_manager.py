@@ -15,9 +15,9 @@ from graph_runner.base.events import Metric
 from ui import runs
 from ui.ledger import Ledger, opened
 from ui.live import PAGE, Feed, follow
-from ui.models import Run
 from ui.refusal import RefusedError
 from ui.runs import RunManager
+from ui.schemas import Run
 from ui.worker import as_json, summary
 
 TEXT = '{"loom": 1, "nodes": {}}'
