@@ -27,12 +27,14 @@ from ui.library import Library
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import (
+    LIVE,
     About,
     Document,
     Estimate,
     FileEntry,
     Number,
     Output,
+    Profile,
     Queue,
     Run,
     RunDetail,
@@ -49,6 +51,8 @@ RunNumber = Number
 Name = Annotated[str, Field(max_length=4096)]
 """A path, or less; half characters are no part of it."""
 Paths = Annotated[list[Name], Field(max_length=200)]
+LARGEST_PROFILE = 2**26
+"""Bytes of what a run's folder tells of its nodes: some hundred thousand."""
 LARGEST_RECORD = 2**20
 """Bytes of what a run's folder tells of its surroundings."""
 
@@ -150,17 +154,21 @@ class Api:
         fresh: bool = False,
         device: Name = "",
         check_numbers: bool = False,
+        profile: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. 422 with every problem where the workflow is wrong.
 
         targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
         need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
-        check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. Latents in a loop that
+        check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
+        node takes. Latents in a loop that
         turns for long are shown, whichever way it was asked for. 409 where 1000 runs wait already.
         """
         valid = await self._checked(workflow)
         text = (await asyncio.to_thread(self.library.document, valid)).text
-        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
+        return self.manager.submit(
+            valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers, profile
+        )
 
     @call(run=1)
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:
@@ -247,6 +255,26 @@ class Api:
         """A run's metrics along its turns, each thinned to about `points` values; extremes stay."""
         self.manager.get(run)
         return await asyncio.to_thread(self.manager.ledger.metrics, run, points)
+
+    @call(reads=True, run=1)
+    async def profile(self, run: RunNumber) -> Profile:
+        """What each node of a run took: seconds, calls, memory. 404 where the run did not measure it."""
+        return await asyncio.to_thread(self._profile, self.manager.get(run))
+
+    def _profile(self, run: Run) -> Profile:
+        folder = self.workspace.root / (run.folder or "runs/none")
+        path, trace = folder / "profile.json", folder / "trace.json"
+        if not path.is_file():
+            how = "it is told at the end" if run.profile and run.status in LIVE else "run it anew with `profile`"
+            raise RefusedError(404, f"run {run.run} has no profile: {how}")
+        try:
+            if path.stat().st_size > LARGEST_PROFILE:
+                raise ValueError("it is too large")
+            found = Profile.model_validate_json(path.read_bytes())
+        except ValueError as error:
+            raise RefusedError(400, f"the profile of run {run.run} cannot be read; run it anew") from error
+        url = self.workspace.url(f"{run.folder}/{trace.name}") if trace.is_file() else ""
+        return found.model_copy(update={"trace": url})
 
     @call(run=1)
     async def remove(self, run: RunNumber) -> bool:

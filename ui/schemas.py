@@ -135,6 +135,7 @@ class Run(Answer):
     """A run's summary. `position` 1 is next in the queue, 0 is not waiting.
 
     folder: "runs/…", "" before it starts. error, node: what failed, and on which node. events: how many so far.
+    profile: whether it was asked to measure its nodes.
     """
 
     run: int
@@ -151,6 +152,7 @@ class Run(Answer):
     node: str
     events: int
     position: int
+    profile: bool
 
 
 class RunDetail(Run):
@@ -200,6 +202,28 @@ class Series(Answer):
     name: str
     turns: list[int]
     values: list[float | None]
+
+
+class NodeProfile(Answer):
+    """What one node took, over all of its calls. own_seconds: without the nodes inside of it.
+
+    device_seconds: of the accelerator, null where there is none. memory: bytes by which it grew at most.
+    """
+
+    type: str
+    calls: int
+    seconds: float
+    own_seconds: float
+    device_seconds: float | None
+    memory: int
+
+
+class Profile(Answer):
+    """What a run took, and each of its nodes. trace: the address of its moments as a file that Perfetto opens, "" is none."""
+
+    seconds: float
+    nodes: dict[str, NodeProfile]
+    trace: str = ""
 
 
 class Limits(Answer):

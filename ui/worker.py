@@ -3,7 +3,7 @@
 It reads requests from a socket and answers on it (`ui.channel`); what nodes print goes to its log, and its standard input
 is empty. When the socket ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and leaves.
 
-    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false}     {"stop": 3}
+    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false, "profile": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
 """
 
@@ -81,6 +81,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             seed=job["seed"],
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
+            **({"profile": True} if job["profile"] else {}),
             listeners=[tell],
             stop=stop,
             watch=easel.watch,

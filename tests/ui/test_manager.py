@@ -58,29 +58,6 @@ def test_metrics_are_thinned_and_keep_their_extremes(tmp_path: Path) -> None:
     assert whole.values[899] is None
 
 
-def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
-    Ledger(tmp_path / "runs.db")
-    with sqlite3.connect(tmp_path / "runs.db") as other:
-        other.execute("PRAGMA user_version=99")
-    other.close()
-    with pytest.raises(ValueError, match=r"runs\.db was written by a newer"):
-        Ledger(tmp_path / "runs.db")
-
-
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    Ledger(tmp_path / "runs.db").add("toy", TEXT, [], False, 0, False, "")
-    with sqlite3.connect(tmp_path / "runs.db") as other:
-        other.execute("ALTER TABLE runs DROP COLUMN check_numbers")
-        other.execute("PRAGMA user_version=1")
-    other.close()
-    ledger = Ledger(tmp_path / "runs.db")
-    ledger.add("toy", TEXT, [], False, 0, False, "", check_numbers=True)
-    rows = [ledger.next_for("cpu")]
-    ledger.update(1, status="done")
-    rows.append(ledger.next_for("cpu"))
-    assert [row is not None and row["check_numbers"] for row in rows] == [0, 1]
-
-
 @pytest.mark.parametrize("damage", ["cut", "noise", "no database", "other tables"])
 def test_a_damaged_ledger_is_set_aside_and_told(damage: str, tmp_path: Path) -> None:
     path = tmp_path / "server.db"

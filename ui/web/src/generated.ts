@@ -111,7 +111,8 @@ export interface paths {
          * Queue a run of all that has an effect, and of `targets`. 422 with every problem where the workflow is wrong.
          * @description targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
          *     need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
-         *     check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. Latents in a loop that
+         *     check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
+         *     node takes. Latents in a loop that
          *     turns for long are shown, whichever way it was asked for. 409 where 1000 runs wait already.
          */
         post: operations["submit"];
@@ -255,6 +256,24 @@ export interface paths {
         put?: never;
         /** A run's metrics along its turns, each thinned to about `points` values; extremes stay. */
         post: operations["metrics"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/profile": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What each node of a run took: seconds, calls, memory. 404 where the run did not measure it. */
+        get: operations["profile_by_address"];
+        put?: never;
+        /** What each node of a run took: seconds, calls, memory. 404 where the run did not measure it. */
+        post: operations["profile"];
         delete?: never;
         options?: never;
         head?: never;
@@ -960,6 +979,26 @@ export interface components {
             open: string;
         };
         /**
+         * NodeProfile
+         * @description What one node took, over all of its calls. own_seconds: without the nodes inside of it.
+         *
+         *     device_seconds: of the accelerator, null where there is none. memory: bytes by which it grew at most.
+         */
+        NodeProfile: {
+            /** Type */
+            type: string;
+            /** Calls */
+            calls: number;
+            /** Seconds */
+            seconds: number;
+            /** Own Seconds */
+            own_seconds: number;
+            /** Device Seconds */
+            device_seconds: number | null;
+            /** Memory */
+            memory: number;
+        };
+        /**
          * NotUnderstood
          * @description The page's last message could not be understood; the socket stays.
          */
@@ -1050,6 +1089,28 @@ export interface components {
             severity: "error" | "warning";
         };
         /**
+         * Profile
+         * @description What a run took, and each of its nodes. trace: the address of its moments as a file that Perfetto opens, "" is none.
+         */
+        Profile: {
+            /** Seconds */
+            seconds: number;
+            /** Nodes */
+            nodes: {
+                [key: string]: components["schemas"]["NodeProfile"];
+            };
+            /**
+             * Trace
+             * @default
+             */
+            trace: string;
+        };
+        /** ProfileArguments */
+        ProfileArguments: {
+            /** Run */
+            run: number;
+        };
+        /**
          * ProgressEvent
          * @description A node has done `done` of `total` turns (of the loop `path` turns deep in others).
          */
@@ -1124,6 +1185,7 @@ export interface components {
          * @description A run's summary. `position` 1 is next in the queue, 0 is not waiting.
          *
          *     folder: "runs/…", "" before it starts. error, node: what failed, and on which node. events: how many so far.
+         *     profile: whether it was asked to measure its nodes.
          */
         Run: {
             /** Run */
@@ -1157,6 +1219,8 @@ export interface components {
             events: number;
             /** Position */
             position: number;
+            /** Profile */
+            profile: boolean;
         };
         /** RunArguments */
         RunArguments: {
@@ -1199,6 +1263,8 @@ export interface components {
             events: number;
             /** Position */
             position: number;
+            /** Profile */
+            profile: boolean;
             /** Text */
             text: string;
             /** Workflow */
@@ -1354,6 +1420,11 @@ export interface components {
              * @default false
              */
             check_numbers?: boolean;
+            /**
+             * Profile
+             * @default false
+             */
+            profile?: boolean;
         };
         /** ValidateArguments */
         ValidateArguments: {
@@ -1493,12 +1564,15 @@ export type LogEvent = components['schemas']['LogEvent'];
 export type MetricEvent = components['schemas']['MetricEvent'];
 export type MetricsArguments = components['schemas']['MetricsArguments'];
 export type NodeEstimate = components['schemas']['NodeEstimate'];
+export type NodeProfile = components['schemas']['NodeProfile'];
 export type NotUnderstood = components['schemas']['NotUnderstood'];
 export type OpenArguments = components['schemas']['OpenArguments'];
 export type Output = components['schemas']['Output'];
 export type OutputsArguments = components['schemas']['OutputsArguments'];
 export type PlannedEvent = components['schemas']['PlannedEvent'];
 export type Problem = components['schemas']['Problem'];
+export type Profile = components['schemas']['Profile'];
+export type ProfileArguments = components['schemas']['ProfileArguments'];
 export type ProgressEvent = components['schemas']['ProgressEvent'];
 export type Queue = components['schemas']['Queue'];
 export type Refusal = components['schemas']['Refusal'];
@@ -2307,6 +2381,75 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Series"][];
+                };
+            };
+            /** @description what is refused, and what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    profile_by_address: {
+        parameters: {
+            query: {
+                run: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description the answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
+                };
+            };
+            /** @description what is refused, and what to do */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    profile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "run": 1
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProfileArguments"];
+            };
+        };
+        responses: {
+            /** @description the answer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Profile"];
                 };
             };
             /** @description what is refused, and what to do */

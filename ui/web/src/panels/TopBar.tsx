@@ -13,6 +13,7 @@ import {
   Save,
   Square,
   Sun,
+  Timer,
   TriangleAlert,
 } from "lucide-react";
 import { setTitle } from "../commands";
@@ -193,6 +194,9 @@ function Panels() {
       </PanelButton>
       <PanelButton panel="cost" label="Before the run: shapes and cost">
         <Gauge size={16} />
+      </PanelButton>
+      <PanelButton panel="profile" label="After the run: what each node took">
+        <Timer size={16} />
       </PanelButton>
       <PanelButton panel="runs" label="Runs">
         <ListTree size={16} />
