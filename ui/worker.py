@@ -25,6 +25,7 @@ from filelock import FileLock
 from graph_runner.base import events
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import WorkflowError
+from graph_runner.base.telling import in_a_line
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import read
 from graph_runner.run.engine import Engine
@@ -92,7 +93,7 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             over |= {"error": str(result.error), "node": result.error.node}
             over["fit"] = not isinstance(result.error.__cause__, torch.OutOfMemoryError | MemoryError)
         for target, value in result.values.items():
-            tell(Value(target, summary(value)))
+            tell(Value(target, in_a_line(value)))
         if job["only"]:
             for target, value in result.values.items():
                 easel.target(result.folder, target, value)
@@ -113,25 +114,6 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
 def as_json(event: Any) -> dict[str, Any]:
     """An event as it is sent: with its time, and null for numbers that JSON does not know."""
     return {"time": round(time.time(), 3), **events.to_json(event)}
-
-
-def summary(value: Any) -> str:
-    """A value in a line: numbers and texts as they are, tensors and models by their measures."""
-    if isinstance(value, torch.Tensor):
-        if value.numel() == 1:
-            return f"{value.item():.6g}"
-        kind = f"{str(value.dtype).removeprefix('torch.')} {'×'.join(map(str, value.shape))}"
-        if not value.numel():
-            return kind
-        x = value.detach().double()
-        return f"{kind}, mean {x.mean():.4g}, std {x.std():.4g}, least {x.min():.4g}, greatest {x.max():.4g}"
-    if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}, {sum(p.numel() for p in value.parameters()):,} parameters"
-    if isinstance(value, dict | list | tuple) and not isinstance(value, str):
-        items = list(value.values()) if isinstance(value, dict) else list(value)
-        return f"{len(items)} × {summary(items[0])}" if items else "nothing"
-    text = str(value)
-    return text if len(text) <= 2000 else text[:2000] + "…"
 
 
 def main() -> int:

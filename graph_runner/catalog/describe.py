@@ -8,7 +8,7 @@ from typing import Any, Literal, NotRequired, cast
 
 from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
 
-from graph_runner.contract import NodeSpec, Port, PortType
+from graph_runner.contract import NodeSpec, Port, PortType, docstring
 
 PathKind = Literal["file", "folder", "file or folder"]
 
@@ -45,7 +45,7 @@ class DescribedBody(TypedDict):
 
 
 class DescribedNode(TypedDict):
-    """A node's specification: all that is needed to draw it."""
+    """A node's specification: all that is needed to draw it. documentation: without what the ports' help says."""
 
     type: str
     category: str
@@ -78,7 +78,7 @@ def describe(spec: NodeSpec) -> DescribedNode:
         "category": spec.category,
         "version": spec.version,
         "summary": spec.summary,
-        "documentation": spec.documentation,
+        "documentation": docstring.read(spec.documentation, inspect.signature(spec.function).parameters).prose,
         "inputs": [_input(spec, port) for port in spec.inputs],
         "outputs": [_port(port) for port in spec.outputs],
         "body": None

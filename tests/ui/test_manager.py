@@ -9,7 +9,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import torch
 
 from graph_runner.base.events import Metric
 from ui import runs
@@ -18,7 +17,7 @@ from ui.live import PAGE, Feed, follow
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import Run
-from ui.worker import as_json, summary
+from ui.worker import as_json
 
 TEXT = '{"loom": 1, "nodes": {}}'
 
@@ -187,23 +186,6 @@ def test_a_runs_events_come_before_the_word_that_it_is_over(tmp_path: Path) -> N
         return said
 
     assert asyncio.run(asyncio.wait_for(scene(), 20)) == ["run", "caught_up", "run", "runs"]
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        (torch.tensor(1.5), "1.5"),
-        (torch.zeros(2, 3), "float32 2×3, mean 0, std 0, least 0, greatest 0"),
-        (torch.zeros(0, 4), "float32 0×4"),
-        (torch.nn.Linear(3, 2), "Linear, 8 parameters"),
-        ([torch.tensor(2), torch.tensor(3)], "2 × 2"),
-        ([], "nothing"),
-        ("text", "text"),
-        (3, "3"),
-    ],
-)
-def test_values_are_told_in_a_line(value: object, said: str) -> None:
-    assert summary(value) == said
 
 
 def test_numbers_that_json_does_not_know_are_null() -> None:

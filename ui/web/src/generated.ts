@@ -616,7 +616,7 @@ export interface components {
         };
         /**
          * DescribedNode
-         * @description A node's specification: all that is needed to draw it.
+         * @description A node's specification: all that is needed to draw it. documentation: without what the ports' help says.
          */
         DescribedNode: {
             /** Type */

@@ -136,11 +136,11 @@ describe("finding and reading", () => {
   });
 
   it("reads documentation as paragraphs and formulas, without what the ports say", () => {
-    const text =
-      "One line.\n\neps = uncond + scale · (cond − uncond)\n\nscale: larger follows\n  the condition.\ncond: with.";
-    expect(blocks(text, ["scale", "cond"])).toEqual([
+    const text = "One line.\n\neps = uncond + scale · (cond − uncond)\n\n- one\n- two";
+    expect(blocks(text)).toEqual([
       { kind: "text", lines: ["One line."] },
       { kind: "formula", lines: ["eps = uncond + scale · (cond − uncond)"] },
+      { kind: "list", lines: ["one", "two"] },
     ]);
   });
 

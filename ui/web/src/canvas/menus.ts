@@ -1,5 +1,5 @@
 /** The menus under the right mouse button. */
-import type { Id } from "../document/document";
+import { nodeOf, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
@@ -127,7 +127,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
 }
 
 export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem | null)[] {
-  const [target = ""] = edge.id.split(".");
+  const target = nodeOf(edge.id);
   const handle = edge.id.slice(target.length + 1);
   const loose = { side: "source", source: sourceOf(edge.source, edge.sourceHandle ?? "") } as const;
   const zone = scopeOf(useEditor.getState().doc, target, handle);

@@ -2,6 +2,7 @@
 import { AppWindow, ChartLine } from "lucide-react";
 import { wireColour } from "../drawing/colours";
 import { hasWidget } from "../drawing/geometry";
+import { nodeOf } from "../document/document";
 import { goTo } from "../state/flow";
 import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
@@ -46,7 +47,7 @@ function OneNode({ card }: { card: Card }) {
         </p>
       </header>
       <CurvesOf node={card.id} />
-      <Prose text={spec.documentation} without={[...spec.inputs, ...spec.outputs].map((port) => port.name)} />
+      <Prose text={spec.documentation} />
       {parameters.length > 0 ? (
         <section>
           <h4>Parameters</h4>
@@ -167,7 +168,7 @@ function WholeWorkflow() {
         <ul className="exposed">
           {rows.map(([name, ref]) => (
             <li key={name}>
-              <button onClick={() => goTo(ref.split(".")[0] ?? "")}>
+              <button onClick={() => goTo(nodeOf(ref))}>
                 <b>{name.replaceAll("_", " ")}</b> <code>{ref}</code>
               </button>
             </li>
