@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import Any, Literal, NotRequired, cast
+from typing import Any, NotRequired, cast
 
 from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
 
+from graph_runner.catalog.widgets import PathKind, Widget, unwrapped, widget_of
 from graph_runner.contract import NodeSpec, Port, PortType, docstring
-
-PathKind = Literal["file", "folder", "file or folder"]
 
 
 class DescribedWire(TypedDict):
@@ -22,7 +21,10 @@ class DescribedWire(TypedDict):
 
 
 class DescribedPort(TypedDict):
-    """A port of a node; an input that may be typed in has a JSON Schema, perhaps a default, perhaps a kind of path."""
+    """A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
+
+    nullable: whether null may be typed in.
+    """
 
     name: str
     type: str
@@ -35,6 +37,8 @@ class DescribedPort(TypedDict):
     schema: NotRequired[dict[str, Any]]
     default: NotRequired[Any]
     path: NotRequired[PathKind]
+    widget: NotRequired[Widget]
+    nullable: NotRequired[bool]
 
 
 class DescribedBody(TypedDict):
@@ -144,4 +148,6 @@ def _input(spec: NodeSpec, port: Port) -> DescribedPort:
             described["default"] = param.adapter.dump_python(param.default, mode="json")
         if param.path_kind:
             described["path"] = cast(PathKind, param.path_kind)
+        plain, described["nullable"] = unwrapped(described["schema"])
+        described["widget"] = widget_of(port.name, plain, described.get("default"), described.get("path"))
     return described

@@ -570,6 +570,19 @@ export interface components {
             n: number;
         };
         /**
+         * ChoiceWidget
+         * @description One of several values.
+         */
+        ChoiceWidget: {
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "choice";
+            /** Choices */
+            choices: unknown[];
+        };
+        /**
          * ClientMessage
          * @description What a page says: one of `subscribe` and `unsubscribe`, each with a run's number.
          *
@@ -651,7 +664,9 @@ export interface components {
         };
         /**
          * DescribedPort
-         * @description A port of a node; an input that may be typed in has a JSON Schema, perhaps a default, perhaps a kind of path.
+         * @description A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
+         *
+         *     nullable: whether null may be typed in.
          */
         DescribedPort: {
             /** Name */
@@ -681,6 +696,10 @@ export interface components {
              * @enum {string}
              */
             path?: "file" | "folder" | "file or folder";
+            /** Widget */
+            widget?: components["schemas"]["NumberWidget"] | components["schemas"]["ChoiceWidget"] | components["schemas"]["PathWidget"] | components["schemas"]["ListWidget"] | components["schemas"]["PlainWidget"];
+            /** Nullable */
+            nullable?: boolean;
         };
         /**
          * DescribedWire
@@ -892,6 +911,24 @@ export interface components {
             upload: number;
         };
         /**
+         * ListWidget
+         * @description Values between commas. fixed: how many there must be, null is any number.
+         */
+        ListWidget: {
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "list";
+            /**
+             * Item
+             * @enum {string}
+             */
+            item: "integer" | "number" | "string";
+            /** Fixed */
+            fixed: number | null;
+        };
+        /**
          * LogEvent
          * @description A sentence worth telling.
          */
@@ -1006,6 +1043,25 @@ export interface components {
             /** Error */
             error: string;
         };
+        /**
+         * NumberWidget
+         * @description A number; null is no bound. slider: whether its range can be hit with a hand.
+         */
+        NumberWidget: {
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "number";
+            /** Integer */
+            integer: boolean;
+            /** Min */
+            min: number | null;
+            /** Max */
+            max: number | null;
+            /** Slider */
+            slider: boolean;
+        };
         /** OpenArguments */
         OpenArguments: {
             /** Path */
@@ -1037,6 +1093,33 @@ export interface components {
         OutputsArguments: {
             /** Run */
             run: number;
+        };
+        /**
+         * PathWidget
+         * @description A file or folder of the workspace.
+         */
+        PathWidget: {
+            /**
+             * Kind
+             * @constant
+             */
+            kind: "path";
+            /**
+             * Path
+             * @enum {string}
+             */
+            path: "file" | "folder" | "file or folder";
+        };
+        /**
+         * PlainWidget
+         * @description What needs no more than its kind. lines: texts, one on each line. json: whatever has no widget of its own.
+         */
+        PlainWidget: {
+            /**
+             * Kind
+             * @enum {string}
+             */
+            kind: "seed" | "toggle" | "text" | "multiline" | "lines" | "json";
         };
         /**
          * PlannedEvent
@@ -1541,6 +1624,7 @@ export type CancelArguments = components['schemas']['CancelArguments'];
 export type CanonicalArguments = components['schemas']['CanonicalArguments'];
 export type Catalog = components['schemas']['Catalog'];
 export type CaughtUp = components['schemas']['CaughtUp'];
+export type ChoiceWidget = components['schemas']['ChoiceWidget'];
 export type ClientMessage = components['schemas']['ClientMessage'];
 export type DescribedBody = components['schemas']['DescribedBody'];
 export type DescribedNode = components['schemas']['DescribedNode'];
@@ -1560,15 +1644,19 @@ export type FinishedEvent = components['schemas']['FinishedEvent'];
 export type Hello = components['schemas']['Hello'];
 export type HistoryArguments = components['schemas']['HistoryArguments'];
 export type Limits = components['schemas']['Limits'];
+export type ListWidget = components['schemas']['ListWidget'];
 export type LogEvent = components['schemas']['LogEvent'];
 export type MetricEvent = components['schemas']['MetricEvent'];
 export type MetricsArguments = components['schemas']['MetricsArguments'];
 export type NodeEstimate = components['schemas']['NodeEstimate'];
 export type NodeProfile = components['schemas']['NodeProfile'];
 export type NotUnderstood = components['schemas']['NotUnderstood'];
+export type NumberWidget = components['schemas']['NumberWidget'];
 export type OpenArguments = components['schemas']['OpenArguments'];
 export type Output = components['schemas']['Output'];
 export type OutputsArguments = components['schemas']['OutputsArguments'];
+export type PathWidget = components['schemas']['PathWidget'];
+export type PlainWidget = components['schemas']['PlainWidget'];
 export type PlannedEvent = components['schemas']['PlannedEvent'];
 export type Problem = components['schemas']['Problem'];
 export type Profile = components['schemas']['Profile'];

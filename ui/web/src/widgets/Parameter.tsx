@@ -29,11 +29,13 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
   };
   switch (widget.kind) {
     case "number":
-      return <NumberField {...field} {...widget} />;
+      return (
+        <NumberField {...field} {...widget} min={widget.min ?? -Infinity} max={widget.max ?? Infinity} />
+      );
     case "seed":
       return <SeedField {...field} />;
     case "choice":
-      return <Choice {...field} choices={widget.choices} />;
+      return <Choice {...field} choices={widget.choices as (string | number)[]} />;
     case "toggle":
       return <Toggle {...field} />;
     case "text":
