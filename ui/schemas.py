@@ -219,9 +219,13 @@ class NodeProfile(Answer):
 
 
 class Profile(Answer):
-    """What a run took, and each of its nodes. trace: the address of its moments as a file that Perfetto opens, "" is none."""
+    """What a run took, and each of its nodes.
+
+    memory_of: which memory was looked at, in words. trace: the address of its moments as a file that Perfetto opens, "" is none.
+    """
 
     seconds: float
+    memory_of: str = ""
     nodes: dict[str, NodeProfile]
     trace: str = ""
 

@@ -11,7 +11,7 @@ from tests.ui.conftest import RunningServer, looping
 from ui.adoption import finished_elsewhere
 
 NODE = {"type": "iterate", "calls": 1, "seconds": 0.4, "own_seconds": 0.1, "device_seconds": None, "memory": 4096}
-PROFILE: dict[str, Any] = {"seconds": 0.5, "nodes": {"z": NODE}}
+PROFILE: dict[str, Any] = {"seconds": 0.5, "memory_of": "the process' memory", "device": "cpu", "nodes": {"z": NODE}}
 
 
 def test_the_profile_of_a_run_is_told(server: RunningServer) -> None:
@@ -19,7 +19,8 @@ def test_the_profile_of_a_run_is_told(server: RunningServer) -> None:
     folder = server.workspace / server.over(run)["folder"]
     assert "no profile: run it anew" in server.refused("profile", run=run)[1]
     (folder / "profile.json").write_text(json.dumps(PROFILE))
-    assert server.call("profile", run=run) == {**PROFILE, "trace": ""}
+    told = {name: PROFILE[name] for name in ("seconds", "memory_of", "nodes")}
+    assert server.call("profile", run=run) == {**told, "trace": ""}
     (folder / "trace.json").write_text('{"traceEvents": []}')
     trace = server.call("profile", run=run)["trace"]
     assert server.http.get(f"/{trace}").json() == {"traceEvents": []}

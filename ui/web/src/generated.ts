@@ -1173,11 +1173,18 @@ export interface components {
         };
         /**
          * Profile
-         * @description What a run took, and each of its nodes. trace: the address of its moments as a file that Perfetto opens, "" is none.
+         * @description What a run took, and each of its nodes.
+         *
+         *     memory_of: which memory was looked at, in words. trace: the address of its moments as a file that Perfetto opens, "" is none.
          */
         Profile: {
             /** Seconds */
             seconds: number;
+            /**
+             * Memory Of
+             * @default
+             */
+            memory_of: string;
             /** Nodes */
             nodes: {
                 [key: string]: components["schemas"]["NodeProfile"];

@@ -15,6 +15,7 @@ const node = (seconds: number, own: number, memory: number): NodeProfile => ({
 const PROFILE: Profile = {
   seconds: 10,
   nodes: { train: node(8, 1, 100), unet: node(6, 6, 400), save: node(1, 1, 0) },
+  memory_of: "",
   trace: "",
 };
 
@@ -29,7 +30,7 @@ describe("what a run took", () => {
   });
 
   it("holds for a run of no time and no memory", () => {
-    const none = { seconds: 0, nodes: { a: node(0, 0, 0) }, trace: "" };
+    const none = { seconds: 0, nodes: { a: node(0, 0, 0) }, memory_of: "", trace: "" };
     for (const measure of ["own", "all", "memory"] as const) expect(rowsOf(none, measure)[0]?.share).toBe(0);
     expect(rowsOf({ ...none, nodes: {} }, "memory")).toEqual([]);
     expect(shareOf(none, "a")).toBeNull();

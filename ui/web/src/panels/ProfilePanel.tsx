@@ -71,6 +71,9 @@ function Measured({ profile, run }: { profile: Profile; run: number | null }) {
           </button>
         ))}
       </div>
+      {measure === "memory" && profile.memory_of ? (
+        <p className="profile-sum">The most by which {profile.memory_of} grew in one call.</p>
+      ) : null}
       <ul className="cost-list">
         {rowsOf(profile, measure).map(({ id, node, share }) => {
           // A node inside of a definition is shown by the node that uses it.
