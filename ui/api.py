@@ -299,7 +299,7 @@ class Api:
         """
         return self.library.open(path)
 
-    @call(paths=["workflows/mine.json"])
+    @call(paths=["workflows/example.json"])
     def stamps(self, paths: Paths) -> dict[str, str]:
         """The etags of workflow files as they are now, by their paths; empty where there is none.
 
@@ -307,7 +307,7 @@ class Api:
         """
         return {path: self.library.stamp(path) for path in paths}
 
-    @call(path="workflows/mine.json", workflow=EXAMPLE)
+    @call(path="workflows/example.json", workflow=EXAMPLE)
     async def save(self, path: Name, workflow: AnyWorkflow, etag: Name = "", overwrite: bool = False) -> Document:
         """Write a workflow, in its canonical form, below `workflows/`.
 
@@ -317,7 +317,7 @@ class Api:
         self._workflows_changed()
         return document
 
-    @call(path="workflows/mine.json")
+    @call(path="workflows/example.json")
     async def discard(self, path: Name) -> bool:
         """Delete a user's workflow file."""
         await asyncio.to_thread(self.library.discard, path)

@@ -2740,7 +2740,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "paths": [
-                 *         "workflows/mine.json"
+                 *         "workflows/example.json"
                  *       ]
                  *     }
                  */
@@ -2781,7 +2781,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "path": "workflows/mine.json",
+                 *       "path": "workflows/example.json",
                  *       "workflow": {
                  *         "loom": 1,
                  *         "nodes": {
@@ -2835,7 +2835,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "path": "workflows/mine.json"
+                 *       "path": "workflows/example.json"
                  *     }
                  */
                 "application/json": components["schemas"]["DiscardArguments"];
