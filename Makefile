@@ -23,8 +23,9 @@ format: .venv/installed
 	.venv/bin/ruff format
 	.venv/bin/ruff check --fix
 
-docs: .venv/installed ## write the node reference anew
+docs: .venv/installed ## write the node reference anew, the server's description and its page
 	.venv/bin/python -m graph_runner nodes --markdown docs/nodes.md
+	.venv/bin/python -m ui.openapi
 
 site: .venv/installed ## the documentation as a site, in build/site
 	.venv/bin/python -m sphinx -W -q -b html -c docs . build/site

@@ -12,7 +12,7 @@ from typing import Any, NotRequired, get_args
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from ui.models import LIVE, RunEvent, Status, printable
+from ui.schemas import LIVE, RunEvent, Status, printable
 
 SETTLED_SECONDS = 5.0
 """A folder written to more recently may be a run of this server, of which the word is still on its way."""
@@ -57,6 +57,7 @@ class FinishedRun:
     seed: int
     device: str
     events: list[RunEvent]
+    profile: bool
 
 
 def finished_elsewhere(workspace: Path, known: set[str]) -> Iterator[FinishedRun]:
@@ -83,7 +84,15 @@ def finished_elsewhere(workspace: Path, known: set[str]) -> Iterator[FinishedRun
         if isinstance(workflow, dict) and isinstance(environment, dict):
             title, seed = printable(workflow.get("title") or "untitled"), environment.get("seed", 0)
             seed = seed if isinstance(seed, int) and 0 <= seed < 2**64 else 0
-            yield FinishedRun(name, title, text, seed, printable(environment.get("device", "")), events)
+            yield FinishedRun(
+                name,
+                title,
+                text,
+                seed,
+                printable(environment.get("device", "")),
+                events,
+                (folder / "profile.json").is_file(),
+            )
 
 
 def _text(path: Path) -> str:

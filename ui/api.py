@@ -1,4 +1,7 @@
-"""What the server can do: the functions behind `/api/NAME` and Gradio's endpoints of the same names (see API.md)."""
+"""What the server can do: the functions behind `/api/NAME` and Gradio's endpoints of the same names.
+
+Their signatures, docstrings and examples are what ui/API.md and /openapi.json say of them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from graph_runner.base.files import remove
-from graph_runner.catalog.describe import describe_all
+from graph_runner.base.problems import Problem
+from graph_runner.catalog.describe import Catalog, describe_all
 from graph_runner.contract import Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
@@ -20,14 +24,17 @@ from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
 from ui.ledger import parsed
 from ui.library import Library
-from ui.models import (
+from ui.refusal import RefusedError
+from ui.runs import RunManager
+from ui.schemas import (
+    LIVE,
     About,
-    Catalog,
     Document,
     Estimate,
     FileEntry,
+    Number,
     Output,
-    Problem,
+    Profile,
     Queue,
     Run,
     RunDetail,
@@ -36,27 +43,30 @@ from ui.models import (
     Validation,
     WorkflowEntry,
 )
-from ui.refusal import RefusedError
-from ui.runs import RunManager
 from ui.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 AnyWorkflow = dict[str, Any] | str
-Number = Annotated[int, Field(ge=0, lt=2**63)]
-"""What SQLite can count to."""
 RunNumber = Number
 Name = Annotated[str, Field(max_length=4096)]
 """A path, or less; half characters are no part of it."""
 Paths = Annotated[list[Name], Field(max_length=200)]
+LARGEST_PROFILE = 2**26
+"""Bytes of what a run's folder tells of its nodes: some hundred thousand."""
 LARGEST_RECORD = 2**20
 """Bytes of what a run's folder tells of its surroundings."""
 
 
-def call(*, reads: bool = False) -> Callable[[F], F]:
-    """Mark a method as a call. reads: it changes nothing, so GET will do."""
+EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
+"""A workflow as small as one can be."""
+
+
+def call(*, reads: bool = False, **example: Any) -> Callable[[F], F]:
+    """Mark a method as a call. reads: it changes nothing, so GET will do. example: arguments, as the documentation shows them."""
 
     def mark(method: F) -> F:
         method.__call_reads__ = reads  # type: ignore[attr-defined]
+        method.__call_example__ = example  # type: ignore[attr-defined]
         return method
 
     return mark
@@ -109,25 +119,32 @@ class Api:
     @call(reads=True)
     def nodes(self) -> Catalog:
         """Every node's specification and every wire type."""
-        return self._catalog  # type: ignore[return-value]
+        return self._catalog
 
-    @call()
+    @call(workflow=EXAMPLE)
     def validate(self, workflow: AnyWorkflow) -> Validation:
-        """All that is wrong with a workflow, as the command line says it, and the types on its wires."""
+        """All that is wrong with a workflow, as `python -m graph_runner check` says it, and the types on its wires.
+
+        Absent files included. Never an error status for a wrong workflow. A key of `types` is a port as a wire would name it:
+        "sample.latent", "train.models.unet", "repeat.state.z" (outputs, and inner ports of zones).
+        """
         return self.check(workflow)[1]
 
-    @call()
+    @call(workflow=EXAMPLE)
     async def estimate(self, workflow: AnyWorkflow) -> Estimate:
-        """What a run would do: shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing."""
+        """What a run would do, as `python -m graph_runner check --json` tells it: a dry run, in a process of its own.
+
+        Shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing. 422 where the workflow is wrong.
+        """
         roots = (self.workspace.root, *self.lent) if self.confined else ()
         return await estimate(await self._checked(workflow), self.workspace, self._packages, roots)
 
-    @call()
+    @call(workflow=EXAMPLE)
     def canonical(self, workflow: AnyWorkflow) -> Document:
-        """A workflow's canonical text."""
+        """A workflow's canonical text. 422 where its form is wrong."""
         return self.library.document(library.parsed(workflow))
 
-    @call()
+    @call(workflow=EXAMPLE, targets=["noise"], seed=7)
     async def submit(
         self,
         workflow: AnyWorkflow,
@@ -137,25 +154,41 @@ class Api:
         fresh: bool = False,
         device: Name = "",
         check_numbers: bool = False,
+        profile: bool = False,
     ) -> Run:
-        """Queue a run of all that has an effect, and of `targets`. Refused with every problem where the workflow is wrong."""
+        """Queue a run of all that has an effect, and of `targets`. 422 with every problem where the workflow is wrong.
+
+        targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
+        need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
+        check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
+        node takes. Latents in a loop that
+        turns for long are shown, whichever way it was asked for. 409 where 1000 runs wait already.
+        """
         valid = await self._checked(workflow)
         text = (await asyncio.to_thread(self.library.document, valid)).text
-        return self.manager.submit(valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers)
+        return self.manager.submit(
+            valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers, profile
+        )
 
-    @call()
+    @call(run=1)
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:
-        """Stop a run at the end of its turn (force: at once), or take it out of the queue."""
+        """Stop a run, or take it out of the queue.
+
+        Queued: it never starts. Running: it stops after the turn, with a checkpoint; by force after the grace, or with `force`.
+        """
         return self.manager.cancel(run, force)
 
     @call(reads=True)
     async def queue(self) -> Queue:
-        """What runs, what waits, and the workers."""
+        """What runs, what waits (first is next), and the workers."""
         return self.manager.queue()
 
-    @call(reads=True)
+    @call(reads=True, limit=10)
     async def history(self, limit: Annotated[int, Field(ge=1, le=1000)] = 50, before: Number = 0) -> list[Run]:
-        """Runs, newest first, those that the command line made in this workspace among them."""
+        """Runs, newest first, those that the command line made in this workspace among them.
+
+        Queued and running ones included. before: only runs with lower numbers, for paging.
+        """
         ledger = self.manager.ledger
 
         def adopt() -> None:
@@ -166,7 +199,7 @@ class Api:
             await asyncio.to_thread(adopt)
         return await asyncio.to_thread(ledger.newest, limit, before)
 
-    @call(reads=True)
+    @call(reads=True, run=1)
     async def run(self, run: RunNumber) -> RunDetail:
         """A run with what it ran and in which surroundings."""
         folder = self.manager.get(run).folder
@@ -187,18 +220,21 @@ class Api:
             return {}
         return told
 
-    @call(reads=True)
+    @call(reads=True, run=1, after=2)
     async def events(
         self,
         run: RunNumber,
         after: Number = 0,
         limit: Annotated[int, Field(ge=1, le=10_000)] = 1000,
     ) -> list[RunEvent]:
-        """A run's events with numbers above `after`: `limit` of them, or fewer where they are large, but one at least."""
+        """A run's events with numbers above `after`, oldest first: `limit` of them, or fewer where they are large.
+
+        About 4 MiB together, but one at least.
+        """
         self.manager.get(run)
         return await asyncio.to_thread(self.manager.ledger.events, run, after, limit)
 
-    @call(reads=True)
+    @call(reads=True, run=1)
     async def outputs(self, run: RunNumber) -> list[Output]:
         """The files a run showed, oldest first, as far as they are still there."""
         self.manager.get(run)
@@ -214,13 +250,33 @@ class Api:
             found.append(output.model_copy(update={"url": self.workspace.url(output.path), "size": size}))
         return found
 
-    @call(reads=True)
+    @call(reads=True, run=1, points=500)
     async def metrics(self, run: RunNumber, points: Annotated[int, Field(ge=2, le=100_000)] = 2000) -> list[Series]:
-        """A run's metrics along its turns, thinned."""
+        """A run's metrics along its turns, each thinned to about `points` values; extremes stay."""
         self.manager.get(run)
         return await asyncio.to_thread(self.manager.ledger.metrics, run, points)
 
-    @call()
+    @call(reads=True, run=1)
+    async def profile(self, run: RunNumber) -> Profile:
+        """What each node of a run took: seconds, calls, memory. 404 where the run did not measure it."""
+        return await asyncio.to_thread(self._profile, self.manager.get(run))
+
+    def _profile(self, run: Run) -> Profile:
+        folder = self.workspace.root / (run.folder or "runs/none")
+        path, trace = folder / "profile.json", folder / "trace.json"
+        if not path.is_file():
+            how = "it is told at the end" if run.profile and run.status in LIVE else "run it anew with `profile`"
+            raise RefusedError(404, f"run {run.run} has no profile: {how}")
+        try:
+            if path.stat().st_size > LARGEST_PROFILE:
+                raise ValueError("it is too large")
+            found = Profile.model_validate_json(path.read_bytes())
+        except ValueError as error:
+            raise RefusedError(400, f"the profile of run {run.run} cannot be read; run it anew") from error
+        url = self.workspace.url(f"{run.folder}/{trace.name}") if trace.is_file() else ""
+        return found.model_copy(update={"trace": url})
+
+    @call(run=1)
     async def remove(self, run: RunNumber) -> bool:
         """Forget a run that is over, and delete its folder."""
         gone = self.manager.remove(run)
@@ -234,33 +290,43 @@ class Api:
         """Every workflow, shipped ones first."""
         return self.library.listing()
 
-    @call(reads=True)
+    @call(reads=True, path="shipped/quickstart.json")
     def open(self, path: Name) -> Document:
-        """A workflow from a file or from a picture."""
+        """A workflow from a file or from a picture.
+
+        path: `shipped/NAME.json`, `workflows/NAME.json`, or any `.json` or `.png` of the workspace
+        (`runs/…/outputs/a.png`: the workflow that made it).
+        """
         return self.library.open(path)
 
-    @call()
+    @call(paths=["workflows/example.json"])
     def stamps(self, paths: Paths) -> dict[str, str]:
-        """The etags of workflow files as they are now, by their paths; empty where there is none."""
+        """The etags of workflow files as they are now, by their paths; empty where there is none.
+
+        Tells whether what a page has open was changed by others.
+        """
         return {path: self.library.stamp(path) for path in paths}
 
-    @call()
+    @call(path="workflows/example.json", workflow=EXAMPLE)
     async def save(self, path: Name, workflow: AnyWorkflow, etag: Name = "", overwrite: bool = False) -> Document:
-        """Write a workflow, in its canonical form, below `workflows/`."""
+        """Write a workflow, in its canonical form, below `workflows/`.
+
+        409 where the file exists and its etag is not the one given, unless `overwrite`.
+        """
         document = await asyncio.to_thread(lambda: self.library.save(path, library.parsed(workflow), etag, overwrite))
         self._workflows_changed()
         return document
 
-    @call()
+    @call(path="workflows/example.json")
     async def discard(self, path: Name) -> bool:
         """Delete a user's workflow file."""
         await asyncio.to_thread(self.library.discard, path)
         self._workflows_changed()
         return True
 
-    @call(reads=True)
+    @call(reads=True, folder="workflows")
     def files(self, folder: Name = "") -> list[FileEntry]:
-        """What a folder of the workspace holds."""
+        """What a folder of the workspace holds, folders first: for file and folder pickers."""
         return self.workspace.listing(folder)
 
 

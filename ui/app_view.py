@@ -22,11 +22,11 @@ from ui import gradio_door
 from ui.api import Api
 from ui.calls import run_number
 from ui.endpoints import telling
+from ui.fields import Field, field_for
 from ui.live import follow
-from ui.models import Document, RunEvent
 from ui.refusal import RefusedError
 from ui.routes import ANSWERED, answer
-from ui.widgets import Widget, widget_for
+from ui.schemas import Document, RunEvent
 
 PAUSE_SECONDS = 0.25
 """Between two looks at a run."""
@@ -122,8 +122,8 @@ def form(api: Api, document: Document) -> gradio.Blocks:
         gradio.Markdown(f"# {workflow.title or document.path}\n\n{workflow.about}")
         with gradio.Row():
             with gradio.Column(scale=1):
-                widgets = list(_widgets(workflow, api))
-                components = [widget.component for widget in widgets]
+                fields = list(_fields(workflow, api))
+                components = [field.component for field in fields]
                 with gradio.Row():
                     start = gradio.Button("Run", variant="primary")
                     stop = gradio.Button("Stop")
@@ -135,13 +135,13 @@ def form(api: Api, document: Document) -> gradio.Blocks:
                 )
                 values = gradio.Markdown()
                 files = gradio.Files(label="Files", visible=False)
-        if not widgets:
+        if not fields:
             status.value = "This workflow exposes no parameters: expose some on the canvas."
         number = gradio.BrowserState(0, storage_key=f"run of {document.path}")
 
         async def submit(*given: Any) -> int:
             with telling():
-                changed = _with(workflow, widgets, given, api)
+                changed = _with(workflow, fields, given, api)
                 outputs = [
                     reference for reference in workflow.exposed.outputs.values() if _is_output(reference, workflow, api)
                 ]
@@ -238,23 +238,23 @@ def progress_bar(node: str, done: int, total: int) -> str:
     return f"**{node}** {done} of {total} <progress value='{done}' max='{max(total, 1)}'></progress>"
 
 
-def _widgets(workflow: Workflow, api: Api) -> Iterator[Widget]:
+def _fields(workflow: Workflow, api: Api) -> Iterator[Field]:
     for name, reference in workflow.exposed.params.items():
         id, _, param = reference.partition(".")
         node = _node(workflow, id)
         spec = api.registry.get(node.type) if node is not None else None
         if node is not None and spec is not None and param in spec.params and param not in node.wires:
-            yield widget_for(name, reference, spec, param, node.params.get(param))
+            yield field_for(name, reference, spec, param, node.params.get(param))
 
 
-def _with(workflow: Workflow, widgets: list[Widget], given: tuple[Any, ...], api: Api) -> str:
+def _with(workflow: Workflow, fields: list[Field], given: tuple[Any, ...], api: Api) -> str:
     """The workflow's text with the form's values typed in."""
     changed = workflow.model_copy(deep=True)
-    for widget, value in zip(widgets, given, strict=True):
-        id, _, param = widget.reference.partition(".")
+    for field, value in zip(fields, given, strict=True):
+        id, _, param = field.reference.partition(".")
         node = _node(changed, id)
         assert node is not None
-        node.params[param] = widget.read(value, api.workspace)
+        node.params[param] = field.read(value, api.workspace)
     return write(changed)
 
 

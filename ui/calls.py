@@ -1,4 +1,7 @@
-"""From the methods of `Api` to calls with checked arguments, behind whichever door they come through."""
+"""From the methods of `Api` to calls with checked arguments, behind whichever door they come through.
+
+FastAPI describes its routes, and Gradio its endpoints, by the same `arguments` and `answer`.
+"""
 
 from __future__ import annotations
 
@@ -17,26 +20,22 @@ from ui.refusal import RefusedError
 
 
 class Call:
-    """One call: its arguments as a pydantic model, its answer's type, and how to make it."""
+    """One call: its arguments as a pydantic model, its answer's type, an example, and how to make it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.method = getattr(Api, name)
         self.reads: bool = self.method.__call_reads__
         self.help: str = inspect.getdoc(self.method) or ""
+        self.example: dict[str, Any] = self.method.__call_example__
         hints = typing.get_type_hints(self.method, include_extras=True)
-        returned = hints.pop("return")
-        self.answer: TypeAdapter[Any] = TypeAdapter(returned)
-        parameters = list(inspect.signature(self.method).parameters.values())[1:]
+        self.answer: TypeAdapter[Any] = TypeAdapter(hints.pop("return"))
+        self.parameters = list(inspect.signature(self.method).parameters.values())[1:]
         fields: dict[str, Any] = {
-            p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default) for p in parameters
+            p.name: (hints[p.name], ... if p.default is inspect.Parameter.empty else p.default) for p in self.parameters
         }
-        self.arguments: type[BaseModel] = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        # For Gradio's own documentation, which knows plain types only.
-        plain = typing.get_type_hints(self.method)
-        form = returned if returned is bool else typing.get_origin(returned) or dict
-        self.signature = inspect.Signature(
-            [p.replace(annotation=plain[p.name]) for p in parameters], return_annotation=form
+        self.arguments: type[BaseModel] = create_model(
+            f"{name.capitalize()}Arguments", __config__=ConfigDict(extra="forbid"), **fields
         )
 
     async def __call__(self, api: Api, given: Mapping[str, Any]) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sqlite3
+import typing
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +16,8 @@ import gradio
 from ui.api import Api
 from ui.calls import CALLS, Call, run_number
 from ui.live import follow
-from ui.models import printable
 from ui.refusal import RefusedError
+from ui.schemas import printable
 
 
 def add_endpoints(server: gradio.Server, api: Api) -> None:
@@ -53,15 +55,21 @@ def add_endpoints(server: gradio.Server, api: Api) -> None:
 def _endpoint(api: Api, call: Call) -> Callable[..., Any]:
     """The call as Gradio wants it: a function with typed parameters that returns JSON values."""
 
+    # Gradio's own documentation knows plain types only.
+    plain = typing.get_type_hints(call.method)
+    form = typing.get_origin(plain["return"]) or (bool if plain["return"] is bool else dict)
+    signature = inspect.Signature(
+        [p.replace(annotation=plain[p.name]) for p in call.parameters], return_annotation=form
+    )
+
     async def endpoint(*args: Any, **kwargs: Any) -> Any:
-        given = call.signature.bind(*args, **kwargs).arguments
+        given = signature.bind(*args, **kwargs).arguments
         with telling():
             return for_client(call.answer.dump_python(await call(api, given), mode="json"))
 
     endpoint.__name__ = call.name
-    endpoint.__signature__ = call.signature  # type: ignore[attr-defined]
-    endpoint.__annotations__ = {p.name: p.annotation for p in call.signature.parameters.values()}
-    endpoint.__annotations__["return"] = call.signature.return_annotation
+    endpoint.__signature__ = signature  # type: ignore[attr-defined]
+    endpoint.__annotations__ = {p.name: plain[p.name] for p in call.parameters} | {"return": form}
     return endpoint
 
 

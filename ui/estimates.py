@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from graph_runner.format.workflow import Workflow, save
-from ui.models import Estimate
 from ui.refusal import RefusedError
+from ui.schemas import Estimate
 from ui.workspace import Workspace
 
 

@@ -18,30 +18,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ui import migrations
 from ui.adoption import FinishedRun, fits
-from ui.models import LIVE, Output, Problem, Run, RunDetail, RunEvent, Series, Status
+from ui.schemas import LIVE, Output, Run, RunDetail, RunEvent, Series, Status
 
 log = logging.getLogger(__name__)
 
 LARGEST_PAGE = 2**22
 """Characters of events that are handed out together, unless a single one is larger."""
-SCHEMA_VERSION = 2
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (
-  run INTEGER PRIMARY KEY AUTOINCREMENT,
-  title TEXT NOT NULL, text TEXT NOT NULL, targets TEXT NOT NULL, only_targets INTEGER NOT NULL, seed INTEGER NOT NULL, fresh INTEGER NOT NULL,
-  wanted TEXT NOT NULL, device TEXT NOT NULL DEFAULT '', status TEXT NOT NULL,
-  created REAL NOT NULL, started REAL, ended REAL,
-  folder TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '', node TEXT NOT NULL DEFAULT '',
-  problems TEXT NOT NULL DEFAULT '[]', check_numbers INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS runs_by_status ON runs (status);
-CREATE TABLE IF NOT EXISTS events (
-  run INTEGER NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (run, n)
-) WITHOUT ROWID;
-"""
 DAMAGED: RunEvent = {"time": 0.0, "event": "log", "message": "this event was damaged on the disk", "level": "warning"}
-SUMMARY = """SELECT run, title, targets, seed, device, status, created, started, ended, folder, error, node, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
+SUMMARY = """SELECT run, title, targets, seed, device, status, created, started, ended, folder, error, node, profile, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
  CASE status WHEN 'queued' THEN (SELECT count(*) FROM runs q WHERE q.status = 'queued' AND q.run <= runs.run) ELSE 0 END
  AS position FROM runs"""
 
@@ -84,16 +70,12 @@ class Ledger:
             raise
 
     def _begin(self) -> None:
+        if migrations.version(self._db) > len(migrations.STEPS):  # before anything is changed in it
+            raise ValueError(f"{self.path} was written by a newer Latent Loom; update, or use another --workspace")
         # WAL without a sync at each commit: a killed process loses nothing; a power cut may lose the last events.
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
-        version = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise ValueError(f"{self.path} was written by a newer Latent Loom; update, or use another --workspace")
-        self._db.executescript(SCHEMA)
-        if version == 1:
-            self._db.execute("ALTER TABLE runs ADD COLUMN check_numbers INTEGER NOT NULL DEFAULT 0")
-        self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        migrations.migrate(self._db)
         self.newest(1, 0)  # a table of other columns is no table of ours
 
     def check(self) -> None:
@@ -125,23 +107,22 @@ class Ledger:
         fresh: bool,
         wanted: str,
         check_numbers: bool = False,
+        profile: bool = False,
     ) -> int:
         """A new run, at the end of the queue; returns its number."""
+        row = {
+            **{
+                "title": title,
+                "text": text,
+                "targets": json.dumps(targets),
+                "only_targets": only,
+                "seed": _signed(seed),
+            },
+            **{"fresh": fresh, "wanted": wanted, "status": "queued", "created": time.time()},
+            **{"check_numbers": check_numbers, "profile": profile},
+        }
         cursor = self._db.execute(
-            "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, status, created, check_numbers)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (
-                title,
-                text,
-                json.dumps(targets),
-                only,
-                _signed(seed),
-                fresh,
-                wanted,
-                "queued",
-                time.time(),
-                check_numbers,
-            ),
+            f"INSERT INTO runs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -157,10 +138,11 @@ class Ledger:
         with closing(sqlite3.connect(self.path)) as own, own:
             cursor = own.execute(
                 "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, device, status, created,"
-                " started, ended, folder, error, node) VALUES (?,?,'[]',0,?,0,'',?,?,?,?,?,?,?,?)",
+                " started, ended, folder, error, node, profile) VALUES (?,?,'[]',0,?,0,'',?,?,?,?,?,?,?,?,?)",
                 (
                     *(found.title, found.text, found.seed, found.device, last["status"], first["time"], first["time"]),
                     *(last["time"], found.folder, str(failure.get("message", "")), str(failure.get("node", ""))),
+                    found.profile,
                 ),
             )
             number = cursor.lastrowid
@@ -177,7 +159,7 @@ class Ledger:
         self._db.execute("DELETE FROM runs WHERE run = ?", (run,))
 
     def next_for(self, device: str) -> sqlite3.Row | None:
-        """The run that this device should do next: number, text, targets, only_targets, seed, fresh, check_numbers."""
+        """The run that this device should do next: number, text, targets, only_targets, seed, fresh, check_numbers, profile."""
         row: sqlite3.Row | None = self._db.execute(
             "SELECT * FROM runs WHERE status = 'queued' AND wanted IN ('', ?) ORDER BY run LIMIT 1", (device,)
         ).fetchone()
@@ -199,7 +181,7 @@ class Ledger:
             text=row["text"],
             workflow=parsed(row["text"], {}),
             environment=environment,
-            problems=[Problem(**problem) for problem in parsed(row["problems"], [])],
+            problems=parsed(row["problems"], []),
         )
 
     def waiting(self) -> int:

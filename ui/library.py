@@ -25,9 +25,8 @@ from graph_runner.bind.validate import validate
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, read, write
-from ui import models
-from ui.models import Document, Solved, Validation, WorkflowEntry, printable
 from ui.refusal import RefusedError
+from ui.schemas import Document, Solved, Validation, WorkflowEntry, printable
 from ui.workspace import Workspace
 
 SHIPPED, OWN = "shipped", "workflows"
@@ -265,10 +264,10 @@ def checked(
         paths = Paths(workspace, (workspace, *lent) if confined else ())
         top, problems = validate(result, registry, paths)
     except WorkflowError as error:
-        return None, Validation(problems=[_told(problem) for problem in error.problems], types={})
+        return None, Validation(problems=error.problems, types={})
     except RecursionError:
-        return None, Validation(problems=[_told(TOO_DEEP)], types={})
-    return result, Validation(problems=[_told(problem) for problem in problems], types=_types(top))
+        return None, Validation(problems=[TOO_DEEP], types={})
+    return result, Validation(problems=problems, types=_types(top))
 
 
 def _types(top: Scope) -> dict[str, Solved]:
@@ -280,10 +279,6 @@ def _types(top: Scope) -> dict[str, Solved]:
             if not kind.variable:
                 types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
     return types
-
-
-def _told(problem: Problem) -> models.Problem:
-    return models.Problem.model_validate(problem.to_json())
 
 
 def _etag_of(file: Path) -> str:

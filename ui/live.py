@@ -12,13 +12,13 @@ import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import WebSocket, WebSocketDisconnect
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from ui.models import RunEvent, printable
 from ui.runs import RunManager
+from ui.schemas import ClientMessage, RunEvent, printable
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +28,6 @@ LONGEST_MESSAGE = 10_000
 """Characters of a page's message; what a page says is short."""
 MOST_SUBSCRIPTIONS = 1000
 """Of one page."""
-Number = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class Ask(BaseModel):
-    """What a page may say: one of `subscribe` and `unsubscribe`, each with a run's number."""
-
-    model_config = ConfigDict(extra="forbid")
-    subscribe: Number | None = None
-    unsubscribe: Number | None = None
-    after: Number = 0
-    brief: bool = False
-    metrics: bool = True
 
 
 @dataclass
@@ -103,7 +91,7 @@ class Feed:
         self._wake.set()
 
     async def subscribe(self, run: int, after: int = 0, brief: bool = False, metrics: bool = True) -> None:
-        """Send this run's events from number after + 1 on (see API.md for `brief` and `metrics`).
+        """Send this run's events from number after + 1 on (`ui.schemas.ClientMessage` tells of `brief` and `metrics`).
 
         Raises ValueError where there are too many subscriptions.
         """
@@ -221,7 +209,7 @@ async def _obey(socket: WebSocket, feed: Feed, message: Mapping[str, Any]) -> No
             raise ValueError("a message is a text")
         if len(text) > LONGEST_MESSAGE:
             raise ValueError(f"a message has no more than {LONGEST_MESSAGE} characters")
-        ask = Ask.model_validate_json(text)
+        ask = ClientMessage.model_validate_json(text)
         if ask.subscribe is not None:
             await feed.subscribe(ask.subscribe, ask.after, ask.brief, ask.metrics)
         elif ask.unsubscribe is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.channel import LARGEST, heard, packed
-from ui.models import Worker
+from ui.schemas import Worker
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import errno
 import sqlite3
 from pathlib import PurePath
 
-from graph_runner.base.problems import WorkflowError
-from ui.models import Problem, Refusal
+from graph_runner.base.problems import Problem, WorkflowError
+from ui.schemas import Refusal
 
 FULL = (
     "there is no room left on the disk of the workspace; nothing was changed. Free some (python -m graph_runner clean)"
@@ -24,7 +24,7 @@ class RefusedError(Exception):
     @classmethod
     def wrong(cls, error: WorkflowError) -> RefusedError:
         """The refusal of a workflow that cannot be read or run."""
-        return cls(422, str(error), [Problem(**problem.to_json()) for problem in error.problems])  # type: ignore[arg-type]
+        return cls(422, str(error), error.problems)
 
     @classmethod
     def failed(cls, error: OSError | sqlite3.Error) -> RefusedError:

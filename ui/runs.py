@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ui.ledger import Ledger, parsed, seed_of
-from ui.models import LIVE, Queue, Run, RunEvent, Worker, printable
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
+from ui.schemas import LIVE, Queue, Run, RunEvent, Worker, printable
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ class RunManager:
         fresh: bool,
         device: str,
         check_numbers: bool = False,
+        profile: bool = False,
     ) -> Run:
         """Put a (valid) workflow at the end of the queue."""
         devices = [worker.device for worker in self._workers]
@@ -117,7 +118,7 @@ class RunManager:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
         if self.ledger.waiting() >= MOST_WAITING:
             raise RefusedError(409, f"{MOST_WAITING} runs wait already; cancel some, or submit when they are done")
-        run = self.ledger.add(title[:LONGEST_TITLE], text, targets, only, seed, fresh, device, check_numbers)
+        run = self.ledger.add(title[:LONGEST_TITLE], text, targets, only, seed, fresh, device, check_numbers, profile)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -198,6 +199,7 @@ class RunManager:
                 seed=seed_of(row),
                 fresh=bool(row["fresh"]),
                 check_numbers=bool(row["check_numbers"]),
+                profile=bool(row["profile"]),
             )
             self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
             self._tell_workers()

@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
 from graph_runner.contract.registry import Registry
-from ui import gradio_door
+from ui import gradio_door, openapi
 from ui.api import Api
 from ui.app_view import AppViews
 from ui.endpoints import add_endpoints
@@ -30,10 +31,10 @@ from ui.ledger import opened
 from ui.library import LARGEST, OWN
 from ui.live import Feed, serve
 from ui.login import Login
-from ui.models import About, Limits
 from ui.refusal import RefusedError
 from ui.routes import add_routes
 from ui.runs import RunManager
+from ui.schemas import About, Limits
 from ui.sessions import Door
 from ui.watching import watch
 from ui.workspace import Workspace
@@ -186,6 +187,7 @@ def build(settings: Settings) -> LoomServer:
         await serve(socket, manager, hello, feeds)
 
     server.add_api_websocket_route("/ws", live)
+    server.openapi = cache(partial(openapi.describe, server.routes))
     return server
 
 

@@ -3,7 +3,7 @@
 It reads requests from a socket and answers on it (`ui.channel`); what nodes print goes to its log, and its standard input
 is empty. When the socket ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and leaves.
 
-    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false}     {"stop": 3}
+    in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false, "profile": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}
 """
 
@@ -26,13 +26,14 @@ from filelock import FileLock
 from graph_runner.base import events
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import WorkflowError
+from graph_runner.base.telling import in_a_line
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import read
 from graph_runner.run.engine import Engine
 from ui.channel import Channel
 from ui.easel import Easel
-from ui.models import Problem, Refused, Value
 from ui.pictures import Projections
+from ui.schemas import Refused, Value, sendable
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -89,7 +90,7 @@ def run(
             seed=job["seed"],
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
-            profile=job.get("profile", False),
+            profile=job["profile"],
             log=log,
             listeners=[tell],
             stop=stop,
@@ -101,14 +102,14 @@ def run(
             over |= {"error": str(result.error), "node": result.error.node}
             over["fit"] = not isinstance(result.error.__cause__, torch.OutOfMemoryError | MemoryError)
         for target, value in result.values.items():
-            tell(Value(target, summary(value)))
+            tell(Value(target, in_a_line(value)))
         if job["only"]:
             for target, value in result.values.items():
                 easel.target(result.folder, target, value)
     except WorkflowError as error:
         problems = [problem.to_json() for problem in error.problems]
         over |= {"error": str(error.problems[0]), "node": error.problems[0].node, "problems": problems}
-        tell(Refused([Problem.model_validate(problem) for problem in problems]))
+        tell(Refused([sendable(problem) for problem in error.problems]))
     except Exception as error:
         over["error"] = sentence(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         tell(events.Failed("", over["error"], traceback.format_exc()))
@@ -121,29 +122,7 @@ def run(
 
 def as_json(event: Any) -> dict[str, Any]:
     """An event as it is sent: with its time, and null for numbers that JSON does not know."""
-    fields = {"time": round(time.time(), 3), **events.to_json(event)}
-    if isinstance(event, Refused):
-        fields["problems"] = [problem.model_dump() for problem in event.problems]
-    return fields
-
-
-def summary(value: Any) -> str:
-    """A value in a line: numbers and texts as they are, tensors and models by their measures."""
-    if isinstance(value, torch.Tensor):
-        if value.numel() == 1:
-            return f"{value.item():.6g}"
-        kind = f"{str(value.dtype).removeprefix('torch.')} {'×'.join(map(str, value.shape))}"
-        if not value.numel():
-            return kind
-        x = value.detach().double()
-        return f"{kind}, mean {x.mean():.4g}, std {x.std():.4g}, least {x.min():.4g}, greatest {x.max():.4g}"
-    if isinstance(value, torch.nn.Module):
-        return f"{type(value).__name__}, {sum(p.numel() for p in value.parameters()):,} parameters"
-    if isinstance(value, dict | list | tuple) and not isinstance(value, str):
-        items = list(value.values()) if isinstance(value, dict) else list(value)
-        return f"{len(items)} × {summary(items[0])}" if items else "nothing"
-    text = str(value)
-    return text if len(text) <= 2000 else text[:2000] + "…"
+    return {"time": round(time.time(), 3), **events.to_json(event)}
 
 
 def main() -> int:

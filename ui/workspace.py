@@ -19,8 +19,8 @@ from urllib.parse import quote
 from PIL import Image
 
 from graph_runner.base.files import TEMPORARY, atomic_file, sweep
-from ui.models import FileEntry, printable
 from ui.refusal import RefusedError
+from ui.schemas import FileEntry, printable
 
 UPLOADS = "uploads"
 LONGEST_NAME, LONGEST_PATH = 255, 2048

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 MOST_PROBLEMS = 1000
 """Who has that many is helped by none further, and finding remedies for a million takes hours."""
@@ -18,7 +19,7 @@ class Problem:
     node: str = ""
     port: str = ""
     remedy: str = ""
-    severity: str = "error"  # or "warning"
+    severity: Literal["error", "warning"] = "error"
 
     def __str__(self) -> str:
         where = ".".join(part for part in (self.node, self.port) if part)

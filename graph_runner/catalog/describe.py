@@ -4,19 +4,105 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NotRequired, cast
 
-from graph_runner.contract import NodeSpec, Port, PortType
+from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
+
+from graph_runner.catalog.widgets import PathKind, Widget, unwrapped, widget_of
+from graph_runner.contract import NodeSpec, Port, PortType, docstring
 
 
-def describe(spec: NodeSpec) -> dict[str, Any]:
+class DescribedPlain(TypedDict):
+    """A type of plain Python, so many lists deep."""
+
+    type: str
+    list: int
+
+
+class DescribedWire(TypedDict):
+    """A type of wires: its symbolic shape, the types that its ports take besides, and what the engine's rules know of it.
+
+    nominal: whether it is one by name. plain: what its values are in plain Python, where a literal could hold them.
+    within: the bounds of type variables that it fits. storable: whether the disk can keep it.
+    """
+
+    shape: str
+    accepts: list[str]
+    about: str
+    nominal: bool
+    plain: DescribedPlain | None
+    within: list[str]
+    storable: bool
+
+
+class DescribedPort(TypedDict):
+    """A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
+
+    nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
+    bound: the class that a type variable is bound to.
+    """
+
+    name: str
+    type: str
+    list: int
+    either: bool
+    variable: bool
+    bound: str
+    named: bool
+    required: bool
+    shape: str
+    help: str
+    schema: NotRequired[dict[str, Any]]
+    default: NotRequired[Any]
+    path: NotRequired[PathKind]
+    widget: NotRequired[Widget]
+    nullable: NotRequired[bool]
+
+
+class DescribedBody(TypedDict):
+    """The inside of a zone: the ports its nodes read, and the results they give."""
+
+    ports: list[DescribedPort]
+    results: list[DescribedPort]
+
+
+class DescribedNode(TypedDict):
+    """A node's specification: all that is needed to draw it. documentation: without what the ports' help says."""
+
+    type: str
+    category: str
+    version: int
+    summary: str
+    documentation: str
+    inputs: list[DescribedPort]
+    outputs: list[DescribedPort]
+    body: DescribedBody | None
+    effect: bool
+    loops: bool
+    aside: bool
+    draws: bool
+    keep: bool
+    trains: bool
+    mutates: list[str]
+    grad: list[str]
+    formerly: list[str]
+
+
+class Catalog(TypedDict):
+    """Every node by type and every wire type by name."""
+
+    nodes: dict[str, DescribedNode]
+    types: dict[str, DescribedWire]
+
+
+def describe(spec: NodeSpec) -> DescribedNode:
     """One node's specification as a JSON object: ports with types and shapes, JSON Schemas of literals, help."""
     return {
         "type": spec.type,
         "category": spec.category,
         "version": spec.version,
         "summary": spec.summary,
-        "documentation": spec.documentation,
+        "documentation": docstring.read(spec.documentation, inspect.signature(spec.function).parameters).prose,
         "inputs": [_input(spec, port) for port in spec.inputs],
         "outputs": [_port(port) for port in spec.outputs],
         "body": None
@@ -37,7 +123,7 @@ def describe(spec: NodeSpec) -> dict[str, Any]:
     }
 
 
-def describe_all(specs: Iterable[NodeSpec]) -> dict[str, Any]:
+def describe_all(specs: Iterable[NodeSpec]) -> Catalog:
     """Every node by type, and every wire type by name, with all that `typing_rules` knows of them."""
     specs = sorted(specs, key=lambda spec: (spec.category, spec.type))
     kinds: dict[str, PortType] = {}
@@ -61,8 +147,7 @@ def ports_of(spec: NodeSpec) -> Iterator[Port]:
         yield from (*spec.body.ports, *spec.body.results)
 
 
-def _wire(kind: PortType, bounds: dict[str, type]) -> dict[str, Any]:
-    """A type: what its ports take besides, what it is in plain Python, which bounds of type variables it fits."""
+def _wire(kind: PortType, bounds: dict[str, type]) -> DescribedWire:
     wire, plain = kind.wire, kind.plain
     return {
         "shape": wire.shape if wire is not None else "",
@@ -80,7 +165,7 @@ def _bound(kind: PortType) -> str:
     return f"{kind.base.__module__}.{kind.base.__qualname__}" if kind.variable and kind.base is not None else ""
 
 
-def _port(port: Port) -> dict[str, Any]:
+def _port(port: Port) -> DescribedPort:
     return {
         "name": port.name,
         "type": port.type.name,
@@ -95,7 +180,7 @@ def _port(port: Port) -> dict[str, Any]:
     }
 
 
-def _input(spec: NodeSpec, port: Port) -> dict[str, Any]:
+def _input(spec: NodeSpec, port: Port) -> DescribedPort:
     """An input port; a literal one carries its JSON Schema and its default."""
     described = _port(port)
     param = spec.params.get(port.name)
@@ -104,5 +189,7 @@ def _input(spec: NodeSpec, port: Port) -> dict[str, Any]:
         if param.default is not inspect.Parameter.empty:
             described["default"] = param.adapter.dump_python(param.default, mode="json")
         if param.path_kind:
-            described["path"] = param.path_kind
+            described["path"] = cast(PathKind, param.path_kind)
+        plain, described["nullable"] = unwrapped(described["schema"])
+        described["widget"] = widget_of(port.name, plain, described.get("default"), described.get("path"))
     return described

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 import os
-import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from graph_runner.catalog.describe import describe, ports_of
+from graph_runner.catalog.describe import DescribedPort, describe, ports_of
 from graph_runner.compile.source import project_of
 from graph_runner.contract import NodeSpec, Port, PortType
 
@@ -37,7 +36,7 @@ def reference(specs: Iterable[NodeSpec], path: Path) -> str:
 def entry(spec: NodeSpec, path: Path | None = None) -> str:
     """One node: what it does, its ports, what makes it special, and where its source lies."""
     described = describe(spec)
-    parts = [_documentation(spec)]
+    parts = [described["documentation"]]
     if described["inputs"]:
         rows = [_input_row(port, spec.input[port["name"]]) for port in described["inputs"]]
         parts.append(_table(("takes", "type", "default", "allowed", ""), rows))
@@ -70,19 +69,7 @@ def _wires(specs: list[NodeSpec]) -> str:
     return "## Wires\n\n" + _table(("type", "shape", "also takes", ""), rows) + "\n"
 
 
-def _documentation(spec: NodeSpec) -> str:
-    """The docstring without the lines that explain parameters: those stand in the table."""
-    names = inspect.signature(spec.function).parameters
-    kept, explains = [], False
-    for line in spec.documentation.splitlines():
-        start = re.match(r"(\w+): ", line)
-        explains = bool(line.strip()) and (explains or (start is not None and start[1] in names))
-        if not explains:
-            kept.append(line)
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-
-
-def _input_row(described: dict[str, Any], port: Port) -> tuple[str, ...]:
+def _input_row(described: DescribedPort, port: Port) -> tuple[str, ...]:
     schema = described.get("schema")
     if "default" in described:
         default = f"`{json.dumps(described['default'], ensure_ascii=False)}`"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from graph_runner.base.telling import in_a_line
 from graph_runner.cli.arguments import program
-from graph_runner.cli.wording import count, duration, place, value
+from graph_runner.cli.wording import count, duration, place
 
 if TYPE_CHECKING:
     from graph_runner.cli.progress import Watch
@@ -42,7 +43,7 @@ def show(
         return
     say(f"Done in {spent}: {_work(watch)}.", "bold green")
     for name, given in values.items():
-        say(f"  {name} = {value(given)}")
+        say(f"  {name} = {in_a_line(given)}")
     _places(say, result)
     if exposed:
         now = "  ".join(f"{name}={_short(given)}" for name, given in exposed.items())

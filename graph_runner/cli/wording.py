@@ -1,11 +1,9 @@
-"""How the command line says things: durations, numbers, places, values."""
+"""How the command line says things: durations, numbers, places."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -46,26 +44,6 @@ def place(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         return str(path)
-
-
-def value(result: Any) -> str:
-    """A computed value in a line or few: small ones whole, tensors and models by their figures."""
-    if hasattr(result, "parameters") and hasattr(result, "state_dict"):
-        weights = sum(parameter.numel() for parameter in result.parameters())
-        return f"{type(result).__name__}, {count(weights, 'parameter')}"
-    if hasattr(result, "numel") and hasattr(result, "dtype"):
-        if result.numel() <= 64:
-            return json.dumps(result.tolist())
-        numbers = result.detach().double()
-        shape = " × ".join(str(size) for size in result.shape)
-        return (
-            f"{shape}, {str(result.dtype).removeprefix('torch.')}, mean {numbers.mean():.4g}, "
-            f"std {numbers.std():.4g}, from {numbers.min():.4g} to {numbers.max():.4g}"
-        )
-    if isinstance(result, list | tuple) and type(result) in (list, tuple):
-        return "[" + ", ".join(value(item) for item in result[:8]) + (", …]" if len(result) > 8 else "]")
-    text = repr(result)
-    return text if len(text) <= 300 else text[:299] + "…"
 
 
 def complain(problems: Sequence[Problem]) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
+from graph_runner.contract import docstring
 from graph_runner.contract.markers import (
     NAME,
     Axes,
@@ -135,18 +136,8 @@ def _read_docstring(function: Callable[..., Any]) -> tuple[str, str, dict[str, s
     text = inspect.getdoc(function)
     if not text:
         raise ContractError(f"node {function.__name__!r}: write a docstring; it is the node's help")
-    names = inspect.signature(function).parameters
-    helps: dict[str, str] = {}
-    current = ""
-    for line in text.splitlines():
-        start = re.match(r"(\w+): (.+)", line)
-        if start and start[1] in names:
-            current, helps[start[1]] = start[1], start[2]
-        elif current and line.strip():
-            helps[current] += " " + line.strip()
-        else:
-            current = ""
-    return text.splitlines()[0].strip(), text, helps
+    parts = docstring.read(text, inspect.signature(function).parameters)
+    return parts.summary, text, parts.help
 
 
 def _marked(hint: Any, marker: type) -> bool:

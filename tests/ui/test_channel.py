@@ -19,8 +19,8 @@ from tests.ui.conftest import NODES, ROOT, RunningServer, graph
 from ui import channel, runs
 from ui.channel import LARGEST, Channel, heard, packed
 from ui.ledger import Ledger
-from ui.models import Run
 from ui.runs import RunManager
+from ui.schemas import Run
 
 ONE = {"a": {"type": "number", "params": {"value": 1}}}
 TEXT = json.dumps(graph({**ONE, "m": {"type": "measure", "wires": {"x": "a"}}}))

@@ -9,16 +9,15 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-import torch
 
 from graph_runner.base.events import Metric
 from ui import runs
 from ui.ledger import Ledger, opened
 from ui.live import PAGE, Feed, follow
-from ui.models import Run
 from ui.refusal import RefusedError
 from ui.runs import RunManager
-from ui.worker import as_json, summary
+from ui.schemas import Run
+from ui.worker import as_json
 
 TEXT = '{"loom": 1, "nodes": {}}'
 
@@ -56,29 +55,6 @@ def test_metrics_are_thinned_and_keep_their_extremes(tmp_path: Path) -> None:
     [whole] = ledger.metrics(run, 2000)
     assert len(whole.values) == 2000
     assert whole.values[899] is None
-
-
-def test_a_newer_ledger_is_refused(tmp_path: Path) -> None:
-    Ledger(tmp_path / "runs.db")
-    with sqlite3.connect(tmp_path / "runs.db") as other:
-        other.execute("PRAGMA user_version=99")
-    other.close()
-    with pytest.raises(ValueError, match=r"runs\.db was written by a newer"):
-        Ledger(tmp_path / "runs.db")
-
-
-def test_a_ledger_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    Ledger(tmp_path / "runs.db").add("toy", TEXT, [], False, 0, False, "")
-    with sqlite3.connect(tmp_path / "runs.db") as other:
-        other.execute("ALTER TABLE runs DROP COLUMN check_numbers")
-        other.execute("PRAGMA user_version=1")
-    other.close()
-    ledger = Ledger(tmp_path / "runs.db")
-    ledger.add("toy", TEXT, [], False, 0, False, "", check_numbers=True)
-    rows = [ledger.next_for("cpu")]
-    ledger.update(1, status="done")
-    rows.append(ledger.next_for("cpu"))
-    assert [row is not None and row["check_numbers"] for row in rows] == [0, 1]
 
 
 @pytest.mark.parametrize("damage", ["cut", "noise", "no database", "other tables"])
@@ -210,23 +186,6 @@ def test_a_runs_events_come_before_the_word_that_it_is_over(tmp_path: Path) -> N
         return said
 
     assert asyncio.run(asyncio.wait_for(scene(), 20)) == ["run", "caught_up", "run", "runs"]
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        (torch.tensor(1.5), "1.5"),
-        (torch.zeros(2, 3), "float32 2×3, mean 0, std 0, least 0, greatest 0"),
-        (torch.zeros(0, 4), "float32 0×4"),
-        (torch.nn.Linear(3, 2), "Linear, 8 parameters"),
-        ([torch.tensor(2), torch.tensor(3)], "2 × 2"),
-        ([], "nothing"),
-        ("text", "text"),
-        (3, "3"),
-    ],
-)
-def test_values_are_told_in_a_line(value: object, said: str) -> None:
-    assert summary(value) == said
 
 
 def test_numbers_that_json_does_not_know_are_null() -> None:

@@ -58,18 +58,5 @@ export default defineConfig(
       ],
     },
   },
-  {
-    files: ["src/document/**"],
-    rules: {
-      "no-restricted-imports": [
-        "error",
-        {
-          patterns: [
-            { regex: "/(state|canvas|panels|widgets|commands)/", message: "A document knows no page." },
-          ],
-        },
-      ],
-    },
-  },
   { files: ["**/*.js"], extends: [tseslint.configs.disableTypeChecked] },
 );

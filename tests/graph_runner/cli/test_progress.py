@@ -9,7 +9,7 @@ from rich.console import Console
 
 from graph_runner.base.events import Ended, Event, Failed, Finished, Log, Metric, Planned, Progress, Started
 from graph_runner.cli.progress import Bars, Lines, Watch
-from graph_runner.cli.wording import duration, figures, value
+from graph_runner.cli.wording import duration, figures
 
 ERASED = "\x1b[?25h\r\x1b[1A\x1b[2K"
 """The cursor shown again, the line above it erased."""
@@ -147,14 +147,9 @@ def test_durations(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def test_numbers_and_values_are_short() -> None:
-    import torch
-
+def test_numbers_are_short() -> None:
     assert figures({"loss": 0.123456, "total": 12345.6}) == "loss 0.1235  total 12,346"
     assert figures({"loss/a": 1.0, "loss/b": 2.0, "lr/a": 1e-5}) == "loss a 1  b 2 · lr a 1e-05"
-    assert value(torch.tensor([1.0, 2.0])) == "[1.0, 2.0]"
-    assert value(torch.zeros(4, 3, 32, 32)) == "4 × 3 × 32 × 32, float32, mean 0, std 0, from 0 to 0"
-    assert value([1, "two"]) == "[1, 'two']"
 
 
 def test_files_that_are_read_before_the_run_is_planned_have_a_bar() -> None:

@@ -3,7 +3,7 @@ import { ReactFlowProvider } from "@xyflow/react";
 import { useEffect } from "react";
 import { Canvas } from "./canvas/Canvas";
 import { copiedText, pasteText, remove } from "./commands";
-import { here } from "./canvas/flow";
+import { here } from "./state/flow";
 import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";

@@ -16,6 +16,7 @@ import { startLooking } from "./state/elsewhere";
 import { startEstimating } from "./state/estimate";
 import { openAddress, openFirst } from "./state/files";
 import { startKeeping } from "./state/keeping";
+import { startProfiling } from "./state/profile";
 import { startLive, startWatching } from "./state/runs";
 import { startSession } from "./state/session";
 import { sayError } from "./state/ui";
@@ -34,6 +35,7 @@ async function start(): Promise<void> {
   startValidation();
   startEstimating();
   startWatching();
+  startProfiling();
   startLooking();
 }
 

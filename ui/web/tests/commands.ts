@@ -10,7 +10,7 @@ import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/doc
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
 import { select, useEditor } from "../src/state/editor";
-import { absolute, type Point } from "../src/canvas/geometry";
+import { absolute, type Point } from "../src/drawing/geometry";
 import { CATALOG } from "./catalog";
 
 export interface Change {

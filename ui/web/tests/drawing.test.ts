@@ -1,61 +1,16 @@
 import { describe, expect, it } from "vitest";
-import { spread } from "../src/canvas/layout";
-import { layOut } from "../src/canvas/layout";
-import { linesOf } from "../src/canvas/geometry";
+import { spread } from "../src/drawing/layout";
+import { layOut } from "../src/drawing/layout";
+import { linesOf } from "../src/drawing/geometry";
 import { cardsOf } from "../src/document/cards";
-import { widgetOf } from "../src/document/widgets";
-import { smooth } from "../src/panels/curves";
+import { smooth } from "../src/drawing/curves";
 import { search } from "../src/panels/search";
 import { blocks } from "../src/panels/Prose";
 import { readList } from "../src/widgets/Text";
-import { CATALOG, port } from "./catalog";
+import { CATALOG } from "./catalog";
 import { docOf, KINDS, SAMPLING } from "./documents";
 
-const schema = (value: object, more: object = {}) =>
-  widgetOf(port("p", "x", { schema: value as Record<string, unknown>, ...more }));
-
-describe("widgets follow from schemas", () => {
-  it("numbers, bounded ones as sliders", () => {
-    expect(schema({ type: "number", minimum: 0, maximum: 30 }).widget).toMatchObject({
-      kind: "number",
-      slider: true,
-      integer: false,
-    });
-    expect(schema({ type: "integer", minimum: 1 }).widget).toMatchObject({
-      kind: "number",
-      slider: false,
-      min: 1,
-    });
-    expect(schema({ type: "integer", exclusiveMinimum: 0, maximum: 10 }).widget).toMatchObject({
-      min: 1,
-      slider: true,
-    });
-  });
-
-  it("a rate whose default lies far below its bound is no slider", () => {
-    expect(
-      schema({ type: "number", exclusiveMinimum: 0, maximum: 1 }, { default: 1e-4 }).widget,
-    ).toMatchObject({ slider: false });
-  });
-
-  it("choices, texts, lists, or nothing", () => {
-    expect(schema({ enum: ["a", "b"], type: "string" }).widget).toEqual({
-      kind: "choice",
-      choices: ["a", "b"],
-    });
-    expect(schema({ type: "string", format: "multiline" }).widget.kind).toBe("multiline");
-    expect(schema({ type: "array", items: { type: "integer" } }).widget).toMatchObject({
-      kind: "list",
-      item: "integer",
-    });
-    expect(schema({ anyOf: [{ type: "integer" }, { type: "null" }] })).toMatchObject({
-      nullable: true,
-      widget: { kind: "number" },
-    });
-    expect(schema({}).widget.kind).toBe("json");
-    expect(schema({ type: "string" }, { path: "file" }).widget).toEqual({ kind: "path", path: "file" });
-  });
-
+describe("fields", () => {
   it("lists are read as people write them", () => {
     expect(readList("1, 2 4", "integer")).toEqual([1, 2, 4]);
     expect(readList("[1,2]", "integer")).toEqual([1, 2]);
@@ -136,11 +91,11 @@ describe("finding and reading", () => {
   });
 
   it("reads documentation as paragraphs and formulas, without what the ports say", () => {
-    const text =
-      "One line.\n\neps = uncond + scale · (cond − uncond)\n\nscale: larger follows\n  the condition.\ncond: with.";
-    expect(blocks(text, ["scale", "cond"])).toEqual([
+    const text = "One line.\n\neps = uncond + scale · (cond − uncond)\n\n- one\n- two";
+    expect(blocks(text)).toEqual([
       { kind: "text", lines: ["One line."] },
       { kind: "formula", lines: ["eps = uncond + scale · (cond − uncond)"] },
+      { kind: "list", lines: ["one", "two"] },
     ]);
   });
 

@@ -3,8 +3,8 @@ import { NodeResizeControl, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
 import { resize, setColour, setText } from "../commands";
 import { useEditor } from "../state/editor";
-import { wireColour } from "./colours";
-import type { LoomNode } from "./view";
+import { wireColour } from "../drawing/colours";
+import type { LoomNode } from "../drawing/view";
 
 export const FRAME_COLOURS = ["", "#5b8def", "#3aa981", "#c78a2c", "#c2576b", "#8f6fd8"];
 

@@ -4,7 +4,7 @@ import { memo } from "react";
 import { shallow } from "zustand/shallow";
 import { useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
-import { categoryHue } from "./colours";
+import { categoryHue } from "../drawing/colours";
 
 /** x, y, width, height of each open zone, as one flat list of texts, so that equal lists compare as equal. */
 const grounds = (state: ReactFlowState): string[] => {

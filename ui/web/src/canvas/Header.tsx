@@ -2,14 +2,16 @@
 import { Check, ChevronDown, ChevronRight, CircleAlert, Clock, EyeOff, Zap } from "lucide-react";
 import { memo, useState } from "react";
 import { titleOf, type Card } from "../document/cards";
-import { inside } from "../document/document";
+import { inside, type Id } from "../document/document";
 import { useEditor } from "../state/editor";
+import { useProfile } from "../state/profile";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import type { NodeRun } from "../state/runView";
 import { say } from "../state/ui";
 import { renameNode, toggleCollapsed } from "../commands";
-import { clock, pace } from "./format";
+import { clock, pace } from "../drawing/format";
+import { shareOf } from "../drawing/profile";
 import { useNow } from "./useNow";
 
 export const Header = memo(function Header({ card }: { card: Card }) {
@@ -41,6 +43,7 @@ export const Header = memo(function Header({ card }: { card: Card }) {
       )}
       {card.isZone && card.collapsed ? <Hidden card={card} /> : null}
       {run ? <Fare run={run} /> : null}
+      <Share id={card.id} />
       {run?.state === "running" && run.total > 0 ? (
         <progress className="bar" value={run.done} max={run.total} aria-label={`Progress of ${card.id}`} />
       ) : run?.state === "running" ? (
@@ -105,6 +108,22 @@ function Fare({ run }: { run: NodeRun }) {
     case null:
       return null;
   }
+}
+
+/** The share of the run that a node took, where the run measured it. */
+function Share({ id }: { id: Id }) {
+  const share = useProfile(({ profile }) => shareOf(profile, id));
+  const calls = useProfile((state) => state.profile?.nodes[id]?.calls ?? 0);
+  if (share === null) return null;
+  const percent = share < 0.01 ? "< 1 %" : `${Math.round(100 * share)} %`;
+  return (
+    <>
+      <span className="share" data-tip={`text|${percent} of the run, in ${calls.toLocaleString("en")} calls`}>
+        {percent}
+      </span>
+      <i className="heat" style={{ width: `${100 * share}%` }} aria-hidden />
+    </>
+  );
 }
 
 /** Seconds since a node began, as they pass. */

@@ -5,13 +5,13 @@ import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
-import { categoryHue } from "./colours";
-import { CARD_WIDTH, COLLAPSED_WIDTH, heightOf, linesOf } from "./geometry";
+import { categoryHue } from "../drawing/colours";
+import { CARD_WIDTH, COLLAPSED_WIDTH, heightOf, linesOf } from "../drawing/geometry";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
 import { Spots } from "./Spots";
-import type { LoomNode } from "./view";
+import type { LoomNode } from "../drawing/view";
 
 export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);

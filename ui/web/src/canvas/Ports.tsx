@@ -8,8 +8,8 @@ import { useProblems } from "../state/validation";
 import type { Catalog, Problem } from "../server/types";
 import { Parameter } from "../widgets/Parameter";
 import { useUi, type MenuItem } from "../state/ui";
-import { wireColour } from "./colours";
-import { linesOf, type Line } from "./geometry";
+import { wireColour } from "../drawing/colours";
+import { linesOf, type Line } from "../drawing/geometry";
 import { outputItems, parameterItems, portItems } from "./menus";
 import { Socket } from "./Socket";
 

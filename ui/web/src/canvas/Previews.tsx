@@ -7,7 +7,7 @@ import { useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { useUi } from "../state/ui";
 import type { Card } from "../document/cards";
-import { turnName } from "./format";
+import { turnName } from "../drawing/format";
 import { TextFile } from "./TextFile";
 import { Sparks } from "./Sparks";
 

@@ -1,7 +1,7 @@
 /** Curves in miniature, on the node that reports them. */
 import { memo } from "react";
 import type { Curve } from "../state/runView";
-import { curveColour } from "../panels/curves";
+import { curveColour } from "../drawing/curves";
 
 const WIDTH = 200;
 const HEIGHT = 56;

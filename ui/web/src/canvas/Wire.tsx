@@ -3,8 +3,8 @@ import { BaseEdge, getBezierPath, Position, useStore, type EdgeProps } from "@xy
 import { memo } from "react";
 import { shallow } from "zustand/shallow";
 import { useEditor } from "../state/editor";
-import { wireColour } from "./colours";
-import type { LoomEdge } from "./view";
+import { wireColour } from "../drawing/colours";
+import type { LoomEdge } from "../drawing/view";
 
 export const Wire = memo(function Wire(props: EdgeProps<LoomEdge>) {
   return props.data && props.data.through.length > 0 ? <Bent {...props} /> : <Drawn {...props} points={[]} />;

@@ -10,13 +10,13 @@ import { measure, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
-import { categoryHue } from "./colours";
-import { railRight } from "./geometry";
+import { categoryHue } from "../drawing/colours";
+import { railRight } from "../drawing/geometry";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
 import { Spots } from "./Spots";
-import type { LoomNode } from "./view";
+import type { LoomNode } from "../drawing/view";
 
 export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);

@@ -6,8 +6,8 @@ import type { Id } from "../document/document";
 import { mayHold } from "../document/edits";
 import { measure, setNodes, useEditor } from "../state/editor";
 import { say, useUi } from "../state/ui";
-import { absolute, sizesOf, zoneAt, type Point, type Size } from "./geometry";
-import type { LoomNode } from "./view";
+import { absolute, sizesOf, zoneAt, type Point, type Size } from "../drawing/geometry";
+import type { LoomNode } from "../drawing/view";
 
 /** What lies in a dragged frame, or is drawn over a dragged zone, and moves with it. */
 let passengers: Map<Id, Id[]> = new Map();

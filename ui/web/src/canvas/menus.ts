@@ -1,6 +1,6 @@
 /** The menus under the right mouse button. */
 import { definitionOf } from "../document/definitions";
-import type { Id } from "../document/document";
+import { nodeOf, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
@@ -8,8 +8,8 @@ import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
-import type { Point } from "./geometry";
-import type { LoomEdge } from "./view";
+import type { Point } from "../drawing/geometry";
+import type { LoomEdge } from "../drawing/view";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
@@ -131,7 +131,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
 }
 
 export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem | null)[] {
-  const [target = ""] = edge.id.split(".");
+  const target = nodeOf(edge.id);
   const handle = edge.id.slice(target.length + 1);
   const loose = { side: "source", source: sourceOf(edge.source, edge.sourceHandle ?? "") } as const;
   const zone = scopeOf(useEditor.getState().doc, target, handle);

@@ -1,11 +1,11 @@
 /** Every shortcut: what is pressed, what it says in the list, what it does. */
 import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun, submit } from "../state/runs";
-import { openDialog, setTheme, toggleMinimap, togglePanel, useUi } from "../state/ui";
+import { openDialog, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
 import { step } from "../state/documents";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
-import { frameAll, frameNodes, here, zoom } from "./flow";
+import { frameAll, frameNodes, here, zoom } from "../state/flow";
 import { runTo } from "./menus";
 
 export interface Shortcut {
@@ -43,6 +43,16 @@ export const SHORTCUTS: readonly Shortcut[] = [
     label: "Run, and stop at the first value that is no number (NaN)",
     keys: ["Ctrl Alt Enter"],
     run: () => void submit({ check_numbers: true }),
+    always: true,
+  },
+  {
+    group: "Run",
+    label: "Run, and measure what each node takes",
+    keys: ["Ctrl Alt P"],
+    run: () => {
+      showPanel("profile");
+      void submit({ profile: true });
+    },
     always: true,
   },
   { group: "Run", label: "Stop; again: by force", keys: ["Ctrl ."], run: stop, always: true },
@@ -102,6 +112,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
     label: "Before the run: shapes and cost",
     keys: ["Alt 4"],
     run: () => togglePanel("cost"),
+  },
+  {
+    group: "View",
+    label: "After the run: what each node took",
+    keys: ["Alt 5"],
+    run: () => togglePanel("profile"),
   },
   {
     group: "View",

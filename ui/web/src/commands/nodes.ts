@@ -1,6 +1,6 @@
 /** What a person can do to nodes, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
-import type { Doc, Id, Mode } from "../document/document";
+import { nodeOf, type Doc, type Id, type Mode } from "../document/document";
 import { addNode, changeNode, removeNodes, rename, setMode, setParam } from "../document/edits";
 import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
@@ -12,7 +12,7 @@ import type { Kinds } from "../document/types";
 import { editDocument, type DocumentId } from "../state/documents";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
-import { absolute, placeOf, type Point } from "../canvas/geometry";
+import { absolute, placeOf, type Point } from "../drawing/geometry";
 
 const spot = (id: Id) => placeOf(useEditor.getState(), id);
 
@@ -75,7 +75,7 @@ export function remove(ids: readonly Id[] = selectedIds()): void {
       // From the last on, so that the items of a list keep their numbers.
       const ordered = [...edges].sort((a, b) => b.id.localeCompare(a.id, undefined, { numeric: true }));
       return ordered.reduce((next, edge) => {
-        const [target = ""] = edge.id.split(".");
+        const target = nodeOf(edge.id);
         return disconnect(next, target, edge.id.slice(target.length + 1));
       }, doc);
     });

@@ -11,9 +11,9 @@ import {
   sizesOf,
   type Point,
   type Size,
-} from "../canvas/geometry";
-import { layOut } from "../canvas/layout";
-import { boundsOf } from "../canvas/view";
+} from "../drawing/geometry";
+import { layOut } from "../drawing/layout";
+import { boundsOf } from "../drawing/view";
 
 /** Put things where they were moved to, by arrows or a hand; steps of one key that follow each other are one. */
 export function move(places: Readonly<Record<Id, { readonly at: Point }>>, key: string | null = null): void {

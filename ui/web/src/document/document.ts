@@ -9,6 +9,9 @@ import type { Json } from "./json";
 
 export type Id = string;
 export type Ref = string;
+
+/** The node that a reference names, or a problem, an event, a wire's id: what stands before the first dot. */
+export const nodeOf = (ref: Ref): Id => ref.split(".", 1)[0] ?? "";
 export type Wired = Ref | readonly Ref[] | Readonly<Record<string, Ref>>;
 export type Mode = "run" | "mute" | "bypass";
 

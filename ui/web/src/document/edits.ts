@@ -1,14 +1,15 @@
 /** Changes to a document's nodes: each takes a document and gives the next one. */
 import type { NodeSpec } from "../server/types";
 import {
-  enclosing,
-  freshId,
-  inside,
-  isTaken,
   type Doc,
   type DocNode,
+  enclosing,
+  freshId,
   type Id,
+  inside,
+  isTaken,
   type Mode,
+  nodeOf,
   type Place,
   type Ref,
   rewired,
@@ -60,7 +61,7 @@ export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1
 export function removeNodes<D extends Doc>(doc: D, ids: readonly Id[]): D {
   const gone = new Set<string>(ids);
   for (const id of ids) for (const node of id in doc.nodes ? inside(doc, id) : []) gone.add(node.id);
-  const stays = (ref: Ref) => !gone.has(ref.split(".")[0] ?? "");
+  const stays = (ref: Ref) => !gone.has(nodeOf(ref));
   const keep = (ref: Ref) => (stays(ref) ? ref : undefined);
   const nodes = Object.entries(doc.nodes)
     .filter(([id]) => !gone.has(id))

@@ -9,8 +9,8 @@ import type { Curve } from "../state/runView";
 import { isLive } from "../state/runAge";
 import { useRuns } from "../state/runs";
 import { sayError, useUi } from "../state/ui";
-import { curveColour, smooth } from "./curves";
-import { Frame } from "./Dialogs";
+import { curveColour, smooth } from "../drawing/curves";
+import { Frame } from "./Frame";
 
 // A const enum of uPlot's, whose names exist only in its declarations.
 // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment

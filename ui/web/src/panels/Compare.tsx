@@ -1,12 +1,12 @@
 /** Two runs side by side: what differs in their graphs, their pictures, their curves. */
 import { useEffect, useMemo, useState } from "react";
-import { clock } from "../canvas/format";
+import { clock } from "../drawing/format";
 import { api, fileUrl } from "../server/api";
 import type { Output, RunDetail, Series } from "../server/types";
 import { sayError, useUi } from "../state/ui";
 import { Plot } from "./Chart";
-import { curveColour } from "./curves";
-import { Frame } from "./Dialogs";
+import { curveColour } from "../drawing/curves";
+import { Frame } from "./Frame";
 import { differences } from "./flatten";
 
 interface Side {

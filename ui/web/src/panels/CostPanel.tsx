@@ -1,8 +1,8 @@
 /** What a run would do, before it: operations and shapes of each node, and the memory in all. */
 import { Gauge, LoaderCircle } from "lucide-react";
 import { useEffect } from "react";
-import { goTo } from "../canvas/flow";
-import { bytes, large } from "../canvas/format";
+import { goTo } from "../state/flow";
+import { bytes, large } from "../drawing/format";
 import { titleOf } from "../document/cards";
 import type { Estimate } from "../server/types";
 import { useEditor } from "../state/editor";

@@ -1,6 +1,5 @@
-/** Dialogs in the middle of the page: one frame for all, and the small ones. */
-import { X } from "lucide-react";
-import { useEffect, useRef, useState } from "react";
+/** The dialog that is open, and the small ones. */
+import { useState } from "react";
 import { ALSO, SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
@@ -8,6 +7,7 @@ import { openFile, saveAs } from "../state/files";
 import { openDialog, useUi } from "../state/ui";
 import { ChartDialog } from "./Chart";
 import { CompareDialog } from "./Compare";
+import { Frame } from "./Frame";
 import { StartPage } from "./StartPage";
 
 export function Dialogs() {
@@ -26,43 +26,6 @@ export function Dialogs() {
     case null:
       return null;
   }
-}
-
-export function Frame({
-  title,
-  wide,
-  children,
-}: {
-  title: string;
-  wide?: boolean;
-  children: React.ReactNode;
-}) {
-  const box = useRef<HTMLDialogElement>(null);
-  const close = () => openDialog(null);
-  useEffect(() => {
-    box.current?.showModal();
-    // A modal dialog focuses its first button, which closes it; what wants the focus says so.
-    box.current?.querySelector<HTMLElement>("[data-focus]")?.focus();
-  }, []);
-  return (
-    <dialog
-      ref={box}
-      className={`dialog${wide ? " wide" : ""}`}
-      aria-label={title}
-      onClose={close}
-      onPointerDown={(event) => event.target === event.currentTarget && close()}
-    >
-      <header className="side-head">
-        <h2>{title}</h2>
-        <button className="icon-button" aria-label="Close" onClick={close}>
-          <X size={15} />
-        </button>
-      </header>
-      <div className="dialog-body" tabIndex={0}>
-        {children}
-      </div>
-    </dialog>
-  );
 }
 
 function SaveDialog() {

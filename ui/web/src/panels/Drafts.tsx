@@ -1,7 +1,7 @@
 /** Unsaved changes that the browser keeps: every one, open here or not. */
 import { History, Trash2, Undo2 } from "lucide-react";
 import { useEffect, useState } from "react";
-import { ago } from "../canvas/format";
+import { ago } from "../drawing/format";
 import { useDocuments } from "../state/documents";
 import { allDrafts, dropDraft, keepDraft, type Draft } from "../state/drafts";
 import { openDraft } from "../state/files";

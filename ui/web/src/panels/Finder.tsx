@@ -1,6 +1,6 @@
 /** Finding a node of a large graph by its name or type. */
-import { categoryHue } from "../canvas/colours";
-import { goTo } from "../canvas/flow";
+import { categoryHue } from "../drawing/colours";
+import { goTo } from "../state/flow";
 import { titleOf } from "../document/cards";
 import { useEditor } from "../state/editor";
 import { useUi } from "../state/ui";

@@ -1,8 +1,9 @@
 /** The selected node: its documentation, its parameters with their help; or, with none selected, the workflow. */
 import { AppWindow, ChartLine } from "lucide-react";
-import { wireColour } from "../canvas/colours";
-import { hasWidget } from "../canvas/geometry";
-import { goTo } from "../canvas/flow";
+import { wireColour } from "../drawing/colours";
+import { hasWidget } from "../drawing/geometry";
+import { nodeOf } from "../document/document";
+import { goTo } from "../state/flow";
 import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";
@@ -46,7 +47,7 @@ function OneNode({ card }: { card: Card }) {
         </p>
       </header>
       <CurvesOf node={card.id} />
-      <Prose text={spec.documentation} without={[...spec.inputs, ...spec.outputs].map((port) => port.name)} />
+      <Prose text={spec.documentation} />
       {parameters.length > 0 ? (
         <section>
           <h4>Parameters</h4>
@@ -161,7 +162,7 @@ function WholeWorkflow() {
         <ul className="exposed">
           {rows.map(([name, ref]) => (
             <li key={name}>
-              <button onClick={() => goTo(ref.split(".")[0] ?? "")}>
+              <button onClick={() => goTo(nodeOf(ref))}>
                 <b>{name.replaceAll("_", " ")}</b> <code>{ref}</code>
               </button>
             </li>

@@ -5,7 +5,7 @@ import { sourceOf } from "../document/references";
 import type { InSlot } from "../document/slots";
 import { slotAt } from "../document/rules";
 import { saying } from "../document/types";
-import { wireColour } from "../canvas/colours";
+import { wireColour } from "../drawing/colours";
 import { useEditor } from "../state/editor";
 import { shapeOf, useEstimate } from "../state/estimate";
 import { dismiss, useUi } from "../state/ui";

@@ -1,7 +1,7 @@
 /** The palette: every node, found by typing; filtered to what fits when a wire is loose. */
 import { useMemo } from "react";
 import { add } from "../commands";
-import { categoryHue, wireColour } from "../canvas/colours";
+import { categoryHue, wireColour } from "../drawing/colours";
 import { titleOf } from "../document/cards";
 import { slotAt } from "../document/rules";
 import { useEditor } from "../state/editor";

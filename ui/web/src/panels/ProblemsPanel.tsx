@@ -1,6 +1,6 @@
 /** Every problem of the workflow, each a step from its node. */
 import { CheckCircle2, CircleAlert, TriangleAlert } from "lucide-react";
-import { goTo } from "../canvas/flow";
+import { goTo } from "../state/flow";
 import { titleOf } from "../document/cards";
 import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";

@@ -1,10 +1,10 @@
-/** A docstring as paragraphs, lists and formulas. What documents a port is left out: the port's own line says it. */
+/** A node's documentation as paragraphs, lists and formulas. */
 import { Fragment } from "react";
 
-export function Prose({ text, without }: { text: string; without: readonly string[] }) {
+export function Prose({ text }: { text: string }) {
   return (
     <div className="prose">
-      {blocks(text, without).map((block, i) => {
+      {blocks(text).map((block, i) => {
         if (block.kind === "formula") return <pre key={i}>{block.lines.join("\n")}</pre>;
         if (block.kind === "list")
           return (
@@ -25,24 +25,14 @@ interface Block {
   lines: string[];
 }
 
-export function blocks(text: string, without: readonly string[]): Block[] {
+export function blocks(text: string): Block[] {
   const found: Block[] = [];
   let open = null as Block | null;
-  let skipping = false;
   for (const line of text.split("\n")) {
-    const name = /^(\w+): /.exec(line)?.[1];
-    if (name !== undefined && without.includes(name)) {
-      skipping = true;
-      open = null;
-      continue;
-    }
     if (line.trim() === "") {
       open = null;
-      skipping = false;
       continue;
     }
-    if (skipping && /^\s/.test(line)) continue;
-    skipping = false;
     const kind = /^\s*[-*] /.test(line) ? "list" : isFormula(line) ? "formula" : "text";
     if (open?.kind !== kind) {
       open = { kind, lines: [] };

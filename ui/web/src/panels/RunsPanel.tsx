@@ -9,11 +9,12 @@ import {
   History,
   Loader,
   Square,
+  Timer,
   Trash2,
   Unplug,
 } from "lucide-react";
 import { useEffect, useState } from "react";
-import { ago, clock } from "../canvas/format";
+import { ago, clock } from "../drawing/format";
 import { useNow } from "../canvas/useNow";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
@@ -21,7 +22,7 @@ import type { Output, Run, RunDetail, Status } from "../server/types";
 import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, forget, moreRuns, useRuns, watch } from "../state/runs";
-import { openDialog, say, sayError, useUi } from "../state/ui";
+import { openDialog, say, sayError, showPanel, useUi } from "../state/ui";
 import { settingsOf } from "./flatten";
 
 export function RunsPanel() {
@@ -147,6 +148,17 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
         <button className={`small-button${compared ? " on" : ""}`} aria-pressed={compared} onClick={compare}>
           <GitCompareArrows size={12} aria-hidden /> Compare
         </button>
+        {run.profile && !isLive(run) ? (
+          <button
+            className="small-button"
+            onClick={() => {
+              watch(run.run);
+              showPanel("profile");
+            }}
+          >
+            <Timer size={12} aria-hidden /> Profile
+          </button>
+        ) : null}
         {isLive(run) ? (
           <button className="small-button" onClick={() => void cancel(run.run, run.status === "stopping")}>
             <Square size={11} aria-hidden /> {run.status === "stopping" ? "Force" : "Stop"}

@@ -1,16 +1,18 @@
-/** The panel on the right: the node, the problems, the cost, the runs, or the gallery. */
+/** The panel on the right: the node, the problems, the cost, the profile, the runs, or the gallery. */
 import { X } from "lucide-react";
 import { showPanel, useUi, type Panel } from "../state/ui";
 import { CostPanel } from "./CostPanel";
 import { Gallery } from "./Gallery";
 import { NodePanel } from "./NodePanel";
 import { ProblemsPanel } from "./ProblemsPanel";
+import { ProfilePanel } from "./ProfilePanel";
 import { RunsPanel } from "./RunsPanel";
 
 const TITLES: Record<Panel, string> = {
   node: "Node",
   problems: "Problems",
   cost: "Before the run",
+  profile: "After the run",
   runs: "Runs",
   gallery: "Gallery",
 };
@@ -33,6 +35,8 @@ export function SidePanel() {
           <ProblemsPanel />
         ) : panel === "cost" ? (
           <CostPanel />
+        ) : panel === "profile" ? (
+          <ProfilePanel />
         ) : panel === "runs" ? (
           <RunsPanel />
         ) : (

@@ -1,8 +1,8 @@
 /** A workflow in miniature, for one that has no picture yet: its nodes and zones as the automatic layout places them. */
 import { useEffect, useRef, useState } from "react";
-import { categoryHue } from "../canvas/colours";
-import { absolute, sizesOf } from "../canvas/geometry";
-import { fillIn } from "../canvas/layout";
+import { categoryHue } from "../drawing/colours";
+import { absolute, sizesOf } from "../drawing/geometry";
+import { fillIn } from "../drawing/layout";
 import { cardsOf } from "../document/cards";
 import { read } from "../document/codec";
 import { depth } from "../document/document";

@@ -6,7 +6,7 @@ import type { WorkflowEntry } from "../server/types";
 import { newWorkflow, openDropped, openFile } from "../state/files";
 import { useRuns } from "../state/runs";
 import { openDialog, sayError } from "../state/ui";
-import { Frame } from "./Dialogs";
+import { Frame } from "./Frame";
 import { Drafts } from "./Drafts";
 import { Sketch } from "./Sketch";
 

@@ -13,10 +13,11 @@ import {
   Save,
   Square,
   Sun,
+  Timer,
   TriangleAlert,
 } from "lucide-react";
 import { setTitle } from "../commands";
-import { clock } from "../canvas/format";
+import { clock } from "../drawing/format";
 import { appUrl } from "../server/api";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
@@ -193,6 +194,9 @@ function Panels() {
       </PanelButton>
       <PanelButton panel="cost" label="Before the run: shapes and cost">
         <Gauge size={16} />
+      </PanelButton>
+      <PanelButton panel="profile" label="After the run: what each node took">
+        <Timer size={16} />
       </PanelButton>
       <PanelButton panel="runs" label="Runs">
         <ListTree size={16} />

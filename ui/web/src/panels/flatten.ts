@@ -1,6 +1,6 @@
 /** A workflow's parameters as one flat table, for reading a run's settings and comparing two. */
 import { read } from "../document/codec";
-import { refsOf, type Doc } from "../document/document";
+import { nodeOf, refsOf, type Doc } from "../document/document";
 import { print } from "../document/json";
 
 export type Settings = Record<string, string>;
@@ -32,7 +32,7 @@ export function differences(before: string, after: string): Difference[] {
   }
   const [settingsA, settingsB] = [settingsOf(a), settingsOf(b)];
   for (const key of new Set([...Object.keys(settingsA), ...Object.keys(settingsB)])) {
-    const node = key.split(".")[0] ?? "";
+    const node = nodeOf(key);
     if (settingsA[key] === settingsB[key] || !(node in a.nodes) || !(node in b.nodes)) continue;
     found.push({ what: key, before: settingsA[key] ?? "default", after: settingsB[key] ?? "default" });
   }

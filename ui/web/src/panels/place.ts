@@ -1,6 +1,6 @@
 /** Keeping what pops up inside of the window. */
 import type { CSSProperties } from "react";
-import type { Point } from "../canvas/geometry";
+import type { Point } from "../drawing/geometry";
 
 export function inside(at: Point, size: Point): CSSProperties {
   const margin = 8;

@@ -20,7 +20,8 @@ function scoreWord(spec: NodeSpec, word: string): number {
   if (plain(spec.category).startsWith(word)) return 30;
   if (plain(spec.summary).includes(word)) return 20;
   if ([...spec.inputs, ...spec.outputs].some((port) => plain(port.type).startsWith(word))) return 12;
-  return plain(spec.documentation).includes(word) ? 6 : 0;
+  const help = spec.inputs.map((port) => port.help);
+  return [spec.documentation, ...help].some((text) => plain(text).includes(word)) ? 6 : 0;
 }
 
 const initials = (name: string): string =>

@@ -58,6 +58,7 @@ export const api = {
   run: (run: number) => call("run", { run }),
   outputs: (run: number) => call("outputs", { run }),
   metrics: (run: number, points = 2000) => call("metrics", { run, points }),
+  profile: (run: number) => call("profile", { run }),
   remove: (run: number) => call("remove", { run }),
   workflows: () => call("workflows", {}),
   open: (path: string) => call("open", { path }),

@@ -1,5 +1,5 @@
 /** The WebSocket: what changes on the server, as it changes; connects again when the line breaks. */
-import type { About, Queue, Run, RunEvent, ServerMessage, Worker } from "./types";
+import type { About, ClientMessage, Queue, Run, RunEvent, ServerMessage, Worker } from "./types";
 
 export interface Listener {
   opened(about: About, queue: Queue): void;
@@ -51,7 +51,7 @@ export class Live {
     this.send({ subscribe: run, after: this.followed.get(run) ?? 0, brief: true });
   }
 
-  private send(message: object): void {
+  private send(message: ClientMessage): void {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 

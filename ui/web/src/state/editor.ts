@@ -6,9 +6,9 @@ import { write } from "../document/codec";
 import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/document";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
-import { fillIn } from "../canvas/layout";
-import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../canvas/view";
-import type { Sheet, Size } from "../canvas/geometry";
+import { fillIn } from "../drawing/layout";
+import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../drawing/view";
+import type { Sheet, Size } from "../drawing/geometry";
 import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
 /** What is known of one document's drawing; it stays while the document is open. */

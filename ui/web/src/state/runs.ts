@@ -15,7 +15,7 @@ import {
 } from "./documents";
 import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
-import { goTo } from "../canvas/flow";
+import { goTo } from "./flow";
 import { say, sayError, showPanel } from "./ui";
 
 interface RunsState {

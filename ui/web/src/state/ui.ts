@@ -1,11 +1,11 @@
 /** What is open on the page: panels, dialogs, menus, messages; and the wire being drawn. */
 import { create } from "zustand";
 import type { Id } from "../document/document";
-import type { Point } from "../canvas/geometry";
+import type { Point } from "../drawing/geometry";
 import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
-export type Panel = "node" | "problems" | "cost" | "runs" | "gallery";
+export type Panel = "node" | "problems" | "cost" | "profile" | "runs" | "gallery";
 export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart" | "expose";
 export type Theme = "dark" | "light";
 

@@ -1,7 +1,7 @@
 /** One of several, and yes or no. */
 import { ChevronDown } from "lucide-react";
 import { digitsOf } from "../document/json";
-import type { FieldProps } from "./Parameter";
+import type { FieldProps } from "./field";
 
 export function Choice({
   label,

@@ -1,7 +1,7 @@
 /** A number: drag to change, click to type, arrows to step; a bar where it is bounded. */
 import { useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
 import { digitsOf, numberOf, readNumber } from "../document/json";
-import type { FieldProps } from "./Parameter";
+import type { FieldProps } from "./field";
 
 interface Props extends FieldProps {
   integer: boolean;

@@ -8,22 +8,10 @@ import { widgetOf } from "../document/widgets";
 import { useEditor } from "../state/editor";
 import { Choice, Toggle } from "./Choice";
 import { JsonField, LinesField, ListField, Multiline, TextField } from "./Text";
+import type { FieldProps } from "./field";
 import { NumberField } from "./NumberField";
 import { PathField } from "./PathField";
 import { SeedField } from "./SeedField";
-
-export interface FieldProps {
-  label: string;
-  /** What a screen reader calls it. */
-  name: string;
-  tip: string;
-  value: Json | undefined;
-  /** Whether the value is typed in; if not it is the default. */
-  isSet: boolean;
-  nullable: boolean;
-  /** `gesture` joins the steps of one drag, or of one word, into one step to undo. */
-  change: (value: Json | undefined, gesture?: string) => void;
-}
 
 export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slot: InSlot }) {
   const { widget, nullable } = widgetOf(slot.port);
@@ -41,11 +29,13 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
   };
   switch (widget.kind) {
     case "number":
-      return <NumberField {...field} {...widget} />;
+      return (
+        <NumberField {...field} {...widget} min={widget.min ?? -Infinity} max={widget.max ?? Infinity} />
+      );
     case "seed":
       return <SeedField {...field} />;
     case "choice":
-      return <Choice {...field} choices={widget.choices} />;
+      return <Choice {...field} choices={widget.choices as (string | number)[]} />;
     case "toggle":
       return <Toggle {...field} />;
     case "text":

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "react";
 import { api } from "../server/api";
 import type { FileEntry, Port } from "../server/types";
 import { sayError } from "../state/ui";
-import type { FieldProps } from "./Parameter";
+import type { FieldProps } from "./field";
 
 type PathKind = NonNullable<Port["path"]>;
 

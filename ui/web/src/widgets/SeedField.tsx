@@ -3,7 +3,7 @@ import { Dice5, Plus } from "lucide-react";
 import { nextSeed, randomSeed } from "../document/edits";
 import { digitsOf, readNumber } from "../document/json";
 import { useState } from "react";
-import type { FieldProps } from "./Parameter";
+import type { FieldProps } from "./field";
 
 export function SeedField({ label, name, tip, value, isSet, change }: FieldProps) {
   const [draft, setDraft] = useState<string | null>(null);

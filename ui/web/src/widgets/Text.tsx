@@ -1,7 +1,7 @@
 /** Texts, lists written with commas, and any other value as JSON. */
 import { useState } from "react";
 import { equal, parse, print, type Json } from "../document/json";
-import type { FieldProps } from "./Parameter";
+import type { FieldProps } from "./field";
 
 /** Keys typed in a field are the field's; Escape and Enter leave it. */
 const own = (event: React.KeyboardEvent<HTMLElement>) => {

@@ -11,6 +11,14 @@ export function clock(seconds: number): string {
   return shown.map((part, i) => (i === 0 ? String(part) : String(part).padStart(2, "0"))).join(":");
 }
 
+/** 41 µs, 3.2 ms; from a tenth of a second on as a clock. */
+export function spent(seconds: number): string {
+  if (seconds >= 0.1 || seconds <= 0) return clock(seconds);
+  return seconds < 0.001
+    ? `${Number((seconds * 1e6).toPrecision(2))} µs`
+    : `${Number((seconds * 1e3).toPrecision(2))} ms`;
+}
+
 /** 12.3/s, or 4.5 s each. */
 export const pace = (rate: number): string =>
   rate >= 1 ? `${Number(rate.toPrecision(3))}/s` : `${Number((1 / rate).toPrecision(2))} s each`;

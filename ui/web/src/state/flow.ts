@@ -1,11 +1,11 @@
 /** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
 import type { ReactFlowInstance, Viewport } from "@xyflow/react";
 import type { Id } from "../document/document";
-import type { DocumentId } from "../state/documents";
-import { select, useEditor } from "../state/editor";
-import { useUi } from "../state/ui";
-import { hiddenIn, sizesOf, zoneAt, type Point } from "./geometry";
-import type { LoomEdge, LoomNode } from "./view";
+import type { DocumentId } from "./documents";
+import { select, useEditor } from "./editor";
+import { useUi } from "./ui";
+import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
+import type { LoomEdge, LoomNode } from "../drawing/view";
 
 let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
 let pointer: Point | null = null;

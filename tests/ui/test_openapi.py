@@ -1,0 +1,92 @@
+"""The server's own description: true of the server, and what the page of its calls and the canvas' types are made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter
+from websockets.sync.client import connect
+
+from tests.ui.conftest import RunningServer, looping
+from ui.calls import CALLS
+from ui.openapi import HERE
+from ui.reference import markdown
+from ui.schemas import AnyEvent, ClientMessage, ServerMessage
+
+
+@pytest.fixture(scope="module")
+def document(server: RunningServer) -> dict[str, Any]:
+    told: dict[str, Any] = server.http.get("/openapi.json").json()
+    told.pop("servers", None)
+    return told
+
+
+def test_the_description_and_its_page_are_up_to_date(document: dict[str, Any]) -> None:
+    assert json.loads((HERE / "openapi.json").read_text()) == document, "run python -m ui.openapi"
+    assert (HERE / "API.md").read_text() == markdown(document), "run python -m ui.openapi"
+
+
+def test_every_call_is_described_with_all_that_it_takes(document: dict[str, Any]) -> None:
+    page = markdown(document)
+    for name, call in CALLS.items():
+        operations = document["paths"][f"/api/{name}"]
+        assert set(operations) == ({"get", "post"} if call.reads else {"post"})
+        chapter = page.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
+        for argument in call.arguments.model_fields:
+            assert f"| `{argument}` |" in chapter, (name, argument)
+        assert call.help.partition("\n")[0] in chapter
+
+
+def test_every_schema_that_is_referred_to_is_there(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    text = json.dumps(document)
+    referred = {part.partition('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert referred <= set(schemas)
+    assert {path.split("/")[1] for path in document["paths"]} == {"api", "upload", "extract", "files", "thumbnails"}
+    assert not {name for name in schemas if "Input" in name or "Output" in name} - {"Output", "OutputsArguments"}
+
+
+def test_the_examples_do_what_the_page_says(server: RunningServer, document: dict[str, Any]) -> None:
+    """Each as it stands in the page, in the order in which a person might try them; by both ways where there are two."""
+    first = ["submit", "save", "history"]
+    last = ["cancel", "discard", "remove"]
+    order = [*first, *(name for name in CALLS if name not in first + last), *last]
+    run = 0
+    for name in order:
+        body = document["paths"][f"/api/{name}"]["post"]["requestBody"]["content"]["application/json"]
+        given = {**body["example"], **({"run": run} if "run" in body["example"] else {})}
+        if name == "profile":
+            folder = server.workspace / server.over(run)["folder"]
+            (folder / "profile.json").write_text('{"seconds": 1.0, "nodes": {}}')
+        answer = server.call(name, **given)
+        TypeAdapter(CALLS[name].answer._type).validate_python(answer)
+        if CALLS[name].reads:
+            assert server.http.get(f"/api/{name}", params=given).status_code == 200, name
+        run = run or answer["run"]
+
+
+def test_what_is_said_over_the_socket_is_of_the_forms_described(server: RunningServer) -> None:
+    run = server.submit(looping(5, 0.01))
+    said = ClientMessage(subscribe=run).model_dump_json(exclude_none=True)
+    adapter: TypeAdapter[Any] = TypeAdapter(ServerMessage)
+    events: TypeAdapter[Any] = TypeAdapter(AnyEvent)
+    kinds = set()
+    with connect(server.url.replace("http", "ws") + "/ws", proxy=None, max_size=None) as socket:
+        socket.send("nonsense")
+        socket.send(said)
+        while "ended" not in kinds:
+            message = json.loads(socket.recv(60))
+            adapter.validate_python(message, extra="forbid")
+            for event in message.get("events", []):
+                events.validate_python(event, extra="forbid")
+                kinds.add(event["event"])
+            kinds |= set(message)
+    assert {"hello", "runs", "error", "events", "planned", "started", "progress", "finished"} <= kinds
+
+
+def test_a_refusal_is_of_its_form(server: RunningServer, document: dict[str, Any]) -> None:
+    answer = server.http.post("/api/submit", json={"workflow": {"loom": 1, "nodes": {"a": {"type": "numbr"}}}})
+    assert set(answer.json()) == set(document["components"]["schemas"]["Refusal"]["required"])
+    assert set(answer.json()["problems"][0]) == set(document["components"]["schemas"]["Problem"]["required"])
