@@ -14,6 +14,7 @@ from core.diffusion.edm import EDM
 from core.diffusion.flow import RectifiedFlow
 from core.diffusion.levels import SPACINGS, Levels
 from core.diffusion.parametrisation import X0
+from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
 from tests.nodes.toy_process import CosineFlow
 
@@ -164,3 +165,12 @@ def test_the_denoiser_is_told_the_process_own_time(process):
     assert all(t.shape == (2,) for t in asked)
     assert asked[0][0].item() == pytest.approx(process.last)
     assert all(a[0] >= b[0] for a, b in pairwise(asked))
+
+
+@pytest.mark.parametrize("spacing", ["leading", "linspace", "karras"])
+def test_inversion_of_x0_begins_without_noise_too(spacing):
+    """There z0 alone says no eps; by betas this was NaN."""
+    process = NoiseSchedule.linear(parametrisation="x0")
+    levels = SOLVERS["ddim_inversion"].levels(process, 60, spacing)
+    noise = SOLVERS["ddim_inversion"](gaussian(process), 0.7 + 0.5 * NOISE, levels)
+    assert 0.5 < noise.std() < 1.5
