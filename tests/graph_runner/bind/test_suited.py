@@ -41,7 +41,7 @@ MODEL = PortType("M", variable=True, base=nn.Module)
         (object(), PortType("T", variable=True)),
         (nn.Linear(1, 1), wire(Denoiser)),  # a protocol that cannot be asked
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_can(value: Any, kind: PortType) -> None:
     assert unsuited(value, kind) == ""
@@ -61,7 +61,7 @@ def test_what_can(value: Any, kind: PortType) -> None:
         (1.5, INT, "this is of the type float"),
         (3, MODEL, "this is of the type int"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_cannot_and_why(value: Any, kind: PortType, why: str) -> None:
     assert unsuited(value, kind) == why
