@@ -15,9 +15,9 @@ from typing import Annotated, Any
 import torch
 
 from graph_runner.contract import Wire, node
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 
 Value = Annotated[object, Wire("value")]
 NODES, TURNS, BODY, LONG = 1_000, 10_000, 10, 20_000

@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from graph_runner.store import load_tree
+from graph_runner.store.folders import load_tree
 
 ROOT = Path(__file__).parents[1]
 

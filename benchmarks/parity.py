@@ -156,7 +156,8 @@ def tested_rows() -> list[Row]:
 
 
 def solver_rows() -> list[Row]:
-    """Every solver against its oracles, over a toy denoiser with a known posterior."""
+    """Every solver against its oracles, over a toy denoiser with a known posterior: by betas, rectified flow and EDM."""
+    from process_parity import CASES as OTHERS
     from solver_parity import CASES
     from toy_denoisers import two_modes
 
@@ -171,6 +172,12 @@ def solver_rows() -> list[Row]:
             settings = f"{case.steps} steps, {case.spacing}, two Gaussians"
             error = (ours - theirs).abs().max().item()
             rows.append(Row("solver", name, case.oracle, settings, error, SOLVER_TOLERANCE))
+    for other in OTHERS:
+        ours, theirs = other.run()
+        settings = f"{other.settings}, {other.steps} steps, {other.spacing or 'default spacing'}, two Gaussians"
+        name = f"{other.solver}, {type(other.process).__name__}, {other.process.predicts.name}"
+        error = (ours - theirs).abs().max().item()
+        rows.append(Row("solver", name, f"diffusers {other.oracle}", settings, error, SOLVER_TOLERANCE))
     return rows
 
 

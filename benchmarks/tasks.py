@@ -21,9 +21,9 @@ from torch import Tensor
 
 from core.data.shapes import CLASSES, COLOURS, Shapes
 from core.metrics.reconstruction import psnr, ssim
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import Node, Workflow, load
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Node, Workflow, load
+from graph_runner.run.engine import Engine
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.nodes.test_vq_training import SHAPES, UNSEEN, run, tiles

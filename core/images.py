@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from PIL import Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
@@ -39,13 +40,13 @@ def to_pil(image: Tensor) -> Image.Image:
         raise ValueError(f"An image has shape (3, h, w) or (1, h, w), not {tuple(image.shape)}.")
     finite(image.detach(), "the image")
     values = ((image.detach().float().cpu().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(values.permute(1, 2, 0).squeeze(-1).numpy())
+    return Image.fromarray(rearrange(values, "c h w -> h w c").squeeze(-1).numpy())
 
 
 def from_pil(image: Image.Image) -> Tensor:
     """A picture of any mode as a tensor (3, h, w) in [-1, 1]; transparent parts become white."""
     values = np.asarray(_to_rgb(image), dtype=np.float32)
-    return torch.from_numpy(values / 127.5 - 1).permute(2, 0, 1).contiguous()
+    return rearrange(torch.from_numpy(values / 127.5 - 1), "h w c -> c h w").contiguous()
 
 
 def open_image(path: str | Path, at_least: int | None = None) -> Image.Image:
@@ -196,8 +197,7 @@ def grid(
     tiles = F.pad(tiles, (padding, 0, padding, 0), value=1.0)
     empty = -len(tiles) % columns
     tiles = torch.cat([tiles, torch.ones(empty, *tiles.shape[1:])])
-    _, c, h, w = tiles.shape
-    rows = tiles.reshape(-1, columns, c, h, w).permute(2, 0, 3, 1, 4).reshape(c, -1, columns * w)
+    rows = rearrange(tiles, "(row column) c h w -> c (row h) (column w)", column=columns)
     return F.pad(rows, (0, padding, 0, padding), value=1.0)
 
 

@@ -16,7 +16,7 @@ def holds_numbers(tensor: Tensor) -> bool:
 
 
 def finite(values: Tensor, what: str) -> Tensor:
-    """The values themselves. Raises FloatingPointError, naming `what`, where any of them is NaN or infinite.
+    """The values themselves, of any shape. Raises FloatingPointError, naming `what`, where any of them is NaN or infinite.
 
     Values that carry gradients pass, for looking at them waits for the device in each step of a training, which looks at its
     losses instead; and so do tensors without contents.

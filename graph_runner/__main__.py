@@ -55,10 +55,10 @@ def _told(argv: list[str]) -> int:
         return 0
     if getattr(options, "nodes", None) and (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # a package that lies here may be named
+    from graph_runner.base.problems import Problem, WorkflowError
+    from graph_runner.bind.paths import PathError, folder
     from graph_runner.cli.wording import complain
     from graph_runner.contract import ContractError
-    from graph_runner.paths import PathError, folder
-    from graph_runner.problems import Problem, WorkflowError
 
     try:
         if "workspace" in options:

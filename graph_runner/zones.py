@@ -7,8 +7,8 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
 
-from graph_runner.context import Loop
 from graph_runner.contract import Body, Ports, node
+from graph_runner.contract.context import Loop
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     return collected
 
 
-@node(category="zones", aside=True)
+@node(category="zones", aside="n")
 def every(body: Body[Aside], n: Annotated[int, Field(ge=1)] = 100) -> None:  # noqa: ARG001 - the loop around counts
     """Run the body after each n-th turn of the zone around it, and after the last: previews and validation.
 

@@ -19,6 +19,7 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
+from core.diffusion.schedule import with_betas
 from core.models.dit import DiT
 from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
@@ -112,6 +113,8 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
     for unet in (parts["unet"], ema_unet):
         if form == "compvis" and unet is not None and not isinstance(unet, UNetModel):
             raise ValueError(f"a CompVis file holds a UNet, and this is a {type(unet).__name__}; choose another form")
+    if parts["schedule"] is not None and form != "latent loom":
+        with_betas(parts["schedule"], f"the form {form!r}")
     return LatentDiffusion(
         parts["unet"],
         parts["autoencoder"],

@@ -35,9 +35,9 @@ def embed_classes(embedder: Embedder, labels: Labels) -> Conditioning:
 
 @node(category="conditioning")
 def class_y(device: Device, classes: Annotated[list[Class], Field(min_length=1)] = [0]) -> Conditioning:  # noqa: B006
-    """Classes for a UNet that adds them to its time embedding (num_classes), instead of a token for cross-attention.
+    """Classes for a denoiser that adds them to its time embedding (a UNet's num_classes), instead of a token for cross-attention.
 
-    The null class is one of the UNet's own, by custom the last.
+    The null class is one of the denoiser's own, by custom the last.
 
     classes: one number for each sample, or one for all.
     """
@@ -46,7 +46,7 @@ def class_y(device: Device, classes: Annotated[list[Class], Field(min_length=1)]
 
 @node(category="conditioning")
 def labels_y(labels: Labels) -> Conditioning:
-    """The labels of a batch for a UNet that adds them to its time embedding (num_classes)."""
+    """The labels of a batch for a denoiser that adds them to its time embedding (a UNet's num_classes)."""
     return _Conditioning(y=labels)
 
 

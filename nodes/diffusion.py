@@ -7,11 +7,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.diffusion import guidance, langevin, tiles
+from core.diffusion.edm import EDM
+from core.diffusion.flow import Density, FlowParametrisation, RectifiedFlow
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
 from core.models import denoiser
 from graph_runner.context import Rng
-from graph_runner.contract import node
+from graph_runner.contract import Axes, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -45,6 +47,51 @@ def noise_schedule(
         make = NoiseSchedule.linear if kind == "linear" else NoiseSchedule.plain_linear
         schedule = make(timesteps, beta_start, beta_end, "v" if zero_terminal_snr else parametrisation)
     return schedule.with_zero_terminal_snr(parametrisation) if zero_terminal_snr else schedule
+
+
+@node(category="diffusion")
+def rectified_flow(
+    shift: Annotated[float, Field(gt=0, le=100)] = 1.0,
+    density: Density = "uniform",
+    mean: Annotated[float, Field(ge=-10, le=10)] = 0.0,
+    std: Annotated[float, Field(gt=0, le=10)] = 1.0,
+    parametrisation: FlowParametrisation = "velocity",
+) -> Schedule:
+    """Straight paths from data to noise, z = (1 − u) · z0 + u · eps (Liu et al. 2023, Lipman et al. 2023, Esser et al. 2024).
+
+    The denoiser is told t = 1000 u. A model trained with another process has to be trained anew.
+
+    shift: more than 1 spends more time near noise, in training and sampling; 3 in Stable Diffusion 3, for large latents.
+    density: of random_timesteps: all alike, or logit-normal, which trains the middle of the way more.
+    mean: of the logit, where logit-normal; more than 0 is towards noise.
+    std: of the logit, where logit-normal.
+    parametrisation: the velocity eps − z0, or the clean latent x0.
+    """
+    return RectifiedFlow(shift, density, mean, std, parametrisation)
+
+
+@node(category="diffusion")
+def edm(
+    sigma_min: Annotated[float, Field(gt=0, le=1)] = 0.002,
+    sigma_max: Annotated[float, Field(gt=1, le=100_000)] = 80.0,
+    sigma_data: Annotated[float, Field(gt=0, le=1000)] = 1.0,
+    rho: Annotated[float, Field(ge=1, le=100)] = 7.0,
+    p_mean: Annotated[float, Field(ge=-10, le=10)] = -1.2,
+    p_std: Annotated[float, Field(gt=0, le=5)] = 1.2,
+) -> Schedule:
+    """EDM: noise by sigma, and a preconditioned denoiser (Karras et al. 2022).
+
+    Noisy latents on wires are c_in · (z0 + sigma · eps), of unit variance; the denoiser is told t = c_noise = ln(sigma) / 4 and
+    predicts F. diffusion_loss without a weighting is the paper's weighted loss.
+
+    sigma_min: where sampling ends, before its last step to no noise.
+    sigma_max: where it starts.
+    sigma_data: deviation of the data: 1 for scaled latents, 0.5 for the paper's pictures.
+    rho: how much sampling dwells on little noise.
+    p_mean: of ln(sigma) in random_timesteps, which is normal.
+    p_std: of ln(sigma) in random_timesteps.
+    """
+    return EDM(sigma_min, sigma_max, sigma_data, rho, p_mean, p_std)
 
 
 @node(category="diffusion", version=2)
@@ -85,13 +132,13 @@ def offset_noise(noise: Latent, rng: Rng, strength: Annotated[float, Field(ge=0,
 
 @node(category="diffusion", version=2)
 def random_timesteps(schedule: Schedule, z: Latent, rng: Rng) -> Timestep:
-    """A timestep for each sample of a batch, all equally likely."""
-    return losses.uniform_timesteps(rng.rand(len(z)), schedule)
+    """A timestep for each sample of a batch, drawn as the process is trained: by betas all are equally likely."""
+    return schedule.timesteps(rng.rand(len(z)))
 
 
 @node(category="diffusion")
 def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Latent:
-    """The forward process: √ᾱ_t · z0 + √(1 − ᾱ_t) · noise (Ho et al. 2020, eq. 4).
+    """The forward process, signal · z0 + noise · eps: by betas √ᾱ_t · z0 + √(1 − ᾱ_t) · eps (Ho et al. 2020, eq. 4).
 
     z0: clean latents.
     t: a timestep for each.
@@ -135,7 +182,11 @@ def denoise_tiles(
 
 
 @node(category="guidance")
-def cfg_combine(cond: Prediction, uncond: Prediction, scale: Annotated[float, Field(ge=0, le=30)] = 7.5) -> Prediction:
+def cfg_combine(
+    cond: Annotated[Prediction, Axes("_ c ...")],
+    uncond: Annotated[Prediction, Axes("_ c ...")],
+    scale: Annotated[float, Field(ge=0, le=30)] = 7.5,
+) -> Prediction:
     """Classifier-free guidance: uncond + scale · (cond − uncond) (Ho & Salimans 2021).
 
     cond: under the condition.
@@ -160,7 +211,7 @@ def diffusion_loss(
 
     prediction: at add_noise(z0, noise, t).
     norm: squared or absolute.
-    weighting: none (the simple loss), min-SNR (Hang et al. 2023), or the variational bound's.
+    weighting: none (the simple loss), min-SNR (Hang et al. 2023), or the variational bound's, which wants betas.
     gamma: of min-SNR.
     """
     return losses.diffusion_loss(prediction, z0, noise, t, schedule, norm, weighting, gamma)
@@ -168,5 +219,5 @@ def diffusion_loss(
 
 @node(category="diffusion")
 def score(prediction: Prediction, z: Latent, t: Timestep, schedule: Schedule) -> Score:
-    """The score ∇ log q(z_t) = −eps / √(1 − ᾱ_t) that a prediction stands for (Song et al. 2021)."""
+    """The score ∇ log q(z_t) = −eps / noise that a prediction stands for, noise being √(1 − ᾱ_t) by betas (Song et al. 2021)."""
     return langevin.score(prediction, z, t, schedule)

@@ -84,7 +84,7 @@ def steer(
     schedule: Schedule,
     scale: Annotated[float, Field(ge=0, le=1000)] = 1.0,
 ) -> Prediction:
-    """Guidance by a gradient: eps − √(1 − ᾱ) · scale · ∇ log p(y|z) (Dhariwal & Nichol 2021, algorithm 2).
+    """Guidance by a gradient: eps − noise · scale · ∇ log p(y|z) (Dhariwal & Nichol 2021, algorithm 2).
 
     prediction: the denoiser's.
     gradient: of a classifier's or image guider's likelihood.

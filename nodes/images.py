@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
+from torch import Tensor
 
 from core import images as pictures
 from core.numbers import finite
@@ -16,6 +17,21 @@ from graph_runner.contract import File, Name, node
 from nodes.wires import Image
 
 Columns = Annotated[int, Field(ge=0, le=1000)]
+Images = Image | list[Image]
+"""A batch of images, or a list of batches such as `for_each` collects."""
+
+
+def _batch(images: Tensor | list[Tensor]) -> Tensor:
+    """One batch of what may be several. Raises ValueError where there are none, or none of one size."""
+    if not isinstance(images, list):
+        return images
+    sizes = {tuple(batch.shape[1:]) for batch in images}
+    if not images:
+        raise ValueError("the list holds no images; give the loop that makes them at least one turn")
+    if len(sizes) > 1:
+        told = ", ".join("×".join(map(str, size)) for size in sorted(sizes))
+        raise ValueError(f"the list holds images of different sizes ({told}); wire images of one size")
+    return torch.cat(images)
 
 
 @node(category="images", version=2)
@@ -40,19 +56,19 @@ def load_image(
 
 @node(category="images", version=2)
 def image_grid(
-    images: Image,
+    images: Images,
     columns: Columns = 0,
     captions: list[str] = [],  # noqa: B006
     zoom: Annotated[int, Field(ge=0, le=64)] = 0,
 ) -> Image:
     """Images tiled into one.
 
-    images: what to tile, row by row.
+    images: what to tile, row by row; of several batches one after the other.
     columns: 0 for about square.
     captions: one beneath each; none for none.
     zoom: enlarge each pixel so many times; 0 to enlarge only tiles too small for their captions.
     """
-    return pictures.grid(images, columns or None, captions=captions or None, zoom=zoom or None)[None]
+    return pictures.grid(_batch(images), columns or None, captions=captions or None, zoom=zoom or None)[None]
 
 
 @node(category="images")
@@ -86,25 +102,35 @@ def side_by_side(
 
 
 @node(category="images", effect=True)
-def preview_image(images: Image, outputs: Outputs, name: Name = "preview", columns: Columns = 0) -> None:
+def preview_image(images: Images, outputs: Outputs, name: Name = "preview", columns: Columns = 0) -> None:
     """Show images on the node, several as a grid.
 
     images: what to show.
     name: of the file in the run's folder.
     columns: of the grid; 0 for about square.
     """
-    picture = images[0] if len(images) == 1 else pictures.grid(images, columns or None)
+    batch = _batch(images)
+    picture = batch[0] if len(batch) == 1 else pictures.grid(batch, columns or None)
     write = partial(pictures.save_png, image=picture, text={"workflow": outputs.workflow})
     outputs.file(f"{name}.png", write, media="image/png", preview=True)
 
 
 @node(category="images", effect=True)
-def save_image(images: Image, outputs: Outputs, name: Name = "image") -> None:
+def save_image(images: Images, outputs: Outputs, name: Name = "image") -> None:
     """Save each image as a PNG that carries its workflow. None is saved where one has values that are no numbers.
 
     images: what to save.
     name: of the files, in the run's folder.
     """
     text = {"workflow": outputs.workflow}
-    for image in finite(images, "the images"):
+    for image in finite(_batch(images), "the images"):
         outputs.file(f"{name}.png", partial(pictures.save_png, image=image, text=text), media="image/png")
+
+
+@node(category="images")
+def stack_images(images: list[Image]) -> Image:
+    """Several batches of images as one: what for_each collects, to measure or to tile.
+
+    images: batches of equal image size.
+    """
+    return _batch(images)

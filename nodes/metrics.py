@@ -17,8 +17,13 @@ from core.models.lpips import LPIPS
 from core.models.perceptual import HaarDistance
 from core.numbers import finite
 from graph_runner.context import Device, Metrics
-from graph_runner.contract import Ports, node
+from graph_runner.contract import Axes, Ports, node
 from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar, WeightFile
+
+OfOneSize = Annotated[Image, Axes("b c h w")]
+"""Images that are compared pixel by pixel."""
+OfOneNetwork = Annotated[Features, Axes("_ d")]
+"""Features that are compared, of any number of images each."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -36,28 +41,32 @@ class InceptionScore(NamedTuple):
 
 
 @node(category="metrics", effect=True)
-def report(values: Ports[Scalar], metrics: Metrics) -> None:
+def report(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
-    values: named numbers.
+    values: named numbers; those of a list are called NAME_0, NAME_1, … as for_each counts its turns.
     """
-    metrics(**{name: finite(torch.as_tensor(value), name) for name, value in values.items()})
+    single = {name: value for name, value in values.items() if not isinstance(value, list)}
+    listed = {
+        f"{name}_{i}": x for name, value in values.items() if isinstance(value, list) for i, x in enumerate(value)
+    }
+    metrics(**{name: finite(torch.as_tensor(value), name) for name, value in (single | listed).items()})
 
 
 @node(category="metrics")
-def psnr(images: Image, originals: Image) -> Scalar:
+def psnr(images: OfOneSize, originals: OfOneSize) -> Scalar:
     """Peak signal-to-noise ratio in dB, the mean over images."""
     return reconstruction.psnr(images, originals).mean()
 
 
 @node(category="metrics")
-def ssim(images: Image, originals: Image) -> Scalar:
+def ssim(images: OfOneSize, originals: OfOneSize) -> Scalar:
     """Structural similarity, the mean over images."""
     return reconstruction.ssim(images, originals).mean()
 
 
 @node(category="metrics")
-def perceptual_distance(network: PerceptualNet, images: Image, originals: Image) -> Scalar:
+def perceptual_distance(network: PerceptualNet, images: OfOneSize, originals: OfOneSize) -> Scalar:
     """The distance of images as a network sees it, the mean over images."""
     return network(finite(images, "the images"), finite(originals, "the originals")).mean()
 
@@ -134,7 +143,7 @@ def stack_features(features: list[Features]) -> Features:
 
 
 @node(category="metrics")
-def frechet_distance(real: Features, generated: Features) -> Scalar:
+def frechet_distance(real: OfOneNetwork, generated: OfOneNetwork) -> Scalar:
     """Fréchet distance; with Inception features and 50,000 images it is FID (Heusel et al. 2017)."""
     return _scalar(distribution.frechet_distance(real, generated))
 
@@ -157,14 +166,14 @@ def inception_score(
 
 
 @node(category="metrics")
-def kernel_distance(real: Features, generated: Features) -> Scalar:
+def kernel_distance(real: OfOneNetwork, generated: OfOneNetwork) -> Scalar:
     """Kernel distance, unbiased at few images; with Inception features it is KID (Bińkowski et al. 2018)."""
     return _scalar(distribution.kernel_distance(real, generated).mean)
 
 
 @node(category="metrics")
 def precision_recall(
-    real: Features, generated: Features, neighbours: Annotated[int, Field(ge=1)] = 3
+    real: OfOneNetwork, generated: OfOneNetwork, neighbours: Annotated[int, Field(ge=1)] = 3
 ) -> PrecisionRecall:
     """Improved precision and recall (Kynkäänniemi et al. 2019).
 

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 
 from core.diffusion import langevin
-from core.diffusion.levels import Spacing
+from core.diffusion.process import Spacing
 from core.diffusion.solvers import SOLVERS
 from graph_runner.context import Device, Loop, Rng
 from graph_runner.contract import Body, node
@@ -48,22 +48,24 @@ def sample(
 
     They are evaluated as often as the solver wants.
 
-    noise: where it starts.
+    noise: standard normal; where it starts, scaled as the schedule's process has it.
     z0: a picture's latent to start from instead, with noise added (image to image).
     schedule: the one the denoiser was trained with.
     solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
     steps: turns of the solver.
     eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
-    spacing: which timesteps are visited; nothing for the solver's own default.
+    spacing: which timesteps are visited; nothing for the default of the schedule's process, or of the solver.
     strength: of image to image: the share of the steps that is walked, from the noise level there.
     first_row: the sample of a larger batch that the noise begins with, counted from 0, for solvers that add noise.
     """
     chosen = SOLVERS[solver]
     levels = chosen.levels(schedule, steps, spacing)
-    if z0 is not None:
+    if z0 is None:
+        z = schedule.prior(noise, levels.start)
+    else:
         levels = levels.last_part(strength)
-        noise = schedule.add_noise(z0, noise, levels.start.t)
-    return chosen(denoise, noise, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=loop)
+        z = schedule.add_noise(z0, noise, levels.start.t)
+    return chosen(denoise, z, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=loop)
 
 
 @node(category="sampling", keep=True)
@@ -101,8 +103,8 @@ def annealed_timestep(
     each: turns at each.
     """
     level = min(turn // each, levels - 1)
-    last = schedule.num_timesteps - 1
-    return torch.tensor([round(last * (1 - level / max(levels - 1, 1)))], device=device)
+    share = 1 - level / max(levels - 1, 1)
+    return torch.tensor([schedule.timestep_at(max(share, schedule.least))], device=device)
 
 
 @node(category="sampling", version=2)

@@ -1,7 +1,11 @@
-"""Training as a graph: the zone whose body is one step, what a step optimises, and with what."""
+"""Training as a graph: the zone whose body is one step, what a step optimises, and with what.
+
+Other optimizers than AdamW are in `nodes.optimizers`, schedules of their rates in `nodes.learning_rates`.
+"""
 
 from __future__ import annotations
 
+import copy
 from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
@@ -9,12 +13,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from core.data.loader import Batches
-from core.training.objective import AdamW
+from core.models.ema import PowerAverage
+from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
+from core.training.optimizers import AdamW
+from core.training.recipe import Clip, Recipe
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
 from graph_runner.contract import Body, Ports, Unkeyed, node
-from nodes.wires import Batch, Dataset, Loss, Objective, Optimizer
+from nodes.wires import Averaging, Batch, Dataset, LearningRate, Loss, Objective, Optimizer
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -49,6 +56,7 @@ def train(
     batch_size: Annotated[int, Field(ge=1, le=2**20)] = 32,
     accumulate: Annotated[int, Field(ge=1, le=2**16)] = 1,
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    averaging: Averaging | None = None,
     workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
 ) -> Trained[M]:
@@ -66,10 +74,13 @@ def train(
     batch_size: samples of one micro-batch, over all processes.
     accumulate: micro-batches whose gradients make one step.
     ema: decay of the weights' moving average; 0 keeps none, and ema.NAME is the model itself.
+    averaging: another rule of the average, instead of ema.
     workers: processes that prepare batches ahead; the batches are the same.
     log_every: steps between two points of the curves.
     """
-    trainer = Trainer(models, ema, processes.mean, scaled=dtype == torch.float16)
+    if averaging is not None and ema:
+        raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
+    trainer = Trainer(models, averaging or ema, processes.mean, scaled=dtype == torch.float16)
     batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
     stream = None
     try:
@@ -87,6 +98,7 @@ def train(
     finally:
         if stream is not None:
             stream.close()
+    trainer.finish()
     return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
 
 
@@ -102,8 +114,9 @@ def objective(loss: Loss, models: list[M], optimizer: Optimizer, name: str = "lo
     return _Objective(loss.float(), tuple(models), optimizer, name)
 
 
-@node(category="training")
+@node(category="optimizers")
 def adamw(
+    learning_rate: LearningRate | None = None,
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-4,
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9,
     beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999,
@@ -117,6 +130,7 @@ def adamw(
 ) -> Optimizer:
     """Settings of AdamW (Loshchilov & Hutter 2019) and of its learning rate.
 
+    learning_rate: how lr changes over the steps, instead of the warm-up and the decay below.
     lr: peak learning rate.
     beta1: decay of the gradients' running mean.
     beta2: decay of their running square.
@@ -128,4 +142,28 @@ def adamw(
     final: where the fall ends, as a share of lr.
     clip: the largest norm of the objective's gradients; 0 for no limit.
     """
-    return AdamW(lr, beta1, beta2, eps, weight_decay, warmup, decay, horizon, final, clip)
+    if learning_rate is None:
+        learning_rate = by_name(decay, warmup, horizon, final)
+    elif warmup or decay != "constant":
+        raise ValueError("a learning rate is wired in, and warmup or decay is typed in too; leave out one of them")
+    return Recipe(AdamW(lr, beta1, beta2, eps, weight_decay), learning_rate, clip=Clip(norm=clip))
+
+
+@node(category="training")
+def power_average(sigma_rel: Annotated[float, Field(gt=0, lt=0.2886)] = 0.1) -> Averaging:
+    """An average of the weights over a fixed share of the training, however long that is (Karras et al. 2024, section 3).
+
+    sigma_rel: the width of the average's peak as a share of the training; the paper's best are 0.05 to 0.15.
+    """
+    return PowerAverage(sigma_rel)
+
+
+@node(category="training")
+def frozen_copy(model: M) -> M:
+    """A model as it is now, as a value of its own: a teacher, a prior term, the original that a training must stay close to.
+
+    A zone changes a copy of the models that it carries, and its body cannot read them from outside; it can read this.
+
+    model: any; it stays as it is.
+    """
+    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeVar
+
+from pydantic import Field
+
 from graph_runner.contract import node
+
+T = TypeVar("T")
 
 
 @node(category="values")
@@ -30,3 +36,24 @@ def texts(values: list[str]) -> list[str]:
     values: the texts.
     """
     return values
+
+
+@node(category="values")
+def as_list(items: list[T]) -> list[T]:
+    """Several wires as one list, to sweep over with for_each.
+
+    items: of one type.
+    """
+    return items
+
+
+@node(category="values")
+def item(items: list[T], index: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0) -> T:
+    """One of a list.
+
+    items: the list.
+    index: counted from 0; −1 is the last.
+    """
+    if not -len(items) <= index < len(items):
+        raise ValueError(f"there is no item {index}: the list holds {len(items)}")
+    return items[index]

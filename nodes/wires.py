@@ -14,27 +14,31 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
 from core.data.loader import MapData
-from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.kinds import from_dict
+from core.diffusion.process import Process
 from core.metrics.features import FeatureNetwork
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
+from core.models.ema import Averaging as _Averaging
 from core.models.unet import UNet as _UNet
-from core.training.objective import AdamW
+from core.training.learning_rate import LearningRate as _LearningRate
 from core.training.objective import Objective as _Objective
+from core.training.optimizers import Optimizer as _Optimizer
+from core.training.recipe import Recipe
 from graph_runner.contract import PathTo, Wire
 
 
 class ScheduleCodec:
-    """Noise schedules on disk."""
+    """Noise processes on disk."""
 
-    def save(self, schedule: NoiseSchedule) -> dict[str, Any]:
-        """Its betas and parametrisation."""
-        return schedule.to_dict()
+    def save(self, process: Process) -> dict[str, Any]:
+        """Its kind and settings: betas and parametrisation, shift, …"""
+        return process.to_dict()
 
-    def load(self, tree: dict[str, Any]) -> NoiseSchedule:
-        """The schedule."""
-        return NoiseSchedule.from_dict(tree)
+    def load(self, tree: dict[str, Any]) -> Process:
+        """The process; ValueError for a kind that no package brought."""
+        return from_dict(tree)
 
 
 class LatentDataCodec:
@@ -64,16 +68,20 @@ class ConditioningCodec:
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
 Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]
 Latent = Annotated[Tensor, Wire("latent", "b c h w", about="latents in the diffusion model's space, scaled; noise too")]
-Prediction = Annotated[Tensor, Wire("prediction", "b c h w", about="what a denoiser predicts: eps, v or x0")]
+Prediction = Annotated[
+    Tensor, Wire("prediction", "b c h w", about="what a denoiser predicts: eps, v, x0, velocity or F")
+]
 Score = Annotated[Tensor, Wire("score", "b c h w", about="the gradient of the log density, ∇ log q(z)")]
-Timestep = Annotated[Tensor, Wire("timestep", "b", about="positions on the noise schedule, 0 … T−1")]
+Timestep = Annotated[Tensor, Wire("timestep", "b", about="positions on the noise process, as the denoiser is told")]
 Labels = Annotated[Tensor, Wire("labels", "b", about="class numbers")]
 Loss = Annotated[Tensor, Wire("loss", "", about="a scalar to make small")]
 Scalar = Annotated[Tensor, Wire("scalar", "", accepts=("loss",), about="one number")]
 Logits = Annotated[Tensor, Wire("logits", "b 1 h w", about="a discriminator's opinion of each patch; positive is real")]
 Posterior = Annotated[DiagonalGaussian, Wire("posterior", "b c h w", about="the encoder's Gaussian over latents")]
 
-Schedule = Annotated[NoiseSchedule, Wire("schedule", codec=ScheduleCodec(), about="noise levels and what is predicted")]
+Schedule = Annotated[
+    Process, Wire("schedule", codec=ScheduleCodec(), about="a noise process: levels, and what is predicted")
+]
 Conditioning = Annotated[
     _Conditioning,
     Wire("conditioning", codec=ConditioningCodec(), about="what a denoiser is told: tokens, channels, a class, …"),
@@ -115,5 +123,7 @@ Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by fi
 WeightFile = Annotated[str, PathTo("file", weight_files)]
 """A file with weights, or the index of its shards."""
 
-Optimizer = Annotated[AdamW, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
+Optimizer = Annotated[_Optimizer | Recipe, Wire("optimizer", about="settings of an optimizer; its state is the zone's")]
+LearningRate = Annotated[_LearningRate, Wire("learning_rate", about="the learning rate over the steps of a training")]
+Averaging = Annotated[_Averaging, Wire("averaging", about="how the weights of a training are averaged")]
 Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]

@@ -23,7 +23,7 @@ import pytest
 import safetensors.torch
 
 import core.files
-import graph_runner.files
+import graph_runner.base.files
 
 Step = Callable[[], None]
 SYSTEM = ("rename", "replace", "unlink", "remove", "rmdir", "mkdir", "link", "fsync", "chmod")
@@ -51,7 +51,7 @@ def counted(patch: pytest.MonkeyPatch, step: Step) -> None:
     before(os, "open", lambda _path, flags, *_, **__: bool(flags & (os.O_CREAT | os.O_WRONLY | os.O_RDWR)))
     before(io, "open", writes)
     before(safetensors.torch, "serialize_file")
-    for files in (graph_runner.files, core.files):
+    for files in (graph_runner.base.files, core.files):
         before(files, "_exchanged")
 
 
@@ -157,4 +157,4 @@ def every_death(operation: Step, restore: Step) -> Iterator[str]:
 
 def leftovers(folder: Path) -> list[str]:
     """What killed writers left anywhere below a folder."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"{graph_runner.files.TEMPORARY}*"))
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob(f"{graph_runner.base.files.TEMPORARY}*"))

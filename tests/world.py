@@ -68,7 +68,7 @@ def _threads_of_gloo() -> list[str]:
 
 
 def _main(function: str, folder: str) -> None:
-    from graph_runner.processes import joined
+    from graph_runner.contract.processes import joined
 
     module, _, name = function.partition(":")
     with joined("cpu") as (processes, _), watched(function, 9 * SECONDS):

@@ -35,12 +35,14 @@ def main(arguments: list[str] | None = None) -> int:
     workspace: Path = options.workspace.expanduser().resolve()
     lock = _lock(parser, workspace)
     _quiet_gradio(workspace)
-    from graph_runner.engine import choose_device
-    from graph_runner.problems import WorkflowError
+    from graph_runner.base.problems import WorkflowError
+    from graph_runner.run import loggers
+    from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
     devices = tuple(dict.fromkeys(options.device.split(",")))
     try:
+        loggers.chosen(options.log)
         for device in devices:
             choose_device(device)
         server = build(
@@ -56,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
                 confined=reachable,
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
+                log=tuple(options.log),
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -89,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _lock(parser: argparse.ArgumentParser, workspace: Path) -> FileLock:
     """Make the workspace, and be its only server until the lock is released."""
-    from graph_runner.space import prepare
+    from graph_runner.store.space import prepare
 
     lock = FileLock(workspace / ".server" / "lock")
     try:
@@ -159,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip
     parser.add_argument("--grace", type=float, default=15.0, help="seconds a cancelled run has before it is killed")
+    parser.add_argument("--log", action="append", default=[], metavar="NAME[:OPTION=VALUE,…]",
+                        help="write every run's numbers and pictures for another program, too, as `--log` of a run does (repeatable)")  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open the browser")
     return parser
 

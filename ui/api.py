@@ -10,11 +10,11 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
+from graph_runner.base.files import remove
+from graph_runner.catalog.describe import describe_all
 from graph_runner.contract import Seed
-from graph_runner.describe import describe_all
-from graph_runner.files import remove
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graph_runner.contract import NodeSpec
-from graph_runner.workflow import Node, Workflow, write
+from graph_runner.format.workflow import Node, Workflow, write
 from ui import gradio_door
 from ui.api import Api
 from ui.calls import run_number

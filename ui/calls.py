@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
-from graph_runner.problems import WorkflowError
+from graph_runner.base.problems import WorkflowError
 from ui.api import Api, RunNumber
 from ui.refusal import RefusedError
 

@@ -6,21 +6,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from PIL import PngImagePlugin
 
+from graph_runner.base.events import Log, Shown
+from graph_runner.bind.graph import Scope, Slot
+from graph_runner.bind.validate import validate
 from graph_runner.contract import PortType
-from graph_runner.events import Log, Shown
-from graph_runner.graph import Scope, Slot
-from graph_runner.numbers import non_finite
-from graph_runner.outputs import OutputFolder
-from graph_runner.png import KEYWORD
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.png import KEYWORD
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.numbers import non_finite
+from graph_runner.run.outputs import OutputFolder
 from ui.pictures import LATENT, Projections
 
 SECONDS = 1.0
@@ -29,7 +30,8 @@ SHARE = 1 / 16
 
 
 class Easel:
-    """Draws one run's values into its outputs, as pictures that carry the workflow.
+    """Looks on at one run (see `graph_runner.run.observer.Observer`), and draws its values into its outputs, as pictures that
+    carry the workflow.
 
     text: the workflow as it was sent. tell: hears of each picture, and of each that
     would show values that are no numbers.
@@ -64,15 +66,21 @@ class Easel:
                     found.setdefault(id, (slot, kind))
         return found
 
-    def watch(self, run: Path, zone: str, turn: int, given: Mapping[str, Any]) -> None:
-        """Draw the latents that a loop is at, now and then (see `graph_runner.runtime.Watch`)."""
+    def on_values(self, node: str, values: Mapping[Slot, Any], types: Mapping[Slot, PortType]) -> None:  # noqa: ARG002
+        """Learn from what nodes give how latents look."""
+        for slot, value in values.items():
+            with suppress(RuntimeError):  # no picture is worth a failed run
+                self.projections.see(types[slot], value)
+
+    def on_turn(self, folder: Path, zone: str, turn: int, given: Mapping[str, Any]) -> None:
+        """Draw the latents that a loop is at, now and then."""
         now = time.monotonic()
         began = self._began.setdefault(zone, now)
         if now < self._next.setdefault(zone, began + SECONDS) or zone not in self.latents:
             return
         self._next[zone] = now + max(SECONDS, SHARE * (now - began))
         (port, name), kind = self.latents[zone]
-        self._draw(run, zone, zone, kind, given[port][name] if name else given[port], turn)
+        self._draw(folder, zone, zone, kind, given[port][name] if name else given[port], turn)
 
     def target(self, run: Path, target: str, value: Any) -> None:
         """Draw the value of a target, where it has looks."""

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from graph_runner.workflow import Workflow, save
+from graph_runner.format.workflow import Workflow, save
 from ui.models import Estimate
 from ui.refusal import RefusedError
 from ui.workspace import Workspace

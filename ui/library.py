@@ -15,16 +15,16 @@ from typing import Any
 from urllib.parse import quote
 
 import graph_runner
+from graph_runner.base.files import write_atomically
+from graph_runner.base.names import refuse_twin, safe_name
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.graph import Scope
+from graph_runner.bind.paths import Paths
+from graph_runner.bind.renamed import under_current_names
+from graph_runner.bind.validate import validate
 from graph_runner.contract import NodeSpec
-from graph_runner.engine import place_paths
-from graph_runner.files import write_atomically
-from graph_runner.graph import Scope
-from graph_runner.names import refuse_twin, safe_name
-from graph_runner.png import open_workflow
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.renamed import under_current_names
-from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, read, write
+from graph_runner.format.png import open_workflow
+from graph_runner.format.workflow import Workflow, read, write
 from ui import models
 from ui.models import Document, Solved, Validation, WorkflowEntry, printable
 from ui.refusal import RefusedError
@@ -262,22 +262,13 @@ def checked(
     """
     try:
         result = parsed(workflow)
-        top, problems = validate(result, registry)
+        paths = Paths(workspace, (workspace, *lent) if confined else ())
+        top, problems = validate(result, registry, paths)
     except WorkflowError as error:
         return None, Validation(problems=[_told(problem) for problem in error.problems], types={})
     except RecursionError:
         return None, Validation(problems=[_told(TOO_DEEP)], types={})
-    types = _types(top)
-    if not errors(problems):
-        try:
-            place_paths(top, workspace, (workspace, *lent) if confined else ())
-        except WorkflowError as error:
-            problems += error.problems
-        except (OSError, RuntimeError, ValueError) as error:  # a name too long for any file, a home of nobody
-            problems.append(
-                Problem(f"a path cannot be followed: {error}", remedy="Give the path of a file that is there")
-            )
-    return result, Validation(problems=[_told(problem) for problem in problems], types=types)
+    return result, Validation(problems=[_told(problem) for problem in problems], types=_types(top))
 
 
 def _types(top: Scope) -> dict[str, Solved]:

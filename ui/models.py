@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NotRequired
 from pydantic import BaseModel, BeforeValidator
 from typing_extensions import TypedDict
 
-from graph_runner import events as engine_events
+from graph_runner.base import events as engine_events
 
 Status = Literal["queued", "running", "stopping", "done", "failed", "stopped", "interrupted"]
 LIVE: tuple[Status, ...] = ("queued", "running", "stopping")
@@ -32,7 +32,7 @@ Sentence = Annotated[str, BeforeValidator(printable)]
 
 
 class Problem(BaseModel):
-    """One thing to mend in a workflow (`graph_runner.problems.Problem`)."""
+    """One thing to mend in a workflow (`graph_runner.base.problems.Problem`)."""
 
     node: Sentence
     port: Sentence
@@ -52,7 +52,7 @@ class Solved(BaseModel):
     """The type of a port once type variables are solved."""
 
     type: str
-    list: bool
+    list: int
 
 
 class Validation(BaseModel):
@@ -214,21 +214,42 @@ class About(BaseModel):
     login: bool
 
 
+class PlainType(TypedDict):
+    """A type of plain Python, so many lists deep."""
+
+    type: str
+    list: int
+
+
 class WireType(TypedDict):
-    """A wire type: its symbolic shape, and the types that its ports take besides."""
+    """A type of wires: its symbolic shape, the types that its ports take besides, and what the engine's rules know of it.
+
+    nominal: whether it is one by name. plain: what its values are in plain Python, where a literal could hold them.
+    within: the bounds of type variables that it fits. storable: whether the disk can keep it.
+    """
 
     shape: str
     accepts: list[str]
     about: str
+    nominal: bool
+    plain: PlainType | None
+    within: list[str]
+    storable: bool
 
 
 class Port(TypedDict):
-    """A port of a node; an input that may be typed in has a JSON Schema."""
+    """A port of a node; an input that may be typed in has a JSON Schema.
+
+    list: how many lists deep. either: one value will do where the list is taken. bound: the class that a type variable is
+    bound to.
+    """
 
     name: str
     type: str
-    list: bool
+    list: int
+    either: bool
     variable: bool
+    bound: str
     named: bool
     required: bool
     shape: str
@@ -246,7 +267,7 @@ class ZoneSpec(TypedDict):
 
 
 class NodeSpec(TypedDict):
-    """A node's specification (`graph_runner.describe`): all that is needed to draw it."""
+    """A node's specification (`graph_runner.catalog.describe`): all that is needed to draw it."""
 
     type: str
     category: str
@@ -261,7 +282,9 @@ class NodeSpec(TypedDict):
     aside: bool
     draws: bool
     keep: bool
+    trains: bool
     mutates: list[str]
+    grad: list[str]
     formerly: list[str]
 
 

@@ -1,7 +1,7 @@
 """Values as pictures: images, masks and latents in colours.
 
 Images and masks are drawn as they are. Latents have no colours; they are projected to red, green and blue by an affine
-map, fitted by least squares to latents and images that passed through the cache of this process. Which belong together
+map, fitted by least squares to latents and images that nodes of this process' runs gave. Which belong together
 needs no telling: such a map explains much of the right image and next to nothing of a wrong one. Until a pair was seen,
 the first three principal components are the colours.
 """
@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,9 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from graph_runner.cache import Cache, Entry
 from graph_runner.contract import PortType
-from graph_runner.graph import Slot
 
 IMAGE, MASK, LATENT = "b 3 h w", "b 1 h w", "b c h w"
 """Symbolic shapes of wire types (`graph_runner.contract.Wire`)."""
@@ -31,30 +26,6 @@ SAMPLES, ELEMENTS = 16, 2**21
 REMEMBERED = 6
 EXPLAINS = 0.3
 """The least share of an image's variance that the projection of its own latent explains."""
-
-
-class SeeingCache(Cache):
-    """A cache that lets the projections see what passes through it."""
-
-    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
-        super().__init__(workspace, budget, models)
-        self.projections = Projections()
-
-    def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
-        """Remember an entry."""
-        super().put(key, entry, types, keep)
-        self._look(entry, types)
-
-    def get(self, key: str, types: Mapping[Slot, PortType]) -> Entry:
-        """An entry that the cache holds."""
-        entry = super().get(key, types)
-        self._look(entry, types)
-        return entry
-
-    def _look(self, entry: Entry, types: Mapping[Slot, PortType]) -> None:
-        for slot, value in entry.values.items():
-            with suppress(RuntimeError):  # no picture is worth a failed run
-                self.projections.see(types[slot], value)
 
 
 class Projections:

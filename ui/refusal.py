@@ -6,7 +6,7 @@ import errno
 import sqlite3
 from pathlib import PurePath
 
-from graph_runner.problems import WorkflowError
+from graph_runner.base.problems import WorkflowError
 from ui.models import Problem, Refusal
 
 FULL = (

@@ -19,7 +19,7 @@ import gradio
 from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
 from ui import gradio_door
 from ui.api import Api
 from ui.app_view import AppViews
@@ -59,6 +59,7 @@ class Settings:
     confined: bool = False
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
+    log: tuple[str, ...] = ()
     page: Path = field(default=PAGE)
 
 
@@ -134,6 +135,8 @@ def build(settings: Settings) -> LoomServer:
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
     for module in settings.nodes:
         options += ["--nodes", module]
+    for logger in settings.log:
+        options += ["--log", logger]
     if settings.confined:
         for root in (workspace.root, *settings.lent):
             options += ["--only-below", str(root)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graph_runner.files import write_atomically
+from graph_runner.base.files import write_atomically
 from ui.workspace import thumbnail
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -15,8 +15,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from graph_runner.files import write_atomically
-from graph_runner.workflow import Workflow
+from graph_runner.base.files import write_atomically
+from graph_runner.format.workflow import Workflow
 from ui import models
 from ui.calls import CALLS
 from ui.models import EVENTS, RunEvent

@@ -11,8 +11,8 @@ from typing import Any
 
 import gradio
 
+from graph_runner.catalog.describe import describe
 from graph_runner.contract import NodeSpec
-from graph_runner.describe import describe
 from ui.refusal import RefusedError
 from ui.workspace import Workspace, media_of
 

@@ -16,22 +16,23 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import FileLock
 
-from graph_runner import events
-from graph_runner.disk import sentence
-from graph_runner.engine import Engine
-from graph_runner.problems import WorkflowError
-from graph_runner.registry import Registry
-from graph_runner.workflow import read
+from graph_runner.base import events
+from graph_runner.base.disk import sentence
+from graph_runner.base.problems import WorkflowError
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import read
+from graph_runner.run.engine import Engine
 from ui.channel import Channel
 from ui.easel import Easel
 from ui.models import Problem, Refused, Value
-from ui.pictures import Projections, SeeingCache
+from ui.pictures import Projections
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
@@ -59,8 +60,15 @@ class Requests:
         os._exit(3)
 
 
-def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: threading.Event, channel: Channel) -> bool:
-    """Do one run and tell all about it. Returns whether this process is fit for another."""
+def run(
+    engine: Engine,
+    projections: Projections,
+    job: dict[str, Any],
+    stop: threading.Event,
+    channel: Channel,
+    log: Sequence[str] = (),
+) -> bool:
+    """Do one run and tell all about it, and the loggers too. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
     began = time.perf_counter()
 
@@ -81,9 +89,11 @@ def run(engine: Engine, projections: Projections, job: dict[str, Any], stop: thr
             seed=job["seed"],
             fresh=job["fresh"],
             check_numbers=job["check_numbers"],
+            profile=job.get("profile", False),
+            log=log,
             listeners=[tell],
             stop=stop,
-            watch=easel.watch,
+            observer=easel,
             raise_errors=False,
         )
         over["status"] = result.status
@@ -144,6 +154,7 @@ def main() -> int:
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
+    parser.add_argument("--log", action="append", default=[])
     parser.add_argument("--channel", type=int, required=True, help="the socket's descriptor")
     options = parser.parse_args()
     channel = Channel(options.channel)
@@ -158,12 +169,12 @@ def main() -> int:
         engine = Engine(
             registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
         )
-        engine.cache = cache = SeeingCache(engine.workspace, engine.cache.budget, registry.models)
+        projections = Projections()
         device = engine.device
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, cache.projections, job, requests.stops[job["run"]], channel):
+            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

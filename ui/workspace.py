@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from PIL import Image
 
-from graph_runner.files import TEMPORARY, atomic_file, sweep
+from graph_runner.base.files import TEMPORARY, atomic_file, sweep
 from ui.models import FileEntry, printable
 from ui.refusal import RefusedError
 

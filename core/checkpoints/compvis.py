@@ -25,7 +25,7 @@ from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_open
 from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
-from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
 
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
@@ -68,7 +68,7 @@ def load_compvis(
         conditioner = Part(CLIPTextEmbedder, detect_clip(sections.conditioner)) if sections.conditioner else None
     schedule = architecture.schedule
     if schedule and parametrisation:
-        schedule = schedule.with_parametrisation(parametrisation)
+        schedule = with_betas(schedule, "a CompVis file").with_parametrisation(parametrisation)
     unet_state = _averaged(sections) if weights == "ema" else sections.unet
 
     def built(part: Part | None, state: State) -> Any:
@@ -115,7 +115,8 @@ def save_compvis(
         state |= averaged
         buffers |= {EMA + "decay": torch.tensor(0.9999), EMA + "num_updates": torch.tensor(0)}
     if model.schedule is not None:
-        buffers |= {"betas": torch.tensor(model.schedule.betas), "alphas_cumprod": model.schedule.alphas_cumprod}
+        schedule = with_betas(model.schedule, "a CompVis file")
+        buffers |= {"betas": torch.tensor(schedule.betas), "alphas_cumprod": schedule.alphas_cumprod}
     write_weights(state | buffers, path)
     write_atomically(_yaml_of(path), yaml.safe_dump(content, sort_keys=False).encode())
 

@@ -20,7 +20,7 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
-from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.presets import OPENCLIP_TEXT
 from core.models.unet import UNet
@@ -194,7 +194,7 @@ def to_compvis(architecture: Architecture) -> dict[str, Any]:
             "scale_factor": architecture.autoencoder.config["scale_factor"],
         }
     if architecture.schedule:
-        params |= _schedule_params(architecture.schedule)
+        params |= _schedule_params(with_betas(architecture.schedule, "a CompVis file"))
     model = {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}
     return {"model": model, EXACT: architecture.to_json()}
 

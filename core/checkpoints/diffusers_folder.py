@@ -35,6 +35,7 @@ from core.checkpoints.weights import State, naming, read_json, read_weights, wei
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
+from core.diffusion.schedule import with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.unet import UNet
@@ -173,7 +174,7 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         if model.schedule is not None:
             index["scheduler"] = ["diffusers", "DDIMScheduler"]
             (temporary / "scheduler").mkdir()
-            schedule = configs.schedule_to_diffusers(model.schedule)
+            schedule = configs.schedule_to_diffusers(with_betas(model.schedule, "a folder for diffusers"))
             _write_json(temporary / "scheduler" / "scheduler_config.json", schedule)
         if pipeline == "StableDiffusionPipeline":
             absent = [None, None]

@@ -16,7 +16,8 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer
-from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.kinds import from_dict
+from core.diffusion.process import Process
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.registry import MODELS
@@ -37,7 +38,7 @@ class LatentDiffusion:
     autoencoder: KLAutoencoder | VQAutoencoder | None = None
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None
-    schedule: NoiseSchedule | None = None
+    schedule: Process | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -82,7 +83,7 @@ class Architecture(NamedTuple):
     unet: Part | None = None
     autoencoder: Part | None = None
     conditioner: Part | None = None
-    schedule: NoiseSchedule | None = None
+    schedule: Process | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal architecture."""
@@ -101,7 +102,7 @@ class Architecture(NamedTuple):
                 for name in ("unet", "autoencoder", "conditioner")
                 if name in described
             }
-            schedule = NoiseSchedule.from_dict(described["schedule"]) if "schedule" in described else None
+            schedule = from_dict(described["schedule"]) if "schedule" in described else None
             if any(not isinstance(part.config, dict) for part in parts.values()):
                 raise TypeError("a part without a configuration")
         except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:

@@ -23,7 +23,8 @@ from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
 from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
-from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.diffusion.kinds import from_dict
+from core.diffusion.schedule import Parametrisation, with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.registry import MODELS
@@ -74,7 +75,12 @@ def _load(
     if scale_factor is not None and model.autoencoder:
         model.autoencoder.scale_factor.fill_(scale_factor)
     if parametrisation and model.schedule:
-        return replace(model, schedule=model.schedule.with_parametrisation(parametrisation))
+        return replace(
+            model,
+            schedule=with_betas(model.schedule, f"the parametrisation {parametrisation}").with_parametrisation(
+                parametrisation
+            ),
+        )
     return model
 
 
@@ -164,7 +170,7 @@ def _load_whole(folder: Path, dtype: torch.dtype, known: Mapping[str, type]) -> 
     if (folder / "tokenizer").is_dir():
         parts["tokenizer"] = TextTokenizer.load(folder / "tokenizer")
     if content.get("schedule"):
-        parts["schedule"] = NoiseSchedule.from_dict(content["schedule"])
+        parts["schedule"] = from_dict(content["schedule"])
     return LatentDiffusion(**parts)
 
 

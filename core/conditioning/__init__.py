@@ -1,1 +1,1 @@
-"""Domain encoders τ of latent diffusion: what a condition is made into before the UNet sees it."""
+"""Domain encoders τ of latent diffusion: what a condition is made into before a denoiser sees it."""

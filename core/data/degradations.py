@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
@@ -157,8 +158,8 @@ def _add_noise(x: Tensor, strength: _Strength, rng: np.random.Generator) -> Tens
 def jpeg(x: Tensor, quality: int) -> Tensor:
     """Images (b, 3, h, w) in [0, 1] after JPEG compression of quality 1 to 95."""
     decoded = []
-    for image in (x.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy():
+    for image in rearrange((x.clamp(0, 1) * 255).round().to(torch.uint8), "b c h w -> b h w c").numpy():
         file = io.BytesIO()
         Image.fromarray(image).save(file, format="JPEG", quality=quality)
         decoded.append(np.asarray(Image.open(file), dtype=np.float32) / 255)
-    return torch.from_numpy(np.stack(decoded)).permute(0, 3, 1, 2)
+    return rearrange(torch.from_numpy(np.stack(decoded)), "b h w c -> b c h w")

@@ -1,17 +1,15 @@
 """Guidance: functions that change a prediction before the solver sees it.
 
-Each takes and gives predictions in the schedule's parametrisation, so they chain: classifier-free guidance, its rescaling,
+Each takes and gives predictions in the process' parametrisation, so they chain: classifier-free guidance, its rescaling,
 the gradient of a classifier or of an image's likelihood, a kept region, a threshold.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
-from core.diffusion.schedule import NoiseSchedule, Timestep
+from core.diffusion.process import Process, Timestep
 from core.diffusion.solvers.model import Denoise
 from core.precision import in_float32
 
@@ -32,28 +30,16 @@ def rescale(guided: Tensor, cond: Tensor, amount: float = 0.7) -> Tensor:
     return torch.lerp(guided, matched, amount)
 
 
-def steer(prediction: Tensor, grad: Tensor, t: Timestep, schedule: NoiseSchedule, scale: float = 1.0) -> Tensor:
-    """Classifier guidance: eps − √(1−ᾱ)·scale·∇_z log p(y|z) (Dhariwal & Nichol 2021, algorithm 2).
+def steer(prediction: Tensor, grad: Tensor, t: Timestep, process: Process, scale: float = 1.0) -> Tensor:
+    """Classifier guidance: eps − noise·scale·∇_z log p(y|z) (Dhariwal & Nichol 2021, algorithm 2; noise is √(1−ᾱ) there).
 
     prediction, grad: (b, …), of any parametrisation; grad is that of log p with respect to the noisy z (`gradient`). The
     sign is minus: Rombach et al. 2022, eq. 16, print a plus, which leads away from y. At zero SNR, where z says nothing
     of y, the prediction stays as it is.
     """
-    signal, noise = schedule.rates(t, like=prediction)
-    match schedule.parametrisation:  # what a change of eps by −noise·grad is for the other two
-        case "eps":
-            change = -noise * grad
-        case "v":
-            change = -noise / _nonzero(signal) * grad
-        case "x0":
-            change = noise**2 / _nonzero(signal) * grad
-    return (prediction + scale * change).to(prediction.dtype)
-
-
-def _nonzero(signal: float | Tensor) -> float | Tensor:
-    if isinstance(signal, Tensor):
-        return torch.where(signal == 0, math.inf, signal)
-    return signal or math.inf
+    signal, noise = process.rates(t, like=prediction)
+    change = process.predicts.change(-noise, signal, noise)
+    return (prediction + scale * (change * grad)).to(prediction.dtype)
 
 
 @in_float32
@@ -79,43 +65,41 @@ def image_log_likelihood(seen: Tensor, wanted: Tensor) -> Tensor:
     return -0.5 * (wanted - seen).flatten(1).square().sum(1)
 
 
-def keep_known(z: Tensor, z0: Tensor, noise: Tensor, t: Timestep, mask: Tensor, schedule: NoiseSchedule) -> Tensor:
+def keep_known(z: Tensor, z0: Tensor, noise: Tensor, t: Timestep, mask: Tensor, process: Process) -> Tensor:
     """Put the known latent, noised to level t, where the mask is 1: what the denoiser should see when inpainting.
 
     mask: (b or 1, 1 or c, …), **1 = keep**, 0 = generate, as in latent-diffusion's samplers (its inpainting script has it
     the other way round). z, z0, noise: (b, c, …). Give the prediction to `predict_known` with the same mask.
     """
-    return mask * schedule.add_noise(z0, noise, t) + (1 - mask) * z
+    return mask * process.add_noise(z0, noise, t) + (1 - mask) * z
 
 
-def predict_known(
-    prediction: Tensor, z: Tensor, z0: Tensor, t: Timestep, mask: Tensor, schedule: NoiseSchedule
-) -> Tensor:
+def predict_known(prediction: Tensor, z: Tensor, z0: Tensor, t: Timestep, mask: Tensor, process: Process) -> Tensor:
     """Where the mask is 1, replace the prediction by the one that implies z0: every solver then ends there at z0.
 
     z is the latent as the solver has it. mask: 1 = keep, as in `keep_known`.
     """
-    return mask * schedule.from_z0(z0, z, t) + (1 - mask) * prediction
+    return mask * process.from_z0(z0, z, t) + (1 - mask) * prediction
 
 
-def inpainting(denoise: Denoise, z0: Tensor, noise: Tensor, mask: Tensor, schedule: NoiseSchedule) -> Denoise:
+def inpainting(denoise: Denoise, z0: Tensor, noise: Tensor, mask: Tensor, process: Process) -> Denoise:
     """A denoiser that keeps z0 where the mask is 1 (`keep_known` before it, `predict_known` after); noise: like z0."""
 
     def inpaint(z: Tensor, t: Tensor) -> Tensor:
-        prediction = denoise(keep_known(z, z0, noise, t, mask, schedule), t)
-        return predict_known(prediction, z, z0, t, mask, schedule)
+        prediction = denoise(keep_known(z, z0, noise, t, mask, process), t)
+        return predict_known(prediction, z, z0, t, mask, process)
 
     return inpaint
 
 
 def dynamic_threshold(
-    prediction: Tensor, z: Tensor, t: Timestep, schedule: NoiseSchedule, percentile: float = 0.995, floor: float = 1.0
+    prediction: Tensor, z: Tensor, t: Timestep, process: Process, percentile: float = 0.995, floor: float = 1.0
 ) -> Tensor:
     """Clip the implied z0 of each sample at a percentile of its magnitudes and scale it back to ±floor (Imagen).
 
     Saharia et al. 2022, section 2.3. Meant for pixels in [-1, 1]; latents have no bounds: choose floor accordingly.
     """
-    z0 = schedule.to_z0(prediction, z, t)
+    z0 = process.to_z0(prediction, z, t)
     limit = torch.quantile(z0.flatten(1).abs().float(), percentile, dim=1).clamp(min=floor).to(z0.dtype)
     limit = limit.reshape(-1, *[1] * (z0.ndim - 1))
-    return schedule.from_z0(z0.clamp(-limit, limit) * (floor / limit), z, t)
+    return process.from_z0(z0.clamp(-limit, limit) * (floor / limit), z, t)

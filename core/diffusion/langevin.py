@@ -6,22 +6,22 @@ import math
 
 from torch import Tensor
 
-from core.diffusion.schedule import NoiseSchedule, Timestep
+from core.diffusion.process import Process, Timestep
 
 
-def score(prediction: Tensor, z: Tensor, t: Timestep, schedule: NoiseSchedule) -> Tensor:
-    """∇_z log q(z_t) = −eps / √(1 − ᾱ_t) (Ho et al. 2020, section 3.2). prediction, z: (b, …)."""
-    _, noise = schedule.rates(t, like=z)
-    return (-schedule.to_eps(prediction, z, t) / noise).to(z.dtype)
+def score(prediction: Tensor, z: Tensor, t: Timestep, process: Process) -> Tensor:
+    """∇_z log q(z_t) = −eps / noise, noise = √(1 − ᾱ_t) in Ho et al. 2020, section 3.2. prediction, z: (b, …)."""
+    _, noise = process.rates(t, like=z)
+    return (-process.to_eps(prediction, z, t) / noise).to(z.dtype)
 
 
-def step_size(t: float, schedule: NoiseSchedule, ratio: float = 0.2) -> float:
-    """The step at level t: `ratio` times the variance 1 − ᾱ_t of its noise.
+def step_size(t: float, process: Process, ratio: float = 0.2) -> float:
+    """The step at level t: `ratio` times the variance of its noise (1 − ᾱ_t in a schedule of betas).
 
     So score and added noise balance alike at every level (Song & Ermon 2019, section 4.3 and algorithm 1; their settings
     are a ratio of 0.2). Above about 1 the chain's own error shows; above 4 it diverges.
     """
-    return ratio * schedule.level(t).noise ** 2
+    return ratio * process.level(t).noise ** 2
 
 
 def langevin_step(z: Tensor, score: Tensor, step: float, noise: Tensor) -> Tensor:

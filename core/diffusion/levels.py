@@ -1,6 +1,6 @@
 """The noise levels that a solver visits: spacings of timesteps and of sigmas, as data.
 
-`Levels.of(schedule, steps, spacing)` chooses them, a solver walks them. Image-to-image is a shorter walk (`last_part`).
+`Levels.of(process, steps, spacing)` chooses them, a solver walks them. Image-to-image is a shorter walk (`last_part`).
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from core.diffusion.schedule import SIGMA_LIMIT, Level, NoiseSchedule
+from core.diffusion.process import SIGMA_LIMIT, Coordinates, Level, Process, Spacing
+from core.diffusion.schedule import NoiseSchedule
 
-Spacing = Literal["leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm"]
 End = Literal["t0", "z0"]
 Turns = Callable[[int], Iterable[int]]
 """Called with the number of steps, gives their indices: `range`, or a loop that observes, counts or cancels."""
@@ -25,8 +25,10 @@ Turns = Callable[[int], Iterable[int]]
 class Levels:
     """Noise levels in the order in which a solver visits them, noisiest first: a step leads from each to the next."""
 
-    schedule: NoiseSchedule
+    process: Process
     levels: tuple[Level, ...]
+    coordinates: Coordinates | None = None
+    """The scale of z that `levels` are in; None for the process' own."""
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
@@ -34,25 +36,34 @@ class Levels:
             raise ValueError("a solver needs at least two noise levels, each less noisy than the one before it")
 
     @classmethod
-    def of(cls, schedule: NoiseSchedule, steps: int = 50, spacing: Spacing = "leading", end: End = "z0") -> Levels:
+    def of(cls, process: Process, steps: int = 50, spacing: Spacing = "leading", end: End = "z0") -> Levels:
         """Choose the levels for `steps` steps.
 
         spacing: see `SPACINGS`.
-        end: where the last step leads: "z0" to no noise at all (Ho et al. 2020; k-diffusion), "t0" to the schedule's
-            first level, where latent-diffusion's DDIM and PLMS stop (to "z0" if the steps already reach that level).
+        end: where the last step leads: "z0" to no noise at all (Ho et al. 2020; k-diffusion), "t0" to the first level of a
+            schedule of betas, where latent-diffusion's DDIM and PLMS stop (to "z0" if the steps already reach that level,
+            and in processes that have no first level).
 
-        Raises ValueError for an unknown spacing, or if the schedule has fewer timesteps than `steps`.
+        Raises ValueError for a spacing that is unknown or not defined for the process, or if a schedule has fewer timesteps
+        than `steps`.
         """
         if spacing not in SPACINGS:
             raise ValueError(f"unknown spacing {spacing!r}: choose one of {', '.join(SPACINGS)}")
-        if not 1 <= steps <= schedule.num_timesteps:
+        most = process.num_timesteps if isinstance(process, NoiseSchedule) else None
+        if steps < 1 or (most is not None and steps > most):
+            within = f"between 1 and the schedule's {most} timesteps" if most is not None else "at 1 or above"
+            raise ValueError(f"steps must lie {within}, not {steps}")
+        if spacing in BY_TIMESTEP and not isinstance(process, NoiseSchedule):
+            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP)
             raise ValueError(
-                f"steps must lie between 1 and the schedule's {schedule.num_timesteps} timesteps, not {steps}"
+                f"{spacing!r} spacing counts the whole timesteps of a schedule of betas, which {type(process).__name__} has"
+                f" not: choose one of {others}"
             )
-        levels = SPACINGS[spacing](schedule, steps)
-        reaches_first = levels[-1].t < 1e-6  # interpolated timesteps come with rounding errors
-        stop = schedule.level(0) if end == "t0" and not reaches_first else Level(0.0, 0.0)
-        return cls(schedule, (*levels, stop))
+        levels = SPACINGS[spacing](process, steps)
+        stop = process.level_at(0.0)
+        if end == "t0" and isinstance(process, NoiseSchedule) and levels[-1].t >= 1e-6:  # but for rounding errors
+            stop = process.level(0)
+        return cls(process, (*levels, stop))
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -91,11 +102,26 @@ class Levels:
         return replace(self, levels=self.levels[-steps - 1 :])
 
     def finite(self) -> Levels:
-        """The same levels with an infinite sigma (zero terminal SNR) replaced by SIGMA_LIMIT."""
-        return replace(self, levels=tuple(Level(t, min(sigma, SIGMA_LIMIT)) for t, sigma in self.levels))
+        """The same levels with an infinite sigma (pure noise), or a huge one, replaced by SIGMA_LIMIT."""
+        bound = self.level_at(SIGMA_LIMIT)
+        return replace(self, levels=tuple(x if x.sigma <= SIGMA_LIMIT else bound._replace(t=x.t) for x in self.levels))
+
+    def seen_in(self, coordinates: Coordinates) -> Levels:
+        """The same levels at another scale of z."""
+        return replace(self, levels=tuple(map(coordinates, self.levels)), coordinates=coordinates)
+
+    def level_at(self, sigma: float) -> Level:
+        """A level between those that were chosen, in the same coordinates."""
+        level = self.process.level_at(sigma)
+        return self.coordinates(level) if self.coordinates else level
+
+    def level_of(self, noise: float) -> Level:
+        """The level that has this much noise in the coordinates of `seen_in`."""
+        assert self.coordinates is not None
+        return self.level_at(self.coordinates.sigma(noise))
 
 
-# --- spacings: (schedule, steps) -> that many levels, noisiest first --------------------------------------------------
+# --- spacings: (process, steps) -> that many levels, noisiest first --------------------------------------------------
 
 
 def leading(schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -121,28 +147,41 @@ def ldm(schedule: NoiseSchedule, steps: int) -> list[Level]:
     return [schedule.level(t) for t in reversed(chosen)]
 
 
-def trailing(schedule: NoiseSchedule, steps: int) -> list[Level]:
-    """round(T − i·T/S) − 1: always starts at T − 1 (Lin et al. 2024, table 2). Needed at zero terminal SNR."""
-    total = schedule.num_timesteps
-    return [schedule.level(round(total - i * total / steps) - 1) for i in range(steps)]
+def trailing(process: Process, steps: int) -> list[Level]:
+    """Evenly from the most noise, the last step from a share 1/S of the way (Lin et al. 2024, table 2; SD3's pipeline).
+
+    In a schedule of betas round(T − i·T/S) − 1: always starts at T − 1. Needed at zero terminal SNR.
+    """
+    if isinstance(process, NoiseSchedule):
+        total = process.num_timesteps
+        return [process.level(round(total - i * total / steps) - 1) for i in range(steps)]
+    return [process.level(process.timestep_at(1 - i / steps)) for i in range(steps)]
 
 
-def linspace(schedule: NoiseSchedule, steps: int) -> list[Level]:
-    """Evenly from T − 1 to 0, both included, rounded to whole timesteps (Nichol & Dhariwal 2021)."""
-    return [schedule.level(round(t)) for t in np.linspace(schedule.num_timesteps - 1, 0, steps).tolist()]
+def linspace(process: Process, steps: int) -> list[Level]:
+    """Evenly from the most noise to the least, both included (Nichol & Dhariwal 2021; diffusers' FlowMatchEuler).
+
+    In a schedule of betas rounded to whole timesteps, T − 1 to 0; in EDM even in σ^(1/ρ) (Karras et al. 2022, eq. 5).
+    """
+    if isinstance(process, NoiseSchedule):
+        return [process.level(round(t)) for t in np.linspace(process.num_timesteps - 1, 0, steps).tolist()]
+    return [process.level(process.timestep_at(share)) for share in np.linspace(1, process.least, steps).tolist()]
 
 
-def karras(schedule: NoiseSchedule, steps: int, rho: float = 7.0) -> list[Level]:
-    """Evenly in σ^(1/ρ) from the schedule's largest sigma to its smallest (Karras et al. 2022, eq. 5)."""
-    high, low = _sigma_range(schedule)
+def karras(process: Process, steps: int, rho: float = 7.0) -> list[Level]:
+    """Evenly in σ^(1/ρ) from the process' largest sigma to its smallest (Karras et al. 2022, eq. 5).
+
+    In rectified flow u stands for σ, as in diffusers.
+    """
+    high, low = _noise_range(process)
     ramp = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
-    return [schedule.level_at(sigma) for sigma in ramp.tolist()]
+    return [_at(process, noise) for noise in ramp.tolist()]
 
 
-def exponential(schedule: NoiseSchedule, steps: int) -> list[Level]:
-    """Evenly in log σ from the schedule's largest sigma to its smallest."""
-    high, low = _sigma_range(schedule)
-    return [schedule.level_at(sigma) for sigma in np.exp(np.linspace(math.log(high), math.log(low), steps)).tolist()]
+def exponential(process: Process, steps: int) -> list[Level]:
+    """Evenly in log σ from the process' largest sigma to its smallest; in rectified flow u stands for σ."""
+    high, low = _noise_range(process)
+    return [_at(process, noise) for noise in np.exp(np.linspace(math.log(high), math.log(low), steps)).tolist()]
 
 
 def lcm(schedule: NoiseSchedule, steps: int, distilled: int = 50) -> list[Level]:
@@ -155,11 +194,22 @@ def lcm(schedule: NoiseSchedule, steps: int, distilled: int = 50) -> list[Level]
     return [schedule.level((distilled - i * distilled // steps) * stride - 1) for i in range(steps)]
 
 
-def _sigma_range(schedule: NoiseSchedule) -> tuple[float, float]:
-    return min(schedule.level(schedule.num_timesteps - 1).sigma, SIGMA_LIMIT), schedule.level(0).sigma
+def _noise_range(process: Process) -> tuple[float, float]:
+    """The most and the least noise, in the coordinates in which the process' paths are straight."""
+    ends = (process.level(process.timestep_at(share)) for share in (1, process.least))
+    high, low = (process.straight(level).noise for level in ends)
+    return min(high, SIGMA_LIMIT), low
 
 
-SPACINGS: dict[Spacing, Callable[[NoiseSchedule, int], list[Level]]] = {
+def _at(process: Process, noise: float) -> Level:
+    sigma = process.straight.sigma(noise)
+    return process.level(process.last) if math.isinf(sigma) else process.level_at(sigma)
+
+
+BY_TIMESTEP = ("leading", "ldm", "lcm")
+"""The spacings that are defined for schedules of betas only."""
+
+SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
     "leading": leading,
     "ldm": ldm,
     "trailing": trailing,

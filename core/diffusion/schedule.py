@@ -1,11 +1,8 @@
-"""The forward process: noise schedule and parametrisation in one value.
+"""The variance-preserving process of LDM: a table of betas.
 
 Diffusion adds noise by z_t = √ᾱ_t · z0 + √(1 − ᾱ_t) · eps with ᾱ_t = ∏ (1 − β_s) (Ho et al. 2020, eq. 4). What the
 network predicts (eps, v or z0) belongs to the same value, so that adding noise, the loss's target and the solver cannot
 disagree.
-
-Two notations of one noise level meet here. The variance-preserving (VP) one of LDM writes the pair `signal` = √ᾱ and
-`noise` = √(1 − ᾱ); that of k-diffusion and EDM writes one number, `sigma` = √((1 − ᾱ)/ᾱ), for x = z / √ᾱ.
 """
 
 from __future__ import annotations
@@ -13,48 +10,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
+
+from core.diffusion import parametrisation as parametrisations
+from core.diffusion.process import PRESERVING, SIGMA_LIMIT, Level, Process, Spacing, Timestep
 
 Parametrisation = Literal["eps", "v", "x0"]
 PARAMETRISATIONS: tuple[Parametrisation, ...] = get_args(Parametrisation)
-
-Timestep = int | float | Tensor
-"""A position on the schedule: a number, or a (b,) tensor; whole or fractional, from 0 to T − 1."""
+PREDICTS = {"eps": parametrisations.EPS, "v": parametrisations.V, "x0": parametrisations.X0}
 
 MOST_TIMESTEPS = 100_000
-
-SIGMA_LIMIT = 2.0**12
-"""What stands for an infinite sigma (zero terminal SNR) where a number is needed: ᾱ = 2^-24, as in diffusers."""
-
-
-class Level(NamedTuple):
-    """One noise level: where it lies on the schedule, and how noisy it is (sigma = √((1 − ᾱ)/ᾱ), inf at zero SNR)."""
-
-    t: float
-    sigma: float
-
-    @property
-    def signal(self) -> float:
-        """√ᾱ, the share of z0 in z."""
-        return 1 / math.hypot(1, self.sigma)
-
-    @property
-    def noise(self) -> float:
-        """√(1 − ᾱ), the share of eps in z."""
-        return 1.0 if math.isinf(self.sigma) else self.sigma / math.hypot(1, self.sigma)
-
-
-class Estimate(NamedTuple):
-    """Both readings of one prediction: z = signal · z0 + noise · eps holds exactly."""
-
-    z0: Tensor
-    eps: Tensor
 
 
 def _checked(steps: int) -> int:
@@ -65,7 +35,7 @@ def _checked(steps: int) -> int:
 
 
 @dataclass(frozen=True)
-class NoiseSchedule:
+class NoiseSchedule(Process):
     """The betas of a diffusion process and what its network predicts.
 
     betas: T variances, β_0 first, each in (0, 1); the last may be 1 (zero terminal SNR).
@@ -77,6 +47,9 @@ class NoiseSchedule:
 
     betas: tuple[float, ...] = field(repr=False)
     parametrisation: Parametrisation = "eps"
+
+    least: ClassVar[float] = 0.0
+    spacing: ClassVar[Spacing | None] = None
 
     def __post_init__(self) -> None:
         if self.parametrisation not in PARAMETRISATIONS:
@@ -139,15 +112,8 @@ class NoiseSchedule:
         return replace(self, parametrisation=parametrisation)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; `from_dict` gives back an equal schedule, to the bit."""
+        """JSON-able; `core.diffusion.kinds.from_dict` gives back an equal schedule, to the bit."""
         return {"betas": list(self.betas), "parametrisation": self.parametrisation}
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> NoiseSchedule:
-        """Inverse of `to_dict`; raises ValueError for missing or unknown fields."""
-        if set(data) != {"betas", "parametrisation"}:
-            raise ValueError(f"a noise schedule has the fields 'betas' and 'parametrisation', not {sorted(data)}")
-        return cls(tuple(float(b) for b in data["betas"]), data["parametrisation"])
 
     # --- tables -------------------------------------------------------------------------------------------------------
 
@@ -155,6 +121,16 @@ class NoiseSchedule:
     def num_timesteps(self) -> int:
         """T: timesteps run from 0 (least noise) to T − 1."""
         return len(self.betas)
+
+    @property
+    def last(self) -> float:  # type: ignore[override]
+        """T − 1, the noisiest timestep."""
+        return self.num_timesteps - 1
+
+    @property
+    def predicts(self) -> parametrisations.Parametrisation:
+        """eps, v or z0."""
+        return PREDICTS[self.parametrisation]
 
     @cached_property
     def _alphas_cumprod(self) -> NDArray[np.float64]:
@@ -182,12 +158,12 @@ class NoiseSchedule:
 
     def _table(self, t: Tensor, dtype: torch.dtype) -> Tensor:
         """(3, T) rows signal, noise, log sigma on t's device, moved there once."""
-        table = self._tables.get((t.device, dtype))
-        if table is None or isinstance(t, FakeTensor):
+        table = self._tables.get((t.device, dtype)) if type(t) is Tensor else None
+        if table is None:
             ac = self._alphas_cumprod
             rows = np.stack([np.sqrt(ac), np.sqrt(1 - ac), self._log_sigmas])
             table = torch.tensor(rows, dtype=dtype, device=t.device)
-            if not isinstance(table, FakeTensor):  # a dry run's tensors belong to its mode and must not outlive it
+            if type(table) is Tensor:  # not one of those that stand for tensors in a dry run and must not outlive it
                 self._tables[t.device, dtype] = table
         return table
 
@@ -201,20 +177,44 @@ class NoiseSchedule:
             )
         if t == int(t):
             ac = float(self._alphas_cumprod[int(t)])
-            return Level(float(t), math.sqrt((1 - ac) / ac) if ac else math.inf)
-        return Level(float(t), float(np.exp(np.interp(t, np.arange(self.num_timesteps), self._log_sigmas))))
+            sigma = math.sqrt((1 - ac) / ac) if ac else math.inf
+        else:
+            sigma = float(np.exp(np.interp(t, np.arange(self.num_timesteps), self._log_sigmas)))
+        return Level(float(t), *PRESERVING.rates(sigma), sigma)
 
-    def level_at(self, sigma: float) -> Level:
-        """The noise level of that sigma > 0; its t is interpolated in log sigma and kept within the schedule."""
-        return Level(float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps))), sigma)
+    def scale(self, sigma: float) -> tuple[float, float]:
+        """(√ᾱ, √(1 − ᾱ))."""
+        return PRESERVING.rates(sigma)
+
+    def t_at(self, sigma: float) -> float:
+        """Interpolated in log sigma and kept within the schedule."""
+        return float(np.interp(math.log(sigma), self._log_sigmas, np.arange(self.num_timesteps))) if sigma else 0.0
+
+    def timestep_at(self, share: float) -> int:
+        """The nearest whole timestep."""
+        return round(self.last * share)
+
+    def timesteps(self, uniform: Tensor) -> Tensor:
+        """Whole timesteps, each as likely as any other. (b,) int64."""
+        total = self.num_timesteps
+        return (uniform * total).long().clamp(max=total - 1)
+
+    def prior(self, noise: Tensor, level: Level) -> Tensor:  # noqa: ARG002
+        """The noise itself: latents of unit variance keep it at every level, and the last has next to no signal."""
+        return noise
+
+    def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(√ᾱ, √(1 − ᾱ)), between whole timesteps interpolated in log sigma."""
+        return self._look_up(t, torch.promote_types(torch.float32, t.dtype))
 
     def rates(self, t: Timestep, like: Tensor) -> tuple[float | Tensor, float | Tensor]:
         """(√ᾱ, √(1 − ᾱ)) at t, to multiply `like` with: numbers for a number, (b, 1, …, 1) tensors for (b,)."""
         if not isinstance(t, Tensor):
-            level = self.level(t)
-            return level.signal, level.noise
-        signal, noise, log_sigma = self._table(t, torch.promote_types(torch.float32, like.dtype))
-        t = t.reshape(-1, *[1] * (like.ndim - 1))
+            return super().rates(t, like)
+        return self._look_up(t.reshape(-1, *[1] * (like.ndim - 1)), torch.promote_types(torch.float32, like.dtype))
+
+    def _look_up(self, t: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        signal, noise, log_sigma = self._table(t, dtype)
         if not t.is_floating_point():
             return signal[t], noise[t]
         low = t.floor().long()
@@ -224,64 +224,9 @@ class NoiseSchedule:
         whole = t == low
         return torch.where(whole, signal[low], between), torch.where(whole, noise[low], sigma * between)
 
-    def sigma(self, t: Timestep) -> float | Tensor:
-        """√((1 − ᾱ)/ᾱ) at t: a float for a number, (b,) for a (b,) tensor."""
-        if not isinstance(t, Tensor):
-            return self.level(t).sigma
-        signal, noise = self.rates(t, like=t)
-        return noise / signal
 
-    def snr(self, t: Timestep) -> float | Tensor:
-        """Signal-to-noise ratio ᾱ/(1 − ᾱ) at t: a float for a number, (b,) for a (b,) tensor."""
-        if not isinstance(t, Tensor):
-            return self.level(t).sigma ** -2
-        signal, noise = self.rates(t, like=t)
-        return (signal / noise) ** 2
-
-    # --- the forward process and its parametrisation ------------------------------------------------------------------
-
-    def add_noise(self, z0: Tensor, noise: Tensor, t: Timestep) -> Tensor:
-        """z_t = √ᾱ·z0 + √(1−ᾱ)·noise, in z0's dtype. z0, noise: (b, …)."""
-        signal, sigma = self.rates(t, like=z0)
-        return (signal * z0 + sigma * noise).to(z0.dtype)
-
-    def target(self, z0: Tensor, noise: Tensor, t: Timestep) -> Tensor:
-        """What the network should predict at z_t = add_noise(z0, noise, t)."""
-        match self.parametrisation:
-            case "eps":
-                return noise
-            case "x0":
-                return z0
-            case "v":
-                signal, sigma = self.rates(t, like=z0)
-                return (signal * noise - sigma * z0).to(z0.dtype)
-
-    def estimate(self, prediction: Tensor, z: Tensor, signal: float | Tensor, noise: float | Tensor) -> Estimate:
-        """Read a prediction at z = signal·z0 + noise·eps as both z0 and eps, in z's dtype."""
-        match self.parametrisation:
-            case "eps":
-                z0, eps = (z - noise * prediction) / signal, prediction
-            case "x0":
-                z0, eps = prediction, (z - signal * prediction) / noise
-            case "v":
-                z0, eps = signal * z - noise * prediction, signal * prediction + noise * z
-        return Estimate(z0.to(z.dtype), eps.to(z.dtype))
-
-    def to_z0(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
-        """The clean latent that a prediction at (z, t) implies."""
-        return self.estimate(prediction, z, *self.rates(t, like=z)).z0
-
-    def to_eps(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
-        """The noise that a prediction at (z, t) implies."""
-        return self.estimate(prediction, z, *self.rates(t, like=z)).eps
-
-    def from_z0(self, z0: Tensor, z: Tensor, t: Timestep) -> Tensor:
-        """The prediction at (z, t) that would imply z0: inverse of `to_z0` in its first argument."""
-        signal, noise = self.rates(t, like=z)
-        match self.parametrisation:
-            case "eps":
-                return ((z - signal * z0) / noise).to(z.dtype)
-            case "x0":
-                return z0
-            case "v":
-                return ((signal * z - z0) / noise).to(z.dtype)
+def with_betas(process: Process, wanted_by: str) -> NoiseSchedule:
+    """The process, which has to be a schedule of betas. Raises ValueError naming what wants one otherwise."""
+    if not isinstance(process, NoiseSchedule):
+        raise ValueError(f"{wanted_by} says a noise process by its betas, and {type(process).__name__} has none")
+    return process

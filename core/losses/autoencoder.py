@@ -49,7 +49,10 @@ def reconstruction_nll(
 
 
 def gradient_loss(reconstruction: Tensor, images: Tensor) -> Tensor:
-    """Mean absolute error of the differences between neighbouring pixels, down and across: a cheap loss for edges."""
+    """Mean absolute error of the differences between neighbouring pixels, down and across: a cheap loss for edges.
+
+    reconstruction, images: (b, c, h, w). Gives a scalar.
+    """
     error = reconstruction - images
     return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
 
@@ -60,17 +63,17 @@ def kl_loss(posterior: DiagonalGaussian) -> Tensor:
 
 
 def generator_loss(fake: Tensor) -> Tensor:
-    """−mean of the discriminator's logits for reconstructions, for hinge and vanilla discriminators alike."""
+    """−mean of the discriminator's logits (b, 1, h, w) for reconstructions, for hinge and vanilla discriminators alike."""
     return -fake.float().mean()
 
 
 def hinge_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's hinge loss on its logits for images and for (detached) reconstructions."""
+    """The discriminator's hinge loss on its logits (b, 1, h, w) for images and for (detached) reconstructions."""
     return 0.5 * (F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean())
 
 
 def vanilla_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """The discriminator's cross-entropy on its logits for images and for (detached) reconstructions."""
+    """The discriminator's cross-entropy on its logits (b, 1, h, w) for images and for (detached) reconstructions."""
     return 0.5 * (F.softplus(-real.float()).mean() + F.softplus(fake.float()).mean())
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from core.diffusion.process import Process
 from core.diffusion.schedule import NoiseSchedule
 
 Norm = Literal["l1", "l2"]
@@ -18,17 +19,17 @@ def diffusion_loss(
     z0: Tensor,
     noise: Tensor,
     t: Tensor,
-    schedule: NoiseSchedule,
+    process: Process,
     norm: Norm = "l2",
     weighting: Weighting = "none",
     gamma: float = 5.0,
 ) -> Tensor:
-    """The mean distance of a prediction at z_t = schedule.add_noise(z0, noise, t) from schedule.target. A scalar.
+    """The mean distance of a prediction at z_t = process.add_noise(z0, noise, t) from process.target. A scalar.
 
-    prediction, z0, noise: (b, …); t: (b,) whole timesteps. norm: "l2" is Ho et al. 2020's simple loss; some published
+    prediction, z0, noise: (b, …); t: (b,). norm: "l2" is Ho et al. 2020's simple loss; some published
     LDMs use "l1". weighting, gamma: see `weights`.
     """
-    error = prediction - schedule.target(z0, noise, t)
+    error = prediction - process.target(z0, noise, t)
     match norm:
         case "l2":
             distance = error.square()
@@ -37,42 +38,35 @@ def diffusion_loss(
         case _:
             raise ValueError(f"norm must be 'l1' or 'l2', not {norm!r}")
     each = distance.flatten(1).mean(1)
-    return each.mean() if weighting == "none" else (weights(t, schedule, weighting, gamma) * each).mean()
+    weight = process.weights(t) if weighting == "none" else weights(t, process, weighting, gamma)
+    return each.mean() if weight is None else (weight * each).mean()
 
 
-def weights(t: Tensor, schedule: NoiseSchedule, weighting: Weighting, gamma: float = 5.0) -> Tensor:
-    """The weight of each sample's loss. t: (b,) whole timesteps; returns (b,) float32.
+def weights(t: Tensor, process: Process, weighting: Weighting, gamma: float = 5.0) -> Tensor:
+    """The weight of each sample's loss. t: (b,) timesteps; returns (b,) float32.
 
-    "none": 1, the simple loss. "min_snr": min(SNR, gamma) of the loss on z0 (Hang et al. 2023). "elbo": the variational
-    bound's, ½(SNR(t−1) − SNR(t)) of the squared loss on z0 (Kingma et al. 2021; latent-diffusion's lvlb_weights), the
-    first timestep taking the second's weight as there. Both are converted to what the schedule's network predicts.
+    "none": the process' own (1, the simple loss, with betas; and so for the F of EDM and the velocity of a flow). "min_snr":
+    min(SNR, gamma) of the loss on z0 (Hang et al. 2023). "elbo": the variational bound's, ½(SNR(t−1) − SNR(t)) of the squared
+    loss on z0 (Kingma et al. 2021; latent-diffusion's lvlb_weights), the first timestep taking the second's weight as there;
+    ValueError where there are no whole timesteps. Both are converted to what the process' network predicts.
     """
     if weighting == "none":
-        return torch.ones(t.shape, device=t.device)
-    snr = torch.as_tensor(schedule.snr(t))
+        own = process.weights(t)
+        return torch.ones(t.shape, device=t.device) if own is None else own
     match weighting:
         case "min_snr":
-            on_z0 = snr.clamp(max=gamma)
+            on_z0 = torch.as_tensor(process.snr(t)).clamp(max=gamma)
         case "elbo":
-            later = t.clamp(min=1)
-            before, snr = torch.as_tensor(schedule.snr(later - 1)), torch.as_tensor(schedule.snr(later))
-            on_z0 = (before - snr) / 2
+            if not isinstance(process, NoiseSchedule):
+                raise ValueError(
+                    f"the weighting 'elbo' counts the timesteps of a schedule of betas, which {type(process).__name__} has not:"
+                    " choose 'none' or 'min_snr'"
+                )
+            t = t.clamp(min=1)
+            on_z0 = (torch.as_tensor(process.snr(t - 1)) - torch.as_tensor(process.snr(t))) / 2
         case _:
             raise ValueError(f"weighting must be 'none', 'min_snr' or 'elbo', not {weighting!r}")
-    # The same error measured on z0 is 1/SNR times that on eps, and 1/(SNR + 1) times that on v.
-    match schedule.parametrisation:
-        case "eps":
-            return on_z0 / snr
-        case "v":
-            return on_z0 / (snr + 1)
-        case "x0":
-            return on_z0
-
-
-def uniform_timesteps(uniform: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """Whole timesteps, each as likely as any other, from numbers already drawn uniformly from [0, 1). (b,) int64."""
-    total = schedule.num_timesteps
-    return (uniform * total).long().clamp(max=total - 1)
+    return on_z0 / torch.as_tensor(process.predicts.gain(*process.rates(t, like=t)))
 
 
 def offset_noise(noise: Tensor, offset: Tensor, strength: float = 0.1) -> Tensor:

@@ -46,6 +46,8 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
     Published figures take 50,000 samples against the whole training set. It falls with the number of samples: compare
     equal numbers only.
+
+    real, generated: (n, d) and (m, d).
     """
     from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
 
@@ -64,6 +66,8 @@ def kernel_distance(
     """Kernel distance, KID with `InceptionV3`'s features (Bińkowski et al. 2018): cubic kernel, unbiased.
 
     Means over random subsets of `subset_size`, or of as many samples as there are, if those are fewer.
+
+    real, generated: (n, d) and (m, d).
     """
     from torchmetrics.image.kid import poly_mmd
 
@@ -85,6 +89,8 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> Pr
     Precision: the share of generated samples within reach of a real one, that is, not farther from it than its own
     `neighbours`-th nearest real neighbour. Recall: the same with the roles exchanged. Published figures take 50,000
     samples of each.
+
+    real, generated: (n, d) and (m, d).
     """
     _check(real, generated, at_least=neighbours + 1)
     real, generated = real.float(), generated.float()

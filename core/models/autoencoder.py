@@ -89,6 +89,14 @@ class Autoencoder(nn.Module):
         """The decoder's last weight, where the adaptive adversarial weight compares gradients."""
         return self.decoder.conv_out.weight
 
+    @property
+    def takes(self) -> dict[str, str]:
+        """The shapes of what it is called with, by kind."""
+        return {
+            "image": f"b {self.encoder.conv_in.in_channels} h w",
+            "latent": f"b {self.latent_channels} h w",
+        }
+
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Images (b, in_channels, f·h, f·w) → z (b, latent_channels, h, w) for the diffusion model."""
         raise NotImplementedError
@@ -187,7 +195,7 @@ class KLAutoencoder(Autoencoder):
             nn.init.constant_(self.quant_conv.bias[self.latent_channels :], logvar_init)
 
     def posterior(self, images: Tensor) -> DiagonalGaussian:
-        """q(latent | images), before `scale_factor`."""
+        """q(latent | images), before `scale_factor`; images (b, in_channels, f·h, f·w)."""
         return DiagonalGaussian.from_moments(self._moments(images))
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -200,7 +208,8 @@ class KLAutoencoder(Autoencoder):
         return self._decode(self.from_z(z))
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> KLReconstruction:
-        """The training pass: through a sample drawn with `noise` (the mode without), with the posterior for its KL."""
+        """The training pass: images (b, in_channels, f·h, f·w) through a sample drawn with `noise`
+        (b, latent_channels, h, w) (the mode without), with the posterior for its KL."""
         posterior = self.posterior(images)
         latent = posterior.mode() if noise is None else posterior.sample(noise)
         return KLReconstruction(self._decode(latent), posterior)
@@ -259,11 +268,12 @@ class VQAutoencoder(Autoencoder):
         self.quantize = VectorQuantizer(codes, self.latent_channels, beta, legacy, revive_after)
 
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:  # noqa: ARG002 (one signature for both)
-        """z for the diffusion model: the latents *before* quantisation. Nothing is random here: `noise` is not used."""
+        """z (b, latent_channels, h, w) for the diffusion model: the latents *before* quantisation. Nothing is random here:
+        `noise` is not used."""
         return self.to_z(self._moments(images))
 
     def decode(self, z: Tensor, quantize: bool = True) -> Tensor:
-        """Undo the scale, quantise (gradients pass straight through) unless told not to, decode."""
+        """Undo the scale of z (b, latent_channels, h, w), quantise (gradients pass straight through) unless told not to, decode."""
         latent = self.from_z(z)
         return self._decode(self.quantize(latent).z_q if quantize else latent)
 
@@ -272,6 +282,6 @@ class VQAutoencoder(Autoencoder):
         return self._decode(self.quantize.lookup(indices))
 
     def forward(self, images: Tensor) -> VQReconstruction:
-        """The training pass: images through the codebook, with the quantiser's loss and indices."""
+        """The training pass: images (b, in_channels, f·h, f·w) through the codebook, with the quantiser's loss and indices."""
         quantized = self.quantize(self._moments(images))
         return VQReconstruction(self._decode(quantized.z_q), quantized)

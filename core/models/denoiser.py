@@ -24,6 +24,11 @@ class Takes:
     needs: tuple[Kind, ...] = ()
     may: tuple[Kind, ...] = ()
 
+    @property
+    def shapes(self) -> dict[str, str]:
+        """The shapes of what it is called with, by kind: of a latent, its channels."""
+        return {} if self.channels is None else {"latent": f"b {self.channels} ..."}
+
     def check(self, who: str, z: Tensor, condition: Conditioning) -> None:
         """Raise ValueError, naming what does not fit, where a denoiser called `who` cannot be given z and this condition."""
         if self.channels is not None and z.shape[1] != self.channels:

@@ -26,7 +26,7 @@ def share() -> Share:
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """Every process' x, of one shape: (world, …). Differentiable, again and again."""
+    """Every process' x (n, …), of one shape: (world, n, …). Differentiable, again and again."""
     gathered: Tensor = _AllGather.apply(x)  # type: ignore[no-untyped-call]
     return gathered
 

@@ -7,6 +7,10 @@ Where float16 carries gradients, each objective's loss is scaled up by a factor 
 gradients down again before they are clipped. Where they overflow, its optimizer does not step: its models, their averages and
 the optimizer's state stay as they are, the factor is halved, and the other objectives go on. The turn still counts, for the
 batches and the learning rates, which go by turns.
+
+Some optimizers train at other weights than those that are the model: schedule-free ones (Defazio et al. 2024), which say so by
+having `eval()` and `train()`. The models have the weights to train at in a step, and those to use at any other time
+(`evaluating`, `finish`, and under "models" in the state).
 """
 
 from __future__ import annotations
@@ -19,9 +23,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from core.models.ema import EMA
+from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.numbers import spoilt
 from core.training.objective import Objective
+from core.training.optimizers import FACTOR
+from core.training.recipe import Recipe
+from core.training.schedule_free import averaged, parameters, refuse_second_average, stay_averaged, trained_at
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
 REMEDY = "lower its learning rate, or clip its gradients; the checkpoint before still stands"
@@ -34,27 +41,28 @@ def _alone(tensors: list[Tensor]) -> list[Tensor]:
 class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
-    models: by name; they are changed in place. ema: decay of the weight average (0 keeps none). mean: averages gradients
-    and losses over processes. scaled: float16 carries gradients, so losses are scaled. Its state, with the models', is all
-    that a training needs to go on to the same bits.
+    models: by name; they are changed in place. ema: how their weights are averaged, or the decay of an exponential average
+    (0 keeps none). mean: averages gradients and losses over processes. scaled: float16 carries gradients, so losses are
+    scaled. Its state, with the models', is all that a training needs to go on to the same bits.
     """
 
     def __init__(
-        self, models: Mapping[str, nn.Module], ema: float = 0.0, mean: Mean = _alone, scaled: bool = False
+        self, models: Mapping[str, nn.Module], ema: float | Averaging = 0.0, mean: Mean = _alone, scaled: bool = False
     ) -> None:
         self.models = dict(models)
         for model in self.models.values():
             model.requires_grad_(True)
             model.train()
-        self.averages = {name: EMA(model, ema) for name, model in self.models.items()} if ema else {}
+        averaging = ExponentialAverage(ema) if isinstance(ema, float | int) else ema
+        self.averages = {name: EMA(model, averaging) for name, model in self.models.items()} if ema else {}
         self.mean, self.scaled = mean, scaled
         self.steps = 0
-        self._optimizers: list[torch.optim.AdamW] = []
+        self._optimizers: list[torch.optim.Optimizer] = []
+        self._shares: list[list[float]] = []  # of each optimizer's groups: what was built, as a share of the peak rate
         self._scalers: list[torch.amp.GradScaler] = []
         self._gradients: list[list[Tensor | None]] = []
         self._objectives: Sequence[Objective] = ()
-        self._restored: list[dict[str, Any]] = []
-        self._restored_scalers: list[dict[str, Any]] = []
+        self._restored: dict[str, Any] | None = None  # until the optimizers are made
         self._losses: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -90,17 +98,16 @@ class Trainer:
         for i, optimizer in enumerate(self._optimizers):
             if not self._gradients[i]:
                 continue
-            own, settings = self._own(i), self._objectives[i].optimizer
+            own, recipe = self._own(i), Recipe.of(self._objectives[i].optimizer)
             present = [j for j, gradient in enumerate(self._gradients[i]) if gradient is not None]
             reduced = self.mean([g for g in self._gradients[i] if g is not None])
             for j, gradient in zip(present, reduced, strict=True):
                 own[j].grad = gradient
             if self.scaled:
                 self._scalers[i].unscale_(optimizer)
-            if settings.clip:
-                nn.utils.clip_grad_norm_(own, settings.clip)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.lr_at(self.steps)
+            recipe.clip(own)
+            for group, share in zip(optimizer.param_groups, self._shares[i], strict=True):
+                group["lr"] = recipe.learning_rate.lr_at(self.steps, recipe.peak * share * group.get(FACTOR, 1.0))
             moved = self._move(i)
             for model in self._objectives[i].models:
                 stepped[id(model)] = moved or stepped.get(id(model), False)
@@ -123,13 +130,17 @@ class Trainer:
         return scaler.get_scale() >= before
 
     def report(self) -> dict[str, float]:
-        """The mean losses of all processes since the last report, each objective's learning rate and, where it has one, the
-        scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
+        """The mean losses of all processes since the last report, each objective's learning rate, what its optimizer measures
+        and, where it has one, the scale of its gradients. Raises FloatingPointError for a loss that is no number any more, naming it."""
         means = self.mean([total / self._counts[name] for name, total in self._losses.items()])
         losses = self._finite(zip(self._losses, means, strict=True))
         self._losses, self._counts = {}, {}
-        rates = {f"lr/{o.name}": o.optimizer.lr_at(self.steps - 1) for o in self._objectives}
         names = [objective.name for objective in self._objectives]
+        rates = {}
+        for objective, optimizer, (share, *_) in zip(self._objectives, self._optimizers, self._shares, strict=True):
+            recipe = Recipe.of(objective.optimizer)
+            rates[f"lr/{objective.name}"] = recipe.learning_rate.lr_at(self.steps - 1, recipe.peak * share)
+            rates |= {f"{key}/{objective.name}": value for key, value in recipe.measures(optimizer).items()}
         scales = {f"scale/{name}": scaler.get_scale() for name, scaler in zip(names, self._scalers, strict=False)}
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
@@ -144,79 +155,104 @@ class Trainer:
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """The models in eval mode, for as long as something looks at them."""
+        """The models in eval mode, with the weights that are to be used, for as long as something looks at them.
+
+        What the training goes on from afterwards is what it was, to the bit: that somebody looked changes nothing.
+        """
         for model in self.models.values():
             model.eval()
         try:
-            yield
+            with averaged(self._optimizers):
+                yield
         finally:
             for model in self.models.values():
                 model.train()
 
+    def finish(self) -> None:
+        """Leave the models with the weights that are to be used. No step may follow."""
+        stay_averaged(self._optimizers)
+        if self._restored is not None:  # there was no step left
+            for name, model in self.models.items():
+                model.load_state_dict(self._restored["models"][name])
+
     def state_dict(self) -> dict[str, Any]:
-        """Models, averages, optimizers and the count of steps, in float16 the scales too. Raises FloatingPointError where
-        a loss or a weight is no number any more: such a state is not worth keeping. Asked of one process, it asks no other."""
+        """Models, averages, optimizers and the count of steps, in float16 the scales too; for models that train at other
+        weights, these too. Raises FloatingPointError where a loss or a weight is no number any more: such a state is not
+        worth keeping. Asked of one process, it asks no other."""
         self._finite(self._losses.items())
+        if self._restored is not None:
+            return self._restored
+        others = trained_at(self.models, self._optimizers)
+        with averaged(self._optimizers):
+            models = {name: dict(model.state_dict()) for name, model in self.models.items()}
+            if others:  # the weights themselves go back
+                models = {name: {key: value.clone() for key, value in state.items()} for name, state in models.items()}
         state = {
             "steps": self.steps,
-            "models": {name: dict(model.state_dict()) for name, model in self.models.items()},
+            "models": models,
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
-            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers] or self._restored,
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
         }
+        if others:
+            state["trained_at"] = others
         _refuse_spoilt(state, self.steps)
         if self.scaled:
-            state["scalers"] = [scaler.state_dict() for scaler in self._scalers] or self._restored_scalers
+            state["scalers"] = [scaler.state_dict() for scaler in self._scalers]
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
         self.steps = state["steps"]
         for name, model in self.models.items():
-            model.load_state_dict(state["models"][name])
+            model.load_state_dict(state["models"][name] | state.get("trained_at", {}).get(name, {}))
         for name, average in self.averages.items():
             average.load_state_dict(state["averages"][name])
-        self._restored = state["optimizers"]
-        self._restored_scalers = state.get("scalers", [])
+        self._restored = state
 
     def _own(self, i: int) -> list[nn.Parameter]:
-        return [parameter for group in self._optimizers[i].param_groups for parameter in group["params"]]
+        return parameters(self._optimizers[i])
 
     def _prepare(self, objectives: Sequence[Objective]) -> None:
         """Make the optimizers, now that the objectives say what they train."""
         if not objectives:
             raise ValueError("there is no objective: wire at least one into the zone's results")
-        carried = {id(model): name for name, model in self.models.items()}
         for objective in objectives:
-            for model in objective.models:
-                if id(model) not in carried:
-                    raise ValueError(
-                        f"objective {objective.name!r} trains a {type(model).__name__} that the zone does not carry;"
-                        " wire the zone's own models into it"
-                    )
-            settings = objective.optimizer
-            # A model given twice is trained once; order follows the wires, so that a restored state meets its weights.
-            parameters = {id(p): p for model in objective.models for p in model.parameters()}
-            optimizer = torch.optim.AdamW(
-                list(parameters.values()),
-                lr=settings.lr,
-                betas=(settings.beta1, settings.beta2),
-                eps=settings.eps,
-                weight_decay=settings.weight_decay,
-            )
+            optimizer, recipe = self._made(objective)
             self._optimizers.append(optimizer)
+            peak = recipe.peak or 1.0
+            self._shares.append([group.get("lr", peak) / peak for group in optimizer.param_groups])
             self._gradients.append([])
             if self.scaled:
-                self._scalers.append(_scaler(parameters.values(), objective.name))
-        for optimizer, restored in zip(self._optimizers, self._restored, strict=False):
-            optimizer.load_state_dict(restored)
-        for scaler, known in zip(self._scalers, self._restored_scalers, strict=False):
-            scaler.load_state_dict(known)
+                self._scalers.append(_scaler(parameters(optimizer), objective.name))
+        refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
+        restored = self._restored or {}
+        for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
+            optimizer.load_state_dict(state)
+        for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
+            scaler.load_state_dict(state)
+        self._restored = None
+
+    def _made(self, objective: Objective) -> tuple[torch.optim.Optimizer, Recipe]:
+        """The optimizer of an objective. Raises ValueError, naming the objective, where it cannot be made."""
+        names = {id(model): name for name, model in self.models.items()}
+        for model in objective.models:
+            if id(model) not in names:
+                raise ValueError(
+                    f"objective {objective.name!r} trains a {type(model).__name__} that the zone does not carry;"
+                    " wire the zone's own models into it"
+                )
+        try:
+            recipe = Recipe.of(objective.optimizer)
+            # The order of the wires, so that a restored state meets its weights.
+            return recipe.make({names[id(model)]: model for model in objective.models}), recipe
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"objective {objective.name!r}: {error}") from error
 
 
-def _scaler(parameters: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
-    if any(parameter.dtype == torch.float16 for parameter in parameters):
+def _scaler(trained: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
+    if any(parameter.dtype == torch.float16 for parameter in trained):
         raise ValueError(f"objective {name!r} trains weights that are float16 themselves; load its models in float32")
-    return torch.amp.GradScaler(next(iter(parameters)).device.type)
+    return torch.amp.GradScaler(next(iter(trained)).device.type)
 
 
 def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
@@ -229,6 +265,15 @@ def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
     }
     for i, optimizer in enumerate(state["optimizers"]):
         for j, moments in optimizer["state"].items():
-            named |= {f"optimizer {i}, {key} of parameter {j}": moments[key] for key in moments}
+            named |= {f"optimizer {i}, {key} of parameter {j}": tensor for key, tensor in _tensors(moments)}
     if name := spoilt(named):
         raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")
+
+
+def _tensors(moments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of one parameter's state, at any depth."""
+    for key, value in moments.items():
+        if isinstance(value, Tensor):
+            yield key, value
+        elif isinstance(value, Mapping):
+            yield from _tensors(value)

@@ -68,6 +68,8 @@ def build() -> argparse.ArgumentParser:
     _workflow(run)
     _nodes(run)
     run.add_argument("--to", action="append", default=[], metavar="NODE", help="compute only this node and what it needs, and print what it gives (repeatable)")  # fmt: skip
+    run.add_argument("--input", action="append", default=[], dest="inputs", metavar="NODE=FILE", help="give this node's result, or what goes into this port, from a .npy or .safetensors file, instead of computing it (repeatable)")  # fmt: skip
+    run.add_argument("--output", action="append", default=[], dest="outputs", metavar="NODE=FILE", help="compute this node as well, and write its tensor to a .npy or .safetensors file (repeatable)")  # fmt: skip
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
@@ -75,8 +77,10 @@ def build() -> argparse.ArgumentParser:
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
     run.add_argument("--check-numbers", action="store_true", help="look at all that every node gives, and fail at the first NaN or infinite value; without it they are looked for once a node refused them")  # fmt: skip
+    run.add_argument("--profile", action="store_true", help="count time, memory and calls of every node, tell the slowest, and write all of it and a trace for Perfetto into the run's folder")  # fmt: skip
     run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
-    run.add_argument("--tensorboard", action="store_true", help="write numbers and pictures for TensorBoard into the run's folder, too")  # fmt: skip
+    run.add_argument("--log", action="append", default=[], metavar="NAME[:OPTION=VALUE,…]", help="write numbers and pictures for another program, too: csv, tensorboard, wandb, mlflow, or what an installed package brings (repeatable)")  # fmt: skip
+    run.add_argument("--tensorboard", action="append_const", dest="log", const="tensorboard", help="the same as --log tensorboard")  # fmt: skip
     run.add_argument("--traceback", action="store_true", help="when a node fails, show where in its code")
 
     check = commands.add_parser("check", help="say what is wrong with a workflow and what it would cost, and compute nothing",

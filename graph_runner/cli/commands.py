@@ -15,33 +15,33 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.cli.wording import complain, count, duration, place
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
 
 if TYPE_CHECKING:
     from graph_runner.contract import NodeSpec
-    from graph_runner.registry import Registry
-    from graph_runner.runs import Run
+    from graph_runner.contract.registry import Registry
+    from graph_runner.run.history import Run
 
 
 def check(options: argparse.Namespace) -> int:
     """Say everything that is wrong with a workflow, and what it would cost. Returns 2 where it cannot run."""
-    from graph_runner.png import open_workflow
+    from graph_runner.format.png import open_workflow
 
     workflow = open_workflow(options.workflow)
+    from graph_runner.bind.paths import Paths
+    from graph_runner.bind.validate import errors, validate
     from graph_runner.cli import settings
-    from graph_runner.engine import place_paths
-    from graph_runner.registry import Registry
-    from graph_runner.validate import errors, validate
+    from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)
-    top, problems = validate(settings.apply(options.settings, workflow, registry), registry)
+    workspace, roots = _folder(options.workspace), [_folder(root) for root in options.only_below]
+    workflow = settings.apply(options.settings, workflow, registry)
+    top, problems = validate(workflow, registry, Paths(workspace, roots))
     complain(problems)
     if wrong := len(errors(problems)):
         print(f"{options.workflow}: {count(wrong, 'problem')}", file=sys.stderr)
         return 2
-    workspace, roots = _folder(options.workspace), [_folder(root) for root in options.only_below]
-    place_paths(top, workspace, roots)
     nodes = count(sum(1 for _ in top.walk()), "node")
     if options.graph_only:
         print(f"{options.workflow}: {nodes}, ready to run")
@@ -50,12 +50,13 @@ def check(options: argparse.Namespace) -> int:
 
     from graph_runner.cli import estimate
     from graph_runner.cli.progress import listener
-    from graph_runner.dry import dry_run
+    from graph_runner.estimate.dry import dry_run
 
     display = listener(Console(stderr=True))
     try:
         heard = [] if options.json else [display]
-        found = dry_run(top, workspace, dtype=getattr(torch, options.dtype), roots=roots, listeners=heard)
+        dtype, makers = getattr(torch, options.dtype), registry.injectables
+        found = dry_run(top, workspace, dtype=dtype, roots=roots, injectables=makers, listeners=heard)
     finally:
         display.close()
     wrong = len(errors(found.problems))
@@ -73,9 +74,9 @@ def check(options: argparse.Namespace) -> int:
 
 def nodes(options: argparse.Namespace) -> int:
     """List the nodes by category, explain one, or write the reference. Returns 1 where a checked one is out of date."""
-    from graph_runner.files import write_atomically
-    from graph_runner.reference import entry, reference
-    from graph_runner.registry import Registry
+    from graph_runner.base.files import write_atomically
+    from graph_runner.catalog.reference import entry, reference
+    from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)
     console = Console()
@@ -118,7 +119,7 @@ def _place(spec: NodeSpec) -> tuple[str, str]:
 
 def runs(options: argparse.Namespace) -> int:
     """List what was run in a workspace, newest first."""
-    from graph_runner.runs import history
+    from graph_runner.run.history import history
 
     found = history(_folder(options.workspace))
     if not found:
@@ -147,7 +148,7 @@ def _files(run: Run) -> list[str]:
 
 def _folder(path: Path) -> Path:
     """A folder that an option names, absolute. Raises WorkflowError where it cannot be one."""
-    from graph_runner.paths import PathError, expanded
+    from graph_runner.bind.paths import PathError, expanded
 
     try:
         return expanded(path).absolute()
@@ -160,8 +161,8 @@ _COLOURS = {"done": "green", "failed": "red"}
 
 def clean(options: argparse.Namespace) -> int:
     """Say how much room a workspace takes; with a budget, make room. Returns 2 where there is no such workspace."""
-    from graph_runner import space
-    from graph_runner.dry import large
+    from graph_runner.estimate.dry import large
+    from graph_runner.store import space
 
     workspace = _folder(options.workspace)
     if not workspace.is_dir():
@@ -185,8 +186,8 @@ def clean(options: argparse.Namespace) -> int:
 
 def lock(options: argparse.Namespace) -> int:
     """Check the locks of node packages, or bring them up to date. Returns 1 where something is left to decide."""
-    from graph_runner import lock as locks
-    from graph_runner.registry import Registry
+    from graph_runner.compile import lock as locks
+    from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)
     if options.action == "update":

@@ -18,9 +18,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from graph_runner import events
+from graph_runner.base import events
+from graph_runner.base.problems import some
 from graph_runner.cli.wording import count, duration, figures
-from graph_runner.problems import some
 
 QUICK = 1.0
 """Seconds below which a node that does not loop is not worth a line, nor a loop inside another a bar."""
@@ -240,6 +240,11 @@ class Lines:
 def listener(console: Console) -> Bars | Lines:
     """What suits a terminal, or else a log."""
     return Bars(console) if console.is_terminal else Lines(sys.stderr)
+
+
+def progress() -> Bars | Lines:
+    """A listener that shows a run on a terminal as the command line does, and in plain lines in a notebook or a log."""
+    return listener(Console(stderr=True))
 
 
 def _sentence(event: events.Log) -> str:

@@ -7,24 +7,23 @@ import os
 import threading
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from graph_runner.cli import summary
+from graph_runner.base.disk import sentence
+from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.cli import profile, summary
 from graph_runner.cli.wording import place
-from graph_runner.disk import sentence
-from graph_runner.png import open_workflow
-from graph_runner.problems import Problem, WorkflowError
+from graph_runner.format.png import open_workflow
 
 if TYPE_CHECKING:
-    from graph_runner.context import Processes
-    from graph_runner.engine import Engine
-    from graph_runner.events import Event, Listener
-    from graph_runner.plan import NodeError
-    from graph_runner.registry import Registry
+    from graph_runner.base.events import Event
+    from graph_runner.contract.context import Processes
+    from graph_runner.contract.registry import Registry
+    from graph_runner.run.engine import Engine
+    from graph_runner.run.failures import NodeError
 
 DONE, FAILED, STOPPED = 0, 1, 130
 
@@ -32,20 +31,21 @@ DONE, FAILED, STOPPED = 0, 1, 130
 def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run a workflow. Returns 0, 1 where it failed, 130 where the user stopped it. Raises WorkflowError."""
     workflow = open_workflow(options.workflow)  # a wrong file is told before torch is imported
-    from graph_runner import events
-    from graph_runner.cli import settings
+    from graph_runner.base import events
+    from graph_runner.cli import settings, tensors
     from graph_runner.cli.interrupts import stopping
     from graph_runner.cli.progress import listener
-    from graph_runner.plan import NodeError
-    from graph_runner.processes import joined
-    from graph_runner.registry import Registry
+    from graph_runner.contract.processes import joined
+    from graph_runner.contract.registry import Registry
+    from graph_runner.run.failures import NodeError
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
+    inputs = tensors.read(tensors.places("--input", options.inputs))
+    outputs = tensors.places("--output", options.outputs)
     console, errors = Console(), Console(stderr=True)
     display = listener(errors)
     world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
-    asked = {workflow.exposed.outputs.get(name, name): name for name in options.to}
     stop = threading.Event()
 
     def tell_stopping() -> None:
@@ -65,13 +65,16 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
             with stopping(stop, tell_stopping, together=world > 1):
                 result = engine.run(
                     workflow,
-                    targets=asked,
-                    only=bool(asked),
+                    inputs=inputs,
+                    targets=[*options.to, *outputs],
+                    only=bool(options.to),
                     seed=options.seed,
                     fresh=options.fresh,
                     check_numbers=options.check_numbers,
+                    profile=options.profile,
                     checkpoint_seconds=options.checkpoint_seconds,
-                    listeners=[announce, display, *_boards(options, engine.workspace)],
+                    log=options.log,
+                    listeners=[announce, display],
                     stop=stop,
                 )
     except NodeError as error:
@@ -87,14 +90,18 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     finally:
         display.close()
     if rank == 0:
-        values = {asked.get(name, name): value for name, value in result.values.items()}
-        summary.show(console, result, values, display.watch, settings.exposed(workflow, registry), argv)
+        if result.status == "done":
+            tensors.write(outputs, result.values)
+        printed = {name: value for name, value in result.values.items() if name not in outputs or name in options.to}
+        summary.show(console, result, printed, display.watch, settings.exposed(workflow, registry), argv)
+        if result.profile is not None:
+            profile.show(console, result.profile, result.folder)
     return STOPPED if result.status == "stopped" else DONE
 
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
-    from graph_runner.engine import Engine
-    from graph_runner.paths import expanded
+    from graph_runner.bind.paths import expanded
+    from graph_runner.run.engine import Engine
 
     try:
         return Engine(
@@ -109,23 +116,10 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
         raise WorkflowError([Problem(str(error))]) from error
 
 
-def _boards(options: argparse.Namespace, workspace: Path) -> list[Listener]:
-    """What else listens to the run."""
-    if not options.tensorboard:
-        return []
-    from graph_runner.tensorboard import TensorBoard
-
-    try:
-        return [TensorBoard(workspace)]
-    except ImportError as error:
-        remedy = "Install it (pip install tensorboard), or leave out --tensorboard"
-        raise WorkflowError([Problem("TensorBoard is not installed", remedy=remedy)]) from error
-
-
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
     """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
     of the others too; they are silent about each other's."""
-    from graph_runner.plan import ElsewhereError
+    from graph_runner.run.failures import ElsewhereError
 
     if rank and isinstance(error, ElsewhereError):
         return

@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.paths import PathError, expanded
+from graph_runner.bind.renamed import present, under_current_names
 from graph_runner.contract import NodeSpec, Param
-from graph_runner.document import parse, writable
-from graph_runner.paths import PathError, expanded
-from graph_runner.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.workflow import Node, Workflow
+from graph_runner.format.document import parse, writable
+from graph_runner.format.workflow import Node, Workflow
 
 
 def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Workflow:
@@ -24,7 +25,7 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
 
     Raises WorkflowError with every setting that names nothing.
     """
-    workflow = workflow.model_copy(deep=True)
+    workflow = under_current_names(workflow, registry).model_copy(deep=True)
     nodes = dict(_walk(workflow.nodes))
     problems: list[Problem] = []
     for setting in settings:
@@ -37,7 +38,8 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
             problems.append(Problem(f"--set {setting}: there is no '='", remedy="Write --set node.param=value"))
             continue
         id, _, param = workflow.exposed.params.get(target, target).partition(".")
-        param, _, name = param.partition(".")
+        spec = registry.get(nodes[id].type) if id in nodes else None
+        param, _, name = (present(spec.inputs, param) if spec is not None else param).partition(".")
         problem = _find(target, id, param, name, nodes, workflow, registry)
         if problem is not None:
             problems.append(problem)

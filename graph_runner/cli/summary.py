@@ -15,7 +15,7 @@ from graph_runner.cli.wording import count, duration, place, value
 
 if TYPE_CHECKING:
     from graph_runner.cli.progress import Watch
-    from graph_runner.engine import Result
+    from graph_runner.run.engine import Result
 
 MOST_PATHS = 8
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from graph_runner.problems import Problem
+from graph_runner.base.problems import Problem
 
 
 def duration(seconds: float) -> str:

@@ -7,20 +7,33 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import pytest
 
+from graph_runner.bind.validate import validate
 from graph_runner.cli import settings
 from graph_runner.cli.arguments import COMMANDS, parse
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import load, read, write
+from graph_runner.context import Metrics
+from graph_runner.contract import Wire, node
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow, load, read, write
+from graph_runner.run.engine import Engine
+from graph_runner.run.loggers import LoggedRun
 from tests.docs.pages import PAGES, ROOT, Block, blocks, commands, links
 
 WORKFLOWS = [block for block in blocks("json") if re.match(r'\{\s*"loom"', block.text)]
-LESSONS = ("writing-a-node.md", "writing-a-denoiser.md", "writing-a-model.md", "zones.md")
+LESSONS = (
+    "writing-a-node.md",
+    "writing-a-denoiser.md",
+    "writing-a-model.md",
+    "writing-an-optimizer.md",
+    "writing-a-data-set.md",
+    "zones.md",
+)
 """Pages whose Python is one program, from the first block to the last."""
+PROGRAMS = ("python.md", "loggers.md")
+"""Pages whose Python is a program that runs in a folder with the workflows that the page shows, saved as it says."""
 OWN = {"test", "canvas", "install"}
 """Commands of the launcher itself."""
 
@@ -67,6 +80,38 @@ def test_the_nodes_of_a_lesson_run(page: str, registry: Registry, tmp_path: Path
             assert Engine(registry, tmp_path).run(read(block.text)).status == "done", block
             ran += 1
     assert ran >= 1
+
+
+@pytest.mark.parametrize("page", PROGRAMS)
+def test_the_programs_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved = re.findall(r"saved as `([\w.]+)`", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    shown = [block for block in WORKFLOWS if block.page.name == page]
+    for name, block in zip(saved, shown, strict=True):
+        Path(name).write_text(block.text, encoding="utf-8")
+    module = ModuleType("program")
+    for block in blocks("python"):
+        if block.page.name == page:
+            exec(compile("\n" * (block.line - 1) + block.text, str(block), "exec"), module.__dict__)
+    if page == "loggers.md":
+        measured = {"a": {"type": "number_of_the_page"}, "b": {"type": "tell_it", "wires": {"x": "a"}}}
+        nodes = [number_of_the_page.__node__, tell_it.__node__]  # type: ignore[attr-defined]
+        run = LoggedRun(tmp_path, tmp_path, Workflow(), {})
+        engine = Engine(Registry(nodes), tmp_path)
+        engine.run(Workflow.model_validate({"nodes": measured}), listeners=[module.Best(run, number="loss")])
+        assert (tmp_path / "best.txt").read_text() == "2.5 at step None\n"
+
+
+@node(category="documentation")
+def number_of_the_page() -> Annotated[float, Wire("number")]:
+    """A number."""
+    return 2.5
+
+
+@node(category="documentation", effect=True)
+def tell_it(x: Annotated[float, Wire("number")], metrics: Metrics) -> None:
+    """Tell a number as a loss."""
+    metrics(loss=x)
 
 
 def test_the_problems_of_the_wrong_example(registry: Registry) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from graph_runner.engine import Engine, Result
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine, Result
 from tests.graph_runner import toys
 
 TOYS = ["tests.graph_runner.toys", "graph_runner.zones"]

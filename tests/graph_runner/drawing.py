@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from graph_runner.engine import Engine, Result
+from graph_runner.run.engine import Engine, Result
 from tests.graph_runner.conftest import graph
 from tests.graph_runner.toys import CALLS, RECORDED
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
 import pytest
 
 from graph_runner.contract import Body, Ports, node
-from graph_runner.engine import Result
-from graph_runner.plan import NodeError
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Result
+from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS
 from tests.graph_runner.drawing import ONE, every, record, repeat, scale, sweep
 from tests.graph_runner.toys import RECORDED, Number
@@ -197,10 +198,34 @@ def test_a_model_that_trains_may_pass_through_nodes(run: Run) -> None:
     assert not model.weight.requires_grad
 
 
-def test_a_watcher_sees_what_the_loops_of_the_top_are_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graph_runner.runtime.PROGRESS_SECONDS", 0.0)
-    seen: list[tuple[str, int, float]] = []
+class Looking:
+    """An observer that writes down what it is shown."""
+
+    def __init__(self) -> None:
+        self.turns: list[tuple[str, int, float]] = []
+        self.values: dict[str, Any] = {}
+
+    def on_values(self, node: str, values: Any, types: Any) -> None:
+        assert values.keys() <= types.keys()
+        self.values[node] = [float(value) for value in values.values()]
+
+    def on_turn(self, folder: Path, zone: str, turn: int, given: Any) -> None:
+        assert folder.is_dir()
+        self.turns.append((zone, turn, float(given["state"]["x"])))
+
+
+def test_an_observer_sees_what_the_loops_of_the_top_are_at(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("graph_runner.run.loop.PROGRESS_SECONDS", 0.0)
+    looking = Looking()
     inner = {"half": scale("outer.state.x", 0.5), "inner": repeat(2, {"s": scale("inner.state.x", 1)}, "s", x="half")}
     nodes = {"one": ONE, "outer": repeat(3, inner, "inner.x")}
-    run(nodes, "outer.x", watch=lambda folder, zone, turn, given: seen.append((zone, turn, float(given["state"]["x"]))))
-    assert seen == [("outer", 0, 1), ("outer", 1, 0.5), ("outer", 2, 0.25)]
+    run(nodes, "outer.x", observer=looking)
+    assert looking.turns == [("outer", 0, 1), ("outer", 1, 0.5), ("outer", 2, 0.25)]
+
+
+def test_an_observer_sees_what_nodes_at_the_top_give_computed_or_not(run: Run) -> None:
+    nodes = {"one": ONE, "loop": repeat(2, {"half": scale("loop.state.x", 0.5)}, "half")}
+    for _ in range(2):
+        looking = Looking()
+        run(nodes, "one", "loop.x", observer=looking)
+        assert looking.values == {"one": [1], "loop": [0.25]}

@@ -142,6 +142,15 @@ def show_number(x: Number, outputs: Outputs, name: str = "number") -> None:
 
 
 @node(category="toy", effect=True)
+def show_pixel(x: Number, outputs: Outputs, name: str = "pixel") -> None:
+    """Write a picture of one pixel, as bright as a number."""
+    from PIL import Image
+
+    picture = Image.new("L", (1, 1), int(x))
+    outputs.file(f"{name}.png", lambda path: picture.save(path, "PNG"), media="image/png", preview=True)
+
+
+@node(category="toy", effect=True)
 def measure(x: Number, metrics: Metrics) -> None:
     """Report a number as a metric."""
     metrics(x=x)

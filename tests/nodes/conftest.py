@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Engine
 
 
 @pytest.fixture(scope="session")

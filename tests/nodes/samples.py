@@ -20,9 +20,12 @@ from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
+from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
 from core.models.unet import UNet
-from core.training.objective import AdamW, Objective
+from core.training.learning_rate import Constant
+from core.training.objective import Objective
+from core.training.optimizers import AdamW
 
 B, C, S = 2, 4, 8  # samples, latent channels, latent side; images are 4 S pixels
 
@@ -85,6 +88,8 @@ WIRES: dict[str, Callable[[], Any]] = {
         "segmentation": WIRES["semantic_map"](),
     },
     "optimizer": AdamW,
+    "learning_rate": Constant,
+    "averaging": ExponentialAverage,
     "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
     "feature_network": SmallFeatures,
     "perceptual_network": HaarDistance,
@@ -111,6 +116,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
     "annealed_timestep": {"turn": 3},
     "start_at": {"step": 3},
+    "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
+    "freeze": {"patterns": ["*attn2*"]},
     "text_context": {"prompts": ["a (red:1.3) circle"]},
 }
 

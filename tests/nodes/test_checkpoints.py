@@ -19,14 +19,15 @@ from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import read_about
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.checkpoints.weights import read_weights, write_weights
-from graph_runner import events
-from graph_runner.dry import dry_run
-from graph_runner.engine import Engine, place_paths
-from graph_runner.events import Log
-from graph_runner.plan import NodeError
-from graph_runner.problems import WorkflowError
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow, read
+from graph_runner.base import events
+from graph_runner.base.events import Log
+from graph_runner.base.problems import WorkflowError
+from graph_runner.bind.paths import Paths
+from graph_runner.bind.validate import validate
+from graph_runner.estimate.dry import dry_run
+from graph_runner.format.workflow import Workflow, read
+from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 import tiny_ldm
@@ -311,8 +312,7 @@ def test_a_lora_file_without_effect_is_told_at_check_and_in_the_run(engine: Engi
     logs = [event for event in engine.run(workflow, targets=["merged"]).events if isinstance(event, Log)]
     assert [(log.node, log.level) for log in logs] == [("merged", "warning")]
     assert "t.safetensors has nothing for the UNet, only for the text encoder" in logs[0].message
-    top, _ = validate(workflow, engine.registry)
-    place_paths(top, engine.workspace)
+    top, _ = validate(workflow, engine.registry, Paths(engine.workspace))
     [problem] = dry_run(top, engine.workspace).problems
     assert (problem.node, problem.severity, problem.message) == ("merged", "warning", logs[0].message)
 

@@ -16,9 +16,9 @@ from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
 from core.models.unet import UNet
-from graph_runner import events
-from graph_runner.engine import Engine
-from graph_runner.workflow import Workflow
+from graph_runner.base import events
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from nodes.conditioning import vector_condition
 from nodes.text import text_context
 

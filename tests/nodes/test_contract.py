@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from graph_runner.catalog.describe import describe
 from graph_runner.context import Processes, Rng
-from graph_runner.describe import describe
-from graph_runner.registry import Registry
-from graph_runner.spec import NodeSpec
+from graph_runner.contract.registry import Registry
+from graph_runner.contract.spec import NodeSpec
 from tests.nodes.samples import INPUTS, PARAMS, WIRES
 
 REGISTRY = Registry.scan(["graph_runner.zones", "nodes"])
@@ -31,6 +31,12 @@ ELSEWHERE = {
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
     **dict.fromkeys(["published_autoencoder", "published_unet"], "hundreds of millions of parameters"),
+}
+
+# Nodes that need a package of the extra `optimizers`.
+OPTIONAL = {
+    **dict.fromkeys(["lion", "prodigy", "schedule_free_adamw"], "pytorch_optimizer"),
+    "adam_8bit": "bitsandbytes",
 }
 
 
@@ -128,6 +134,8 @@ def equal(a: Any, b: Any) -> bool:
 def test_every_node_leaves_its_inputs_alone_and_gives_the_same_again(spec: NodeSpec, tmp_path: Path) -> None:
     if spec.type in ELSEWHERE:
         pytest.skip(ELSEWHERE[spec.type])
+    if spec.type in OPTIONAL:
+        pytest.importorskip(OPTIONAL[spec.type])
     results = []
     for _ in range(2):
         torch.manual_seed(0)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import load
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import load
+from graph_runner.run.engine import Engine
 
 QUICKSTART = Path(__file__).parents[2] / "workflows" / "quickstart.json"
 

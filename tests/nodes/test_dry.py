@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Rng
-from graph_runner.dry import Estimate, dry_run
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, load
+from graph_runner.contract.registry import Registry
+from graph_runner.estimate.dry import Estimate, dry_run
+from graph_runner.format.workflow import Workflow, load
+from graph_runner.run.engine import Engine
 from nodes.data import encode_dataset, shapes_dataset
 from nodes.models import kl_autoencoder, unet
 

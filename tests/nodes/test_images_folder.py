@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 
-from graph_runner.engine import Engine
-from graph_runner.events import Log
-from graph_runner.workflow import Workflow
+from graph_runner.base.events import Log
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 
 
 def test_unreadable_pictures_are_named_in_the_run_and_left_out(engine: Engine, tmp_path: Path) -> None:

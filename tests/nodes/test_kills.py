@@ -22,11 +22,11 @@ import pytest
 import torch
 import torch._dynamo  # an optimizer would import it in each life, for seconds
 
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.space import prepare
-from graph_runner.store import load_tree
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
+from graph_runner.store.folders import load_tree
+from graph_runner.store.space import prepare
 from tests import crashes
 from tests.effort import cases
 from tests.nodes.test_processes import gan, leaves

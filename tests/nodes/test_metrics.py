@@ -17,8 +17,8 @@ from core.metrics.features import SmallFeatures
 from core.metrics.inception import InceptionV3
 from core.metrics.reconstruction import psnr, ssim
 from core.models.lpips import LPIPS
-from graph_runner.engine import Engine
-from graph_runner.workflow import Workflow
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from nodes.metrics import inception_score
 
 

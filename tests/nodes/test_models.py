@@ -9,9 +9,9 @@ import torch
 
 from core.data.loader import take
 from core.data.shapes import Shapes
-from graph_runner.engine import Engine
-from graph_runner.plan import NodeError
-from graph_runner.workflow import Workflow
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 
 AUTOENCODER = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 8}
 UNET = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "attention_factors": [2], "num_heads": 2}

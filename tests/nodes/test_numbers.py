@@ -15,11 +15,11 @@ from core.checkpoints.model_io import load_model, save_model
 from core.models.autoencoder import KLAutoencoder
 from core.numbers import finite, spoilt
 from graph_runner.contract import node
-from graph_runner.engine import Engine
-from graph_runner.plan import NodeError
-from graph_runner.registry import Registry
-from graph_runner.store import load_tree
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
+from graph_runner.store.folders import load_tree
 from nodes.wires import Autoencoder, Features, Image, Latent, Loss, Scalar
 from tests.graph_runner.toys import Number
 

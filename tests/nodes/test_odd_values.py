@@ -13,12 +13,12 @@ import pytest
 from pydantic import ValidationError
 
 from core.diffusion.solvers import SOLVERS
+from graph_runner.base.problems import WorkflowError
 from graph_runner.context import Rng
-from graph_runner.engine import Engine
-from graph_runner.plan import NodeError
-from graph_runner.problems import WorkflowError
-from graph_runner.spec import NodeSpec, Param
-from graph_runner.workflow import read
+from graph_runner.contract.spec import NodeSpec, Param
+from graph_runner.format.workflow import read
+from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from tests.bounds import memory
 from tests.nodes.samples import WIRES
 from tests.nodes.test_contract import ELSEWHERE, REGISTRY, arguments

@@ -15,16 +15,15 @@ from core.conditioning.parts import PARTS
 from core.diffusion.tiles import denoise_tiles
 from core.models.denoiser import denoise
 from core.models.unet import UNet
-from graph_runner import events
+from graph_runner.base import events
+from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Processes
 from graph_runner.contract import ContractError
-from graph_runner.dry import dry_run
-from graph_runner.engine import Engine, Result, place_paths
-from graph_runner.registry import Registry
-from graph_runner.shares import put_together
-from graph_runner.validate import errors, validate
-from graph_runner.workflow import Workflow, load
-from tests.nodes import toy_control
+from graph_runner.contract.registry import Registry
+from graph_runner.estimate.dry import dry_run
+from graph_runner.format.workflow import Workflow, load
+from graph_runner.run.engine import Engine, Result, place_paths
+from graph_runner.run.shares import put_together
 from tests.nodes.toy_control import Control, Mixer
 
 QUICKSTART = Path(__file__).parents[2] / "workflows" / "quickstart.json"
@@ -37,6 +36,21 @@ TINY = {
     "num_heads": 2,
     "norm_groups": 4,
 }
+PACKAGE = """
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from core.conditioning.parts import PARTS, Part
+
+
+@PARTS.mark
+@dataclass(frozen=True, eq=False)
+class Theirs(Part):
+    name = "{name}"
+    about = "a part of another package"
+    values: Tensor
+"""
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +177,14 @@ def guided(batch: int = 2) -> Workflow:
     return Workflow.model_validate({"loom": 1, "nodes": nodes})
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_it_is_guided_in_half_precision(registry: Registry, tmp_path: Path, dtype: str) -> None:
+    whole = Engine(registry, tmp_path / "whole").run(guided(), targets=["sample"]).values["sample"]
+    half = Engine(registry, tmp_path / "half", dtype=dtype).run(guided(), targets=["sample"]).values["sample"]
+    assert half.dtype == torch.float32
+    assert 0 < float((half - whole).abs().mean()) < 0.05 * float(whole.abs().mean())
+
+
 def test_guidance_asks_it_once_for_both_conditions(engine: Engine) -> None:
     values = engine.run(guided(), targets=["sample", "mixer", "cond", "null"]).values
     model = values["mixer"]
@@ -254,8 +276,7 @@ def test_parts_of_different_arrangement_do_not_fit_together() -> None:
 
 
 def test_two_packages_with_a_part_of_one_name_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Path(toy_control.__file__).read_text().partition("class Mixer")[0]
-    (tmp_path / "other_control.py").write_text(source)
+    (tmp_path / "other_control.py").write_text(PACKAGE.format(name="control"))
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(
         ContractError, match=r"two kinds of condition part are called 'control': in tests.nodes.toy_control"
@@ -265,13 +286,12 @@ def test_two_packages_with_a_part_of_one_name_are_refused(tmp_path: Path, monkey
 
 
 def test_importing_lists_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = Path(toy_control.__file__).read_text().partition("class Mixer")[0]
-    (tmp_path / "quiet_control.py").write_text(source.replace('"control"', '"quiet"'))
+    (tmp_path / "quiet_control.py").write_text(PACKAGE.format(name="quiet"))
     monkeypatch.syspath_prepend(tmp_path)
     importlib.import_module("quiet_control")
     assert "quiet" not in PARTS
     with pytest.raises(ValueError, match=r"no condition part is called 'quiet'; there are context, .*--nodes"):
-        Conditioning.from_tree({"parts": {"quiet": {"residuals": (), "strength": 1.0}}})
+        Conditioning.from_tree({"parts": {"quiet": {"values": torch.zeros(1)}}})
     Registry.scan(["quiet_control"])
     assert "quiet" in PARTS
     monkeypatch.delitem(PARTS._kinds, "quiet")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from graph_runner import events
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.store import load_tree
-from graph_runner.workflow import Workflow
+from graph_runner.base import events
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
+from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 
 SHIPPED = Path(__file__).parents[2] / "workflows/train_autoencoder.json"

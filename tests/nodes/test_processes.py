@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from core.images import load_image
-from graph_runner import events
+from graph_runner.base import events
 from graph_runner.context import Processes
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.store import load_tree
-from graph_runner.workflow import Workflow, load, save
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow, load, save
+from graph_runner.run.engine import Engine
+from graph_runner.store.folders import load_tree
 from tests.world import free_port, in_two
 
 ROOT = Path(__file__).parents[2]

@@ -16,8 +16,8 @@ import pytest
 import skimage
 import torch
 
-from graph_runner.store import load_tree
-from graph_runner.workflow import Workflow, save
+from graph_runner.format.workflow import Workflow, save
+from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from core.diffusion.solvers import SOLVERS
 from core.models.autoencoder import DiagonalGaussian
 from graph_runner.context import Rng
 from graph_runner.contract import NodeSpec
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from tests.nodes.samples import WIRES
 from tests.nodes.test_contract import INPUTS, PARAMS
 from tests.nodes.test_sampling import TINY_UNET

@@ -15,8 +15,8 @@ from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
 from graph_runner.context import Rng, derive
-from graph_runner.engine import Engine
-from graph_runner.workflow import Workflow
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from nodes.sampling import Solver
 
 SCHEDULE = NoiseSchedule.linear(1000)

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from graph_runner.engine import Engine
-from graph_runner.problems import WorkflowError
-from graph_runner.registry import Registry
+from graph_runner.base.problems import WorkflowError
+from graph_runner.bind.validate import errors, validate
+from graph_runner.compile.keys import Keys
+from graph_runner.contract.registry import Registry
+from graph_runner.run.engine import Engine
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import graph
 
@@ -248,3 +250,14 @@ def test_reading_the_outer_model_inside_its_own_training_zone_is_refused(make_en
     }
     with pytest.raises(WorkflowError, match=r"wrong\.model: .*fit\.models\.m"):
         make_engine().run(graph(setting(fit=training(extra=extra))), targets=["fit.models.m"])
+
+
+def test_what_is_new_on_old_nodes_leaves_their_keys(registry: Registry) -> None:
+    """Keys recorded with version 0.1: what it cached is found, and what it trained is gone on from."""
+    nodes = setting(fit=training())
+    top, problems = validate(graph(nodes), registry)
+    assert errors(problems) == []
+    keys = Keys(0, "float32", lambda bound: str(bound.spec.version))
+    found = {id: keys.key(top.nodes[id]) for id in nodes}
+    assert found["adam"] == "47f6cbd23d6c895975bc2bf3ba26eb2fdfcd1e5d24fe50301cdabba0633ea36e"
+    assert found["fit"] == "1acc01f48f1e6fd12d5d86459688ebb321296435d80022884c91d65a85cb8cb2"

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from core.models.dit import DiT
-from graph_runner import events
-from graph_runner.engine import Engine, Result
-from graph_runner.processes import Processes
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.base import events
+from graph_runner.contract.processes import Processes
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine, Result
 from tests.world import ROOT, free_port
 
 TARGETS = ["fit.models.dit", "fit.ema.dit"]
@@ -155,7 +155,7 @@ def in_a_world(world: Processes) -> dict[str, Any]:
 # It leaves at once: whether gloo's threads end with a run is another test's affair.
 ONE_OF_TWO = """
 import os, sys, torch
-from graph_runner.processes import joined
+from graph_runner.contract.processes import joined
 from tests.nodes.test_transformer import in_a_world
 with joined("cpu") as (world, _):
     torch.save(in_a_world(world), f"{sys.argv[1]}/{world.rank}.pt")

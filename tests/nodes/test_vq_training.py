@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from core.metrics.reconstruction import psnr
-from graph_runner import events
-from graph_runner.engine import Engine
-from graph_runner.registry import Registry
-from graph_runner.workflow import Workflow
+from graph_runner.base import events
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
 from tests.effort import cases
 
 CODES = 256

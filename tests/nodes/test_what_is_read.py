@@ -24,10 +24,10 @@ from core.conditioning.tokenizer import train_wordpiece
 from core.data.folder import ImageFolder
 from core.data.picture_files import image_files
 from core.images import ImageError
-from graph_runner.contents import Contents, all_files
+from graph_runner.base.contents import Contents, all_files
 from graph_runner.context import Rng
-from graph_runner.registry import Registry
-from graph_runner.spec import NodeSpec
+from graph_runner.contract.registry import Registry
+from graph_runner.contract.spec import NodeSpec
 from tests.effort import cases
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))

@@ -18,9 +18,9 @@ from torch import Tensor
 from core.conditioning.conditioning import Conditioning
 from core.models.autoencoder import DiagonalGaussian
 from graph_runner.context import Rng
-from graph_runner.processes import Processes
-from graph_runner.shares import put_together
-from graph_runner.spec import NodeSpec
+from graph_runner.contract.processes import Processes
+from graph_runner.contract.spec import NodeSpec
+from graph_runner.run.shares import put_together
 from tests.nodes.samples import B
 from tests.nodes.test_contract import ELSEWHERE, REGISTRY, arguments, plain
 from tests.world import in_two, watched

@@ -21,6 +21,12 @@ def awakened_unet(model: UNet, rng: Rng) -> UNet:
 
 @node(category="toy")
 def gaussian_denoiser(z: Latent, t: Timestep, schedule: Schedule) -> Prediction:
-    """The exact eps where clean latents are normal with deviation ½: √(1−ᾱ) z / (¼ᾱ + 1 − ᾱ)."""
+    """The exact prediction where clean latents are normal with deviation ½."""
     signal, noise = schedule.rates(t, z)
-    return noise * z / (0.25 * signal**2 + noise**2)
+    return schedule.from_z0(0.25 * signal * z / (0.25 * signal**2 + noise**2), z, t)
+
+
+@node(category="toy")
+def sample_half(z: Latent) -> Latent:
+    """Latents of half the deviation."""
+    return z / 2

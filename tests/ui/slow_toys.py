@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graph_runner.context import Loop, Metrics, Outputs, Workspace
 from graph_runner.contract import Body, node
-from graph_runner.png import KEYWORD
+from graph_runner.format.png import KEYWORD
 from tests.graph_runner.toys import Number, Step
 
 

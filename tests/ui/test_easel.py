@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graph_runner.events import Log, Shown
-from graph_runner.png import open_workflow
-from graph_runner.registry import Registry
-from graph_runner.workflow import read, write
+from graph_runner.base.events import Log, Shown
+from graph_runner.contract.registry import Registry
+from graph_runner.format.png import open_workflow
+from graph_runner.format.workflow import read, write
 from tests.ui.conftest import NODES, ROOT
 from ui import easel
 from ui.easel import Easel
@@ -35,7 +35,7 @@ def test_a_loop_is_drawn_now_and_then(drawing: Easel, shown: list[Shown], monkey
     run = drawing.workspace / "runs/a"
     for turn in range(1000):
         clock[0] = turn / 10
-        drawing.watch(run, "sample", turn, {"z": torch.randn(4, 4, 8, 8), "t": torch.tensor([turn])})
+        drawing.on_turn(run, "sample", turn, {"z": torch.randn(4, 4, 8, 8), "t": torch.tensor([turn])})
     turns = [each.turn for each in shown]
     assert turns[:4] == [10, 20, 30, 40]
     assert 30 < len(turns) < 60
@@ -48,8 +48,8 @@ def test_a_loop_without_latents_is_not_drawn(
     drawing: Easel, shown: list[Shown], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(easel, "SECONDS", 0.0)
-    drawing.watch(drawing.workspace, "guide", 0, {"z": torch.randn(1, 4, 8, 8)})
-    drawing.watch(drawing.workspace, "sample", 0, {"z": torch.zeros(0, 4, 8, 8)})
+    drawing.on_turn(drawing.workspace, "guide", 0, {"z": torch.randn(1, 4, 8, 8)})
+    drawing.on_turn(drawing.workspace, "sample", 0, {"z": torch.zeros(0, 4, 8, 8)})
     assert not shown
 
 
@@ -59,7 +59,7 @@ def test_what_is_no_number_is_told_and_not_drawn(drawing: Easel, monkeypatch: py
     drawing.tell = told.append
     z = torch.randn(1, 4, 8, 8)
     z[0, 1, 2, 3] = torch.nan
-    drawing.watch(drawing.workspace / "runs/b", "sample", 0, {"z": z})
+    drawing.on_turn(drawing.workspace / "runs/b", "sample", 0, {"z": z})
     assert not told, "the run will say it, once a node reads them"
     drawing.target(drawing.workspace / "runs/b", "sample", z)
     assert told == [Log("sample is not drawn: 1 of 256 values are NaN", "sample", "warning")]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graph_runner.validate import validate
-from graph_runner.workflow import load, save
+from graph_runner.bind.validate import validate
+from graph_runner.format.workflow import load, save
 from tests.ui.conftest import NODES, ROOT, RunningServer, graph
 from ui.calls import CALLS
 from ui.thumbnails import WIDTH, pictures
@@ -31,7 +31,7 @@ def test_saving_writes_the_bytes_of_the_command_line(server: RunningServer, tmp_
 
 
 def test_the_answer_of_validate_is_the_command_lines(server: RunningServer) -> None:
-    from graph_runner.registry import Registry
+    from graph_runner.contract.registry import Registry
 
     wrong = graph({
         "a": {"type": "number", "params": {"value": 1000}},
@@ -52,7 +52,7 @@ def test_the_answer_of_validate_is_the_command_lines(server: RunningServer) -> N
 
 @pytest.mark.parametrize("path", ["/etc/hostname", "../x", "in/../../x", "~/x"])
 def test_where_others_reach_the_server_nodes_read_the_workspace_only(path: str, tmp_path: Path) -> None:
-    from graph_runner.registry import Registry
+    from graph_runner.contract.registry import Registry
     from ui.library import checked
 
     registry = Registry.scan(NODES)
@@ -141,8 +141,8 @@ def test_what_describe_gives_is_what_the_types_say() -> None:
     """The catalog is typed by hand in ui/models.py: nothing missing, nothing more."""
     from pydantic import TypeAdapter
 
-    from graph_runner.describe import describe_all
-    from graph_runner.registry import Registry
+    from graph_runner.catalog.describe import describe_all
+    from graph_runner.contract.registry import Registry
     from ui.models import Catalog
 
     described = describe_all(Registry.installed(NODES).values())

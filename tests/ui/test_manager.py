@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from graph_runner.events import Metric
+from graph_runner.base.events import Metric
 from ui import runs
 from ui.ledger import Ledger, opened
 from ui.live import PAGE, Feed, follow

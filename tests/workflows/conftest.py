@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graph_runner.engine import Result
-from graph_runner.events import Metric
-from graph_runner.registry import Registry
-from graph_runner.workflow import write_atomically
+from graph_runner.base.events import Metric
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import write_atomically
+from graph_runner.run.engine import Result
 
 GOLDEN = Path(__file__).parent / "golden.json"
 """Losses and picture statistics as they were recorded; `RECORD=1 pytest tests/workflows` writes them anew."""

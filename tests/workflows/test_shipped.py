@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import skimage
 
-from graph_runner.engine import Engine, Result
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import Workflow, load, read, write
+from graph_runner.bind.validate import validate
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow, load, read, write
+from graph_runner.run.engine import Engine, Result
 from tests.workflows.conftest import Check
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -56,6 +56,7 @@ def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_pat
     engine = Engine(registry, tmp_path)
     for name, saves in {
         "quickstart": "quickstart.png",
+        "rectified_flow": "rectified_flow.png",
         "sample": "samples.png",
         "langevin": "langevin.png",
         "train_autoencoder": "reconstructions.png",
@@ -65,7 +66,12 @@ def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_pat
         assert files(result) == {saves}
         golden(name, result)
     saved = {path.relative_to(tmp_path / "models").as_posix() for path in (tmp_path / "models").rglob("*.safetensors")}
-    assert {"quickstart/unet.safetensors", "shapes/autoencoder.safetensors", "unconditional/unet.safetensors"} <= saved
+    assert {
+        "rectified_flow/unet.safetensors",
+        "quickstart/unet.safetensors",
+        "shapes/autoencoder.safetensors",
+        "unconditional/unet.safetensors",
+    } <= saved
 
 
 def test_own_pictures(registry: Registry, tmp_path: Path, golden: Check) -> None:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import load_diffusers
-from graph_runner import events
-from graph_runner.engine import Engine, Result
-from graph_runner.plan import NodeError
-from graph_runner.registry import Registry
-from graph_runner.workflow import Node, Workflow, load
+from graph_runner.base import events
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Node, Workflow, load
+from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 from tests.workflows.conftest import Check
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))

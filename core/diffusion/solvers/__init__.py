@@ -1,7 +1,8 @@
 """Solvers of the reverse process, as a table.
 
 Every solver is a pure function `solver(denoise, z, levels, *, [eta,] [draw,] turns=range)`: z at levels.start in, the
-latent at levels.end out, both VP-scaled; `turns` is the loop's range, so that a caller can observe, count or cancel it.
+latent at levels.end out, both at the process' scale (without noise, z0 itself); `turns` is the loop's range, so that a caller
+can observe, count or cancel it.
 `SOLVERS` says what each is and which levels it is used with; `sample` runs one by name.
 """
 
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.diffusion.levels import End, Levels, Spacing, Turns
+from core.diffusion.levels import End, Levels, Turns
+from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import dpmpp, karras, lcm, ldm, unipc
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
@@ -30,6 +32,7 @@ class Solver:
     source: the paper, and the code whose semantics it has.
     spacing, end: the levels it is used with where nothing else is asked for.
     eta: the default of its parameter for added noise, None if it has none.
+    by_timestep: whether it counts whole timesteps, and so is defined for schedules of betas only.
     """
 
     function: Callable[..., Tensor]
@@ -40,10 +43,23 @@ class Solver:
     end: End = "z0"
     eta: float | None = None
     stochastic: bool = False
+    by_timestep: bool = False
 
-    def levels(self, schedule: NoiseSchedule, steps: int = 50, spacing: Spacing | None = None) -> Levels:
-        """The levels it visits in `steps` steps; see `Levels.of`."""
-        return Levels.of(schedule, steps, spacing or self.spacing, self.end)
+    def levels(self, process: Process, steps: int = 50, spacing: Spacing | None = None) -> Levels:
+        """The levels it visits in `steps` steps; see `Levels.of`.
+
+        spacing: None for the process' default, and where that has none, the solver's. Raises ValueError for a process for
+        which the solver is not defined, with the solvers that are.
+        """
+        if self.by_timestep and not isinstance(process, NoiseSchedule):
+            others = ", ".join(
+                name for name, each in SOLVERS.items() if not each.by_timestep and name != "ddim_inversion"
+            )
+            raise ValueError(
+                f"the solver {self.function.__name__!r} is defined for schedules of betas, not for {type(process).__name__}:"
+                f" choose one of {others}"
+            )
+        return Levels.of(process, steps, spacing or process.spacing or self.spacing, self.end)
 
     def __call__(
         self,
@@ -103,7 +119,7 @@ SOLVERS: dict[str, Solver] = {
         stochastic=True,
     ),
     "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace"),
-    "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True),
+    "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True, by_timestep=True),
     "ddim_inversion": Solver(ldm.ddim_inversion, 1, 1, "Song et al. 2021, section 4.3; diffusers", "leading", "t0"),
 }
 """By name. `ddim_inversion` goes the other way: from a clean latent to the noise that `ddim` starts from."""
@@ -112,7 +128,7 @@ SOLVERS: dict[str, Solver] = {
 def sample(
     denoise: Denoise,
     z: Tensor,
-    schedule: NoiseSchedule,
+    process: Process,
     solver: str = "ddim",
     *,
     steps: int = 50,
@@ -121,12 +137,12 @@ def sample(
     draw: Draw = torch.randn_like,
     turns: Turns = range,
 ) -> Tensor:
-    """Integrate the reverse process from noise z (b, …) to a latent of the same shape.
+    """Integrate the reverse process from z (b, …), at the noisiest level, to a latent of the same shape.
 
-    solver: a name in `SOLVERS`; spacing and eta: None for the solver's own default. Raises ValueError for names and
+    solver: a name in `SOLVERS`; spacing and eta: None for the default of process or solver. Raises ValueError for names and
     numbers that do not fit together, with the choices.
     """
     if solver not in SOLVERS:
         raise ValueError(f"unknown solver {solver!r}: choose one of {', '.join(SOLVERS)}")
     chosen = SOLVERS[solver]
-    return chosen(denoise, z, chosen.levels(schedule, steps, spacing), eta=eta, draw=draw, turns=turns)
+    return chosen(denoise, z, chosen.levels(process, steps, spacing), eta=eta, draw=draw, turns=turns)

@@ -37,7 +37,7 @@ def dpmpp_2s_ancestral(
         down, up = ancestral(now.sigma, then.sigma, eta)
         z0 = model(x, now)
         if down > 0:
-            middle = levels.schedule.level_at(math.sqrt(now.sigma * down))
+            middle = levels.level_at(math.sqrt(now.sigma * down))
             z0 = model(advance(x, z0, now.sigma, middle.sigma), middle)
         x = advance(x, z0, now.sigma, down)
         if up > 0:
@@ -63,7 +63,7 @@ def dpmpp_sde(
         z0 = model(x, now)
         if then.sigma == 0:
             return z0
-        middle = levels.schedule.level_at(math.sqrt(now.sigma * then.sigma))
+        middle = levels.level_at(math.sqrt(now.sigma * then.sigma))
         noise = draw(x) if eta > 0 else torch.zeros_like(x)
         down, up = ancestral(now.sigma, middle.sigma, eta)
         z0 = model(advance(x, z0, now.sigma, down) + up * noise, middle)

@@ -1,4 +1,8 @@
-"""Solvers of the probability-flow ODE dx/dsigma = eps in Karras et al. 2022's variables, as k-diffusion has them."""
+"""Solvers of the probability-flow ODE as k-diffusion has them.
+
+It is dx/dsigma = eps = (x − z0) / sigma in Karras et al. 2022's variables, and dz/du = eps − z0 = (z − z0) / u in rectified flow's:
+the same algorithms with the level's noise at that scale (`in_straight_space`). What adds noise is written in sigma.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import torch
 from torch import Tensor
 
 from core.diffusion.levels import Levels, Turns
-from core.diffusion.solvers.model import Denoised, Draw, combine, in_sigma_space
+from core.diffusion.solvers.model import Denoised, Draw, combine, in_sigma_space, in_straight_space
 
 
 def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float, float]:
@@ -21,12 +25,12 @@ def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float,
     return math.sqrt(sigma_next**2 - up**2), up
 
 
-@in_sigma_space
+@in_straight_space
 def euler(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
     """Euler's method (Karras et al. 2022, algorithm 1 without its correction): DDIM on the same levels."""
     for now, then in levels.walk(turns):
-        eps = (x - model(x, now)) / now.sigma
-        x = x + (then.sigma - now.sigma) * eps
+        eps = (x - model(x, now)) / now.noise
+        x = x + (then.noise - now.noise) * eps
     return x
 
 
@@ -50,39 +54,39 @@ def euler_ancestral(
     return x
 
 
-@in_sigma_space
+@in_straight_space
 def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
     """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of a step."""
     for now, then in levels.walk(turns):
-        slope = (x - model(x, now)) / now.sigma
-        step = then.sigma - now.sigma
-        if then.sigma > 0:
+        slope = (x - model(x, now)) / now.noise
+        step = then.noise - now.noise
+        if then.noise > 0:
             ahead = x + step * slope
-            slope = (slope + (ahead - model(ahead, then)) / then.sigma) / 2
+            slope = (slope + (ahead - model(ahead, then)) / then.noise) / 2
         x = x + step * slope
     return x
 
 
-@in_sigma_space
+@in_straight_space
 def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """The midpoint method with its midpoint in log sigma (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2."""
+    """The midpoint method with its midpoint in the log of the noise (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2."""
     for now, then in levels.walk(turns):
-        slope = (x - model(x, now)) / now.sigma
-        if then.sigma > 0:
-            middle = levels.schedule.level_at(math.sqrt(now.sigma * then.sigma))
-            halfway = x + (middle.sigma - now.sigma) * slope
-            slope = (halfway - model(halfway, middle)) / middle.sigma
-        x = x + (then.sigma - now.sigma) * slope
+        slope = (x - model(x, now)) / now.noise
+        if then.noise > 0:
+            middle = levels.level_of(math.sqrt(now.noise * then.noise))
+            halfway = x + (middle.noise - now.noise) * slope
+            slope = (halfway - model(halfway, middle)) / middle.noise
+        x = x + (then.noise - now.noise) * slope
     return x
 
 
-@in_sigma_space
+@in_straight_space
 def lms(model: Denoised, x: Tensor, levels: Levels, *, order: int = 4, turns: Turns = range) -> Tensor:
-    """Linear multi-step: Adams-Bashforth on uneven steps in sigma; k-diffusion, sample_lms."""
-    past: list[tuple[float, Tensor]] = []  # (sigma, slope), newest first
+    """Linear multi-step: Adams-Bashforth on uneven steps; k-diffusion, sample_lms."""
+    past: list[tuple[float, Tensor]] = []  # (noise, slope), newest first
     for now, then in levels.walk(turns):
-        past = [(now.sigma, (x - model(x, now)) / now.sigma), *past[: order - 1]]
-        weights = adams_bashforth([sigma for sigma, _ in past], then.sigma)
+        past = [(now.noise, (x - model(x, now)) / now.noise), *past[: order - 1]]
+        weights = adams_bashforth([noise for noise, _ in past], then.noise)
         x = x + combine(weights, [slope for _, slope in past])
     return x
 

@@ -26,7 +26,7 @@ def lcm(
     For networks distilled into consistency models. The consistency function is skip·z + out·z0, which is z at t = 0;
     sigma_data and timestep_scaling are those of the distillation.
     """
-    estimate = estimator(denoise, levels.schedule)
+    estimate = estimator(denoise, levels.process)
     for now, then in levels.walk(turns):
         distance = timestep_scaling * now.t
         skip = sigma_data**2 / (distance**2 + sigma_data**2)

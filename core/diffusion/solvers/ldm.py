@@ -1,6 +1,6 @@
 """The solvers of the latent diffusion paper and its repository: DDPM, DDIM (and its inversion), PLMS.
 
-They work on the VP-scaled latent z = signal·z0 + noise·eps, as the repository's do.
+They are written for a variance-preserving z = signal·z0 + noise·eps, as the repository's are (`in_vp_space`).
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import torch
 from torch import Tensor
 
 from core.diffusion.levels import Levels, Turns
-from core.diffusion.schedule import Level
-from core.diffusion.solvers.model import Denoise, Draw, combine, estimator
+from core.diffusion.process import Level
+from core.diffusion.solvers.model import Denoise, Draw, Estimated, combine, estimator, in_vp_space
 
 
-def ddpm(denoise: Denoise, z: Tensor, levels: Levels, *, draw: Draw = torch.randn_like, turns: Turns = range) -> Tensor:
+@in_vp_space
+def ddpm(
+    estimate: Estimated, z: Tensor, levels: Levels, *, draw: Draw = torch.randn_like, turns: Turns = range
+) -> Tensor:
     """Ancestral sampling from the posterior q(z_then | z_now, z0) (Ho et al. 2020, algorithm 2), variance β̃.
 
     z: (b, …) at levels.start. Returns the latent at levels.end. Predictions are not clipped, as in latent-diffusion.
     """
-    estimate = estimator(denoise, levels.schedule)
     for now, then in levels.walk(turns):
         z0, _ = estimate(z, now)
         alpha = (now.signal / then.signal) ** 2
@@ -32,8 +34,9 @@ def ddpm(denoise: Denoise, z: Tensor, levels: Levels, *, draw: Draw = torch.rand
     return z
 
 
+@in_vp_space
 def ddim(
-    denoise: Denoise,
+    estimate: Estimated,
     z: Tensor,
     levels: Levels,
     *,
@@ -46,7 +49,6 @@ def ddim(
     z: (b, …) at levels.start. Returns the latent at levels.end.
     eta: 0 is deterministic, 1 has DDPM's variance (eq. 16).
     """
-    estimate = estimator(denoise, levels.schedule)
     for now, then in levels.walk(turns):
         z0, eps = estimate(z, now)
         spread = eta * then.noise / now.noise * math.sqrt(1 - (now.signal / then.signal) ** 2)
@@ -62,21 +64,24 @@ def ddim_inversion(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns 
     z: (b, …), a clean latent, at levels.end. Returns the latent at levels.start. Each step asks the denoiser at the
     timestep it goes to, as null-text inversion and diffusers do, so that DDIM on the same levels asks at the same ones.
     """
-    estimate = estimator(denoise, levels.schedule)
+    estimate = estimator(denoise, levels.process)
+    if levels.end.noise == 0:
+        z = z * levels.end.signal
     for now, then in levels.climb(turns):
-        z0, eps = estimate(z, Level(then.t, now.sigma))
+        known = now if levels.process.predicts.determinant(now.signal, now.noise) else then  # x0 alone says no eps
+        z0, eps = estimate(z, known._replace(t=then.t))
         z = then.signal * z0 + then.noise * eps
     return z
 
 
-def plms(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
+@in_vp_space
+def plms(estimate: Estimated, z: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
     """Pseudo linear multi-step (Liu et al. 2022, PNDM); latent-diffusion, models/diffusion/plms.py.
 
     Adams-Bashforth combinations of the last four eps drive DDIM steps; the first step is a pseudo improved Euler step,
     with two evaluations. z: (b, …) at levels.start. Returns the latent at levels.end.
     """
     levels = levels.finite()
-    estimate = estimator(denoise, levels.schedule)
 
     def transfer(z: Tensor, eps: Tensor, now: Level, then: Level) -> Tensor:
         return then.signal * (z - now.noise * eps) / now.signal + then.noise * eps

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 from solver_oracles import BrownianHalves, run_diffusers, run_dpmpp_2s_ancestral, seeded
 from toy_denoisers import SHAPE, two_modes
 
-from core.diffusion.levels import SPACINGS
+from core.diffusion.levels import BY_TIMESTEP, SPACINGS
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
 
@@ -139,9 +139,53 @@ def table() -> str:
         )
         cells = [f"`{name}`", solver.order, solver.evaluations, noise, f"{solver.spacing}, {solver.end}", solver.source]
         lines.append("| " + " | ".join(map(str, [*cells, cases[0].oracle, cases[0].steps, f"{error:.0e}"])) + " |")
-    lines += ["", "## Spacings", "", "Where the levels lie, for S steps on a schedule of T timesteps:", ""]
-    lines += [f"- `{name}`: {inspect.getdoc(function).splitlines()[0]}" for name, function in SPACINGS.items()]
-    return "\n".join(lines) + "\n"
+    lines += ["", "## Spacings", "", "Where the levels lie, for S steps (of a schedule of T timesteps):", ""]
+    lines += [
+        f"- `{name}`: {inspect.getdoc(function).splitlines()[0]}{' Of schedules of betas only.' * (name in BY_TIMESTEP)}"
+        for name, function in SPACINGS.items()
+    ]
+    return "\n".join([*lines, *processes()]) + "\n"
+
+
+def processes() -> list[str]:
+    """Rectified flow and EDM: which solvers run on them, and how far they are from diffusers' schedulers, measured now."""
+    from process_parity import CASES as OTHERS
+
+    refused = ", ".join(f"`{name}`" for name, solver in SOLVERS.items() if solver.by_timestep)
+    lines = [
+        "",
+        "## Other noise processes",
+        "",
+        "Every solver runs on every process (`RectifiedFlow`, `EDM`, one of your own), but for those that count the",
+        f"timesteps of a schedule of betas: {refused}. Each is written for a scale of z, to which z is brought and from which the",
+        "result is brought back: DDPM, DDIM and PLMS for signal² + noise² = 1, those with added noise and the DPM-Solvers for",
+        "z0 + sigma · eps, Euler, Heun, `dpm2` and `lms` for the scale in which the process' own paths are straight. Where",
+        "nothing is asked for, levels are spaced as the process has it: `trailing` in a flow, `linspace` (even in sigma^(1/rho))",
+        "in EDM.",
+        "",
+        "| process | z | the denoiser is told | and predicts | source |",
+        "|-|-|-|-|-|",
+        "| `NoiseSchedule` | √ᾱ · z0 + √(1 − ᾱ) · eps | the timestep, 0 to T − 1 | eps, v or x0 | Ho et al. 2020 |",
+        "| `RectifiedFlow` | (1 − u) · z0 + u · eps | 1000 u | velocity eps − z0, or x0 | Liu et al. 2023; Esser et al. 2024 |",
+        "| `EDM` | c_in · (z0 + sigma · eps) | c_noise = ln(sigma) / 4 | F | Karras et al. 2022 |",
+        "",
+        "*Parity* as above, from the same noise.",
+        "",
+        "| name | process | spacing | oracle | steps | parity |",
+        "|-|-|-|-|-|-|",
+    ]
+    for case in OTHERS:
+        ours, theirs = case.run()
+        error = (ours - theirs).abs().max().item()
+        cells = [
+            f"`{case.solver}`",
+            f"`{case.settings}`",
+            case.spacing or "default",
+            f"diffusers {case.oracle}",
+            case.steps,
+        ]
+        lines.append("| " + " | ".join(map(str, [*cells, f"{error:.0e}"])) + " |")
+    return lines
 
 
 if __name__ == "__main__":

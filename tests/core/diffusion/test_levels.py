@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.diffusion.levels import SPACINGS, Levels
-from core.diffusion.schedule import Level, NoiseSchedule
+from core.diffusion.schedule import NoiseSchedule
 
 SCHEDULE = NoiseSchedule.linear()
 DIFFUSERS = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
@@ -78,9 +78,9 @@ def test_any_number_of_steps_descends_within_the_schedule(steps, spacing):
 
 def test_the_last_step_ends_where_asked():
     assert Levels.of(SCHEDULE, 50, "leading", end="t0").end == SCHEDULE.level(0)
-    assert Levels.of(SCHEDULE, 50, "leading", end="z0").end == Level(0, 0)
-    assert Levels.of(SCHEDULE, 50, "linspace", end="t0").end == Level(0, 0)
-    assert Levels.of(SCHEDULE, 50, "karras", end="t0").end == Level(0, 0)
+    assert Levels.of(SCHEDULE, 50, "leading", end="z0").end == SCHEDULE.level_at(0)
+    assert Levels.of(SCHEDULE, 50, "linspace", end="t0").end == SCHEDULE.level_at(0)
+    assert Levels.of(SCHEDULE, 50, "karras", end="t0").end == SCHEDULE.level_at(0)
 
 
 @pytest.mark.parametrize("steps", [0, 1001])

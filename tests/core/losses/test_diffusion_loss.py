@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import l1_loss, mse_loss
 
 from core.diffusion.schedule import PARAMETRISATIONS, NoiseSchedule
-from core.losses.diffusion import diffusion_loss, offset_noise, uniform_timesteps, weights
+from core.losses.diffusion import diffusion_loss, offset_noise, weights
 
 EVERY_T = torch.arange(1000)
 
@@ -88,13 +88,13 @@ def test_unknown_names_are_refused():
 
 def test_uniform_timesteps_cover_the_schedule_evenly():
     schedule = NoiseSchedule.linear(steps=10)
-    t = uniform_timesteps(torch.rand(20000, generator=torch.Generator().manual_seed(0)), schedule)
+    t = schedule.timesteps(torch.rand(20000, generator=torch.Generator().manual_seed(0)))
     assert t.dtype == torch.int64
     counts = torch.bincount(t, minlength=10)
     assert counts.shape == (10,)
     assert (counts - 2000).abs().max() < 200  # five standard deviations
     edge = torch.tensor([0.0, 1 - 2**-24])
-    assert uniform_timesteps(edge, schedule).tolist() == [0, 9]
+    assert schedule.timesteps(edge).tolist() == [0, 9]
 
 
 def test_offset_noise_shifts_each_channels_mean():

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from core.models.ema import EMA
+from core.models.ema import EMA, ExponentialAverage, PowerAverage
 
 
 def model(seed=0):
@@ -27,7 +27,7 @@ def train(net, ema, steps, seed=1):
 def test_average_follows_the_warmed_up_decay(decay, warmup, keeps):
     net = nn.Linear(1, 1, bias=False)
     net.weight.data.fill_(1.0)
-    ema = EMA(net, decay, warmup)
+    ema = EMA(net, ExponentialAverage(decay, warmup))
     average = 1.0
     for keep, value in zip(keeps, [3.0, -2.0], strict=True):
         net.weight.data.fill_(value)
@@ -37,12 +37,13 @@ def test_average_follows_the_warmed_up_decay(decay, warmup, keeps):
     assert net.weight.item() == -2.0
 
 
-def test_resumes_to_the_bit():
+@pytest.mark.parametrize("averaging", [ExponentialAverage(), PowerAverage(0.1)])
+def test_resumes_to_the_bit(averaging):
     whole_net, part_net = model(), model()
-    whole, part = EMA(whole_net), EMA(part_net)
+    whole, part = EMA(whole_net, averaging), EMA(part_net, averaging)
     train(whole_net, whole, 3)
     train(part_net, part, 3)
-    resumed = EMA(model(seed=9))
+    resumed = EMA(model(seed=9), averaging)
     resumed.load_state_dict(part.state_dict())
     train(whole_net, whole, 4, seed=2)
     train(part_net, resumed, 4, seed=2)
@@ -56,7 +57,7 @@ def test_resumes_to_the_bit():
 
 def test_averaged_model_is_frozen_in_eval_mode_and_copies_buffers():
     net = model()
-    ema = EMA(net)
+    ema = EMA(net, ExponentialAverage())
     train(net, ema, 2)
     assert not ema.model.training
     assert not any(parameter.requires_grad for parameter in ema.model.parameters())
@@ -66,7 +67,7 @@ def test_averaged_model_is_frozen_in_eval_mode_and_copies_buffers():
 
 def test_averages_of_half_precision_weights_keep_small_steps():
     net = nn.Linear(1, 1).to(torch.bfloat16)
-    ema = EMA(net, decay=0.9999, warmup=False)
+    ema = EMA(net, ExponentialAverage(warmup=False))
     net.weight.data.add_(1)
     before = ema.model.weight.item()
     ema.update(net)
@@ -75,4 +76,37 @@ def test_averages_of_half_precision_weights_keep_small_steps():
 
 def test_decay_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"decay is 1\.5"):
-        EMA(model(), 1.5)
+        ExponentialAverage(1.5)
+
+
+@pytest.mark.parametrize("sigma_rel", [0.02, 0.1, 0.25])
+def test_the_power_average_weights_time_by_its_power_and_is_as_wide_as_it_says(sigma_rel):
+    """Karras et al. 2024, equation 1: weights go as t^γ, of relative width sigma_rel; the initial weights are forgotten."""
+    rule, steps = PowerAverage(sigma_rel), 4000
+    net = nn.Linear(1, 1, bias=False)
+    ema = EMA(net, rule)
+    shares = torch.zeros(steps, dtype=torch.float64)
+    for n in range(1, steps + 1):
+        keep = rule.keeps(n)
+        shares *= keep
+        shares[n - 1] = 1 - keep
+    t = torch.arange(1, steps + 1, dtype=torch.float64)
+    assert float(shares.sum()) == pytest.approx(1)
+    mean = (shares * t).sum()
+    deviation = ((shares * (t - mean) ** 2).sum()).sqrt() / steps
+    assert float(deviation) == pytest.approx(sigma_rel, rel=0.01)
+    wanted = t**rule.gamma / (t**rule.gamma).sum()
+    assert float((shares - wanted).abs().sum()) < 0.01
+
+    net.weight.data.fill_(3.0)
+    ema.update(net)
+    assert ema.model.weight.item() == 3.0
+    net.weight.data.fill_(1.0)
+    ema.update(net)
+    assert ema.model.weight.item() == pytest.approx(3 * 0.5 ** (rule.gamma + 1) + 1 - 0.5 ** (rule.gamma + 1))
+
+
+def test_a_width_that_no_power_has_is_refused():
+    for sigma_rel in (0.0, 0.3):
+        with pytest.raises(ValueError, match=r"must lie between 0 and 0\.288"):
+            PowerAverage(sigma_rel)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from core.metrics.distribution import frechet_distance
 from core.models.global_batch import GlobalBatchNorm2d, GlobalDropout
 from core.models.quantizer import VectorQuantizer, codebook_usage
-from graph_runner.processes import Processes
+from graph_runner.contract.processes import Processes
 from tests.world import in_two
 
 ROWS = 6

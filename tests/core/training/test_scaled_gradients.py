@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.autoencoder import adaptive_weight
-from core.training.objective import AdamW, Objective
+from core.training.objective import Objective
+from core.training.optimizers import AdamW
+from core.training.recipe import Clip, Recipe
 from core.training.trainer import Trainer
 
 TOO_LARGE = 1e36
@@ -29,7 +31,10 @@ def turn(trainer: Trainer, factors: dict[str, float], clip: float = 0.0, lr: flo
     with torch.enable_grad():
         objectives = [
             Objective(
-                (trainer.models[name].weight * factor).sum(), (trainer.models[name],), AdamW(lr=lr, clip=clip), name
+                (trainer.models[name].weight * factor).sum(),
+                (trainer.models[name],),
+                Recipe(AdamW(lr=lr), clip=Clip(norm=clip)),
+                name,
             )
             for name, factor in factors.items()
         ]

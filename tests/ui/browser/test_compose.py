@@ -29,8 +29,8 @@ def compose(sheet: Sheet) -> None:
 
     sheet.add("sample", (300, 90))
     sheet.type_in("sample", "steps", "4")
-    sheet.add("unet denoise", (560, 140))
-    sheet.add("unet denoise", (560, 330), "denoise2")
+    sheet.add("denoise", (560, 140))
+    sheet.add("denoise", (560, 330), "denoise2")
     sheet.add("cfg combine", (800, 210))
     sheet.add("decode", (1320, 140))
     sheet.add("save image", (1320, 330))

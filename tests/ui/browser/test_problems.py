@@ -6,9 +6,9 @@ import json
 
 from playwright.sync_api import expect
 
-from graph_runner.registry import Registry
-from graph_runner.validate import validate
-from graph_runner.workflow import read
+from graph_runner.bind.validate import validate
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import read
 from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import NODES, RunningServer, graph
 

@@ -53,6 +53,12 @@ export interface FileEntry {
   url: string;
 }
 
+/** What each use of a definition has inside: the inner ports that its body reads, and the results that it gives. */
+export interface Inside {
+  ports?: string[];
+  results?: string[];
+}
+
 /** What the server takes, in bytes. */
 export interface Limits {
   workflow: number;
@@ -70,7 +76,7 @@ export interface NodeEstimate {
   open: string;
 }
 
-/** A node's specification (`graph_runner.describe`): all that is needed to draw it. */
+/** A node's specification (`graph_runner.catalog.describe`): all that is needed to draw it. */
 export interface NodeSpec {
   type: string;
   category: string;
@@ -85,7 +91,9 @@ export interface NodeSpec {
   aside: boolean;
   draws: boolean;
   keep: boolean;
+  trains: boolean;
   mutates: string[];
+  grad: string[];
   formerly: string[];
 }
 
@@ -112,12 +120,20 @@ export interface Place {
   wire?: string | null;
 }
 
+/** A type of plain Python, so many lists deep. */
+export interface PlainType {
+  type: string;
+  list: number;
+}
+
 /** A port of a node; an input that may be typed in has a JSON Schema. */
 export interface PortSpec {
   name: string;
   type: string;
-  list: boolean;
+  list: number;
+  either: boolean;
   variable: boolean;
+  bound: string;
   named: boolean;
   required: boolean;
   shape: string;
@@ -127,7 +143,7 @@ export interface PortSpec {
   path?: "file" | "folder" | "file or folder";
 }
 
-/** One thing to mend in a workflow (`graph_runner.problems.Problem`). */
+/** One thing to mend in a workflow (`graph_runner.base.problems.Problem`). */
 export interface Problem {
   node: string;
   port: string;
@@ -200,7 +216,7 @@ export interface Series {
 /** The type of a port once type variables are solved. */
 export interface Solved {
   type: string;
-  list: boolean;
+  list: number;
 }
 
 /** What is wrong with a workflow, and the types on its wires; keys as a wire would name the port. */
@@ -209,11 +225,15 @@ export interface Validation {
   types: Record<string, Solved>;
 }
 
-/** A wire type: its symbolic shape, and the types that its ports take besides. */
+/** A type of wires: its symbolic shape, the types that its ports take besides, and what the engine's rules know of it. */
 export interface WireType {
   shape: string;
   accepts: string[];
   about: string;
+  nominal: boolean;
+  plain: PlainType | null;
+  within: string[];
+  storable: boolean;
 }
 
 /** The process that runs graphs on one device. */
@@ -246,6 +266,7 @@ export interface WorkflowBody {
 export interface WorkflowDefinition {
   about?: string;
   inputs?: string[];
+  body?: Inside | null;
   nodes: Record<string, WorkflowNode>;
   results: Record<string, string | string[]>;
 }

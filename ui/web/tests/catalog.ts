@@ -1,12 +1,14 @@
 /** A small catalog of nodes for tests: what the rules need, one of each kind. */
-import type { Catalog, NodeSpec, Port } from "../src/server/types";
+import type { Catalog, NodeSpec, Port, WireType } from "../src/server/types";
 
 export function port(name: string, type: string, more: Partial<Port> = {}): Port {
   return {
     name,
     type,
-    list: false,
+    list: 0,
+    either: false,
     variable: false,
+    bound: "",
     named: false,
     required: true,
     shape: "",
@@ -37,11 +39,24 @@ function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeS
     aside: false,
     draws: false,
     keep: false,
+    trains: false,
     mutates: [],
+    grad: [],
     formerly: [],
     ...more,
   };
 }
+
+const wire = (more: Partial<WireType>): WireType => ({
+  shape: "",
+  accepts: [],
+  about: "",
+  nominal: true,
+  plain: null,
+  within: [],
+  storable: true,
+  ...more,
+});
 
 const named = (name: string, type: string, more: Partial<Port> = {}) =>
   port(name, type, { variable: true, named: true, ...more });
@@ -85,14 +100,14 @@ const NODES = [
   node("encode", [port("images", "image")], [port("latent", "latent"), port("posterior", "posterior")]),
   node("decode", [port("z", "latent")], [port("image", "image")]),
   node("image", [], [port("image", "image")]),
-  node("total", [port("losses", "loss", { list: true })], [port("loss", "loss")]),
+  node("total", [port("losses", "loss", { list: 1 })], [port("loss", "loss")]),
   node("loss", [port("prediction", "prediction")], [port("loss", "loss")]),
-  node("pictures", [], [port("images", "image", { list: true })]),
-  node("side_by_side", [port("images", "image", { list: true })], [port("image", "image")]),
+  node("pictures", [], [port("images", "image", { list: 1 })]),
+  node("side_by_side", [port("images", "image", { list: 1 })], [port("image", "image")]),
   node("count", [], [port("value", "int")]),
   node(
     "objective",
-    [port("loss", "loss"), port("models", "M", { variable: true, list: true })],
+    [port("loss", "loss"), port("models", "M", { variable: true, list: 1 })],
     [port("objective", "objective")],
   ),
   node("sample", [port("noise", "latent"), port("schedule", "schedule")], [port("latent", "latent")], {
@@ -107,14 +122,14 @@ const NODES = [
     mutates: ["models"],
     body: {
       ports: [port("batch", "batch"), port("step", "int"), named("models", "M"), named("ema", "M")],
-      results: [port("objectives", "objective", { list: true })],
+      results: [port("objectives", "objective", { list: 1 })],
     },
   }),
   node("repeat", [named("state", "S")], [named("", "S")], {
     loops: true,
     body: { ports: [named("state", "S"), port("turn", "int")], results: [named("", "S")] },
   }),
-  node("for_each", [named("over", "T", { list: true })], [named("", "R", { list: true })], {
+  node("for_each", [named("over", "T", { list: 1 })], [named("", "R", { list: 1 })], {
     loops: true,
     body: { ports: [named("item", "T"), port("turn", "int")], results: [named("", "R")] },
   }),
@@ -124,8 +139,8 @@ const NODES = [
 export const CATALOG: Catalog = {
   nodes: Object.fromEntries(NODES.map((spec) => [spec.type, spec])),
   types: {
-    dataset: { shape: "", accepts: ["latent_dataset"], about: "" },
-    latent: { shape: "b c h w", accepts: [], about: "" },
-    float: { shape: "", accepts: ["int"], about: "" },
+    dataset: wire({ accepts: ["latent_dataset"] }),
+    latent: wire({ shape: "b c h w" }),
+    float: wire({ accepts: ["int"], nominal: false }),
   },
 };

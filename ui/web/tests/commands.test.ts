@@ -8,7 +8,7 @@ import { redoEdit, setCatalog, undoEdit, useEditor } from "../src/state/editor";
 import { restore } from "../src/state/documents";
 import { CATALOG } from "./catalog";
 import { changes, COMMANDS, Picker } from "./commands";
-import { docOf, SAMPLING, TRAINING } from "./documents";
+import { docOf, GUIDED, SAMPLING, TRAINING } from "./documents";
 import { cases, THOROUGH } from "./effort";
 
 const STARTS: Doc[] = [
@@ -16,6 +16,7 @@ const STARTS: Doc[] = [
   docOf(SAMPLING),
   docOf(TRAINING, { title: "T" }),
   docOf({ ...SAMPLING, ...TRAINING, n2: { type: "noise" } }),
+  GUIDED,
 ];
 
 const names = [...Object.keys(COMMANDS), "undo", "redo"] as (keyof typeof COMMANDS | "undo" | "redo")[];

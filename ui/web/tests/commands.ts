@@ -5,6 +5,7 @@
  * document as it is, does its work, and gives the paths (see `flat`) that it was free to change.
  */
 import * as commands from "../src/commands";
+import { definitionOf } from "../src/document/definitions";
 import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/document";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
@@ -189,6 +190,17 @@ export const COMMANDS: Record<Command, Try> = {
     const chosen = pick.some(ids(doc));
     commands.toggleMode(pick.of(["mute", "bypass"] as const) ?? "mute", chosen);
     return under(...chosen.map((id) => `nodes.${id}.mode`));
+  },
+  unpackDefinition(pick, doc) {
+    const id = pick.of(ids(doc).filter((own) => definitionOf(doc, own) !== undefined));
+    if (!id) return null;
+    const gone = [id, ...inside(doc, id).map((member) => member.id)];
+    const bends = drawings(doc).filter((own) => gone.includes(doc.places[own]?.wire?.split(".")[0] ?? ""));
+    commands.unpackDefinition(id);
+    return ({ path, was }) =>
+      was === undefined ||
+      bends.some((own) => path.startsWith(`places.${own}.`) || path === `places.${own}`) ||
+      gone.some((own) => under(`nodes.${own}`, `places.${own}`)({ path, was, is: null }) || names(own, was));
   },
   giveBody(pick, doc) {
     const id = pick.of(ids(doc).filter((own) => doc.nodes[own]?.results === null));

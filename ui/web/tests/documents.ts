@@ -48,3 +48,45 @@ export const TRAINING = {
   },
   after: { type: "denoise", wires: { model: "fit.ema.unet" } },
 };
+
+/** A definition that calls the body of its use twice. */
+const GUIDANCE = {
+  inputs: ["z", "t", "scale"],
+  body: { ports: ["z", "t"], results: ["prediction"] },
+  nodes: {
+    cond: { type: "body", wires: { z: "inputs.z", t: "inputs.t" } },
+    uncond: { type: "body", wires: { z: "inputs.z", t: "inputs.t" } },
+    mix: {
+      type: "combine",
+      wires: { cond: "cond.prediction", uncond: "uncond", scale: "inputs.scale" },
+    },
+  },
+  results: { prediction: "mix" },
+};
+export const GUIDED = docOf(
+  {
+    ...SAMPLING,
+    sample: {
+      ...SAMPLING.sample,
+      body: {
+        nodes: {
+          g: {
+            type: "guided",
+            params: { scale: 4.5 },
+            wires: { z: "sample.z", t: "sample.t" },
+            body: {
+              nodes: { eps: { type: "denoise", wires: { model: "unet", z: "g.z", t: "g.t" } } },
+              results: { prediction: "eps" },
+            },
+          },
+        },
+        results: { prediction: "g" },
+      },
+    },
+  },
+  {
+    definitions: { guided: GUIDANCE },
+    exposed: { params: { scale: "g.scale" } },
+    layout: { g: { at: [40, 60] } },
+  },
+);

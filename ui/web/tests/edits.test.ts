@@ -67,6 +67,27 @@ describe("wires", () => {
     expect(next.nodes.fit?.wires.models).toEqual({ unet: "unet0", unet2: "unet1" });
   });
 
+  it("one of a list of results is replaced, and the others stay", () => {
+    const doc = docOf(TRAINING);
+    const two = connect(doc, KINDS, sourceOf("aim", "out:objective"), "fit", "results.objectives.+");
+    const next = connect(two, KINDS, sourceOf("aim", "out:objective"), "fit", "results.objectives.0");
+    expect(next.nodes.fit?.results).toEqual({ objectives: ["aim", "aim"] });
+  });
+
+  it("a list goes in between the wires of a list, and named wires beside named literals", () => {
+    const doc = docOf({
+      one: { type: "image" },
+      many: { type: "pictures" },
+      side: { type: "side_by_side", wires: { images: ["one"] } },
+      sweep: { type: "for_each", params: { over: { a: [1], many: [2] } }, body: { nodes: {}, results: {} } },
+    });
+    const listed = connect(doc, KINDS, sourceOf("many", "out:images"), "side", "images.+");
+    expect(listed.nodes.side?.wires).toEqual({ images: ["one", "many"] });
+    const named = connect(doc, KINDS, sourceOf("many", "out:images"), "sweep", "over");
+    expect(named.nodes.sweep?.wires).toEqual({ over: { many2: "many" } });
+    expect(write(named)).toContain('"over":{"a":[1],"many":[2]}');
+  });
+
   it("become results of a body, one or several", () => {
     const doc = docOf({ ...TRAINING });
     const next = connect(doc, KINDS, sourceOf("aim", "out:objective"), "fit", "results.objectives.+");

@@ -101,7 +101,7 @@ describe("slots", () => {
       "inner:ema.unet",
     ]);
     expect(handles(outputSlots(training, KINDS, fit, false))).toEqual(["out:models.unet", "out:ema.unet"]);
-    expect(KINDS.of(training, sourceOf("fit", "out:ema.unet"))).toEqual({ name: "unet", many: false });
+    expect(KINDS.of(training, sourceOf("fit", "out:ema.unet"))).toEqual({ name: "unet", many: 0 });
   });
 
   it("a list has a slot an item and one more", () => {
@@ -123,7 +123,7 @@ describe("slots", () => {
       loop: { type: "repeat", wires: { state: { z: "noise" } }, body: { nodes: {}, results: {} } },
     });
     expect(handles(resultSlots(doc, KINDS, node(doc, "loop")))).toEqual(["results.z"]);
-    expect(KINDS.of(doc, sourceOf("loop", "out:.z"))).toEqual({ name: "latent", many: false });
+    expect(KINDS.of(doc, sourceOf("loop", "out:.z"))).toEqual({ name: "latent", many: 0 });
   });
 
   it("literal lists give the items of for_each their type, and its results lists", () => {
@@ -134,7 +134,7 @@ describe("slots", () => {
         body: { nodes: { picture: { type: "image" } }, results: { shown: "picture" } },
       },
     });
-    expect(KINDS.of(doc, sourceOf("sweep", "out:.shown"))).toEqual({ name: "image", many: true });
+    expect(KINDS.of(doc, sourceOf("sweep", "out:.shown"))).toEqual({ name: "image", many: 1 });
     expect(handles(outputSlots(doc, KINDS, node(doc, "sweep"), true))).toEqual([
       "inner:item.scale",
       "inner:turn",

@@ -1,4 +1,5 @@
 /** The menus under the right mouse button. */
+import { definitionOf } from "../document/definitions";
 import type { Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
@@ -71,6 +72,9 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       keys: "H",
       run: () => commands.toggleCollapsed(),
     },
+    ...(definitionOf(doc, id)
+      ? [{ label: "Unpack the definition", run: () => commands.unpackDefinition(id) }]
+      : []),
     ...(card.spec?.body && !card.isZone ? [{ label: "Add a body", run: () => commands.giveBody(id) }] : []),
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },

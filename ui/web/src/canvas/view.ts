@@ -135,7 +135,7 @@ export function edgesOf(sheet: Sheet, before: readonly LoomEdge[]): LoomEdge[] {
         targetHandle: to === card.id ? slot.handle : "inside",
         data: {
           kind: kindName(sheet.cards[slot.source.node], sourceHandle(slot.source)),
-          many: slot.kind.many,
+          many: slot.kind.many > 0,
           through: reroutes.get(id) ?? [],
           faint: card.mode === "mute" || from !== slot.source.node || to !== card.id,
         },

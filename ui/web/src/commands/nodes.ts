@@ -2,6 +2,7 @@
 import { copy, duplicate, paste } from "../document/clipboard";
 import type { Doc, Id, Mode } from "../document/document";
 import { addNode, changeNode, removeNodes, rename, setMode, setParam } from "../document/edits";
+import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
 import { connect, disconnect } from "../document/wires";
 import { sourceOf, type Source } from "../document/references";
@@ -155,6 +156,17 @@ export function setParameter(
 export function selectAll(): void {
   const { nodes } = useEditor.getState();
   select(nodes.filter((node) => !node.hidden).map((node) => node.id));
+}
+
+/** Put the nodes that a use of a definition stands for in its place. */
+export function unpackDefinition(id: Id): void {
+  let made: Id[] = [];
+  editPlaces("Unpack", (doc) => {
+    const result = unpack(doc, id);
+    made = result.ids;
+    return result.doc;
+  });
+  if (made.length > 0) select(made);
 }
 
 /** Put a body back where a zone has none. */

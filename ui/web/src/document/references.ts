@@ -9,8 +9,10 @@ import { enclosing, type Doc, type Id, type Ref } from "./document";
 export const ANY: Port = {
   name: "",
   type: "any",
-  list: false,
+  list: 0,
+  either: false,
   variable: false,
+  bound: "",
   named: false,
   required: false,
   shape: "",
@@ -86,7 +88,12 @@ export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
 }
 
 function definitionSpec(name: string, value: unknown): NodeSpec {
-  const definition = value as { about?: string; inputs?: string[]; results?: Record<string, unknown> };
+  const definition = value as {
+    about?: string;
+    inputs?: string[];
+    body?: { ports?: string[]; results?: string[] };
+    results?: Record<string, unknown>;
+  };
   const port = (portName: string): Port => ({ ...ANY, name: portName });
   return {
     type: name,
@@ -96,13 +103,20 @@ function definitionSpec(name: string, value: unknown): NodeSpec {
     documentation: definition.about ?? "",
     inputs: (definition.inputs ?? []).map(port),
     outputs: Object.keys(definition.results ?? {}).map(port),
-    body: null,
+    body: definition.body
+      ? {
+          ports: (definition.body.ports ?? []).map(port),
+          results: (definition.body.results ?? []).map((result) => ({ ...port(result), required: true })),
+        }
+      : null,
     effect: false,
     loops: false,
     aside: false,
     draws: false,
     keep: false,
+    trains: false,
     mutates: [],
+    grad: [],
     formerly: [],
   };
 }

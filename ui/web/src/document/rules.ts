@@ -2,20 +2,15 @@
 import type { Catalog } from "../server/types";
 import { enclosing, inside, isNamed, refsOf, type Doc, type Id } from "./document";
 import { resolve, type Source, type SpecOf } from "./references";
-import { inputSlots, resultSlots, type InSlot } from "./slots";
-import { element, saying, takes, type Kinds, type WireKind } from "./types";
+import { slotAt, type InSlot } from "./slots";
+import { element, kindOf, saying, takes, type Kinds, type Misfit, type WireKind } from "./types";
+import { connect } from "./wires";
+
+export { slotAt } from "./slots";
 
 /** The scope that a slot reads: a result reads its zone's body, an input what is around the node. */
 export function scopeOf(doc: Doc, node: Id, handle: string): Id | null {
   return handle.startsWith("results.") ? node : (doc.nodes[node]?.zone ?? null);
-}
-
-export function slotAt(doc: Doc, kinds: Kinds, id: Id, handle: string): InSlot | undefined {
-  const node = doc.nodes[id];
-  if (!node) return undefined;
-  return (handle.startsWith("results.") ? resultSlots : inputSlots)(doc, kinds, node).find(
-    (slot) => slot.handle === handle,
-  );
 }
 
 /** Why a wire from `source` may not enter this slot; null where it may. */
@@ -24,22 +19,70 @@ export function objection(doc: Doc, kinds: Kinds, source: Source, target: Id, ha
   if (!slot) return "There is no such port";
   return (
     objectionToKind(kinds.catalog, kinds.of(doc, source), slot) ??
-    objectionToPlace(doc, kinds, source, target, handle)
+    objectionToPlace(doc, kinds, source, target, handle) ??
+    objectionToStore(doc, kinds, source) ??
+    objectionToGradient(doc, kinds, source, target, slot) ??
+    objectionToSolution(doc, kinds, source, target, handle, slot)
   );
 }
 
 /** Why a value of this kind may not enter a slot, wherever it comes from. */
 export function objectionToKind(catalog: Catalog, kind: WireKind | null, slot: InSlot): string | null {
-  if (kind === null || slot.port.variable) {
-    const wantsList = slot.port.variable && slot.port.list && slot.port.named;
-    return wantsList && kind && !kind.many && kind.name !== "any"
-      ? `${slot.port.name} takes lists, and this is one ${kind.name}`
-      : null;
-  }
-  const port = { name: slot.port.type, many: slot.port.list };
+  if (kind === null || slot.port.variable) return null;
+  const port = kindOf(slot.port);
   if (takes(catalog, port, kind)) return null;
-  if (port.many && takes(catalog, element(port), kind)) return null;
-  return `${slot.label} takes ${saying(slot.adds ? element(port) : port)}, and this is ${saying(kind)}`;
+  if (port.many > 0 && takes(catalog, element(port), kind) && !slot.port.named) return null;
+  // A wire of a list may bring a whole list.
+  if (/\.\d+$/.test(slot.handle) && takes(catalog, { ...port, many: port.many + 1 }, kind)) return null;
+  return `${slot.label} takes ${saying(slot.adds && !slot.port.named ? element(port) : port)}, and this is ${saying(kind)}`;
+}
+
+/** Why type variables, solved anew with this wire, no longer fit: at this slot, or at what reads the node. */
+function objectionToSolution(
+  doc: Doc,
+  kinds: Kinds,
+  source: Source,
+  target: Id,
+  handle: string,
+  slot: InSlot,
+): string | null {
+  if (!slot.port.variable) return null;
+  const told = (misfit: Misfit) => `${misfit.node}.${misfit.port}`;
+  const before = new Set(kinds.misfits(doc).map(told));
+  const found = kinds
+    .misfits(connect(doc, kinds, source, target, handle))
+    .find((misfit) => !before.has(told(misfit)));
+  if (!found) return null;
+  const own = found.node === target && found.port.startsWith(slot.port.name || handle);
+  return own ? `${slot.label} ${found.why}` : `${told(found)} would not fit any more: it ${found.why}`;
+}
+
+/** What a node differentiates with respect to is a port of the zone around it, unless gradients flow there anyhow. */
+function objectionToGradient(
+  doc: Doc,
+  kinds: Kinds,
+  source: Source,
+  target: Id,
+  slot: InSlot,
+): string | null {
+  const specs = kinds.specs(doc);
+  const node = doc.nodes[target];
+  if (!node || !specs(node.type)?.grad.includes(slot.handle)) return null;
+  const trains = enclosing(doc, node.zone).some((zone) => {
+    const around = zone === null ? undefined : doc.nodes[zone];
+    return around && (specs(around.type)?.trains ?? false);
+  });
+  if (trains || (source.inner && source.node === node.zone)) return null;
+  return `${slot.label} is what the node differentiates with respect to: wire a port of the zone around it`;
+}
+
+/** What is kept on disk, and read, must be of a type that the disk can hold. */
+function objectionToStore(doc: Doc, kinds: Kinds, source: Source): string | null {
+  const node = doc.nodes[source.node];
+  const kind = kinds.of(doc, source);
+  if (!node || !kind || source.inner || node.zone !== null || !kinds.specs(doc)(node.type)?.keep) return null;
+  const storable = kinds.catalog.types[kind.name]?.storable ?? true;
+  return storable ? null : `${source.node} gives ${saying(kind)}, which cannot be kept on disk`;
 }
 
 function objectionToPlace(doc: Doc, kinds: Kinds, source: Source, target: Id, handle: string): string | null {

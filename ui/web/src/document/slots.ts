@@ -35,6 +35,14 @@ export interface OutSlot {
   readonly kind: WireKind;
 }
 
+export function slotAt(doc: Doc, kinds: Kinds, id: Id, handle: string): InSlot | undefined {
+  const node = doc.nodes[id];
+  if (!node) return undefined;
+  return (handle.startsWith("results.") ? resultSlots : inputSlots)(doc, kinds, node).find(
+    (slot) => slot.handle === handle,
+  );
+}
+
 export function inputSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
   const ports = kinds.specs(doc)(node.type)?.inputs ?? [];
   const known = new Set(ports.map((port) => port.name));
@@ -121,7 +129,7 @@ function portSlots(
     ];
   }
   if (isList(wired)) {
-    const item = { ...port, list: false };
+    const item = { ...port, list: Math.max(port.list - 1, 0), either: false };
     const rows = wired.map((ref, i) =>
       slot(doc, kinds, node, item, `${address}.${i}`, `${name} ${i + 1}`, ref, scope, ""),
     );
@@ -161,10 +169,9 @@ function slot(
   name: string,
 ): InSlot {
   const source = ref === null ? null : resolve(doc, kinds.specs(doc), ref, scope);
-  const flowing = port.variable
-    ? ((source && kinds.of(doc, source)) ?? kinds.standsFor(doc, node, port, name))
-    : null;
-  const kind = flowing ? { name: flowing.name, many: port.list || flowing.many } : kindOf(port);
+  const known = port.variable ? kinds.standsFor(doc, node, port, name) : null;
+  const flowing = port.variable ? ((source && kinds.of(doc, source)) ?? known) : null;
+  const kind = flowing ?? kindOf(port);
   return { handle, label, port, name, kind, ref, source, adds: false };
 }
 

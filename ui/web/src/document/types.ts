@@ -1,32 +1,74 @@
 /**
- * The types of wires, as the engine has them: nominal, with type variables solved at each node.
- *
- * The server has the last word (it knows what a variable is bound to); this is the part that a wire being dragged needs
- * at once.
+ * The types of wires, as the engine has them (graph_runner/bind/typing_rules.py): nominal, with type variables solved at
+ * each node. What the rules know of types comes with the catalogue; tests/wires.json asks both the same questions.
  */
 import type { Catalog, Port } from "../server/types";
-import { isNamed, refsOf, type Doc, type DocNode, type Id } from "./document";
+import { isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
 import { isLosslessNumber } from "lossless-json";
 import { resolve, sourcePorts, specsOf, type Source, type SpecOf } from "./references";
 
 export interface WireKind {
   readonly name: string;
-  readonly many: boolean;
+  /** How many lists deep: 0 for one value. */
+  readonly many: number;
 }
 
-export const kindOf = (port: Port): WireKind => ({ name: port.type, many: port.list });
-export const element = (kind: WireKind): WireKind => ({ name: kind.name, many: false });
-export const saying = (kind: WireKind): string => (kind.many ? `list of ${kind.name}` : kind.name);
+/** What a port takes. */
+export interface PortKind extends WireKind {
+  /** Whether one value will do where the list is taken. */
+  readonly either?: boolean;
+  /** The class that its type variable is bound to. */
+  readonly bound?: string;
+}
+
+export const ANYTHING: WireKind = { name: "any", many: 0 };
+
+export const kindOf = (port: Port): PortKind =>
+  port.variable
+    ? { name: "any", many: port.list, either: port.either, bound: port.bound }
+    : { name: port.type, many: port.list, either: port.either };
+
+export const element = (kind: PortKind): PortKind => ({
+  ...kind,
+  many: Math.max(kind.many - 1, 0),
+  either: false,
+});
+const listed = (kind: WireKind, times: number): WireKind => ({ name: kind.name, many: kind.many + times });
+/** A class by its own name, of "torch.nn.modules.module.Module" the last part. */
+const ownName = (bound: string): string => bound.slice(bound.lastIndexOf(".") + 1);
+
+export const saying = (kind: PortKind): string => {
+  const name = kind.bound ? ownName(kind.bound) : kind.name === "any" ? "anything" : kind.name;
+  const lists = "list of ".repeat(kind.many) + name;
+  return kind.either ? `${saying(element(kind))} or ${lists}` : lists;
+};
 
 /** Whether a value of kind `source` may enter a port of kind `port`. */
-export function takes(catalog: Catalog, port: WireKind, source: WireKind): boolean {
-  if (port.many !== source.many) return port.name === "any";
-  if (port.name === source.name || port.name === "any" || source.name === "any") return true;
-  return catalog.types[port.name]?.accepts.includes(source.name) ?? false;
+export function takes(catalog: Catalog, port: PortKind, source: WireKind): boolean {
+  if (port.either && takes(catalog, element(port), source)) return true;
+  const type = catalog.types[source.name];
+  if (port.bound && source.name !== "any")
+    return port.many === source.many && (type?.within.includes(port.bound) ?? false);
+  if (port.name === "any") return source.many >= port.many || source.name === "any";
+  if (source.name === "any") return port.many >= source.many;
+  const accepts = catalog.types[port.name]?.accepts ?? [];
+  if (port.many === source.many && (port.name === source.name || accepts.includes(source.name))) return true;
+  const plain = catalog.types[port.name]?.nominal ? null : type?.plain;
+  return plain ? takes(catalog, port, { name: plain.type, many: plain.list + source.many }) : false;
 }
 
 type Environment = ReadonlyMap<string, WireKind>;
 const at = (variable: string, name: string) => `${variable}/${name}`;
+/** The name of whatever a broken wire would have brought: it may be any. */
+const SOME = "*";
+
+/** A wire that does not fit. */
+export interface Misfit {
+  readonly node: Id;
+  /** The port, with the user's name where it has names. */
+  readonly port: string;
+  readonly why: string;
+}
 
 /**
  * The kinds on the wires of documents, worked out when asked for.
@@ -58,18 +100,26 @@ export class Kinds {
     const prefix = `${port.type}/`;
     return [...env.keys()]
       .filter((key) => key.startsWith(prefix) && key !== prefix)
-      .map((key) => key.slice(prefix.length));
+      .map((key) => key.slice(prefix.length))
+      .filter((name) => name !== SOME);
   }
 
-  /** The kind a variable stands for at an input or result, once another wire has said so. */
+  /** The kind that goes into an input or result of a variable type, once another wire has said so. */
   standsFor(doc: Doc, node: DocNode, port: Port, name: string): WireKind | null {
-    return this.solution(doc).environment(node, false).get(at(port.type, name)) ?? null;
+    const known = this.solution(doc).environment(node, false).get(at(port.type, name));
+    return known ? listed(known, port.list) : null;
+  }
+
+  /** The wires of a document that do not fit. */
+  misfits(doc: Doc): readonly Misfit[] {
+    return this.solution(doc).misfits();
   }
 
   private solution(doc: Doc): Solution {
     const specs = this.specs(doc);
     let found = this.solutions.get(doc.nodes);
-    if (found?.specs !== specs) this.solutions.set(doc.nodes, (found = new Solution(doc, specs)));
+    if (found?.specs !== specs)
+      this.solutions.set(doc.nodes, (found = new Solution(doc, specs, this.catalog)));
     return found;
   }
 }
@@ -79,10 +129,12 @@ class Solution {
   private readonly entering = new Map<Id, Environment>();
   private readonly whole = new Map<Id, Environment>();
   private readonly busy = new Set<string>();
+  private readonly found: Misfit[] = [];
 
   constructor(
     private readonly doc: Doc,
     readonly specs: SpecOf,
+    private readonly catalog: Catalog,
   ) {}
 
   of(source: Source): WireKind | null {
@@ -91,9 +143,10 @@ class Solution {
     if (!spec) return null;
     const port = sourcePorts(spec, source.inner).find((candidate) => candidate.name === source.port);
     if (!port) return null;
-    if (!port.variable) return kindOf(port);
-    const found = this.environment(node, source.inner).get(at(port.type, source.name));
-    return found ? { name: found.name, many: port.list || found.many } : null;
+    if (!port.variable) return { name: port.type, many: port.list };
+    const env = this.environment(node, source.inner);
+    const found = env.get(at(port.type, source.name)) ?? env.get(at(port.type, SOME));
+    return found ? listed(found, port.list) : null;
   }
 
   /** What a node's variables stand for: for its body, or, when the body's results have been heard, for its outputs. */
@@ -101,20 +154,31 @@ class Solution {
     return inner ? this.entered(node) : this.solved(node);
   }
 
+  misfits(): readonly Misfit[] {
+    for (const node of Object.values(this.doc.nodes)) this.solved(node);
+    return this.found;
+  }
+
   private entered(node: DocNode): Environment {
     return this.remembered(this.entering, `in ${node.id}`, node, () => {
       const env = new Map<string, WireKind>();
       for (const port of this.specs(node.type)?.inputs ?? []) {
-        if (!port.variable) continue;
         const wired = node.wires[port.name];
         const typed = node.params[port.name];
-        if (wired !== undefined) this.enter(env, port, wired, node.zone);
-        else if (port.named && typeof typed === "object" && typed !== null) {
-          for (const [name, value] of Object.entries(typed as object)) {
-            const item: unknown = port.list && Array.isArray(value) ? value[0] : value;
-            env.set(at(port.type, name), literalKind(item));
-          }
-        }
+        if (wired !== undefined) this.enter(env, port, wired, node, node.zone, port.name);
+        if (!port.named) continue;
+        if (typeof typed === "object" && typed !== null) {
+          for (const [name, value] of Object.entries(typed as object))
+            this.match(
+              env,
+              port,
+              kindOf(port),
+              literalKind(this.catalog, value),
+              name,
+              node.id,
+              `${port.name}.${name}`,
+            );
+        } else if (wired === undefined && port.required) env.set(at(port.type, SOME), ANYTHING);
       }
       return env;
     });
@@ -123,38 +187,100 @@ class Solution {
   private solved(node: DocNode): Environment {
     return this.remembered(this.whole, `all ${node.id}`, node, () => {
       const env = new Map(this.entered(node));
-      for (const port of this.specs(node.type)?.body?.results ?? []) {
-        if (!port.variable) continue;
-        for (const [key, wired] of Object.entries(node.results ?? {})) {
-          const [head = "", name = ""] = key.split(".");
-          if (port.name !== "" && port.name !== head) continue;
-          this.enter(
-            env,
-            port,
-            port.named ? { [port.name === "" ? key : name]: refsOf(wired)[0] ?? "" } : wired,
-            node.id,
-          );
-        }
+      const ports = this.specs(node.type)?.body?.results ?? [];
+      const anyName = ports.find((port) => port.name === "" && port.named);
+      for (const [key, wired] of Object.entries(node.results ?? {})) {
+        const [head = "", rest = ""] = key.split(".");
+        const port = anyName ?? ports.find((candidate) => candidate.name === head);
+        const name = anyName ? key : rest;
+        if (port && (name === "" || port.named))
+          this.enter(env, port, wired, node, node.id, `results.${key}`, name);
       }
       return env;
     });
   }
 
+  /** Match everything wired into a port (into its `name`, where it has names). */
   private enter(
     env: Map<string, WireKind>,
     port: Port,
-    wired: DocNode["wires"][string],
+    wired: Wired,
+    node: DocNode,
     scope: Id | null,
+    where: string,
+    name = "",
   ): void {
-    const named = isNamed(wired);
-    const entries = named ? Object.entries(wired) : refsOf(wired).map((ref) => ["", ref] as const);
-    for (const [name, ref] of entries) {
+    const kind = kindOf(port);
+    const enterOne = (ref: string, own: string, address: string, item: PortKind | null = kind) => {
       const source = resolve(this.doc, this.specs, ref, scope);
-      const kind = source && this.of(source);
-      const key = at(port.type, name);
-      if (kind && !env.has(key)) env.set(key, port.list ? element(kind) : kind);
-      else if (named && !env.has(key)) env.set(key, { name: "any", many: false });
+      const flowing = (source && this.of(source)) ?? ANYTHING;
+      this.match(env, port, item ?? this.itemOf(port, flowing), flowing, own, node.id, address);
+    };
+    if (isNamed(wired)) {
+      for (const [own, ref] of Object.entries(wired)) enterOne(ref, own, `${where}.${own}`);
+    } else if (isList(wired)) {
+      for (const ref of wired) enterOne(ref, name, where, null);
+    } else enterOne(wired, port.named && name === "" ? SOME : name, where);
+  }
+
+  /** What a wire of a list must carry: an item, or, where it carries a list of them, the whole. */
+  private itemOf(port: Port, flowing: WireKind): PortKind {
+    const kind = kindOf(port);
+    const item = element(kind);
+    const isWhole =
+      !port.variable &&
+      port.type !== "any" &&
+      !takes(this.catalog, item, flowing) &&
+      takes(this.catalog, kind, flowing);
+    return isWhole ? kind : item;
+  }
+
+  private match(
+    env: Map<string, WireKind>,
+    port: Port,
+    kind: PortKind,
+    flowing: WireKind,
+    name: string,
+    node: Id,
+    where: string,
+  ): void {
+    const key = at(port.type, name);
+    const remember = (known: WireKind): WireKind => {
+      const before = env.get(key);
+      if (!before) env.set(key, known);
+      return before ?? known;
+    };
+    const refuse = (why: string) => this.found.push({ node, port: where, why });
+    if (!port.variable) {
+      if (name) remember({ name: port.type, many: 0 });
+      if (!takes(this.catalog, kind, flowing))
+        refuse(`takes ${saying(kind)}, and this is ${saying(flowing)}`);
+      return;
     }
+    if (name === SOME || (flowing.name === "any" && flowing.many === 0)) {
+      remember(ANYTHING);
+      return;
+    }
+    const single = kind.either === true && flowing.many === 0;
+    if (flowing.many < kind.many && !single && flowing.name !== "any") {
+      remember(flowing);
+      refuse(`takes a list, and this is one ${saying(flowing)}`);
+      return;
+    }
+    const standsFor = listed(flowing, single ? 0 : -Math.min(kind.many, flowing.many));
+    const fits = takes(this.catalog, { ...kind, many: standsFor.many, either: false }, standsFor);
+    if (standsFor.name !== "any" && !fits) {
+      remember(ANYTHING);
+      refuse(`takes ${saying(kind)}, and this is ${saying(flowing)}`);
+      return;
+    }
+    const known = remember(standsFor);
+    if (takes(this.catalog, known, standsFor)) return;
+    if (port.bound) env.set(key, { name: ownName(port.bound), many: standsFor.many });
+    else
+      refuse(
+        `takes ${saying(listed(known, kind.many))} here (another wire says so), and this is ${saying(flowing)}`,
+      );
   }
 
   private remembered(
@@ -174,13 +300,22 @@ class Solution {
   }
 }
 
-function literalKind(value: unknown): WireKind {
-  if (Array.isArray(value))
-    return { name: value.length > 0 ? literalKind(value[0]).name : "any", many: true };
-  if (isLosslessNumber(value)) return { name: /^-?\d+$/.test(value.value) ? "int" : "float", many: false };
-  if (typeof value === "number") return { name: Number.isInteger(value) ? "int" : "float", many: false };
-  return {
-    name: typeof value === "boolean" ? "bool" : typeof value === "string" ? "str" : "any",
-    many: false,
-  };
+/** The type of a literal; of a list, what its items share. */
+function literalKind(catalog: Catalog, value: unknown): WireKind {
+  if (Array.isArray(value)) {
+    const kinds = value.map((item) => literalKind(catalog, item));
+    const shared = kinds
+      .toSorted((a, b) => (saying(a) < saying(b) ? -1 : 1))
+      .find((kind) => kinds.every((other) => takes(catalog, kind, other)));
+    return listed(shared ?? ANYTHING, 1);
+  }
+  return { name: literalName(value), many: 0 };
+}
+
+function literalName(value: unknown): string {
+  if (isLosslessNumber(value)) return /^-?\d+$/.test(value.value) ? "int" : "float";
+  if (typeof value === "number") return Number.isInteger(value) ? "int" : "float";
+  if (typeof value === "boolean") return "bool";
+  if (typeof value === "string") return "str";
+  return value === null ? "NoneType" : "dict";
 }

@@ -14,7 +14,7 @@ import {
 import type { Json } from "./json";
 import { changeNode, without } from "./edits";
 import { refTo, resolve, type Source, type SpecOf } from "./references";
-import { slotAt } from "./rules";
+import { slotAt } from "./slots";
 import type { Kinds } from "./types";
 
 const RESULTS = "results.";
@@ -25,13 +25,16 @@ export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, tar
   const slot = slotAt(doc, kinds, target, handle);
   if (!node || !slot) return doc;
   const ref = refTo(kinds.specs(doc)(doc.nodes[source.node]?.type ?? ""), source);
-  const many = slot.port.list && !slot.port.named;
-  const whole = many && (kinds.of(doc, source)?.many ?? false);
+  const many = slot.port.list > 0 && !slot.port.either && !slot.port.named;
+  const whole = many && (kinds.of(doc, source)?.many ?? 0) >= slot.port.list;
+  const isItem = /\.(\d+|\+)$/.test(handle);
+  // A whole list takes the place of the wires of a list, unless its items may go in between them.
+  const listed = isItem ? !whole || !slot.port.variable : many && !whole;
   if (handle.startsWith(RESULTS)) {
     const named = slot.adds && slot.port.named;
     const key = named ? newResult(node, slot.port.name, source) : resultKey(handle, slot.adds);
     const known = node.results?.[key];
-    const value = wiredInto(known, handle, ref, many && known !== undefined && !whole);
+    const value = wiredInto(known, handle, ref, listed && !slot.port.named);
     return changeNode(doc, target, { results: { ...node.results, [key]: value } });
   }
   const port = slot.port.name;
@@ -39,16 +42,25 @@ export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, tar
   let value: Wired;
   if (slot.port.named) {
     const names = isNamed(known) ? known : {};
-    const name = slot.adds || !slot.name ? nameFor(source, (taken) => taken in names) : slot.name;
+    const typed = (node.params[port] ?? {}) as object;
+    const isTaken = (name: string) => name in names || name in typed;
+    const name = slot.adds || !slot.name ? nameFor(source, isTaken) : slot.name;
     value = { ...names, [name]: ref };
   } else {
-    const isItem = /\.(\d+|\+)$/.test(handle);
-    value = wiredInto(known, handle, ref, !whole && (many || isItem));
+    value = wiredInto(known, handle, ref, listed);
   }
   return changeNode(doc, target, {
     wires: { ...node.wires, [port]: value },
-    params: without(node.params, port),
+    params: typedBeside(node.params, port, value),
   });
+}
+
+/** What stays typed in: nothing at the port, but for the names of one with names that are not wired. */
+function typedBeside(params: DocNode["params"], port: string, wired: Wired): DocNode["params"] {
+  const typed = params[port];
+  if (!isNamed(wired) || typeof typed !== "object" || typed === null) return without(params, port);
+  const kept = Object.entries(typed).filter(([name]) => !(name in wired));
+  return kept.length > 0 ? { ...params, [port]: Object.fromEntries(kept) } : without(params, port);
 }
 
 function wiredInto(

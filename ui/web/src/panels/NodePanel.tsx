@@ -6,7 +6,7 @@ import { goTo } from "../canvas/flow";
 import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
 import type { InSlot } from "../document/slots";
-import { saying } from "../document/types";
+import { kindOf, saying } from "../document/types";
 import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
 import { activeOf, useDocuments } from "../state/documents";
@@ -119,13 +119,7 @@ function PortTable({ title, ports }: { title: string; ports: readonly Port[] }) 
               <dt>
                 <i className="dot" style={{ background: wireColour(catalog, port.type) }} />
                 {port.name || "any name"}
-                <span>
-                  {port.variable
-                    ? port.list
-                      ? "lists of anything"
-                      : "anything"
-                    : saying({ name: port.type, many: port.list })}
-                </span>
+                <span>{saying(kindOf(port))}</span>
                 {port.shape ? <code>{port.shape}</code> : null}
               </dt>
               {about ? <dd>{about}</dd> : null}

@@ -43,7 +43,9 @@ function Open({ at }: { at: PaletteAt }) {
     <Chooser
       label="Search nodes"
       placeholder={
-        kind ? `Nodes for ${kind.many ? "lists of " : ""}${kind.name}…` : "Search nodes, types, descriptions…"
+        kind
+          ? `Nodes for ${"lists of ".repeat(kind.many)}${kind.name}…`
+          : "Search nodes, types, descriptions…"
       }
       find={find}
       keyOf={({ spec }) => spec.type}

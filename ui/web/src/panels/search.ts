@@ -49,7 +49,7 @@ export function fitOf(
   slot?: Port,
 ): number {
   const fit = (port: WireKind, value: WireKind) =>
-    takes(catalog, port, value) || (port.many && takes(catalog, element(port), value));
+    takes(catalog, port, value) || (port.many > 0 && takes(catalog, element(port), value));
   const grade = (own: boolean, exact: boolean) => (own ? (exact ? 2 : 1) : 0);
   if (side === "source") {
     return Math.max(

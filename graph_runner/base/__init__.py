@@ -1,0 +1,1 @@
+"""What everything stands on: files written atomically, their contents and hashes, names, events, problems."""

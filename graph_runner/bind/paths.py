@@ -1,0 +1,114 @@
+"""Where the paths in a workflow lead: one place for those that are typed in and those that come by wire."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graph_runner.base.problems import Problem
+
+if TYPE_CHECKING:
+    from graph_runner.bind.graph import Scope
+
+LONG = 300
+"""Of a longer path, only so many characters are told."""
+
+
+class PathError(ValueError):
+    """A path that leads nowhere, or where nothing may be read: `message` says what is wrong, `remedy` what to do."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy[0].lower()}{remedy[1:]}")
+        self.message, self.remedy = message, remedy
+
+
+class Paths:
+    """Makes paths absolute: relative ones start at the workspace, `~` is the user's home.
+
+    roots: the folders below which every path must lead, links followed; none for anywhere. A host that others reach (a
+    server) names the workspace, and what its owner lends besides. Links below such a path are the owner's, and are followed.
+    """
+
+    def __init__(self, workspace: Path, roots: Iterable[Path] = ()) -> None:
+        self.workspace, self.roots = workspace, tuple(root.resolve() for root in roots)
+
+    def place_all(self, top: Scope) -> list[Problem]:
+        """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
+        wrong = []
+        for bound in top.walk():
+            for name, param in bound.spec.params.items():
+                value = bound.params.get(name)
+                if param.path_kind is None or not value:
+                    continue
+                try:
+                    bound.params[name] = str(self.place(value, param.path_kind))
+                except PathError as error:
+                    wrong.append(Problem(error.message, bound.id, name, error.remedy))
+        return wrong
+
+    def place(self, text: str, kind: str) -> Path:
+        """The absolute path of a file or folder (kind: "file", "folder", "file or folder") that is there.
+
+        Raises PathError for one that is not, or that may not be read.
+        """
+        wanted = f"Give the path of a {kind}, absolute or relative to the workspace"
+        path = self.workspace / expanded(text)
+        told = str(path) if len(str(path)) <= LONG else f"{str(path)[:LONG]}…"
+        try:
+            target, there, folder = path.resolve(), path.exists(), path.is_dir()
+        except UnicodeError as error:
+            raise PathError(f"{text!r:.{LONG}} holds half a character", "Type it again") from error
+        except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, links in a circle
+            reason = (error.strerror if isinstance(error, OSError) else "") or "its links lead in a circle"
+            raise PathError(f"{told} cannot be read ({reason.lower()})", wanted) from error
+        if self.roots and not any(target.is_relative_to(root) for root in self.roots):
+            message = f"{text:.{LONG}} is outside of the workspace, and others can reach this server"
+            raise PathError(message, "Upload it, or have its folder lent by the server's owner (--files FOLDER)")
+        if not there:
+            raise self._windows(text) or PathError(f"there is no {kind} {told}", wanted)
+        if folder and kind == "file":
+            raise PathError(f"{told} is a folder, and a file is wanted", wanted)
+        if not folder and kind == "folder":
+            raise PathError(f"{told} is a file, and a folder is wanted", wanted)
+        return path
+
+    def _windows(self, text: str) -> PathError | None:
+        """What to say of a path that Windows would understand, and this system does not."""
+        if os.name == "nt" or not _WINDOWS.match(text):
+            return None
+        message, here = f"{text:.{LONG}} is written as Windows writes paths", text.replace("\\", "/")
+        if not _DRIVE.match(text) and (self.workspace / here).exists():
+            return PathError(message, f"Write {here}")
+        return PathError(message, "Copy it to this machine (on the canvas: upload it), and give its path here")
+
+
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
+_WINDOWS = re.compile(_DRIVE.pattern + r"|[^/\\]*\\[^/]*$")
+
+
+def expanded(text: str | Path) -> Path:
+    """A path with `~` and `~name` made homes. Raises PathError where it cannot be a path."""
+    if "\0" in str(text):
+        raise PathError(f"{str(text)!r:.{LONG}} is no path", "Leave out the character NUL")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise PathError(f"there is no home {Path(text).parts[0]:.{LONG}}", "Write the whole path") from error
+
+
+def folder(text: str | Path) -> Path:
+    """A folder, or a place where one can be made, absolute. Raises PathError where a file is in its way."""
+    path = expanded(text).absolute()
+    try:
+        there = next(each for each in (path, *path.parents) if each.exists())
+        taken = not there.is_dir()
+    except OSError as error:  # a name too long, a folder closed to us
+        raise PathError(
+            f"{text!s:.{LONG}} can be no folder ({(error.strerror or '').lower()})", "Name another"
+        ) from error
+    if taken:
+        raise PathError(f"{there} is a file, and a folder is wanted", "Name another")
+    return path

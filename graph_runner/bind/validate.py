@@ -1,0 +1,404 @@
+"""From a workflow to a graph, or to every problem in it at once.
+
+Each step adds problems and goes on with what it could understand, so that one reading shows all there is to mend.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import networkx as nx
+from pydantic import ValidationError
+
+from graph_runner.base.names import Taken
+from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
+from graph_runner.bind.expand import Expanded, expand
+from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
+from graph_runner.bind.modes import walk, without_modes
+from graph_runner.bind.paths import Paths
+from graph_runner.bind.references import References
+from graph_runner.bind.renamed import under_current_names
+from graph_runner.bind.typing_rules import SOME, solve_types
+from graph_runner.contract import NodeSpec, Port
+from graph_runner.contract.context import BUILT_IN
+from graph_runner.contract.models import Models, is_module
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Node, Workflow
+
+
+def validate(
+    workflow: Workflow, registry: Mapping[str, NodeSpec], paths: Paths | None = None
+) -> tuple[Scope, list[Problem]]:
+    """Bind a workflow to node specifications, in a graph that nobody changes any more. It may be run only where no problem
+    is an error.
+
+    paths: makes the paths of files that nodes read absolute, and tells those that cannot be read; without it they stay as
+    they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
+    """
+    workflow = under_current_names(workflow, registry)
+    expanded = expand(workflow)
+    top = Scope(uses=expanded.uses, models=getattr(registry, "models", Models()))
+    with suppress(TooManyProblemsError):
+        _validate(workflow, registry, expanded, top)
+        expanded.problems.extend(paths.place_all(top) if paths is not None else [])
+    top.freeze()
+    return top, _told_once(expanded)
+
+
+def _validate(
+    workflow: Workflow,
+    registry: Mapping[str, NodeSpec],
+    expanded: Expanded,
+    top: Scope,
+) -> None:
+    written, unknown, problems = expanded.nodes, expanded.ids, expanded.problems
+    problems += _doubled_ids(written, workflow.nodes if workflow.definitions else {})
+    nodes = without_modes(written, registry, unknown, problems)
+    _bind(nodes, top, registry, unknown, problems)
+    References(top, unknown, problems).resolve(top, nodes)
+    circles = list(_circles(top))
+    problems += [_circular(circle) for circle in circles]
+    problems += solve_types(top, {id for circle in circles for id in circle})
+    problems += _rules_of_zones(top)
+    problems += _not_injectable(top, registry)
+    problems += _without_codec(top)
+    problems += _equal_seeds(top)
+    problems += _saved_twice(top)
+    problems += _exposed(workflow, registry)
+
+
+def errors(problems: list[Problem]) -> list[Problem]:
+    """The problems that forbid a run."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def _told_once(expanded: Expanded) -> list[Problem]:
+    """The problems without those that each use of a definition repeats, or each reader of an input that a use leaves out."""
+    if not expanded.origins:
+        return expanded.problems
+    seen: set[tuple[str, ...]] = set()
+    told: list[Problem] = []
+    for problem in expanded.problems:
+        own = expanded.left_out.get((problem.node, problem.port))
+        origin = expanded.origins.get(problem.node)
+        if own is not None:
+            problem = replace(problem, remedy=f"Give {own[1]!r} of {own[0]!r}")
+            mark: tuple[str, ...] = (*own, "left out")
+        elif origin is not None:
+            use = problem.node.removesuffix(origin[1])
+            mark = (*origin, problem.port, problem.message.replace(use, ""), problem.remedy.replace(use, ""))
+        else:
+            mark = (str(problem), str(len(told)))
+        if mark not in seen:
+            seen.add(mark)
+            told.append(problem)
+    return told
+
+
+def _doubled_ids(*graphs: Mapping[str, Node]) -> list[Problem]:
+    doubled: dict[str, None] = {}
+    for nodes in graphs:
+        counts = Counter(id for id, _ in walk(nodes))
+        doubled |= dict.fromkeys(id for id, n in counts.items() if n > 1)
+    return [Problem("this id is used twice in the file", id, remedy="Rename one of the nodes") for id in doubled]
+
+
+def _bind(
+    nodes: Mapping[str, Node],
+    scope: Scope,
+    registry: Mapping[str, NodeSpec],
+    unknown: set[str],
+    problems: list[Problem],
+) -> None:
+    """Give every node its specification and its literals. `unknown` collects the ids of those that have none."""
+    for id, node in nodes.items():
+        spec = registry.get(node.type)
+        if spec is None:
+            problems.append(Problem(f"unknown node type {node.type!r}", id, remedy=did_you_mean(node.type, registry)))
+            unknown |= {id for id, _ in walk({id: node})}
+            continue
+        bound = scope.nodes[id] = BoundNode(id, spec, scope)
+        misspelt = [name for name in (*node.params, *node.wires) if name not in spec.input]
+        for name in misspelt:
+            problems.append(Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input)))
+        meant = _meant(misspelt, node, spec)
+        for port in spec.inputs:
+            if port.name not in meant:
+                _bind_input(bound, port, node, problems)
+        if spec.body is None and node.body is not None:
+            problems.append(
+                Problem(f"{node.type!r} takes no body", id, "body", "Move its nodes out, or use a zone such as 'group'")
+            )
+        if spec.body is not None:
+            bound.body = Scope(scope, bound)
+            if node.body is None:
+                problems.append(
+                    Problem(
+                        f"{node.type!r} is a zone and has no body", id, "body", 'Add "body": {"nodes": …, "results": …}'
+                    )
+                )
+                bound.body.results = {  # so that nothing is told of what such a body would give
+                    f"{port.name}.{SOME}".strip(".") if port.named else port.name: UNKNOWN for port in spec.body.results
+                }
+            else:
+                _bind(node.body.nodes, bound.body, registry, unknown, problems)
+
+
+def _meant(misspelt: list[str], node: Node, spec: NodeSpec) -> set[str]:
+    """The inputs that are missing because their names are misspelt: that is one mistake, and told."""
+    missing = [port.name for port in spec.inputs if _is_missing(port, node, spec)]
+    meant: set[str] = set()
+    for name in misspelt:
+        possible = [other for other in missing if other not in meant and (name in node.wires or other in spec.params)]
+        if closest := difflib.get_close_matches(name, possible, 1, 0.5):
+            meant.add(closest[0])
+        elif len(possible) == 1:
+            meant.add(possible[0])
+    return meant
+
+
+def _is_missing(port: Port, node: Node, spec: NodeSpec) -> bool:
+    given = port.name in node.params or port.name in node.wires
+    default = spec.params[port.name].default if port.name in spec.params else inspect.Parameter.empty
+    return not given and port.required and default is inspect.Parameter.empty
+
+
+def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem]) -> None:
+    name, spec = port.name, bound.spec
+    typed, wired = name in node.params, name in node.wires
+    if typed and wired and not port.named:
+        problems.append(Problem("is both wired and typed in", bound.id, name, "Remove it from wires or from params"))
+    elif typed and port.named:
+        value = node.params[name]
+        lists = port.type.many > 0 and not port.type.either
+        if isinstance(value, dict) and (not lists or all(isinstance(items, list) for items in value.values())):
+            wires = node.wires.get(name)
+            both = sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else []
+            bound.params[name] = {own: literal for own, literal in value.items() if own not in both}
+            for own in both:
+                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{own}", "Remove one of them"))
+        else:
+            problems.append(
+                Problem(f"takes named {'lists' if lists else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}')
+            )
+    elif typed and name not in spec.params:
+        problems.append(
+            Problem(f"takes a wire of type {port.type}, not a literal", bound.id, name, "Wire a node's output into it")
+        )
+    elif typed:
+        try:
+            # Through JSON and strict: 7 is no string, "7" no number, but 1 is a float and a list a tuple.
+            bound.params[name] = spec.params[name].adapter.validate_json(json.dumps(node.params[name]), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            inner = "".join(f"[{part}]" for part in first["loc"])
+            message = first["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            problems.append(
+                Problem(
+                    f"{message} (found {json.dumps(first['input'], default=str)[:60]}{' at ' + inner if inner else ''})",
+                    bound.id,
+                    name,
+                    port.help,
+                )
+            )
+    elif not wired and name in spec.params and spec.params[name].default is not inspect.Parameter.empty:
+        bound.params[name] = spec.params[name].default
+    elif not wired and port.required:
+        kind = "" if port.type.variable and port.type.base is None else f" ({port.type})"
+        problems.append(
+            Problem(
+                f"this input{kind} is missing",
+                bound.id,
+                name,
+                "Wire something into it" if name not in spec.params else "Type a value",
+            )
+        )
+
+
+def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Problem]:
+    """What a node asks of its surroundings must be something that somebody can make."""
+    known = BUILT_IN | (registry.injectables.keys() if isinstance(registry, Registry) else set())
+    return [
+        Problem(
+            f"{bound.spec.type!r} asks for {kind!r} to be handed in, and nobody here makes one",
+            bound.id,
+            name,
+            "Install the package that makes it, or name its module with --nodes",
+        )
+        for bound in top.walk()
+        for name, kind in bound.spec.injected.items()
+        if kind not in known
+    ]
+
+
+def _circles(scope: Scope) -> Iterator[list[str]]:
+    """Nodes that wait for each other, in this scope and the bodies in it."""
+    for component in nx.strongly_connected_components(graph := dependencies(scope)):
+        if len(component) > 1 or graph.has_edge(*(2 * list(component))):
+            yield sorted(component)
+    for bound in scope.nodes.values():
+        if bound.body is not None:
+            yield from _circles(bound.body)
+
+
+def _circular(circle: list[str]) -> Problem:
+    return Problem(
+        f"these nodes wait for each other: {some(circle, 12)}",
+        circle[0],
+        remedy="Break the circle; a loop is drawn with a zone such as 'repeat'",
+    )
+
+
+def _rules_of_zones(top: Scope) -> list[Problem]:
+    """`every` needs a loop around it, a gradient a port of the zone around; carried models are read through their zone."""
+    problems = []
+    for bound in top.walk():
+        zone = bound.scope.zone
+        if bound.spec.aside and (zone is None or not zone.spec.loops):
+            problems.append(
+                Problem(
+                    f"{bound.spec.type!r} runs on the turns of the loop around it, and there is none",
+                    bound.id,
+                    remedy="Move it into the body of a zone that loops",
+                )
+            )
+        if any(around.zone is not None and around.zone.spec.trains for around in bound.scope.enclosing()):
+            continue
+        for port in bound.spec.grad:
+            wired = bound.wires.get(port, UNKNOWN)
+            if wired != UNKNOWN and not (isinstance(wired, Source) and wired.inner and zone and wired.node == zone.id):
+                problems.append(
+                    Problem(
+                        "is what the node differentiates with respect to, and is no port of the zone around the node",
+                        bound.id,
+                        port,
+                        f"Wire it to a port of {zone.id!r}"
+                        if zone
+                        else "Move the node into a zone and wire a port of it",
+                    )
+                )
+    return problems + [problem for bound in top.walk() if bound.body is not None for problem in _carried(bound)]
+
+
+def _carried(zone: BoundNode) -> Iterator[Problem]:
+    """Inside a zone, the models that it carries (and changes a copy of) are not read from outside."""
+    assert zone.body is not None
+    carried = {
+        source: (port, name)
+        for port in zone.spec.mutates
+        if isinstance(named := zone.wires.get(port), dict)
+        for name, source in named.items()
+        if source != UNKNOWN
+    }
+    for inside in zone.body.walk():
+        read = list(inside.wires.items())
+        if inside.body is not None:
+            read += [(f"results.{result}", wired) for result, wired in inside.body.results.items()]
+        for port, wired in read:
+            for source in sources_of([wired]):
+                if source in carried:
+                    own = ".".join((zone.id, *carried[source]))
+                    message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
+                    remedy = f"Read {own} instead; or, for {source} as it was, a frozen_copy of it drawn outside of {zone.id!r}"
+                    yield Problem(message, inside.id, port, remedy)
+
+
+def _without_codec(top: Scope) -> list[Problem]:
+    """What the disk will keep and others read must be something that the disk can hold, or hours of work end in an error."""
+    read = {source for bound in top.nodes.values() for source in reads(bound)}
+    return [
+        Problem(
+            f"gives {kind}, which cannot be kept on disk: its wire type has no codec",
+            bound.id,
+            ".".join(part for part in slot if part),
+            f"Put @model on the class {kind.base.__name__} (docs/writing-a-model.md), or give its Wire(…) a codec"
+            if kind.base is not None and is_module(kind.base)
+            else "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
+        )
+        for bound in top.nodes.values()
+        if bound.spec.keep
+        for slot, kind in bound.outputs.items()
+        if not kind.storable and Source(bound.id, *slot) in read
+    ]
+
+
+def _equal_seeds(top: Scope) -> list[Problem]:
+    """Two draws of one type and one seed in one scope are equal; that is rarely meant."""
+    scopes = [top, *(bound.body for bound in top.walk() if bound.body is not None)]
+    problems = []
+    for scope in scopes:
+        groups: dict[tuple[str, Any], list[str]] = {}
+        for bound in scope.nodes.values():
+            if bound.spec.draws and "seed" in bound.params:
+                groups.setdefault((bound.spec.type, bound.params["seed"]), []).append(bound.id)
+        for (kind, seed), ids in groups.items():
+            if len(ids) > 1:
+                problems.append(
+                    Problem(
+                        f"{some(ids, 12)} ({kind}) draw the same numbers: all have seed {seed}",
+                        ids[-1],
+                        "seed",
+                        "Give one another seed",
+                        "warning",
+                    )
+                )
+    return problems
+
+
+def _saved_twice(top: Scope) -> list[Problem]:
+    """Two nodes that save under one name, or one that does so in each turn of a loop: one would replace the other."""
+    problems = []
+    taken = Taken()
+    for bound in top.walk():
+        named = {port: dict.fromkeys(wired) for port, wired in bound.wires.items() if isinstance(wired, dict)}
+        try:
+            names = list(bound.spec.saves({**bound.params, **named})) if bound.spec.saves is not None else []
+        except KeyError:  # a name that comes by wire shows when the node runs
+            continue
+        for name in names:
+            if (other := taken.take(name, bound.id)) is not None:
+                message = f"saves {name}, and {other[1]!r} saves {other[0]}: one would replace the other"
+                problems.append(Problem(message, bound.id, "name", "Give one of them another name"))
+        zones = [around.zone for around in bound.scope.enclosing() if around.zone is not None]
+        turning = next((zone for zone in zones if zone.spec.loops or zone.spec.aside), None)
+        if names and turning is not None and not turning.spec.aside:
+            message = f"saves {names[0]} in each turn of {turning.id!r}, and only the last one stays"
+            problems.append(Problem(message, bound.id, "name", "Wire another name in each turn", "warning"))
+    return problems
+
+
+def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Iterator[Problem]:
+    """What the app view and `--set NAME=` show must be there, in the file as it is written."""
+    written = dict(walk(workflow.nodes))
+    for kind, references in (("parameter", workflow.exposed.params), ("output", workflow.exposed.outputs)):
+        for name, reference in references.items():
+            id, _, wanted = reference.partition(".")
+            if id not in written:
+                message, known = f"there is no node {id!r}", list(written)
+            else:
+                known = _offered(kind, written[id].type, workflow, registry)
+                head = wanted.partition(".")[0]
+                if head in known or "*" in known or (kind == "output" and not wanted):
+                    continue
+                message = f"{id!r} has no {kind} {wanted!r}"
+            remedy = did_you_mean(wanted if id in written else id, known)
+            yield Problem(f"exposes {reference!r}, and {message}", "exposed", name, remedy)
+
+
+def _offered(kind: str, type_name: str, workflow: Workflow, registry: Mapping[str, NodeSpec]) -> list[str]:
+    """The parameters or outputs of a node type; "*" where any name may be one."""
+    if type_name in workflow.definitions:
+        definition = workflow.definitions[type_name]
+        return definition.inputs if kind == "parameter" else list(definition.results)
+    if type_name not in registry:
+        return ["*"]  # its own problem says so
+    spec = registry[type_name]
+    return list(spec.params) if kind == "parameter" else [name or "*" for name in spec.output]

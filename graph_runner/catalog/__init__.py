@@ -1,0 +1,1 @@
+"""Node specifications as data, for a canvas and for documentation."""

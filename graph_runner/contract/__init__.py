@@ -1,0 +1,68 @@
+"""The contract of a node: a typed function, and the specification read from its signature.
+
+`@node` attaches a `NodeSpec` to a function and changes nothing else: the function stays callable as it is. Ports,
+defaults, ranges, choices and help come from the signature, the annotations and the docstring.
+
+    Latent = Annotated[torch.Tensor, Wire("latent", "b c h w")]
+
+    @node(category="guidance")
+    def cfg_combine(cond: Latent, uncond: Latent, scale: Annotated[float, Field(ge=0, le=30)] = 7.5) -> Latent:
+        '''Combine conditional and unconditional predictions.
+
+        scale: 1 gives the conditional prediction.
+        '''
+
+A parameter is, by its annotation: a wired port (`Annotated[..., Wire]`), a set of user-named wires (`Ports[T]`), a body
+(`Body[Protocol]`, which makes the node a zone), something the engine injects (`Rng`, `Loop`, ... of
+`graph_runner.context`), or else a literal that pydantic validates and that may also be wired.
+"""
+
+from pydantic import Field
+
+from graph_runner.contract.decorator import node
+from graph_runner.contract.markers import (
+    LARGEST_SEED,
+    Axes,
+    Body,
+    ContractError,
+    File,
+    FileOrFolder,
+    Folder,
+    Formerly,
+    Inject,
+    Joinable,
+    Name,
+    Neutral,
+    PathTo,
+    Ports,
+    Seed,
+    Unkeyed,
+)
+from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, Wire
+
+__all__ = [
+    "LARGEST_SEED",
+    "Axes",
+    "Body",
+    "Codec",
+    "ContractError",
+    "Field",
+    "File",
+    "FileOrFolder",
+    "Folder",
+    "Formerly",
+    "Inject",
+    "Joinable",
+    "Name",
+    "Neutral",
+    "NodeSpec",
+    "Param",
+    "PathTo",
+    "Port",
+    "PortType",
+    "Ports",
+    "Seed",
+    "Unkeyed",
+    "Wire",
+    "node",
+]

@@ -1,0 +1,254 @@
+"""What a node may ask of its surroundings by annotating a parameter: the engine injects it. No globals.
+
+A node that draws random numbers takes an `Rng`, a zone that iterates a `Loop`, a node that writes files `Outputs`,
+one that reports numbers `Metrics`, one that has something to say `Tell`; `Device`, `Dtype` and `Processes` say where it runs.
+A package of nodes adds kinds of its own with `@injectable`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from graph_runner.contract import random_rows
+from graph_runner.contract.markers import Inject
+from graph_runner.contract.models import Models as Models
+from graph_runner.contract.processes import Processes as Processes
+
+Device = Annotated[torch.device, Inject("device")]
+"""The device the run computes on."""
+Dtype = Annotated[torch.dtype, Inject("dtype")]
+"""The floating-point type the run computes in (parameters stay float32)."""
+Workspace = Annotated[Path, Inject("workspace")]
+"""The folder that holds the run's data; relative paths in a workflow start here."""
+
+
+BUILT_IN = frozenset(
+    (
+        "device",
+        "dtype",
+        "loop",
+        "metrics",
+        "models",
+        "outputs",
+        "processes",
+        "progress",
+        "rng",
+        "saving",
+        "tell",
+        "workspace",
+    )
+)
+"""The kinds that the engine makes by itself."""
+
+
+class Call(Protocol):
+    """The call of a node for which something is made: what an injectable may know of it.
+
+    node: the node's id. turns: of the loops around, from the outside in. folder: the run's, for files that people find
+    there. dry: whether the run is only gone through on tensors without contents; nothing may be written then.
+    """
+
+    @property
+    def node(self) -> str: ...  # noqa: D102 - said above, and so are all
+    @property
+    def turns(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def device(self) -> torch.device: ...  # noqa: D102
+    @property
+    def dtype(self) -> torch.dtype: ...  # noqa: D102
+    @property
+    def workspace(self) -> Path: ...  # noqa: D102
+    @property
+    def folder(self) -> Path: ...  # noqa: D102
+    @property
+    def dry(self) -> bool: ...  # noqa: D102
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def injectable(kind: str) -> Callable[[F], F]:
+    """Mark a function of a `Call` as what makes the values of this kind, for every call of a node that asks for one.
+
+    Nodes ask by a class with `__inject__ = kind`, or by `Annotated[..., Inject(kind)]`. The function is found where nodes
+    are: in the modules of a node package. What it makes is no part of a node's key, so results must not depend on it.
+    """
+
+    def attach(make: F) -> F:
+        make.__injectable__ = kind  # type: ignore[attr-defined]
+        return make
+
+    return attach
+
+
+def derive(*key: object) -> int:
+    """A 63-bit seed from a key of ints and strings: the same everywhere, whatever the order of execution."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+class Rng:
+    """Random numbers of one call of one node, drawn where they are needed.
+
+    The first axis of what is drawn is the batch. Each row has numbers of its own, keyed by the call's seed, by how often was
+    asked before, and by the row's number in the global batch: row n of a batch is the same alone, in any other batch, and
+    on however many processes share it.
+
+    part: the rows drawn here are this one of the equal parts of the global batch (its processes' and micro-batches').
+    first_row: what is drawn are rows of a larger batch, from this one on.
+    """
+
+    __inject__: ClassVar[str] = "rng"
+
+    def __init__(self, seed: int, device: torch.device | str = "cpu", part: int = 0, first_row: int = 0) -> None:
+        self.seed = seed
+        self.device = torch.device(device)
+        self.part, self.first_row = part, first_row
+        self._asked = 0
+
+    def from_row(self, first_row: int) -> Rng:
+        """The same numbers, for a batch whose first row is row `first_row` of a larger one: how a row is drawn alone."""
+        return Rng(self.seed, self.device, self.part, self.first_row + first_row)
+
+    def randn(self, *shape: int) -> Tensor:
+        """Standard normal numbers of `shape`, float32, on the run's device."""
+        return self._normal(shape, self.device)
+
+    def randn_like(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of the shape, device and dtype of `like`."""
+        return self._normal(tuple(like.shape), like.device).to(like.dtype)
+
+    def rand(self, *shape: int) -> Tensor:
+        """Numbers uniform in [0, 1) of `shape`, float32, on the run's device."""
+        return random_rows.uniform(self._words(shape)).view(shape)
+
+    def randint(self, high: int, *shape: int) -> Tensor:
+        """Integers uniform in [0, high) of `shape` (int64), on the run's device. Raises ValueError for a high below 1."""
+        if high < 1:
+            raise ValueError(f"there is no whole number from 0 up to and without {high}; give at least 1")
+        return random_rows.whole(self._words(shape), high).view(shape)
+
+    def bits(self, *shape: int) -> Tensor:
+        """64 random bits each, of `shape` (int64), on the run's device: to key other generators by, row by row."""
+        return self._words(shape).view(shape)
+
+    def _normal(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        count = math.prod(shape[1:])
+        return random_rows.normal(self._words(shape, (count + 1) // 2, device))[:, :count].reshape(shape)
+
+    def _words(self, shape: tuple[int, ...], count: int | None = None, device: torch.device | None = None) -> Tensor:
+        """As many words for each row of `shape` as it has numbers, or `count`; a single number is row 0."""
+        here = shape[0] if shape else 1
+        first = self.first_row + self.part * here
+        stream = derive(self.seed, self._asked)
+        self._asked += 1
+        count = math.prod(shape[1:]) if count is None else count
+        return random_rows.words(stream, range(first, first + here), count, device or self.device)
+
+
+class Stateful(Protocol):
+    """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the turns to come depend on."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to where `state_dict` was taken."""
+        ...
+
+
+class Loop(Protocol):
+    """The turns of a zone. Here, and only here, the engine counts turns and micro-batches, reports progress, cancels,
+    writes and restores checkpoints and runs the `every` bodies of the zone.
+
+        for turn in loop(steps, state=trainer):
+            for micro in loop.micro(accumulate):
+                ...
+    """
+
+    __inject__: ClassVar[str] = "loop"
+
+    def __call__(
+        self,
+        n: int,
+        state: Stateful | None = None,
+        aside: Callable[[], AbstractContextManager[Any]] | None = None,
+    ) -> Iterator[int]:
+        """The turns still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
+
+        aside: a context around `every` bodies (a trainer puts its models in eval mode there).
+        """
+        ...
+
+    def micro(self, n: int) -> Iterator[int]:
+        """The micro-batches of the current turn."""
+        ...
+
+
+class Outputs(Protocol):
+    """Writes the files that a node shows, into the run's folder, atomically, and tells the event stream."""
+
+    __inject__: ClassVar[str] = "outputs"
+
+    workflow: str
+    """The workflow file's text, for files that carry it."""
+
+    def file(self, name: str, write: Callable[[Path], None], *, media: str, preview: bool = False) -> Path:
+        """Write one file with `write(path)`. `name` may hold folders; a number is put before its suffix where the name
+        is taken. Returns the path."""
+        ...
+
+
+class Saving(Protocol):
+    """Where a node saves what outlives the run: below the workspace, under a name that the user gives.
+
+    A node that takes it says by `@node(saves=...)` what it will save.
+    """
+
+    __inject__: ClassVar[str] = "saving"
+
+    def __call__(self, name: str) -> Path:
+        """The path to write to, for a name such as "models/shapes/unet.safetensors"; what it replaces is told.
+
+        Raises ValueError for a name that is not safe on every system (see `graph_runner.base.names`).
+        """
+        ...
+
+
+class Metrics(Protocol):
+    """Reports numbers, at the current turn of the loop around the node."""
+
+    __inject__: ClassVar[str] = "metrics"
+
+    def __call__(self, **values: float | Tensor) -> None:
+        """Report numbers by name."""
+        ...
+
+
+class Tell(Protocol):
+    """Says what a node noticed and the user should know, in a sentence: shown on the node, and by `check` beforehand."""
+
+    __inject__: ClassVar[str] = "tell"
+
+    def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
+        """Say it."""
+        ...
+
+
+class Progress(Protocol):
+    """Reports how far a long node is that is not a loop: `progress(done, total)`."""
+
+    __inject__: ClassVar[str] = "progress"
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report that `done` of `total` is done."""
+        ...

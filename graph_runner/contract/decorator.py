@@ -1,0 +1,66 @@
+"""The decorator that makes a node of a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from graph_runner.contract.reader import read_spec
+from graph_runner.contract.spec import Saves
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def node(
+    *,
+    category: str,
+    version: int = 1,
+    effect: bool = False,
+    mutates: tuple[str, ...] = (),
+    grad: tuple[str, ...] = (),
+    batched: tuple[str, ...] = (),
+    keep: bool = False,
+    trains: bool = False,
+    aside: str = "",
+    continues: str | None = None,
+    dry: Callable[..., Any] | None = None,
+    saves: Saves | None = None,
+    formerly: tuple[str, ...] = (),
+) -> Callable[[F], F]:
+    """Mark a function as a node.
+
+    category: where the palette lists it. version: part of its cache key, raised when what it computes changes.
+    effect: it saves or shows something, so it runs although nobody reads it, and is never cached. mutates: names of
+    inputs it changes in place (the engine hands it copies where others read them). grad: names of inputs with respect to
+    which it needs gradients, even where gradients are off. batched: names of inputs along whose first axis several
+    calls may be joined into one (their values are tensors or Joinable, their results tensors with one row for each).
+    keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone runs beside the turns of the
+    one around it, each so many as this parameter (a whole number) says, and is no part of what that one computes. continues: a parameter (a number of turns) whose growth
+    continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
+    itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
+    before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
+    saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
+    do not save under one name.
+    """
+
+    def attach(function: F) -> F:
+        spec = read_spec(
+            function,
+            category=category,
+            version=version,
+            effect=effect,
+            mutates=mutates,
+            grad=grad,
+            batched=batched,
+            keep=keep,
+            trains=trains,
+            aside=aside,
+            continues=continues,
+            dry=dry,
+            saves=saves,
+            formerly=formerly,
+        )
+        function.__node__ = spec  # type: ignore[attr-defined]
+        return function
+
+    return attach

@@ -1,0 +1,145 @@
+"""The nodes a run may use, what can be handed in to them, and the models that its files may name: a value, built by scanning the
+modules that entry points (group `latent_loom.nodes`) name.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.contract.context import BUILT_IN
+from graph_runner.contract.markers import ContractError
+from graph_runner.contract.models import Models, marked
+from graph_runner.contract.spec import NodeSpec, PortType
+
+GROUP = "latent_loom.nodes"
+
+
+class Registry(Mapping[str, NodeSpec]):
+    """Node specifications by type name; a name that a node had formerly finds it too, and is not listed.
+
+    kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
+    injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
+    (`graph_runner.context.injectable`).
+    """
+
+    def __init__(
+        self,
+        specs: Iterable[NodeSpec],
+        kinds: Iterable[type] = (),
+        injectables: Iterable[Callable[..., Any]] = (),
+    ) -> None:
+        self.injectables: dict[str, Callable[..., Any]] = {}
+        for make in injectables:
+            kind: str = make.__injectable__  # type: ignore[attr-defined]
+            first = self.injectables.setdefault(kind, make)
+            if kind in BUILT_IN or first is not make:
+                owner = "the engine" if kind in BUILT_IN else first.__module__
+                raise ContractError(f"{make.__module__} makes {kind!r}, and so does {owner}; name the kind otherwise")
+        self._specs: dict[str, NodeSpec] = {}
+        self._former: dict[str, NodeSpec] = {}
+        for spec in specs:
+            known = self._specs.setdefault(spec.type, spec)
+            if known.function is not spec.function:
+                raise ContractError(
+                    f"two nodes are called {spec.type!r}: in {known.function.__module__} and {spec.function.__module__}; rename one"
+                )
+        for spec in self._specs.values():
+            for name in spec.formerly:
+                other = self._specs.get(name) or self._former.setdefault(name, spec)
+                if other is not spec:
+                    raise ContractError(
+                        f"{spec.type!r} was formerly {name!r}, and so {'is' if name in self._specs else 'was'} "
+                        f"{other.type!r}, in {other.function.__module__}; take the name out of one"
+                    )
+        carried = {kind.base for spec in self._specs.values() for kind in _types_of(spec) if kind.base is not None}
+        try:
+            self.models = Models.of([*kinds, *filter(marked, carried)], carried)
+        except ValueError as error:
+            raise ContractError(str(error)) from error
+
+    def __getitem__(self, type_name: str) -> NodeSpec:
+        return self._specs.get(type_name) or self._former[type_name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._specs)
+
+    def __len__(self) -> int:
+        return len(self._specs)
+
+    def with_nodes(self, specs: Mapping[str, NodeSpec]) -> Registry:
+        """Besides these nodes, all that this registry has."""
+        other = copy.copy(self)
+        other._specs = {**self._specs, **specs}
+        return other
+
+    @classmethod
+    def scan(cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables defined in these modules and packages (their submodules too).
+
+        A class that they define or import, and that is marked with the table it belongs to, `__listed_in__`, is listed there
+        (its `add` is called): so codecs find by name what packages bring. injectables: the host's own, besides. Raises
+        WorkflowError where a package cannot be imported, naming it, and ContractError where two nodes, or two classes of a
+        table, have one name.
+        """
+        specs: list[NodeSpec] = []
+        kinds: dict[type, None] = {}
+        makers = list(injectables)
+        for name in packages:
+            try:
+                for module in _modules(name):
+                    specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
+                    makers += _marked(module, "__injectable__", str)
+                    kinds |= dict.fromkeys(filter(marked, vars(module).values()))
+            except ContractError:
+                raise
+            except Exception as error:  # a stranger's module may raise anything
+                raise WorkflowError(
+                    [
+                        Problem(
+                            f"cannot import the node package {name!r}: {error}",
+                            remedy="Install it, or correct its name",
+                        )
+                    ]
+                ) from error
+        registry = cls(specs, kinds, makers)
+        for kind in kinds:
+            try:
+                kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
+            except ValueError as error:
+                raise ContractError(str(error)) from error
+        return registry
+
+    @classmethod
+    def installed(cls, extra: Iterable[str] = (), injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+        """The nodes and injectables of every installed package, ours among them, of `extra` modules, and of the host."""
+        found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]), injectables)
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    package = importlib.import_module(name)
+    yield package
+    for info in pkgutil.walk_packages(getattr(package, "__path__", []), f"{name}."):
+        yield importlib.import_module(info.name)
+
+
+def _types_of(spec: NodeSpec) -> Iterator[PortType]:
+    """The types of all that goes in and out of a node, and of its body."""
+    inner = spec.body.ports + spec.body.results if spec.body is not None else ()
+    yield from (port.type for port in (*spec.inputs, *spec.outputs, *inner))
+
+
+def _marked(module: ModuleType, mark: str, kind: type) -> list[Any]:
+    """The functions of this mark that a module defines; what it only imports belongs to another."""
+    return [
+        value
+        for value in vars(module).values()
+        if isinstance(getattr(value, mark, None), kind) and value.__module__ == module.__name__
+    ]

@@ -1,0 +1,1 @@
+"""The workflow file: reading, writing, and the pictures that carry one."""

@@ -1,0 +1,1 @@
+"""A run: its surroundings, its loops, its record, and the engine that is its door."""

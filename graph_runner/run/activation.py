@@ -1,0 +1,104 @@
+"""One execution of a zone, or of the top: the turns around it, and what its nodes are handed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from typing import Any
+
+from torch import Tensor
+
+from graph_runner.compile.plan import Step
+from graph_runner.contract.context import Processes
+from graph_runner.run.injectables import NodeCall
+from graph_runner.run.interpreter import BodyCall, Frame
+from graph_runner.run.runtime import Runtime
+from graph_runner.run.shares import put_together, shared
+
+
+class Activation:
+    """One execution of a zone (or the top): the turns around it, and what its nodes are handed."""
+
+    def __init__(self, runtime: Runtime, around: Activation | None = None, step: Step | None = None) -> None:
+        self.runtime, self.around, self.step = runtime, around, step
+        self.path: tuple[int, ...] = around.path if around else ()  # turns and micro-batches of the loops around
+        self.turns: tuple[int, ...] = around.turns if around else ()
+        self.micro: int = around.micro if around else 0  # which part of a turn's batch, counted over the loops around
+        self.training: bool = around.training if around else False
+        self.sharded: bool = around.sharded if around else False
+        self.stateful: bool = around.stateful if around else False
+        self.lineage = step.lineage if step else ""
+        self.body: BodyCall | None = None
+        self.held = ExitStack()  # until the zone has returned, or failed
+        # Those who go through this together: all, but beside the turns of a training, where the first is alone.
+        self.processes: Processes = around.processes if around else runtime.processes
+        self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
+        if step is not None and step.spec.trains:
+            self.training = self.sharded = True
+        if step is not None and step.spec.aside:
+            self.training = self.sharded = False
+            self.micro = 0
+            self.processes = Processes()
+
+    @property
+    def node(self) -> str:
+        """The zone's id; empty at the top."""
+        return self.step.id if self.step is not None else ""
+
+    @property
+    def part(self) -> int:
+        """Which part of the global batch the rows here are: all processes' shares of a micro-batch come before the next."""
+        return self.micro * self.processes.world + self.processes.rank if self.sharded else self.micro
+
+    @property
+    def when(self) -> str:
+        """The turns of the loops around, in words: "turn 3 of fit, turn 1 of sweep"; empty outside of loops."""
+        told: list[str] = []
+        around: Activation | None = self
+        while around is not None and around.step is not None:
+            if around.step.spec.loops and around.turns:
+                told.append(f"turn {around.turns[-1] + 1} of {around.step.id}")
+            around = around.around
+        return ", ".join(told)
+
+    def enter(self, step: Step, frame: Frame) -> Activation:
+        """The activation of a zone that is about to be called, its body bound to the values it captures."""
+        assert step.body is not None
+        inside = Activation(self.runtime, self, step)
+        if inside.sharded and inside.processes.world > 1:
+            inside.shares = shared(step, self.shares)
+        if step.spec.trains:
+            inside.held.enter_context(inside.processes.together())
+        if step.spec.aside:
+            inside.held.enter_context(self.runtime.processes.apart())
+        template: Frame = [None] * step.body.size
+        for outside, slot in step.captures:
+            value = self.runtime.place(frame[outside])
+            template[slot] = value.detach() if step.spec.aside and isinstance(value, Tensor) else value
+        inside.body = BodyCall(step.body, template, step.spec, inside)
+        return inside
+
+    def whole(self, steps: Iterable[Step], frame: Frame) -> Frame:
+        """The frame that these steps should see on rank 0: what each process holds a share of put together. All must ask."""
+        slots = sorted(self.shares.intersection(slot for step in steps for slot in step.reads())) if self.shares else []
+        if not slots:
+            return frame
+        frame = frame.copy()
+        for slot, value in zip(slots, put_together([frame[slot] for slot in slots], self.processes), strict=True):
+            frame[slot] = value
+        return frame
+
+    def leave(self) -> None:
+        """Let go of what the zone held and its body captured, now that it has returned."""
+        self.held.close()
+        if self.body is not None:
+            self.body.template.clear()
+            self.body.frame = None
+            self.body = None
+
+    def inject(self, kind: str, node: str, use: tuple[object, ...]) -> Any:
+        """What is handed to a parameter of this kind of the node that is about to be called.
+
+        use: what its random numbers are for.
+        """
+        return self.runtime.injectables[kind](NodeCall(self, node, use))

@@ -1,0 +1,180 @@
+"""How a step is done in a run: its arguments from the frame, what it asks for handed in, its function called, its values put
+where their readers look.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from graph_runner.compile.plan import Joined, Step, Unit
+from graph_runner.contract import LARGEST_SEED, NodeSpec
+from graph_runner.contract.context import derive
+from graph_runner.run.activation import Activation
+from graph_runner.run.failures import blamed
+from graph_runner.run.interpreter import Bound, Frame
+from graph_runner.run.join import Joiner
+
+Entered = Callable[[NodeSpec], Callable[..., Any]]
+"""What calls the function of a node: the function itself, or one that goes around it."""
+
+
+class Calls:
+    """Calls nodes (see `graph_runner.run.interpreter.Do`). entered: see `Entered`; asked for by each step anew."""
+
+    def __init__(self, entered: Entered) -> None:
+        self.entered = entered
+        self._joiner = Joiner()
+
+    def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
+        """Do a step."""
+        if isinstance(unit, Joined):
+            return self._joined(unit, frame, around)
+        if unit.spec.effect and not unit.stores:
+            return [self._show(unit, frame, around)]
+        value = self._called(unit, arguments(unit, frame), frame, around)
+        store(unit, frame, value)
+        return [value]
+
+    def quick(self, unit: Unit, released: tuple[int, ...]) -> Bound | None:
+        """The quickest way to do a step that needs nothing but its arguments (see `graph_runner.run.interpreter.Quick`)."""
+        if isinstance(unit, Joined) or not _is_plain(unit):
+            return None
+        function, constants, singles = self.entered(unit.spec), dict(unit.constants), unit.singles
+        (out, _), *_ = unit.stores
+
+        def quick(frame: Frame, around: Activation) -> None:  # noqa: ARG001 - every step is done the same way
+            kwargs = constants.copy()
+            for name, slot in singles:
+                kwargs[name] = frame[slot]
+            value = frame[out] = function(**kwargs)
+            if value is None:
+                raise _absent("")
+            for slot in released:
+                frame[slot] = None
+
+        return quick
+
+    def _show(self, step: Step, frame: Frame, around: Activation) -> Any:
+        """Save or show: where several processes share a batch, one of them does it, for the whole; a search does neither."""
+        whole = around.whole([step], frame)
+        if around.runtime.search or around.runtime.processes.rank > 0:
+            return None
+        with around.runtime.processes.apart():
+            return self._called(step, arguments(step, whole), whole, around)
+
+    def _joined(self, joined: Joined, frame: Frame, around: Activation) -> Sequence[Any]:
+        calls = [arguments(member, frame) for member in joined.members]
+
+        def call(whole: dict[str, Any]) -> Any:
+            return self._called(joined.members[0], whole, frame, around)
+
+        together = self._joiner.together(joined, calls, call)
+        values = []
+        for i, member in enumerate(joined.members):
+            with blamed(member.id, around.when):
+                value = self._called(member, calls[i], frame, around) if together is None else together[i]
+                store(member, frame, value)
+            values.append(value)
+        return values
+
+    def _called(self, step: Step, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
+        """Call the node's function, with what it asks for injected."""
+        spec, runtime = step.spec, around.runtime
+        if around.step is None:  # at the top values may have waited off the device
+            kwargs = {name: runtime.place(value) for name, value in kwargs.items()}
+        for name, kind in step.paths:
+            if kwargs[name]:
+                kwargs[name] = str(runtime.paths.place(kwargs[name], kind))
+        seed = kwargs.get("seed", 0)
+        if spec.draws and not spec.seeded:
+            kwargs.pop("seed", None)
+        if spec.draws and not 0 <= seed <= LARGEST_SEED:  # a wired one; what is typed in was looked at before
+            raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
+        use = (spec.first_name, seed)
+        if spec.draws or (spec.takes_models and around.training):
+            # For what draws from torch's global generators, alike on all processes: initialisation, and dropout.
+            torch.manual_seed(derive(runtime.seed, *use, around.path))
+        own = around
+        if step.body is not None:
+            own = around.enter(step, frame)
+            assert spec.body is not None
+            kwargs[spec.body.parameter] = own.body
+        for name, kind in spec.injected.items():
+            kwargs[name] = own.inject(kind, step.id, use)
+        try:
+            with torch.enable_grad() if step.grads else nullcontext():
+                return self.entered(spec)(**kwargs)
+        finally:
+            if own is not around:
+                own.leave()
+
+
+def read(step: Step, frame: Frame) -> dict[str, Any]:
+    """What a call is given, as it lies in the frame."""
+    kwargs = dict(step.constants)
+    for name, slot in step.singles:
+        kwargs[name] = frame[slot]
+    for name, slots in step.lists:
+        kwargs[name] = [item for slot in slots for item in (frame[slot] if slot in step.whole else (frame[slot],))]
+    for name, named in step.dicts:  # beside what is typed in
+        kwargs[name] = {**(kwargs.get(name) or {}), **{key: frame[slot] for key, slot in named}}
+    return kwargs
+
+
+def arguments(step: Step, frame: Frame) -> dict[str, Any]:
+    """What a call is given, copies made of what the node changes and others read."""
+    kwargs = read(step, frame)
+    for name in step.copied:
+        kwargs[name] = copy.deepcopy(kwargs[name])
+    return kwargs
+
+
+def store(step: Step, frame: Frame, value: Any) -> None:
+    """Put what a call gave where its readers look. Raises ValueError where it gave nothing for one of them."""
+    spec = step.spec
+    form = spec.returns.form
+    handed_on = [frame[slot] for name, slot in step.singles if name not in spec.mutates]
+    for slot, (port, name) in step.stores:
+        if form == "one":
+            frame[slot] = value
+        elif form == "mapping":  # a loop that never turned gives no names, and empty lists
+            frame[slot] = value[name] if name in value or not spec.outputs[0].type.many else []
+        else:
+            part = getattr(value, port)
+            frame[slot] = part[name] if name else part
+        if frame[slot] is None:
+            raise _absent(port)
+        if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
+            at_rest(frame[slot])
+
+
+def at_rest(value: Any) -> None:
+    """Models on wires are in eval mode without gradients."""
+    if isinstance(value, torch.nn.Module):
+        value.eval().requires_grad_(False)
+
+
+def _absent(port: str) -> ValueError:
+    what = f"no {port}" if port else "nothing"
+    return ValueError(
+        f"it gives {what}, which another node reads; wire that one elsewhere, or give this one what it lacks"
+    )
+
+
+def _is_plain(step: Step) -> bool:
+    """Whether a step takes single values and literals alone, and gives one value that is no model."""
+    spec = step.spec
+    special = (step.lists, step.dicts, step.copied, step.paths, step.body, spec.injected, spec.takes_models, step.grads)
+    return not any(special) and spec.returns.form == "one" and len(step.stores) == 1 and not _gives_models(spec)
+
+
+def _gives_models(spec: NodeSpec) -> bool:
+    return any(
+        port.type.variable or (port.type.base is not None and issubclass(port.type.base, torch.nn.Module))
+        for port in spec.outputs
+    )

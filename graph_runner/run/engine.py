@@ -1,0 +1,351 @@
+"""The engine's door: hand it a workflow, get a run."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graph_runner.base import events
+from graph_runner.base.contents import Contents
+from graph_runner.base.disk import sentence
+from graph_runner.base.files import write_atomically
+from graph_runner.base.hashes import Hashes
+from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.given import with_inputs
+from graph_runner.bind.graph import Scope, Source
+from graph_runner.bind.paths import Paths, expanded
+from graph_runner.bind.renamed import present, under_current_names
+from graph_runner.bind.validate import errors, validate
+from graph_runner.compile.compiler import compile_graph
+from graph_runner.compile.keys import Keys, has_effect
+from graph_runner.compile.lock import version_of
+from graph_runner.contract import LARGEST_SEED
+from graph_runner.contract.context import Processes
+from graph_runner.contract.registry import Registry
+from graph_runner.format.png import open_workflow
+from graph_runner.format.workflow import Workflow, write
+from graph_runner.run import loggers
+from graph_runner.run.call import Calls
+from graph_runner.run.execute import execute
+from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
+from graph_runner.run.injectables import INJECTABLES
+from graph_runner.run.interpreter import Do, Interpreter
+from graph_runner.run.numbers import Checked, first_seen
+from graph_runner.run.observer import Observer
+from graph_runner.run.precision import Precision
+from graph_runner.run.profile import Profile
+from graph_runner.run.runtime import Runtime
+from graph_runner.store.cache import Cache
+from graph_runner.store.space import prepare
+
+GIB = 2**30
+HASHES = "cache/hashes.db"
+"""Where, in the workspace, the hashes of files that nodes read are kept."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave: the values of its targets by their names, the files shown, and the folder that records it."""
+
+    status: str
+    folder: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    shown: list[events.Shown] = field(default_factory=list)
+    events: list[events.Event] = field(default_factory=list)
+    error: NodeError | None = None
+    profile: Profile | None = None
+
+
+class Engine:
+    """Runs workflows in one workspace; keeps values in memory from run to run.
+
+    registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
+    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.bind.paths.Paths`. Raises
+    ValueError for a device that is absent and for a workspace that cannot be used.
+    """
+
+    def __init__(
+        self,
+        registry: Registry | None = None,
+        workspace: str | Path = "workspace",
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        memory: int = 4 * GIB,
+        processes: Processes | None = None,
+        roots: Iterable[Path] = (),
+    ) -> None:
+        self.registry = Registry.installed() if registry is None else registry
+        self.workspace = expanded(workspace).resolve()
+        self.roots = tuple(roots)
+        self.device = choose_device(device)
+        self.dtype = getattr(torch, dtype)
+        self.precision = Precision(self.dtype, self.device.type)
+        self.processes = processes or Processes()
+        if self.processes.rank == 0:
+            prepare(self.workspace)
+        self.cache = Cache(self.workspace, memory, self.registry.models)
+
+    def run(
+        self,
+        workflow: Workflow | str | Path,
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        targets: Iterable[str] = (),
+        only: bool = False,
+        seed: int = 0,
+        fresh: bool = False,
+        check_numbers: bool = False,
+        profile: bool = False,
+        checkpoint_seconds: float = 30.0,
+        log: Iterable[str] = (),
+        listeners: Iterable[events.Listener] = (),
+        stop: threading.Event | None = None,
+        observer: Observer | None = None,
+        raise_errors: bool = True,
+    ) -> Result:
+        """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
+
+        workflow: or the path of a workflow's file, or of a picture that carries one.
+        inputs: values by the places they go to, instead of what would be computed there (see `graph_runner.bind.given`): a
+            node or one of its ports, or a parameter that the workflow exposes.
+        only: run nothing but the targets and what they need.
+        fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
+        check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
+            it they are looked for only once a node refused them.
+        log: loggers by name, with their options (see `graph_runner.run.loggers`). listeners: hear every event; one that
+            raises is told of and hears no more.
+        profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
+        observer: looks on at what nodes at the top give, and now and then at what their loops are at.
+        raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
+        computed where the workflow is wrong.
+        """
+        if not 0 <= seed <= LARGEST_SEED:
+            raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
+        logged = loggers.chosen(log)
+        if not isinstance(workflow, Workflow):
+            workflow = open_workflow(workflow)
+        workflow = under_current_names(workflow, self.registry)
+        asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
+        given = with_inputs(workflow, self.registry, inputs or {}, asked)
+        workflow, registry = given.workflow, given.nodes
+        paths = Paths(self.workspace, self.roots)
+        top, problems = validate(workflow, registry, paths)
+        if wrong := errors(problems) or self.precision.problems(top):
+            raise WorkflowError(wrong)
+        wanted, ids = _targets(top, asked)
+        if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
+            raise WorkflowError(
+                [
+                    Problem(
+                        "there is nothing to do: no node saves or shows anything",
+                        remedy="Add a node such as save_image or preview_image, or name an output to compute",
+                    )
+                ]
+            )
+        folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
+        text = write(given.written)
+        if self.processes.rank == 0:
+            self._record_surroundings(folder, text, seed, given.values)
+        seen: list[events.Event] = []
+        record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
+        own: list[events.Listener] = [seen.append, *([record] if record else [])]
+        emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
+        began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
+        if self.processes.rank == 0:
+            settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
+            loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, given.written, settings))
+        profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
+        runtime = Runtime(
+            self.workspace,
+            folder,
+            seed,
+            self.device,
+            self.dtype,
+            emit,
+            self.processes,
+            text,
+            checkpoint_seconds,
+            fresh,
+            observer,
+            stop or threading.Event(),
+            paths=paths,
+            models=top.models,
+            interpreter=interpreter,
+            injectables={**INJECTABLES, **self.registry.injectables},
+        )
+        runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
+        for problem in problems:
+            emit(events.Log(str(problem), level="warning"))
+        status, values, failure = "failed", dict[str, Any](), None
+        try:
+            with events.Warnings(emit):
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                plan = compile_graph(top, wanted, keys, ids if only else None)
+                values = execute(plan, runtime, self.cache)
+            status = "done"
+        except Stopped:
+            status = "stopped"
+        except NodeError as error:
+            failure = self._cause(error, top, keys, runtime, check_numbers)
+            trace = "".join(traceback.format_exception(failure.__cause__ or failure))
+            emit(events.Failed(failure.node, str(failure), trace))
+        finally:
+            if profiled is not None:
+                _write(profiled, folder, time.perf_counter() - began, emit)
+            emit(events.Ended(status, round(time.perf_counter() - began, 3)))
+            if record:
+                record.close()
+        if failure is not None and raise_errors:
+            raise failure
+        values = {asked.get(name, name): value for name, value in values.items()}
+        return Result(status, folder, values, runtime.shown, seen, failure, profiled)
+
+    def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
+        """What counts the steps of a run, if anything does, and what does them."""
+        calls = Calls(self.precision)
+        if not check_numbers and not profile:
+            return None, Interpreter(calls, calls.quick)
+        do: Do = Checked(calls) if check_numbers else calls
+        profiled = Profile(do, self.device) if profile else None
+        return profiled, Interpreter(profiled or do)
+
+    def _cause(self, error: NodeError, top: Scope, keys: Keys, runtime: Runtime, check_numbers: bool) -> NodeError:
+        """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
+        if elsewhere := self.processes.failed_before(str(error)):
+            return ElsewhereError(error.node, ValueError(elsewhere))
+        return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
+
+    def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
+        """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
+        if (
+            not isinstance(refused.__cause__, FloatingPointError)
+            or runtime.processes.world > 1
+            or runtime.stop.is_set()
+        ):
+            return refused
+        message = f"{refused}. Going through it again, to find where values first were no numbers"
+        runtime.emit(events.Log(message, refused.node, "warning"))
+        within = next(bound for bound in top.walk() if bound.id == refused.node)
+        while within.scope.zone is not None:
+            within = within.scope.zone
+        plan = compile_graph(top, {}, keys, {within.id})
+        try:
+            execute(plan, runtime.searching(self._interpreter(check_numbers=True)[1]), self.cache)
+        except NodeError as error:
+            return first_seen(error, refused, self.dtype)
+        except Stopped:
+            pass
+        return refused
+
+    def _new_folder(self, workflow: Workflow) -> Path:
+        name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        runs = self.workspace / "runs"
+        runs.mkdir(exist_ok=True)
+        number = 1
+        while True:
+            folder = runs / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
+            try:
+                folder.mkdir()
+                return folder
+            except FileExistsError:
+                number += 1
+
+    def _record_surroundings(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str]) -> None:
+        """Write down the workflow and what it ran in, so that the run can be made again."""
+        write_atomically(folder / "workflow.json", workflow.encode())
+        environment = {
+            "seed": seed,
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "threads": torch.get_num_threads(),
+            "processes": self.processes.world,
+            "python": sys.version.split()[0],
+            "platform": platform.platform(),
+            "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
+            "packages": _installed(),
+            **({"inputs": inputs} if inputs else {}),
+        }
+        write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+
+
+def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:
+    """Write a profile down. A full disk does not take the run from those who wait for it."""
+    try:
+        profile.write(folder, seconds)
+    except OSError as error:
+        emit(events.Log(f"the profile is not kept: {sentence(error)}", level="warning"))
+
+
+_packages: dict[str, str] = {}
+
+
+def _installed() -> dict[str, str]:
+    """Installed packages and their versions (read once a process: it takes a tenth of a second)."""
+    if not _packages:
+        _packages.update(sorted((dist.metadata["Name"], dist.version) for dist in distributions()))
+    return _packages
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"there is no device called {name!r}; it can be auto, cpu, cuda, cuda:N or mps") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError("no CUDA device is here; use --device cpu, or --device auto")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("no MPS device is here; use --device cpu, or --device auto")
+    return device
+
+
+def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[str]]:
+    """The ports that are asked for, by name, and the nodes they belong to (which may give nothing)."""
+    targets: dict[str, Source] = {}
+    ids: set[str] = set()
+    for name in names:
+        for asked, reference in _meant(top, name).items():
+            id, _, rest = reference.partition(".")
+            bound = top.nodes.get(id)
+            if bound is None:
+                message = f"there is no node {id!r} at the top of the graph"
+                raise WorkflowError([Problem(message, remedy=did_you_mean(id, [*top.nodes, *top.uses]))])
+            slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
+            rest = present(bound.spec.outputs, rest)
+            if rest and rest not in slots:
+                raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
+            for port in [rest] if rest else slots:  # a node stands for all it gives
+                targets[asked if rest or len(slots) == 1 else f"{asked}.{port}"] = Source(id, *slots[port])
+            ids.add(id)
+    return targets, ids
+
+
+def _meant(top: Scope, name: str) -> dict[str, str]:
+    """What a name asks for: itself, or what the results of a definition's use stand for."""
+    id, _, port = name.partition(".")
+    if id not in top.uses:
+        return {name: name}
+    outputs = {port: reference for port, reference in top.uses[id].items() if isinstance(reference, str)}
+    if port and port not in outputs:
+        raise WorkflowError([Problem(f"{id!r} has no output {port!r}", id, remedy=did_you_mean(port, outputs))])
+    if port or len(outputs) == 1:
+        return {name: outputs[port or next(iter(outputs))]}
+    return {f"{id}.{each}": reference for each, reference in outputs.items()}

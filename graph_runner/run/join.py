@@ -1,0 +1,81 @@
+"""Calls that the compiler found alike but for their rows, made as one where their values allow it: outside of gradients, where
+devices, types and trailing shapes agree. What once failed to join is called one by one from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graph_runner.compile.plan import Joined
+
+
+class Joiner:
+    """Makes joined calls, and remembers what could not be joined."""
+
+    def __init__(self) -> None:
+        self._apart: dict[Joined, set[tuple[Any, ...]]] = {}
+
+    def together(
+        self, joined: Joined, calls: list[dict[str, Any]], call: Callable[[dict[str, Any]], Any]
+    ) -> list[Tensor] | None:
+        """The values of all calls (their arguments) from one; None where they cannot be joined."""
+        if torch.is_grad_enabled():
+            return None
+        batched = joined.spec.batched
+        names = [name for name, _ in joined.members[0].singles if name in batched]
+        form = tuple(_form(each[name]) for each in calls for name in names)
+        apart = self._apart.setdefault(joined, set())
+        if form in apart:
+            return None
+        try:
+            rows = [_rows([each[name] for name in names]) for each in calls]
+            whole = {
+                name: _cat([_expanded(each[name], n) for each, n in zip(calls, rows, strict=True)]) for name in names
+            }
+            return _split(call(calls[0] | whole), rows)
+        except Exception:  # whatever it was: each call for itself shows whether it is an error, and whose
+            apart.add(form)
+            return None
+
+
+def _form(value: Any) -> Any:
+    return (value.shape, value.dtype, value.device) if isinstance(value, Tensor) else type(value)
+
+
+def _rows(values: list[Any]) -> int:
+    """How many rows a call has: single values stand for any number."""
+    sizes = {len(value) for value in values if isinstance(value, Tensor) and value.ndim > 0}
+    if not sizes or len(sizes - {1}) > 1:
+        raise ValueError("the call has no one number of rows")
+    return max(sizes)
+
+
+def _expanded(value: Any, n: int) -> Any:
+    if not isinstance(value, Tensor):
+        return value.expand(n) if hasattr(value, "expand") else value
+    if value.ndim > 0 and len(value) == n:
+        return value
+    return value.expand(n, *value.shape[1:])
+
+
+def _cat(values: list[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, Tensor):
+        if len({(value.shape[1:], value.dtype, value.device) for value in values}) > 1:
+            raise ValueError("the calls' tensors differ in more than rows")
+        return torch.cat(values)
+    if hasattr(first, "cat"):
+        return type(first).cat(values)
+    if any(value != first for value in values):
+        raise ValueError("the calls' plain values differ")
+    return first
+
+
+def _split(value: Any, rows: list[int]) -> list[Tensor]:
+    if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != sum(rows):
+        raise ValueError("the result has not one row for each of the calls'")
+    return list(torch.split(value, rows))

@@ -1,0 +1,200 @@
+"""The turns of a zone, and what happens each time that one has ended.
+
+That is one moment with listeners, which hear of it in this order: `Asides` (what runs beside the turns looks at the turn's
+values), `Teller` (how far the loop is), `Watcher` (the host looks on), `Saver` (a checkpoint, with all that was shown by then).
+Each is there only where it has something to do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graph_runner.base import events
+from graph_runner.compile.plan import Step
+from graph_runner.contract.context import Stateful, derive
+from graph_runner.run.failures import NodeError, Stopped
+from graph_runner.store.checkpoints import Checkpoints
+
+if TYPE_CHECKING:
+    from graph_runner.run.activation import Activation
+    from graph_runner.run.interpreter import Frame
+    from graph_runner.run.observer import Observer
+
+PROGRESS_SECONDS = 0.1
+
+TurnEnded = Callable[[int, bool], None]
+"""Hears that a turn has ended: its number, and whether it was the last."""
+Around = Callable[[], AbstractContextManager[Any]]
+"""What a zone wants around that which runs beside its turns."""
+
+
+class ZoneLoop:
+    """The `Loop` that a zone is handed (see `graph_runner.context.Loop`)."""
+
+    def __init__(self, activation: Activation) -> None:
+        self.activation = activation
+        self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
+        self._turn = 0
+
+    def __call__(self, n: int, state: Stateful | None = None, aside: Around | None = None) -> Iterator[int]:
+        """The turns still to do, of n."""
+        own, runtime = self.activation, self.activation.runtime
+        nested, begin, saver = own.stateful, 0, None
+        if state is not None:
+            checkpoints = _checkpoints(own, self._base)
+            own.held.enter_context(checkpoints.alone(runtime.stop))
+            begin = checkpoints.restore(state, n)
+            own.stateful = True
+            saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
+        teller = Teller(own, n, self._around, within=bool(self._base))
+        listeners = list(self._listeners(aside or nullcontext, teller, saver))
+        for turn in range(begin, n):
+            if not nested and runtime.stopping(own.sharded):
+                teller.tell(turn)
+                if saver is not None and turn > begin:
+                    saver.save(turn)
+                raise Stopped
+            own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
+            yield turn
+            own.path = (*self._base, turn)
+            last = turn == n - 1
+            for ended in listeners:
+                ended(turn, last)
+        own.path, own.turns = self._base, self._around
+
+    def micro(self, n: int) -> Iterator[int]:
+        """The micro-batches of the current turn."""
+        own = self.activation
+        for micro in range(n):
+            own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
+            yield micro
+        own.path, own.micro = (*self._base, self._turn), self._micro
+
+    def _listeners(self, aside: Around, teller: Teller, saver: Saver | None) -> Iterator[TurnEnded]:
+        own = self.activation
+        if own.body is not None and own.body.code.asides:
+            yield Asides(own, aside)
+        yield teller
+        if own.runtime.observer is not None and not self._base:
+            yield Watcher(own, own.runtime.observer)
+        if saver is not None:
+            yield saver
+
+
+class Asides:
+    """Runs the bodies beside the turns that are due, on the values of the turn that has ended."""
+
+    def __init__(self, activation: Activation, around: Around) -> None:
+        self.activation, self.around = activation, around
+
+    def __call__(self, turn: int, last: bool) -> None:
+        """A turn has ended."""
+        own, body = self.activation, self.activation.body
+        if body is None or body.frame is None:
+            return
+        frame = body.frame
+        due = [step for step in body.code.asides if (turn + 1) % interval(step, frame, own.when) == 0 or last]
+        frame = own.whole(due, frame)
+        if due and own.processes.rank == 0:
+            with torch.no_grad(), self.around():
+                for step in due:
+                    own.runtime.interpreter.perform_one(step, frame, own)
+
+
+def interval(step: Step, frame: Frame, when: str = "") -> int:
+    """How many turns lie between two runs of a zone beside them, wired or typed in. Raises NodeError where that is no number
+    of turns."""
+    name = step.spec.aside
+    turns = next((frame[slot] for port, slot in step.singles if port == name), step.constants.get(name))
+    if not isinstance(turns, int) or turns < 1:
+        raise NodeError(step.id, ValueError(f"{name} is {turns!r:.40}; give a whole number of turns, at least 1"), when)
+    return turns
+
+
+class Teller:
+    """Tells now and then how far a loop of n turns is.
+
+    turns: of the loops around. within: short loops within loops tell nothing; the loop around them does.
+    """
+
+    def __init__(self, activation: Activation, n: int, turns: tuple[int, ...], within: bool) -> None:
+        self.node, self.emit, self.n, self.turns, self.within = (
+            activation.node,
+            activation.runtime.emit,
+            n,
+            turns,
+            within,
+        )
+        self._told = time.monotonic()
+        self._silent = within
+
+    def __call__(self, turn: int, last: bool) -> None:
+        """A turn has ended."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_SECONDS or (last and not self._silent):
+            self._told, self._silent = now, False
+            self.tell(turn + 1)
+
+    def tell(self, done: int) -> None:
+        """So many turns are done."""
+        self.emit(events.Progress(self.node, done, self.n, self.turns))
+
+
+class Watcher:
+    """Lets the host look now and then at what a loop of the top is at."""
+
+    def __init__(self, activation: Activation, observer: Observer) -> None:
+        self.activation, self.observer = activation, observer
+        self._looked = time.monotonic()
+
+    def __call__(self, turn: int, last: bool) -> None:
+        """A turn has ended."""
+        now, own = time.monotonic(), self.activation
+        if own.body is not None and (last or now - self._looked >= PROGRESS_SECONDS):
+            self._looked = now
+            self.observer.on_turn(own.runtime.folder, own.node, turn, own.body.given)
+
+
+class Saver:
+    """Writes checkpoints: now and then, and after the last turn."""
+
+    def __init__(self, checkpoints: Checkpoints, state: Stateful, seconds: float) -> None:
+        self.checkpoints, self.state, self.seconds = checkpoints, state, seconds
+        self._saved = time.monotonic()
+
+    def __call__(self, turn: int, last: bool) -> None:
+        """A turn has ended."""
+        if last or time.monotonic() - self._saved >= self.seconds:
+            self.save(turn + 1, last)
+            self._saved = time.monotonic()
+
+    def save(self, done: int, final: bool = False) -> None:
+        """Keep the state after so many turns."""
+        self.checkpoints.save(done, self.state, final)
+
+
+def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
+    """Where a zone's checkpoints lie, by what it computes and by what the zones around hand to it."""
+    runtime = own.runtime
+    given: list[str] = []  # what the zones around hand to their bodies, and so to this loop
+    around = own.around
+    while around is not None and around.step is not None:
+        if around.step.spec.body is not None and around.step.spec.body.ports:
+            given.append(around.step.key)
+        around = around.around
+    name = f"{derive(own.lineage, *given, *base):016x}" if given else own.lineage[:32]
+    return Checkpoints(
+        runtime.workspace / "checkpoints" / name,
+        own.processes,
+        node=own.node,
+        run=runtime.folder,
+        shown=runtime.shown,
+        show=runtime.show_again,
+        ignore=runtime.fresh,
+        log=runtime.emit,
+    )

@@ -1,0 +1,135 @@
+"""A run while it runs: where it computes, how its steps are done, whom it tells."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graph_runner.base import events
+from graph_runner.base.contents import Contents
+from graph_runner.base.names import refuse_twin, safe_name
+from graph_runner.bind.paths import Paths
+from graph_runner.contract.context import Models, Processes
+from graph_runner.run.failures import Stopped
+from graph_runner.run.interpreter import Interpreter
+from graph_runner.run.observer import Observer
+from graph_runner.run.outputs import OutputFolder
+
+if TYPE_CHECKING:
+    from graph_runner.run.injectables import Injectable
+
+MEGABYTE = 10**6
+
+
+@dataclass(eq=False)
+class Runtime:
+    """One run's surroundings.
+
+    interpreter: does its steps. injectables: by kind, what makes that which nodes are handed. dry: nothing is computed.
+    search: goes through a run once more, only to look at its values.
+    """
+
+    workspace: Path
+    folder: Path
+    seed: int
+    device: torch.device
+    dtype: torch.dtype
+    emit: events.Stream
+    processes: Processes
+    workflow: str
+    checkpoint_seconds: float
+    fresh: bool = False
+    observer: Observer | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    shown: list[events.Shown] = field(default_factory=list)
+    search: bool = False
+    dry: bool = False
+    paths: Paths = field(kw_only=True)
+    interpreter: Interpreter = field(kw_only=True)
+    injectables: Mapping[str, Injectable] = field(kw_only=True)
+    contents: Contents = field(default_factory=Contents)
+    models: Models = field(default_factory=Models)
+    _told: set[tuple[str, Path]] = field(default_factory=set)
+    _saved: set[str] = field(default_factory=set)
+
+    def searching(self, interpreter: Interpreter) -> Runtime:
+        """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
+
+        def tell(event: events.Event) -> None:
+            if isinstance(event, events.Progress | events.Log):
+                self.emit(event)
+
+        return replace(
+            self,
+            emit=events.Stream([tell]),
+            shown=list(self.shown),
+            observer=None,
+            search=True,
+            interpreter=interpreter,
+        )
+
+    def place(self, value: Any) -> Any:
+        """A value on the run's device: tensors, modules, what has `.to(device)`, and containers of them."""
+        if self.device.type == "cpu" or isinstance(value, str | int | float | bool | None):
+            return value
+        if isinstance(value, dict):
+            return {key: self.place(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.place(item) for item in value]
+        return value.to(self.device) if hasattr(value, "to") else value
+
+    def stopping(self, together: bool = True) -> bool:
+        """Whether to stop now. Several processes stop together, where all of them come to ask, and nowhere else."""
+        if self.processes.world == 1:
+            return self.stop.is_set()
+        return together and self.processes.any(self.stop.is_set())
+
+    def tell_reading(self, node: str, path: Path, done: int, total: int) -> None:
+        """Files are read for a node's key, which takes long: `done` of `total` bytes. Raises Stopped where that is asked."""
+        if self.stopping(together=False):
+            raise Stopped
+        if (node, path) not in self._told:
+            self._told.add((node, path))
+            size = f"{total / 1e6:,.0f} MB"
+            self.emit(events.Log(f"reads {path} ({size} new or changed) to know whether its result is known", node))
+        self.emit(events.Progress(node, done // MEGABYTE, -(-total // MEGABYTE)))
+
+    def saving(self, node: str, name: str) -> Path:
+        """Where a node saves under a name (see `graph_runner.context.Saving`)."""
+        target = self.workspace / safe_name(name)
+        refuse_twin(self.workspace, name)
+        if name not in self._saved and target.exists():
+            since = datetime.fromtimestamp(target.stat().st_mtime)
+            self.emit(events.Log(f"replaces {name}, which was saved on {since:%Y-%m-%d at %H:%M:%S}", node, "warning"))
+        self._saved.add(name)
+        return target
+
+    def show(self, shown: events.Shown) -> None:
+        """A file was written for people to see."""
+        self.shown.append(shown)
+        self.emit(shown)
+
+    def show_again(self, shown: events.Shown) -> None:
+        """A file that an earlier run showed: this run's folder gets a copy. One that is gone is passed over."""
+        if self.search:
+            return
+        source = self.workspace / shown.path
+        if self.processes.rank > 0 or not source.exists():
+            return
+        if source.is_relative_to(self.folder):
+            self.show(shown)
+            return
+
+        def tell(path: Path, media: str, preview: bool) -> None:
+            relative = path.relative_to(self.workspace).as_posix()
+            self.show(replace(shown, path=relative, media=media, preview=preview))
+
+        name = shown.path.partition("/outputs/")[2]
+        outputs = OutputFolder(self.folder, self.workspace, self.workflow, tell, "")
+        outputs.again(name, source, media=shown.media, preview=shown.preview)

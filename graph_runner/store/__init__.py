@@ -1,0 +1,1 @@
+"""What the disk keeps: values, checkpoints, and how much room they take."""

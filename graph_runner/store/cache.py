@@ -1,0 +1,160 @@
+"""Values by content: in memory with a byte budget, and on disk for what a node declares worth keeping.
+
+An entry holds every output that was read, and the files its node showed. What is on an accelerator is held on the host.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Module
+
+from graph_runner.base.events import Shown
+from graph_runner.base.files import remove
+from graph_runner.bind.graph import Slot
+from graph_runner.contract import PortType
+from graph_runner.contract.models import is_module
+from graph_runner.store.folders import load_meta, load_tree, save_tree, size_of
+from graph_runner.store.modules import ModuleCodec, is_kept_module
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The outputs of one node, and the files it showed."""
+
+    values: dict[Slot, Any]
+    shown: list[Shown]
+
+
+class Cache:
+    """Content-addressed values of one workspace. models: the classes that an entry on disk may name."""
+
+    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
+        self.models = models or {}
+        self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
+        self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
+        self._used = 0
+        self._made_of: dict[str, frozenset[str]] = {}
+
+    def made_of(self, key: str, paths: frozenset[str], types: Iterable[PortType]) -> None:
+        """Say of which paths a value of this key is made now; what memory holds of other ones may be forgotten.
+
+        A key is of contents, wherever they lie. A value that the disk could not keep, such as an opened data set, may go on
+        reading where it was made, and what lies there may change.
+        """
+        if all(kind.self_contained for kind in types):
+            return
+        if self._made_of.get(key, paths) != paths:
+            _, size = self._memory.pop(key, (None, 0))
+            self._used -= size
+        self._made_of[key] = paths
+
+    def recall(
+        self, key: str, types: Mapping[Slot, PortType], slots: set[Slot], keep: bool, lasting: bool
+    ) -> Entry | None:
+        """An entry that has at least these outputs, read and found whole; None where there is none.
+
+        `lasting`: files that the node showed must still be there. Whatever is wrong with an entry on disk is raised.
+        """
+        if (known := self.in_memory(key)) is not None:
+            there, shown = set(known.values), known.shown
+        elif keep and self._at(key).exists():
+            meta = load_meta(self._at(key))
+            there, shown = {(port, name) for port, name in meta["slots"]}, [Shown(**fields) for fields in meta["shown"]]
+        else:
+            return None
+        if not slots <= there or (lasting and not all((self.workspace / s.path).exists() for s in shown)):
+            return None
+        return self.get(key, types)
+
+    def forget(self, key: str) -> None:
+        """Remove what the disk holds of an entry, as far as it lets."""
+        with suppress(OSError):
+            remove(self._at(key))
+
+    def in_memory(self, key: str) -> Entry | None:
+        """An entry that needs no reading: whoever holds it keeps it, whatever the budget."""
+        if key not in self._memory:
+            return None
+        self._memory.move_to_end(key)
+        return self._memory[key][0]
+
+    def get(self, key: str, types: Mapping[Slot, PortType]) -> Entry:
+        """An entry that the cache holds. Raises StoreError, naming the folder, where it is damaged on disk."""
+        if (known := self.in_memory(key)) is not None:
+            return known
+        folder = self._at(key)
+        tree = load_tree(folder)
+        values = {
+            (port, name): _decode(value, types[port, name], self.models)
+            for port, name, value in tree
+            if (port, name) in types
+        }
+        entry = Entry(values, [Shown(**fields) for fields in load_meta(folder)["shown"]])
+        self._remember(key, entry)
+        with suppress(OSError):  # when it was last used matters to `clean` alone
+            os.utime(folder)
+        return entry
+
+    def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
+        """Remember an entry; on disk too where it is worth keeping. Raises OSError where the disk refuses."""
+        values = {slot: _on_host(value) for slot, value in entry.values.items()}
+        if (known := self.in_memory(key)) is not None:  # an equal node whose other outputs were read
+            values = known.values | values
+        entry = Entry(values, entry.shown)
+        self._remember(key, entry)
+        if keep:
+            tree = [
+                [port, name, _encode(value, types[port, name], self.models)]
+                for (port, name), value in entry.values.items()
+            ]
+            meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
+            save_tree(self._at(key), tree, meta)
+
+    def _remember(self, key: str, entry: Entry) -> None:
+        size = size_of(list(entry.values.values())) + 1
+        if key in self._memory:
+            self._used -= self._memory.pop(key)[1]
+        self._memory[key] = (entry, size)
+        self._used += size
+        while self._used > self.budget and len(self._memory) > 1:
+            _, (_, freed) = self._memory.popitem(last=False)
+            self._used -= freed
+
+    def _at(self, key: str) -> Path:
+        return self.folder / key[:40]
+
+
+def _on_host(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, list):
+        return [_on_host(item) for item in value]
+    return value
+
+
+def _encode(value: Any, kind: PortType, models: Mapping[str, type]) -> Any:
+    if value is None:
+        return None
+    if kind.many:
+        return [_encode(item, kind.element(), models) for item in value]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.save(value)
+    return ModuleCodec(models).save(value) if isinstance(value, Module) else value
+
+
+def _decode(tree: Any, kind: PortType, models: Mapping[str, type]) -> Any:
+    if tree is None:
+        return None
+    if kind.many:
+        return [_decode(item, kind.element(), models) for item in tree]
+    if kind.wire is not None and kind.wire.codec is not None:
+        return kind.wire.codec.load(tree)
+    return ModuleCodec(models).load(tree) if is_kept_module(tree) or is_module(kind.base) else tree

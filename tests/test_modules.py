@@ -1,0 +1,82 @@
+"""No module of the library, the engine or the nodes without tests: one imports it, or it is said which reaches it."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+from tests.test_architecture import ROOT
+
+PACKAGES = ("core", "graph_runner", "nodes")
+REACHED = {
+    "core.diffusion.solvers.dpmpp": "core/diffusion/test_solver_order.py",
+    "core.diffusion.solvers.lcm": "core/diffusion/test_solver_contract.py",
+    "core.diffusion.solvers.ldm": "core/diffusion/test_solvers_of_the_paper.py",
+    "core.diffusion.solvers.model": "core/diffusion/test_solver_contract.py",
+    "graph_runner.bind.graph": "graph_runner/bind/test_validate.py",
+    "graph_runner.bind.references": "graph_runner/bind/test_validate.py",
+    "graph_runner.bind.typing_rules": "graph_runner/bind/test_validate.py",
+    "graph_runner.cli.commands": "graph_runner/cli/test_commands.py",
+    "graph_runner.cli.estimate": "graph_runner/cli/test_commands.py",
+    "graph_runner.cli.run": "graph_runner/cli/test_commands.py",
+    "graph_runner.compile.fuse": "graph_runner/compile/test_fuse.py",
+    "graph_runner.contract.reader": "graph_runner/contract/test_contract.py",
+    "graph_runner.estimate.meter": "graph_runner/estimate/test_dry.py",
+    "graph_runner.run.execute": "graph_runner/run/test_execute.py",
+    "graph_runner.run.precision": "graph_runner/run/test_precision.py",
+    "graph_runner.run.loggers.csv_table": "graph_runner/run/loggers/test_loggers.py",
+    "graph_runner.run.loggers.mlflow": "graph_runner/run/loggers/test_trackers.py",
+    "graph_runner.run.loggers.weights_and_biases": "graph_runner/run/loggers/test_trackers.py",
+    "nodes.checkpoints": "nodes/test_checkpoints.py",
+    "nodes.conditioning": "nodes/test_conditions.py",
+    "nodes.diffusion": "nodes/test_rows.py",
+    "nodes.guidance": "nodes/test_sampling.py",
+    "nodes.published": "nodes/test_contract.py",
+    "nodes.spatial": "nodes/test_conditions.py",
+    "nodes.training": "nodes/test_train_zone.py",
+}
+"""Modules that are tested by what calls them (the command line, a registry, a graph), and the tests that do."""
+
+
+def modules() -> list[str]:
+    """Every module by name; a package's `__init__` that only says what it is needs no test."""
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            if path.name != "__init__.py" or any(
+                isinstance(item, ast.FunctionDef | ast.ClassDef) for item in tree.body
+            ):
+                found.append(name.removesuffix(".__init__"))
+    return found
+
+
+def imported_by_tests() -> set[str]:
+    """The modules that tests import, and those from which packages hand on what tests import."""
+    found = set()
+    for path in (ROOT / "tests").rglob("*.py"):
+        for item in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(item, ast.Import):
+                found |= {alias.name for alias in item.names}
+            elif isinstance(item, ast.ImportFrom) and (item.module or "").partition(".")[0] in PACKAGES:
+                assert item.module is not None
+                found |= {item.module, *(f"{item.module}.{alias.name}" for alias in item.names)}
+                home = importlib.import_module(item.module)
+                found |= {str(getattr(getattr(home, alias.name, None), "__module__", "")) for alias in item.names}
+    return found
+
+
+TESTED = imported_by_tests()
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_has_tests(module: str) -> None:
+    assert module in TESTED or Path(ROOT / "tests" / REACHED.get(module, "none of them")).is_file()
+
+
+def test_none_is_excused_without_need() -> None:
+    assert [module for module in REACHED if module in TESTED or module not in modules()] == []

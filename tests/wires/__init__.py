@@ -1,0 +1,1 @@
+"""Which wires fit: one set of questions for the engine's rules and the canvas'."""

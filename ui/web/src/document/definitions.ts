@@ -1,0 +1,194 @@
+/** Definitions, named graphs used as nodes: what one use stands for, put in its place. */
+import { read } from "./codec";
+import {
+  freshId,
+  inside,
+  isList,
+  isNamed,
+  isTaken,
+  type Doc,
+  type DocNode,
+  type Id,
+  type Ref,
+  type Wired,
+} from "./document";
+import { print, type Json } from "./json";
+
+interface Definition {
+  readonly inputs?: readonly string[];
+  readonly body?: object;
+  readonly nodes?: object;
+  readonly results?: Readonly<Record<string, Ref | readonly Ref[]>>;
+}
+
+/** The type of the nodes that stand for the body of each use, as the engine names it. */
+const CALL = "body";
+const INPUTS = "inputs";
+const DEEPEST = 100;
+const SPACE = 260;
+
+export const definitionOf = (doc: Doc, id: Id): Definition | undefined => {
+  const type = doc.nodes[id]?.type ?? "";
+  return Object.hasOwn(doc.definitions, type) ? (doc.definitions[type] as unknown as Definition) : undefined;
+};
+
+/** The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them. */
+export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
+  const use = doc.nodes[id];
+  const definition = definitionOf(doc, id);
+  if (!use || !definition) return { doc, ids: [] };
+  const inner = read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc.nodes;
+  const members = inside(doc, id);
+  const isCall = (name: string): boolean => inner[name]?.type === CALL && definition.body !== undefined;
+  const names = namesFor(doc, id, Object.keys(inner), isCall, members);
+  const own = (name: string): Id => names.get(name) ?? name;
+  const zoneOf = (zone: Id | null): Id | null => (zone === null ? use.zone : own(zone));
+  const onlyOf = (record: object): string =>
+    Object.keys(record).length === 1 ? (Object.keys(record)[0] ?? "") : "";
+
+  // What a reference stands for: one of the definition, and one of the body where `call` calls it.
+  const outside = (ref: Ref, depth = 0): Wired | undefined => {
+    const [head = "", port = "", name = ""] = ref.split(".");
+    if (depth > DEEPEST) return undefined;
+    if (head === INPUTS) return use.wires[port];
+    if (!isCall(head)) return [own(head), port, name].filter(Boolean).join(".");
+    const given = use.results ? use.results[port || onlyOf(use.results)] : undefined;
+    return given === undefined ? undefined : led(given, (each) => bodily(head, each, depth + 1));
+  };
+  const bodily = (call: Id, ref: Ref, depth = 0): Wired | undefined => {
+    const [head = "", ...rest] = ref.split(".");
+    const ports = inner[call]?.wires ?? {};
+    if (head === id) {
+      const wired = ports[rest[0] ?? onlyOf(ports)];
+      return wired === undefined ? undefined : led(wired, (each) => outside(each, depth + 1));
+    }
+    return members.some((member) => member.id === head) ? [own(`${call}/${head}`), ...rest].join(".") : ref;
+  };
+
+  const nodes: Record<Id, DocNode> = {};
+  for (const [name, node] of Object.entries(inner)) {
+    if (!isCall(name)) {
+      const typed = literals(node, use);
+      const wired = withRefs({ ...node, params: { ...node.params, ...typed } }, (ref) => outside(ref));
+      nodes[own(name)] = { ...wired, id: own(name), zone: zoneOf(node.zone) };
+      continue;
+    }
+    for (const member of members) {
+      const copy = own(`${name}/${member.id}`);
+      const zone = member.zone === id ? zoneOf(node.zone) : own(`${name}/${member.zone ?? ""}`);
+      nodes[copy] = { ...withRefs(member, (ref) => bodily(name, ref)), id: copy, zone };
+    }
+  }
+  const results = definition.results ?? {};
+  const fromOutside = (ref: Ref): Wired | undefined => {
+    const [head, port = onlyOf(results)] = ref.split(".");
+    if (head !== id) return ref;
+    const given = results[port];
+    return given === undefined ? undefined : led(given, (each) => outside(each));
+  };
+  const gone = new Set([id, ...members.map((member) => member.id)]);
+  const kept = Object.entries(doc.nodes).flatMap(([name, node]): [Id, DocNode][] => {
+    if (name === id) return Object.entries(nodes);
+    return gone.has(name) ? [] : [[name, withRefs(node, fromOutside)]];
+  });
+  const [x, y] = doc.places[id]?.at ?? [0, 0];
+  const tops = Object.values(nodes).filter((node) => node.zone === use.zone);
+  const places = [
+    ...Object.entries(doc.places).filter(
+      ([name, { wire }]) => !gone.has(name) && !gone.has(wire?.split(".")[0] ?? ""),
+    ),
+    ...tops.map((node, i) => [node.id, { at: [x + i * SPACE, y] as const }] as const),
+  ];
+  const { exposed } = doc;
+  const outputs = Object.entries(exposed.outputs).flatMap(([name, ref]): [string, Ref][] => {
+    const now = fromOutside(ref);
+    return typeof now === "string" ? [[name, now]] : [];
+  });
+  const params = Object.entries(exposed.params).flatMap(([name, ref]): [string, Ref][] => {
+    const [head = "", port = ""] = ref.split(".");
+    if (head !== id) return gone.has(head) ? [] : [[name, ref]];
+    const reader = Object.entries(inner).flatMap(([node, { wires }]) =>
+      Object.entries(wires).flatMap(([input, wired]) =>
+        wired === `${INPUTS}.${port}` ? [`${own(node)}.${input}`] : [],
+      ),
+    )[0];
+    return reader === undefined ? [] : [[name, reader]];
+  });
+  const next = {
+    ...doc,
+    nodes: Object.fromEntries(kept),
+    places: Object.fromEntries(places),
+    exposed: { params: Object.fromEntries(params), outputs: Object.fromEntries(outputs) },
+  };
+  return { doc: next, ids: tops.map((node) => node.id) };
+}
+
+/** New ids: of the definition's nodes by their names, of the body's for each call as `CALL/NODE`. */
+function namesFor(
+  doc: Doc,
+  id: Id,
+  inner: readonly string[],
+  isCall: (name: string) => boolean,
+  members: readonly DocNode[],
+): Map<string, Id> {
+  const names = new Map<string, Id>();
+  const used = new Set<Id>();
+  const free = [id, ...members.map((member) => member.id)];
+  const isUsed = (wanted: string) => used.has(wanted) || (isTaken(doc)(wanted) && !free.includes(wanted));
+  const give = (key: string, wanted: string) => {
+    const name = freshId(isUsed, wanted);
+    used.add(name);
+    names.set(key, name);
+  };
+  for (const name of inner) {
+    if (isCall(name)) for (const member of members) give(`${name}/${member.id}`, member.id);
+    else give(name, name);
+  }
+  return names;
+}
+
+/** The literals of a use that a node of its definition reads as inputs. */
+function literals(node: DocNode, use: DocNode): Record<string, Json> {
+  return Object.fromEntries(
+    Object.entries(node.wires).flatMap(([port, wired]): [string, Json][] => {
+      const name =
+        typeof wired === "string" && wired.startsWith(`${INPUTS}.`) ? wired.slice(INPUTS.length + 1) : "";
+      const value = use.params[name];
+      return name !== "" && value !== undefined ? [[port, value]] : [];
+    }),
+  );
+}
+
+/** Wires with each reference led on: to nothing, to one, or to several where there is a list. */
+function led(wired: Wired, follow: (ref: Ref) => Wired | undefined): Wired | undefined {
+  if (typeof wired === "string") return follow(wired);
+  if (isNamed(wired)) {
+    const entries = Object.entries(wired).flatMap(([name, ref]): [string, Ref][] => {
+      const next = follow(ref);
+      return typeof next === "string" ? [[name, next]] : [];
+    });
+    return entries.length > 0 ? Object.fromEntries(entries) : undefined;
+  }
+  const refs = wired.flatMap((ref): readonly Ref[] => {
+    const next = follow(ref);
+    return next === undefined
+      ? []
+      : typeof next === "string"
+        ? [next]
+        : isList(next)
+          ? next
+          : Object.values(next);
+  });
+  return refs.length > 0 ? refs : undefined;
+}
+
+function withRefs(node: DocNode, follow: (ref: Ref) => Wired | undefined): DocNode {
+  const all = <T extends Wired>(record: Readonly<Record<string, T>>): Record<string, T> =>
+    Object.fromEntries(
+      Object.entries(record).flatMap(([port, wired]): [string, T][] => {
+        const next = led(wired, follow);
+        return next === undefined ? [] : [[port, next as T]];
+      }),
+    );
+  return { ...node, wires: all(node.wires), results: node.results && all(node.results) };
+}
