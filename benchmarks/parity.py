@@ -44,6 +44,18 @@ COMPARISONS = [
         "random weights, images of 16 pixels; allowed: 2e-5 of the output's std",
     ),
     Comparison(
+        "models/test_dit.py::test_it_computes_what_diffusers_does",
+        "DiT",
+        "diffusers DiTTransformer2DModel",
+        "random weights of deviation .05, learned variance, by patch and side of the latent",
+    ),
+    Comparison(
+        "checkpoints/test_diffusers_dit.py::test_pictures_are_the_pipelines_and_the_folder_goes_there_and_back",
+        "class to image by a DiT, pixels in [-1, 1]",
+        "diffusers DiTPipeline",
+        "random weights, DDIM 5 steps, guidance 3, same noise",
+    ),
+    Comparison(
         "conditioning/test_text.py::test_ldm_bert_equals_diffusers", "LDM-BERT text encoder", "diffusers LDMBertModel"
     ),
     Comparison(

@@ -65,8 +65,8 @@ def inputs(b: int = 3, side: int = 8) -> tuple[Tensor, Tensor]:
     return torch.randn(b, 4, side, side), torch.linspace(1, 999, b).long()
 
 
-@pytest.mark.parametrize("patch", [1, 2, 4])
-@pytest.mark.parametrize("side", [8, 16])
+@pytest.mark.parametrize("patch", [1, 2, 4], ids="patches of {}".format)
+@pytest.mark.parametrize("side", [8, 16], ids="latents of {}".format)
 @torch.no_grad()
 def test_it_computes_what_diffusers_does(patch: int, side: int) -> None:
     reference = theirs(patch_size=patch)
