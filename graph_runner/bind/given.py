@@ -229,13 +229,14 @@ class _Giving:
         return dict(spec.input) if spec is not None else {}
 
     def _has_effect(self, node: Node) -> bool:
-        """Whether a node, or anything in it, saves or shows something."""
+        """Whether a node, or anything in it, saves or shows something, or runs beside the turns for what it shows."""
         if node.type in self.workflow.definitions:
             inside: Mapping[str, Node] = self.workflow.definitions[node.type].nodes
         else:
             inside = node.body.nodes if node.body is not None else {}
         spec = self.specs.get(node.type)
-        return (spec is not None and spec.effect) or any(self._has_effect(child) for child in inside.values())
+        shows = spec is not None and bool(spec.effect or spec.aside)
+        return shows or any(self._has_effect(child) for child in inside.values())
 
     def _refuse(self, name: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(message, "inputs", name, remedy))

@@ -117,8 +117,9 @@ def draws(bound: BoundNode) -> bool:
 
 
 def has_effect(bound: BoundNode) -> bool:
-    """Whether the node, or anything in its body, saves or shows something."""
-    return bound.spec.effect or (bound.body is not None and any(child.spec.effect for child in bound.body.walk()))
+    """Whether the node, or anything in its body, saves or shows something: what runs beside the turns does nothing else."""
+    inside = bound.body.walk() if bound.body is not None else ()
+    return any(part.spec.effect or part.spec.aside for part in (bound, *inside))
 
 
 def lasting(bound: BoundNode) -> bool:

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Protocol
 
 import pytest
 
-from graph_runner.base.events import Progress
+from graph_runner.base.events import Metric, Progress
 from graph_runner.bind.validate import errors, validate
-from graph_runner.context import Loop
+from graph_runner.context import Loop, Metrics
 from graph_runner.contract import Body, Field, node
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import Estimate, dry_run
@@ -29,6 +29,10 @@ class Step(Protocol):
 
 class Aside(Protocol):
     def __call__(self) -> None: ...
+
+
+class Measured(Protocol):
+    def __call__(self) -> Number: ...
 
 
 class Told:
@@ -61,6 +65,12 @@ def turns(body: Body[Step], x: Number, loop: Loop, n: int = 6) -> Number:
 def now_and_then(body: Body[Aside], interval: Annotated[int, Field(le=100)] = 5, n: int = 1) -> None:
     """A zone beside the turns whose interval has a name of its own; n means something else."""
     body()
+
+
+@node(category="test", aside="interval")
+def gauge(body: Body[Measured], metrics: Metrics, interval: int = 2) -> None:
+    """A zone beside the turns that tells a number itself; nothing in its body saves or shows anything."""
+    metrics(measured=body())
 
 
 @node(category="test")
@@ -122,6 +132,14 @@ def test_listeners_hear_of_a_turn_in_their_order(run: Run, monkeypatch: pytest.M
 
     run(nodes, "loop", observer=Looking(), listeners=[listen], checkpoint_seconds=0)
     assert CALLS == ["turn", "aside", "tell", "look", "save"] * 2
+
+
+def test_an_aside_runs_for_what_it_tells_itself(run: Run) -> None:
+    nodes = beside()
+    inner = nodes["loop"]["body"]["nodes"]
+    inner["look"] = {"type": "gauge", "body": {"nodes": {"n": noted("number", "n")}, "results": {"number": "n"}}}
+    told = [(event.turn, event.values["measured"]) for event in run(nodes).events if isinstance(event, Metric)]
+    assert told == [(1, 1.0), (3, 3.0), (5, 5.0)]
 
 
 @pytest.mark.parametrize(("interval", "ran"), [(1, range(6)), (2, (1, 3, 5)), (4, (3, 5)), (5, (4, 5)), (50, (5,))])
