@@ -11,7 +11,7 @@ LOOKED_AT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def holds_numbers(tensor: Tensor) -> bool:
-    """Whether a tensor has contents: neither a meta tensor, nor a stand-in of it (a dry run's) that names another device."""
+    """Whether a tensor, of any shape, has contents: neither a meta tensor, nor a stand-in of it (a dry run's) that names another device."""
     return tensor.untyped_storage().device.type != "meta"
 
 

@@ -39,5 +39,5 @@ def drop_conditioning(conditioning: Conditioning, null: Conditioning, u: Tensor,
 
 
 def drop_captions(captions: Sequence[str], u: Tensor, p: float) -> list[str]:
-    """Replace the captions with u < p by the empty one, which is the null condition of text."""
+    """Replace the captions with u < p by the empty one, which is the null condition of text. u: (b,) uniform in [0, 1)."""
     return ["" if dropped else caption for caption, dropped in zip(captions, (u < p).tolist(), strict=True)]

@@ -20,16 +20,16 @@ Convention = Literal["ldm", "sd"]
 def masked_image(image: Tensor, mask: Tensor, convention: Convention = "ldm") -> Tensor:
     """The image with its hole blanked, to be encoded by the first stage.
 
-    image: (b, c, H, W) in [-1, 1]; mask: (b, 1, H, W), at least .5 where the image is to be filled.
+    image: (b, c, h, w) in [-1, 1]; mask: (b, 1, h, w), at least .5 where the image is to be filled.
     """
     hole = -1.0 if convention == "ldm" else 0.0
     return torch.where(mask >= 0.5, torch.full_like(image, hole), image)
 
 
 def inpainting_channels(masked_latent: Tensor, mask: Tensor, convention: Convention = "ldm") -> Tensor:
-    """(b, z + 1, h, w) channels to concatenate, from the masked image's latent and the mask (b, 1, H, W).
+    """Channels to concatenate, (b, c+1, h, w), from the masked image's latent (b, c, h, w) and the mask.
 
-    The mask is brought to the latent's size by nearest neighbours.
+    mask: (b, 1, f·h, f·w), of the image; it is brought to the latent's size by nearest neighbours.
     """
     filled = F.interpolate((mask >= 0.5).to(masked_latent.dtype), size=masked_latent.shape[2:], mode="nearest")
     if convention == "ldm":
@@ -38,5 +38,8 @@ def inpainting_channels(masked_latent: Tensor, mask: Tensor, convention: Convent
 
 
 def composite(image: Tensor, filling: Tensor, mask: Tensor) -> Tensor:
-    """The known pixels of `image` and, where the mask is 1, those of `filling`; a soft mask blends."""
+    """The known pixels of `image` and, where the mask is 1, those of `filling`; a soft mask blends.
+
+    image, filling: (b, c, h, w); mask: (b, 1, h, w).
+    """
     return image + mask * (filling - image)

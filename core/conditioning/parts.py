@@ -65,7 +65,7 @@ class Part:
         return max((len(tensor) for tensor in self.tensors()), default=1)
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Self:
-        """The same with `change` applied to every tensor; itself where that changes none."""
+        """The same with `change` applied to every tensor, each (b, …); itself where that changes none."""
         held = self._held()
         changed = {name: made for name, value in held.items() if (made := _changed(value, change)) is not value}
         return replace(self, **changed) if changed else self
@@ -121,7 +121,7 @@ class Part:
 
     @classmethod
     def together(cls, parts: Sequence[Self], change: Callable[[Sequence[Tensor]], Tensor]) -> Self:
-        """One part of several: each of its tensors is what `change` makes of theirs.
+        """One part of several: each of its tensors, (b, …), is what `change` makes of theirs.
 
         Raises ValueError where they hold another number of tensors, or differ in what is no tensor.
         """

@@ -58,7 +58,7 @@ class EDM(Process):
         return EDMOutput(self.sigma_data)
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(c_in, c_in · sigma), c_in = 1 / √(sigma² + sigma_data²)."""
+        """(c_in, c_in · sigma), c_in = 1 / √(sigma² + sigma_data²). t: any shape, as both."""
         sigma = (4 * t).exp()
         c_in = (sigma**2 + self.sigma_data**2).rsqrt()
         return c_in, c_in * sigma
@@ -80,6 +80,6 @@ class EDM(Process):
         return self.t_at((low + share * (high - low)) ** self.rho)
 
     def timesteps(self, uniform: Tensor) -> Tensor:
-        """c_noise of log-normal sigmas."""
+        """c_noise of log-normal sigmas, (b,), from uniform numbers (b,)."""
         normal: Tensor = torch.special.ndtri(uniform.clamp(SMALLEST, 1 - SMALLEST))
         return (self.p_mean + self.p_std * normal) / 4

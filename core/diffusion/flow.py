@@ -56,7 +56,7 @@ class RectifiedFlow(Process):
         return PREDICTS[self.parametrisation]
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(1 − u, u)."""
+        """(1 − u, u). t: any shape, as both."""
         u = t / self.last
         return 1 - u, u
 
@@ -75,7 +75,7 @@ class RectifiedFlow(Process):
         return self.last * min(1.0, self.shift * share / (1 + (self.shift - 1) * share))
 
     def timesteps(self, uniform: Tensor) -> Tensor:
-        """Uniform or logit-normal, and shifted."""
+        """Uniform or logit-normal, and shifted: (b,), from uniform numbers (b,)."""
         u = uniform
         if self.density == "logit_normal":
             u = torch.sigmoid(self.mean + self.std * torch.special.ndtri(u.clamp(SMALLEST, 1 - SMALLEST)))

@@ -15,7 +15,10 @@ from core.precision import in_float32
 
 
 def classifier_free(cond: Tensor, uncond: Tensor, scale: float) -> Tensor:
-    """uncond + scale·(cond − uncond) (Ho & Salimans 2021). 1 gives the conditional prediction, 0 the unconditional."""
+    """uncond + scale·(cond − uncond) (Ho & Salimans 2021). 1 gives the conditional prediction, 0 the unconditional.
+
+    cond, uncond: (b, …).
+    """
     return uncond + scale * (cond - uncond)
 
 
@@ -77,13 +80,16 @@ def keep_known(z: Tensor, z0: Tensor, noise: Tensor, t: Timestep, mask: Tensor, 
 def predict_known(prediction: Tensor, z: Tensor, z0: Tensor, t: Timestep, mask: Tensor, process: Process) -> Tensor:
     """Where the mask is 1, replace the prediction by the one that implies z0: every solver then ends there at z0.
 
-    z is the latent as the solver has it. mask: 1 = keep, as in `keep_known`.
+    prediction, z, z0: (b, c, …); z is the latent as the solver has it. mask: 1 = keep, as in `keep_known`.
     """
     return mask * process.from_z0(z0, z, t) + (1 - mask) * prediction
 
 
 def inpainting(denoise: Denoise, z0: Tensor, noise: Tensor, mask: Tensor, process: Process) -> Denoise:
-    """A denoiser that keeps z0 where the mask is 1 (`keep_known` before it, `predict_known` after); noise: like z0."""
+    """A denoiser that keeps z0 where the mask is 1 (`keep_known` before it, `predict_known` after).
+
+    z0, noise: (b, c, …); mask: as in `keep_known`.
+    """
 
     def inpaint(z: Tensor, t: Tensor) -> Tensor:
         prediction = denoise(keep_known(z, z0, noise, t, mask, process), t)
@@ -97,7 +103,7 @@ def dynamic_threshold(
 ) -> Tensor:
     """Clip the implied z0 of each sample at a percentile of its magnitudes and scale it back to ±floor (Imagen).
 
-    Saharia et al. 2022, section 2.3. Meant for pixels in [-1, 1]; latents have no bounds: choose floor accordingly.
+    prediction, z: (b, …). Saharia et al. 2022, section 2.3. Meant for pixels in [-1, 1]; latents have no bounds: choose floor accordingly.
     """
     z0 = process.to_z0(prediction, z, t)
     limit = torch.quantile(z0.flatten(1).abs().float(), percentile, dim=1).clamp(min=floor).to(z0.dtype)

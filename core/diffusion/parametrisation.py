@@ -79,6 +79,7 @@ class Parametrisation(ABC):
     def change(self, eps: Rate, signal: Rate, noise: Rate) -> Rate:
         """How a prediction changes where the eps that it implies changes by `eps`, at the same z.
 
+        eps: (b, …) or a scalar; signal, noise: scalars, or of shapes that go with it.
         At zero SNR, where z says nothing about z0, it stays as it is.
         """
         on_z0, on_eps = self.coefficients(signal, noise)

@@ -176,11 +176,14 @@ class Process(ABC):
         return (signal * z0 + sigma * noise).to(z0.dtype)
 
     def target(self, z0: Tensor, noise: Tensor, t: Timestep) -> Tensor:
-        """What the network should predict at z_t = add_noise(z0, noise, t)."""
+        """What the network should predict at z_t = add_noise(z0, noise, t). z0, noise: (b, …); t: (b,) or a scalar."""
         return self.predicts.of(z0, noise, *self.rates(t, like=z0))
 
     def estimate(self, prediction: Tensor, z: Tensor, signal: float | Tensor, noise: float | Tensor) -> Estimate:
-        """Read a prediction at z = signal · z0 + noise · eps as both z0 and eps, in z's dtype."""
+        """Read a prediction at z = signal · z0 + noise · eps as both z0 and eps, in z's dtype.
+
+        prediction, z: (b, …); signal, noise: scalars, or of shapes that go with them.
+        """
         return self.predicts.read(prediction, z, signal, noise)
 
     def to_z0(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:

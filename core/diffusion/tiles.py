@@ -72,5 +72,5 @@ def denoise_tiles(
 
 
 def decode_tiles(autoencoder: Autoencoder, z: Tensor, kernel: int = 128, stride: int = 64) -> Tensor:
-    """`autoencoder.decode` tile by tile."""
+    """`autoencoder.decode` tile by tile. z: (b, c, h, w)."""
     return blend(lambda part, _: autoencoder.decode(part), z, kernel, stride, autoencoder.factor)

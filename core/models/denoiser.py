@@ -30,7 +30,7 @@ class Takes:
         return {} if self.channels is None else {"latent": f"b {self.channels} ..."}
 
     def check(self, who: str, z: Tensor, condition: Conditioning) -> None:
-        """Raise ValueError, naming what does not fit, where a denoiser called `who` cannot be given z and this condition."""
+        """Raise ValueError, naming what does not fit, where a denoiser called `who` cannot be given z, (b, c, …), and this condition."""
         if self.channels is not None and z.shape[1] != self.channels:
             raise ValueError(
                 f"the {who} takes a latent of {self.channels} channels, not {z.shape[1]}: {tuple(z.shape)}"

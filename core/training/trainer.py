@@ -42,7 +42,7 @@ class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
     models: by name; they are changed in place. ema: how their weights are averaged, or the decay of an exponential average
-    (0 keeps none). mean: averages gradients and losses over processes. scaled: float16 carries gradients, so losses are
+    (0 keeps none). mean: averages gradients and losses (any shapes) over processes. scaled: float16 carries gradients, so losses are
     scaled. Its state, with the models', is all that a training needs to go on to the same bits.
     """
 

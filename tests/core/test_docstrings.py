@@ -15,7 +15,6 @@ from torch import Tensor
 
 import core
 
-BEING_REWRITTEN = ("core.diffusion", "core.conditioning", "core.training", "core.models.unet", "core.models.ema", "core.models.dit")  # fmt: skip
 FIRST, AXIS = r"(?:[a-z]|\d{1,3}|…|world)", r"(?:\d{1,3}|…|[a-z][a-z_]*'?|[a-z0-9]\w?(?:[·/+−][a-z0-9]\w?)+)"
 SHAPE = re.compile(rf"\({FIRST}(?:, {AXIS})+\)|\({AXIS},\)|\b[Ss]calars?\b|\b[Aa]ny shapes?\b|\bthe shape of\b")
 """Such as (b, c, h, w), (b,), (n, d) or (b, …); of one number: scalar; of what may be anything: any shape, the shape of."""
@@ -24,7 +23,7 @@ SHAPE = re.compile(rf"\({FIRST}(?:, {AXIS})+\)|\({AXIS},\)|\b[Ss]calars?\b|\b[Aa
 def public() -> Iterator[tuple[str, Callable[..., Any], str]]:
     """Every public function and method of core that takes a tensor, with what documents it: its own words and its class'."""
     for info in pkgutil.walk_packages(core.__path__, "core."):
-        if info.name.startswith(BEING_REWRITTEN) or any(part.startswith("_") for part in info.name.split(".")):
+        if any(part.startswith("_") for part in info.name.split(".")):
             continue
         module = importlib.import_module(info.name)
         for name, value in vars(module).items():

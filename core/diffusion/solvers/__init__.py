@@ -27,6 +27,7 @@ __all__ = ["SOLVERS", "Denoise", "Denoised", "Draw", "Solver", "combine", "estim
 class Solver:
     """A solver and the facts about it.
 
+    function: (denoise, z, levels, …) → z, of z's shape, (b, …).
     order: of convergence of its deterministic form; a multi-step method's order after its first steps.
     evaluations: of the denoiser a step.
     source: the paper, and the code whose semantics it has.
@@ -71,7 +72,7 @@ class Solver:
         draw: Draw = torch.randn_like,
         turns: Turns = range,
     ) -> Tensor:
-        """Run it: `draw` and `eta` reach the solvers that have them; `eta` None leaves the solver's default.
+        """Run it on z, (b, …): `draw` and `eta` reach the solvers that have them; `eta` None leaves the solver's default.
 
         Raises ValueError for an eta that the solver has no use for.
         """

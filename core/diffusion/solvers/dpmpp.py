@@ -17,7 +17,7 @@ from core.diffusion.solvers.model import Denoise, Denoised, Draw, in_sigma_space
 
 
 def advance(x: Tensor, z0: Tensor, sigma: float, sigma_next: float) -> Tensor:
-    """The flow from sigma to sigma_next under a constant estimate z0: DDIM's step."""
+    """The flow from sigma to sigma_next under a constant estimate z0: DDIM's step. x, z0: (b, …)."""
     ratio = sigma_next / sigma
     return ratio * x + (1 - ratio) * z0
 
@@ -32,7 +32,7 @@ def dpmpp_2s_ancestral(
     draw: Draw = torch.randn_like,
     turns: Turns = range,
 ) -> Tensor:
-    """DPM-Solver++(2S), a midpoint method in lambda, with ancestral noise; k-diffusion, sample_dpmpp_2s_ancestral."""
+    """DPM-Solver++(2S), a midpoint method in lambda, with ancestral noise; k-diffusion, sample_dpmpp_2s_ancestral. x: (b, …)."""
     for now, then in levels.walk(turns):
         down, up = ancestral(now.sigma, then.sigma, eta)
         z0 = model(x, now)
@@ -57,7 +57,7 @@ def dpmpp_sde(
 ) -> Tensor:
     """DPM-Solver++ as a midpoint method for the reverse SDE; k-diffusion, sample_dpmpp_sde with r = 1/2.
 
-    The noise of a whole step contains that of its first half: both are increments of one Brownian motion in sigma.
+    x: (b, …). The noise of a whole step contains that of its first half: both are increments of one Brownian motion in sigma.
     """
     for now, then in levels.walk(turns):
         z0 = model(x, now)
@@ -87,7 +87,7 @@ def dpmpp_2m_sde(
 ) -> Tensor:
     """DPM-Solver++(2M) for the reverse SDE, midpoint form; k-diffusion, sample_dpmpp_2m_sde.
 
-    The last two estimates of z0 are extrapolated to the middle of the step.
+    x: (b, …). The last two estimates of z0 are extrapolated to the middle of the step.
     """
     z0_last, h_last = None, 0.0
     for now, then in levels.walk(turns):
@@ -106,5 +106,8 @@ def dpmpp_2m_sde(
 
 
 def dpmpp_2m(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2); k-diffusion, sample_dpmpp_2m: `dpmpp_2m_sde` without noise."""
+    """DPM-Solver++(2M) (Lu et al. 2022b, algorithm 2); k-diffusion, sample_dpmpp_2m: `dpmpp_2m_sde` without noise.
+
+    z: (b, …).
+    """
     return dpmpp_2m_sde(denoise, z, levels, eta=0.0, turns=turns)

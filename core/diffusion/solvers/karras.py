@@ -27,7 +27,7 @@ def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float,
 
 @in_straight_space
 def euler(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """Euler's method (Karras et al. 2022, algorithm 1 without its correction): DDIM on the same levels."""
+    """Euler's method (Karras et al. 2022, algorithm 1 without its correction): DDIM on the same levels. x: (b, …)."""
     for now, then in levels.walk(turns):
         eps = (x - model(x, now)) / now.noise
         x = x + (then.noise - now.noise) * eps
@@ -44,7 +44,7 @@ def euler_ancestral(
     draw: Draw = torch.randn_like,
     turns: Turns = range,
 ) -> Tensor:
-    """Euler's method with noise added at each step; k-diffusion, sample_euler_ancestral."""
+    """Euler's method with noise added at each step; k-diffusion, sample_euler_ancestral. x: (b, …)."""
     for now, then in levels.walk(turns):
         down, up = ancestral(now.sigma, then.sigma, eta)
         eps = (x - model(x, now)) / now.sigma
@@ -56,7 +56,7 @@ def euler_ancestral(
 
 @in_straight_space
 def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of a step."""
+    """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of a step. x: (b, …)."""
     for now, then in levels.walk(turns):
         slope = (x - model(x, now)) / now.noise
         step = then.noise - now.noise
@@ -69,7 +69,10 @@ def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) ->
 
 @in_straight_space
 def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """The midpoint method with its midpoint in the log of the noise (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2."""
+    """The midpoint method with its midpoint in the log of the noise (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2.
+
+    x: (b, …).
+    """
     for now, then in levels.walk(turns):
         slope = (x - model(x, now)) / now.noise
         if then.noise > 0:
@@ -82,7 +85,7 @@ def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) ->
 
 @in_straight_space
 def lms(model: Denoised, x: Tensor, levels: Levels, *, order: int = 4, turns: Turns = range) -> Tensor:
-    """Linear multi-step: Adams-Bashforth on uneven steps; k-diffusion, sample_lms."""
+    """Linear multi-step: Adams-Bashforth on uneven steps; k-diffusion, sample_lms. x: (b, …)."""
     past: list[tuple[float, Tensor]] = []  # (noise, slope), newest first
     for now, then in levels.walk(turns):
         past = [(now.noise, (x - model(x, now)) / now.noise), *past[: order - 1]]

@@ -23,7 +23,7 @@ def lcm(
 ) -> Tensor:
     """Multistep consistency sampling (Luo et al. 2023, algorithm 3): jump to z0, add noise again; as in diffusers.
 
-    For networks distilled into consistency models. The consistency function is skip·z + out·z0, which is z at t = 0;
+    z: (b, …). For networks distilled into consistency models. The consistency function is skip·z + out·z0, which is z at t = 0;
     sigma_data and timestep_scaling are those of the distillation.
     """
     estimate = estimator(denoise, levels.process)

@@ -45,12 +45,12 @@ def estimator(denoise: Denoise, process: Process) -> Estimated:
 
 
 def combine(weights: Sequence[float], tensors: Sequence[Tensor]) -> Tensor:
-    """The weighted sum of equally shaped tensors, as many as there are weights."""
+    """The weighted sum of tensors of one shape, (b, …), as many as there are weights."""
     return torch.stack([w * x for w, x in zip(weights, tensors, strict=True)]).sum(0)
 
 
 def in_vp_space(algorithm: Callable[Concatenate[Estimated, Tensor, Levels, P], Tensor]) -> Solver[P]:
-    """Make a solver of an algorithm written, as in latent-diffusion, for signal² + noise² = 1."""
+    """Make a solver of an algorithm written, as in latent-diffusion, for signal² + noise² = 1. z: (b, …)."""
 
     @wraps(algorithm)
     def solver(denoise: Denoise, z: Tensor, levels: Levels, /, *args: P.args, **kwargs: P.kwargs) -> Tensor:
@@ -62,7 +62,7 @@ def in_vp_space(algorithm: Callable[Concatenate[Estimated, Tensor, Levels, P], T
 def in_sigma_space(algorithm: Callable[Concatenate[Denoised, Tensor, Levels, P], Tensor]) -> Solver[P]:
     """Make a solver of an algorithm written, as in k-diffusion, for x = z / signal = z0 + sigma · eps.
 
-    The algorithm gets finite sigmas: pure noise starts at SIGMA_LIMIT.
+    x: (b, …). The algorithm gets finite sigmas: pure noise starts at SIGMA_LIMIT.
     """
 
     @wraps(algorithm)
@@ -75,7 +75,7 @@ def in_sigma_space(algorithm: Callable[Concatenate[Denoised, Tensor, Levels, P],
 def in_straight_space(algorithm: Callable[Concatenate[Denoised, Tensor, Levels, P], Tensor]) -> Solver[P]:
     """Make a solver of an algorithm for dx/dn = (x − z0) / n, n being the level's noise in the process' straight coordinates.
 
-    In x = z0 + sigma · eps that is dx/dsigma = eps (Karras et al. 2022), in rectified flow's own dz/du = eps − z0.
+    x: (b, …). In x = z0 + sigma · eps that is dx/dsigma = eps (Karras et al. 2022), in rectified flow's own dz/du = eps − z0.
     """
 
     @wraps(algorithm)

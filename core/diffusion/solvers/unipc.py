@@ -20,7 +20,7 @@ Estimates = list[tuple[float, Tensor]]
 def unipc(model: Denoised, x: Tensor, levels: Levels, *, order: int = 2, turns: Turns = range) -> Tensor:
     """UniPC-p with B(h) = e^(−h) − 1 ("bh2"), predicting z0 (Zhao et al. 2023); as in diffusers.
 
-    order: p, 2 for guided and 3 for unguided sampling (the paper's advice); lower in the first and last steps. The
+    x: (b, …). order: p, 2 for guided and 3 for unguided sampling (the paper's advice); lower in the first and last steps. The
     corrector costs no evaluation: it reuses the one that the next step begins with.
     """
     past: Estimates = []
@@ -40,7 +40,7 @@ def unipc(model: Denoised, x: Tensor, levels: Levels, *, order: int = 2, turns: 
 
 
 def predict(x: Tensor, past: Estimates, sigma: float) -> Tensor:
-    """UniP: from past[0]'s sigma to the given one by the polynomial through `past`."""
+    """UniP: from past[0]'s sigma to the given one by the polynomial through `past`. x: (b, …)."""
     positions, slopes = differences(past, sigma)
     if len(slopes) == 0:
         weights: list[float] = []
@@ -53,7 +53,7 @@ def predict(x: Tensor, past: Estimates, sigma: float) -> Tensor:
 
 
 def correct(x: Tensor, past: Estimates, sigma: float, z0: Tensor) -> Tensor:
-    """UniC: the same step again, from x, with the estimate z0 at its end besides."""
+    """UniC: the same step again, from x, with the estimate z0 at its end besides. x, z0: (b, …)."""
     positions, slopes = differences(past, sigma)
     weights = [0.5]
     if slopes:
@@ -62,14 +62,14 @@ def correct(x: Tensor, past: Estimates, sigma: float, z0: Tensor) -> Tensor:
 
 
 def step(x: Tensor, past: Estimates, sigma: float, weights: list[float], slopes: list[Tensor]) -> Tensor:
-    """DDIM's step, plus the part of the integral that comes from z0's change."""
+    """DDIM's step, plus the part of the integral that comes from z0's change. x, slopes: (b, …)."""
     sigma_now, z0 = past[0]
     x = advance(x, z0, sigma_now, sigma)
     return x + (1 - sigma / sigma_now) * combine(weights, slopes) if slopes else x
 
 
 def differences(past: Estimates, sigma: float) -> tuple[list[float], list[Tensor]]:
-    """Where the older estimates lie, in steps (of lambda) from the newest, and how fast z0 changed since them."""
+    """Where the older estimates lie, in steps (of lambda) from the newest, and how fast z0, (b, …), changed since them."""
     sigma_now, z0 = past[0]
     h = math.log(sigma_now / sigma)
     positions = [math.log(sigma_now / s) / h for s, _ in past[1:]]
