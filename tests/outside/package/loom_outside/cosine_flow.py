@@ -24,7 +24,7 @@ class CosineFlow(Process):
         return V
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal and noise at t, (b,) each."""
+        """Signal and noise at t, of any shape."""
         angle = t / self.last * (math.pi / 2)
         return torch.cos(angle), torch.sin(angle)
 
