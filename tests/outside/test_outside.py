@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,9 @@ import numpy as np
 import pytest
 import torch
 
+from graph_runner.format.workflow import load, write
 from graph_runner.store.folders import load_tree
+from tests.docs.pages import blocks
 from tests.nodes.test_processes import leaves
 
 HERE = Path(__file__).parent
@@ -124,6 +127,18 @@ def test_the_wheel_holds_the_package_and_names_what_it_brings(wheel: Path) -> No
     assert {name for name in names if not name.startswith("loom_outside-")} == modules
     assert "[latent_loom.nodes]\noutside = loom_outside" in points
     assert "[latent_loom.listeners]\nledger = loom_outside.ledger:Ledger" in points
+
+
+def test_the_page_shows_the_packages_own_file() -> None:
+    (shown,) = (block for block in blocks("toml") if "[build-system]" in block.text)
+    whole = tomllib.loads((HERE / "package" / "pyproject.toml").read_text())
+    for table, entries in tomllib.loads(shown.text).items():
+        assert entries.items() <= whole[table].items()
+
+
+@pytest.mark.parametrize("workflow", [TRAIN, SAMPLE], ids=["train", "sample"])
+def test_the_workflows_are_in_canonical_form(workflow: Path) -> None:
+    assert write(load(workflow)) == workflow.read_text()
 
 
 def test_the_canvas_is_told_its_nodes(outside: Installed) -> None:
