@@ -22,6 +22,7 @@ import torch
 from graph_runner.format.workflow import load, write
 from graph_runner.store.folders import load_tree
 from tests.docs.pages import blocks
+from tests.effort import cases
 from tests.nodes.test_processes import leaves
 
 HERE = Path(__file__).parent
@@ -168,24 +169,26 @@ def test_without_it_the_graph_says_what_is_missing(outside: Installed, tmp_path:
     assert "25 nodes, ready to run" in outside.says(outside.command("check", TRAIN, "--workspace", tmp_path))
 
 
+def kill_after(outside: Installed, workspace: Path, step: int) -> None:
+    """Begin the training, or go on with it, and kill it once it has come to a step."""
+    command, quiet = outside.train(workspace), subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=HERE, env=outside.surroundings(), stdout=quiet, stderr=quiet)
+    deadline = time.monotonic() + 300
+    while max(checkpoints(workspace), default=0) < step and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
+    assert step <= max(checkpoints(workspace), default=0) < STEPS, "it was killed while it trained"
+
+
 @pytest.mark.slow
 def test_a_training_with_all_of_it_is_killed_and_resumed_to_the_same_bits(outside: Installed, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     outside.says(outside.train(whole))
 
-    process = subprocess.Popen(
-        outside.train(killed),
-        cwd=HERE,
-        env=outside.surroundings(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 300
-    while max(checkpoints(killed), default=0) < STEPS // 4 and process.poll() is None:
-        assert time.monotonic() < deadline, "wedged"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was killed while it trained"
+    kills = cases(1, 10)
+    for i in range(kills):
+        kill_after(outside, killed, STEPS * (i + 1) // (kills + 2))
     before = ledger(killed)
     assert {"status": "done"}.items() <= ledger(whole)[-1].items()
     assert not any("status" in entry for entry in before), "nobody told the listener of the end"
@@ -193,7 +196,7 @@ def test_a_training_with_all_of_it_is_killed_and_resumed_to_the_same_bits(outsid
 
     after = ledger(killed)
     assert after[: len(before)] == before
-    assert len({entry["run"] for entry in after}) == 2
+    assert len({entry["run"] for entry in after}) == kills + 1
     assert min(entry["step"] for entry in after[len(before) :] if "step" in entry) > 1, "it began anew"
     for node, steps in (("fit", range(1, STEPS + 1)), ("look", [*range(7, STEPS, 7), STEPS])):
         told = numbers(after, node)

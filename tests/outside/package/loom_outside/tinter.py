@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from core.conditioning.conditioning import Conditioning
 from core.models.blocks import timestep_embedding
 from core.models.denoiser import Takes
+from core.models.global_batch import GlobalDropout
 from core.models.registry import model
 from graph_runner.context import Rng
 from graph_runner.contract import node
@@ -32,7 +33,7 @@ class Tinter(nn.Module):
         self.into = nn.Conv2d(channels, width, 3, padding=1)
         self.told = nn.Linear(width + 3, width)
         self.middle = nn.Conv2d(width, width, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = GlobalDropout(dropout)  # its masks are alike, however many processes train
         self.out = nn.Conv2d(width, channels, 3, padding=1)
 
     def forward(self, z: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
