@@ -118,15 +118,16 @@ def test_each_optimizer_trains_is_looked_at_and_goes_on_to_the_bit(
 ) -> None:
     """The training that goes on was looked at, the other was not. What was seen last is what the training gives."""
     optimizer = scheduled(name)
-    whole = trained(registry, tmp_path / "whole", training(optimizer, 7), dtype)
-    fewer = trained(registry, tmp_path / "parts", training(optimizer, 4, looked_at=True), dtype)
-    more = trained(registry, tmp_path / "parts", training(optimizer, 7, looked_at=True), dtype)
+    some, all_of_them = (16, 24) if dtype == "float16" else (4, 7)  # its first steps overflow, and move nothing
+    whole = trained(registry, tmp_path / "whole", training(optimizer, all_of_them), dtype)
+    fewer = trained(registry, tmp_path / "parts", training(optimizer, some, looked_at=True), dtype)
+    more = trained(registry, tmp_path / "parts", training(optimizer, all_of_them, looked_at=True), dtype)
     assert equal(whole, more)
     assert not equal(whole, fewer)
     assert all(bool(value.isfinite().all()) for value in whole.values())
     seen = load_model(tmp_path / "parts/models/seen/ae.safetensors").model
     assert equal(dict(seen.state_dict()), more)
-    (last,) = (tmp_path / "parts" / "checkpoints").glob("*/step-7")
+    (last,) = (tmp_path / "parts" / "checkpoints").glob(f"*/step-{all_of_them}")
     assert equal(load_tree(last)["models"]["ae"], more), "a checkpoint's models are those to use"
 
 
