@@ -13,11 +13,11 @@ from core.diffusion.flow import RectifiedFlow
 from core.diffusion.process import Process
 from core.losses.diffusion import diffusion_loss
 from graph_runner.bind.validate import validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from nodes.wires import ScheduleCodec
 from tests.nodes.samples import PARAMS
 from tests.nodes.toy_process import CosineFlow

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -20,7 +17,7 @@ from graph_runner.contract.processes import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
-from tests.world import ROOT, free_port
+from tests.world import in_two
 
 TARGETS = ["fit.models.dit", "fit.ema.dit"]
 STEPS = 12
@@ -152,27 +149,10 @@ def in_a_world(world: Processes) -> dict[str, Any]:
     return {"losses": losses(result), "models": {name: result.values[name].state_dict() for name in TARGETS}}
 
 
-# It leaves at once: whether gloo's threads end with a run is another test's affair.
-ONE_OF_TWO = """
-import os, sys, torch
-from graph_runner.contract.processes import joined
-from tests.nodes.test_transformer import in_a_world
-with joined("cpu") as (world, _):
-    torch.save(in_a_world(world), f"{sys.argv[1]}/{world.rank}.pt")
-    world.agree(None)
-os._exit(0)
-"""
-
-
 @pytest.mark.slow
 def test_two_processes_train_it_as_one_does(whole: dict[str, Any], registry: Registry, tmp_path: Path) -> None:
     alone = Engine(registry, tmp_path / "alone").run(graph(), targets=TARGETS)
-    surroundings = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
-    surroundings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    command = [sys.executable, "-c", ONE_OF_TWO, str(tmp_path)]
-    both = [subprocess.Popen(command, cwd=ROOT, env=surroundings | {"RANK": str(rank)}) for rank in range(2)]
-    assert [process.wait(timeout=600) for process in both] == [0, 0]
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    first, second = in_two("tests.nodes.test_transformer:in_a_world", tmp_path)
     assert first["losses"] == pytest.approx(losses(alone), rel=CLOSE)
     for name in TARGETS:
         ours, theirs = first["models"][name], second["models"][name]
