@@ -32,6 +32,8 @@ from graph_runner.contract.models import Models, is_module
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Node, Workflow
 
+_ELSEWHERE = "A node of another package is there once that is installed, or its module named by --nodes"
+
 
 def validate(
     workflow: Workflow, registry: Mapping[str, NodeSpec], paths: Paths | None = None
@@ -121,7 +123,8 @@ def _bind(
     for id, node in nodes.items():
         spec = registry.get(node.type)
         if spec is None:
-            problems.append(Problem(f"unknown node type {node.type!r}", id, remedy=did_you_mean(node.type, registry)))
+            remedy = f"{did_you_mean(node.type, registry)} {_ELSEWHERE}".strip()
+            problems.append(Problem(f"unknown node type {node.type!r}", id, remedy=remedy))
             unknown |= {id for id, _ in walk({id: node})}
             continue
         bound = scope.nodes[id] = BoundNode(id, spec, scope)

@@ -177,7 +177,7 @@ def clean(options: argparse.Namespace) -> int:
     table.add_column()
     table.add_column(justify="right")
     for name, size in space.sizes(workspace).items():
-        table.add_row(name or "the server's, and single files", f"{large(size)}B")
+        table.add_row(name or "the server's, and single files", large(size, "B"))
     Console().print(table)
     if options.keep is None:
         print("clean --keep 10GB forgets cached values and checkpoints, the longest unused first, down to that size.")

@@ -23,12 +23,12 @@ def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
     _rows(table, top, estimate, everything)
     console.print(table)
     console.print(
-        f"{large(estimate.flops)} floating-point operations in all; at most {large(estimate.memory)}B of tensors at once,"
+        f"{large(estimate.flops)} floating-point operations in all; at most {large(estimate.memory, 'B')} of tensors at once,"
         f" in {estimate.memory_at or 'no node'}",
         soft_wrap=True,
     )
     if estimate.memory > (here := _memory_here()):
-        console.print(f"That is more than this machine's {large(here)}B of memory.", style="yellow", soft_wrap=True)
+        console.print(f"That is more than this machine's {large(here, 'B')} of memory.", style="yellow", soft_wrap=True)
 
 
 def _memory_here() -> float:

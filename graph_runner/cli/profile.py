@@ -33,7 +33,7 @@ def show(console: Console, profile: Profile, folder: Path) -> None:
     for id, node in nodes[:MOST]:
         share = node.own_seconds / profile.seconds if profile.seconds else 0.0
         device = [f"{node.device_seconds or 0:.3f}"] if on_device else []
-        memory = [f"{large(node.memory)}B"] if profile.memory is not None else []
+        memory = [large(node.memory, "B")] if profile.memory is not None else []
         row = (f"{node.calls:,}", f"{node.own_seconds:.3f}", f"{share:.0%}", f"{node.seconds:.3f}", *device, *memory)
         table.add_row(Text(id), Text(node.type), *row)
     console.print()

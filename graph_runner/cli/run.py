@@ -93,7 +93,8 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         if result.status == "done":
             tensors.write(outputs, result.values)
         printed = {name: value for name, value in result.values.items() if name not in outputs or name in options.to}
-        summary.show(console, result, printed, display.watch, settings.exposed(workflow, registry), argv)
+        exposed = settings.exposed(workflow, registry)
+        summary.show(console, result, printed, display.watch, exposed, argv, outputs.values())
         if result.profile is not None:
             profile.show(console, result.profile, result.folder)
     return STOPPED if result.status == "stopped" else DONE

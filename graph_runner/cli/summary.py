@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -28,8 +29,10 @@ def show(
     watch: Watch,
     exposed: Mapping[str, Any],
     argv: Sequence[str],
+    written: Iterable[Path] = (),
 ) -> None:
-    """Tell how a run ended: the values asked for, the files shown, what the workflow exposes, the command again."""
+    """Tell how a run ended: the values asked for, the files written and shown, what the workflow exposes, the command
+    again."""
 
     def say(sentence: str, style: str = "") -> None:
         console.print(Text(sentence, style), soft_wrap=True)
@@ -44,6 +47,8 @@ def show(
     say(f"Done in {spent}: {_work(watch)}.", "bold green")
     for name, given in values.items():
         say(f"  {name} = {in_a_line(given)}")
+    for path in written:
+        say(f"  {place(path)}")
     _places(say, result)
     if exposed:
         now = "  ".join(f"{name}={_short(given)}" for name, given in exposed.items())

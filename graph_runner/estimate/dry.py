@@ -294,13 +294,13 @@ def describe(value: Any) -> str:
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)
 
 
-def large(number: float) -> str:
-    """Three figures and a thousand's letter: "4.74 T", "820 G", "3.1 k", "12"."""
+def large(number: float, unit: str = "") -> str:
+    """Three figures, a thousand's letter and a unit: "4.74 T", "820 G", "3.1 k", "12"; "3.1 kB", "0 B"."""
     letters = iter(("", "k", "M", "G", "T", "P", "E"))
     letter = next(letters)
     while number >= 999.5 and letter != "E":
         number, letter = number / 1000, next(letters)
-    return f"{number:.3g} {letter}".strip()
+    return f"{number:.3g} {letter}{unit}".strip()
 
 
 def _wired(step: Step, frame: Frame) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_a_tensor_goes_in_and_another_comes_out(capsys: pytest.CaptureFixture[st
     out = capsys.readouterr().out
     assert "h.high" in out
     assert "s =" not in out
+    assert {"there/s.safetensors", "low.npy"} <= set(out.split()), "where they lie is said"
 
 
 @pytest.mark.parametrize("name", ["t.npy", "t.safetensors"])

@@ -278,6 +278,7 @@ def test_large_numbers() -> None:
         "4.74 T",
         "5e+03 E",
     ]
+    assert [large(n, "B") for n in (0, 12, 1234)] == ["0 B", "12 B", "1.23 kB"]
 
 
 def test_what_a_run_would_warn_of_is_told_once_and_with_its_node(registry: Registry) -> None:

@@ -38,4 +38,4 @@ def test_shapes_cost_and_a_misfit_are_told_before_the_run(sheet: Sheet, real_ser
     expect(panel.get_by_role("button", name="The graph changed")).to_be_visible()
     panel.get_by_role("button", name="The graph changed").click()
     expect(panel.get_by_role("definition").nth(2)).to_have_text("1", timeout=90_000)
-    expect(sheet.node("image").locator(".node-problems")).to_contain_text("shapes do not fit")
+    expect(sheet.node("image").get_by_label("noise.latent gives 2×4×8×8")).to_be_visible()

@@ -25,7 +25,7 @@ def test_a_wire_goes_only_where_it_fits_and_says_why_not(sheet: Sheet) -> None:
     expect(sheet.socket("grid", "images")).to_have_class(re.compile(r"\bunfit\b"))
     sheet.page.mouse.move(*sheet.centre(sheet.socket("grid", "images")), steps=4)
     sheet.page.mouse.up()
-    expect(sheet.page.get_by_text("images takes image, and this is latent")).to_be_visible()
+    expect(sheet.page.get_by_text("images takes image or list of image, and this is latent")).to_be_visible()
     assert sheet.wires() == before
 
     sheet.wire(("guide", "out:prediction"), ("decoded", "z"))

@@ -1,3 +1,4 @@
+// @vitest-environment happy-dom
 import { describe, expect, it } from "vitest";
 import { toWorkflow } from "../src/document/codec";
 import { unpack } from "../src/document/definitions";
@@ -5,6 +6,10 @@ import { addNode } from "../src/document/edits";
 import { objection, slotAt } from "../src/document/rules";
 import { sourceOf } from "../src/document/references";
 import { outputSlots, resultSlots } from "../src/document/slots";
+import { restore } from "../src/state/documents";
+import { setCatalog, useEditor } from "../src/state/editor";
+import { unpackDefinition } from "../src/commands";
+import { CATALOG } from "./catalog";
 import { docOf, GUIDED as doc, KINDS } from "./documents";
 
 describe("a definition with a body", () => {
@@ -38,8 +43,20 @@ describe("a definition with a body", () => {
       results: { prediction: "mix" },
     });
     expect(open.exposed.params).toEqual({ scale: "mix.scale" });
-    expect(open.places).toEqual({ eps: { at: [40, 60] }, eps2: { at: [300, 60] }, mix: { at: [560, 60] } });
+    expect(open.places).toEqual({});
     expect(open.definitions).toBe(doc.definitions);
+  });
+
+  it("is unpacked where it was, what may run side by side below each other", () => {
+    setCatalog(CATALOG);
+    restore([{ doc }], 0);
+    unpackDefinition("g");
+    const { eps, eps2, mix } = useEditor.getState().doc.places;
+    expect(eps?.at[0]).toBe(40);
+    expect(eps2?.at[0]).toBe(40);
+    expect(Math.min(...[eps, eps2, mix].map((spot) => spot?.at[1] ?? NaN))).toBe(60);
+    expect(eps2?.at[1]).not.toBe(eps?.at[1]);
+    expect(mix?.at[0]).toBeGreaterThan(40);
   });
 });
 
@@ -70,5 +87,32 @@ describe("a definition without a body", () => {
     });
     expect(open.exposed.outputs).toEqual({ o: "sum" });
     expect(unpack(before, "l").doc).toBe(before);
+  });
+});
+
+describe("a zone of a type that is not installed", () => {
+  it("has the ports that are read of it inside and outside, and its results", () => {
+    const stranger = docOf({
+      zone: {
+        type: "gone",
+        body: {
+          nodes: { eps: { type: "denoise", wires: { z: "zone.z", t: "zone.state.t" } } },
+          results: { out: "eps", all: ["eps", "zone.z"] },
+        },
+      },
+      reader: { type: "loss", wires: { prediction: "zone.out" } },
+    });
+    const zone = stranger.nodes.zone;
+    if (!zone) throw new Error();
+    const handles = (inner: boolean) => outputSlots(stranger, KINDS, zone, inner).map((slot) => slot.handle);
+    expect(handles(true)).toEqual(["inner:z", "inner:state.t"]);
+    expect(handles(false)).toEqual(["out:out"]);
+    const results = resultSlots(stranger, KINDS, zone).map((slot) => [slot.handle, slot.source?.node]);
+    expect(results).toEqual([
+      ["results.out", "eps"],
+      ["results.all.0", "eps"],
+      ["results.all.1", "zone"],
+      ["results.all.+", undefined],
+    ]);
   });
 });

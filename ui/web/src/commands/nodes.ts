@@ -1,7 +1,8 @@
 /** What a person can do to nodes, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
-import { nodeOf, type Doc, type Id, type Mode } from "../document/document";
-import { addNode, changeNode, removeNodes, rename, setMode, setParam } from "../document/edits";
+import { cardsOf } from "../document/cards";
+import { inside, nodeOf, type Doc, type Id, type Mode, type Place } from "../document/document";
+import { addNode, changeNode, place, removeNodes, rename, setMode, setParam } from "../document/edits";
 import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
 import { connect, disconnect } from "../document/wires";
@@ -13,6 +14,7 @@ import { editDocument, type DocumentId } from "../state/documents";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
 import { absolute, placeOf, type Point } from "../drawing/geometry";
+import { layOut } from "../drawing/layout";
 
 const spot = (id: Id) => placeOf(useEditor.getState(), id);
 
@@ -162,11 +164,39 @@ export function selectAll(): void {
 export function unpackDefinition(id: Id): void {
   let made: Id[] = [];
   editPlaces("Unpack", (doc) => {
-    const result = unpack(doc, id);
-    made = result.ids;
-    return result.doc;
+    const { doc: unpacked, ids } = unpack(doc, id);
+    made = ids;
+    return place(unpacked, placesFrom(doc.places[id]?.at ?? [0, 0], unpacked, ids));
   });
   if (made.length > 0) select(made);
+}
+
+/** Places for some nodes of one zone, laid out by themselves from a corner on. */
+function placesFrom(corner: Point, doc: Doc, ids: readonly Id[]): Record<Id, Place> {
+  const nodes = ids.flatMap((id) => {
+    const node = doc.nodes[id];
+    return node ? [{ ...node, zone: null }, ...inside(doc, id)] : [];
+  });
+  const alone = { ...doc, nodes: Object.fromEntries(nodes.map((node) => [node.id, node])), places: {} };
+  const cards = cardsOf(doc, useEditor.getState().kinds, {});
+  const own = Object.fromEntries(Object.entries(cards).filter(([id]) => id in alone.nodes));
+  const places = Object.entries(layOut(alone, own, {}));
+  const least = (axis: 0 | 1): number =>
+    Math.min(...places.flatMap(([id, { at }]) => (ids.includes(id) ? [at[axis]] : [])));
+  const [left, top] = [least(0), least(1)];
+  return Object.fromEntries(
+    places.map(
+      ([
+        id,
+        {
+          at: [x, y],
+        },
+      ]) =>
+        ids.includes(id)
+          ? [id, { at: [x - left + corner[0], y - top + corner[1]] as const }]
+          : [id, { at: [x, y] as const }],
+    ),
+  );
 }
 
 /** Put a body back where a zone has none. */

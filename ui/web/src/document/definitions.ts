@@ -25,14 +25,16 @@ interface Definition {
 const CALL = "body";
 const INPUTS = "inputs";
 const DEEPEST = 100;
-const SPACE = 260;
 
 export const definitionOf = (doc: Doc, id: Id): Definition | undefined => {
   const type = doc.nodes[id]?.type ?? "";
   return Object.hasOwn(doc.definitions, type) ? (doc.definitions[type] as unknown as Definition) : undefined;
 };
 
-/** The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them. */
+/**
+ * The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them.
+ * They have no places yet: `ids` names those that want one where the use was.
+ */
 export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
   const use = doc.nodes[id];
   const definition = definitionOf(doc, id);
@@ -91,14 +93,10 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
     if (name === id) return Object.entries(nodes);
     return gone.has(name) ? [] : [[name, withRefs(node, fromOutside)]];
   });
-  const [x, y] = doc.places[id]?.at ?? [0, 0];
   const tops = Object.values(nodes).filter((node) => node.zone === use.zone);
-  const places = [
-    ...Object.entries(doc.places).filter(
-      ([name, { wire }]) => !gone.has(name) && !gone.has(wire?.split(".")[0] ?? ""),
-    ),
-    ...tops.map((node, i) => [node.id, { at: [x + i * SPACE, y] as const }] as const),
-  ];
+  const places = Object.entries(doc.places).filter(
+    ([name, { wire }]) => !gone.has(name) && !gone.has(wire?.split(".")[0] ?? ""),
+  );
   const { exposed } = doc;
   const outputs = Object.entries(exposed.outputs).flatMap(([name, ref]): [string, Ref][] => {
     const now = fromOutside(ref);

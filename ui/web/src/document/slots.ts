@@ -5,7 +5,17 @@
  * `losses.+` (room for one more), `results.prediction` (what a zone's body gives).
  */
 import type { Port } from "../server/types";
-import { isList, isNamed, refsOf, type Doc, type DocNode, type Id, type Ref, type Wired } from "./document";
+import {
+  enclosing,
+  isList,
+  isNamed,
+  refsOf,
+  type Doc,
+  type DocNode,
+  type Id,
+  type Ref,
+  type Wired,
+} from "./document";
 import type { Json } from "./json";
 import { ANY, resolve, sourceHandle, type Source } from "./references";
 import { element, kindOf, type Kinds, type WireKind } from "./types";
@@ -60,9 +70,13 @@ export function inputSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
 }
 
 export function resultSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
-  const spec = kinds.specs(doc)(node.type)?.body;
-  if (!spec || node.results === null) return [];
-  return spec.results.flatMap((port) => {
+  if (node.results === null) return [];
+  const type = kinds.specs(doc)(node.type);
+  if (!type)
+    return Object.entries(node.results).flatMap(([name, wired]) =>
+      portSlots(doc, kinds, node, { ...ANY, name }, wired, node.id, `results.${name}`),
+    );
+  return (type.body?.results ?? []).flatMap((port) => {
     if (!port.named)
       return portSlots(doc, kinds, node, port, node.results?.[port.name], node.id, `results.${port.name}`);
     const prefix = port.name === "" ? "" : `${port.name}.`;
@@ -72,9 +86,7 @@ export function resultSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
     const promised = kinds
       .names(doc, node, port, true)
       .filter((name) => !given.some(([own]) => own === name));
-    const entersToo = kinds
-      .specs(doc)(node.type)
-      ?.inputs.some((input) => input.variable && input.type === port.type);
+    const entersToo = type.inputs.some((input) => input.variable && input.type === port.type);
     const slots = [...given, ...promised.map((name) => [name, null] as const)].map(([name, ref]) =>
       slot(doc, kinds, node, port, `results.${prefix}${name}`, name, ref, node.id, name),
     );
@@ -89,7 +101,7 @@ export function resultSlots(doc: Doc, kinds: Kinds, node: DocNode): InSlot[] {
 
 export function outputSlots(doc: Doc, kinds: Kinds, node: DocNode, inner: boolean): OutSlot[] {
   const spec = kinds.specs(doc)(node.type);
-  if (!spec) return inner ? [] : guessedOutputs(doc, node.id);
+  if (!spec) return guessedOutputs(doc, node.id, inner);
   return (inner ? (spec.body?.ports ?? []) : spec.outputs).flatMap((port) => {
     const names = port.named ? kinds.names(doc, node, port, inner) : [""];
     return names.map((name) => {
@@ -175,15 +187,15 @@ function slot(
   return { handle, label, port, name, kind, ref, source, adds: false };
 }
 
-/** A node of an unknown type still has the outputs that others read. */
-function guessedOutputs(doc: Doc, id: Id): OutSlot[] {
+/** A node of an unknown type still has the outputs that others read, and the inner ports that its body reads. */
+function guessedOutputs(doc: Doc, id: Id, inner: boolean): OutSlot[] {
   const handles = new Map<string, OutSlot>();
-  for (const reader of Object.values(doc.nodes)) {
-    const read = [...Object.values(reader.wires), ...Object.values(reader.results ?? {})].flatMap(refsOf);
-    for (const ref of read) {
+  const read = (wires: Readonly<Record<string, Wired>>, scope: Id | null): void => {
+    if (enclosing(doc, scope).includes(id) !== inner) return;
+    for (const ref of Object.values(wires).flatMap(refsOf)) {
       const [node, port = "", name = ""] = ref.split(".");
       if (node !== id) continue;
-      const handle = sourceHandle({ node: id, inner: false, port, name });
+      const handle = sourceHandle({ node: id, inner, port, name });
       handles.set(handle, {
         handle,
         label: port || "output",
@@ -192,6 +204,10 @@ function guessedOutputs(doc: Doc, id: Id): OutSlot[] {
         kind: kindOf(ANY),
       });
     }
+  };
+  for (const reader of Object.values(doc.nodes)) {
+    read(reader.wires, reader.zone);
+    read(reader.results ?? {}, reader.id);
   }
   return [...handles.values()];
 }

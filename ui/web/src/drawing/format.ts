@@ -32,7 +32,7 @@ export function ago(time: number, now = Date.now() / 1000): string {
 }
 
 export function bytes(count: number): string {
-  const units = ["B", "KB", "MB", "GB"];
+  const units = ["B", "kB", "MB", "GB", "TB"];
   const power = count === 0 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(count) / 3));
   return `${Number((count / 1000 ** power).toPrecision(3))} ${units[power] ?? "B"}`;
 }

@@ -36,7 +36,13 @@ function OneNode({ card }: { card: Card }) {
   const { spec } = card;
   const logs = useRuns((state) => state.view.logs).filter((log) => log.node === card.id);
   const parameters = card.inputs.filter(hasWidget);
-  if (!spec) return <p className="nothing">There is no node type “{card.type}” here.</p>;
+  if (!spec)
+    return (
+      <p className="nothing">
+        There is no node type “{card.type}” here. It may be of a package that is not installed. What the file
+        says of it is kept.
+      </p>
+    );
   const zonePorts = spec.body ? [...spec.body.ports] : [];
   return (
     <article className="node-panel">

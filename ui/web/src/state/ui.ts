@@ -65,11 +65,14 @@ interface UiState {
   readonly compared: readonly number[];
 }
 
+/** Where the panel would lie over the sheet (style/narrow.css), it waits to be asked for. */
+const NARROW = 760;
+
 const stored = (key: string): string | null => localStorage.getItem(`loom.${key}`);
 
 export const useUi = create<UiState>()(() => ({
   theme: stored("theme") === "light" ? "light" : "dark",
-  panel: (stored("panel") ?? "node") as Panel,
+  panel: innerWidth <= NARROW ? null : ((stored("panel") ?? "node") as Panel),
   dialog: null,
   palette: null,
   connector: null,
