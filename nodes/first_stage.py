@@ -97,8 +97,8 @@ def rescale_latents(
     return autoencoder
 
 
-@node(category="first stage")
-def reconstructions(autoencoder: Autoencoder, data: Dataset) -> Dataset:
+@node(category="first stage", formerly=("reconstructions",))
+def reconstruct_dataset(autoencoder: Autoencoder, data: Dataset) -> Dataset:
     """A data set as the first stage gives it back, made when asked for: its features' distance to the data's is rFID.
 
     data: images.
@@ -211,8 +211,8 @@ def scale_loss(loss: Loss, weight: Scalar) -> Loss:
     return loss * weight if bool(weight) else torch.zeros_like(loss)
 
 
-@node(category="losses")
-def start_at(loss: Loss, step: Step, start: Step = 0) -> Loss:
+@node(category="losses", formerly=("start_at",))
+def delay_loss(loss: Loss, step: Step, start: Step = 0) -> Loss:
     """A loss that counts only from a step on; before, it carries no gradient, and its models stay as they are.
 
     loss: what to hold back.

@@ -71,8 +71,8 @@ def image_grid(
     return pictures.grid(_batch(images), columns or None, captions=captions or None, zoom=zoom or None)[None]
 
 
-@node(category="images")
-def enlarge(
+@node(category="images", formerly=("enlarge",))
+def upscale(
     images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4, kind: Literal["nearest", "bicubic"] = "nearest"
 ) -> Image:
     """Images larger by a whole factor: to look at small ones, or as what super-resolution has to beat.

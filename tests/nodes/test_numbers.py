@@ -134,7 +134,7 @@ def test_sinks_refuse_values_that_are_no_numbers(registry: Registry, tmp_path: P
 def test_a_report_refuses_what_is_no_number(registry: Registry, tmp_path: Path, value: float) -> None:
     nodes = {
         "y": {"type": "marred_scalar", "params": {"value": str(value)}},
-        "r": {"type": "report", "wires": {"values": {"error": "y"}}},
+        "r": {"type": "log_metrics", "wires": {"values": {"error": "y"}}},
     }
     assert refusal(registry, tmp_path, nodes).node == "y"
 
