@@ -123,8 +123,8 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
-    "denoise": {"context": lambda: None},
-    "denoise_tiles": {"context": lambda: None},
+    "denoise": {"condition": lambda: None},
+    "denoise_tiles": {"condition": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(

@@ -205,7 +205,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
 def test_guidance_in_a_sampling_zone_is_guidance_in_python(kind: str, engine: Engine) -> None:
     def sampling(*_: Any) -> Nodes:
         body = {
-            id: node("denoise", model="unet", z="sample.z", t="sample.t", context=context)
+            id: node("denoise", model="unet", z="sample.z", t="sample.t", condition=context)
             for id, context in (("with", "cond"), ("without", "null"))
         }
         body["guide"] = node("cfg_combine", {"scale": 3.0}, cond="with", uncond="without")
@@ -239,7 +239,7 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
             "t": node("random_timesteps", schedule="schedule", z="in_z0"),
             "z": node("add_noise", schedule="schedule", z0="in_z0", noise="offset", t="t"),
             "dropped": node("drop_conditions", {"probability": 0.3}, conditioning="in_cond", null="in_null"),
-            "out": node("denoise", model="train.models.unet", z="z", t="t", context="dropped"),
+            "out": node("denoise", model="train.models.unet", z="z", t="t", condition="dropped"),
             "loss": node("diffusion_loss", schedule="schedule", prediction="out", z0="in_z0", noise="offset", t="t"),
             "adamw": node("adamw", {"lr": 1e-3, "weight_decay": 0.0}),
             "goal": node("objective", loss="loss", models=[f"train.models.{m}" for m in models], optimizer="adamw"),

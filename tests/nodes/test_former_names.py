@@ -36,15 +36,26 @@ def test_a_node_of_then_is_found_with_its_ports_and_keyed_as_then(type: str, reg
 
 def test_a_file_of_then_opens_under_the_names_of_today(registry: Registry) -> None:
     nodes: dict[str, dict[str, Any]] = {}
+    outputs: dict[str, str] = {}
     for type, names in NAMES.items():
-        inner = names.get("ports") or ["x"]
-        body = {"nodes": {}, "results": {name or "x": f"{type}.{inner[0]}" for name in names.get("results", [])}}
-        wires = {name: f"{type}.{output}" for name in names["inputs"] for output in names["outputs"] or ["x"]}
-        nodes[type] = {"type": type, "wires": wires} | ({"body": body} if registry[type].body else {})
-    opened = under_current_names(graph(nodes), registry)
+        nodes[type] = {"type": type, "wires": dict.fromkeys(names["inputs"], "x")}
+        outputs |= {f"{type}_{name}": f"{type}.{name}" for name in names["outputs"] if name}
+        if registry[type].body:
+            inner = {
+                f"read_{port}": {"type": "texts", "wires": {"values": f"{type}.{port}"}} for port in names["ports"]
+            }
+            results = dict.fromkeys([name or "any" for name in names["results"]], "x")
+            nodes[type]["body"] = {"nodes": inner, "results": results}
+    opened = under_current_names(graph(nodes, exposed={"outputs": outputs}), registry)
     for type, names in NAMES.items():
         node, spec = opened.nodes[type], registry[type]
         assert node.type == spec.type
         assert set(node.wires) <= set(spec.input)
         assert len(node.wires) == len(names["inputs"])
-        assert {str(wire).partition(".")[2] for wire in node.wires.values()} <= {*spec.output, "x"}
+        if node.body is not None and spec.body is not None:
+            read = {str(each.wires["values"]) for each in node.body.nodes.values()}
+            assert read == {f"{type}.{port.name}" for port in spec.body.ports}
+            assert set(node.body.results) == {port.name or "any" for port in spec.body.results}
+    for reference in opened.exposed.outputs.values():
+        type, _, port = reference.partition(".")
+        assert port in registry[type].output

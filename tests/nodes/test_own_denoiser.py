@@ -151,7 +151,7 @@ def test_what_it_takes_is_known_before_the_run(
 def guided(batch: int = 2) -> Workflow:
     """Guidance with tokens and residuals on both sides."""
     body = {
-        id: {"type": "denoise", "wires": {"model": "mixer", "z": "sample.z", "t": "sample.t", "context": condition}}
+        id: {"type": "denoise", "wires": {"model": "mixer", "z": "sample.z", "t": "sample.t", "condition": condition}}
         for id, condition in (("with", "cond"), ("without", "null"))
     }
     body["guide"] = {"type": "cfg_combine", "wires": {"cond": "with", "uncond": "without"}}

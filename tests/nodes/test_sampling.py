@@ -46,7 +46,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 
 def call(id: str, zone: str, context: str = "prompt", z: str = "") -> dict[str, Any]:
-    wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "context": context}
+    wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "condition": context}
     return {id: {"type": "denoise", "wires": wires}}
 
 
