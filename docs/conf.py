@@ -42,9 +42,28 @@ autodoc_class_signature = "separated"
 suppress_warnings = ["misc.highlighting_failure", "ref.python"]
 
 CONTENTS = {
-    "Using it": ["tutorial", "canvas", "workflows", "tasks", "solvers", "nodes", "workflow-format", "zones"],
+    "Using it": [
+        "tutorial",
+        "canvas",
+        "workflows",
+        "tasks",
+        "solvers",
+        "nodes",
+        "workflow-format",
+        "zones",
+        "training",
+    ],
     "From programs": ["python", "api", "../ui/API", "loggers"],
-    "Extending it": ["writing-a-node", "writing-a-data-set", "reference-of-python", "architecture", "decisions/index"],
+    "Extending it": [
+        "writing-a-node",
+        "writing-a-model",
+        "writing-a-denoiser",
+        "writing-an-optimizer",
+        "writing-a-data-set",
+        "reference-of-python",
+        "architecture",
+        "decisions/index",
+    ],
     "About it": ["glossary", "parity", "trust", "migration", "../SECURITY", "../CONTRIBUTING", "../CHANGELOG"],
 }
 PUBLIC = ["graph_runner", "graph_runner.contract", "graph_runner.context", "graph_runner.base.events", "graph_runner.run.loggers"]  # fmt: skip

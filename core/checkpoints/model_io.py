@@ -30,6 +30,7 @@ from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet
 
@@ -46,6 +47,7 @@ for model in (
     BERTEmbedder,
     CLIPTextEmbedder,
     SpatialRescaler,
+    HaarDistance,
 ):
     MODELS.add(model)
 

@@ -124,7 +124,9 @@ class DiTBlock(nn.Module):
         if context_dim is not None:
             self.cross_attn = CrossAttention(dim, context_dim, heads, dim // heads)
         self.norm2 = nn.LayerNorm(dim, elementwise_affine=False, eps=mlp_norm_eps)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        if (width := int(dim * mlp_ratio)) < 1:
+            raise ValueError(f"an mlp_ratio of {mlp_ratio} leaves MLPs of {dim} channels without any; make it larger")
+        self.mlp = Mlp(dim, width)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
 
     def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:

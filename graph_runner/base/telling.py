@@ -17,7 +17,8 @@ def in_a_line(value: Any) -> str:
     """A value for people: numbers, texts and small tensors as they are, large tensors and models by their measures."""
     # By what they have, not by their classes: telling of a number needs no torch.
     if hasattr(value, "parameters") and hasattr(value, "state_dict"):
-        return f"{type(value).__name__}, {sum(p.numel() for p in value.parameters()):,} parameters"
+        count = sum(p.numel() for p in value.parameters())
+        return f"{type(value).__name__}, {count:,} parameter{'' if count == 1 else 's'}"
     if hasattr(value, "numel") and hasattr(value, "dtype"):
         return _tensor(value)
     if isinstance(value, Mapping) and type(value).__repr__ is dict.__repr__:
@@ -46,7 +47,7 @@ def _numbers(value: Any) -> str:
 def _several(values: Sequence[Any], names: Sequence[str], brackets: str) -> str:
     """The first few items; of large ones, how many there are and what the first is like."""
     texts = [repr(value) if isinstance(value, str) else in_a_line(value) for value in values[:MANY]]
-    if values and ("×" in texts[0] or "parameters" in texts[0]):
+    if values and ("×" in texts[0] or " parameter" in texts[0]):
         return f"{len(values)} × {names[0]}{texts[0]}"
     more = [f"… ({len(values):,} in all)"] if len(values) > MANY else []
     told = [_cut(name + text) for name, text in zip(names, texts, strict=False)]

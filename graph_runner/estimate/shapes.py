@@ -94,12 +94,13 @@ def _each(sizes: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
 def _tensors(bound: BoundNode, arguments: Mapping[str, Any]) -> Iterator[Given]:
     for port in bound.spec.inputs:
         wired, value = bound.wires.get(port.name), arguments.get(port.name)
-        if isinstance(wired, dict) and isinstance(value, Mapping):
-            pairs = [(value[name], source) for name, source in wired.items() if name in value]
-        elif isinstance(wired, list) and isinstance(value, list):
-            pairs = list(zip(value, wired, strict=False))
+        if isinstance(wired, Source):
+            pairs = [(value, wired)]
+        elif isinstance(wired, dict):
+            named = value if isinstance(value, Mapping) else {}
+            pairs = [(named[name], source) for name, source in wired.items() if name in named]
         else:
-            pairs = [(value, wired)] if isinstance(wired, Source) else []
+            pairs = list(zip(value, wired or (), strict=False)) if isinstance(value, list) else []
         for item, origin in pairs:
             yield from (Given(port, each, str(origin)) for each in _leaves(item) if isinstance(each, Tensor))
 

@@ -10,11 +10,11 @@ import torch
 
 from graph_runner.base.events import Metric
 from graph_runner.bind.validate import errors, validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 
 SHAPES = {"type": "shapes_dataset", "params": {"size": 8, "resolution": 16}}
 SOME = {"type": "take_images", "params": {"count": 2}, "wires": {"data": "shapes"}}

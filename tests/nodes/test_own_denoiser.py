@@ -16,13 +16,14 @@ from core.diffusion.tiles import denoise_tiles
 from core.models.denoiser import denoise
 from core.models.unet import UNet
 from graph_runner.base import events
+from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Processes
 from graph_runner.contract import ContractError
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow, load
-from graph_runner.run.engine import Engine, Result, place_paths
+from graph_runner.run.engine import Engine, Result
 from graph_runner.run.shares import put_together
 from tests.nodes.toy_control import Control, Mixer
 
@@ -128,7 +129,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(registry: Registry
     ("exchanged", "wrong"),
     [
         ({"type": "mixer"}, ""),
-        ({"type": "mixer", "params": {"channels": 3}}, "the Mixer takes a latent of 3 channels, not 4"),
+        ({"type": "mixer", "params": {"channels": 3}}, "takes b 3 ..., says model"),
         ({"type": "mixer", "params": {"context_dim": 5}}, "the shapes do not fit"),
         ({"type": "unet", "params": TINY}, "the UNet takes no context"),
         ({"type": "unet", "params": TINY | {"context_dim": 64, "num_classes": 25}}, "the UNet needs y"),
@@ -140,9 +141,8 @@ def test_what_it_takes_is_known_before_the_run(
 ) -> None:
     workflow = quickstart(**exchanged)
     del workflow.nodes["keep"]
-    top, problems = validate(workflow, registry)
+    top, problems = validate(workflow, registry, Paths(tmp_path))
     assert errors(problems) == []
-    place_paths(top, tmp_path)
     estimate = dry_run(top, tmp_path)
     assert [problem.node for problem in estimate.problems] == (["prediction"] if wrong else [])
     assert all(wrong in problem.message for problem in estimate.problems), estimate.problems

@@ -18,12 +18,13 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.model_io import MODELS, load_model, save_model
 from core.models.dit import DiT
 from graph_runner.base import events
+from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import errors, validate
-from graph_runner.compile.plan import NodeError
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow, load, save
-from graph_runner.run.engine import Engine, Result, place_paths
+from graph_runner.run.engine import Engine, Result
+from graph_runner.run.failures import NodeError
 from tests.nodes.toy_own_models import Shade, Softener
 
 ROOT = Path(__file__).parents[2]
@@ -78,9 +79,8 @@ def of(result: Result, kind: type) -> set[str]:
 
 
 def wrong_with(workflow: Workflow, registry: Registry, folder: Path) -> list[str]:
-    top, problems = validate(workflow, registry)
+    top, problems = validate(workflow, registry, Paths(folder))
     assert errors(problems) == []
-    place_paths(top, folder)
     return [str(problem) for problem in dry_run(top, folder).problems]
 
 
@@ -206,7 +206,7 @@ def test_the_transformer_trains_in_the_quickstarts_graph_by_exchanging_one_node(
         ({"context_dim": 8}, "context must be (b, tokens, 8)"),
         ({"num_classes": 24}, "the DiT needs y"),
         ({"patch_size": 16, "sample_size": 16}, "multiples of its patches' 16"),
-        ({"in_channels": 3}, "the DiT takes a latent of 3 channels, not 4"),
+        ({"in_channels": 3}, "takes b 3 ..., says model"),
     ],
 )
 def test_a_transformer_that_does_not_fit_is_known_before_the_run(

@@ -39,7 +39,16 @@ class Heard:
 
 def run(engine: Engine, projections: Projections, **options: Any) -> list[dict[str, Any]]:
     text = json.dumps({"loom": 1, "nodes": {"z": {"type": "latents"}}})
-    job = {"text": text, "targets": ["z"], "only": False, "seed": 0, "fresh": False, "check_numbers": False, **options}
+    job = {
+        "text": text,
+        "targets": ["z"],
+        "only": False,
+        "seed": 0,
+        "fresh": False,
+        "check_numbers": False,
+        "profile": False,
+        **options,
+    }
     heard = Heard()
     assert worker.run(engine, projections, job, threading.Event(), heard)  # type: ignore[arg-type]
     assert heard.sent[-1]["over"]["status"] == "done"

@@ -35,6 +35,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_attention_heads": 2,
     },
     "SpatialRescaler": {"n_stages": 1, "in_channels": 4, "out_channels": 3},
+    "HaarDistance": {"levels": 2},
 }
 
 

@@ -14,13 +14,13 @@ ONE = {"type": "number"}
 
 def taken_out(nodes: dict[str, Any], registry: Registry) -> tuple[dict[str, dict[str, Any]], list[Problem]]:
     problems: list[Problem] = []
-    left = without_modes(graph(nodes).nodes, registry, problems)
+    left = without_modes(graph(nodes).nodes, registry, set(), problems)
     return {id: dict(node.wires) for id, node in walk(left)}, problems
 
 
 def test_nothing_to_take_out_changes_nothing(registry: Registry) -> None:
     nodes = graph({"a": ONE, "b": {"type": "noted", "wires": {"x": "a"}}}).nodes
-    assert without_modes(nodes, registry, []) is nodes
+    assert without_modes(nodes, registry, set(), []) is nodes
 
 
 def test_a_muted_node_goes_with_the_wires_from_it(registry: Registry) -> None:
@@ -60,7 +60,7 @@ def test_what_has_no_input_of_its_outputs_type_cannot_be_bypassed(registry: Regi
 def test_inside_of_bodies_too(registry: Registry) -> None:
     inner = {"s": {"type": "noted", "mode": "bypass", "wires": {"x": "loop.x"}}}
     loop = {"type": "iterate", "wires": {"x": "a"}, "body": {"nodes": inner, "results": {"number": "s"}}}
-    left = without_modes(graph({"a": ONE, "loop": loop}).nodes, registry, [])
+    left = without_modes(graph({"a": ONE, "loop": loop}).nodes, registry, set(), [])
     body = left["loop"].body
     assert body is not None
     assert (body.nodes, body.results) == ({}, {"number": "loop.x"})

@@ -38,7 +38,7 @@ def test_the_command_line_runs_a_picture(tmp_path: Path, capsys: pytest.CaptureF
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("graph_runner.contract.registry.entry_points", lambda group: ())
         assert main(argv) == 0
-    assert "one = 3.0" in capsys.readouterr().out
+    assert "one = 3" in capsys.readouterr().out
 
 
 def test_pictures_that_give_none_are_named(tmp_path: Path) -> None:
