@@ -38,7 +38,7 @@ def noise_schedule(
     timesteps: T.
     beta_start: the first variance; cosine has its own.
     beta_end: the last variance; cosine has its own.
-    parametrisation: the noise eps, the velocity v, or the clean latent x0.
+    parametrisation: the prediction type: the noise eps, the velocity v, or the clean latent x0.
     zero_terminal_snr: end in pure noise (Lin et al. 2024); needs v or x0, and trailing spacing.
     """
     if kind == "cosine":
@@ -65,7 +65,7 @@ def rectified_flow(
     density: of random_timesteps: all alike, or logit-normal, which trains the middle of the way more.
     mean: of the logit, where logit-normal; more than 0 is towards noise.
     std: of the logit, where logit-normal.
-    parametrisation: the velocity eps − z0, or the clean latent x0.
+    parametrisation: the prediction type: the velocity eps − z0, or the clean latent x0.
     """
     return RectifiedFlow(shift, density, mean, std, parametrisation)
 

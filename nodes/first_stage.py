@@ -30,7 +30,7 @@ from nodes.wires import (
     Scalar,
 )
 
-Step = Annotated[int, Field(ge=0)]
+StepNumber = Annotated[int, Field(ge=0)]
 
 
 @node(category="first stage")
@@ -171,7 +171,12 @@ def discriminator_loss(real: Logits, fake: Logits, kind: Literal["hinge", "vanil
 
 @node(category="first stage losses")
 def adaptive_weight(
-    nll: Loss, generator: Loss, autoencoder: Autoencoder, processes: Processes, step: Step = 0, start: Step = 0
+    nll: Loss,
+    generator: Loss,
+    autoencoder: Autoencoder,
+    processes: Processes,
+    step: StepNumber = 0,
+    start: StepNumber = 0,
 ) -> Scalar:
     """The factor that makes the adversarial gradient at the decoder's last layer as large as the reconstruction's.
 
@@ -212,7 +217,7 @@ def scale_loss(loss: Loss, weight: Scalar) -> Loss:
 
 
 @node(category="losses", formerly=("start_at",))
-def delay_loss(loss: Loss, step: Step, start: Step = 0) -> Loss:
+def delay_loss(loss: Loss, step: StepNumber, start: StepNumber = 0) -> Loss:
     """A loss that counts only from a step on; before, it carries no gradient, and its models stay as they are.
 
     loss: what to hold back.

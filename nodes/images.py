@@ -27,7 +27,7 @@ def _batch(images: Tensor | list[Tensor]) -> Tensor:
         return images
     sizes = {tuple(batch.shape[1:]) for batch in images}
     if not images:
-        raise ValueError("the list holds no images; give the loop that makes them at least one turn")
+        raise ValueError("the list holds no images; give the loop that makes them at least one iteration")
     if len(sizes) > 1:
         told = ", ".join("×".join(map(str, size)) for size in sorted(sizes))
         raise ValueError(f"the list holds images of different sizes ({told}); wire images of one size")
