@@ -49,7 +49,7 @@ def graph(n: int) -> Workflow:
 def loop() -> Workflow:
     """A loop of which each turn runs a body of trivial nodes."""
     body = {"nodes": chain(BODY, "loop.state.x", "n"), "results": {"x": f"n{BODY - 1}"}}
-    zone = {"type": "repeat", "params": {"n": TURNS}, "wires": {"state": {"x": "first"}}, "body": body}
+    zone = {"type": "repeat", "params": {"iterations": TURNS}, "wires": {"state": {"x": "first"}}, "body": body}
     return Workflow.model_validate({"nodes": {"first": {"type": "start"}, "loop": zone}})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
 
-from graph_runner.contract import Body, Ports, node
+from graph_runner.contract import Body, Formerly, Ports, node
 from graph_runner.contract.context import Loop
 
 S = TypeVar("S")
@@ -15,18 +15,18 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Turn(Protocol):
-    """One turn of `repeat`: the state and the turn's number in, the next state out."""
+class Iteration(Protocol):
+    """One iteration of `repeat`: the state and the iteration's number in, the next state out."""
 
-    def __call__(self, state: Ports[S], turn: int) -> Ports[S]:
+    def __call__(self, state: Ports[S], iteration: Annotated[int, Formerly("turn")]) -> Ports[S]:
         """The next state."""
         ...
 
 
 class Item(Protocol):
-    """One turn of `for_each`: one item of each list in, any results out."""
+    """One iteration of `for_each`: one item of each list and its index in, any results out."""
 
-    def __call__(self, item: Ports[T], turn: int) -> Ports[R]:
+    def __call__(self, item: Ports[T], index: Annotated[int, Formerly("turn")]) -> Ports[R]:
         """The item's results."""
         ...
 
@@ -39,7 +39,7 @@ class Once(Protocol):
         ...
 
 
-class Aside(Protocol):
+class Callback(Protocol):
     """A body without ports or results, run for what it shows."""
 
     def __call__(self) -> None:
@@ -49,15 +49,18 @@ class Aside(Protocol):
 
 @node(category="zones")
 def repeat(
-    body: Body[Turn], state: Ports[S], loop: Loop, n: Annotated[int, Field(ge=0, le=10_000_000)] = 10
+    body: Body[Iteration],
+    state: Ports[S],
+    loop: Loop,
+    iterations: Annotated[int, Formerly("n"), Field(ge=0, le=10_000_000)] = 10,
 ) -> Ports[S]:
-    """Turn the body n times, each turn's results being the next turn's state: a loop drawn by hand.
+    """Run the body so many times, each iteration's results being the next one's state: a loop drawn by hand.
 
-    state: named values that enter the first turn; inside they are read as ports, and the body gives each anew.
-    n: how many turns.
+    state: named values that enter the first iteration; inside they are read as ports, and the body gives each anew.
+    iterations: how many.
     """
-    for turn in loop(n):
-        state = body(state, turn)
+    for iteration in loop(iterations):
+        state = body(state, iteration)
     return state
 
 
@@ -71,20 +74,23 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
     collected: dict[str, list[R]] = {}
-    for turn in loop(max(lengths.values(), default=0)):
-        results: Mapping[str, R] = body({name: items[turn] for name, items in over.items()}, turn)
+    for index in loop(max(lengths.values(), default=0)):
+        results: Mapping[str, R] = body({name: items[index] for name, items in over.items()}, index)
         for name, value in results.items():
             collected.setdefault(name, []).append(value)
     return collected
 
 
-@node(category="zones", aside="n")
-def every(body: Body[Aside], n: Annotated[int, Field(ge=1)] = 100) -> None:  # noqa: ARG001 - the loop around counts
-    """Run the body after each n-th turn of the zone around it, and after the last: previews and validation.
+@node(category="zones", aside="steps")
+def every(
+    body: Body[Callback],
+    steps: Annotated[int, Formerly("n"), Field(ge=1)] = 100,  # noqa: ARG001 - the loop around counts
+) -> None:
+    """Run the body every so many steps of the zone around it, and after the last: a callback, for previews and validation.
 
-    It reads the zone's ports and this turn's values, in eval mode and without gradients; it never changes what the zone
+    It reads the zone's ports and this step's values, in eval mode and without gradients; it never changes what the zone
     computes, so it can be edited without computing the zone anew.
-    n: turns between two runs.
+    steps: from one run to the next; in a loop that is no training, iterations.
     """
     body()
 

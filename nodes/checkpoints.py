@@ -60,7 +60,7 @@ def load_checkpoint(
     path: a .ckpt or .safetensors file, or a folder.
     config: the file's yaml, where it is not beside it.
     weights: averaged weights where the file has them, or the raw ones.
-    parametrisation: overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
+    parametrisation: the prediction type; overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
     tokenizer: the folder of the text encoder's tokenizer, which a single file lacks; diffusers folders have one.
     scale_factor: overrides the file's; an autoencoder alone that is to serve Stable Diffusion needs 0.18215.
     """

@@ -13,7 +13,7 @@ from core.diffusion.schedule import NoiseSchedule, Parametrisation
 from core.losses import diffusion as losses
 from core.models import denoiser
 from graph_runner.context import Rng
-from graph_runner.contract import Axes, node
+from graph_runner.contract import Axes, Formerly, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -38,7 +38,7 @@ def noise_schedule(
     timesteps: T.
     beta_start: the first variance; cosine has its own.
     beta_end: the last variance; cosine has its own.
-    parametrisation: the noise eps, the velocity v, or the clean latent x0.
+    parametrisation: the prediction type: the noise eps, the velocity v, or the clean latent x0.
     zero_terminal_snr: end in pure noise (Lin et al. 2024); needs v or x0, and trailing spacing.
     """
     if kind == "cosine":
@@ -65,7 +65,7 @@ def rectified_flow(
     density: of random_timesteps: all alike, or logit-normal, which trains the middle of the way more.
     mean: of the logit, where logit-normal; more than 0 is towards noise.
     std: of the logit, where logit-normal.
-    parametrisation: the velocity eps − z0, or the clean latent x0.
+    parametrisation: the prediction type: the velocity eps − z0, or the clean latent x0.
     """
     return RectifiedFlow(shift, density, mean, std, parametrisation)
 
@@ -146,24 +146,26 @@ def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Lat
     return schedule.add_noise(z0, noise, t)
 
 
-@node(category="diffusion", batched=("z", "t", "context"), formerly=("unet_denoise",))
-def denoise(model: Denoiser, z: Latent, t: Timestep, context: Conditioning | None = None) -> Prediction:
+@node(category="diffusion", batched=("z", "t", "condition"), formerly=("unet_denoise",))
+def denoise(
+    model: Denoiser, z: Latent, t: Timestep, condition: Annotated[Conditioning | None, Formerly("context")] = None
+) -> Prediction:
     """What a denoiser predicts for noisy latents at a timestep, under a condition.
 
     model: a UNet or any other denoiser.
     z: noisy latents.
     t: their timestep.
-    context: what it is told; guidance wires the null condition here, not nothing.
+    condition: what it is told; guidance wires the null condition here, not nothing.
     """
-    return denoiser.denoise(model, z, t, context)
+    return denoiser.denoise(model, z, t, condition)
 
 
-@node(category="diffusion", batched=("z", "t", "context"), formerly=("unet_denoise_tiles",))
+@node(category="diffusion", batched=("z", "t", "condition"), formerly=("unet_denoise_tiles",))
 def denoise_tiles(
     model: Denoiser,
     z: Latent,
     t: Timestep,
-    context: Conditioning | None = None,
+    condition: Annotated[Conditioning | None, Formerly("context")] = None,
     kernel: Side = 128,
     stride: Side = 64,
 ) -> Prediction:
@@ -174,11 +176,11 @@ def denoise_tiles(
     model: a UNet or any other denoiser of latents with height and width.
     z: noisy latents.
     t: their timestep.
-    context: what it is told; channels beside the latent are cut with it.
+    condition: what it is told; channels beside the latent are cut with it.
     kernel: height and width of a tile of the latent.
     stride: from one tile to the next, at most the kernel.
     """
-    return tiles.denoise_tiles(model, z, t, context, kernel, stride)
+    return tiles.denoise_tiles(model, z, t, condition, kernel, stride)
 
 
 @node(category="guidance")

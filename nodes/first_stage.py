@@ -30,7 +30,7 @@ from nodes.wires import (
     Scalar,
 )
 
-Step = Annotated[int, Field(ge=0)]
+StepNumber = Annotated[int, Field(ge=0)]
 
 
 @node(category="first stage")
@@ -97,8 +97,8 @@ def rescale_latents(
     return autoencoder
 
 
-@node(category="first stage")
-def reconstructions(autoencoder: Autoencoder, data: Dataset) -> Dataset:
+@node(category="first stage", formerly=("reconstructions",))
+def reconstruct_dataset(autoencoder: Autoencoder, data: Dataset) -> Dataset:
     """A data set as the first stage gives it back, made when asked for: its features' distance to the data's is rFID.
 
     data: images.
@@ -171,7 +171,12 @@ def discriminator_loss(real: Logits, fake: Logits, kind: Literal["hinge", "vanil
 
 @node(category="first stage losses")
 def adaptive_weight(
-    nll: Loss, generator: Loss, autoencoder: Autoencoder, processes: Processes, step: Step = 0, start: Step = 0
+    nll: Loss,
+    generator: Loss,
+    autoencoder: Autoencoder,
+    processes: Processes,
+    step: StepNumber = 0,
+    start: StepNumber = 0,
 ) -> Scalar:
     """The factor that makes the adversarial gradient at the decoder's last layer as large as the reconstruction's.
 
@@ -211,8 +216,8 @@ def scale_loss(loss: Loss, weight: Scalar) -> Loss:
     return loss * weight if bool(weight) else torch.zeros_like(loss)
 
 
-@node(category="losses")
-def start_at(loss: Loss, step: Step, start: Step = 0) -> Loss:
+@node(category="losses", formerly=("start_at",))
+def delay_loss(loss: Loss, step: StepNumber, start: StepNumber = 0) -> Loss:
     """A loss that counts only from a step on; before, it carries no gradient, and its models stay as they are.
 
     loss: what to hold back.

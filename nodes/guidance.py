@@ -57,8 +57,8 @@ def image_likelihood(seen: Image, wanted: Image) -> LogLikelihood:
     return guidance.image_log_likelihood(seen, wanted)
 
 
-@node(category="guidance")
-def shrink(images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4) -> Image:
+@node(category="guidance", formerly=("shrink",))
+def downscale(images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4) -> Image:
     """Images reduced by averaging, gradients passing: the transformation T of super-resolution by guidance.
 
     factor: of height and width.
@@ -76,8 +76,8 @@ def likelihood_gradient(log_likelihood: LogLikelihood, z: Latent) -> Gradient:
     return guidance.gradient(log_likelihood, z)
 
 
-@node(category="guidance")
-def steer(
+@node(category="guidance", formerly=("steer",))
+def gradient_guidance(
     prediction: Prediction,
     gradient: Gradient,
     t: Timestep,
@@ -93,8 +93,8 @@ def steer(
     return guidance.steer(prediction, gradient, t, schedule, scale)
 
 
-@node(category="guidance")
-def keep_known(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: Mask, schedule: Schedule) -> Latent:
+@node(category="guidance", formerly=("keep_known",))
+def inpaint_latent(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: Mask, schedule: Schedule) -> Latent:
     """What the denoiser should see where part of the latent is known: the known part, noised.
 
     z: the zone's own noisy latent.
@@ -105,13 +105,13 @@ def keep_known(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: Mask,
     return guidance.keep_known(z, known, noise, t, 1 - _shrunk(mask, z), schedule)
 
 
-@node(category="guidance")
-def predict_known(
+@node(category="guidance", formerly=("predict_known",))
+def inpaint_prediction(
     prediction: Prediction, z: Latent, known: Latent, t: Timestep, mask: Mask, schedule: Schedule
 ) -> Prediction:
     """A prediction that ends at the known latent outside the mask, whatever the solver.
 
-    prediction: of keep_known's latent.
+    prediction: of inpaint_latent's result.
     z: the zone's own noisy latent.
     known: the clean latent of the picture.
     mask: 1 where the picture is to be filled; brought to the latent's size.

@@ -27,7 +27,7 @@ def _batch(images: Tensor | list[Tensor]) -> Tensor:
         return images
     sizes = {tuple(batch.shape[1:]) for batch in images}
     if not images:
-        raise ValueError("the list holds no images; give the loop that makes them at least one turn")
+        raise ValueError("the list holds no images; give the loop that makes them at least one iteration")
     if len(sizes) > 1:
         told = ", ".join("×".join(map(str, size)) for size in sorted(sizes))
         raise ValueError(f"the list holds images of different sizes ({told}); wire images of one size")
@@ -71,8 +71,8 @@ def image_grid(
     return pictures.grid(_batch(images), columns or None, captions=captions or None, zoom=zoom or None)[None]
 
 
-@node(category="images")
-def enlarge(
+@node(category="images", formerly=("enlarge",))
+def upscale(
     images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4, kind: Literal["nearest", "bicubic"] = "nearest"
 ) -> Image:
     """Images larger by a whole factor: to look at small ones, or as what super-resolution has to beat.

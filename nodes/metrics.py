@@ -40,8 +40,8 @@ class InceptionScore(NamedTuple):
     deviation: Scalar
 
 
-@node(category="metrics", effect=True)
-def report(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
+@node(category="metrics", effect=True, formerly=("report",))
+def log_metrics(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
     values: named numbers; those of a list are called NAME_0, NAME_1, … as for_each counts its turns.

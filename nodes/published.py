@@ -31,8 +31,8 @@ class Published(NamedTuple):
     schedule: Schedule
 
 
-@node(category="published models")
-def published_settings(
+@node(category="published models", formerly=("published_settings",))
+def preset_settings(
     preset: LatentDiffusionPreset = "celeba256", samples: Annotated[int, Field(ge=1, le=65_536)] = 1, size: Side = 0
 ) -> Published:
     """A published model's settings, so that one name sets a whole graph: first stage, latent shape, noise schedule.
@@ -53,8 +53,8 @@ def published_settings(
     )
 
 
-@node(category="published models")
-def published_autoencoder(
+@node(category="published models", formerly=("published_autoencoder",))
+def preset_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     preset: AutoencoderPreset = "kl-f8",
     scale_factor: Annotated[float, Field(gt=0)] = 1.0,
@@ -67,8 +67,8 @@ def published_autoencoder(
     return build_autoencoder(preset, scale_factor=scale_factor)
 
 
-@node(category="published models")
-def published_unet(
+@node(category="published models", formerly=("published_unet",))
+def preset_unet(
     rng: Rng,  # noqa: ARG001
     preset: LatentDiffusionPreset = "celeba256",
     gradient_checkpointing: bool = False,
@@ -82,7 +82,7 @@ def published_unet(
 
 
 @node(category="published models")
-def published_dit(
+def preset_dit(
     rng: Rng,  # noqa: ARG001
     preset: TransformerPreset = "DiT-B/2",
     in_channels: Annotated[int, Field(ge=1, le=4096)] = 4,
@@ -110,8 +110,8 @@ def published_dit(
     )
 
 
-@node(category="published models", version=2)
-def published_condition(
+@node(category="published models", version=2, formerly=("published_condition",))
+def preset_condition(
     rng: Rng,
     device: Device,
     preset: LatentDiffusionPreset = "celeba256",

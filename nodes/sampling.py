@@ -11,7 +11,7 @@ from core.diffusion import langevin
 from core.diffusion.process import Spacing
 from core.diffusion.solvers import SOLVERS
 from graph_runner.context import Device, Loop, Rng
-from graph_runner.contract import Body, node
+from graph_runner.contract import Body, Formerly, node
 from nodes.diffusion import FirstRow
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 
@@ -52,7 +52,7 @@ def sample(
     z0: a picture's latent to start from instead, with noise added (image to image).
     schedule: the one the denoiser was trained with.
     solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
-    steps: turns of the solver.
+    steps: of the solver.
     eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
     spacing: which timesteps are visited; nothing for the default of the schedule's process, or of the solver.
     strength: of image to image: the share of the steps that is walked, from the noise level there.
@@ -81,7 +81,7 @@ def invert(
 
     z0: clean latents.
     schedule: the one the denoiser was trained with.
-    steps: turns; sample with as many.
+    steps: of the solver; sample with as many.
     spacing: which timesteps are visited; sample at the same ones.
     """
     chosen = SOLVERS["ddim_inversion"]
@@ -91,18 +91,18 @@ def invert(
 @node(category="sampling")
 def annealed_timestep(
     schedule: Schedule,
-    turn: Annotated[int, Field(ge=0)],
+    iteration: Annotated[int, Formerly("turn"), Field(ge=0)],
     device: Device,
     levels: Annotated[int, Field(ge=1)] = 10,
-    each: Annotated[int, Field(ge=1)] = 10,
+    per_level: Annotated[int, Formerly("each"), Field(ge=1)] = 10,
 ) -> Timestep:
-    """The timestep of a turn of annealed Langevin dynamics: `each` turns at each of `levels` noise levels, noisiest first.
+    """The timestep of an iteration of annealed Langevin dynamics, which walks through the noise levels, noisiest first.
 
-    turn: of the loop around.
+    iteration: of the loop around.
     levels: how many noise levels.
-    each: turns at each.
+    per_level: iterations at each.
     """
-    level = min(turn // each, levels - 1)
+    level = min(iteration // per_level, levels - 1)
     share = 1 - level / max(levels - 1, 1)
     return torch.tensor([schedule.timestep_at(max(share, schedule.least))], device=device)
 

@@ -70,8 +70,8 @@ def layout_tokenizer(
     return _LayoutTokenizer(vocabulary, max_objects, with_crop)
 
 
-@node(category="layouts")
-def objects(tokenizer: LayoutTokenizer, labels: list[int], boxes: list[list[float]], device: Device) -> Tokens:
+@node(category="layouts", formerly=("objects",))
+def layout_objects(tokenizer: LayoutTokenizer, labels: list[int], boxes: list[list[float]], device: Device) -> Tokens:
     """A layout typed in, as tokens: what should be where.
 
     tokenizer: the encoder's own.
@@ -128,8 +128,8 @@ def embed_tokens(text_encoder: TextEncoder, tokens: Tokens) -> Conditioning:
     return _Conditioning(context=text_encoder(tokens))
 
 
-@node(category="layouts")
-def no_layout(text_encoder: TextEncoder, tokenizer: LayoutTokenizer, device: Device) -> Conditioning:
+@node(category="layouts", formerly=("no_layout",))
+def null_layout(text_encoder: TextEncoder, tokenizer: LayoutTokenizer, device: Device) -> Conditioning:
     """The condition of an image without objects: the null condition of layouts.
 
     tokenizer: the encoder's own.
@@ -143,8 +143,8 @@ def batch_semantic_map(batch: Batch) -> SemanticMap:
     return field(batch, "segmentation")
 
 
-@node(category="spatial conditions")
-def rescaler(
+@node(category="spatial conditions", formerly=("rescaler",))
+def spatial_rescaler(
     rng: Rng,  # noqa: ARG001
     stages: Annotated[int, Field(ge=1, le=16)] = 2,
     in_channels: Width = 182,
@@ -242,8 +242,8 @@ def load_mask_image(path: File, device: Device, height: Side = 0, width: Side = 
     return load_mask(path, (height, width) if height and width else None)[None].to(device)
 
 
-@node(category="spatial conditions")
-def hide(images: Image, mask: Mask, convention: Convention = "ldm") -> Image:
+@node(category="spatial conditions", formerly=("hide",))
+def mask_image(images: Image, mask: Mask, convention: Convention = "ldm") -> Image:
     """Images with the masked part blanked, to be encoded.
 
     mask: 1 where the image is to be filled.
@@ -256,7 +256,7 @@ def hide(images: Image, mask: Mask, convention: Convention = "ldm") -> Image:
 def inpainting_condition(masked: Latent, mask: Mask, convention: Convention = "ldm") -> Conditioning:
     """The latent of the masked image, and the mask, as channels beside the latent (Rombach et al. 2022, section 4.5).
 
-    masked: hide's result, encoded.
+    masked: mask_image's result, encoded.
     mask: 1 where the image is to be filled.
     convention: the paper's order and range, or Stable Diffusion's.
     """
@@ -275,8 +275,8 @@ def concat_condition(channels: Channels) -> Conditioning:
     return _Conditioning(concat=channels)
 
 
-@node(category="conditioning")
-def both_conditions(a: Conditioning, b: Conditioning) -> Conditioning:
+@node(category="conditioning", formerly=("both_conditions",))
+def combine_conditions(a: Conditioning, b: Conditioning) -> Conditioning:
     """Two conditions at once, tokens and channels: the repository's hybrid mode."""
     return a | b
 

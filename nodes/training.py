@@ -26,7 +26,7 @@ from nodes.wires import Averaging, Batch, Dataset, LearningRate, Loss, Objective
 M = TypeVar("M", bound=nn.Module)
 
 
-class Step(Protocol):
+class TrainingStep(Protocol):
     """One training step: the batch, the step's number, the models and their averages in, objectives out."""
 
     def __call__(self, batch: Batch, step: int, models: Ports[M], ema: Ports[M]) -> list[Objective]:
@@ -43,7 +43,7 @@ class Trained(NamedTuple, Generic[M]):
 
 @node(category="training", keep=True, trains=True, mutates=("models",), continues="steps")
 def train(
-    body: Body[Step],
+    body: Body[TrainingStep],
     data: Dataset,
     models: Ports[M],
     loop: Loop,
@@ -65,7 +65,7 @@ def train(
     All objectives' gradients are taken before any optimizer steps, and each reaches only its own models, so that two
     objectives make a GAN step. A killed or stopped training goes on where it stood, to the same bits; more steps go on
     from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))). In float16 each objective's gradients
-    are scaled; where they overflow, its models stay as they are for that turn. A loss or a weight that is no number any more
+    are scaled; where they overflow, its models stay as they are for that step. A loss or a weight that is no number any more
     ends the training, and is never kept.
 
     data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed.

@@ -48,7 +48,7 @@ def as_list(items: list[T]) -> list[T]:
 
 
 @node(category="values")
-def item(items: list[T], index: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0) -> T:
+def list_item(items: list[T], index: Annotated[int, Field(ge=-1_000_000, le=1_000_000)] = 0) -> T:
     """One of a list.
 
     items: the list.

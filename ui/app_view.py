@@ -131,7 +131,7 @@ def form(api: Api, document: Document) -> gradio.Blocks:
             with gradio.Column(scale=2):
                 gallery = gradio.Gallery(label="Pictures", columns=2, object_fit="contain")
                 curves = gradio.LinePlot(
-                    x="turn", y="value", color="metric", title="Curves", height=260, visible=False, y_title=""
+                    x="step", y="value", color="metric", title="Curves", height=260, visible=False, y_title=""
                 )
                 values = gradio.Markdown()
                 files = gradio.Files(label="Files", visible=False)
@@ -226,11 +226,11 @@ class Seen:
         """The curves of losses, thinned; where none is called so, of all metrics."""
         losses = {name: curve for name, curve in self.curves.items() if "loss" in name}
         rows = [
-            (turn, value, name)
+            (step, value, name)
             for name, curve in (losses or self.curves).items()
-            for turn, value in list(curve.items())[:: 1 + len(curve) // POINTS]
+            for step, value in list(curve.items())[:: 1 + len(curve) // POINTS]
         ]
-        return pandas.DataFrame(rows, columns=["turn", "value", "metric"])
+        return pandas.DataFrame(rows, columns=["step", "value", "metric"])
 
 
 def progress_bar(node: str, done: int, total: int) -> str:

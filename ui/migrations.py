@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-Step = Callable[[sqlite3.Connection], None]
+Migration = Callable[[sqlite3.Connection], None]
 
 
 def tables(db: sqlite3.Connection) -> None:
@@ -41,7 +41,7 @@ def profile(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN profile INTEGER NOT NULL DEFAULT 0")
 
 
-STEPS: tuple[Step, ...] = (tables, check_numbers, profile)
+STEPS: tuple[Migration, ...] = (tables, check_numbers, profile)
 
 
 def version(db: sqlite3.Connection) -> int:

@@ -268,7 +268,7 @@ def _rules_of_zones(top: Scope) -> list[Problem]:
         if bound.spec.aside and (zone is None or not zone.spec.loops):
             problems.append(
                 Problem(
-                    f"{bound.spec.type!r} runs on the turns of the loop around it, and there is none",
+                    f"{bound.spec.type!r} runs every so many steps of the loop around it, and there is none",
                     bound.id,
                     remedy="Move it into the body of a zone that loops",
                 )
@@ -357,7 +357,7 @@ def _equal_seeds(top: Scope) -> list[Problem]:
 
 
 def _saved_twice(top: Scope) -> list[Problem]:
-    """Two nodes that save under one name, or one that does so in each turn of a loop: one would replace the other."""
+    """Two nodes that save under one name, or one that does so in each step of a loop: one would replace the other."""
     problems = []
     taken = Taken()
     for bound in top.walk():
@@ -373,8 +373,8 @@ def _saved_twice(top: Scope) -> list[Problem]:
         zones = [around.zone for around in bound.scope.enclosing() if around.zone is not None]
         turning = next((zone for zone in zones if zone.spec.loops or zone.spec.aside), None)
         if names and turning is not None and not turning.spec.aside:
-            message = f"saves {names[0]} in each turn of {turning.id!r}, and only the last one stays"
-            problems.append(Problem(message, bound.id, "name", "Wire another name in each turn", "warning"))
+            message = f"saves {names[0]} in each step of {turning.id!r}, and only the last one stays"
+            problems.append(Problem(message, bound.id, "name", "Wire another name in each step", "warning"))
     return problems
 
 

@@ -39,7 +39,7 @@ class DescribedPort(TypedDict):
     """A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
 
     nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
-    bound: the class that a type variable is bound to.
+    bound: the class that a type variable is bound to. formerly: names that it had.
     """
 
     name: str
@@ -52,6 +52,7 @@ class DescribedPort(TypedDict):
     required: bool
     shape: str
     help: str
+    formerly: list[str]
     schema: NotRequired[dict[str, Any]]
     default: NotRequired[Any]
     path: NotRequired[PathKind]
@@ -177,6 +178,7 @@ def _port(port: Port) -> DescribedPort:
         "required": port.required,
         "shape": port.type.wire.shape if port.type.wire else "",
         "help": port.help,
+        "formerly": list(port.formerly),
     }
 
 

@@ -75,7 +75,7 @@ def check(options: argparse.Namespace) -> int:
 def nodes(options: argparse.Namespace) -> int:
     """List the nodes by category, explain one, or write the reference. Returns 1 where a checked one is out of date."""
     from graph_runner.base.files import write_atomically
-    from graph_runner.catalog.reference import entry, reference
+    from graph_runner.catalog.markdown import entry, reference
     from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)

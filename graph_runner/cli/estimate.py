@@ -19,7 +19,7 @@ def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
     table.add_column("node")
     table.add_column("gives", ratio=1)
     table.add_column("operations", justify="right", no_wrap=True)
-    table.add_column("turns", justify="right", no_wrap=True)
+    table.add_column("steps", justify="right", no_wrap=True)
     _rows(table, top, estimate, everything)
     console.print(table)
     console.print(

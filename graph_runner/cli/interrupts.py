@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first asks the run to stop at a turn's end, with a checkpoint; the second ends it at once."""
+"""Ctrl-C and SIGTERM: the first asks the run to stop at a step's end, with a checkpoint; the second ends it at once."""
 
 from __future__ import annotations
 

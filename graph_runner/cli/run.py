@@ -51,7 +51,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     def tell_stopping() -> None:
         if rank == 0:
             display.close()
-            display.say("Stopping at the end of this turn, with a checkpoint. Ctrl-C again ends at once.", "yellow")
+            display.say("Stopping at the end of this step, with a checkpoint. Ctrl-C again ends at once.", "yellow")
 
     def announce(event: Event) -> None:
         if isinstance(event, events.Planned):

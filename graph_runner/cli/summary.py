@@ -40,7 +40,7 @@ def show(
     say("")
     spent = duration(watch.clock() - watch.began)
     if result.status == "stopped":
-        at = ", ".join(f"{turns.node} at turn {turns.done:,} of {turns.total:,}" for turns in watch.loops.values())
+        at = ", ".join(f"{turns.node} at step {turns.done:,} of {turns.total:,}" for turns in watch.loops.values())
         say(f"Stopped after {spent}{at and ', '}{at}. What was done is kept; the same command goes on:", "bold")
         say(f"  {program()} {shlex.join(argv)}")
         return

@@ -33,9 +33,9 @@ def node(
     effect: it saves or shows something, so it runs although nobody reads it, and is never cached. mutates: names of
     inputs it changes in place (the engine hands it copies where others read them). grad: names of inputs with respect to
     which it needs gradients, even where gradients are off. batched: names of inputs along whose first axis several
-    calls may be joined into one (their values are tensors or Joinable, their results tensors with one row for each).
-    keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone runs beside the turns of the
-    one around it, each so many as this parameter (a whole number) says, and is no part of what that one computes. continues: a parameter (a number of turns) whose growth
+    calls may be made as one batched call (their values are tensors or Joinable, their results tensors with one row for each).
+    keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone is a callback: it runs every so many
+    steps of the one around it as this parameter (a whole number) says, and is no part of what that one computes. continues: a parameter (a number of turns) whose growth
     continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
     itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
     before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.

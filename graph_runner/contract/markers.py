@@ -23,7 +23,7 @@ class ContractError(TypeError):
 class Joinable(Protocol):
     """A value, other than a tensor, that a `batched` input may carry: how several calls' values become one call's.
 
-    Calls are joined only where both methods succeed; a ValueError says that these values do not fit together, and the
+    Calls are batched only where both methods succeed; a ValueError says that these values do not fit together, and the
     calls are then made one by one.
     """
 

@@ -27,7 +27,7 @@ from graph_runner.contract.markers import (
     Unkeyed,
 )
 from graph_runner.contract.models import is_module
-from graph_runner.contract.spec import ANY, BodySpec, NodeSpec, Param, Port, PortType, Shape, Wire
+from graph_runner.contract.spec import ANY, BodySpec, NodeSpec, Param, Port, PortType, ReturnForm, Wire
 
 
 def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
@@ -41,7 +41,7 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     params: dict[str, Param] = {}
     injected: dict[str, str] = {}
     body: BodySpec | None = None
-    body_returns: Shape | None = None
+    body_returns: ReturnForm | None = None
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise ContractError(f"node {name!r}: *{parameter.name} is no port; take a list or Ports[...] instead")
@@ -83,9 +83,7 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     if (aside := declared["aside"]) not in ("", False):
         _check_aside(name, aside, params, {port.name: port.type for port in inputs})
         if outputs:
-            raise ContractError(
-                f"node {name!r}: what runs beside the turns gives nothing that others read; return None"
-            )
+            raise ContractError(f"node {name!r}: what runs every n steps gives nothing that others read; return None")
     for group in ("mutates", "grad", "batched"):
         for wanted in declared[group]:
             if wanted not in {port.name for port in inputs}:
@@ -109,13 +107,13 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
 
 
 def _check_aside(name: str, aside: Any, params: dict[str, Param], types: dict[str, PortType]) -> None:
-    """A zone beside the turns says which of its parameters is the number of turns between two runs."""
+    """A zone that runs every n steps says which of its parameters n is."""
     whole = [each for each in params if types[each].base is int and not types[each].many and each != "seed"]
     if aside is True or aside not in whole:
         wrong = "aside=True does not say how often it runs" if aside is True else f"aside names {aside!r}"
         wrong += "" if aside is True else ", which is no parameter of it that takes a whole number"
-        remedy = f'aside="{whole[0]}"' if whole else 'n: Annotated[int, Field(ge=1)] = 1 and aside="n"'
-        raise ContractError(f"node {name!r}: {wrong}; name the number of turns between two runs: {remedy}")
+        remedy = f'aside="{whole[0]}"' if whole else 'steps: Annotated[int, Field(ge=1)] = 1 and aside="steps"'
+        raise ContractError(f"node {name!r}: {wrong}; name the number of steps from one run to the next: {remedy}")
 
 
 def _hints_of(function: Any, where: str) -> dict[str, Any]:
@@ -275,26 +273,26 @@ def _holds_paths(hint: Any) -> bool:
     return _marked(hint, PathTo) or any(_holds_paths(part) for part in get_args(hint))
 
 
-def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], Shape]:
+def _read_returns(hint: Any, where: str) -> tuple[tuple[Port, ...], ReturnForm]:
     if hint is type(None) or hint is None:
-        return (), Shape("none")
+        return (), ReturnForm("none")
     made = get_origin(hint) or hint  # a NamedTuple may be generic: Trained[M]
     if isinstance(made, type) and issubclass(made, tuple) and hasattr(made, "_fields"):
         hint = made
         hints = _hints_of(hint, where)
         ports = tuple(_read_port(name, hints[name], where, "")[0] for name in hint._fields)
-        return ports, Shape("tuple", hint)
+        return ports, ReturnForm("tuple", hint)
     if _marked(hint, PortsMarker):
         port, _ = _read_port("", hint, where, "")
-        return (port,), Shape("mapping")
+        return (port,), ReturnForm("mapping")
     port, _ = _read_port("", hint, where, "")
     name = port.type.wire.name if port.type.wire is not None else "value"
     if port.type.many == 1:
         name += "s"
-    return (Port(name, port.type, port.required, False, ""),), Shape("one")
+    return (Port(name, port.type, port.required, False, ""),), ReturnForm("one")
 
 
-def _read_body(parameter: str, protocol: Any, where: str) -> tuple[BodySpec, Shape]:
+def _read_body(parameter: str, protocol: Any, where: str) -> tuple[BodySpec, ReturnForm]:
     call = protocol.__dict__.get("__call__") if isinstance(protocol, type) else None
     if call is None:
         raise ContractError(f"{where}: Body[...] takes a Protocol with a __call__ that names the inner ports")

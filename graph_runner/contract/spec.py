@@ -189,7 +189,7 @@ class BodySpec:
         return first_names(self.results)
 
 
-class Shape(NamedTuple):
+class ReturnForm(NamedTuple):
     """How a function's return value maps to ports: "one" value, a "tuple" (NamedTuple) or a "mapping" (Ports)."""
 
     form: Literal["none", "one", "tuple", "mapping"]
@@ -200,7 +200,7 @@ class Shape(NamedTuple):
 class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
-    aside: of a zone that runs beside the turns of the one around it, the parameter that says each how many; else "".
+    aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "".
     """
 
     type: str
@@ -210,9 +210,9 @@ class NodeSpec:
     inputs: tuple[Port, ...]
     params: Mapping[str, Param]
     outputs: tuple[Port, ...]
-    returns: Shape
+    returns: ReturnForm
     body: BodySpec | None
-    body_returns: Shape | None
+    body_returns: ReturnForm | None
     injected: Mapping[str, str]
     summary: str
     documentation: str
@@ -241,7 +241,7 @@ class NodeSpec:
 
     @property
     def loops(self) -> bool:
-        """Whether the node goes round: a zone with turns."""
+        """Whether the node goes round: a zone with steps or iterations."""
         return "loop" in self.injected.values()
 
     @cached_property

@@ -52,12 +52,12 @@ class Activation:
 
     @property
     def when(self) -> str:
-        """The turns of the loops around, in words: "turn 3 of fit, turn 1 of sweep"; empty outside of loops."""
+        """The turns of the loops around, in words: "step 3 of fit, step 1 of sweep"; empty outside of loops."""
         told: list[str] = []
         around: Activation | None = self
         while around is not None and around.step is not None:
             if around.step.spec.loops and around.turns:
-                told.append(f"turn {around.turns[-1] + 1} of {around.step.id}")
+                told.append(f"step {around.turns[-1] + 1} of {around.step.id}")
             around = around.around
         return ", ".join(told)
 

@@ -10,7 +10,7 @@ from graph_runner.base.disk import sentence
 
 
 class NodeError(RuntimeError):
-    """A node could not do its work. `node` is its id, `when` the turn it was in, if any; the cause is chained.
+    """A node could not do its work. `node` is its id, `when` the step it was in, if any; the cause is chained.
 
     What a node says by itself (ValueError, FloatingPointError), and what is said of a disk, is told in its own words.
     """
@@ -43,7 +43,7 @@ class ElsewhereError(NodeError):
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked
-    """The run was asked to stop, and did so at the end of a turn."""
+    """The run was asked to stop, and did so at the end of a step."""
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from graph_runner.compile.plan import Joined
 
 
 class Joiner:
-    """Makes joined calls, and remembers what could not be joined."""
+    """Makes batched calls, and remembers what could not be batched."""
 
     def __init__(self) -> None:
         self._apart: dict[Joined, set[tuple[Any, ...]]] = {}

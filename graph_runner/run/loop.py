@@ -107,12 +107,12 @@ class Asides:
 
 
 def interval(step: Step, frame: Frame, when: str = "") -> int:
-    """How many turns lie between two runs of a zone beside them, wired or typed in. Raises NodeError where that is no number
-    of turns."""
+    """A zone runs every so many steps of the loop around: how many, wired or typed in. Raises NodeError where that is no number of
+    steps."""
     name = step.spec.aside
     turns = next((frame[slot] for port, slot in step.singles if port == name), step.constants.get(name))
     if not isinstance(turns, int) or turns < 1:
-        raise NodeError(step.id, ValueError(f"{name} is {turns!r:.40}; give a whole number of turns, at least 1"), when)
+        raise NodeError(step.id, ValueError(f"{name} is {turns!r:.40}; give a whole number of steps, at least 1"), when)
     return turns
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a loop's state: one lineage (equal but for the number of turns), one folder, one sub-folder a step."""
+"""Checkpoints of a loop's state: one lineage (equal but for the number of steps), one folder, one sub-folder a step."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Checkpoints:
             lock.release()
 
     def restore(self, state: Stateful, n: int) -> int:
-        """Load the newest readable checkpoint of at most n turns into `state`; returns the turns it had done."""
+        """Load the newest readable checkpoint of at most n steps into `state`; returns the steps it had done."""
         found, tree, shown = 0, dict[str, Any](), list[Shown]()
         if self.processes.rank == 0:
             self._note_in_run()
@@ -82,11 +82,11 @@ class Checkpoints:
             state.load_state_dict(tree if self.processes.rank == 0 else load_tree(self._at(found)))
             for each in shown:
                 self.show(each)
-            self.log(Log(f"goes on from turn {found} of an earlier run", self.node))
+            self.log(Log(f"goes on from step {found} of an earlier run", self.node))
         return int(found)
 
     def save(self, step: int, state: Stateful, final: bool = False) -> None:
-        """Write the state after `step` turns, and remove checkpoints on the way that are no longer needed.
+        """Write the state after `step` steps, and remove checkpoints on the way that are no longer needed.
 
         Where the disk refuses, that is told and the training goes on: the checkpoint before stays.
         """
@@ -96,7 +96,7 @@ class Checkpoints:
         try:
             save_tree(self._at(step), state.state_dict(), {"shown": shown, "final": final})
         except OSError as error:
-            self.log(Log(f"has no checkpoint of turn {step}: {sentence(error)}", self.node, "warning"))
+            self.log(Log(f"has no checkpoint of step {step}: {sentence(error)}", self.node, "warning"))
             return
         passing = [s for s in self.steps() if s <= step and self._passing(s)]
         for old in passing[:-KEPT]:
@@ -109,13 +109,13 @@ class Checkpoints:
         return sorted(int(name[1]) for name in names if name)
 
     def _newest(self, n: int) -> tuple[int, dict[str, Any], list[Shown]]:
-        """The newest checkpoint of at most n turns that can be read, 0 where there is none; what cannot is told."""
+        """The newest checkpoint of at most n steps that can be read, 0 where there is none; what cannot is told."""
         for step in reversed([step for step in self.steps() if step <= n]):
             try:
                 shown = [Shown(**fields) for fields in load_meta(self._at(step)).get("shown", [])]
                 return step, load_tree(self._at(step)), shown
             except (StoreError, TypeError) as error:
-                self.log(Log(f"passes over its checkpoint of turn {step}: {error}", self.node, "warning"))
+                self.log(Log(f"passes over its checkpoint of step {step}: {error}", self.node, "warning"))
         return 0, {}, []
 
     def _passing(self, step: int) -> bool:

@@ -32,7 +32,7 @@ def record(x: str, label: str = "x") -> dict[str, Any]:
 
 def repeat(n: int, inner: dict[str, Any], result: str, x: str = "one") -> dict[str, Any]:
     body = {"nodes": inner, "results": {"x": result}}
-    return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
+    return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"iterations": n}, "body": body}
 
 
 def sweep(
@@ -43,4 +43,4 @@ def sweep(
 
 
 def every(n: int, inner: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "every", "params": {"n": n}, "body": {"nodes": inner}}
+    return {"type": "every", "params": {"steps": n}, "body": {"nodes": inner}}

@@ -43,7 +43,7 @@ def registry() -> Registry:
 
 def test_for_each_over_typed_lists(run: Run) -> None:
     inner = {"s": {"type": "scale", "wires": {"x": "one", "by": "z.item.by"}}, "r": record("s")}
-    nodes = {"one": ONE, "z": sweep(inner, {"scaled": "s", "turns": "z.turn"}, {"by": [2, 0.5, -1]})}
+    nodes = {"one": ONE, "z": sweep(inner, {"scaled": "s", "turns": "z.index"}, {"by": [2, 0.5, -1]})}
     values = run(nodes, "z").values
     assert [float(x) for x in values["z.scaled"]] == [2, 0.5, -1]
     assert values["z.turns"] == [0, 1, 2]
@@ -72,20 +72,20 @@ def test_repeat_carries_several_states_and_zero_turns_change_nothing(run: Run) -
     fibonacci = {
         "type": "repeat",
         "wires": {"state": {"a": "one", "b": "one"}},
-        "params": {"n": 6},
+        "params": {"iterations": 6},
         "body": {"nodes": inner, "results": {"a": "f.state.b", "b": "next"}},
     }
     values = run({"one": ONE, "f": fibonacci}, "f").values
     assert (float(values["f.a"]), float(values["f.b"])) == (13, 21)
-    fibonacci["params"] = {"n": 0}
+    fibonacci["params"] = {"iterations": 0}
     assert float(run({"one": ONE, "f": fibonacci}, "f.b").values["f.b"]) == 1
 
 
 def test_repeat_with_a_typed_state(run: Run) -> None:
     state = {
         "type": "repeat",
-        "params": {"n": 3, "state": {"last": 7}},
-        "body": {"nodes": {}, "results": {"last": "z.turn"}},
+        "params": {"iterations": 3, "state": {"last": 7}},
+        "body": {"nodes": {}, "results": {"last": "z.iteration"}},
     }
     assert run({"z": state}, "z.last").values["z.last"] == 2
 

@@ -103,8 +103,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},
     "layout_encoder": {"dim": 16, "layers": 1},
-    "published_condition": {"preset": "semantic_synthesis256", "shape": [1, 3, 8, 8]},
-    "rescaler": {"in_channels": 5},
+    "preset_condition": {"preset": "semantic_synthesis256", "shape": [1, 3, 8, 8]},
+    "spatial_rescaler": {"in_channels": 5},
     "rescale_latents": {"samples": 4},
     "encode_dataset": {"batch_size": 32},
     "data_features": {"count": 8},
@@ -113,9 +113,9 @@ PARAMS: dict[str, dict[str, Any]] = {
     "integers": {"values": [1, 2]},
     "numbers": {"values": [0.5]},
     "texts": {"values": ["a"]},
-    "objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
+    "layout_objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
     "annealed_timestep": {"turn": 3},
-    "start_at": {"step": 3},
+    "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
     "text_context": {"prompts": ["a (red:1.3) circle"]},
@@ -123,8 +123,8 @@ PARAMS: dict[str, dict[str, Any]] = {
 
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
-    "denoise": {"context": lambda: None},
-    "denoise_tiles": {"context": lambda: None},
+    "denoise": {"condition": lambda: None},
+    "denoise_tiles": {"condition": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(
@@ -137,5 +137,5 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         "rescaler": lambda: None,
         "ema_unet": lambda: None,
     },  # one conditioner, one UNet
-    "steer": {"t": lambda: torch.tensor([10, 700])},
+    "gradient_guidance": {"t": lambda: torch.tensor([10, 700])},
 }

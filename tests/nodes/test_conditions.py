@@ -74,13 +74,13 @@ LAYOUT = (
         "tokens": node("layout_tokens", tokenizer="places", labels="object_labels", boxes="boxes"),
         "cond": node("embed_tokens", text_encoder="MODEL", tokens="tokens"),
     },
-    {"null": node("no_layout", text_encoder="MODEL", tokenizer="places")},
+    {"null": node("null_layout", text_encoder="MODEL", tokenizer="places")},
     {"places": node("layout_tokenizer", {"vocabulary": 64, "max_objects": 3, "with_crop": False})},
     {"context_dim": WIDTH},
 )
 ZERO = {"null": node("null_like", conditioning="cond")}
 SEMANTIC_MAP = (
-    {"rescaler": node("rescaler", {"stages": 1, "in_channels": 25, "out_channels": 3})},
+    {"rescaler": node("spatial_rescaler", {"stages": 1, "in_channels": 25, "out_channels": 3})},
     "rescaler",
     field("batch_semantic_map") | {"cond": node("semantic_condition", rescaler="MODEL", semantic_map="semantic_map")},
     ZERO,
@@ -103,7 +103,7 @@ INPAINTING = (
     "",
     {
         "mask": node("random_mask", images="images"),
-        "hidden": node("hide", images="images", mask="mask"),
+        "hidden": node("mask_image", images="images", mask="mask"),
         "masked": node("encode", autoencoder="autoencoder", images="hidden"),
         "cond": node("inpainting_condition", masked="masked", mask="mask"),
     },
@@ -117,11 +117,11 @@ HYBRID = (
     TEXT[2]
     | {"words": TEXT[2]["cond"]}
     | LOW_RESOLUTION[2]
-    | {"small": LOW_RESOLUTION[2]["cond"], "cond": node("both_conditions", a="words", b="small")},
+    | {"small": LOW_RESOLUTION[2]["cond"], "cond": node("combine_conditions", a="words", b="small")},
     {
         "nothing": TEXT[3]["null"],
         "grey": node("null_like", conditioning="small"),
-        "null": node("both_conditions", a="nothing", b="grey"),
+        "null": node("combine_conditions", a="nothing", b="grey"),
     },
     TEXT[4],
     {"context_dim": WIDTH, "in_channels": 7},
@@ -205,7 +205,7 @@ def test_a_dropped_sample_loses_all_of_its_condition(kind: str, engine: Engine) 
 def test_guidance_in_a_sampling_zone_is_guidance_in_python(kind: str, engine: Engine) -> None:
     def sampling(*_: Any) -> Nodes:
         body = {
-            id: node("denoise", model="unet", z="sample.z", t="sample.t", context=context)
+            id: node("denoise", model="unet", z="sample.z", t="sample.t", condition=context)
             for id, context in (("with", "cond"), ("without", "null"))
         }
         body["guide"] = node("cfg_combine", {"scale": 3.0}, cond="with", uncond="without")
@@ -239,7 +239,7 @@ def test_it_trains_under_dropout_with_its_conditioner(kind: str, engine: Engine)
             "t": node("random_timesteps", schedule="schedule", z="in_z0"),
             "z": node("add_noise", schedule="schedule", z0="in_z0", noise="offset", t="t"),
             "dropped": node("drop_conditions", {"probability": 0.3}, conditioning="in_cond", null="in_null"),
-            "out": node("denoise", model="train.models.unet", z="z", t="t", context="dropped"),
+            "out": node("denoise", model="train.models.unet", z="z", t="t", condition="dropped"),
             "loss": node("diffusion_loss", schedule="schedule", prediction="out", z0="in_z0", noise="offset", t="t"),
             "adamw": node("adamw", {"lr": 1e-3, "weight_decay": 0.0}),
             "goal": node("objective", loss="loss", models=[f"train.models.{m}" for m in models], optimizer="adamw"),

@@ -30,7 +30,7 @@ ELSEWHERE = {
     "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
-    **dict.fromkeys(["published_autoencoder", "published_unet"], "hundreds of millions of parameters"),
+    **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 
 # Nodes that need a package of the extra `optimizers`.

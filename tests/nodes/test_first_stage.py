@@ -119,5 +119,5 @@ def test_sums_of_losses() -> None:
     with pytest.raises(ValueError, match="1 weights for 2 losses"):
         first_stage.add_losses([two, three], [1])
     assert not first_stage.scale_loss(two, torch.tensor(0.0)).requires_grad
-    assert not first_stage.start_at(two, step=1, start=2).requires_grad
-    assert first_stage.start_at(two, step=2, start=2) is two
+    assert not first_stage.delay_loss(two, step=1, start=2).requires_grad
+    assert first_stage.delay_loss(two, step=2, start=2) is two

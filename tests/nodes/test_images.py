@@ -50,8 +50,8 @@ def test_tiles_lie_row_by_row() -> None:
 
 def test_enlarged_pixels_are_squares_or_smooth() -> None:
     batch = torch.tensor([[-1.0, 1.0]]).expand(1, 3, 1, 2)
-    assert images.enlarge(batch, 2)[0, 0].tolist() == [[-1, -1, 1, 1]] * 2
-    smooth = images.enlarge(batch, 2, "bicubic")
+    assert images.upscale(batch, 2)[0, 0].tolist() == [[-1, -1, 1, 1]] * 2
+    smooth = images.upscale(batch, 2, "bicubic")
     assert smooth.shape == (1, 3, 2, 4)
     assert smooth.abs().max() <= 1
 

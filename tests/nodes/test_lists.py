@@ -117,7 +117,7 @@ def test_sweeps_over_lists_beside_wired_lists(registry: Registry, tmp_path: Path
         "schedule": {"type": "noise_schedule"},
         "seeds": {"type": "integers", "params": {"values": [7, 9]}},
         "sweep": sweep,
-        "last": {"type": "item", "params": {"index": -1}, "wires": {"items": "sweep.names"}},
+        "last": {"type": "list_item", "params": {"index": -1}, "wires": {"items": "sweep.names"}},
     }
     values = run(registry, tmp_path, nodes, "sweep.eps", "last").values
     assert [tuple(eps.shape) for eps in values["sweep.eps"]] == [(1, 4, 8, 8), (2, 4, 8, 8)]
@@ -128,8 +128,8 @@ def test_a_sweep_over_nodes_and_lists_of_numbers_reported(registry: Registry, tm
     nodes = {
         "shapes": SHAPES,
         "some": SOME,
-        "small": {"type": "shrink", "params": {"factor": 2}, "wires": {"images": "some"}},
-        "back": {"type": "enlarge", "params": {"factor": 2}, "wires": {"images": "small"}},
+        "small": {"type": "downscale", "params": {"factor": 2}, "wires": {"images": "some"}},
+        "back": {"type": "upscale", "params": {"factor": 2}, "wires": {"images": "small"}},
         "both": {"type": "as_list", "wires": {"items": ["some", "back"]}},
         "each": {
             "type": "for_each",
@@ -139,8 +139,8 @@ def test_a_sweep_over_nodes_and_lists_of_numbers_reported(registry: Registry, tm
                 "results": {"likeness": "like"},
             },
         },
-        "tell": {"type": "report", "wires": {"values": {"ssim": "each.likeness", "first": "each_first"}}},
-        "each_first": {"type": "item", "wires": {"items": "each.likeness"}},
+        "tell": {"type": "log_metrics", "wires": {"values": {"ssim": "each.likeness", "first": "each_first"}}},
+        "each_first": {"type": "list_item", "wires": {"items": "each.likeness"}},
     }
     result = run(registry, tmp_path, nodes)
     [metrics] = [event.values for event in result.events if isinstance(event, Metric)]
@@ -153,7 +153,7 @@ def test_lists_that_cannot_be_tiled_are_refused_in_a_sentence(registry: Registry
     nodes = {
         "shapes": SHAPES,
         "some": SOME,
-        "small": {"type": "shrink", "params": {"factor": 2}, "wires": {"images": "some"}},
+        "small": {"type": "downscale", "params": {"factor": 2}, "wires": {"images": "some"}},
         "grid": {"type": "image_grid", "wires": {"images": ["some", "small"]}},
     }
     workflow = Workflow.model_validate({"loom": 1, "nodes": nodes})

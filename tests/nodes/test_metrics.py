@@ -30,7 +30,7 @@ TINY = {"model_channels": 8, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_
 DATA = {
     "data": node("shapes_dataset", {"size": 40}),
     "kl": node("kl_autoencoder", TINY),
-    "again": node("reconstructions", autoencoder="kl", data="data"),
+    "again": node("reconstruct_dataset", autoencoder="kl", data="data"),
 }
 
 

@@ -149,12 +149,16 @@ def test_image_to_image_starts_near_the_picture(engine: Engine, kind: str) -> No
 def test_langevin_dynamics_walks_down_the_levels(engine: Engine, kind: str) -> None:
     """100 turns at 10 levels: from noise to near the data's deviation ½, at the scale that z has at the last level."""
     inside = {
-        "t": node("annealed_timestep", {"levels": 10, "each": 10}, schedule="schedule", turn="walk.turn"),
+        "t": node(
+            "annealed_timestep", {"levels": 10, "per_level": 10}, schedule="schedule", iteration="walk.iteration"
+        ),
         "p": node("gaussian_denoiser", z="walk.state.z", t="t", schedule="schedule"),
         "s": node("score", prediction="p", z="walk.state.z", t="t", schedule="schedule"),
         "z": node("langevin_step", {"ratio": 0.5}, z="walk.state.z", score="s", t="t", schedule="schedule"),
     }
-    walk = node("repeat", {"n": 100}, state={"z": "noise"}) | {"body": {"nodes": inside, "results": {"z": "z"}}}
+    walk = node("repeat", {"iterations": 100}, state={"z": "noise"}) | {
+        "body": {"nodes": inside, "results": {"z": "z"}}
+    }
     values = engine.run(graph(kind, walk=walk), targets=["walk.z"]).values
     process = KINDS[kind][1]
     last = process.level(process.timestep_at(process.least))

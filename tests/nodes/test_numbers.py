@@ -134,7 +134,7 @@ def test_sinks_refuse_values_that_are_no_numbers(registry: Registry, tmp_path: P
 def test_a_report_refuses_what_is_no_number(registry: Registry, tmp_path: Path, value: float) -> None:
     nodes = {
         "y": {"type": "marred_scalar", "params": {"value": str(value)}},
-        "r": {"type": "report", "wires": {"values": {"error": "y"}}},
+        "r": {"type": "log_metrics", "wires": {"values": {"error": "y"}}},
     }
     assert refusal(registry, tmp_path, nodes).node == "y"
 
@@ -184,7 +184,7 @@ def test_a_training_that_meets_nan_stops_names_the_node_and_keeps_no_spoilt_weig
     with pytest.raises(NodeError) as caught:
         Engine(registry, tmp_path).run(workflow, targets=["fit.models.m"], checkpoint_seconds=seconds)
     assert caught.value.node == "loss"
-    assert ", in turn 7 of fit. fit refused what came of it: the loss of objective" in str(caught.value)
+    assert ", in step 7 of fit. fit refused what came of it: the loss of objective" in str(caught.value)
     assert "lower its learning rate" in str(caught.value)
     kept = sorted(int(path.name.removeprefix("step-")) for path in (tmp_path / "checkpoints").glob("*/step-*"))
     assert kept == ([5, 6] if seconds == 0 else [])

@@ -79,7 +79,7 @@ def training(optimizer: dict[str, Any], steps: int = 4, **more: Any) -> dict[str
     }
     look = {
         "type": "every",
-        "params": {"n": 2},
+        "params": {"steps": 2},
         "body": {
             "nodes": {"keep": {"type": "save_models", "wires": {"models": {"ae": own}}, "params": {"name": "seen"}}}
         },

@@ -151,7 +151,7 @@ def test_what_it_takes_is_known_before_the_run(
 def guided(batch: int = 2) -> Workflow:
     """Guidance with tokens and residuals on both sides."""
     body = {
-        id: {"type": "denoise", "wires": {"model": "mixer", "z": "sample.z", "t": "sample.t", "context": condition}}
+        id: {"type": "denoise", "wires": {"model": "mixer", "z": "sample.z", "t": "sample.t", "condition": condition}}
         for id, condition in (("with", "cond"), ("without", "null"))
     }
     body["guide"] = {"type": "cfg_combine", "wires": {"cond": "with", "uncond": "without"}}
@@ -162,9 +162,9 @@ def guided(batch: int = 2) -> Workflow:
         "none": {"type": "class_context", "wires": {"embedder": "embedder"}},
         "hint": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8], "seed": 5}},
         "control": {"type": "control", "wires": {"hint": "hint"}},
-        "cond": {"type": "both_conditions", "wires": {"a": "class", "b": "control"}},
+        "cond": {"type": "combine_conditions", "wires": {"a": "class", "b": "control"}},
         "grey": {"type": "null_like", "wires": {"conditioning": "control"}},
-        "null": {"type": "both_conditions", "wires": {"a": "none", "b": "grey"}},
+        "null": {"type": "combine_conditions", "wires": {"a": "none", "b": "grey"}},
         "noise": {"type": "gaussian_noise", "params": {"shape": [batch, 4, 8, 8]}},
         "schedule": {"type": "noise_schedule"},
         "sample": {

@@ -132,11 +132,11 @@ def shipped(steps: int) -> Workflow:
         "made_features": {"type": "image_features", "wires": wires | {"images": "reconstruction"}},
         "distance": {"type": "frechet_distance", "wires": {"real": "real_features", "generated": "made_features"}},
         "quality": {"type": "psnr", "wires": {"images": "reconstruction", "originals": "images"}},
-        "told": {"type": "report", "wires": {"values": {"fid": "distance", "psnr": "quality", "nll": "nll"}}},
+        "told": {"type": "log_metrics", "wires": {"values": {"fid": "distance", "psnr": "quality", "nll": "nll"}}},
     }
     body["look_at_autoencoder"]["params"]["n"] = 2
     body["look_at_autoencoder"]["body"]["nodes"] |= within
-    body["told_each_turn"] = {"type": "report", "wires": {"values": {"kl": "kl", "balance": "balance"}}}
+    body["told_each_turn"] = {"type": "log_metrics", "wires": {"values": {"kl": "kl", "balance": "balance"}}}
     return Workflow.model_validate(tree)
 
 

@@ -54,7 +54,7 @@ def autoencoder_on_photographs() -> Workflow:
         },
         "look": {
             "type": "every",
-            "params": {"n": 7},
+            "params": {"steps": 7},
             "body": {
                 "nodes": {
                     "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 16, 16]}},

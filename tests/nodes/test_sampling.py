@@ -46,7 +46,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 
 def call(id: str, zone: str, context: str = "prompt", z: str = "") -> dict[str, Any]:
-    wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "context": context}
+    wires = {"model": "unet", "z": z or f"{zone}.z", "t": f"{zone}.t", "condition": context}
     return {id: {"type": "denoise", "wires": wires}}
 
 
@@ -96,11 +96,11 @@ def test_an_image_steers_through_decoder_and_denoiser(engine: Engine) -> None:
             "wires": {"prediction": "prediction", "z": "sample.z", "t": "sample.t", "schedule": "schedule"},
         },
         "seen": {"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "z0"}},
-        "small": {"type": "shrink", "wires": {"images": "seen"}},
+        "small": {"type": "downscale", "wires": {"images": "seen"}},
         "likelihood": {"type": "image_likelihood", "wires": {"seen": "small", "wanted": "wanted"}},
         "slope": {"type": "likelihood_gradient", "wires": {"log_likelihood": "likelihood", "z": "sample.z"}},
         "steered": {
-            "type": "steer",
+            "type": "gradient_guidance",
             "wires": {"prediction": "prediction", "gradient": "slope", "t": "sample.t", "schedule": "schedule"},
             "params": {"scale": 0.5},
         },
@@ -108,7 +108,7 @@ def test_an_image_steers_through_decoder_and_denoiser(engine: Engine) -> None:
     graph = nodes(
         target={"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 9}},
         target_image={"type": "decode", "wires": {"autoencoder": "autoencoder", "z": "target"}},
-        wanted={"type": "shrink", "wires": {"images": "target_image"}},
+        wanted={"type": "downscale", "wires": {"images": "target_image"}},
         sample=sampling({"nodes": body, "results": {"prediction": "steered"}}, steps=3),
     )
     targets = ["sample", "unet", "autoencoder", "noise", "prompt", "wanted"]
@@ -166,10 +166,10 @@ def test_inpainting_keeps_what_is_known(engine: Engine) -> None:
         "schedule": "schedule",
     }
     body = {
-        "held": {"type": "keep_known", "wires": seen},
+        "held": {"type": "inpaint_latent", "wires": seen},
         **call("prediction", "sample", z="held"),
         "kept": {
-            "type": "predict_known",
+            "type": "inpaint_prediction",
             "wires": {**{k: v for k, v in seen.items() if k != "noise"}, "prediction": "prediction"},
         },
     }

@@ -101,7 +101,7 @@ def test_every_runs_each_n_turns_and_on_the_last_and_sees_the_model_after_the_st
         "before": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
         "look": {
             "type": "every",
-            "params": {"n": 3},
+            "params": {"steps": 3},
             "body": {
                 "nodes": {
                     "after": {"type": "weight_of", "wires": {"model": "fit.models.m"}},
@@ -197,7 +197,7 @@ def test_editing_a_preview_retrains_nothing(make_engine: Callable[[], Engine]) -
         look = {
             "look": {
                 "type": "every",
-                "params": {"n": n},
+                "params": {"steps": n},
                 "body": {"nodes": {"show": {"type": "show_number", "wires": {"x": "loss"}}}},
             }
         }

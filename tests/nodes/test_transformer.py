@@ -40,7 +40,7 @@ def graph(steps: int = STEPS) -> Workflow:
         "t": {"type": "random_timesteps", "wires": {"schedule": "schedule", "z": "z0"}},
         "eps": {"type": "noise_like", "wires": {"z": "z0"}},
         "zt": {"type": "add_noise", "wires": {"schedule": "schedule", "z0": "z0", "noise": "eps", "t": "t"}},
-        "guess": {"type": "denoise", "wires": {"model": "fit.models.dit", "z": "zt", "t": "t", "context": "kept"}},
+        "guess": {"type": "denoise", "wires": {"model": "fit.models.dit", "z": "zt", "t": "t", "condition": "kept"}},
         "loss": {
             "type": "diffusion_loss",
             "wires": {"schedule": "schedule", "prediction": "guess", "z0": "z0", "noise": "eps", "t": "t"},
@@ -48,7 +48,7 @@ def graph(steps: int = STEPS) -> Workflow:
         "o": {"type": "objective", "wires": {"loss": "loss", "models": ["fit.models.dit"], "optimizer": "adam"}},
     }
     asked = {
-        id: {"type": "denoise", "wires": {"model": "fit.ema.dit", "z": "sample.z", "t": "sample.t", "context": told}}
+        id: {"type": "denoise", "wires": {"model": "fit.ema.dit", "z": "sample.z", "t": "sample.t", "condition": told}}
         for id, told in (("cond", "class"), ("uncond", "none"))
     }
     asked["guide"] = {"type": "cfg_combine", "wires": {"cond": "cond", "uncond": "uncond"}, "params": {"scale": 2}}

@@ -70,7 +70,7 @@ def test_types_are_solved_for_the_wires(server: RunningServer) -> None:
     types = server.call("validate", workflow=graph(nodes))["types"]
     assert types["same.value"] == {"type": "number", "list": False}
     assert types["r.v"] == types["r.state.v"] == {"type": "number", "list": False}
-    assert types["r.turn"] == {"type": "int", "list": False}
+    assert types["r.iteration"] == {"type": "int", "list": False}
 
 
 def test_a_dry_run_tells_shapes_and_errors_beforehand(server: RunningServer) -> None:

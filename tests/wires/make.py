@@ -44,7 +44,9 @@ def catalogue(registry: Registry) -> dict[str, Any]:
         spec.update(summary="", documentation="")
         body = spec["body"] or {"ports": [], "results": []}
         for ports in (spec["inputs"], spec["outputs"], body["ports"], body["results"]):
-            ports[:] = [{**{key: port[key] for key in RULES}, "shape": "", "help": ""} for port in ports]
+            ports[:] = [
+                {**{key: port[key] for key in RULES}, "shape": "", "help": "", "formerly": []} for port in ports
+            ]
     return whole
 
 

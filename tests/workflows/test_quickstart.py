@@ -120,7 +120,7 @@ def test_the_asked_class_is_found_in_nine_of_ten_pictures(registry: Registry, tm
     assert not guided & {*TRAININGS, "latents"}
     assert (folder / "outputs" / "quickstart.png").read_bytes() != picture.read_bytes()
 
-    looked, _ = from_the_command_line(tmp_path, seed, "look_at_samples.n=77", "preview.steps=5")
+    looked, _ = from_the_command_line(tmp_path, seed, "look_at_samples.steps=77", "preview.steps=5")
     assert not looked & {*TRAININGS, "latents", "sample"}
 
     steps = shipped.nodes["diffusion"].params["steps"]

@@ -24,7 +24,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "diffusion": {"steps": 2, "batch_size": 2},
     "first_stage": {"samples": 2},
     "sample": {"steps": 2},
-    "walk": {"n": 3},
+    "walk": {"iterations": 3},
 }
 
 

@@ -53,7 +53,7 @@ def test_an_event_carries_only_what_changed(run: Run) -> None:
 def test_turns_are_told_at_intervals_and_at_the_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def loop(n: int, inner: dict[str, Any], result: str, x: str = "one") -> dict[str, Any]:
         body = {"nodes": inner, "results": {"x": result}}
-        return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
+        return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"iterations": n}, "body": body}
 
     deep = loop(2, {"s": {"type": "scale", "wires": {"x": "deep.state.x"}}}, "s", x="z.state.x")
     nodes = {"one": ONE, "z": loop(300, {"deep": deep}, "deep.x")}
@@ -82,7 +82,7 @@ def test_metrics_name_node_and_turn_and_survive_json(run: Run) -> None:
         "m": {"type": "measure", "wires": {"x": "nan"}},
     }
     body = {"nodes": inner, "results": {"x": "next"}}
-    zone = {"type": "repeat", "wires": {"state": {"x": "one"}}, "params": {"n": 3}, "body": body}
+    zone = {"type": "repeat", "wires": {"state": {"x": "one"}}, "params": {"iterations": 3}, "body": body}
     result = run({"one": ONE, "z": zone})
     metrics = [event for event in result.events if isinstance(event, events.Metric)]
     assert [(event.node, event.turn) for event in metrics] == [("m", 0), ("m", 1), ("m", 2)]
@@ -141,7 +141,7 @@ def test_a_metric_in_training_names_the_turn_and_not_the_micro_batch(run: Run) -
 def test_files_shown_in_loops_carry_the_turns_of_all_of_them(run: Run) -> None:
     def loop(zone: str, n: int, inner: dict[str, Any], result: str, x: str) -> dict[str, Any]:
         body = {"nodes": inner, "results": {"x": result}}
-        return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"n": n}, "body": body}
+        return {"type": "repeat", "wires": {"state": {"x": x}}, "params": {"iterations": n}, "body": body}
 
     show = {"type": "show_number", "wires": {"x": "s"}}
     deep = loop("deep", 2, {"s": {"type": "scale", "wires": {"x": "deep.state.x"}}, "show": show}, "s", "z.state.x")

@@ -142,7 +142,7 @@ def test_two_nodes_that_save_under_one_name_are_a_problem(engine: Engine) -> Non
     assert said(m=many, a=keep("x")) == [f"error a.name: saves kept/x.txt, and 'm' saves kept/x.txt/a: {both}"]
     assert said(m=many, n=other) == [], "other files of one folder"
     inner = {"type": "for_each", "params": {"over": {"n": ["x", "y"]}}, "body": {"nodes": {"k": keep("x")}}}
-    assert said(z=inner) == ["warning k.name: saves kept/x.txt in each turn of 'z', and only the last one stays"]
+    assert said(z=inner) == ["warning k.name: saves kept/x.txt in each step of 'z', and only the last one stays"]
     wired = {"type": "keep_number", "wires": {"x": "one", "name": "z.item.n"}}
     assert said(z=inner | {"body": {"nodes": {"k": wired}}}) == []
 

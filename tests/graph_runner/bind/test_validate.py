@@ -255,7 +255,7 @@ def test_ids_are_unique_in_the_whole_file(check: Check) -> None:
 
 def test_every_needs_a_loop_around_it(check: Check) -> None:
     every = {"type": "every", "body": {"nodes": {"r": {"type": "record", "wires": {"x": "one"}}}}}
-    only(check({"one": ONE, "look": every}), "look", "", "runs on the turns of the loop around it", "Move it")
+    only(check({"one": ONE, "look": every}), "look", "", "runs every so many steps of the loop around it", "Move it")
 
 
 def test_a_gradient_is_taken_with_respect_to_a_port_of_the_zone_around(check: Check) -> None:

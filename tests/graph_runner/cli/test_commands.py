@@ -247,13 +247,13 @@ def test_a_stopped_run_goes_on_where_it_stood(name: str, loom: Loom, here: Path)
     said = loom(file)
     assert said.code == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
-    assert "gathered at turn 3 of 6" in said.out
+    assert "gathered at step 3 of 6" in said.out
     assert f"python -m graph_runner {file}" in said.out, "the command that goes on"
     assert "Ctrl-C again" in said.err
     assert outputs(here) == []
     said = loom(file)
     assert said.code == 0
-    assert "goes on from turn 3" in said.err
+    assert "goes on from step 3" in said.err
     assert slow_toys.TURNS == [0, 1, 2, 3, 4, 5], "no turn is done twice"
     assert outputs(here) == [2.0 * 15]
 

@@ -110,7 +110,7 @@ def test_ctrl_c_stops_with_a_checkpoint_and_the_same_command_goes_on(here: Path)
     with started(here, command) as process:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    assert "goes on from turn" in err
+    assert "goes on from step" in err
     assert outputs(here) == [2.0 * sum(range(60))]
 
 
@@ -153,7 +153,7 @@ def test_two_processes_stop_at_the_same_turn_and_go_on(here: Path) -> None:
     with started(here, command) as process:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    assert "goes on from turn" in err
+    assert "goes on from step" in err
     assert outputs(here) == [2.0 * sum(range(100)) * 1.5]
 
 
@@ -175,5 +175,5 @@ def test_one_process_that_fails_ends_all_and_the_same_command_goes_on(kill: bool
     with started(here, command) as process:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
-    assert "goes on from turn 4" in err
+    assert "goes on from step 4" in err
     assert outputs(here) == [2.0 * sum(range(12)) * 1.5]

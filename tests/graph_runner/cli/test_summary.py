@@ -55,7 +55,7 @@ def test_many_files_are_counted(tmp_path: Path) -> None:
 
 def test_a_stopped_run_says_where_it_is_and_how_it_goes_on(tmp_path: Path) -> None:
     text = told(tmp_path, "stopped", heard=[events.Started("fit"), events.Progress("fit", 1200, 5000)])
-    assert "fit at turn 1,200 of 5,000" in text
+    assert "fit at step 1,200 of 5,000" in text
     assert text.strip().endswith("w.json --to 'a b'")
 
 

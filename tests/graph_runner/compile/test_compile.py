@@ -92,7 +92,7 @@ def test_nothing_is_hoisted_out_of_what_may_never_run(run: Run) -> None:
         "next": noted("loop.state.x", "turn"),
         "look": {
             "type": "every",
-            "params": {"n": 2},
+            "params": {"steps": 2},
             "body": {"nodes": {"costly": noted("one", "costly"), "r": record("costly")}},
         },
     }

@@ -235,7 +235,7 @@ def test_in_training_calls_stay_apart_and_in_its_previews_they_join(run: Callabl
         }
 
     seen = {**both("seen"), "r": {"type": "record", "wires": {"x": "seensum"}}}
-    inner = {**both("step"), "look": {"type": "every", "params": {"n": 1}, "body": {"nodes": seen}}}
+    inner = {**both("step"), "look": {"type": "every", "params": {"steps": 1}, "body": {"nodes": seen}}}
     body = {"nodes": inner, "results": {"number": "stepsum"}}
     fit = {"type": "learn", "wires": {"models": {"m": "model"}}, "params": {"n": 1}, "body": body}
     run({"w": {"type": "scale", "wires": {"x": "it.x"}}}, "w", n=1, fit=fit)

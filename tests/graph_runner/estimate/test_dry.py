@@ -217,7 +217,7 @@ def test_joined_calls_are_each_told(registry: Registry) -> None:
         "z": {
             "type": "repeat",
             "wires": {"state": {"x": "a", "y": "a"}},
-            "params": {"n": 2},
+            "params": {"iterations": 2},
             "body": {"nodes": {"c": mul("z.state.x", "b"), "u": mul("z.state.y", "b")}, "results": {"x": "c", "y": "u"}},
         },
         "end": {"type": "same", "wires": {"x": "z.x"}},

@@ -219,7 +219,7 @@ def test_nodes_inside_of_zones(run: Run) -> None:
         },
         "results": {"x": "s"},
     }
-    loop = {"type": "repeat", "params": {"n": 3}, "wires": {"state": {"x": "one"}}, "body": body}
+    loop = {"type": "repeat", "params": {"iterations": 3}, "wires": {"state": {"x": "one"}}, "body": body}
     nodes = {"one": {"type": "number", "params": {"value": 1}}, "loop": loop}
     assert run(nodes, "loop.x", inputs={"file": five()}).values["loop.x"] == 16
     # A zone's own id stands for its inner ports inside of it, and for its results outside.
@@ -229,7 +229,7 @@ def test_nodes_inside_of_zones(run: Run) -> None:
 
 def test_two_results_of_a_zone_of_which_one_is_given(run: Run) -> None:
     body = {"nodes": {}, "results": {"x": "loop.state.x", "y": "loop.state.y"}}
-    loop = {"type": "repeat", "params": {"n": 2}, "wires": {"state": {"x": "one", "y": "two"}}, "body": body}
+    loop = {"type": "repeat", "params": {"iterations": 2}, "wires": {"state": {"x": "one", "y": "two"}}, "body": body}
     nodes = {
         "one": {"type": "number", "params": {"value": 1}},
         "two": {"type": "number", "params": {"value": 2}},

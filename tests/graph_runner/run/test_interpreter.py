@@ -27,7 +27,7 @@ from tests.graph_runner.toys import CALLS, RECORDED
 class Around:
     """As much of an activation as these steps ask for."""
 
-    when, step = "turn 3 of fit", None
+    when, step = "step 3 of fit", None
 
     class runtime:
         place = staticmethod(lambda value: value)
@@ -98,7 +98,7 @@ def test_a_failure_names_the_step_and_a_quicker_way_is_taken_once_it_is_made(reg
     for _ in range(2):
         with pytest.raises(NodeError, match="b: no") as caught:
             interpreter.perform(plan.code, [None] * plan.code.size, NOWHERE)
-        assert (caught.value.node, caught.value.when) == ("b", "turn 3 of fit")
+        assert (caught.value.node, caught.value.when) == ("b", "step 3 of fit")
     assert made == ["one", "a", "b"]
 
 

@@ -178,8 +178,8 @@ def estimate(nodes: dict[str, Any]) -> Estimate:
 @pytest.mark.parametrize("interval", [0, -3])
 def test_no_number_of_turns_is_refused_with_the_name_of_the_parameter(run: Run, interval: int) -> None:
     nodes = beside(params={"interval": interval})
-    with pytest.raises(NodeError, match=f"look: interval is {interval}; give a whole number of turns") as caught:
+    with pytest.raises(NodeError, match=f"look: interval is {interval}; give a whole number of steps") as caught:
         run(nodes)
-    assert caught.value.when == "turn 1 of loop"
+    assert caught.value.when == "step 1 of loop"
     [problem] = estimate(nodes).problems
     assert (problem.node, problem.port) == ("look", "interval")

@@ -115,7 +115,7 @@ def test_in_a_loop_the_turn_is_told(run: Run, within: str) -> None:
         nodes = {"one": ONE, "z": sweep(inner, {"all": "r"}, {"above": [0, 0.5, 2]})}
     error, _ = failure(run, nodes)
     assert error.node == "r"
-    assert ", in turn 3 of z. s refused" in str(error)
+    assert ", in step 3 of z. s refused" in str(error)
 
 
 def test_spoilt_weights_are_told_from_activations(run: Run) -> None:
@@ -203,7 +203,7 @@ def test_a_search_begins_at_the_last_checkpoint_and_writes_none(registry: Regist
     result = engine.run(graph(nodes), targets=["t"], checkpoint_seconds=0, raise_errors=False)
     assert result.error is not None
     assert result.error.node == "r"
-    assert ", in turn 7 of t. t refused" in str(result.error)
+    assert ", in step 7 of t. t refused" in str(result.error)
     assert CALLS.count("turn") == 8, "seven turns, and the seventh again"
     assert len(RECORDED["seen"]) == 7, "a search shows and saves nothing"
     steps = sorted(path.name for path in (tmp_path / "checkpoints").glob("*/step-*"))

@@ -122,7 +122,7 @@ def training(zone: str = "fit", node: str = "through") -> dict[str, Any]:
     body = {
         "y": {"type": node, "wires": {"layer": f"{zone}.models.m", "x": "x"}},
         "seen": {"type": "look", "wires": {"x": "y"}, "params": {"label": "before"}},
-        "beside": {"type": "every", "params": {"n": 1}, "body": {"nodes": beside}},
+        "beside": {"type": "every", "params": {"steps": 1}, "body": {"nodes": beside}},
     }
     return {"type": "lower", "wires": {"models": {"m": "layer0"}}, "body": {"nodes": body, "results": {"row": "y"}}}
 
@@ -145,7 +145,7 @@ def nested(kind: str) -> dict[str, Any]:
         "repeat": {
             "type": "repeat",
             "wires": {"state": {"m": "layer0"}},
-            "params": {"n": 1},
+            "params": {"iterations": 1},
             "body": {
                 "nodes": {"fit": {**training(), "wires": {"models": {"m": "around.state.m"}}}},
                 "results": {"m": "fit.m"},

@@ -89,7 +89,7 @@ class Builder:
         zone = {
             "type": "repeat",
             "wires": {"state": state},
-            "params": {"n": self.draw(st.integers(0, 3))},
+            "params": {"iterations": self.draw(st.integers(0, 3))},
             "body": {"nodes": nodes, "results": results},
         }
         return zone, [f"{id}.x"], [f"{id}.m"] if "m" in state else []
@@ -150,8 +150,8 @@ class Interpreter:
         match node["type"]:
             case "repeat":
                 state = {name: self.value(reference) for name, reference in wires["state"].items()}
-                for turn in range(params["n"]):
-                    state = inside({"turn": turn} | {f"state.{name}": value for name, value in state.items()})
+                for iteration in range(params["iterations"]):
+                    state = inside({"iteration": iteration} | {f"state.{name}": value for name, value in state.items()})
                 return state
             case "iterate":
                 x = self.value(wires["x"])
@@ -161,7 +161,7 @@ class Interpreter:
             case "group":
                 return inside({})
             case "for_each":
-                turns = [inside({"item.by": by, "turn": turn}) for turn, by in enumerate(params["over"]["by"])]
+                turns = [inside({"item.by": by, "index": index}) for index, by in enumerate(params["over"]["by"])]
                 return {"x": [results["x"] for results in turns]}
             case "halves":
                 return REGISTRY["halves"].function(self.value(wires["x"]))._asdict()

@@ -111,7 +111,7 @@ def a_training() -> Workflow:
                 "results": {"n": "deep"},
             },
         },
-        "beside": {"type": "every", "params": {"n": 1}, "body": {"nodes": within}},
+        "beside": {"type": "every", "params": {"steps": 1}, "body": {"nodes": within}},
         **told("tell_mean_each_turn", "x2"),
         **told("tell_met", "met"),
         **told("tell_own_rows", "part.n"),

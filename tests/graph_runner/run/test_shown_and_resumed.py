@@ -40,7 +40,7 @@ def make(registry: Registry, tmp_path: Path) -> Make:
 
 def shows(turns: int = 2, **inner: Any) -> dict[str, Any]:
     body = {"nodes": {"next": noted("z.state.x", "turn"), **inner}, "results": {"x": "next"}}
-    zone = {"type": "repeat", "wires": {"state": {"x": "one"}}, "params": {"n": turns}, "body": body}
+    zone = {"type": "repeat", "wires": {"state": {"x": "one"}}, "params": {"iterations": turns}, "body": body}
     return {"one": ONE, "z": zone, "r": {"type": "record", "wires": {"x": "z.x"}}}
 
 
@@ -72,7 +72,7 @@ def test_files_that_are_the_zones_work_are_made_again_when_they_are_gone(make: M
 
 
 def test_a_preview_that_is_gone_is_passed_over(make: Make, tmp_path: Path) -> None:
-    nodes = shows(look={"type": "every", "params": {"n": 1}, "body": {"nodes": {"show": SHOW}}})
+    nodes = shows(look={"type": "every", "params": {"steps": 1}, "body": {"nodes": {"show": SHOW}}})
     engine = make()
     first = run_in(engine, nodes)
     (tmp_path / first.shown[0].path).unlink()

@@ -261,7 +261,7 @@ def test_restoring_says_so_shows_again_and_notes_where_it_lies(tmp_path: Path) -
     logged: list[Any] = []
     checkpoints(tmp_path, show=again.append, log=logged.append).restore(State(), 9)
     assert again == [shown[1]], "what this loop showed, and nothing of before"
-    assert logged == [Log("goes on from turn 5 of an earlier run", "fit")]
+    assert logged == [Log("goes on from step 5 of an earlier run", "fit")]
     assert '"fit"' in (tmp_path / "run" / "checkpoints.json").read_text()
 
 
@@ -287,8 +287,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path: Path) -> None:
     assert float(state.value) == 5
     warned = [log.message for log in told if log.level == "warning"]
     assert [message.partition(":")[0] for message in warned] == [
-        "passes over its checkpoint of turn 7",
-        "passes over its checkpoint of turn 6",
+        "passes over its checkpoint of step 7",
+        "passes over its checkpoint of step 6",
     ]
     assert str(tmp_path / "lineage" / "step-7") in warned[0]
     for step in (6, 7, 8, 9):
@@ -337,7 +337,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path: Path) -> 
     for n in range(1, 12):
         assert crashes.refused_at(n, full, lambda: kept.save(6, State(6)))
         assert checkpoints(tmp_path).restore(State(), 9) in (5, 6)
-    assert all(log.message.startswith("has no checkpoint of turn 6: no room is left in ") for log in told)
+    assert all(log.message.startswith("has no checkpoint of step 6: no room is left in ") for log in told)
     assert "`clean --keep" in told[0].message
 
 

@@ -70,7 +70,7 @@ def shortened(name: str, every: int = 1, **steps: int) -> dict[str, object]:
             elif node["type"] == "shapes_dataset":
                 params["size"] = 64
             elif node["type"] == "every":
-                params["n"] = every
+                params["steps"] = every
             elif node["type"] == "sample":
                 params["steps"] = 2
             body = node.get("body")

@@ -43,7 +43,7 @@ def compose(sheet: Sheet) -> None:
         sheet.wire(("load_unet", "out:unet"), (denoiser, "model"))
         sheet.wire(("sample", "inner:z"), (denoiser, "z"))
         sheet.wire(("sample", "inner:t"), (denoiser, "t"))
-        sheet.wire((context, "out:conditioning"), (denoiser, "context"))
+        sheet.wire((context, "out:conditioning"), (denoiser, "condition"))
     sheet.wire(("denoise", "out:prediction"), ("cfg_combine", "cond"))
     sheet.wire(("denoise2", "out:prediction"), ("cfg_combine", "uncond"))
     sheet.wire(("cfg_combine", "out:prediction"), ("sample", "results.prediction"))
@@ -67,7 +67,7 @@ def test_a_graph_is_composed_run_saved_and_opened_again(sheet: Sheet, real_serve
         "model": "load_unet",
         "z": "sample.z",
         "t": "sample.t",
-        "context": "class_context2",
+        "condition": "class_context2",
     }
     written = file.read_bytes()
 

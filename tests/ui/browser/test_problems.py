@@ -17,8 +17,8 @@ WRONG = {
     "mismatch": {"type": "image_grid", "wires": {"images": "noise"}},
     "missing": {"type": "decode", "wires": {"z": "noise"}},
     "value": {"type": "image_grid", "params": {"columns": "many"}, "wires": {"images": "missing"}},
-    "a": {"type": "enlarge", "wires": {"images": "b"}},
-    "b": {"type": "enlarge", "wires": {"images": "a"}},
+    "a": {"type": "upscale", "wires": {"images": "b"}},
+    "b": {"type": "upscale", "wires": {"images": "a"}},
     "typo": {"type": "image_gird", "wires": {"images": "missing"}},
     "nowhere": {"type": "save_image", "wires": {"images": "mising"}},
 }

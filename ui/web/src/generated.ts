@@ -681,7 +681,7 @@ export interface components {
          * @description A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
          *
          *     nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
-         *     bound: the class that a type variable is bound to.
+         *     bound: the class that a type variable is bound to. formerly: names that it had.
          */
         DescribedPort: {
             /** Name */
@@ -704,6 +704,8 @@ export interface components {
             shape: string;
             /** Help */
             help: string;
+            /** Formerly */
+            formerly: string[];
             /** Schema */
             schema?: {
                 [key: string]: unknown;

@@ -13,6 +13,7 @@ export function port(name: string, type: string, more: Partial<Port> = {}): Port
     required: true,
     shape: "",
     help: "",
+    formerly: [],
     ...more,
   };
 }
@@ -127,11 +128,14 @@ const NODES = [
   }),
   node("repeat", [named("state", "S")], [named("", "S")], {
     loops: true,
-    body: { ports: [named("state", "S"), port("turn", "int")], results: [named("", "S")] },
+    body: {
+      ports: [named("state", "S"), port("iteration", "int", { formerly: ["turn"] })],
+      results: [named("", "S")],
+    },
   }),
   node("for_each", [named("over", "T", { list: 1 })], [named("", "R", { list: 1 })], {
     loops: true,
-    body: { ports: [named("item", "T"), port("turn", "int")], results: [named("", "R")] },
+    body: { ports: [named("item", "T"), port("index", "int")], results: [named("", "R")] },
   }),
   node("group", [], [named("", "R")], { body: { ports: [], results: [named("", "R")] } }),
 ];

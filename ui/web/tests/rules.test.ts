@@ -137,7 +137,7 @@ describe("slots", () => {
     expect(KINDS.of(doc, sourceOf("sweep", "out:.shown"))).toEqual({ name: "image", many: 1 });
     expect(handles(outputSlots(doc, KINDS, node(doc, "sweep"), true))).toEqual([
       "inner:item.scale",
-      "inner:turn",
+      "inner:index",
     ]);
   });
 

@@ -164,7 +164,7 @@ def test_ours_arrive_by_the_door_of_strangers() -> None:
 
 def test_a_table_of_the_numbers(engine: Engine) -> None:
     body = {"nodes": {"m": {"type": "measure", "wires": {"x": "loop.state.x"}}}, "results": {"x": "loop.state.x"}}
-    loop = {"type": "repeat", "params": {"n": 3}, "wires": {"state": {"x": "one"}}, "body": body}
+    loop = {"type": "repeat", "params": {"iterations": 3}, "wires": {"state": {"x": "one"}}, "body": body}
     after = {"type": "measure", "wires": {"x": "loop.x"}}
     result = engine.run(graph({"one": ONE, "loop": loop, "after": after}), log=["csv:file=numbers.csv"])
     with (result.folder / "numbers.csv").open(newline="") as file:

@@ -43,7 +43,7 @@ def test_the_command_line_writes_them(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("graph_runner.contract.registry.entry_points", lambda group: ())
     body = {"nodes": {"m": {"type": "measure", "wires": {"x": "loop.state.x"}}}, "results": {"x": "loop.state.x"}}
-    loop = {"type": "repeat", "params": {"n": 3}, "wires": {"state": {"x": "one"}}, "body": body}
+    loop = {"type": "repeat", "params": {"iterations": 3}, "wires": {"state": {"x": "one"}}, "body": body}
     workflow = {"loom": 1, "nodes": {"one": {"type": "number", "params": {"value": 2}}, "loop": loop}}
     Path("w.json").write_text(json.dumps(workflow))
     packages = [word for name in TOYS for word in ("--nodes", name)]

@@ -19,7 +19,7 @@ Run = Callable[..., Result]
 ONE = {"type": "number", "params": {"value": 2}}
 LOOP = {
     "type": "repeat",
-    "params": {"n": 2},
+    "params": {"iterations": 2},
     "wires": {"state": {"x": "one"}},
     "body": {
         "nodes": {
@@ -51,7 +51,7 @@ def test_weights_and_biases_is_told_all(run: Run, monkeypatch: pytest.MonkeyPatc
         "name": result.folder.name,
         "dir": result.folder,
     }
-    assert begun["config"] == {"seed": 5, "device": "cpu", "dtype": "float32", "one.value": 2, "loop.n": 2}
+    assert begun["config"] == {"seed": 5, "device": "cpu", "dtype": "float32", "one.value": 2, "loop.iterations": 2}
     logged = [values for name, values in rest if name == "log"]
     assert [values for values in logged if "m/x" in values] == [{"m/x": 2.0, "m/step": 1}, {"m/x": 2.0, "m/step": 2}]
     assert [list(values) for values in logged if "look/picture" in values] == 2 * [["look/picture", "look/step"]]
@@ -114,7 +114,7 @@ def test_mlflow_itself_into_files(engine: Engine, tmp_path: Path, monkeypatch: p
     experiment = client.get_experiment_by_name("latent-loom")
     [there] = client.search_runs([experiment.experiment_id])
     assert (there.info.run_name, there.info.status) == (result.folder.name, "FINISHED")
-    assert there.data.params["loop.n"] == "2"
+    assert there.data.params["loop.iterations"] == "2"
     assert [(each.step, each.value) for each in client.get_metric_history(there.info.run_id, "m/x")] == [(1, 2), (2, 2)]
     [picture, _] = client.list_artifacts(there.info.run_id, "look")
     assert Image.open(client.download_artifacts(there.info.run_id, picture.path)).size == (1, 1)

@@ -64,7 +64,7 @@ function Hidden({ card }: { card: Card }) {
   );
 }
 
-/** How a node fares: waiting, running with its turn and rate, cached, done, failed. */
+/** How a node fares: waiting, running with its step and rate, cached, done, failed. */
 function Fare({ run }: { run: NodeRun }) {
   switch (run.state) {
     case "waiting":

@@ -7,7 +7,7 @@ import { useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { useUi } from "../state/ui";
 import type { Card } from "../document/cards";
-import { turnName } from "../drawing/format";
+import { stepName } from "../drawing/format";
 import { TextFile } from "./TextFile";
 import { Sparks } from "./Sparks";
 
@@ -82,12 +82,12 @@ function Files({ run, node }: { run: NodeRun; node: string }) {
             <ChevronRight size={13} />
           </button>
           <span className="pager-turn">
-            {file.turn === null ? `${at + 1} of ${files.length}` : turnName(file.turn)}
+            {file.turn === null ? `${at + 1} of ${files.length}` : stepName(file.turn)}
           </span>
         </div>
       ) : file.turn === null ? null : (
         <div className="pager">
-          <span className="pager-turn">{turnName(file.turn)}</span>
+          <span className="pager-turn">{stepName(file.turn)}</span>
         </div>
       )}
     </div>

@@ -17,6 +17,7 @@ export const ANY: Port = {
   required: false,
   shape: "",
   help: "",
+  formerly: [],
 };
 
 export interface Source {

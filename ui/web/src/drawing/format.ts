@@ -44,5 +44,5 @@ export function large(count: number): string {
   return `${Number((count / 1000 ** power).toPrecision(3))} ${letters[power] ?? ""}`;
 }
 
-/** A loop's turn as people count: the first is 1. */
-export const turnName = (turn: number): string => `turn ${turn + 1}`;
+/** A loop's step as people count: the first is 1. */
+export const stepName = (step: number): string => `step ${step + 1}`;

@@ -126,7 +126,7 @@ export function ChartDialog() {
   );
 }
 
-/** All lines on one axis of turns. */
+/** All lines on one axis of steps. */
 function tableOf(lines: readonly Line[], weight: number): uPlot.AlignedData {
   const tables = lines.map((line): uPlot.AlignedData => [
     [...line.curve.turns],
@@ -186,7 +186,7 @@ export function Plot({ lines, weight, log, apart = false, height = 360 }: PlotPr
         legend: { live: true },
         cursor: { drag: { x: true, y: false } },
         series: [
-          { label: "turn" },
+          { label: "step" },
           ...lines.map((line, i) => ({
             label: line.label,
             scale: scales[i] ?? "y",

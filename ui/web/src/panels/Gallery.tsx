@@ -1,7 +1,7 @@
 /** Pictures of the latest runs, each with the settings that made it. */
 import { Download, FolderOpen, X } from "lucide-react";
 import { useEffect, useState } from "react";
-import { turnName } from "../drawing/format";
+import { stepName } from "../drawing/format";
 import { read } from "../document/codec";
 import { resolveExposed } from "./exposed";
 import { api, fileUrl } from "../server/api";
@@ -65,7 +65,7 @@ export function Gallery() {
             />
             <span>
               {picture.node}
-              {picture.turn === null ? "" : ` · ${turnName(picture.turn)}`} · #{picture.run}
+              {picture.turn === null ? "" : ` · ${stepName(picture.turn)}`} · #{picture.run}
             </span>
           </button>
         ))}

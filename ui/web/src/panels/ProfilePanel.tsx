@@ -20,7 +20,7 @@ export function ProfilePanel() {
   return (
     <div className="profile">
       <p className="cost-about">
-        A run that measures its nodes tells what each took, over all iterations. It computes the same, a
+        A run that measures its nodes tells what each took, in all of its steps. It computes the same, a
         little slower.
       </p>
       <div className="profile-actions">

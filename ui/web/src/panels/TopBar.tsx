@@ -134,7 +134,7 @@ function RunControls() {
       {run ? (
         <button
           className={`stop-button${stopping ? " stopping" : ""}`}
-          data-tip={stopping ? "text|Stop now, by force" : "text|Stop after this turn (Ctrl .)"}
+          data-tip={stopping ? "text|Stop now, by force" : "text|Stop after this step (Ctrl .)"}
           onClick={() => void cancel(run.run, stopping)}
         >
           <Square size={12} aria-hidden /> {stopping ? "Force" : "Stop"}

@@ -3,6 +3,7 @@ import { api, Refused } from "../server/api";
 import type { Document } from "../server/types";
 import { EMPTY, type Doc } from "../document/document";
 import { read, write } from "../document/codec";
+import { underCurrentNames } from "../document/renamed";
 import { addressOf, addressShown, draftIn } from "./address";
 import {
   activate,
@@ -21,15 +22,16 @@ import {
   type OpenDocument,
 } from "./documents";
 import { allDrafts, draftOf, takeOverDrafts, type Draft } from "./drafts";
+import { useEditor } from "./editor";
 import { keepNow, knowDraft } from "./keeping";
 import { readSession, type Tab } from "./session";
 import { openDialog, say, sayError } from "./ui";
 
-/** A text as a document; what could not be kept is told. Throws SyntaxError where it is no workflow. */
+/** A text as a document by present names; what could not be kept is told. Throws SyntaxError where it is no workflow. */
 function readTelling(text: string): Doc {
   const { doc, notices } = read(text);
   notices.forEach((notice) => say(notice, "bad"));
-  return doc;
+  return underCurrentNames(doc, useEditor.getState().kinds.specs(doc));
 }
 
 /** A workflow as the server gave it. One from a picture is in no file of its own. */

@@ -139,7 +139,7 @@ def _traits(spec: NodeSpec) -> list[str]:
     if spec.continues:
         traits.append(f"With more `{spec.continues}` it goes on from its checkpoint.")
     if spec.aside:
-        traits.append("It runs beside the turns of the zone around it and changes nothing there.")
+        traits.append("It runs every so many steps of the zone around it, and changes nothing there.")
     return traits
 
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from graph_runner import zones
 from graph_runner.catalog.describe import ports_of
-from graph_runner.catalog.reference import entry, limits, reference
+from graph_runner.catalog.markdown import entry, limits, reference
 from graph_runner.contract import Field
 from graph_runner.contract.registry import Registry
 from tests.graph_runner import slow_toys, toys

@@ -1,0 +1,91 @@
+/** A document that names nodes and ports as they were called formerly, under the names of today, as the server does with files. */
+import type { Port } from "../server/types";
+import {
+  enclosing,
+  isList,
+  isNamed,
+  nodeOf,
+  type Doc,
+  type DocNode,
+  type Id,
+  type Ref,
+  type Wired,
+} from "./document";
+import { sourcePorts, type SpecOf } from "./references";
+
+const RESULTS = "results.";
+
+/** The document by present names; what lies in its definitions stays as it is, and the engine renames it. */
+export function underCurrentNames(doc: Doc, specs: SpecOf): Doc {
+  const specOf = (id: Id) => specs(doc.nodes[id]?.type ?? "");
+
+  // What a wire names: an output, or inside of a zone one of its inner ports.
+  const reference = (ref: Ref, scope: Id | null): Ref => {
+    const id = nodeOf(ref);
+    const spec = specOf(id);
+    if (!spec || ref === id) return ref;
+    const ports = sourcePorts(spec, enclosing(doc, scope).includes(id));
+    return `${id}.${present(ports, ref.slice(id.length + 1))}`;
+  };
+  const wired = <W extends Wired>(value: W, scope: Id | null): W => {
+    if (isList(value)) return value.map((ref) => reference(ref, scope)) as unknown as W;
+    if (isNamed(value))
+      return mapped(
+        value,
+        (name) => name,
+        (ref) => reference(ref, scope),
+      ) as W;
+    return reference(value, scope) as W;
+  };
+
+  // `node.input`, `node.input.name` or `node.results.result`.
+  const parameter = (address: string): string => {
+    const id = nodeOf(address);
+    const spec = specOf(id);
+    const rest = address.slice(id.length + 1);
+    if (!spec || rest === "") return address;
+    return rest.startsWith(RESULTS)
+      ? `${id}.${RESULTS}${present(spec.body?.results ?? [], rest.slice(RESULTS.length))}`
+      : `${id}.${present(spec.inputs, rest)}`;
+  };
+
+  const renamed = (node: DocNode): DocNode => {
+    const spec = specOf(node.id);
+    const input = (name: string) => present(spec?.inputs ?? [], name);
+    const result = (name: string) => present(spec?.body?.results ?? [], name);
+    return {
+      ...node,
+      type: spec?.type ?? node.type,
+      params: mapped(node.params, input, (value) => value),
+      wires: mapped(node.wires, input, (value) => wired(value, node.zone)),
+      results: node.results && mapped(node.results, result, (value) => wired(value, node.id)),
+    };
+  };
+  const same = (name: string) => name;
+  return {
+    ...doc,
+    nodes: mapped(doc.nodes, same, renamed),
+    exposed: {
+      params: mapped(doc.exposed.params, same, parameter),
+      outputs: mapped(doc.exposed.outputs, same, (ref) => reference(ref, null)),
+    },
+    places: mapped(doc.places, same, (place) =>
+      place.wire === undefined ? place : { ...place, wire: parameter(place.wire) },
+    ),
+  };
+}
+
+/** An address among these ports, `port` or `port.name`, by the port's present name. */
+function present(ports: readonly Port[], address: string): string {
+  const head = nodeOf(address);
+  const port = ports.find((candidate) => candidate.formerly.includes(head));
+  return (port?.name ?? head) + address.slice(head.length);
+}
+
+function mapped<V>(
+  record: Readonly<Record<string, V>>,
+  key: (name: string) => string,
+  value: (value: V) => V,
+): Record<string, V> {
+  return Object.fromEntries(Object.entries(record).map(([name, each]) => [key(name), value(each)]));
+}
