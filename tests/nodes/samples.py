@@ -114,7 +114,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "numbers": {"values": [0.5]},
     "texts": {"values": ["a"]},
     "layout_objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
-    "annealed_timestep": {"turn": 3},
+    "annealed_timestep": {"iteration": 3},
     "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
