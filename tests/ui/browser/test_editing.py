@@ -225,6 +225,6 @@ def test_a_turning_loop_shows_the_latents_it_is_at(sheet: Sheet) -> None:
     sheet.run()
     expect(sheet.picture("sample")).to_be_visible(timeout=60_000)
     sheet.fares("sample", "running")
-    expect(sheet.node("sample").locator(".pager-turn")).to_contain_text("turn")
+    expect(sheet.node("sample").locator(".pager-turn")).to_contain_text("step")
     sheet.page.get_by_role("button", name="Stop").click()
     sheet.until_over()

@@ -65,7 +65,7 @@ def test_a_training_lives_on_without_the_page(
     # The checkpoint of the two steps before brought its two previews along.
     for at, turn_shown in enumerate((1, 2, 10, 20, 30)):
         pager.fill(str(at))
-        expect(sheet.node("show_samples").get_by_text(f"turn {turn_shown}", exact=True)).to_be_visible()
+        expect(sheet.node("show_samples").get_by_text(f"step {turn_shown}", exact=True)).to_be_visible()
     sheet.press("Home")
     reached = until_turn(sheet, reached)
 
