@@ -31,6 +31,7 @@ ARRANGED = "arranges a picture: `every` and nodes that show hand it the whole ba
 SHARES = {
     "image_grid": ARRANGED,
     "side_by_side": ARRANGED,
+    "stack_images": "the rows of one batch come before those of the next, here in each process' share",
     "langevin_step": "all rows are at the level of the first, and the sample's differ",
 }
 
