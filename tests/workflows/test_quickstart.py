@@ -127,4 +127,4 @@ def test_the_asked_class_is_found_in_nine_of_ten_pictures(registry: Registry, tm
     longer, folder = from_the_command_line(tmp_path, seed, f"unet_steps={steps + 20}")
     assert "diffusion" in longer
     assert not longer & {"autoencoder", "latents"}
-    assert f"turn {steps} of an earlier run" in (folder / "events.jsonl").read_text()
+    assert f"step {steps} of an earlier run" in (folder / "events.jsonl").read_text()
