@@ -20,3 +20,8 @@ def test_every_comparison_is_a_test_and_on_the_page() -> None:
         assert f"def {function}(" in (ROOT / "tests/core" / file).read_text()
         assert f"| {comparison.part} |" in page
     assert [name for name in SOLVERS if f"| solver | {name}, " not in page] == []
+    solvers = [line for line in page.splitlines() if line.startswith("| solver |")]
+    compared = [
+        f"| solver | {name} | {oracle} | {settings} |" for name, oracle, settings, _ in parity.solver_comparisons()
+    ]
+    assert [line[: len(row)] for line, row in zip(solvers, compared, strict=True)] == compared
