@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import skimage
 
+from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow, load, read, write
@@ -32,7 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
 def test_it_is_valid_canonical_and_explained(name: str, registry: Registry) -> None:
     text = (WORKFLOWS / f"{name}.json").read_text(encoding="utf-8")
     workflow = read(text)
-    assert write(workflow) == text
+    assert write(under_current_names(workflow, registry)) == text
     assert validate(workflow, registry)[1] == [], "neither errors nor warnings"
     assert workflow.title
     assert len(workflow.about) > 100
