@@ -66,7 +66,13 @@ CONTENTS = {
     ],
     "About it": ["glossary", "parity", "trust", "migration", "../SECURITY", "../CONTRIBUTING", "../CHANGELOG"],
 }
-PUBLIC = ["graph_runner", "graph_runner.contract", "graph_runner.context", "graph_runner.base.events", "graph_runner.run.loggers"]  # fmt: skip
+PUBLIC = [
+    "graph_runner",
+    "graph_runner.contract",
+    "graph_runner.context",
+    "graph_runner.base.events",
+    "graph_runner.run.loggers",
+]
 """Modules that other people's packages may lean on, besides those of `core`."""
 
 
@@ -81,7 +87,9 @@ def reference() -> str:
     modules = [*PUBLIC, *sorted(info.name for info in pkgutil.walk_packages(core.__path__, "core.") if not info.ispkg)]
     parts = ["# Reference of Python\n\nSee [what may be leaned on](python.md#what-may-be-leaned-on).\n"]
     for name in modules:
-        options = [":members:", ":imported-members:"] if name in ("graph_runner.contract", "graph_runner.context") else [":members:"]  # fmt: skip
+        options = [":members:"]
+        if name in ("graph_runner.contract", "graph_runner.context"):
+            options.append(":imported-members:")  # written elsewhere, public here
         directive = [f".. automodule:: {name}", *(f"   {option}" for option in options)]
         if name == "graph_runner":
             directive = [".. automodule:: graph_runner", *(_entry(each) for each in graph_runner.__all__)]
