@@ -44,7 +44,7 @@ class InceptionScore(NamedTuple):
 def log_metrics(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
-    values: named numbers; those of a list are called NAME_0, NAME_1, … as for_each counts its turns.
+    values: named numbers; those of a list are called NAME_0, NAME_1, … as for_each counts its items.
     """
     single = {name: value for name, value in values.items() if not isinstance(value, list)}
     listed = {

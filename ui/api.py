@@ -161,8 +161,7 @@ class Api:
         targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
         need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
         check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
-        node takes. Latents in a loop that
-        turns for long are shown, whichever way it was asked for. 409 where 1000 runs wait already.
+        node takes. Latents in a long loop are shown, whichever way it was asked for. 409 where 1000 runs wait already.
         """
         valid = await self._checked(workflow)
         text = (await asyncio.to_thread(self.library.document, valid)).text
@@ -174,7 +173,7 @@ class Api:
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:
         """Stop a run, or take it out of the queue.
 
-        Queued: it never starts. Running: it stops after the turn, with a checkpoint; by force after the grace, or with `force`.
+        Queued: it never starts. Running: it stops after the step, with a checkpoint; by force after the grace, or with `force`.
         """
         return self.manager.cancel(run, force)
 
@@ -252,7 +251,7 @@ class Api:
 
     @call(reads=True, run=1, points=500)
     async def metrics(self, run: RunNumber, points: Annotated[int, Field(ge=2, le=100_000)] = 2000) -> list[Series]:
-        """A run's metrics along its turns, each thinned to about `points` values; extremes stay."""
+        """A run's metrics along its steps, each thinned to about `points` values; extremes stay."""
         self.manager.get(run)
         return await asyncio.to_thread(self.manager.ledger.metrics, run, points)
 

@@ -19,7 +19,8 @@ async def estimate(
 ) -> Estimate:
     """What a run of a valid workflow would do. Ends the process when nobody waits any more.
 
-    packages: of nodes, besides those installed. roots: the only folders to read files below, if any are named. Raises RefusedError where the dry run fails.
+    packages: of nodes, besides those installed. roots: the only folders to read files below, if any are named. Raises
+    RefusedError where the dry run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workflow.json"

@@ -87,7 +87,7 @@ class WorkerProcess:
             self._process.kill()
 
     async def close(self, grace: float) -> None:
-        """Let it stop its run at the end of a turn and leave; after `grace` seconds, or without a run, by force."""
+        """Let it stop its run at the end of a step and leave; after `grace` seconds, or without a run, by force."""
         if self._process is None or self._watch is None:
             return
         if self.run is None:

@@ -49,7 +49,7 @@ class Watcher(Protocol):
 class RunManager:
     """Queues runs, hands them to workers, keeps what these tell, and cancels.
 
-    grace: seconds that a cancelled run has to stop by itself (it ends its turn and writes a checkpoint) before its process
+    grace: seconds that a cancelled run has to stop by itself (it ends its step and writes a checkpoint) before its process
     is killed.
     """
 
@@ -131,7 +131,7 @@ class RunManager:
         return summary
 
     def cancel(self, run: int, force: bool) -> Run:
-        """Take a run out of the queue, or stop it: at the end of its turn, or at once."""
+        """Take a run out of the queue, or stop it: at the end of its step, or at once."""
         summary = self.get(run)
         if summary.status == "queued":
             with self.ledger.together():

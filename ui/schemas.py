@@ -196,7 +196,7 @@ class Output(Answer):
 
 
 class Series(Answer):
-    """One metric of one node along the turns."""
+    """One metric of one node along the steps."""
 
     node: str
     name: str

@@ -1,7 +1,7 @@
 """The process that runs graphs: one engine, one device, one run at a time; `python -m ui.worker`, started by the server.
 
 It reads requests from a socket and answers on it (`ui.channel`); what nodes print goes to its log, and its standard input
-is empty. When the socket ends (the server is gone) it stops the run at the end of its turn, with a checkpoint, and leaves.
+is empty. When the socket ends (the server is gone) it stops the run at the end of its step, with a checkpoint, and leaves.
 
     in   {"run": 3, "text": …, "targets": […], "only": false, "seed": 0, "fresh": false, "check_numbers": false, "profile": false}     {"stop": 3}
     out  {"ready": {"device": …, "name": …}}   {"event": {…}}   {"over": {"status": …, "error": …, "node": …, "problems": […], "fit": true}}

@@ -62,8 +62,8 @@ LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"
 def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
-    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel, LDMBertModel, tokenizers
-    and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
+    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel,
+    LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
     dtype: what floating-point weights are converted to.
     Raises CheckpointError naming the file and the remedy.
     """
@@ -130,8 +130,8 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
     """Write a folder that diffusers loads, whole or not at all.
 
     It is a StableDiffusionPipeline's (CLIP text), an LDMTextToImagePipeline's (BERT text), an LDMPipeline's
-    (unconditional) or a DiTPipeline's (classes) where all its parts are there; for others, such as class-conditional models, the components alone,
-    each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
+    (unconditional) or a DiTPipeline's (classes) where all its parts are there; for others,
+    such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """

@@ -103,7 +103,8 @@ def dynamic_threshold(
 ) -> Tensor:
     """Clip the implied z0 of each sample at a percentile of its magnitudes and scale it back to ±floor (Imagen).
 
-    prediction, z: (b, …). Saharia et al. 2022, section 2.3. Meant for pixels in [-1, 1]; latents have no bounds: choose floor accordingly.
+    prediction, z: (b, …). Saharia et al. 2022, section 2.3. Meant for pixels in [-1, 1]; latents have no bounds:
+    choose floor accordingly.
     """
     z0 = process.to_z0(prediction, z, t)
     limit = torch.quantile(z0.flatten(1).abs().float(), percentile, dim=1).clamp(min=floor).to(z0.dtype)

@@ -5,8 +5,8 @@ makes two objectives on shared activations a GAN step (Goodfellow et al. 2014), 
 
 Where float16 carries gradients, each objective's loss is scaled up by a factor of its own (Micikevicius et al. 2018), and its
 gradients down again before they are clipped. Where they overflow, its optimizer does not step: its models, their averages and
-the optimizer's state stay as they are, the factor is halved, and the other objectives go on. The turn still counts, for the
-batches and the learning rates, which go by turns.
+the optimizer's state stay as they are, the factor is halved, and the other objectives go on. The step still counts, for the
+batches and the learning rates, which go by steps.
 
 Some optimizers train at other weights than those that are the model: schedule-free ones (Defazio et al. 2024), which say so by
 having `eval()` and `train()`. The models have the weights to train at in a step, and those to use at any other time

@@ -36,7 +36,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Progress:
-    """A node has done `done` of `total` turns (of the loop `path` turns deep in others)."""
+    """A node has done `done` of `total` steps; `path` are the steps that the loops around it are at."""
 
     node: str
     done: int
@@ -57,7 +57,7 @@ class Shown:
 
 @dataclass(frozen=True)
 class Metric:
-    """Numbers of one turn."""
+    """Numbers of one step."""
 
     node: str
     values: dict[str, float]

@@ -229,7 +229,7 @@ class _Giving:
         return dict(spec.input) if spec is not None else {}
 
     def _has_effect(self, node: Node) -> bool:
-        """Whether a node, or anything in it, saves or shows something, or runs beside the turns for what it shows."""
+        """Whether a node, or anything in it, saves or shows something, or is a callback, which runs for what it shows."""
         if node.type in self.workflow.definitions:
             inside: Mapping[str, Node] = self.workflow.definitions[node.type].nodes
         else:

@@ -42,7 +42,8 @@ def validate(
     is an error.
 
     paths: makes the paths of files that nodes read absolute, and tells those that cannot be read; without it they stay as
-    they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search ends and the scope may be incomplete.
+    they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search
+    ends and the scope may be incomplete.
     """
     workflow = under_current_names(workflow, registry)
     expanded = expand(workflow)

@@ -44,7 +44,7 @@ class Turns:
     began: float = 0.0
 
     def advance(self, done: int, now: float) -> None:
-        """Note that `done` turns are done; the first word of a loop only says where it starts to be timed."""
+        """Note that `done` steps are done; the first word of a loop only says where it starts to be timed."""
         if not self.samples:
             self.began = now
         if not self.samples or now - self.samples[-1][0] >= 0.5:
@@ -103,7 +103,7 @@ class Watch:
 
     @property
     def turns(self) -> int:
-        """The turns of the node's own loop, 0 where it has none."""
+        """The steps of the node's own loop, 0 where it has none."""
         return self.loops[0, self.node].total if (0, self.node) in self.loops else 0
 
     def remarkable(self, event: events.Finished) -> bool:

@@ -72,7 +72,7 @@ def _let_go(scope: Scope) -> None:
 def _hoist(scope: Scope) -> None:
     """Move nodes that draw nothing, change nothing and depend on no port of their zone out of it, inmost first.
 
-    Never out of a body that runs beside the turns: it may never run at all.
+    Never out of a callback's body: it may never run at all.
     """
     for bound in list(scope.nodes.values()):
         if bound.body is not None:

@@ -117,18 +117,18 @@ def draws(bound: BoundNode) -> bool:
 
 
 def has_effect(bound: BoundNode) -> bool:
-    """Whether the node, or anything in its body, saves or shows something: what runs beside the turns does nothing else."""
+    """Whether the node, or anything in its body, saves or shows something: a callback does nothing else."""
     inside = bound.body.walk() if bound.body is not None else ()
     return any(part.spec.effect or part.spec.aside for part in (bound, *inside))
 
 
 def lasting(bound: BoundNode) -> bool:
-    """Whether saving or showing is the node's work, or part of it; a preview beside the turns of a zone is not."""
+    """Whether saving or showing is the node's work, or part of it; a preview in a zone's callback is not."""
     return any(part.spec.effect for part in _computing(bound))
 
 
 def _computing(bound: BoundNode) -> Iterator[BoundNode]:
-    """The node and all in its body but what runs beside the turns."""
+    """The node and all in its body but callbacks."""
     if not bound.spec.aside:
         yield bound
         for child in bound.body.nodes.values() if bound.body is not None else ():

@@ -82,7 +82,7 @@ Unit = Step | Joined
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Code:
-    """A scope compiled: its steps in order, where ports enter and results leave, and what runs beside the turns.
+    """A scope compiled: its steps in order, where ports enter and results leave, and what runs every so many iterations.
 
     size: slots of a frame. released: for each step, the slots that nobody reads after it. ports: slots, and the inner ports
     that enter there. results: (port, name, slot or slots). leaves: ports with respect to which some node differentiates.
@@ -101,8 +101,8 @@ class Code:
 class Kept:
     """What the cache has to know of a step at the top.
 
-    types: of its outputs, by their first names, as the cache holds them. lasting: showing is part of its work. storable: nobody changes what it gives in place.
-    parents: the steps it reads. made_of: all paths that it or a step before it reads.
+    types: of its outputs, by their first names, as the cache holds them. lasting: showing is part of its work.
+    storable: nobody changes what it gives in place. parents: the steps it reads. made_of: all paths that it or a step before it reads.
     """
 
     types: Mapping[Slot, PortType]

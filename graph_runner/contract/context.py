@@ -52,8 +52,9 @@ BUILT_IN = frozenset(
 class Call(Protocol):
     """The call of a node for which something is made: what an injectable may know of it.
 
-    node: the node's id. turns: of the loops around, from the outside in. folder: the run's, for files that people find
-    there. dry: whether the run is only gone through on tensors without contents; nothing may be written then.
+    node: the node's id. turns: the steps of the loops around, the outermost first, counted from 0. folder: the run's,
+    for files that people find there. dry: whether the run is only gone through on tensors without contents; nothing may be
+    written then.
     """
 
     @property
@@ -158,7 +159,7 @@ class Stateful(Protocol):
     """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values."""
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the turns to come depend on."""
+        """All that the steps to come depend on."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -167,10 +168,10 @@ class Stateful(Protocol):
 
 
 class Loop(Protocol):
-    """The turns of a zone. Here, and only here, the engine counts turns and micro-batches, reports progress, cancels,
+    """The steps of a zone. Here, and only here, the engine counts steps and micro-batches, reports progress, cancels,
     writes and restores checkpoints and runs the `every` bodies of the zone.
 
-        for turn in loop(steps, state=trainer):
+        for step in loop(steps, state=trainer):
             for micro in loop.micro(accumulate):
                 ...
     """
@@ -183,14 +184,14 @@ class Loop(Protocol):
         state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> Iterator[int]:
-        """The turns still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
+        """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
         aside: a context around `every` bodies (a trainer puts its models in eval mode there).
         """
         ...
 
     def micro(self, n: int) -> Iterator[int]:
-        """The micro-batches of the current turn."""
+        """The micro-batches of the current step."""
         ...
 
 
@@ -225,7 +226,7 @@ class Saving(Protocol):
 
 
 class Metrics(Protocol):
-    """Reports numbers, at the current turn of the loop around the node."""
+    """Reports numbers, at the current step of the loop around the node."""
 
     __inject__: ClassVar[str] = "metrics"
 

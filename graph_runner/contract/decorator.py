@@ -34,11 +34,12 @@ def node(
     inputs it changes in place (the engine hands it copies where others read them). grad: names of inputs with respect to
     which it needs gradients, even where gradients are off. batched: names of inputs along whose first axis several
     calls may be made as one batched call (their values are tensors or Joinable, their results tensors with one row for each).
-    keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone is a callback: it runs every so many
-    steps of the one around it as this parameter (a whole number) says, and is no part of what that one computes. continues: a parameter (a number of turns) whose growth
-    continues from an earlier checkpoint. dry: what stands in for the function in a dry run, where it goes through much by
-    itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had
-    before, the first published one first; files that use them open, and what it draws and what is cached stay as they were.
+    keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone is a callback. The named
+    parameter, a whole number n, says that it runs every n steps of the zone around it; it is no part of what that one
+    computes. continues: a parameter, a number of steps; where it is larger than before, the zone goes on from an earlier
+    checkpoint. dry: what stands in for the function in a dry run, where it goes through much by itself: it takes the same,
+    does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
+    one first; files that use them open, and what it draws and what is cached stay as they were.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
     """

@@ -1,8 +1,8 @@
 """A dry run: the plan gone through on fake tensors, each loop going round once, so that shapes, cost and memory are known
 beforehand. The interpreter walks it as in a run; only how a step is done differs.
 
-Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What depends on numbers that only the run will give is left open, never guessed into
-an error.
+Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What
+depends on numbers that only the run will give is left open, never guessed into an error.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ OPEN = _Open()
 
 @dataclass
 class NodeEstimate:
-    """What one node will do. gives: its outputs that are read, described; flops: over all turns, without those of the nodes
+    """What one node will do. gives: its outputs that are read, described; flops: over all steps, without those of the nodes
     inside it; parameters: of the models it gives; runs: how often it is called."""
 
     type: str
@@ -208,7 +208,7 @@ class _DryRun:
             if why:
                 frame[slot] = OPEN
             elif self.turns[step.id] and isinstance(frame[slot], list) and len(frame[slot]) == 1:
-                frame[slot] = frame[slot] * self.turns[step.id]  # what each turn of a loop would have added
+                frame[slot] = frame[slot] * self.turns[step.id]  # what each iteration of a loop would have added
             self._tell(node, ".".join(part for part in (port, name) if part), frame[slot])
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
@@ -227,7 +227,7 @@ class _DryRun:
 
 
 class _DryLoop:
-    """A loop that goes round once, and counts for all turns (see `graph_runner.context.Loop`)."""
+    """A loop that goes round once, and counts for all iterations (see `graph_runner.context.Loop`)."""
 
     def __init__(self, run: _DryRun, activation: Activation) -> None:
         self.run, self.activation = run, activation
@@ -239,7 +239,7 @@ class _DryLoop:
         state: Stateful | None = None,  # noqa: ARG002 - nothing is restored
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
     ) -> Iterator[int]:
-        """The first of n turns, standing for all."""
+        """The first of n iterations, standing for all."""
         if n == 0:
             return
         own, step = self.activation, self.activation.step

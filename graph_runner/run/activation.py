@@ -1,4 +1,4 @@
-"""One execution of a zone, or of the top: the turns around it, and what its nodes are handed."""
+"""One execution of a zone, or of the top: the iterations around it, and what its nodes are handed."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from graph_runner.run.shares import put_together, shared
 
 
 class Activation:
-    """One execution of a zone (or the top): the turns around it, and what its nodes are handed."""
+    """One execution of a zone (or the top): the iterations around it, and what its nodes are handed."""
 
     def __init__(self, runtime: Runtime, around: Activation | None = None, step: Step | None = None) -> None:
         self.runtime, self.around, self.step = runtime, around, step
-        self.path: tuple[int, ...] = around.path if around else ()  # turns and micro-batches of the loops around
+        self.path: tuple[int, ...] = around.path if around else ()  # iterations and micro-batches of the loops around
         self.turns: tuple[int, ...] = around.turns if around else ()
-        self.micro: int = around.micro if around else 0  # which part of a turn's batch, counted over the loops around
+        self.micro: int = around.micro if around else 0  # which part of a step's batch, counted over the loops around
         self.training: bool = around.training if around else False
         self.sharded: bool = around.sharded if around else False
         self.stateful: bool = around.stateful if around else False
         self.lineage = step.lineage if step else ""
         self.body: BodyCall | None = None
         self.held = ExitStack()  # until the zone has returned, or failed
-        # Those who go through this together: all, but beside the turns of a training, where the first is alone.
+        # Those who go through this together: all, but in callbacks of a training, where the first is alone.
         self.processes: Processes = around.processes if around else runtime.processes
         self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
         if step is not None and step.spec.trains:
@@ -52,7 +52,7 @@ class Activation:
 
     @property
     def when(self) -> str:
-        """The turns of the loops around, in words: "step 3 of fit, step 1 of sweep"; empty outside of loops."""
+        """The steps of the loops around, in words: "step 3 of fit, step 1 of sweep"; empty outside of loops."""
         told: list[str] = []
         around: Activation | None = self
         while around is not None and around.step is not None:

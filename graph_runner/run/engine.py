@@ -73,9 +73,9 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
-    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16" (parameters stay float32;
-    the heavy operations run in dtype). memory: bytes of cached values held. roots: see `graph_runner.bind.paths.Paths`. Raises
-    ValueError for a device that is absent and for a workspace that cannot be used.
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
+    (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
+    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Engine:
         inputs: values by the places they go to, instead of what would be computed there (see `graph_runner.bind.given`): a
             node or one of its ports, or a parameter that the workflow exposes.
         only: run nothing but the targets and what they need.
-        fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a turn.
+        fresh: take nothing from caches and checkpoints. stop: set it to end the run at the end of a step.
         check_numbers: look at all that nodes give, and fail at the first that gives values that are no numbers; without
             it they are looked for only once a node refused them.
         log: loggers by name, with their options (see `graph_runner.run.loggers`). listeners: hear every event; one that

@@ -31,7 +31,7 @@ class NodeCall(NamedTuple):
 
     @property
     def turns(self) -> tuple[int, ...]:
-        """The turns of the loops around."""
+        """The steps of the loops around, the outermost first."""
         return self.around.turns
 
     @property
@@ -61,7 +61,7 @@ class NodeCall(NamedTuple):
 
     @property
     def turn(self) -> int | None:
-        """The turn of the innermost loop."""
+        """The step of the innermost loop."""
         return self.turns[-1] if self.turns else None
 
 

@@ -1,6 +1,6 @@
-"""The turns of a zone, and what happens each time that one has ended.
+"""The iterations of a zone, and what happens each time that one has ended.
 
-That is one moment with listeners, which hear of it in this order: `Asides` (what runs beside the turns looks at the turn's
+That is one moment with listeners, which hear of it in this order: `Asides` (callbacks look at the iteration's
 values), `Teller` (how far the loop is), `Watcher` (the host looks on), `Saver` (a checkpoint, with all that was shown by then).
 Each is there only where it has something to do.
 """
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 PROGRESS_SECONDS = 0.1
 
 TurnEnded = Callable[[int, bool], None]
-"""Hears that a turn has ended: its number, and whether it was the last."""
+"""Hears that an iteration has ended: its number, and whether it was the last."""
 Around = Callable[[], AbstractContextManager[Any]]
-"""What a zone wants around that which runs beside its turns."""
+"""What a zone wants around its callbacks."""
 
 
 class ZoneLoop:
@@ -42,7 +42,7 @@ class ZoneLoop:
         self._turn = 0
 
     def __call__(self, n: int, state: Stateful | None = None, aside: Around | None = None) -> Iterator[int]:
-        """The turns still to do, of n."""
+        """The iterations still to do, of n."""
         own, runtime = self.activation, self.activation.runtime
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
@@ -68,7 +68,7 @@ class ZoneLoop:
         own.path, own.turns = self._base, self._around
 
     def micro(self, n: int) -> Iterator[int]:
-        """The micro-batches of the current turn."""
+        """The micro-batches of the current iteration."""
         own = self.activation
         for micro in range(n):
             own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
@@ -87,13 +87,13 @@ class ZoneLoop:
 
 
 class Asides:
-    """Runs the bodies beside the turns that are due, on the values of the turn that has ended."""
+    """Runs the callbacks that are due, on the values of the iteration that has ended."""
 
     def __init__(self, activation: Activation, around: Around) -> None:
         self.activation, self.around = activation, around
 
     def __call__(self, turn: int, last: bool) -> None:
-        """A turn has ended."""
+        """An iteration has ended."""
         own, body = self.activation, self.activation.body
         if body is None or body.frame is None:
             return
@@ -117,9 +117,9 @@ def interval(step: Step, frame: Frame, when: str = "") -> int:
 
 
 class Teller:
-    """Tells now and then how far a loop of n turns is.
+    """Tells now and then how far a loop of n iterations is.
 
-    turns: of the loops around. within: short loops within loops tell nothing; the loop around them does.
+    turns: the iterations of the loops around. within: short loops within loops tell nothing; the loop around them does.
     """
 
     def __init__(self, activation: Activation, n: int, turns: tuple[int, ...], within: bool) -> None:
@@ -134,14 +134,14 @@ class Teller:
         self._silent = within
 
     def __call__(self, turn: int, last: bool) -> None:
-        """A turn has ended."""
+        """An iteration has ended."""
         now = time.monotonic()
         if now - self._told >= PROGRESS_SECONDS or (last and not self._silent):
             self._told, self._silent = now, False
             self.tell(turn + 1)
 
     def tell(self, done: int) -> None:
-        """So many turns are done."""
+        """So many iterations are done."""
         self.emit(events.Progress(self.node, done, self.n, self.turns))
 
 
@@ -153,7 +153,7 @@ class Watcher:
         self._looked = time.monotonic()
 
     def __call__(self, turn: int, last: bool) -> None:
-        """A turn has ended."""
+        """An iteration has ended."""
         now, own = time.monotonic(), self.activation
         if own.body is not None and (last or now - self._looked >= PROGRESS_SECONDS):
             self._looked = now
@@ -161,20 +161,20 @@ class Watcher:
 
 
 class Saver:
-    """Writes checkpoints: now and then, and after the last turn."""
+    """Writes checkpoints: now and then, and after the last iteration."""
 
     def __init__(self, checkpoints: Checkpoints, state: Stateful, seconds: float) -> None:
         self.checkpoints, self.state, self.seconds = checkpoints, state, seconds
         self._saved = time.monotonic()
 
     def __call__(self, turn: int, last: bool) -> None:
-        """A turn has ended."""
+        """An iteration has ended."""
         if last or time.monotonic() - self._saved >= self.seconds:
             self.save(turn + 1, last)
             self._saved = time.monotonic()
 
     def save(self, done: int, final: bool = False) -> None:
-        """Keep the state after so many turns."""
+        """Keep the state after so many iterations."""
         self.checkpoints.save(done, self.state, final)
 
 

@@ -18,7 +18,7 @@ class Observer(Protocol):
         ...
 
     def on_turn(self, folder: Path, zone: str, turn: int, given: Mapping[str, Any]) -> None:
-        """A loop at the top is at this turn, and its body was last given these values at its inner ports; now and then.
+        """A loop at the top is at this step, and its body was last given these values at its inner ports; now and then.
 
         folder: the run's.
         """

@@ -22,7 +22,7 @@ class OutputFolder:
         self._show, self._suffix = show, suffix
 
     def file(self, name: str, write: Callable[[Path], object], *, media: str, preview: bool = False) -> Path:
-        """Write one file below the run's outputs; inside a loop its name carries the turn."""
+        """Write one file below the run's outputs; inside a loop its name carries the step."""
         return self._write(Path(safe_name(name)), write, media, preview)
 
     def again(self, name: str, source: Path, *, media: str, preview: bool = False) -> Path:

@@ -79,7 +79,7 @@ def forgettable(workspace: Path) -> list[Kept]:
 def make_room(found: Iterable[Kept], budget: int) -> list[Kept]:
     """Forget the longest unused until the rest takes at most `budget` bytes; returns what was forgotten.
 
-    A training that goes on keeps its checkpoints, however long its turns are.
+    A training that goes on keeps its checkpoints, however long its steps are.
     """
     found = list(found)
     total, gone = sum(kept.size for kept in found), []

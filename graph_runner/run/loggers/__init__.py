@@ -57,7 +57,7 @@ Logger = Callable[[LoggedRun], Listener]
 
 
 def step_of(event: Metric | Shown) -> int | None:
-    """The step of a number or picture, as on the canvas: the turns done of the innermost loop around; None outside of loops."""
+    """The step of a number or picture, as on the canvas: the steps done of the innermost loop around; None outside of loops."""
     return None if event.turn is None else event.turn + 1
 
 
