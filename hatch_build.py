@@ -43,7 +43,8 @@ def get_build_hook() -> type[Any]:
 def build() -> None:
     """Make ui/web/dist, where its sources changed since it was made. Raises SystemExit where that fails."""
     stamp = WEB / "dist" / ".sources"
-    wanted = fingerprint(path for path in WEB.rglob("*") if not {"node_modules", "dist"} & set(path.parts))
+    sources = (path for path in WEB.rglob("*") if not {"node_modules", "dist", "generated"} & set(path.parts))
+    wanted = fingerprint([*sources, WEB.parent / "openapi.json"])  # of which the page's types are made
     if stamp.is_file() and stamp.read_text() == wanted:
         return
     print("Building the canvas, once.", flush=True)
@@ -65,7 +66,7 @@ def fingerprint(paths: Any) -> str:
     """A hash of files: their names and what they hold."""
     digest = hashlib.sha256()
     for path in sorted(path for path in paths if path.is_file()):
-        digest.update(f"{path.relative_to(WEB).as_posix()}\0".encode() + path.read_bytes())
+        digest.update(f"{path.relative_to(WEB.parent).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -1,7 +1,7 @@
 """`python -m ui.openapi`: the OpenAPI document of the server (ui/openapi.json), and ui/API.md, made of it.
 
-`--check` changes nothing and fails where one of them is out of date. The page's types are made of the document by
-`npm run types` in ui/web.
+`--check` changes nothing and fails where one of them is out of date. The page's types are made of the document whenever
+the page is built or checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ What the page uses, anybody may use. There are three doors to the same functions
 | `/ws` | live events | WebSocket, see below |
 
 All addresses are relative to the page (`api/…`, `ws`, `files/…`), so that a share link or a proxy with a prefix works. The server describes itself at `/openapi.json`
-(in the repository `ui/openapi.json`), of which this page and `ui/web/src/generated.ts` are made.
+(in the repository `ui/openapi.json`), of which this page and the canvas' types are made.
 
 **Errors.** Status 400 (bad argument, path outside the workspace), 404 (no such run, file, call), 405 (method), 409 (conflict, a full queue), 413 (too large, also where the length was not told), 414 (a
 longer address than 8192 characters), 415 (not such a file), 422 (the workflow is wrong), 401 (credentials), 403 (Host or Origin, a file's permissions), 429 (too many wrong passwords), 507 (the disk is

@@ -4,7 +4,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-  { ignores: ["dist", "node_modules", "src/generated.ts"] },
+  { ignores: ["dist", "node_modules", "generated"] },
   js.configs.recommended,
   tseslint.configs.strictTypeChecked,
   {

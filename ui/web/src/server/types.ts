@@ -1,5 +1,5 @@
 /** The server's types, under the names that the page uses. */
-import type { EventsAdded, operations, Run } from "../generated";
+import type { EventsAdded, operations, Run } from "../../generated/server";
 
 export type {
   About,
@@ -23,7 +23,7 @@ export type {
   ServerMessage,
   Worker,
   WorkflowEntry,
-} from "../generated";
+} from "../../generated/server";
 
 type Json<T> = T extends { content: { "application/json": infer J } } ? J : never;
 
