@@ -16,6 +16,7 @@ from graph_runner.base.problems import Problem
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired, dependencies
 from graph_runner.contract import Port, PortType
 from graph_runner.contract.spec import ANY
+from graph_runner.format.wires import split
 
 Environment = dict[tuple[str, str], PortType]  # (variable or type, name within Ports) -> what it stands for
 SOME = "*"
@@ -177,7 +178,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
     given = body.results
     misspelt: list[str] = []
     for result, wired in given.items():
-        head, _, name = result.partition(".")
+        head, name = split(result)
         port, name = (ports[""], result) if "" in ports else (ports.get(head), name)
         if port is None or (name != "" and not port.named):
             known = ", ".join(p.name or "any name" for p in ports.values()) or "no results"
@@ -190,7 +191,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
     for port in ports.values():
         if port.named and port.type.variable:
             promised = {name for (variable, name) in env if variable == port.type.name}
-            named = {result if port.name == "" else result.partition(".")[2] for result in given}
+            named = {result if port.name == "" else split(result)[1] for result in given}
             missing = set() if SOME in named else promised - named - {SOME}
             problems += [_no_result(bound, name) for name in sorted(missing)]
         elif port.required and not port.named and port.name not in given:

@@ -12,6 +12,7 @@ from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencie
 from graph_runner.compile.fuse import fuse
 from graph_runner.compile.keys import Keys, draws, has_effect, lasting
 from graph_runner.compile.plan import Code, Kept, Plan, Step, Unit
+from graph_runner.format.wires import split
 
 
 def compile_graph(top: Scope, targets: Mapping[str, Source], keys: Keys | None, only: set[str] | None = None) -> Plan:
@@ -136,7 +137,7 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
     results: list[tuple[str, str, int | tuple[int, ...]]] = []
     for result, wired in scope.results.items():
-        port, _, name = ("", "", result) if returns is not None and returns.form == "mapping" else result.partition(".")
+        port, name = ("", result) if returns is not None and returns.form == "mapping" else split(result)
         results.append(
             (port, name, slots.of(wired) if isinstance(wired, Source) else slots.of_all(sources_of([wired])))
         )

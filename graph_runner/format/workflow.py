@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -118,6 +118,14 @@ class Workflow(_Strict):
     definitions: dict[Identifier, Definition] = {}
     nodes: dict[Identifier, Node] = {}
     layout: dict[Identifier, Place] = Field(default_factory=dict)
+
+
+def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Every node, those in bodies too."""
+    for id, node in nodes.items():
+        yield id, node
+        if node.body is not None:
+            yield from walk(node.body.nodes)
 
 
 def read(text: str | bytes, source: str = "workflow") -> Workflow:

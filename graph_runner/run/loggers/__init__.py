@@ -19,8 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from graph_runner.base.events import Listener, Metric, Shown, Stream
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.bind.modes import walk
-from graph_runner.format.workflow import Workflow
+from graph_runner.format.workflow import Workflow, walk
 
 GROUP = "latent_loom.listeners"
 
