@@ -155,6 +155,11 @@ class Scope(_Freezable):
             if bound.body is not None:
                 yield from bound.body.walk()
 
+    def scopes(self) -> Iterator[Scope]:
+        """This scope and the bodies in it."""
+        yield self
+        yield from (bound.body for bound in self.walk() if bound.body is not None)
+
 
 def reads(bound: BoundNode) -> Iterator[Source]:
     """What a node reads: its own wires, and what its body reads from outside of it."""

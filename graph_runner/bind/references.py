@@ -82,11 +82,11 @@ class References:
 
     def _port(self, owner: BoundNode, ports: tuple[Port, ...], rest: str, inner: bool, id: str, port: str) -> Source:
         """The port that `rest` (what follows the node's id) names."""
+        if not rest and len(ports) == 1 and not ports[0].named:
+            return Source(owner.id, ports[0].name, "", inner)
         what = "inner port" if inner else "output"
         known = {p.name: p for p in ports}
         head, name = split(rest)
-        if not rest and len(ports) == 1 and not ports[0].named:
-            return Source(owner.id, ports[0].name, "", inner)
         if "" in known and rest and not name:
             return Source(owner.id, "", head, inner)
         if head in known and known[head].named == bool(name):

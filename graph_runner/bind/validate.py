@@ -66,9 +66,10 @@ def _validate(
     nodes = without_modes(written, registry, unknown, problems)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
-    circles = list(_circles(top))
+    graphs = {scope: dependencies(scope) for scope in top.scopes()}
+    circles = [circle for graph in graphs.values() for circle in _circles(graph)]
     problems += [_circular(circle) for circle in circles]
-    problems += solve_types(top, {id for circle in circles for id in circle})
+    problems += solve_types(top, graphs, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
     problems += _not_injectable(top, registry)
     problems += _without_codec(top)
@@ -243,14 +244,11 @@ def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Proble
     ]
 
 
-def _circles(scope: Scope) -> Iterator[list[str]]:
-    """Nodes that wait for each other, in this scope and the bodies in it."""
-    for component in nx.strongly_connected_components(graph := dependencies(scope)):
+def _circles(graph: nx.DiGraph[str]) -> Iterator[list[str]]:
+    """Nodes of a scope that wait for each other."""
+    for component in nx.strongly_connected_components(graph):
         if len(component) > 1 or graph.has_edge(*(2 * list(component))):
             yield sorted(component)
-    for bound in scope.nodes.values():
-        if bound.body is not None:
-            yield from _circles(bound.body)
 
 
 def _circular(circle: list[str]) -> Problem:
@@ -336,9 +334,8 @@ def _without_codec(top: Scope) -> list[Problem]:
 
 def _equal_seeds(top: Scope) -> list[Problem]:
     """Two draws of one type and one seed in one scope are equal; that is rarely meant."""
-    scopes = [top, *(bound.body for bound in top.walk() if bound.body is not None)]
     problems = []
-    for scope in scopes:
+    for scope in top.scopes():
         groups: dict[tuple[str, Any], list[str]] = {}
         for bound in scope.nodes.values():
             if bound.spec.draws and "seed" in bound.params:

@@ -192,7 +192,8 @@ def _step(
     readers: Counter[str],
 ) -> Step:
     spec, wires = bound.spec, bound.wires
-    left_out = spec.input.keys() - wires.keys() - spec.params.keys() - bound.params.keys()
+    given = (wires, spec.params, bound.params)
+    left_out = [port for port in spec.input if not any(port in each for each in given)]
     return Step(
         bound.id,
         spec,
@@ -270,7 +271,7 @@ def _kept(top: Scope, code: Code, keys: Keys | None) -> dict[str, Kept]:
 def _paths_in(bound: BoundNode) -> frozenset[str]:
     """The paths that a node, and the nodes inside of it, read by their literals."""
     inside = [bound, *(bound.body.walk() if bound.body is not None else ())]
-    typed = ((each, name) for each in inside for name, param in each.spec.params.items() if param.path_kind)
+    typed = ((each, name) for each in inside for name in each.spec.path_kinds)
     return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 
 

@@ -315,7 +315,7 @@ def _reads_a_file(unit: Unit) -> bool:
     """Whether a node makes its values of a file alone, or has a `dry` function to look into one: it is read, for only the
     file knows."""
     wired = any(True for step in unit.members for _ in step.inputs())
-    return (not wired or unit.spec.dry is not None) and any(param.path_kind for param in unit.spec.params.values())
+    return (not wired or unit.spec.dry is not None) and bool(unit.spec.path_kinds)
 
 
 def _is_certain(cause: BaseException) -> bool:

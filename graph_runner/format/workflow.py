@@ -177,14 +177,11 @@ WIDTH = 120
 
 def _render(value: Any, indent: str, key: str) -> str:
     """JSON text of `value`: on one line where it fits, except what must stay one line an entry for a readable diff."""
-    line = json.dumps(value, ensure_ascii=False)
-    opened = key in ("nodes", "layout", "body", "definitions") or indent == ""
-    if (
-        not isinstance(value, dict | list)
-        or not value
-        or (not opened and len(indent) + len(key) + len(line) + 5 <= WIDTH)
-    ):
-        return line
+    several = isinstance(value, dict | list) and bool(value)
+    if not several or not (key in ("nodes", "layout", "body", "definitions") or indent == ""):
+        line = json.dumps(value, ensure_ascii=False)
+        if not several or len(indent) + len(key) + len(line) + 5 <= WIDTH:
+            return line
     inner = indent + " "
     if isinstance(value, dict):
         if key == "layout":

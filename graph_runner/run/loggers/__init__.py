@@ -70,7 +70,9 @@ def chosen(names: Iterable[str]) -> list[Logger]:
 
     Raises WorkflowError with all that is wrong: unknown names and options, packages that are not installed.
     """
-    known, found, problems = installed(), list[Logger](), list[Problem]()
+    names = list(names)
+    known = installed() if names else {}  # all packages are looked through, which takes longer than many a run
+    found, problems = list[Logger](), list[Problem]()
     for text in names:
         name, _, options = text.partition(":")
         try:
