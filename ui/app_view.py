@@ -17,7 +17,8 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from graph_runner.contract import NodeSpec
-from graph_runner.format.workflow import Node, Workflow, write
+from graph_runner.format.wires import nodes_in, split
+from graph_runner.format.workflow import Workflow, walk, write
 from ui import gradio_door
 from ui.api import Api
 from ui.calls import run_number
@@ -239,9 +240,10 @@ def progress_bar(node: str, done: int, total: int) -> str:
 
 
 def _fields(workflow: Workflow, api: Api) -> Iterator[Field]:
+    nodes = dict(walk(workflow.nodes))
     for name, reference in workflow.exposed.params.items():
-        id, _, param = reference.partition(".")
-        node = _node(workflow, id)
+        id, param = split(reference)
+        node = nodes.get(id)
         spec = api.registry.get(node.type) if node is not None else None
         if node is not None and spec is not None and param in spec.params and param not in node.wires:
             yield field_for(name, reference, spec, param, node.params.get(param))
@@ -250,44 +252,27 @@ def _fields(workflow: Workflow, api: Api) -> Iterator[Field]:
 def _with(workflow: Workflow, fields: list[Field], given: tuple[Any, ...], api: Api) -> str:
     """The workflow's text with the form's values typed in."""
     changed = workflow.model_copy(deep=True)
+    nodes = dict(walk(changed.nodes))
     for field, value in zip(fields, given, strict=True):
-        id, _, param = field.reference.partition(".")
-        node = _node(changed, id)
-        assert node is not None
-        node.params[param] = field.read(value, api.workspace)
+        id, param = split(field.reference)
+        nodes[id].params[param] = field.read(value, api.workspace)
     return write(changed)
-
-
-def _node(workflow: Workflow, id: str) -> Node | None:
-    """The node of this id, in whatever zone it is."""
-    todo = [workflow.nodes]
-    while todo:
-        nodes = todo.pop()
-        if id in nodes:
-            return nodes[id]
-        todo += [node.body.nodes for node in nodes.values() if node.body is not None]
-    return None
 
 
 def _nodes_showing(workflow: Workflow, api: Api) -> set[str]:
     """The nodes whose files are what the workflow exposes: those exposed, and those with an effect that read them."""
-    exposed = {reference.partition(".")[0] for reference in workflow.exposed.outputs.values()}
+    exposed = {split(reference)[0] for reference in workflow.exposed.outputs.values()}
     found = set(exposed)
-    todo = [workflow.nodes]
-    while todo:
-        nodes = todo.pop()
-        for id, node in nodes.items():
-            spec: NodeSpec | None = api.registry.get(node.type)
-            read = {str(wire).partition(".")[0] for wire in node.wires.values() if isinstance(wire, str)}
-            if spec is not None and spec.effect and read & exposed:
-                found.add(id)
-            if node.body is not None:
-                todo.append(node.body.nodes)
+    for id, node in walk(workflow.nodes):
+        spec: NodeSpec | None = api.registry.get(node.type)
+        read = {each for wire in node.wires.values() for each in nodes_in(wire)}
+        if spec is not None and spec.effect and read & exposed:
+            found.add(id)
     return found
 
 
 def _is_output(reference: str, workflow: Workflow, api: Api) -> bool:
     """Whether a run can be asked for this value: an output at the top of the graph."""
-    node = workflow.nodes.get(reference.partition(".")[0])
+    node = workflow.nodes.get(split(reference)[0])
     spec = api.registry.get(node.type) if node is not None else None
     return spec is not None and bool(spec.outputs)

@@ -19,6 +19,7 @@ from graph_runner.bind.validate import validate
 from graph_runner.contract import PortType
 from graph_runner.contract.registry import Registry
 from graph_runner.format.png import KEYWORD
+from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.numbers import non_finite
 from graph_runner.run.outputs import OutputFolder
@@ -84,9 +85,9 @@ class Easel:
 
     def target(self, run: Path, target: str, value: Any) -> None:
         """Draw the value of a target, where it has looks."""
-        id, _, port = target.partition(".")
+        id, port = split(target)
         outputs = self.top.nodes[id].outputs if id in self.top.nodes else {}
-        kinds = [kind for slot, kind in outputs.items() if not port or ".".join(filter(None, slot)) == port]
+        kinds = [kind for slot, kind in outputs.items() if not port or joined(*slot) == port]
         if len(kinds) == 1:
             self._draw(run, id, target.replace(".", "-"), kinds[0], value)
 

@@ -24,6 +24,7 @@ from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
+from graph_runner.format.wires import joined
 from graph_runner.format.workflow import Workflow, read, write
 from ui.refusal import RefusedError
 from ui.schemas import Document, Solved, Validation, WorkflowEntry, printable
@@ -277,7 +278,7 @@ def _types(top: Scope) -> dict[str, Solved]:
         inner = bound.body.ports if bound.body is not None else {}
         for slot, kind in {**bound.outputs, **inner}.items():
             if not kind.variable:
-                types[".".join(part for part in (bound.id, *slot) if part)] = Solved(type=kind.name, list=kind.many)
+                types[joined(bound.id, *slot)] = Solved(type=kind.name, list=kind.many)
     return types
 
 

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from graph_runner.base.problems import Problem, Problems, did_you_mean
-from graph_runner.bind.modes import walk
 from graph_runner.bind.sizes import MOST_NESTED, MOST_NODES, MOST_WIRES, Sizes
 from graph_runner.bind.use import Use
-from graph_runner.format.workflow import Body, Definition, Node, Workflow
+from graph_runner.format.wires import mapped, split
+from graph_runner.format.workflow import Body, Definition, Node, Workflow, walk
 
 Uses = dict[str, dict[str, Any]]  # for each use, what its outputs stand for
 
@@ -108,8 +108,8 @@ class _Expansion:
         self.ids |= {prefix + id for id in uses}
 
         def follow(reference: str, seen: frozenset[str] = frozenset()) -> Any:
-            while (id := reference.partition(".")[0]) in uses:
-                outputs, port = uses[id], reference.partition(".")[2]
+            while (id := split(reference)[0]) in uses:
+                outputs, port = uses[id], split(reference)[1]
                 if not port and len(outputs) == 1:
                     port = next(iter(outputs))
                 if reference in seen:
@@ -164,15 +164,13 @@ class _Expansion:
 
     def mapped(self, value: Any, follow: Callable[[str], Any]) -> Any:
         """Wires with every reference followed; one that leads nowhere is left out, one to a list is spliced into a list."""
-        if isinstance(value, str):
-            return follow(value)
-        if isinstance(value, dict):
-            return {name: wired for name, reference in value.items() if (wired := follow(reference)) is not None}
-        mapped: list[Any] = []
+        if not isinstance(value, list):
+            return mapped(value, follow)
+        spliced: list[Any] = []
         for reference in value:
             wired = follow(reference)
-            mapped += wired if isinstance(wired, list) else [] if wired is None else [wired]
+            spliced += wired if isinstance(wired, list) else [] if wired is None else [wired]
             self.wires += len(wired) if isinstance(wired, list) else 1
             if self.wires > MOST_WIRES:
                 raise _TooManyWiresError
-        return mapped
+        return spliced

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.base.values import content_hash
-from graph_runner.bind.modes import walk
 from graph_runner.bind.suited import told, unsuited
 from graph_runner.contract import NodeSpec, Port, PortType
 from graph_runner.contract import node as as_node
 from graph_runner.contract.registry import Registry
 from graph_runner.contract.spec import ANY
-from graph_runner.format.workflow import Node, Workflow
+from graph_runner.format.wires import joined, mapped, nodes_in, split
+from graph_runner.format.workflow import Node, Workflow, walk
 
 UNSEEN = "no content that can be seen"
 
@@ -68,7 +68,7 @@ def with_inputs(
         giving.give(name, value)
     if giving.problems:
         raise WorkflowError(giving.problems)
-    giving.leave_out({target.partition(".")[0] for target in targets})
+    giving.leave_out({split(target)[0] for target in targets})
     return Given(giving.workflow, registry.with_nodes(giving.specs), giving.written, giving.values)
 
 
@@ -86,11 +86,11 @@ class _Giving:
     def give(self, name: str, value: Any) -> None:
         """Put one value where its name says."""
         exposed = self.workflow.exposed
-        id, _, port = name.partition(".")
+        id, port = split(name)
         if id not in self.nodes and name in exposed.params:
-            id, _, port = exposed.params[name].partition(".")
+            id, port = split(exposed.params[name])
         elif id not in self.nodes and name in exposed.outputs:
-            id, _, port = exposed.outputs[name].partition(".")
+            id, port = split(exposed.outputs[name])
         found = self.nodes.get(id)
         if found is None:
             known = [*self.nodes, *exposed.params, *exposed.outputs]
@@ -123,7 +123,7 @@ class _Giving:
         exposed = self.workflow.exposed
         for names in (exposed.params, exposed.outputs):
             for name, reference in list(names.items()):
-                id, _, port = reference.partition(".")
+                id, port = split(reference)
                 if id not in self.nodes or (names is exposed.params and port not in self._inputs(self.nodes[id])):
                     del names[name]
 
@@ -160,7 +160,7 @@ class _Giving:
             for workflow in (self.workflow, self.written):
                 place = dict(walk(workflow.nodes))[id]
                 if (wire := place.wires.pop(port.name, None)) is not None and workflow is self.workflow:
-                    self._unread += _ids(wire)
+                    self._unread += nodes_in(wire)
                 place.params[port.name] = typed
             self.values[name] = json.dumps(typed)
             return
@@ -172,7 +172,7 @@ class _Giving:
         if (value_spec := self._spec(name, id, port.type, "value", value)) is None:
             return
         new = self._new_id(f"{id}_{port.name}")
-        self._unread += _ids(node.wires.pop(port.name, []))
+        self._unread += nodes_in(node.wires.pop(port.name, []))
         node.wires[port.name] = new
         self._add(new, Node(type=value_spec.type, params={"content": self.values[name]}))
 
@@ -219,7 +219,7 @@ class _Giving:
         found: dict[str, PortType] = {}
         for port in spec.outputs if spec is not None else ():
             names = _named(node) if port.named else [""]
-            found |= {".".join(filter(None, (port.name, each))): port.type for each in names}
+            found |= {joined(port.name, each): port.type for each in names}
         return found
 
     def _inputs(self, node: Node) -> dict[str, Port]:
@@ -269,30 +269,21 @@ def _references(nodes: Mapping[str, Node]) -> Iterator[str]:
         inside = list(_references(node.body.nodes)) if node.body is not None else []
         results = node.body.results.values() if node.body is not None else ()
         for wired in (*node.wires.values(), *results):
-            inside += _ids(wired)
+            inside += nodes_in(wired)
         yield from (each for each in inside if each != id)
-
-
-def _ids(wired: Any) -> list[str]:
-    each = [wired] if isinstance(wired, str) else wired.values() if isinstance(wired, dict) else wired
-    return [reference.partition(".")[0] for reference in each]
 
 
 def _swap(nodes: Mapping[str, Node], swap: Mapping[str, str]) -> None:
     """Lead wires elsewhere; inside of a zone its own id stands for its inner ports, and stays."""
 
-    def led(wired: Any) -> Any:
-        if isinstance(wired, str):
-            return swap.get(wired, wired)
-        if isinstance(wired, dict):
-            return {name: swap.get(reference, reference) for name, reference in wired.items()}
-        return [swap.get(reference, reference) for reference in wired]
+    def led(reference: str) -> str:
+        return swap.get(reference, reference)
 
     for id, node in nodes.items():
-        node.wires = {port: led(wired) for port, wired in node.wires.items()}
-        if node.body is not None and not any(reference.partition(".")[0] == id for reference in swap):
+        node.wires = {port: mapped(wired, led) for port, wired in node.wires.items()}
+        if node.body is not None and not any(split(reference)[0] == id for reference in swap):
             _swap(node.body.nodes, swap)
-            node.body.results = {result: led(wired) for result, wired in node.body.results.items()}
+            node.body.results = {result: mapped(wired, led) for result, wired in node.body.results.items()}
 
 
 def _remove(nodes: dict[str, Node], id: str) -> None:

@@ -13,6 +13,7 @@ import networkx as nx
 
 from graph_runner.contract import NodeSpec, PortType
 from graph_runner.contract.models import Models
+from graph_runner.format.wires import joined
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Source:
     whole: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
-        return ".".join(part for part in (self.node, self.port, self.name) if part)
+        return joined(self.node, self.port, self.name)
 
 
 UNKNOWN = Source("", "")
@@ -153,6 +154,11 @@ class Scope(_Freezable):
             yield bound
             if bound.body is not None:
                 yield from bound.body.walk()
+
+    def scopes(self) -> Iterator[Scope]:
+        """This scope and the bodies in it."""
+        yield self
+        yield from (bound.body for bound in self.walk() if bound.body is not None)
 
 
 def reads(bound: BoundNode) -> Iterator[Source]:

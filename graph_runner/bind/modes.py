@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 from graph_runner.base.problems import Problem
 from graph_runner.contract import NodeSpec
-from graph_runner.format.workflow import Body, Node
-
-
-def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
-    """Every node, those in bodies too."""
-    for id, node in nodes.items():
-        yield id, node
-        if node.body is not None:
-            yield from walk(node.body.nodes)
+from graph_runner.format.wires import mapped, split
+from graph_runner.format.workflow import Body, Node, walk
 
 
 def without_modes(
@@ -42,27 +34,20 @@ def without_modes(
         while reference not in followed and (further := passed.get(reference)) is not None and further not in seen:
             reference = further
             seen.add(reference)
-        gone = reference.partition(".")[0] in out - unknown
+        gone = split(reference)[0] in out - unknown
         end = followed.get(reference, None if gone else reference)
         followed.update(dict.fromkeys(seen, end))  # a long row of bypassed nodes is walked once
         return end
-
-    def led(value: Any) -> Any:
-        if isinstance(value, str):
-            return follow(value)
-        if isinstance(value, dict):
-            return {name: kept for name, reference in value.items() if (kept := follow(reference))}
-        return [kept for reference in value if (kept := follow(reference))]
 
     def rebuilt(nodes: Mapping[str, Node]) -> dict[str, Node]:
         result = {}
         for id, node in nodes.items():
             if node.mode != "run":
                 continue
-            wires = {port: kept for port, value in node.wires.items() if (kept := led(value))}
+            wires = {port: kept for port, value in node.wires.items() if (kept := mapped(value, follow))}
             body = node.body
             if body is not None:
-                results = {port: kept for port, value in body.results.items() if (kept := led(value))}
+                results = {port: kept for port, value in body.results.items() if (kept := mapped(value, follow))}
                 body = Body.model_construct(nodes=rebuilt(body.nodes), results=results)
             result[id] = node.model_copy(update={"wires": wires, "body": body})
         return result

@@ -39,12 +39,11 @@ class Paths:
         """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
         wrong = []
         for bound in top.walk():
-            for name, param in bound.spec.params.items():
-                value = bound.params.get(name)
-                if param.path_kind is None or not value:
+            for name, kind in bound.spec.path_kinds.items():
+                if not (value := bound.params.get(name)):
                     continue
                 try:
-                    bound.params[name] = str(self.place(value, param.path_kind))
+                    bound.params[name] = str(self.place(value, kind))
                 except PathError as error:
                     wrong.append(Problem(error.message, bound.id, name, error.remedy))
         return wrong

@@ -8,6 +8,7 @@ from typing import Any
 from graph_runner.base.problems import Problem, did_you_mean
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, Wired
 from graph_runner.contract import Port
+from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Node
 
 
@@ -55,7 +56,7 @@ class References:
         return [self._source(reference, scope, id, port) for reference in value]
 
     def _source(self, reference: str, scope: Scope, id: str, port: str) -> Source:
-        node, _, rest = reference.partition(".")
+        node, rest = split(reference)
         for around in scope.enclosing():
             if around.zone is not None and around.zone.id == node:
                 assert around.zone.spec.body is not None
@@ -81,17 +82,17 @@ class References:
 
     def _port(self, owner: BoundNode, ports: tuple[Port, ...], rest: str, inner: bool, id: str, port: str) -> Source:
         """The port that `rest` (what follows the node's id) names."""
-        what = "inner port" if inner else "output"
-        known = {p.name: p for p in ports}
-        head, _, name = rest.partition(".")
         if not rest and len(ports) == 1 and not ports[0].named:
             return Source(owner.id, ports[0].name, "", inner)
+        what = "inner port" if inner else "output"
+        known = {p.name: p for p in ports}
+        head, name = split(rest)
         if "" in known and rest and not name:
             return Source(owner.id, "", head, inner)
         if head in known and known[head].named == bool(name):
             return Source(owner.id, head, name, inner)
         if head in known:
-            written, asked = (".".join(filter(None, (owner.id, part))) for part in (rest, head))
+            written, asked = (joined(owner.id, part) for part in (rest, head))
             remedy = f"Write {asked}.NAME" if known[head].named else f"Write {asked}"
             problem = Problem(f"is wired to {written}, which is no single value", id, port, remedy)
         elif not ports:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from graph_runner.bind.modes import walk
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.contract.spec import current_names
-from graph_runner.format.workflow import Body, Node, Workflow
+from graph_runner.format.wires import mapped, split
+from graph_runner.format.workflow import Body, Node, Workflow, walk
 
 
 def under_current_names(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Workflow:
@@ -40,8 +40,8 @@ def under_current_names(workflow: Workflow, registry: Mapping[str, NodeSpec]) ->
 
 def under(address: str, names: Mapping[str, str]) -> str:
     """An address `port` or `port.name` with its port under another name, where it has one."""
-    port, dot, name = address.partition(".")
-    return f"{names.get(port, port)}{dot}{name}"
+    port, _ = split(address)
+    return names.get(port, port) + address.removeprefix(port)
 
 
 def present(ports: Iterable[Port], address: str) -> str:
@@ -78,28 +78,24 @@ class _Renaming:
 
     def wired(self, value: Any, zones: tuple[str, ...]) -> Any:
         """Wires in any form, with each reference by present names."""
-        if isinstance(value, str):
-            return self.reference(value, zones)
-        if isinstance(value, dict):
-            return {name: self.reference(reference, zones) for name, reference in value.items()}
-        return [self.reference(reference, zones) for reference in value]
+        return mapped(value, lambda reference: self.reference(reference, zones))
 
     def reference(self, reference: str, zones: tuple[str, ...]) -> str:
         """What a wire names: an output, or inside of a zone one of its inner ports."""
-        id, dot, rest = reference.partition(".")
+        id, rest = split(reference)
         spec = self.specs.get(id)
         if spec is None or not rest:
             return reference
         inner = spec.body.ports if spec.body is not None else ()
-        return f"{id}{dot}{present(inner if id in zones else spec.outputs, rest)}"
+        return f"{id}.{present(inner if id in zones else spec.outputs, rest)}"
 
     def parameter(self, address: str) -> str:
         """`node.input`, `node.input.name` or `node.results.result`."""
-        id, dot, rest = address.partition(".")
+        id, rest = split(address)
         spec = self.specs.get(id)
         if spec is None or not rest:
             return address
-        head, _, result = rest.partition(".")
+        head, result = split(rest)
         if head == "results" and result and spec.body is not None:
             return f"{id}.results.{present(spec.body.results, result)}"
-        return f"{id}{dot}{present(spec.inputs, rest)}"
+        return f"{id}.{present(spec.inputs, rest)}"

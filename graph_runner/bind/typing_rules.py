@@ -6,33 +6,38 @@ order, into bodies through their inner ports and out of them through their resul
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 import networkx as nx
 
 from graph_runner.base.problems import Problem
-from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired, dependencies
+from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired
 from graph_runner.contract import Port, PortType
 from graph_runner.contract.spec import ANY
+from graph_runner.format.wires import split
 
 Environment = dict[tuple[str, str], PortType]  # (variable or type, name within Ports) -> what it stands for
 SOME = "*"
 """The name, within Ports, of whatever a broken wire would have brought: it may be any."""
 
 
-def solve_types(scope: Scope, circular: Collection[str] = ()) -> list[Problem]:
+Graphs = Mapping[Scope, "nx.DiGraph[str]"]
+"""Of each scope, which nodes wait for which."""
+
+
+def solve_types(scope: Scope, graphs: Graphs, circular: Collection[str] = ()) -> list[Problem]:
     """Check every wire and record each node's output types. `circular` nodes wait for each other: theirs stay unknown."""
     problems: list[Problem] = []
-    graph = dependencies(scope)
+    graph = graphs[scope]
     graph.remove_nodes_from(circular)
     for id in nx.topological_sort(graph):
-        problems += _solve_node(scope.nodes[id], circular)
+        problems += _solve_node(scope.nodes[id], graphs, circular)
     return problems
 
 
-def _solve_node(bound: BoundNode, circular: Collection[str]) -> list[Problem]:
+def _solve_node(bound: BoundNode, graphs: Graphs, circular: Collection[str]) -> list[Problem]:
     problems: list[Problem] = []
     env: Environment = {}
     _mark_whole_lists(bound)
@@ -46,7 +51,7 @@ def _solve_node(bound: BoundNode, circular: Collection[str]) -> list[Problem]:
     if bound.body is not None and bound.spec.body is not None:
         for port in bound.spec.body.ports:
             bound.body.ports.update(_leave(port, env))
-        problems += solve_types(bound.body, circular)
+        problems += solve_types(bound.body, graphs, circular)
         problems += _check_results(bound, bound.body, env)
     for port in bound.spec.outputs:
         bound.outputs.update(_leave(port, env))
@@ -177,7 +182,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
     given = body.results
     misspelt: list[str] = []
     for result, wired in given.items():
-        head, _, name = result.partition(".")
+        head, name = split(result)
         port, name = (ports[""], result) if "" in ports else (ports.get(head), name)
         if port is None or (name != "" and not port.named):
             known = ", ".join(p.name or "any name" for p in ports.values()) or "no results"
@@ -190,7 +195,7 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
     for port in ports.values():
         if port.named and port.type.variable:
             promised = {name for (variable, name) in env if variable == port.type.name}
-            named = {result if port.name == "" else result.partition(".")[2] for result in given}
+            named = {result if port.name == "" else split(result)[1] for result in given}
             missing = set() if SOME in named else promised - named - {SOME}
             problems += [_no_result(bound, name) for name in sorted(missing)]
         elif port.required and not port.named and port.name not in given:

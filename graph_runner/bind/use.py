@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Protocol
 
 from graph_runner.base.problems import did_you_mean
-from graph_runner.bind.modes import walk
-from graph_runner.format.workflow import CALL, INPUTS, Body, Definition, Node
+from graph_runner.format.wires import split
+from graph_runner.format.workflow import CALL, INPUTS, Body, Definition, Node, walk
 
 Follow = Callable[[str], Any]
 
@@ -66,7 +66,7 @@ class Use:
 
     def outside(self, reference: str) -> Any:
         """What a reference of the definition stands for where it is used; None for an input that the use leaves out."""
-        head, _, name = reference.partition(".")
+        head, name = split(reference)
         if head in self._calls:
             return self._result(head, name)
         if head != INPUTS:
@@ -130,7 +130,7 @@ class Use:
 
     def _within(self, call: str, reference: str) -> Any:
         """What a reference in the use's body stands for: an inner port, a node beside it, or what is around the use."""
-        head, _, name = reference.partition(".")
+        head, name = split(reference)
         if head == self.id:
             return self._port(call, name)
         return f"{self.id}/{call}/{reference}" if head in self._inside else reference
@@ -169,7 +169,7 @@ class Use:
     def _bound(self, name: str, node: Node) -> Node:
         params, wires = dict(node.params), dict[str, Any]()
         for port, value in node.wires.items():
-            own = value.partition(".")[2] if isinstance(value, str) and value.startswith(f"{INPUTS}.") else None
+            own = split(value)[1] if isinstance(value, str) and value.startswith(f"{INPUTS}.") else None
             if own is not None and own in self.node.params:
                 params[port] = self.node.params[own]
                 continue

@@ -21,7 +21,7 @@ from graph_runner.base.names import Taken
 from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
 from graph_runner.bind.expand import Expanded, expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
-from graph_runner.bind.modes import walk, without_modes
+from graph_runner.bind.modes import without_modes
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
 from graph_runner.bind.renamed import under_current_names
@@ -30,7 +30,8 @@ from graph_runner.contract import NodeSpec, Port
 from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.models import Models, is_module
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Node, Workflow
+from graph_runner.format.wires import joined, split
+from graph_runner.format.workflow import Node, Workflow, walk
 
 _ELSEWHERE = "A node of another package is there once that is installed, or its module named by --nodes"
 
@@ -66,9 +67,10 @@ def _validate(
     nodes = without_modes(written, registry, unknown, problems)
     _bind(nodes, top, registry, unknown, problems)
     References(top, unknown, problems).resolve(top, nodes)
-    circles = list(_circles(top))
+    graphs = {scope: dependencies(scope) for scope in top.scopes()}
+    circles = [circle for graph in graphs.values() for circle in _circles(graph)]
     problems += [_circular(circle) for circle in circles]
-    problems += solve_types(top, {id for circle in circles for id in circle})
+    problems += solve_types(top, graphs, {id for circle in circles for id in circle})
     problems += _rules_of_zones(top)
     problems += _not_injectable(top, registry)
     problems += _without_codec(top)
@@ -243,14 +245,11 @@ def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Proble
     ]
 
 
-def _circles(scope: Scope) -> Iterator[list[str]]:
-    """Nodes that wait for each other, in this scope and the bodies in it."""
-    for component in nx.strongly_connected_components(graph := dependencies(scope)):
+def _circles(graph: nx.DiGraph[str]) -> Iterator[list[str]]:
+    """Nodes of a scope that wait for each other."""
+    for component in nx.strongly_connected_components(graph):
         if len(component) > 1 or graph.has_edge(*(2 * list(component))):
             yield sorted(component)
-    for bound in scope.nodes.values():
-        if bound.body is not None:
-            yield from _circles(bound.body)
 
 
 def _circular(circle: list[str]) -> Problem:
@@ -309,7 +308,7 @@ def _carried(zone: BoundNode) -> Iterator[Problem]:
         for port, wired in read:
             for source in sources_of([wired]):
                 if source in carried:
-                    own = ".".join((zone.id, *carried[source]))
+                    own = joined(zone.id, *carried[source])
                     message = f"reads {source}, which {zone.id!r} carries and changes a copy of"
                     remedy = f"Read {own} instead; or, for {source} as it was, a frozen_copy of it drawn outside of {zone.id!r}"
                     yield Problem(message, inside.id, port, remedy)
@@ -322,7 +321,7 @@ def _without_codec(top: Scope) -> list[Problem]:
         Problem(
             f"gives {kind}, which cannot be kept on disk: its wire type has no codec",
             bound.id,
-            ".".join(part for part in slot if part),
+            joined(*slot),
             f"Put @model on the class {kind.base.__name__} (docs/writing-a-model.md), or give its Wire(…) a codec"
             if kind.base is not None and is_module(kind.base)
             else "Give its Wire(…) a codec that takes a value apart into tensors and JSON values, and makes it again",
@@ -336,9 +335,8 @@ def _without_codec(top: Scope) -> list[Problem]:
 
 def _equal_seeds(top: Scope) -> list[Problem]:
     """Two draws of one type and one seed in one scope are equal; that is rarely meant."""
-    scopes = [top, *(bound.body for bound in top.walk() if bound.body is not None)]
     problems = []
-    for scope in scopes:
+    for scope in top.scopes():
         groups: dict[tuple[str, Any], list[str]] = {}
         for bound in scope.nodes.values():
             if bound.spec.draws and "seed" in bound.params:
@@ -384,13 +382,12 @@ def _exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Iterator[P
     written = dict(walk(workflow.nodes))
     for kind, references in (("parameter", workflow.exposed.params), ("output", workflow.exposed.outputs)):
         for name, reference in references.items():
-            id, _, wanted = reference.partition(".")
+            id, wanted = split(reference)
             if id not in written:
                 message, known = f"there is no node {id!r}", list(written)
             else:
                 known = _offered(kind, written[id].type, workflow, registry)
-                head = wanted.partition(".")[0]
-                if head in known or "*" in known or (kind == "output" and not wanted):
+                if split(wanted)[0] in known or "*" in known or (kind == "output" and not wanted):
                     continue
                 message = f"{id!r} has no {kind} {wanted!r}"
             remedy = did_you_mean(wanted if id in written else id, known)

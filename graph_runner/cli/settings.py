@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,7 +13,8 @@ from graph_runner.bind.paths import PathError, expanded
 from graph_runner.bind.renamed import present, under_current_names
 from graph_runner.contract import NodeSpec, Param
 from graph_runner.format.document import parse, writable
-from graph_runner.format.workflow import Node, Workflow
+from graph_runner.format.wires import split
+from graph_runner.format.workflow import Node, Workflow, walk
 
 
 def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Workflow:
@@ -26,7 +27,7 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
     Raises WorkflowError with every setting that names nothing.
     """
     workflow = under_current_names(workflow, registry).model_copy(deep=True)
-    nodes = dict(_walk(workflow.nodes))
+    nodes = dict(walk(workflow.nodes))
     problems: list[Problem] = []
     for setting in settings:
         target, equals, text = setting.partition("=")
@@ -37,9 +38,9 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
         if not equals:
             problems.append(Problem(f"--set {setting}: there is no '='", remedy="Write --set node.param=value"))
             continue
-        id, _, param = workflow.exposed.params.get(target, target).partition(".")
+        id, param = split(workflow.exposed.params.get(target, target))
         spec = registry.get(nodes[id].type) if id in nodes else None
-        param, _, name = (present(spec.inputs, param) if spec is not None else param).partition(".")
+        param, name = split(present(spec.inputs, param) if spec is not None else param)
         problem = _find(target, id, param, name, nodes, workflow, registry)
         if problem is not None:
             problems.append(problem)
@@ -52,22 +53,15 @@ def apply(settings: Iterable[str], workflow: Workflow, registry: Mapping[str, No
 
 def exposed(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> dict[str, Any]:
     """What a workflow exposes under names of its own, and the values as they stand (wired ones left out)."""
-    nodes = dict(_walk(workflow.nodes))
+    nodes = dict(walk(workflow.nodes))
     values = {}
     for name, reference in workflow.exposed.params.items():
-        id, _, param = reference.partition(".")
+        id, param = split(reference)
         if id in nodes and param in nodes[id].params:
             values[name] = nodes[id].params[param]
         elif id in nodes and param not in nodes[id].wires and (found := _param(registry, nodes[id], param)):
             values[name] = None if found.required else found.adapter.dump_python(found.default, mode="json")
     return values
-
-
-def _walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
-    for id, node in nodes.items():
-        yield id, node
-        if node.body is not None:
-            yield from _walk(node.body.nodes)
 
 
 def _param(registry: Mapping[str, NodeSpec], node: Node, name: str) -> Param | None:

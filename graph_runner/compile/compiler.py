@@ -12,6 +12,7 @@ from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencie
 from graph_runner.compile.fuse import fuse
 from graph_runner.compile.keys import Keys, draws, has_effect, lasting
 from graph_runner.compile.plan import Code, Kept, Plan, Step, Unit
+from graph_runner.format.wires import split
 
 
 def compile_graph(top: Scope, targets: Mapping[str, Source], keys: Keys | None, only: set[str] | None = None) -> Plan:
@@ -136,7 +137,7 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
     results: list[tuple[str, str, int | tuple[int, ...]]] = []
     for result, wired in scope.results.items():
-        port, _, name = ("", "", result) if returns is not None and returns.form == "mapping" else result.partition(".")
+        port, name = ("", result) if returns is not None and returns.form == "mapping" else split(result)
         results.append(
             (port, name, slots.of(wired) if isinstance(wired, Source) else slots.of_all(sources_of([wired])))
         )
@@ -191,7 +192,8 @@ def _step(
     readers: Counter[str],
 ) -> Step:
     spec, wires = bound.spec, bound.wires
-    left_out = spec.input.keys() - wires.keys() - spec.params.keys() - bound.params.keys()
+    given = (wires, spec.params, bound.params)
+    left_out = [port for port in spec.input if not any(port in each for each in given)]
     return Step(
         bound.id,
         spec,
@@ -269,7 +271,7 @@ def _kept(top: Scope, code: Code, keys: Keys | None) -> dict[str, Kept]:
 def _paths_in(bound: BoundNode) -> frozenset[str]:
     """The paths that a node, and the nodes inside of it, read by their literals."""
     inside = [bound, *(bound.body.walk() if bound.body is not None else ())]
-    typed = ((each, name) for each in inside for name, param in each.spec.params.items() if param.path_kind)
+    typed = ((each, name) for each in inside for name in each.spec.path_kinds)
     return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 
 

@@ -146,5 +146,8 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else json.loads(json.dumps(value, default=repr))
 
 
+_written = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+
+
 def _hash(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_written(content).encode()).hexdigest()

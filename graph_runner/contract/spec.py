@@ -249,10 +249,14 @@ class NodeSpec:
         """Whether the function itself takes the seed that every node that draws has."""
         return "seed" in inspect.signature(self.function).parameters
 
-    def wired_paths(self, wired: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        """Those of these ports that take the path of a file or folder, and which of these."""
-        kinds = {port: self.params[port].path_kind for port in wired if port in self.params}
-        return tuple((port, kind) for port, kind in kinds.items() if kind)
+    @cached_property
+    def path_kinds(self) -> dict[str, str]:
+        """The parameters that take the path of a file or folder, and which of these."""
+        return {name: param.path_kind for name, param in self.params.items() if param.path_kind}
+
+    def wired_paths(self, wired: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        """Those of them that are wired, and which they take."""
+        return tuple((port, kind) for port, kind in self.path_kinds.items() if port in wired)
 
     @cached_property
     def input(self) -> dict[str, Port]:

@@ -31,6 +31,7 @@ from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
+from graph_runner.format.wires import joined
 from graph_runner.run.activation import Activation
 from graph_runner.run.call import Calls, Entered
 from graph_runner.run.failures import NodeError
@@ -209,7 +210,7 @@ class _DryRun:
                 frame[slot] = OPEN
             elif self.turns[step.id] and isinstance(frame[slot], list) and len(frame[slot]) == 1:
                 frame[slot] = frame[slot] * self.turns[step.id]  # what each iteration of a loop would have added
-            self._tell(node, ".".join(part for part in (port, name) if part), frame[slot])
+            self._tell(node, joined(port, name), frame[slot])
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
         inputs = (slot for step in unit.members for slot in step.inputs())
@@ -314,7 +315,7 @@ def _reads_a_file(unit: Unit) -> bool:
     """Whether a node makes its values of a file alone, or has a `dry` function to look into one: it is read, for only the
     file knows."""
     wired = any(True for step in unit.members for _ in step.inputs())
-    return (not wired or unit.spec.dry is not None) and any(param.path_kind for param in unit.spec.params.values())
+    return (not wired or unit.spec.dry is not None) and bool(unit.spec.path_kinds)
 
 
 def _is_certain(cause: BaseException) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -120,6 +120,14 @@ class Workflow(_Strict):
     layout: dict[Identifier, Place] = Field(default_factory=dict)
 
 
+def walk(nodes: Mapping[str, Node]) -> Iterator[tuple[str, Node]]:
+    """Every node, those in bodies too."""
+    for id, node in nodes.items():
+        yield id, node
+        if node.body is not None:
+            yield from walk(node.body.nodes)
+
+
 def read(text: str | bytes, source: str = "workflow") -> Workflow:
     """Read a workflow from its text. Raises WorkflowError with every problem of form; executes nothing."""
     document, problems = parse(text, source)
@@ -169,14 +177,11 @@ WIDTH = 120
 
 def _render(value: Any, indent: str, key: str) -> str:
     """JSON text of `value`: on one line where it fits, except what must stay one line an entry for a readable diff."""
-    line = json.dumps(value, ensure_ascii=False)
-    opened = key in ("nodes", "layout", "body", "definitions") or indent == ""
-    if (
-        not isinstance(value, dict | list)
-        or not value
-        or (not opened and len(indent) + len(key) + len(line) + 5 <= WIDTH)
-    ):
-        return line
+    several = isinstance(value, dict | list) and bool(value)
+    if not several or not (key in ("nodes", "layout", "body", "definitions") or indent == ""):
+        line = json.dumps(value, ensure_ascii=False)
+        if not several or len(indent) + len(key) + len(line) + 5 <= WIDTH:
+            return line
     inner = indent + " "
     if isinstance(value, dict):
         if key == "layout":

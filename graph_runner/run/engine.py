@@ -36,6 +36,7 @@ from graph_runner.contract import LARGEST_SEED
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
+from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import loggers
 from graph_runner.run.call import Calls
@@ -323,12 +324,12 @@ def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[s
     ids: set[str] = set()
     for name in names:
         for asked, reference in _meant(top, name).items():
-            id, _, rest = reference.partition(".")
+            id, rest = split(reference)
             bound = top.nodes.get(id)
             if bound is None:
                 message = f"there is no node {id!r} at the top of the graph"
                 raise WorkflowError([Problem(message, remedy=did_you_mean(id, [*top.nodes, *top.uses]))])
-            slots = {".".join(part for part in slot if part): slot for slot in bound.outputs}
+            slots = {joined(*slot): slot for slot in bound.outputs}
             rest = present(bound.spec.outputs, rest)
             if rest and rest not in slots:
                 raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
@@ -340,7 +341,7 @@ def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[s
 
 def _meant(top: Scope, name: str) -> dict[str, str]:
     """What a name asks for: itself, or what the results of a definition's use stand for."""
-    id, _, port = name.partition(".")
+    id, port = split(name)
     if id not in top.uses:
         return {name: name}
     outputs = {port: reference for port, reference in top.uses[id].items() if isinstance(reference, str)}

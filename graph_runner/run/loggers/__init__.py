@@ -19,8 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from graph_runner.base.events import Listener, Metric, Shown, Stream
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
-from graph_runner.bind.modes import walk
-from graph_runner.format.workflow import Workflow
+from graph_runner.format.workflow import Workflow, walk
 
 GROUP = "latent_loom.listeners"
 
@@ -71,7 +70,9 @@ def chosen(names: Iterable[str]) -> list[Logger]:
 
     Raises WorkflowError with all that is wrong: unknown names and options, packages that are not installed.
     """
-    known, found, problems = installed(), list[Logger](), list[Problem]()
+    names = list(names)
+    known = installed() if names else {}  # all packages are looked through, which takes longer than many a run
+    found, problems = list[Logger](), list[Problem]()
     for text in names:
         name, _, options = text.partition(":")
         try:

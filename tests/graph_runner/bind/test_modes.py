@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from graph_runner.base.problems import Problem
-from graph_runner.bind.modes import walk, without_modes
+from graph_runner.bind.modes import without_modes
 from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import walk
 from tests.graph_runner.conftest import graph
 
 ONE = {"type": "number"}
