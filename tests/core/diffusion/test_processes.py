@@ -17,7 +17,7 @@ from core.diffusion.langevin import score
 from core.diffusion.process import EXPLODING, PRESERVING, STRAIGHT
 from core.diffusion.schedule import PARAMETRISATIONS, NoiseSchedule
 from core.losses.diffusion import diffusion_loss, weights
-from tests.nodes.toy_process import CosineFlow
+from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 BETAS = [NoiseSchedule.linear(parametrisation=each) for each in PARAMETRISATIONS]
 FLOWS = [RectifiedFlow(), RectifiedFlow(shift=3.0, density="logit_normal"), RectifiedFlow(parametrisation="x0")]
