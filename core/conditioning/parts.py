@@ -35,7 +35,8 @@ class Part:
     """One part of a condition: its fields are tensors, or tuples of tensors, with a row for each sample or one row for all.
 
     name: in a condition and in files. about: what it is, for messages. shape: of each tensor, einops style, rows first; "..."
-    at the end stands for any further axes.
+    at the end stands for any further axes. joined_along: the axis on which another's tensors follow these where both are told
+    at once; None where a denoiser takes one.
 
     Raises ValueError for tensors of other shapes, or that differ in their number of rows.
     """
@@ -43,6 +44,7 @@ class Part:
     name: ClassVar[str]
     about: ClassVar[str]
     shape: ClassVar[str] = "b ..."
+    joined_along: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         axes = self.shape.removesuffix(" ...").split()
@@ -102,9 +104,12 @@ class Part:
         """What says nothing in its place: zero everywhere."""
         return self.map(torch.zeros_like)
 
-    def join(self, other: Self) -> Self:  # noqa: ARG002 - for what can be joined
-        """Both at once, in one call. Raises ValueError where a denoiser takes one."""
-        raise ValueError(f"Both conditions hold {self.name} ({self.about}); a denoiser call takes one.")
+    def join(self, other: Self) -> Self:
+        """Both at once, in one call. Raises ValueError where a denoiser takes one, or where they do not fit together."""
+        dim = self.joined_along
+        if dim is None:
+            raise ValueError(f"Both conditions hold {self.name} ({self.about}); a denoiser call takes one.")
+        return self.together([self, other], lambda pair: self._joined(pair, dim))
 
     def cut(self, place: Place, size: tuple[int, int]) -> Self:  # noqa: ARG002 - for what lies on the latent's plane
         """What belongs to a tile of a latent of this size; all of it unless it lies on the latent's plane."""
@@ -152,11 +157,8 @@ class Context(Part):
     name = "context"
     about = "tokens for cross-attention"
     shape = "b n d"
+    joined_along = 1
     tokens: Tensor
-
-    def join(self, other: Context) -> Context:
-        """The other's tokens follow these."""
-        return Context(self._joined([self.tokens, other.tokens], dim=1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,11 +169,8 @@ class Concat(Part):
     name = "concat"
     about = "channels beside the latent"
     shape = "b c ..."
+    joined_along = 1
     channels: Tensor
-
-    def join(self, other: Concat) -> Concat:
-        """The other's channels follow these."""
-        return Concat(self._joined([self.channels, other.channels], dim=1))
 
     def cut(self, place: Place, size: tuple[int, int]) -> Concat:
         """The channels of a tile. Raises ValueError where they are not at the latent's size."""

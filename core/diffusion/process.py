@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from core.diffusion.parametrisation import Estimate, Parametrisation
+from core.kinds import Kinds
 
 Spacing = Literal["leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm"]
 """How the levels that a solver visits are spaced: see `core.diffusion.levels`."""
@@ -89,6 +90,10 @@ class Process(ABC):
     """Where solvers look if nothing else is asked for; None for each solver's own."""
     straight: ClassVar[Coordinates] = EXPLODING
     """The coordinates in which Euler, Heun and the like integrate: those in which paths are least bent."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        PROCESSES.mark(cls)
 
     # --- what a process says ------------------------------------------------------------------------------------------
 
@@ -203,8 +208,11 @@ class Process(ABC):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `core.diffusion.kinds.from_dict` gives back an equal process, to the bit."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
-        return {"process": type(self).__name__, **own}
+        return {"process": PROCESSES.name_of(type(self)), **own}
 
+
+PROCESSES: Kinds[Process] = Kinds("noise process", lambda kind: kind.__name__)
+"""Every kind of process that a file may name. A subclass is marked by being one, and listed once its package is scanned."""
 
 R = TypeVar("R", float, Tensor)
 

@@ -5,6 +5,7 @@ UNet and DiT are denoisers; so is anything with the same call, such as an averag
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,17 +18,28 @@ Kind = type[Part]
 
 
 @dataclass(frozen=True)
-class Takes:
-    """What a denoiser takes: the channels of z (None for any), the parts of a condition that it needs, and those it may be given."""
+class Takes(Mapping[str, str]):
+    """What a denoiser takes: the channels of z (None for any), the parts of a condition that it needs, and those it may be given.
+
+    As any model's `takes` it is a mapping too: the shapes of what it is called with, by wire type.
+    """
 
     channels: int | None = None
     needs: tuple[Kind, ...] = ()
     may: tuple[Kind, ...] = ()
 
     @property
-    def shapes(self) -> dict[str, str]:
-        """The shapes of what it is called with, by kind: of a latent, its channels."""
+    def _shapes(self) -> dict[str, str]:
         return {} if self.channels is None else {"latent": f"b {self.channels} ..."}
+
+    def __getitem__(self, kind: str) -> str:
+        return self._shapes[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
     def check(self, who: str, z: Tensor, condition: Conditioning) -> None:
         """Raise ValueError, naming what does not fit, where a denoiser called `who` cannot be given z, (b, c, …), and this condition."""

@@ -37,8 +37,8 @@ class Optimizer(Protocol):
 
 
 @dataclass(frozen=True)
-class AdamW:
-    """AdamW (Loshchilov & Hutter 2019)."""
+class _Adaptive:
+    """Settings of Adam and what descends from it (Kingma & Ba 2015), with AdamW's defaults (Loshchilov & Hutter 2019)."""
 
     lr: float = 1e-4
     beta1: float = 0.9
@@ -46,11 +46,19 @@ class AdamW:
     eps: float = 1e-8
     weight_decay: float = 0.01
 
+    def _settings(self) -> dict[str, Any]:
+        """The settings as PyTorch's optimizers, and the libraries', call them."""
+        betas = (self.beta1, self.beta2)
+        return {"lr": self.lr, "betas": betas, "eps": self.eps, "weight_decay": self.weight_decay}
+
+
+@dataclass(frozen=True)
+class AdamW(_Adaptive):
+    """AdamW (Loshchilov & Hutter 2019)."""
+
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's AdamW."""
-        return torch.optim.AdamW(
-            groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, weight_decay=self.weight_decay
-        )
+        return torch.optim.AdamW(groups, **self._settings())
 
 
 @dataclass(frozen=True)
@@ -116,7 +124,7 @@ class Lion:
 
 
 @dataclass(frozen=True)
-class Prodigy:
+class Prodigy(_Adaptive):
     """Prodigy (Mishchenko & Defazio 2024): Adam that finds its own step size; `lr` is a factor of it, and 1 as a rule.
 
     d0: the first estimate of the distance to the solution. d_coef: a factor of the estimate. bias_correction: Adam's.
@@ -125,9 +133,6 @@ class Prodigy:
     """
 
     lr: float = 1.0
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
     weight_decay: float = 0.0
     d0: float = 1e-6
     d_coef: float = 1.0
@@ -143,14 +148,11 @@ class Prodigy:
             raise ValueError("Prodigy finds one step size for all parameters; leave lr of the parameter groups at 1")
         prodigy: torch.optim.Optimizer = import_module("pytorch_optimizer").Prodigy(
             groups,
-            lr=self.lr,
-            betas=(self.beta1, self.beta2),
-            eps=self.eps,
-            weight_decay=self.weight_decay,
             d0=self.d0,
             d_coef=self.d_coef,
             bias_correction=self.bias_correction,
             safeguard_warmup=self.safeguard_warmup,
+            **self._settings(),
         )
         return prodigy
 
@@ -160,7 +162,7 @@ class Prodigy:
 
 
 @dataclass(frozen=True)
-class ScheduleFreeAdamW:
+class ScheduleFreeAdamW(_Adaptive):
     """Schedule-free AdamW (Defazio et al. 2024): it trains at one place and averages another, which is the model.
 
     The averaged weights are what everybody but the training itself sees. It needs no falling rate, only a warm-up.
@@ -168,9 +170,6 @@ class ScheduleFreeAdamW:
     """
 
     lr: float = 2.5e-3
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
@@ -178,24 +177,16 @@ class ScheduleFreeAdamW:
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """pytorch-optimizer's ScheduleFreeAdamW."""
-        free: torch.optim.Optimizer = import_module("pytorch_optimizer").ScheduleFreeAdamW(
-            groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, weight_decay=self.weight_decay
-        )
+        free: torch.optim.Optimizer = import_module("pytorch_optimizer").ScheduleFreeAdamW(groups, **self._settings())
         return free
 
 
 @dataclass(frozen=True)
-class Adam8bit:
+class Adam8bit(_Adaptive):
     """AdamW whose running means are kept in 8 bits, block by block (Dettmers et al. 2022): a quarter of the memory.
 
     Parameters of less than 4,096 numbers keep 32 bits. Raises ValueError where bitsandbytes is not installed.
     """
-
-    lr: float = 1e-4
-    beta1: float = 0.9
-    beta2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.01
 
     def __post_init__(self) -> None:
         _refuse_absent("8-bit Adam", "bitsandbytes")
@@ -204,9 +195,7 @@ class Adam8bit:
         """bitsandbytes' AdamW8bit."""
         # On a CPU it warns that it has no kernels for 4-bit inference, which is nobody's concern here.
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
-        adam: torch.optim.Optimizer = import_module("bitsandbytes.optim").AdamW8bit(
-            groups, lr=self.lr, betas=(self.beta1, self.beta2), eps=self.eps, weight_decay=self.weight_decay
-        )
+        adam: torch.optim.Optimizer = import_module("bitsandbytes.optim").AdamW8bit(groups, **self._settings())
         return adam
 
 

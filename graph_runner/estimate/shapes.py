@@ -5,7 +5,7 @@ name, `...` any number of axes. Who says so:
 
 - the wire's type: rank and numbers. Its letters are its own, for the h of an image is not that of its latent.
 - a value beside it that has `takes`, such as a model: the shapes of what it is called with, by wire type,
-  {"image": "b 3 h w"} for an encoder of colours; or an object that has them as `shapes` besides what else it says.
+  {"image": "b 3 h w"} for an encoder of colours.
 - the node, by `Axes` in a port's annotation: there a letter is the same size at every port of the call.
 """
 
@@ -117,6 +117,5 @@ def _takers(bound: BoundNode, arguments: Mapping[str, Any]) -> Iterator[tuple[st
     """The values that say what they are called with, each with its port and where it comes from."""
     for name, wired in bound.wires.items():
         takes = getattr(arguments.get(name), "takes", None)
-        takes = getattr(takes, "shapes", takes)
         if isinstance(takes, Mapping):
             yield f"{name} from {wired}", takes

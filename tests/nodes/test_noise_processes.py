@@ -20,14 +20,15 @@ from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
 from nodes.wires import ScheduleCodec
 from tests.nodes.samples import PARAMS
-from tests.nodes.toy_process import CosineFlow
+from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 KINDS: dict[str, tuple[dict[str, Any], Process]] = {
     "rectified_flow": ({"density": "logit_normal", "shift": 2}, RectifiedFlow(2, "logit_normal")),
     "edm": ({"sigma_data": 0.5}, EDM(sigma_data=0.5)),
     "cosine_flow": ({}, CosineFlow()),  # of somebody else's package
 }
-REGISTRY = Registry.scan(["graph_runner.zones", "nodes", "tests.nodes.toy_models", "tests.nodes.toy_process"])
+OUTSIDE = "tests.outside.package.loom_outside.cosine_flow"
+REGISTRY = Registry.scan(["graph_runner.zones", "nodes", "tests.nodes.toy_models", OUTSIDE])
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -9,20 +9,20 @@ from solver_oracles import seeded
 from torch._subclasses.fake_tensor import FakeTensorMode
 from toy_denoisers import SHAPE, gaussian
 
-from core.diffusion import guidance
+from core.diffusion import guidance, kinds
 from core.diffusion.edm import EDM
 from core.diffusion.flow import RectifiedFlow
-from core.diffusion.kinds import from_dict
 from core.diffusion.langevin import score
 from core.diffusion.process import EXPLODING, PRESERVING, STRAIGHT
 from core.diffusion.schedule import PARAMETRISATIONS, NoiseSchedule
 from core.losses.diffusion import diffusion_loss, weights
-from tests.nodes.toy_process import CosineFlow
+from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 BETAS = [NoiseSchedule.linear(parametrisation=each) for each in PARAMETRISATIONS]
 FLOWS = [RectifiedFlow(), RectifiedFlow(shift=3.0, density="logit_normal"), RectifiedFlow(parametrisation="x0")]
 EDMS = [EDM(), EDM(sigma_data=0.5)]
 PROCESSES = [*BETAS, *FLOWS, *EDMS, CosineFlow()]
+kinds.PROCESSES.add(CosineFlow)  # as the scan of its package does
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda each: f"{type(each).__name__}-{each.predicts}")
 
 Z0, NOISE = seeded(1)(torch.empty(2, *SHAPE, dtype=torch.float64))
@@ -107,7 +107,7 @@ def test_half_precision_keeps_its_dtype_and_any_device_its_tensors(process):
 
 @every_process
 def test_a_process_comes_back_from_json(process):
-    again = from_dict(json.loads(json.dumps(process.to_dict())))
+    again = kinds.from_dict(json.loads(json.dumps(process.to_dict())))
     assert again == process
     assert hash(again) == hash(process)
 
@@ -115,8 +115,8 @@ def test_a_process_comes_back_from_json(process):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"process": "Nobody's"}, "unknown noise process .*RectifiedFlow"),
-        ({"process": ["EDM"]}, "unknown noise process"),
+        ({"process": "Nobody's"}, "no noise process is called .*RectifiedFlow.*Name the package"),
+        ({"process": ["EDM"]}, "no noise process is called"),
         ({"process": "EDM", "sigma": 3}, "the fields of a EDM are sigma_min"),
         (RectifiedFlow().to_dict() | {"shift": "3"}, "no value for it"),
         (RectifiedFlow().to_dict() | {"mean": 10**400}, "no value for it"),
@@ -129,7 +129,16 @@ def test_a_process_comes_back_from_json(process):
 )
 def test_what_is_no_process_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
-        from_dict(data)
+        kinds.from_dict(data)
+
+
+def test_a_kind_is_found_once_its_package_was_scanned_and_not_for_being_imported():
+    class Unseen(RectifiedFlow):
+        pass
+
+    with pytest.raises(ValueError, match="no noise process is called 'Unseen'"):
+        kinds.from_dict(Unseen().to_dict())
+    assert vars(Unseen)["__listed_in__"] is kinds.PROCESSES, "where a scan lists it"
 
 
 @every_process

@@ -16,7 +16,7 @@ from core.diffusion.levels import SPACINGS, Levels
 from core.diffusion.parametrisation import X0
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
-from tests.nodes.toy_process import CosineFlow
+from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 NOISE = seeded(1)(torch.empty(SHAPE))
 PROCESSES = [RectifiedFlow(), RectifiedFlow(shift=3.0), RectifiedFlow(parametrisation="x0"), EDM(), EDM(sigma_data=0.5)]
