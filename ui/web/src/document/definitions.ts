@@ -17,22 +17,27 @@ import {
 } from "./document";
 import { print, type Json } from "./json";
 
-interface Definition {
+export interface Definition {
+  readonly about?: string;
   readonly inputs?: readonly string[];
-  readonly body?: object;
+  readonly body?: { readonly ports?: readonly string[]; readonly results?: readonly string[] };
   readonly nodes?: object;
   readonly results?: Readonly<Record<string, Ref | readonly Ref[]>>;
 }
 
-/** The type of the nodes that stand for the body of each use, as the engine names it. */
-const CALL = "body";
-const INPUTS = "inputs";
+/** The type of the nodes that stand for the body of each use, and what its inputs are read by, as the engine names them. */
+export const CALL = "body";
+export const INPUTS = "inputs";
 const DEEPEST = 100;
 
 export const definitionOf = (doc: Doc, id: Id): Definition | undefined => {
   const type = doc.nodes[id]?.type ?? "";
   return Object.hasOwn(doc.definitions, type) ? (doc.definitions[type] as unknown as Definition) : undefined;
 };
+
+/** The nodes of a definition, at every depth, as a document. */
+export const graphOf = (definition: Definition): Doc =>
+  read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc;
 
 /**
  * The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them.
@@ -42,7 +47,7 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
   const use = doc.nodes[id];
   const definition = definitionOf(doc, id);
   if (!use || !definition) return { doc, ids: [] };
-  const inner = read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc.nodes;
+  const inner = graphOf(definition).nodes;
   const members = inside(doc, id);
   const isCall = (name: string): boolean => inner[name]?.type === CALL && definition.body !== undefined;
   const names = namesFor(doc, id, Object.keys(inner), isCall, members);

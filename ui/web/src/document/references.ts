@@ -2,7 +2,7 @@
  * References: how a wire in the file names the port it comes from, `node`, `node.port` or `node.port.name`, and the
  * same port as the canvas names it, a node and a handle (`out:port.name` outside, `in:port.name` on a zone's rail).
  */
-import type { Catalog, NodeSpec, Port } from "../server/types";
+import type { NodeSpec, Port } from "../server/types";
 import { enclosing, halves, joined, type Doc, type Id, type Ref } from "./document";
 
 /** A port that nothing is known of. */
@@ -70,49 +70,3 @@ export function refTo(spec: NodeSpec | undefined, source: Source): Ref {
 }
 
 export type SpecOf = (type: string) => NodeSpec | undefined;
-
-/** Specifications by type: the installed nodes, and the document's definitions, which are nodes too. */
-export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
-  const own = new Map(
-    Object.entries(doc.definitions).map(([name, value]) => [name, definitionSpec(name, value)]),
-  );
-  const former = new Map(
-    Object.values(catalog.nodes).flatMap((spec) => spec.formerly.map((name) => [name, spec])),
-  );
-  return (type) =>
-    own.get(type) ?? (Object.hasOwn(catalog.nodes, type) ? catalog.nodes[type] : former.get(type));
-}
-
-function definitionSpec(name: string, value: unknown): NodeSpec {
-  const definition = value as {
-    about?: string;
-    inputs?: string[];
-    body?: { ports?: string[]; results?: string[] };
-    results?: Record<string, unknown>;
-  };
-  const port = (portName: string): Port => ({ ...ANY, name: portName });
-  return {
-    type: name,
-    category: "this workflow",
-    version: 1,
-    summary: definition.about ?? "",
-    documentation: definition.about ?? "",
-    inputs: (definition.inputs ?? []).map(port),
-    outputs: Object.keys(definition.results ?? {}).map(port),
-    body: definition.body
-      ? {
-          ports: (definition.body.ports ?? []).map(port),
-          results: (definition.body.results ?? []).map((result) => ({ ...port(result), required: true })),
-        }
-      : null,
-    effect: false,
-    loops: false,
-    aside: false,
-    draws: false,
-    keep: false,
-    trains: false,
-    mutates: [],
-    grad: [],
-    formerly: [],
-  };
-}

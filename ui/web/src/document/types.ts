@@ -5,7 +5,8 @@
 import type { Catalog, Port } from "../server/types";
 import { halves, isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
 import { isLosslessNumber } from "lossless-json";
-import { resolve, sourcePorts, specsOf, type Source, type SpecOf } from "./references";
+import { resolve, sourcePorts, type Source, type SpecOf } from "./references";
+import { specsOf } from "./specs";
 
 export interface WireKind {
   readonly name: string;
