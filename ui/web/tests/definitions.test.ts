@@ -22,6 +22,20 @@ describe("a definition with a body", () => {
     expect(slotAt(doc, KINDS, "eps", "z")?.source).toEqual({ node: "g", inner: true, port: "z", name: "" });
   });
 
+  it("has the types of the ports that it leads to", () => {
+    const spec = KINDS.specs(doc)("guided");
+    expect(spec?.inputs.map((port) => [port.name, port.type, port.schema !== undefined])).toEqual([
+      ["z", "any", false],
+      ["t", "any", false],
+      ["scale", "float", true],
+    ]);
+    expect(spec?.outputs.map((port) => port.type)).toEqual(["prediction"]);
+    expect(spec?.body?.results.map((port) => port.type)).toEqual(["prediction"]);
+    expect(objection(doc, KINDS, sourceOf("sample", "inner:z"), "g", "results.prediction")).toBe(
+      "prediction takes prediction, and this is latent",
+    );
+  });
+
   it("is added as a zone", () => {
     const spec = KINDS.specs(doc)("guided");
     if (!spec) throw new Error();
@@ -61,6 +75,40 @@ describe("a definition with a body", () => {
 });
 
 describe("a definition without a body", () => {
+  it("takes what the port takes that a definition inside of it leads to; one that uses itself takes anything", () => {
+    const definitions = {
+      eps: {
+        inputs: ["model", "z"],
+        nodes: { d: { type: "denoise", wires: { model: "inputs.model", z: "inputs.z" } } },
+        results: { out: "d" },
+      },
+      outer: {
+        inputs: ["z", "no"],
+        nodes: {
+          muted: { type: "decode", mode: "mute", wires: { z: "inputs.no" } },
+          e: { type: "eps", wires: { z: "inputs.z" } },
+          o: { type: "outer", wires: { z: "inputs.no" } },
+        },
+        results: { out: "e", both: ["e", "o"] },
+      },
+    };
+    const graph = docOf(
+      { noise: { type: "noise" }, image: { type: "image" }, o: { type: "outer" } },
+      { definitions },
+    );
+    const spec = KINDS.specs(graph)("outer");
+    expect([...(spec?.inputs ?? []), ...(spec?.outputs ?? [])].map((port) => port.type)).toEqual([
+      "latent",
+      "any",
+      "prediction",
+      "any",
+    ]);
+    expect(objection(graph, KINDS, sourceOf("noise", "out:latent"), "o", "z")).toBeNull();
+    expect(objection(graph, KINDS, sourceOf("image", "out:image"), "o", "z")).toBe(
+      "z takes latent, and this is image",
+    );
+  });
+
   it("is unpacked under free ids, lists spliced and what is left out left out", () => {
     const sums = {
       inputs: ["all", "one"],

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { read, toWorkflow } from "../src/document/codec";
 import { underCurrentNames } from "../src/document/renamed";
-import { specsOf } from "../src/document/references";
+import { specsOf } from "../src/document/specs";
 import type { Catalog, Port } from "../src/server/types";
 import { CATALOG } from "./catalog";
 

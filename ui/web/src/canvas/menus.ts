@@ -1,6 +1,6 @@
 /** The menus under the right mouse button. */
 import { definitionOf } from "../document/definitions";
-import { nodeOf, type Id } from "../document/document";
+import { halves, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
@@ -131,8 +131,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
 }
 
 export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem | null)[] {
-  const target = nodeOf(edge.id);
-  const handle = edge.id.slice(target.length + 1);
+  const [target, handle] = halves(edge.id);
   const loose = { side: "source", source: sourceOf(edge.source, edge.sourceHandle ?? "") } as const;
   const zone = scopeOf(useEditor.getState().doc, target, handle);
   const palette = { screen, sheet: at, zone, loose, into: { node: target, handle } };

@@ -1,7 +1,7 @@
 /** What a person can do to nodes, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
 import { cardsOf } from "../document/cards";
-import { inside, nodeOf, type Doc, type Id, type Mode, type Place } from "../document/document";
+import { halves, inside, type Doc, type Id, type Mode, type Place } from "../document/document";
 import { addNode, changeNode, place, removeNodes, rename, setMode, setParam } from "../document/edits";
 import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
@@ -77,8 +77,8 @@ export function remove(ids: readonly Id[] = selectedIds()): void {
       // From the last on, so that the items of a list keep their numbers.
       const ordered = [...edges].sort((a, b) => b.id.localeCompare(a.id, undefined, { numeric: true }));
       return ordered.reduce((next, edge) => {
-        const target = nodeOf(edge.id);
-        return disconnect(next, target, edge.id.slice(target.length + 1));
+        const [target, handle] = halves(edge.id);
+        return disconnect(next, target, handle);
       }, doc);
     });
   }

@@ -4,8 +4,10 @@ import { place } from "./edits";
 import {
   EMPTY,
   freshId,
+  halves,
   inside,
   isTaken,
+  joined,
   type Doc,
   type DocNode,
   type Id,
@@ -75,9 +77,9 @@ export function paste<D extends Doc>(
     const node = whole.nodes[id];
     if (!node) continue;
     nodes[id] = rewired(node, (ref: Ref) => {
-      const [head = "", ...rest] = ref.split(".");
+      const [head, rest] = halves(ref);
       const own = head in piece.nodes ? names.get(head) : undefined;
-      if (own) return [own, ...rest].join(".");
+      if (own) return joined(own, rest);
       return keepWires && resolve(whole, specs, ref, node.zone) ? ref : undefined;
     });
   }

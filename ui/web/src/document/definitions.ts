@@ -2,10 +2,13 @@
 import { read } from "./codec";
 import {
   freshId,
+  halves,
   inside,
-  isList,
-  isNamed,
   isTaken,
+  joined,
+  mapRefs,
+  nodeOf,
+  rewired,
   type Doc,
   type DocNode,
   type Id,
@@ -14,22 +17,27 @@ import {
 } from "./document";
 import { print, type Json } from "./json";
 
-interface Definition {
+export interface Definition {
+  readonly about?: string;
   readonly inputs?: readonly string[];
-  readonly body?: object;
+  readonly body?: { readonly ports?: readonly string[]; readonly results?: readonly string[] };
   readonly nodes?: object;
   readonly results?: Readonly<Record<string, Ref | readonly Ref[]>>;
 }
 
-/** The type of the nodes that stand for the body of each use, as the engine names it. */
-const CALL = "body";
-const INPUTS = "inputs";
+/** The type of the nodes that stand for the body of each use, and what its inputs are read by, as the engine names them. */
+export const CALL = "body";
+export const INPUTS = "inputs";
 const DEEPEST = 100;
 
 export const definitionOf = (doc: Doc, id: Id): Definition | undefined => {
   const type = doc.nodes[id]?.type ?? "";
   return Object.hasOwn(doc.definitions, type) ? (doc.definitions[type] as unknown as Definition) : undefined;
 };
+
+/** The nodes of a definition, at every depth, as a document. */
+export const graphOf = (definition: Definition): Doc =>
+  read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc;
 
 /**
  * The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them.
@@ -39,7 +47,7 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
   const use = doc.nodes[id];
   const definition = definitionOf(doc, id);
   if (!use || !definition) return { doc, ids: [] };
-  const inner = read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc.nodes;
+  const inner = graphOf(definition).nodes;
   const members = inside(doc, id);
   const isCall = (name: string): boolean => inner[name]?.type === CALL && definition.body !== undefined;
   const names = namesFor(doc, id, Object.keys(inner), isCall, members);
@@ -50,52 +58,52 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
 
   // What a reference stands for: one of the definition, and one of the body where `call` calls it.
   const outside = (ref: Ref, depth = 0): Wired | undefined => {
-    const [head = "", port = "", name = ""] = ref.split(".");
+    const [head, port] = halves(ref);
     if (depth > DEEPEST) return undefined;
     if (head === INPUTS) return use.wires[port];
-    if (!isCall(head)) return [own(head), port, name].filter(Boolean).join(".");
+    if (!isCall(head)) return joined(own(head), port);
     const given = use.results ? use.results[port || onlyOf(use.results)] : undefined;
-    return given === undefined ? undefined : led(given, (each) => bodily(head, each, depth + 1));
+    return given && mapRefs(given, (each) => bodily(head, each, depth + 1));
   };
   const bodily = (call: Id, ref: Ref, depth = 0): Wired | undefined => {
-    const [head = "", ...rest] = ref.split(".");
+    const [head, port] = halves(ref);
     const ports = inner[call]?.wires ?? {};
     if (head === id) {
-      const wired = ports[rest[0] ?? onlyOf(ports)];
-      return wired === undefined ? undefined : led(wired, (each) => outside(each, depth + 1));
+      const wired = ports[port || onlyOf(ports)];
+      return wired && mapRefs(wired, (each) => outside(each, depth + 1));
     }
-    return members.some((member) => member.id === head) ? [own(`${call}/${head}`), ...rest].join(".") : ref;
+    return members.some((member) => member.id === head) ? joined(own(`${call}/${head}`), port) : ref;
   };
 
   const nodes: Record<Id, DocNode> = {};
   for (const [name, node] of Object.entries(inner)) {
     if (!isCall(name)) {
       const typed = literals(node, use);
-      const wired = withRefs({ ...node, params: { ...node.params, ...typed } }, (ref) => outside(ref));
+      const wired = rewired({ ...node, params: { ...node.params, ...typed } }, (ref) => outside(ref));
       nodes[own(name)] = { ...wired, id: own(name), zone: zoneOf(node.zone) };
       continue;
     }
     for (const member of members) {
       const copy = own(`${name}/${member.id}`);
       const zone = member.zone === id ? zoneOf(node.zone) : own(`${name}/${member.zone ?? ""}`);
-      nodes[copy] = { ...withRefs(member, (ref) => bodily(name, ref)), id: copy, zone };
+      nodes[copy] = { ...rewired(member, (ref) => bodily(name, ref)), id: copy, zone };
     }
   }
   const results = definition.results ?? {};
   const fromOutside = (ref: Ref): Wired | undefined => {
-    const [head, port = onlyOf(results)] = ref.split(".");
+    const [head, port] = halves(ref);
     if (head !== id) return ref;
-    const given = results[port];
-    return given === undefined ? undefined : led(given, (each) => outside(each));
+    const given = results[port || onlyOf(results)];
+    return given && mapRefs(given, (each) => outside(each));
   };
   const gone = new Set([id, ...members.map((member) => member.id)]);
   const kept = Object.entries(doc.nodes).flatMap(([name, node]): [Id, DocNode][] => {
     if (name === id) return Object.entries(nodes);
-    return gone.has(name) ? [] : [[name, withRefs(node, fromOutside)]];
+    return gone.has(name) ? [] : [[name, rewired(node, fromOutside)]];
   });
   const tops = Object.values(nodes).filter((node) => node.zone === use.zone);
   const places = Object.entries(doc.places).filter(
-    ([name, { wire }]) => !gone.has(name) && !gone.has(wire?.split(".")[0] ?? ""),
+    ([name, { wire }]) => !gone.has(name) && !gone.has(nodeOf(wire ?? "")),
   );
   const { exposed } = doc;
   const outputs = Object.entries(exposed.outputs).flatMap(([name, ref]): [string, Ref][] => {
@@ -103,7 +111,7 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
     return typeof now === "string" ? [[name, now]] : [];
   });
   const params = Object.entries(exposed.params).flatMap(([name, ref]): [string, Ref][] => {
-    const [head = "", port = ""] = ref.split(".");
+    const [head, port] = halves(ref);
     if (head !== id) return gone.has(head) ? [] : [[name, ref]];
     const reader = Object.entries(inner).flatMap(([node, { wires }]) =>
       Object.entries(wires).flatMap(([input, wired]) =>
@@ -155,38 +163,4 @@ function literals(node: DocNode, use: DocNode): Record<string, Json> {
       return name !== "" && value !== undefined ? [[port, value]] : [];
     }),
   );
-}
-
-/** Wires with each reference led on: to nothing, to one, or to several where there is a list. */
-function led(wired: Wired, follow: (ref: Ref) => Wired | undefined): Wired | undefined {
-  if (typeof wired === "string") return follow(wired);
-  if (isNamed(wired)) {
-    const entries = Object.entries(wired).flatMap(([name, ref]): [string, Ref][] => {
-      const next = follow(ref);
-      return typeof next === "string" ? [[name, next]] : [];
-    });
-    return entries.length > 0 ? Object.fromEntries(entries) : undefined;
-  }
-  const refs = wired.flatMap((ref): readonly Ref[] => {
-    const next = follow(ref);
-    return next === undefined
-      ? []
-      : typeof next === "string"
-        ? [next]
-        : isList(next)
-          ? next
-          : Object.values(next);
-  });
-  return refs.length > 0 ? refs : undefined;
-}
-
-function withRefs(node: DocNode, follow: (ref: Ref) => Wired | undefined): DocNode {
-  const all = <T extends Wired>(record: Readonly<Record<string, T>>): Record<string, T> =>
-    Object.fromEntries(
-      Object.entries(record).flatMap(([port, wired]): [string, T][] => {
-        const next = led(wired, follow);
-        return next === undefined ? [] : [[port, next as T]];
-      }),
-    );
-  return { ...node, wires: all(node.wires), results: node.results && all(node.results) };
 }

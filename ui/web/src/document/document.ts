@@ -10,8 +10,21 @@ import type { Json } from "./json";
 export type Id = string;
 export type Ref = string;
 
-/** The node that a reference names, or a problem, an event, a wire's id: what stands before the first dot. */
-export const nodeOf = (ref: Ref): Id => ref.split(".", 1)[0] ?? "";
+/** An address cut at its first dot: a node and the rest, a port and a name. */
+export function halves(address: string): [head: string, rest: string] {
+  const dot = address.indexOf(".");
+  return dot < 0 ? [address, ""] : [address.slice(0, dot), address.slice(dot + 1)];
+}
+
+/** An address of those of its parts that are not empty. */
+export const joined = (...parts: readonly string[]): string => parts.filter(Boolean).join(".");
+
+/** The node that a reference names, or a target, a wire's id: what stands before the first dot. */
+export const nodeOf = (ref: Ref): Id => halves(ref)[0];
+
+/** The node that the canvas shows for one that is told of: inside of a definition it is named USE/NODE. */
+export const shownFor = (id: Id): Id => id.split("/", 1)[0] ?? "";
+
 export type Wired = Ref | readonly Ref[] | Readonly<Record<string, Ref>>;
 export type Mode = "run" | "mute" | "bypass";
 
@@ -125,30 +138,40 @@ export function refsOf(wired: Wired): readonly Ref[] {
   return isList(wired) ? wired : Object.values(wired);
 }
 
-/** `wired` with each reference replaced; undefined takes it out. Undefined where nothing is left. */
-export function mapRefs(wired: Wired, change: (ref: Ref) => Ref | undefined): Wired | undefined {
+/** What becomes of a reference: another, several (those of a list find room in a list only), or undefined for none. */
+export type Change = (ref: Ref) => Wired | undefined;
+
+/** `wired` with each reference replaced; undefined where nothing is left. */
+export function mapRefs(wired: Wired, change: Change): Wired | undefined {
   if (typeof wired === "string") return change(wired);
   if (isList(wired)) {
-    const kept = wired.map(change).filter((ref) => ref !== undefined);
+    const kept = wired.flatMap((ref) => {
+      const next = change(ref);
+      return next === undefined ? [] : refsOf(next);
+    });
     return kept.length > 0 ? kept : undefined;
   }
   const kept = Object.entries(wired).flatMap(([name, ref]): [string, Ref][] => {
     const next = change(ref);
-    return next === undefined ? [] : [[name, next]];
+    return typeof next === "string" ? [[name, next]] : [];
   });
   return kept.length > 0 ? Object.fromEntries(kept) : undefined;
 }
 
+export const mapValues = <T, U>(
+  record: Readonly<Record<string, T>>,
+  change: (value: T, key: string) => U,
+): Record<string, U> =>
+  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));
+
 /** A node with each of its references replaced; the same object where nothing changes. */
-export function rewired(node: DocNode, change: (ref: Ref) => Ref | undefined): DocNode {
+export function rewired(node: DocNode, change: Change): DocNode {
   const mapped = <T extends Wired>(record: Readonly<Record<string, T>>): Record<string, T> => {
     const entries = Object.entries(record).map(([port, wired]) => [port, mapRefs(wired, change)] as const);
     return Object.fromEntries(entries.filter(([, wired]) => wired !== undefined)) as Record<string, T>;
   };
   const reads = [...Object.values(node.wires), ...Object.values(node.results ?? {})];
-  const changes = reads.some((wired) =>
-    (typeof wired === "string" ? [wired] : Object.values(wired)).some((ref) => change(ref) !== ref),
-  );
+  const changes = reads.some((wired) => refsOf(wired).some((ref) => change(ref) !== ref));
   if (!changes) return node;
   return { ...node, wires: mapped(node.wires), results: node.results && mapped(node.results) };
 }

@@ -8,6 +8,7 @@ import {
   type Id,
   inside,
   isTaken,
+  mapValues,
   type Mode,
   nodeOf,
   type Place,
@@ -95,10 +96,7 @@ export function setMode<D extends Doc>(doc: D, ids: readonly Id[], mode: Mode): 
 export function rename<D extends Doc>(doc: D, id: Id, wanted: string): D {
   if (wanted === id || !doc.nodes[id]) return doc;
   const name = freshId(isTaken(doc), wanted);
-  const follow = (ref: Ref): Ref =>
-    ref === id || ref.startsWith(`${id}.`) ? name + ref.slice(id.length) : ref;
-  const followAll = (map: Readonly<Record<string, Ref>>) =>
-    Object.fromEntries(Object.entries(map).map(([key, ref]) => [key, follow(ref)]));
+  const follow = (ref: Ref): Ref => (nodeOf(ref) === id ? name + ref.slice(id.length) : ref);
   const nodes = Object.entries(doc.nodes).map(([key, node]) => {
     const next = rewired(node, follow);
     return [
@@ -112,7 +110,10 @@ export function rename<D extends Doc>(doc: D, id: Id, wanted: string): D {
   ]);
   return {
     ...doc,
-    exposed: { params: followAll(doc.exposed.params), outputs: followAll(doc.exposed.outputs) },
+    exposed: {
+      params: mapValues(doc.exposed.params, follow),
+      outputs: mapValues(doc.exposed.outputs, follow),
+    },
     nodes: Object.fromEntries(nodes) as Doc["nodes"],
     places: Object.fromEntries(places) as Doc["places"],
   };

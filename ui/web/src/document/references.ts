@@ -2,8 +2,8 @@
  * References: how a wire in the file names the port it comes from, `node`, `node.port` or `node.port.name`, and the
  * same port as the canvas names it, a node and a handle (`out:port.name` outside, `in:port.name` on a zone's rail).
  */
-import type { Catalog, NodeSpec, Port } from "../server/types";
-import { enclosing, type Doc, type Id, type Ref } from "./document";
+import type { NodeSpec, Port } from "../server/types";
+import { enclosing, halves, joined, type Doc, type Id, type Ref } from "./document";
 
 /** A port that nothing is known of. */
 export const ANY: Port = {
@@ -29,17 +29,12 @@ export interface Source {
 }
 
 export const sourceHandle = (source: Source): string =>
-  `${source.inner ? "inner" : "out"}:${source.port}${source.name ? `.${source.name}` : ""}`;
+  `${source.inner ? "inner" : "out"}:${joined(source.port, source.name)}`;
 
 export function sourceOf(node: Id, handle: string): Source {
   const [side = "", rest = ""] = handle.split(":");
-  const dot = rest.indexOf(".");
-  return {
-    node,
-    inner: side === "inner",
-    port: dot < 0 ? rest : rest.slice(0, dot),
-    name: dot < 0 ? "" : rest.slice(dot + 1),
-  };
+  const [port, name] = halves(rest);
+  return { node, inner: side === "inner", port, name };
 }
 
 /** The ports a reference to a node may name: a zone's inner ones for what is inside of it. */
@@ -49,19 +44,19 @@ export function sourcePorts(spec: NodeSpec, inner: boolean): readonly Port[] {
 
 /** What a reference, read in `scope` (a zone's body, or the top), stands for; null where it names nothing there. */
 export function resolve(doc: Doc, specs: SpecOf, ref: Ref, scope: Id | null): Source | null {
-  const [node = "", ...rest] = ref.split(".");
+  const [node, rest] = halves(ref);
   const scopes = enclosing(doc, scope);
   const inner = scopes.includes(node);
   const found = doc.nodes[node];
   if (!found || (!inner && !scopes.includes(found.zone))) return null;
   const spec = specs(found.type);
-  if (!spec) return { node, inner, port: rest[0] ?? "", name: rest[1] ?? "" };
+  const [head, name] = halves(rest);
+  if (!spec) return { node, inner, port: head, name };
   const ports = sourcePorts(spec, inner);
-  const [head = "", name = ""] = rest;
   const only = ports[0];
-  if (rest.length === 0)
+  if (rest === "")
     return only && ports.length === 1 && !only.named ? { node, inner, port: only.name, name: "" } : null;
-  if (rest.length === 1 && ports.some((port) => port.name === "" && port.named))
+  if (name === "" && ports.some((port) => port.name === "" && port.named))
     return { node, inner, port: "", name: head };
   const port = ports.find((candidate) => candidate.name === head);
   return port && port.named === (name !== "") ? { node, inner, port: head, name } : null;
@@ -71,53 +66,7 @@ export function resolve(doc: Doc, specs: SpecOf, ref: Ref, scope: Id | null): So
 export function refTo(spec: NodeSpec | undefined, source: Source): Ref {
   const ports = spec ? sourcePorts(spec, source.inner) : [];
   const only = !source.inner && ports.length === 1 && !source.name;
-  return only ? source.node : [source.node, source.port, source.name].filter(Boolean).join(".");
+  return only ? source.node : joined(source.node, source.port, source.name);
 }
 
 export type SpecOf = (type: string) => NodeSpec | undefined;
-
-/** Specifications by type: the installed nodes, and the document's definitions, which are nodes too. */
-export function specsOf(catalog: Catalog, doc: Doc): SpecOf {
-  const own = new Map(
-    Object.entries(doc.definitions).map(([name, value]) => [name, definitionSpec(name, value)]),
-  );
-  const former = new Map(
-    Object.values(catalog.nodes).flatMap((spec) => spec.formerly.map((name) => [name, spec])),
-  );
-  return (type) =>
-    own.get(type) ?? (Object.hasOwn(catalog.nodes, type) ? catalog.nodes[type] : former.get(type));
-}
-
-function definitionSpec(name: string, value: unknown): NodeSpec {
-  const definition = value as {
-    about?: string;
-    inputs?: string[];
-    body?: { ports?: string[]; results?: string[] };
-    results?: Record<string, unknown>;
-  };
-  const port = (portName: string): Port => ({ ...ANY, name: portName });
-  return {
-    type: name,
-    category: "this workflow",
-    version: 1,
-    summary: definition.about ?? "",
-    documentation: definition.about ?? "",
-    inputs: (definition.inputs ?? []).map(port),
-    outputs: Object.keys(definition.results ?? {}).map(port),
-    body: definition.body
-      ? {
-          ports: (definition.body.ports ?? []).map(port),
-          results: (definition.body.results ?? []).map((result) => ({ ...port(result), required: true })),
-        }
-      : null,
-    effect: false,
-    loops: false,
-    aside: false,
-    draws: false,
-    keep: false,
-    trains: false,
-    mutates: [],
-    grad: [],
-    formerly: [],
-  };
-}

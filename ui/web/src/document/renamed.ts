@@ -2,9 +2,10 @@
 import type { Port } from "../server/types";
 import {
   enclosing,
-  isList,
-  isNamed,
-  nodeOf,
+  halves,
+  joined,
+  mapRefs,
+  mapValues,
   type Doc,
   type DocNode,
   type Id,
@@ -21,28 +22,19 @@ export function underCurrentNames(doc: Doc, specs: SpecOf): Doc {
 
   // What a wire names: an output, or inside of a zone one of its inner ports.
   const reference = (ref: Ref, scope: Id | null): Ref => {
-    const id = nodeOf(ref);
+    const [id, port] = halves(ref);
     const spec = specOf(id);
-    if (!spec || ref === id) return ref;
+    if (!spec || port === "") return ref;
     const ports = sourcePorts(spec, enclosing(doc, scope).includes(id));
-    return `${id}.${present(ports, ref.slice(id.length + 1))}`;
+    return joined(id, present(ports, port));
   };
-  const wired = <W extends Wired>(value: W, scope: Id | null): W => {
-    if (isList(value)) return value.map((ref) => reference(ref, scope)) as unknown as W;
-    if (isNamed(value))
-      return mapped(
-        value,
-        (name) => name,
-        (ref) => reference(ref, scope),
-      ) as W;
-    return reference(value, scope) as W;
-  };
+  const wired = <W extends Wired>(value: W, scope: Id | null): W =>
+    (mapRefs(value, (ref) => reference(ref, scope)) ?? value) as W; // what holds no wires stays so
 
   // `node.input`, `node.input.name` or `node.results.result`.
   const parameter = (address: string): string => {
-    const id = nodeOf(address);
+    const [id, rest] = halves(address);
     const spec = specOf(id);
-    const rest = address.slice(id.length + 1);
     if (!spec || rest === "") return address;
     return rest.startsWith(RESULTS)
       ? `${id}.${RESULTS}${present(spec.body?.results ?? [], rest.slice(RESULTS.length))}`
@@ -61,15 +53,14 @@ export function underCurrentNames(doc: Doc, specs: SpecOf): Doc {
       results: node.results && mapped(node.results, result, (value) => wired(value, node.id)),
     };
   };
-  const same = (name: string) => name;
   return {
     ...doc,
-    nodes: mapped(doc.nodes, same, renamed),
+    nodes: mapValues(doc.nodes, renamed),
     exposed: {
-      params: mapped(doc.exposed.params, same, parameter),
-      outputs: mapped(doc.exposed.outputs, same, (ref) => reference(ref, null)),
+      params: mapValues(doc.exposed.params, parameter),
+      outputs: mapValues(doc.exposed.outputs, (ref) => reference(ref, null)),
     },
-    places: mapped(doc.places, same, (place) =>
+    places: mapValues(doc.places, (place) =>
       place.wire === undefined ? place : { ...place, wire: parameter(place.wire) },
     ),
   };
@@ -77,9 +68,9 @@ export function underCurrentNames(doc: Doc, specs: SpecOf): Doc {
 
 /** An address among these ports, `port` or `port.name`, by the port's present name. */
 function present(ports: readonly Port[], address: string): string {
-  const head = nodeOf(address);
+  const [head, name] = halves(address);
   const port = ports.find((candidate) => candidate.formerly.includes(head));
-  return (port?.name ?? head) + address.slice(head.length);
+  return joined(port?.name ?? head, name);
 }
 
 function mapped<V>(

@@ -7,6 +7,7 @@
 import type { Port } from "../server/types";
 import {
   enclosing,
+  halves,
   isList,
   isNamed,
   refsOf,
@@ -193,8 +194,9 @@ function guessedOutputs(doc: Doc, id: Id, inner: boolean): OutSlot[] {
   const read = (wires: Readonly<Record<string, Wired>>, scope: Id | null): void => {
     if (enclosing(doc, scope).includes(id) !== inner) return;
     for (const ref of Object.values(wires).flatMap(refsOf)) {
-      const [node, port = "", name = ""] = ref.split(".");
+      const [node, rest] = halves(ref);
       if (node !== id) continue;
+      const [port, name] = halves(rest);
       const handle = sourceHandle({ node: id, inner, port, name });
       handles.set(handle, {
         handle,

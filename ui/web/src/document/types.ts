@@ -3,9 +3,10 @@
  * each node. What the rules know of types comes with the catalogue; tests/wires.json asks both the same questions.
  */
 import type { Catalog, Port } from "../server/types";
-import { isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
+import { halves, isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
 import { isLosslessNumber } from "lossless-json";
-import { resolve, sourcePorts, specsOf, type Source, type SpecOf } from "./references";
+import { resolve, sourcePorts, type Source, type SpecOf } from "./references";
+import { specsOf } from "./specs";
 
 export interface WireKind {
   readonly name: string;
@@ -190,7 +191,7 @@ class Solution {
       const ports = this.specs(node.type)?.body?.results ?? [];
       const anyName = ports.find((port) => port.name === "" && port.named);
       for (const [key, wired] of Object.entries(node.results ?? {})) {
-        const [head = "", rest = ""] = key.split(".");
+        const [head, rest] = halves(key);
         const port = anyName ?? ports.find((candidate) => candidate.name === head);
         const name = anyName ? key : rest;
         if (port && (name === "" || port.named))

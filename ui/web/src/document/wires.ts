@@ -3,6 +3,8 @@ import {
   freshId,
   isList,
   isNamed,
+  joined,
+  mapValues,
   rewired,
   type Doc,
   type DocNode,
@@ -185,24 +187,16 @@ export function renameWire<D extends Doc>(doc: D, specs: SpecOf, id: Id, handle:
     const owner = (source.inner ? (spec.body?.ports ?? []) : spec.outputs).find(
       (own) => own.name === source.port,
     );
-    return owner?.type === variable ? [id, source.port, name].filter(Boolean).join(".") : ref;
+    return owner?.type === variable ? joined(id, source.port, name) : ref;
   };
   const nodes = mapValues(next.nodes, (reader) =>
     rewired(reader, (ref) => follow(ref, [reader.zone, reader.id])),
   );
   const outputs = mapValues(next.exposed.outputs, (ref) => follow(ref, [null]));
   const handles = new Set(
-    [...shares, ...ownResults.map((own) => RESULTS + own.name)].map((own) =>
-      [id, own.replace(/\.$/, ""), old].filter(Boolean).join("."),
-    ),
+    [...shares, ...ownResults.map((own) => joined("results", own.name))].map((own) => joined(id, own, old)),
   );
   return bendsFollow({ ...next, nodes, exposed: { ...next.exposed, outputs } }, (wire) =>
     handles.has(wire) ? wire.slice(0, -old.length) + name : wire,
   );
 }
-
-const mapValues = <T, U>(
-  record: Readonly<Record<string, T>>,
-  change: (value: T, key: string) => U,
-): Record<string, U> =>
-  Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));

@@ -1,7 +1,8 @@
 /** Every problem of the workflow, each a step from its node. */
 import { CheckCircle2, CircleAlert, TriangleAlert } from "lucide-react";
-import { goTo } from "../state/flow";
 import { titleOf } from "../document/cards";
+import { shownFor } from "../document/document";
+import { goTo } from "../state/flow";
 import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
@@ -23,7 +24,7 @@ export function ProblemsPanel() {
   return (
     <ul className="problem-list">
       {ordered.map((problem, i) => {
-        const id = problem.node.split("/")[0] ?? "";
+        const id = shownFor(problem.node);
         const known = id in useEditor.getState().cards;
         return (
           <li key={`${problem.node}.${problem.port}.${problem.message}.${i}`} className={problem.severity}>

@@ -2,6 +2,7 @@
 import { Download, Timer } from "lucide-react";
 import { useState } from "react";
 import { titleOf } from "../document/cards";
+import { shownFor } from "../document/document";
 import { bytes, clock, spent } from "../drawing/format";
 import { rowsOf, type Measure } from "../drawing/profile";
 import type { NodeProfile, Profile } from "../server/types";
@@ -76,8 +77,7 @@ function Measured({ profile, run }: { profile: Profile; run: number | null }) {
       ) : null}
       <ul className="cost-list">
         {rowsOf(profile, measure).map(({ id, node, share }) => {
-          // A node inside of a definition is shown by the node that uses it.
-          const shown = id.split("/")[0] ?? id;
+          const shown = shownFor(id);
           return (
             <li key={id}>
               <button disabled={!(shown in known)} onClick={() => goTo(shown)}>

@@ -2,7 +2,7 @@
 import { create } from "zustand";
 import { api, Refused } from "../server/api";
 import type { Estimate } from "../server/types";
-import type { Doc } from "../document/document";
+import { joined, type Doc } from "../document/document";
 import type { Source } from "../document/references";
 import { textOf, useEditor } from "./editor";
 import { addProblems } from "./validation";
@@ -51,7 +51,5 @@ export function startEstimating(): void {
 /** The shape that a port gives, where it was found out for the document as it is. */
 export function shapeOf(state: Estimating, nodes: Doc["nodes"], source: Source | null): string {
   if (!source || source.inner || state.of !== nodes) return "";
-  return (
-    state.estimate?.nodes[source.node]?.gives[[source.port, source.name].filter(Boolean).join(".")] ?? ""
-  );
+  return state.estimate?.nodes[source.node]?.gives[joined(source.port, source.name)] ?? "";
 }

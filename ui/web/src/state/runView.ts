@@ -1,5 +1,5 @@
 /** What a run's events say about each node, as the canvas shows it. */
-import type { Id } from "../document/document";
+import { halves, type Id } from "../document/document";
 import type { Problem, RunEvent, Status } from "../server/types";
 
 export type NodeState = "waiting" | "running" | "cached" | "done" | "failed";
@@ -137,9 +137,9 @@ function apply({ view, fresh }: Draft, event: RunEvent): void {
       break;
     case "value": {
       // A node with several outputs gives a line for each.
-      const [id = "", ...port] = event.target.split(".");
+      const [id, port] = halves(event.target);
       const before = view.nodes[id] ?? IDLE;
-      const line = port.length > 0 ? `${port.join(".")}: ${event.text}` : event.text;
+      const line = port ? `${port}: ${event.text}` : event.text;
       if (before.stale) change(id, { files: [], text: line, stale: false });
       else change(id, { text: before.text ? `${before.text}\n${line}` : line });
       break;

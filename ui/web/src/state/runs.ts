@@ -4,6 +4,7 @@ import { api, Refused, type SubmitOptions } from "../server/api";
 import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
 import { write } from "../document/codec";
+import { shownFor } from "../document/document";
 import {
   activate,
   activeDocument,
@@ -102,7 +103,7 @@ function tellEnd(run: Run): void {
   const { id } = activeDocument();
   const go = () => {
     activate(id);
-    goTo(run.node.split("/")[0] ?? "");
+    goTo(shownFor(run.node));
   };
   const show = run.node ? { label: "Show", run: go } : undefined;
   if (run.status === "failed") say(run.error || "The run failed", "bad", show);

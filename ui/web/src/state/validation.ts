@@ -2,7 +2,7 @@
 import { create } from "zustand";
 import { api } from "../server/api";
 import type { Problem } from "../server/types";
-import type { Id } from "../document/document";
+import { shownFor, type Id } from "../document/document";
 import { textOf, useEditor } from "./editor";
 
 interface Validity {
@@ -41,8 +41,7 @@ export function addProblems(more: readonly Problem[]): void {
 export function grouped(problems: readonly Problem[]): Map<Id, Problem[]> {
   const byNode = new Map<Id, Problem[]>();
   for (const problem of problems) {
-    // A node inside a definition is named USE/NODE: the use is what the canvas shows.
-    const id = problem.node.split("/")[0] ?? "";
+    const id = shownFor(problem.node);
     byNode.set(id, [...(byNode.get(id) ?? []), problem]);
   }
   return byNode;
