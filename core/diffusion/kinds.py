@@ -27,7 +27,7 @@ def from_dict(data: dict[str, Any]) -> Process:
     name = str(data.get("process", FIRST))
     kind = PROCESSES.find(name)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "process"}
-    known = [each.name for each in fields(kind)]
+    known = [each.name for each in fields(kind)]  # type: ignore[arg-type]  # each subclass is a dataclass
     if set(given) != set(known):
         raise ValueError(f"the fields of a {name} are {', '.join(known)}, not {', '.join(map(str, given)) or 'none'}")
     try:
