@@ -41,9 +41,16 @@ class ZoneLoop:
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
 
-    def __call__(self, n: int, state: Stateful | None = None, aside: Around | None = None) -> Iterator[int]:
+    def __call__(
+        self,
+        n: int,
+        state: Stateful | None = None,
+        aside: Around | None = None,
+        seen: Callable[[Any], Any] | None = None,
+    ) -> Iterator[int]:
         """The iterations still to do, of n."""
         own, runtime = self.activation, self.activation.runtime
+        own.seen = seen if own.processes.world > 1 else None
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
             checkpoints = _checkpoints(own, self._base)

@@ -1,0 +1,165 @@
+"""Models that are split among processes train as whole ones do: in worlds of two and four, against one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from core.losses.autoencoder import adaptive_weight
+from core.training.objective import Objective
+from core.training.optimizers import AdamW
+from core.training.recipe import Clip, Frozen, Group, Recipe
+from core.training.sharding import blocks, hollow
+from core.training.trainer import Trainer
+from graph_runner.contract.processes import Processes
+from tests.world import in_world
+
+ROWS, PARTS, STEPS = 16, 2, 5
+TOLERANCE = 1e-6  # of the losses, relative
+
+
+class Block(nn.Module):
+    """A residual block."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.tanh(self.layer(x))
+
+
+class Maker(nn.Module):
+    """Blocks in a list, one beside it, weights outside of them, a buffer; used by a method, not by its call."""
+
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, width)
+        self.blocks = nn.ModuleList(Block(width) for _ in range(2))
+        self.middle = Block(width)
+        self.last = nn.Linear(width, 3, bias=False)
+        self.shift = nn.Parameter(torch.full((1,), 0.1))
+        self.register_buffer("scale", torch.tensor(1.5))
+
+    def make(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x)
+        out: Tensor = self.last(self.middle(x)) * self.get_buffer("scale") + self.shift
+        return out
+
+
+class Critic(nn.Module):
+    """Called twice in a step. No list: it is whole for the length of a step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.layers(x)
+        return out
+
+
+def models() -> dict[str, nn.Module]:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return {"maker": Maker(), "critic": Critic()}
+
+
+def rows(step: int, part: int, processes: Processes) -> Tensor:
+    """This process' rows of one part of a step's batch."""
+    drawn = torch.randn(ROWS, 3, generator=torch.Generator().manual_seed(100 * step + part), dtype=torch.float64).float()
+    return drawn.chunk(processes.world)[processes.rank]
+
+
+def objectives(own: dict[str, nn.Module], x: Tensor, processes: Processes) -> list[Objective]:
+    """A GAN step with shared activations and an adaptive weight; some parameters are frozen, one learns faster."""
+    maker, critic = own["maker"], own["critic"]
+    assert isinstance(maker, Maker)
+    made = maker.make(x)
+    error = (made - x.flip(1)).square().mean()
+    fooling = -critic(made).mean()
+    balance = adaptive_weight(error, fooling, maker.last.weight, mean=processes.mean)
+    catching = nn.functional.softplus(-critic(x)).mean() + nn.functional.softplus(critic(made.detach())).mean()
+    adam = AdamW(lr=1e-2, eps=1e-3)
+    first = Recipe(adam, groups=(Group(("*blocks.0*",), lr=3.0),), frozen=(Frozen(("*middle*.bias",)),), clip=Clip(0.5))
+    return [
+        Objective(error + balance * fooling, (maker,), first, "maker"),
+        Objective(catching, (critic,), Recipe(adam, clip=Clip(value=0.05)), "critic"),
+    ]
+
+
+def trained(processes: Processes, shard: bool, scaled: bool = False) -> dict[str, Any]:
+    """The losses of each step, and whole models and averages at the end."""
+    world = Processes(processes.rank, processes.world, processes._group, processes._store, shard)
+    begin = world.begin_mean if world.world > 1 else None
+    with world.together():
+        trainer = Trainer(models(), 0.9, world.mean, scaled, begin, world.mesh(torch.device("cpu")))
+        told = []
+        for step in range(STEPS):
+            for part in range(PARTS):
+                x = rows(step, part, world)
+
+                def body(x: Tensor = x) -> Sequence[Objective]:
+                    with torch.enable_grad():
+                        return objectives(trainer.models, x, world)
+
+                trainer.accumulate(trainer.forward(body), 1 / PARTS, last=part == PARTS - 1)
+            trainer.step()
+            told.append(trainer.report())
+        seen = trainer.whole({"maker": trainer.models["maker"], "pair": nn.Sequential(trainer.averaged["critic"])})
+        trainer.finish()
+    state = {f"{name}.{key}": value for name, m in trainer.models.items() for key, value in m.state_dict().items()}
+    averages = {f"{name}.{key}": value for name, m in trainer.averaged.items() for key, value in m.state_dict().items()}
+    kinds = [type(m).__name__ for m in (*trainer.models.values(), *trainer.averaged.values(), *seen.values())]
+    alike = seen["pair"].state_dict()["0.layers.0.weight"], trainer.averaged["critic"].state_dict()["layers.0.weight"]
+    return {"told": told, "state": state, "averages": averages, "kinds": kinds, "alike": torch.equal(*alike)}
+
+
+def in_a_world(processes: Processes) -> dict[str, Any]:
+    return {
+        "replicated": trained(processes, shard=False),
+        "sharded": trained(processes, shard=True),
+        "scaled": trained(processes, shard=True, scaled=True),
+    }
+
+
+@pytest.mark.parametrize("world", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_losses_equal_one_process(world: int, tmp_path: Path) -> None:
+    alone = {"plain": trained(Processes(), shard=False), "scaled": trained(Processes(), shard=False, scaled=True)}
+    everywhere = in_world(world, "tests.core.training.test_sharding:in_a_world", tmp_path)
+    for found in everywhere:
+        for name, wanted in (("replicated", "plain"), ("sharded", "plain"), ("scaled", "scaled")):
+            one = alone[wanted]
+            assert found[name]["kinds"] == ["Maker", "Critic", "Maker", "Critic", "Maker", "Sequential"]
+            assert found[name]["alike"]
+            for values, theirs in zip(found[name]["told"], one["told"], strict=True):
+                assert values == pytest.approx(theirs, rel=TOLERANCE), name
+            for part in ("state", "averages"):
+                assert found[name][part].keys() == one[part].keys()
+                for key, value in found[name][part].items():
+                    torch.testing.assert_close(value, one[part][key], rtol=1e-5, atol=1e-6, msg=f"{name} {key}")
+        for name in ("replicated", "sharded"):
+            assert all(torch.equal(v, everywhere[0][name]["state"][k]) for k, v in found[name]["state"].items())
+
+
+def test_blocks_are_what_repeats() -> None:
+    maker = Maker(16)
+    assert blocks(maker) == [*maker.blocks, maker.middle]
+    assert blocks(Critic()) == []
+    maker.middle.layer.weight = maker.first.weight  # type: ignore[assignment]
+    assert blocks(maker) == list(maker.blocks), "what shares weights stays with the rest"
+
+
+def test_a_hollow_copy_has_no_weights_and_leaves_the_model_as_it_is() -> None:
+    maker = Maker()
+    copy = hollow(maker)
+    assert all(parameter.is_meta for parameter in copy.parameters())
+    assert not any(parameter.is_meta for parameter in maker.parameters())
+    assert torch.equal(copy.get_buffer("scale"), maker.get_buffer("scale"))
