@@ -85,7 +85,9 @@ class EMA:
         """Move the average towards `model`'s present weights; call it once after each optimizer step."""
         self.updates += 1
         averages = [local(average) for average in self.model.parameters()]
-        weights = [local(weight).to(average.dtype) for weight, average in zip(model.parameters(), averages, strict=True)]
+        weights = [
+            local(weight).to(average.dtype) for weight, average in zip(model.parameters(), averages, strict=True)
+        ]
         torch._foreach_lerp_(averages, weights, 1 - self.averaging.keeps(self.updates))
         for buffer, current in zip(self.model.buffers(), model.buffers(), strict=True):
             buffer.copy_(current)

@@ -72,7 +72,7 @@ class Trainer:
             model.train()
         averaging = ExponentialAverage(ema) if isinstance(ema, float | int) else ema
         self.averages = {name: EMA(model, averaging) for name, model in self.models.items()} if ema else {}
-        self.mean, self.scaled, self.begin = mean, scaled, begin
+        self.mean, self.scaled, self.begin, self.mesh = mean, scaled, begin, mesh
         averages = [average.model for average in self.averages.values()]
         self.sharding = _sharding([*self.models.values(), *averages], mesh)
         self.steps = 0
@@ -89,11 +89,6 @@ class Trainer:
     def averaged(self) -> dict[str, nn.Module]:
         """The averaged models by name; without averages, the models themselves."""
         return {name: average.model for name, average in self.averages.items()} or self.models
-
-    @property
-    def sharded(self) -> bool:
-        """Whether its state is split among processes, which then save and restore it together."""
-        return self.sharding is not None
 
     def forward(self, body: Callable[[], Sequence[Objective]]) -> Sequence[Objective]:
         """What the body of a step gives."""
@@ -259,7 +254,9 @@ class Trainer:
             self._shares.append([group.get("lr", peak) / peak for group in optimizer.param_groups])
             own = parameters(optimizer)
             self._gradients.append(
-                WholeGradients(own, self.begin) if self.sharding is None else ShardedGradients(own, self.sharding.leaves)
+                WholeGradients(own, self.begin)
+                if self.sharding is None
+                else ShardedGradients(own, self.sharding.leaves)
             )
             if self.scaled:
                 self._scalers.append(_scaler(parameters(optimizer), objective.name))
@@ -275,7 +272,8 @@ class Trainer:
         """An optimizer's state, whole or split, with its tensors split as the parameters are that they belong to."""
         own = dict(enumerate(parameters(optimizer)))
         moments = {
-            i: {key: split_as(value, own.get(int(i))) for key, value in each.items()} for i, each in state["state"].items()
+            i: {key: split_as(value, own.get(int(i))) for key, value in each.items()}
+            for i, each in state["state"].items()
         }
         return {**state, "state": moments}
 

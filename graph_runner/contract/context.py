@@ -158,7 +158,7 @@ class Rng:
 class Stateful(Protocol):
     """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values.
 
-    Where several processes each hold a part of it, it has an attribute `sharded` that is true: all of them write and restore it then.
+    Where several processes each hold a part of it, it has an attribute `mesh`, which they are; all of them write and restore it.
     """
 
     def state_dict(self) -> dict[str, Any]:

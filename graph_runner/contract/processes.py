@@ -28,7 +28,7 @@ class Processes:
     Much synchronises by itself as soon as PyTorch has a default process group: torchmetrics, batch norms. So there is one
     only where all processes do the same at the same time (`together`), and none where one works for itself (`apart`).
 
-    shard: whether models that train are to be split among them.
+    shard: whether models that train are split among them.
     """
 
     __inject__: ClassVar[str] = "processes"
@@ -39,10 +39,10 @@ class Processes:
         world: int = 1,
         group: dist.ProcessGroup | None = None,
         store: Any = None,
-        shard: bool = False,
     ) -> None:
-        self.rank, self.world, self.shard = rank, world, shard
+        self.rank, self.world, self.shard = rank, world, False
         self._group, self._store = group, store
+        self._mesh: DeviceMesh | None = None
 
     def together(self) -> AbstractContextManager[None]:
         """While inside, PyTorch knows this group: all processes must enter, and do the same there."""
@@ -91,14 +91,25 @@ class Processes:
 
         return means
 
+    def split_models(self, shard: bool) -> None:
+        """Whether models that train are split among these processes from now on. Raises ValueError where there is one alone."""
+        if shard and self.world == 1:
+            raise ValueError(
+                "to shard is to split a model among several processes, and this is one; start several (torchrun"
+                " --nproc-per-node 2 -m graph_runner …), or leave it out"
+            )
+        self.shard = shard
+
     def mesh(self, device: torch.device) -> DeviceMesh | None:
         """The processes as a mesh of one dimension, to split models over; None where models are not to be split."""
         if self.world == 1 or not self.shard or self._group is None:
             return None
-        from torch.distributed.device_mesh import DeviceMesh
+        if self._mesh is None:
+            from torch.distributed.device_mesh import DeviceMesh
 
-        with self.together():
-            return DeviceMesh.from_group(self._group, device.type)
+            with self.together():
+                self._mesh = DeviceMesh.from_group(self._group, device.type)
+        return self._mesh
 
     def gather(self, value: Any) -> list[Any]:
         """Every process' value, in the order of ranks; on rank 0 alone, the others get nothing. All must ask.
@@ -137,7 +148,9 @@ class Processes:
         interpreter's lock for a tensor that it lets go, and then the whole process aborts.
         """
         dist.destroy_process_group()
-        self._group = self._store = None
+        if self._mesh is not None:  # PyTorch's caches keep it, and it the group
+            vars(self._mesh).get("_pg_registry", {}).clear()
+        self._group = self._store = self._mesh = None
         gc.collect()  # models that were split hold the group in circles
 
     def failed_before(self, message: str) -> str:

@@ -18,7 +18,7 @@ from graph_runner.base import events
 from graph_runner.compile.plan import Step
 from graph_runner.contract.context import Stateful, derive
 from graph_runner.run.failures import NodeError, Stopped
-from graph_runner.store.checkpoints import Checkpoints
+from graph_runner.store.checkpoints import Checkpoints, mesh_of
 
 if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
@@ -176,9 +176,14 @@ class Saver:
 
     def __call__(self, turn: int, last: bool) -> None:
         """An iteration has ended."""
-        if last or time.monotonic() - self._saved >= self.seconds:
+        if last or self._due():
             self.save(turn + 1, last)
             self._saved = time.monotonic()
+
+    def _due(self) -> bool:
+        """Whether it is time. Processes that each hold a part of the state write together, when the first one's clock says so."""
+        due = time.monotonic() - self._saved >= self.seconds
+        return bool(self.checkpoints.processes.agree(due)) if mesh_of(self.state) is not None else due
 
     def save(self, done: int, final: bool = False) -> None:
         """Keep the state after so many iterations."""

@@ -74,7 +74,9 @@ def models() -> dict[str, nn.Module]:
 
 def rows(step: int, part: int, processes: Processes) -> Tensor:
     """This process' rows of one part of a step's batch."""
-    drawn = torch.randn(ROWS, 3, generator=torch.Generator().manual_seed(100 * step + part), dtype=torch.float64).float()
+    drawn = torch.randn(
+        ROWS, 3, generator=torch.Generator().manual_seed(100 * step + part), dtype=torch.float64
+    ).float()
     return drawn.chunk(processes.world)[processes.rank]
 
 
@@ -97,7 +99,8 @@ def objectives(own: dict[str, nn.Module], x: Tensor, processes: Processes) -> li
 
 def trained(processes: Processes, shard: bool, scaled: bool = False) -> dict[str, Any]:
     """The losses of each step, and whole models and averages at the end."""
-    world = Processes(processes.rank, processes.world, processes._group, processes._store, shard)
+    world = processes
+    world.shard = shard
     begin = world.begin_mean if world.world > 1 else None
     with world.together():
         trainer = Trainer(models(), 0.9, world.mean, scaled, begin, world.mesh(torch.device("cpu")))
