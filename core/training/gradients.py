@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 Begin = Callable[[list[Tensor]], Callable[[], list[Tensor]]]
 """Begins to average tensors of one dtype over processes; what it gives waits for the averages."""
@@ -46,11 +47,11 @@ class WholeGradients:
     def add(self, loss: Tensor, weight: Tensor, keep_graph: bool, last: bool) -> None:
         """Add gradients (see `Gradients`); the last part's leave as they come."""
         sums = self._sums = self._sums or [None] * len(self.own)
+        buckets, hooks = None, list[RemovableHandle]()
         if last and self.begin is not None:
             self._buckets = buckets = _Buckets(self.own, sums, self.begin, self.bucket)
-            hooks = [parameter.register_hook(partial(buckets.add, i)) for i, parameter in enumerate(self.own)]
-        else:
-            buckets, hooks = None, []
+            for i, parameter in enumerate(self.own):
+                hooks.append(parameter.register_hook(partial(buckets.add, i)))  # type: ignore[no-untyped-call]
         try:
             found = torch.autograd.grad(loss, self.own, weight, retain_graph=keep_graph, allow_unused=True)
         finally:

@@ -6,6 +6,7 @@ safetensors file, and what is where stands in the headers. So any number of proc
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +24,12 @@ def save_parts(tensors: dict[str, Tensor], folder: Path) -> None:
 
     Raises OSError, on all of them, where one cannot write.
     """
-    import torch.distributed.checkpoint as dcp
     from torch.distributed.checkpoint.api import CheckpointException
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
+    from torch.distributed.checkpoint.state_dict_saver import save
 
     try:
-        dcp.save(tensors, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
+        save(tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
         number = cause.errno if isinstance(cause, OSError) else None
@@ -37,11 +39,14 @@ def save_parts(tensors: dict[str, Tensor], folder: Path) -> None:
 def load_parts(folder: Path, mesh: DeviceMesh | None = None) -> dict[str, Tensor]:
     """The tensors that `save_parts` wrote: whole ones on the CPU; with a mesh, of those that were split this process' part (along
     the first axis). No other process is asked. Raises whatever a damaged file does."""
-    import torch.distributed.checkpoint as dcp
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
 
-    reader = dcp.HuggingFaceStorageReader(str(folder))
+    reader = HuggingFaceStorageReader(str(folder))
     tensors = {name: _room(known, mesh) for name, known in reader.read_metadata().state_dict_metadata.items()}
-    dcp.load(tensors, storage_reader=reader, no_dist=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it was asked for
+        load(tensors, storage_reader=reader, no_dist=True)
     return tensors
 
 
