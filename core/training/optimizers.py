@@ -95,6 +95,7 @@ class Adafactor:
     beta2_decay: float = -0.8
     clip_threshold: float = 1.0
     weight_decay: float = 0.0
+    needs_whole: ClassVar[str] = "it keeps means of whole rows and columns"
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's Adafactor."""
@@ -139,6 +140,7 @@ class Prodigy(_Adaptive):
     d_coef: float = 1.0
     bias_correction: bool = False
     safeguard_warmup: bool = False
+    needs_whole: ClassVar[str] = "it finds one step size from all weights"
 
     def __post_init__(self) -> None:
         _refuse_absent("Prodigy", "pytorch_optimizer")

@@ -17,11 +17,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from core.training.objective import Objective
 
+PRECISION = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
+"""Whole weights have the dtype of their parts, and gradients of half ones are summed in float32."""
 SMALLEST_BLOCK = 0.002
 """Of a model's weights; a layer that is smaller is not worth a message of its own."""
 
@@ -155,8 +157,8 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
         raise ValueError(f"a {type(model).__name__} whose weights are {told} cannot be sharded; give them one dtype")
     units = blocks(model)
     for unit in units:
-        fully_shard(unit, mesh=mesh)
-    fully_shard(model, mesh=mesh, reshard_after_forward=False)
+        fully_shard(unit, mesh=mesh, mp_policy=PRECISION)
+    fully_shard(model, mesh=mesh, reshard_after_forward=False, mp_policy=PRECISION)
     _fsdp(model).set_reshard_after_backward(False, recurse=False)
     return [*units, model]
 

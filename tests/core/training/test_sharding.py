@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from core.losses.autoencoder import adaptive_weight
+from core.training import sharding
 from core.training.objective import Objective
 from core.training.optimizers import AdamW
 from core.training.recipe import Clip, Frozen, Group, Recipe
 from core.training.sharding import blocks, hollow
 from core.training.trainer import Trainer
 from graph_runner.contract.processes import Processes
+from tests.core.training.replay import OPTIMIZERS, Make, Net, loss_of, missing
 from tests.world import in_world
 
 ROWS, PARTS, STEPS = 16, 2, 5
@@ -166,3 +168,61 @@ def test_a_hollow_copy_has_no_weights_and_leaves_the_model_as_it_is() -> None:
     assert all(parameter.is_meta for parameter in copy.parameters())
     assert not any(parameter.is_meta for parameter in maker.parameters())
     assert torch.equal(copy.get_buffer("scale"), maker.get_buffer("scale"))
+
+
+def stepped(processes: Processes, make: Make, shard: bool) -> Any:
+    """The weights and the curves of a training by each optimizer's own steps, on gradients that are the same everywhere."""
+    processes.shard = shard
+    with processes.together():
+        mesh = processes.mesh(torch.device("cpu"))
+        trainer = Trainer({"net": Net()}, 0.0, processes.mean, False, processes.begin_mean, mesh)
+        (model,), recipe = trainer.models.values(), Recipe(make(), clip=Clip(norm=1.0))
+        told = []
+        for step in range(STEPS):
+
+            def body(step: int = step) -> list[Objective]:
+                return [Objective(loss_of(model, step), (model,), recipe)]
+
+            trainer.accumulate(trainer.forward(body), last=True)
+            trainer.step()
+            told.append(trainer.report())
+        trainer.finish()
+    return {"told": told, "weights": trainer.models["net"].state_dict()}
+
+
+def by_each_optimizer(processes: Processes) -> dict[str, Any]:
+    sharding.SMALLEST_BLOCK = 1.0  # `loss_of` reads the weights, and calls no block
+    found: dict[str, Any] = {}
+    for name, make in OPTIMIZERS.items():
+        if missing(name):
+            continue
+        try:
+            found[name] = stepped(processes, make, shard=processes.world > 1)
+        except ValueError as refused:
+            found[name] = str(refused)
+    return found
+
+
+REFUSED = {
+    "adafactor": "Adafactor cannot train sharded models: it keeps means of whole rows and columns; take AdamW",
+    "muon": "Muon cannot train sharded models: its steps are made of whole matrices; take AdamW",
+    "prodigy": "Prodigy cannot train sharded models: it finds one step size from all weights; take AdamW",
+    "schedule_free_adamw": "ScheduleFreeAdamW cannot train sharded models: it puts other weights in place",
+    "adam_8bit": "Adam8bit cannot train sharded models: its blocks of 8-bit numbers end elsewhere than the parts",
+}
+
+
+def test_each_optimizer_steps_parts_as_it_does_wholes_or_says_why_not(tmp_path: Path) -> None:
+    first, second = in_world(2, "tests.core.training.test_sharding:by_each_optimizer", tmp_path)
+    for name, make in OPTIMIZERS.items():
+        if missing(name):
+            continue
+        if name in REFUSED:
+            assert f"objective 'loss': {REFUSED[name]}" in first[name]
+            continue
+        alone = stepped(Processes(), make, shard=False)
+        for found in (first[name], second[name]):
+            for key, weight in alone["weights"].items():
+                torch.testing.assert_close(found["weights"][key], weight, rtol=1e-5, atol=1e-6, msg=f"{name} {key}")
+            for values, wanted in zip(found["told"], alone["told"], strict=True):
+                assert values == pytest.approx(wanted, rel=TOLERANCE), name
