@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from core.training.objective import Objective
 
@@ -40,7 +40,10 @@ class Sharding:
         self._units = [unit for model in self.models for unit in _split(model, mesh)]
         self._step = _Step(self.models)
         fully_shard(self._step, mesh=mesh)
-        self.leaves = {id(own): whole for unit in self._units for own, whole in _leaves(unit)}
+        pairs = {unit: _leaves(unit) for unit in self._units}
+        self.leaves = {id(own): whole for each in pairs.values() for own, whole in each}
+        self._outer = [pair for model in self.models for pair in pairs[model]]
+        self._versions: list[int] = []  # of the whole weights outside of blocks, when they were put together
 
     def forward(self, step: Callable[[], Sequence[Objective]]) -> Sequence[Objective]:
         """What the step gives, with the models in a state to be used."""
@@ -48,9 +51,7 @@ class Sharding:
 
         def losses() -> list[Tensor]:
             self.gather()
-            for each in step():  # FSDP2 warns of views: in-place changes of one would lose its hooks
-                loss = each.loss.clone() if each.loss._base is not None else each.loss
-                objectives.append(replace(each, loss=loss))
+            objectives.extend(replace(each, loss=_no_view(self._step, (), each.loss)) for each in step())
             return [each.loss for each in objectives]
 
         self._step(losses)
@@ -60,9 +61,17 @@ class Sharding:
         """Put the weights outside of blocks together; all processes must."""
         for model in self.models:
             _fsdp(model).unshard()
+        self._versions = self._versions or [whole._version for _, whole in self._outer]
 
+    @torch.no_grad()
     def release(self) -> None:
-        """Let go of whole weights: before an optimizer changes the parts."""
+        """Let go of whole weights, before an optimizer changes the parts. What a forward pass changed in one by itself (a
+        codebook that revives its codes) is kept."""
+        for (own, whole), version in zip(self._outer, self._versions, strict=False):
+            if whole._version != version and isinstance(own, DTensor):
+                changed = distribute_tensor(whole.detach(), self.mesh, own.placements, src_data_rank=None)
+                own.to_local().copy_(changed.to_local())
+        self._versions = []
         for model in self.models:
             _fsdp(model).reshard()
 
@@ -156,11 +165,18 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
         told = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise ValueError(f"a {type(model).__name__} whose weights are {told} cannot be sharded; give them one dtype")
     units = blocks(model)
+    for unit in (*units, model):
+        unit.register_forward_hook(_no_view)
     for unit in units:
         fully_shard(unit, mesh=mesh, mp_policy=PRECISION)
     fully_shard(model, mesh=mesh, reshard_after_forward=False, mp_policy=PRECISION)
     _fsdp(model).set_reshard_after_backward(False, recurse=False)
     return [*units, model]
+
+
+def _no_view(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001 - as hooks are called
+    """FSDP2 listens at what a unit gives; of a view, an in-place change by whoever gets it would lose that."""
+    return output.clone() if isinstance(output, Tensor) and output._base is not None else output
 
 
 def _fsdp(module: nn.Module) -> FSDPModule:

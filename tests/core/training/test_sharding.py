@@ -10,7 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.text import BERTEmbedder
 from core.losses.autoencoder import adaptive_weight
+from core.models.autoencoder import VQAutoencoder
+from core.models.dit import DiT
+from core.models.unet import UNet
 from core.training import sharding
 from core.training.objective import Objective
 from core.training.optimizers import AdamW
@@ -37,7 +42,8 @@ class Block(nn.Module):
 
 
 class Maker(nn.Module):
-    """Blocks in a list, one beside it, weights outside of them, a buffer; used by a method, not by its call."""
+    """Blocks in a list, one beside it, weights outside of them, of which one is changed by use, a buffer; used by a method,
+    not by its call."""
 
     def __init__(self, width: int = 6) -> None:
         super().__init__()
@@ -49,6 +55,8 @@ class Maker(nn.Module):
         self.register_buffer("scale", torch.tensor(1.5))
 
     def make(self, x: Tensor) -> Tensor:
+        with torch.no_grad():  # as a codebook revives its codes
+            self.shift.mul_(1.1)
         x = self.first(x)
         for block in self.blocks:
             x = block(x)
@@ -152,6 +160,75 @@ def test_losses_equal_one_process(world: int, tmp_path: Path) -> None:
                     torch.testing.assert_close(value, one[part][key], rtol=1e-5, atol=1e-6, msg=f"{name} {key}")
         for name in ("replicated", "sharded"):
             assert all(torch.equal(v, everywhere[0][name]["state"][k]) for k, v in found[name]["state"].items())
+
+
+def shipped() -> dict[str, nn.Module]:
+    """Models as they ship, tiny: their blocks, with and without checkpointing, and a codebook that revives its codes."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = UNet(3, 3, 8, (1, 2), 1, (2,), num_heads=2, context_dim=8, norm_groups=4, gradient_checkpointing=True)
+        dit = DiT(3, 16, 3, 2, sample_size=4, context_dim=8, gradient_checkpointing=True)
+        codes = VQAutoencoder(
+            model_channels=8, channel_mult=(1, 2), num_res_blocks=1, codes=32, revive_after=1, norm_groups=4
+        )
+        text = BERTEmbedder(8, 2, vocab_size=20, max_seq_len=4)
+        for model in (unet, dit):  # their ends begin at zero, which would keep gradients from the rest
+            for parameter in model.parameters():
+                nn.init.normal_(parameter, std=0.2)
+        return {"unet": unet, "dit": dit, "codes": codes, "text": text}
+
+
+def of_shipped(processes: Processes, shard: bool) -> dict[str, Any]:
+    """Losses and weights of a training of the shipped models, all by one objective."""
+    processes.shard = shard
+    begin = processes.begin_mean if processes.world > 1 else None
+    told = []
+    with processes.together():
+        trainer = Trainer(shipped(), 0.9, processes.mean, False, begin, processes.mesh(torch.device("cpu")))
+        own: dict[str, Any] = trainer.models
+        for step in range(3):
+            drawn = torch.Generator().manual_seed(step)
+            images = torch.rand(4, 3, 8, 8, generator=drawn) * 2 - 1
+            noise = torch.randn(4, 3, 4, 4, generator=drawn)
+            tokens, t = torch.randint(20, (4, 4), generator=drawn), torch.randint(1000, (4,), generator=drawn)
+            mine = [each.chunk(processes.world)[processes.rank] for each in (images, noise, tokens, t)]
+            torch.manual_seed(step)
+
+            def body(mine: list[Tensor] = mine) -> list[Objective]:
+                images, noise, tokens, t = mine
+                with torch.enable_grad():
+                    made = own["codes"](images)
+                    z, condition = own["codes"].encode(images) + noise, Conditioning(context=own["text"](tokens))
+                    errors = [(own[name](z, t, condition) - noise).square().mean() for name in ("unet", "dit")]
+                    loss = torch.stack(
+                        [*errors, made.quantized.loss, (made.reconstruction - images).abs().mean()]
+                    ).sum()
+                return [Objective(loss, tuple(own.values()), AdamW(lr=1e-3, eps=1e-3))]
+
+            trainer.accumulate(trainer.forward(body), last=True)
+            trainer.step()
+            told.append(trainer.report()["loss/loss"])
+        split = len(trainer.sharding.leaves) if trainer.sharding else 0
+        blocked = {name: len(blocks(model)) for name, model in shipped().items()}
+        trainer.finish()
+    weights = {f"{name}.{key}": value for name, m in trainer.models.items() for key, value in m.state_dict().items()}
+    return {"told": told, "weights": weights, "split": split, "blocks": blocked}
+
+
+def shipped_in_a_world(processes: Processes) -> dict[str, Any]:
+    return of_shipped(processes, shard=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", [2, 4])
+def test_shipped_models_train_split_as_whole(world: int, tmp_path: Path) -> None:
+    alone = of_shipped(Processes(), shard=False)
+    for found in in_world(world, "tests.core.training.test_sharding:shipped_in_a_world", tmp_path):
+        assert found["told"] == pytest.approx(alone["told"], rel=TOLERANCE)
+        assert found["split"] == 2 * sum(len(list(model.parameters())) for model in shipped().values()), "averages too"
+        assert all(count >= 3 for count in found["blocks"].values()), found["blocks"]
+        for key, value in found["weights"].items():
+            torch.testing.assert_close(value, alone["weights"][key], rtol=1e-4, atol=1e-5, msg=key)
 
 
 def test_blocks_are_what_repeats() -> None:
