@@ -108,10 +108,10 @@ def test_a_gan_is_the_same_however_it_is_split_and_goes_on_in_any_way(world: int
         assert first[name]["steps"][-1] == STEPS
         losses[name] = list(numbers(first[name]["losses"]))
         wanted = list(numbers(first["one"]["losses"]))[-len(losses[name]) :]
-        assert losses[name] == pytest.approx(wanted, rel=TOLERANCE), name
+        assert losses[name] == pytest.approx(wanted, rel=TOLERANCE, abs=1e-7), name  # one of them passes through 0
         for kind, _ in first[name]["models"].values():
             assert kind == "Net", "what leaves the zone is a plain model"
-        assert len(first[name]["kept"]) == 1, "the trained models are kept as ever"
+        assert len(first[name]["kept"]) == 1 + name.count(","), "the trained models are kept as ever"
         if "," in name:
             assert f"goes on from step {HALF} of an earlier run" in first[name]["told"], name
         files = first[name]["files"]
@@ -132,9 +132,11 @@ def test_the_shipped_two_objectives_train_split_as_whole(tmp_path: Path) -> None
     ]
     worst = {key: float((one[key].double() - split[key].double()).abs().max()) for key in weights}
     assert max(worst.values()) <= 2e-4, sorted(worst.items(), key=lambda each: -each[1])[:5]  # as in `test_processes`
-    wanted, told = (list(numbers(first[name]["losses"])) for name in ("one", "sharded"))
-    assert len(told) == len(wanted)
-    assert told[:8] == pytest.approx(wanted[:8], rel=1e-4, abs=1e-5)
+    assert len(first["sharded"]["losses"]) == len(first["one"]["losses"])
+    for told, wanted in zip(first["sharded"]["losses"], first["one"]["losses"], strict=True):
+        assert told == pytest.approx(wanted, rel=1e-3, abs=1e-5)  # the adaptive weight is a ratio of small norms
+        losses = [name for name in wanted if name.startswith("loss/")]
+        assert [told[name] for name in losses] == pytest.approx([wanted[name] for name in losses], rel=1e-5)
     ours, theirs = leaves(first["sharded"]["models"]), leaves(second["sharded"]["models"])
     assert all(torch.equal(value, theirs[key]) for key, value in ours.items() if isinstance(value, torch.Tensor))
 

@@ -57,11 +57,11 @@ class Maker(nn.Module):
     def make(self, x: Tensor) -> Tensor:
         with torch.no_grad():  # as a codebook revives its codes
             self.shift.mul_(1.1)
-        x = self.first(x)
+        x = self.first(x.to(self.shift.dtype))
         for block in self.blocks:
             x = block(x)
         out: Tensor = self.last(self.middle(x)) * self.get_buffer("scale") + self.shift
-        return out
+        return out.float()
 
 
 class Critic(nn.Module):
@@ -107,20 +107,24 @@ def objectives(own: dict[str, nn.Module], x: Tensor, processes: Processes) -> li
     ]
 
 
-def trained(processes: Processes, shard: bool, scaled: bool = False) -> dict[str, Any]:
-    """The losses of each step, and whole models and averages at the end."""
+def trained(processes: Processes, shard: bool, scaled: bool = False, half: str = "") -> dict[str, Any]:
+    """The losses of each step, and whole models and averages at the end. half: the body's operations, or the weights."""
     world = processes
     world.shard = shard
     begin = world.begin_mean if world.world > 1 else None
     with world.together():
-        trainer = Trainer(models(), 0.9, world.mean, scaled, begin, world.mesh(torch.device("cpu")))
+        own = models()
+        if half == "weights":
+            own["maker"].bfloat16()
+        trainer = Trainer(own, 0.9, world.mean, scaled, begin, world.mesh(torch.device("cpu")))
         told = []
         for step in range(STEPS):
             for part in range(PARTS):
                 x = rows(step, part, world)
 
                 def body(x: Tensor = x) -> Sequence[Objective]:
-                    with torch.enable_grad():
+                    autocast = torch.autocast("cpu", torch.bfloat16, enabled=half == "operations", cache_enabled=False)
+                    with torch.enable_grad(), autocast:
                         return objectives(trainer.models, x, world)
 
                 trainer.accumulate(trainer.forward(body), 1 / PARTS, last=part == PARTS - 1)
@@ -140,6 +144,8 @@ def in_a_world(processes: Processes) -> dict[str, Any]:
         "replicated": trained(processes, shard=False),
         "sharded": trained(processes, shard=True),
         "scaled": trained(processes, shard=True, scaled=True),
+        "operations": trained(processes, shard=True, half="operations"),
+        "weights": trained(processes, shard=True, half="weights"),
     }
 
 
@@ -158,6 +164,13 @@ def test_losses_equal_one_process(world: int, tmp_path: Path) -> None:
                 assert found[name][part].keys() == one[part].keys()
                 for key, value in found[name][part].items():
                     torch.testing.assert_close(value, one[part][key], rtol=1e-5, atol=1e-6, msg=f"{name} {key}")
+        for half in ("operations", "weights"):  # bfloat16 has eight bits, and half a batch's sums are rounded elsewhere
+            one = trained(Processes(), shard=False, half=half)
+            assert {key: v.dtype for key, v in found[half]["state"].items()} == {
+                key: v.dtype for key, v in one["state"].items()
+            }
+            for values, theirs in zip(found[half]["told"], one["told"], strict=True):
+                assert values == pytest.approx(theirs, rel=0.05), half
         for name in ("replicated", "sharded"):
             assert all(torch.equal(v, everywhere[0][name]["state"][k]) for k, v in found[name]["state"].items())
 
@@ -289,6 +302,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 def test_each_optimizer_steps_parts_as_it_does_wholes_or_says_why_not(tmp_path: Path) -> None:
     first, second = in_world(2, "tests.core.training.test_sharding:by_each_optimizer", tmp_path)
     for name, make in OPTIMIZERS.items():
