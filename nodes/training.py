@@ -6,6 +6,7 @@ Other optimizers than AdamW are in `nodes.optimizers`, schedules of their rates 
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, cast
 
 import torch
@@ -80,18 +81,21 @@ def train(
     """
     if averaging is not None and ema:
         raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
-    trainer = Trainer(models, averaging or ema, processes.mean, scaled=dtype == torch.float16)
+    begin = processes.begin_mean if processes.world > 1 else None
+    mesh = processes.mesh(device)
+    trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)
     batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
     stream = None
     try:
-        for turn in loop(steps, state=trainer, aside=trainer.evaluating):
+        for turn in loop(steps, state=trainer, aside=trainer.evaluating, seen=trainer.whole):
             stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
-            for _ in loop.micro(accumulate):
+            for part in loop.micro(accumulate):
                 batch = {
                     name: value.to(device) if isinstance(value, Tensor) else value
                     for name, value in next(stream).items()
                 }
-                trainer.accumulate(body(batch, turn, trainer.models, trainer.averaged), 1 / accumulate)
+                objectives = trainer.forward(partial(body, batch, turn, trainer.models, trainer.averaged))
+                trainer.accumulate(objectives, 1 / accumulate, last=part == accumulate - 1)
             trainer.step()
             if (turn + 1) % log_every == 0 or turn in (0, steps - 1):
                 metrics(**trainer.report())

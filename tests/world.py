@@ -1,4 +1,4 @@
-"""A function in a world of two processes: `python -m tests.world MODULE:FUNCTION FOLDER` is one of them."""
+"""A function in a world of several processes: `python -m tests.world MODULE:FUNCTION FOLDER` is one of them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,21 @@ def free_port() -> int:
 
 def in_two(function: str, folder: Path) -> list[Any]:
     """What "module:function" gives, called with its `Processes` in each of two processes."""
-    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": "2"}
+    return in_world(2, function, folder)
+
+
+def in_world(world: int, function: str, folder: Path) -> list[Any]:
+    """What "module:function" gives, called with its `Processes` in each of so many processes."""
+    surroundings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(world)}
     surroundings |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     command = [sys.executable, "-m", "tests.world", function, str(folder)]
-    both = [
+    all_of_them = [
         subprocess.Popen(command, cwd=ROOT, env=surroundings | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
+        for rank in range(world)
     ]
-    told = [process.communicate(timeout=1200)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], "\n".join(told)[-5000:]
-    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(2)]
+    told = [process.communicate(timeout=1200)[1] for process in all_of_them]
+    assert [process.returncode for process in all_of_them] == [0] * world, "\n".join(told)[-5000:]
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world)]
 
 
 @contextmanager

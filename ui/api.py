@@ -57,6 +57,10 @@ LARGEST_RECORD = 2**20
 """Bytes of what a run's folder tells of its surroundings."""
 
 
+ONE_PROCESS = (
+    "to shard is to split a model among several processes, and this server runs a graph in one; start it from the command line:"
+    " torchrun --nproc-per-node 2 -m graph_runner WORKFLOW.json --shard"
+)
 EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
 """A workflow as small as one can be."""
 
@@ -155,14 +159,18 @@ class Api:
         device: Name = "",
         check_numbers: bool = False,
         profile: bool = False,
+        shard: bool = False,
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. 422 with every problem where the workflow is wrong.
 
         targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
         need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
         check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
-        node takes. Latents in a long loop are shown, whichever way it was asked for. 409 where 1000 runs wait already.
+        node takes. shard: split models that train among several processes; 400, as this server runs a graph in one. Latents in a
+        long loop are shown, whichever way it was asked for. 409 where 1000 runs wait already.
         """
+        if shard:
+            raise RefusedError(400, ONE_PROCESS)
         valid = await self._checked(workflow)
         text = (await asyncio.to_thread(self.library.document, valid)).text
         return self.manager.submit(

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from core.parts import local
+
 
 class Averaging(Protocol):
     """How an average moves: any value with this method is a rule."""
@@ -82,8 +84,10 @@ class EMA:
     def update(self, model: nn.Module) -> None:
         """Move the average towards `model`'s present weights; call it once after each optimizer step."""
         self.updates += 1
-        averages: list[Tensor] = list(self.model.parameters())
-        weights = [weight.to(average.dtype) for weight, average in zip(model.parameters(), averages, strict=True)]
+        averages = [local(average) for average in self.model.parameters()]
+        weights = [
+            local(weight).to(average.dtype) for weight, average in zip(model.parameters(), averages, strict=True)
+        ]
         torch._foreach_lerp_(averages, weights, 1 - self.averaging.keeps(self.updates))
         for buffer, current in zip(self.model.buffers(), model.buffers(), strict=True):
             buffer.copy_(current)

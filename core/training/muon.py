@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import nn
@@ -34,6 +34,7 @@ class Muon:
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
+    needs_whole: ClassVar[str] = "its steps are made of whole matrices"
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's Muon and PyTorch's AdamW as one optimizer."""

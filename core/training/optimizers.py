@@ -11,7 +11,7 @@ import logging
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 
@@ -26,7 +26,8 @@ class Optimizer(Protocol):
     """An optimizer's settings: any value with this method is one.
 
     Where it has an attribute `lr` too, that is read anew in each step, so that it may change from step to step; where it has
-    a method `measures(optimizer)`, the numbers that this gives by name become curves. Schedules, groups, frozen parameters
+    a method `measures(optimizer)`, the numbers that this gives by name become curves; where it has an attribute `needs_whole`, a
+    clause that says why it cannot step parts of weights, it refuses models that are split among processes. Schedules, groups, frozen parameters
     and clipping are not its business (see `core.training.recipe`).
     """
 
@@ -94,6 +95,7 @@ class Adafactor:
     beta2_decay: float = -0.8
     clip_threshold: float = 1.0
     weight_decay: float = 0.0
+    needs_whole: ClassVar[str] = "it keeps means of whole rows and columns"
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's Adafactor."""
@@ -138,6 +140,7 @@ class Prodigy(_Adaptive):
     d_coef: float = 1.0
     bias_correction: bool = False
     safeguard_warmup: bool = False
+    needs_whole: ClassVar[str] = "it finds one step size from all weights"
 
     def __post_init__(self) -> None:
         _refuse_absent("Prodigy", "pytorch_optimizer")
@@ -171,6 +174,7 @@ class ScheduleFreeAdamW(_Adaptive):
 
     lr: float = 2.5e-3
     weight_decay: float = 0.0
+    needs_whole: ClassVar[str] = "it puts other weights in place of those it trains whenever somebody looks"
 
     def __post_init__(self) -> None:
         _refuse_absent("schedule-free AdamW", "pytorch_optimizer")
@@ -188,6 +192,8 @@ class Adam8bit(_Adaptive):
     Parameters of less than 4,096 numbers keep 32 bits. Raises ValueError where bitsandbytes is not installed.
     """
 
+    needs_whole: ClassVar[str] = "its blocks of 8-bit numbers end elsewhere than the parts"
+
     def __post_init__(self) -> None:
         _refuse_absent("8-bit Adam", "bitsandbytes")
 
@@ -197,6 +203,14 @@ class Adam8bit(_Adaptive):
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
         adam: torch.optim.Optimizer = import_module("bitsandbytes.optim").AdamW8bit(groups, **self._settings())
         return adam
+
+
+def refuse_split(optimizer: Optimizer) -> None:
+    """Raise ValueError for an optimizer that cannot step parts of weights (`needs_whole`)."""
+    if why := getattr(optimizer, "needs_whole", ""):
+        raise ValueError(
+            f"{type(optimizer).__name__} cannot train sharded models: {why}; take AdamW, or let each process hold whole models"
+        )
 
 
 def _refuse_absent(name: str, module: str) -> None:

@@ -11,24 +11,34 @@ batches and the learning rates, which go by steps.
 Some optimizers train at other weights than those that are the model: schedule-free ones (Defazio et al. 2024), which say so by
 having `eval()` and `train()`. The models have the weights to train at in a step, and those to use at any other time
 (`evaluating`, `finish`, and under "models" in the state).
+
+Several processes that share a batch hold whole models each, or parts of them (`core.training.sharding`). In that case the
+state holds parts, a body is called through `forward`, and others see what is `whole`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.numbers import spoilt
+from core.parts import all_split_as, local, split_as
+from core.training.gradients import Begin, Gradients, ShardedGradients, WholeGradients
 from core.training.objective import Objective
-from core.training.optimizers import FACTOR
+from core.training.optimizers import FACTOR, refuse_split
 from core.training.recipe import Recipe
 from core.training.schedule_free import averaged, parameters, refuse_second_average, stay_averaged, trained_at
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from core.training.sharding import Sharding
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
 REMEDY = "lower its learning rate, or clip its gradients; the checkpoint before still stands"
@@ -42,12 +52,19 @@ class Trainer:
     """Owns the optimizers' state of the models it trains, and their averages.
 
     models: by name; they are changed in place. ema: how their weights are averaged, or the decay of an exponential average
-    (0 keeps none). mean: averages gradients and losses (any shapes) over processes. scaled: float16 carries gradients, so losses are
-    scaled. Its state, with the models', is all that a training needs to go on to the same bits.
+    (0 keeps none). mean: averages losses (any shapes) over processes. begin: the same for gradients, while the backward pass goes
+    on; None for a process alone. mesh: the processes among which models, averages and optimizers' states are split. scaled: float16
+    carries gradients, so losses are scaled. Its state, with the models', is all that a training needs to go on to the same bits.
     """
 
     def __init__(
-        self, models: Mapping[str, nn.Module], ema: float | Averaging = 0.0, mean: Mean = _alone, scaled: bool = False
+        self,
+        models: Mapping[str, nn.Module],
+        ema: float | Averaging = 0.0,
+        mean: Mean = _alone,
+        scaled: bool = False,
+        begin: Begin | None = None,
+        mesh: DeviceMesh | None = None,
     ) -> None:
         self.models = dict(models)
         for model in self.models.values():
@@ -55,12 +72,14 @@ class Trainer:
             model.train()
         averaging = ExponentialAverage(ema) if isinstance(ema, float | int) else ema
         self.averages = {name: EMA(model, averaging) for name, model in self.models.items()} if ema else {}
-        self.mean, self.scaled = mean, scaled
+        self.mean, self.scaled, self.begin, self.mesh = mean, scaled, begin, mesh
+        averages = [average.model for average in self.averages.values()]
+        self.sharding = _sharding([*self.models.values(), *averages], mesh)
         self.steps = 0
         self._optimizers: list[torch.optim.Optimizer] = []
         self._shares: list[list[float]] = []  # of each optimizer's groups: what was built, as a share of the peak rate
         self._scalers: list[torch.amp.GradScaler] = []
-        self._gradients: list[list[Tensor | None]] = []
+        self._gradients: list[Gradients] = []
         self._objectives: Sequence[Objective] = ()
         self._restored: dict[str, Any] | None = None  # until the optimizers are made
         self._losses: dict[str, Tensor] = {}
@@ -71,21 +90,24 @@ class Trainer:
         """The averaged models by name; without averages, the models themselves."""
         return {name: average.model for name, average in self.averages.items()} or self.models
 
-    def accumulate(self, objectives: Sequence[Objective], share: float = 1.0) -> None:
-        """Add `share` of each objective's gradients to this step's. All objectives belong to one graph."""
+    def forward(self, body: Callable[[], Sequence[Objective]]) -> Sequence[Objective]:
+        """What the body of a step gives."""
+        return body() if self.sharding is None else self.sharding.forward(body)
+
+    def accumulate(self, objectives: Sequence[Objective], share: float = 1.0, last: bool = False) -> None:
+        """Add `share` of each objective's gradients to this step's. All objectives belong to one graph.
+
+        last: no further part of the step follows, so that gradients may travel as they come.
+        """
         if not self._optimizers:
             self._prepare(objectives)
         pulling = [i for i, objective in enumerate(objectives) if objective.loss.requires_grad]
         for i in pulling:
-            loss, own = objectives[i].loss, self._own(i)
+            loss = objectives[i].loss
             weight = torch.full_like(loss, share)
             if self.scaled:
                 weight = self._scalers[i].scale(weight)
-            found = torch.autograd.grad(loss, own, weight, retain_graph=i != pulling[-1], allow_unused=True)
-            gathered = self._gradients[i] or [None] * len(own)
-            self._gradients[i] = [
-                a if b is None else b if a is None else a + b for a, b in zip(gathered, found, strict=True)
-            ]
+            self._gradients[i].add(loss, weight, keep_graph=i != pulling[-1], last=last)
         self._objectives = objectives
         for objective in objectives:
             known = self._losses.get(objective.name)
@@ -94,15 +116,15 @@ class Trainer:
 
     def step(self) -> None:
         """Step every optimizer that gathered gradients, then the averages."""
+        if self.sharding is not None:
+            self.sharding.release()
         stepped: dict[int, bool] = {}  # models by id, of the objectives that gathered gradients
         for i, optimizer in enumerate(self._optimizers):
-            if not self._gradients[i]:
+            if not (gradients := self._gradients[i].finish()):
                 continue
             own, recipe = self._own(i), Recipe.of(self._objectives[i].optimizer)
-            present = [j for j, gradient in enumerate(self._gradients[i]) if gradient is not None]
-            reduced = self.mean([g for g in self._gradients[i] if g is not None])
-            for j, gradient in zip(present, reduced, strict=True):
-                own[j].grad = gradient
+            for parameter, gradient in zip(own, gradients, strict=True):
+                parameter.grad = gradient
             if self.scaled:
                 self._scalers[i].unscale_(optimizer)
             recipe.clip(own)
@@ -112,7 +134,6 @@ class Trainer:
             for model in self._objectives[i].models:
                 stepped[id(model)] = moved or stepped.get(id(model), False)
             optimizer.zero_grad(set_to_none=True)
-            self._gradients[i] = []
         self.steps += 1
         for name, average in self.averages.items():
             if stepped.get(id(self.models[name]), True):
@@ -168,12 +189,20 @@ class Trainer:
             for model in self.models.values():
                 model.train()
 
+    def whole(self, value: Any) -> Any:
+        """A value as it is to be seen from outside of the steps: plain copies in place of models that are split. All
+        processes must ask, in the same order."""
+        return value if self.sharding is None else self.sharding.whole(value)
+
     def finish(self) -> None:
-        """Leave the models with the weights that are to be used. No step may follow."""
+        """Leave whole models with the weights that are to be used. No step may follow."""
         stay_averaged(self._optimizers)
         if self._restored is not None:  # there was no step left
             for name, model in self.models.items():
-                model.load_state_dict(self._restored["models"][name])
+                model.load_state_dict(all_split_as(self._restored["models"][name], model.state_dict()))
+        self.models = self.whole(self.models)
+        for average in self.averages.values():
+            average.model = self.whole(average.model)
 
     def state_dict(self) -> dict[str, Any]:
         """Models, averages, optimizers and the count of steps, in float16 the scales too; for models that train at other
@@ -204,9 +233,10 @@ class Trainer:
         """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
         self.steps = state["steps"]
         for name, model in self.models.items():
-            model.load_state_dict(state["models"][name] | state.get("trained_at", {}).get(name, {}))
+            weights = state["models"][name] | state.get("trained_at", {}).get(name, {})
+            model.load_state_dict(all_split_as(weights, model.state_dict()))
         for name, average in self.averages.items():
-            average.load_state_dict(state["averages"][name])
+            average.load_state_dict(all_split_as(state["averages"][name], average.state_dict()))
         self._restored = state
 
     def _own(self, i: int) -> list[nn.Parameter]:
@@ -216,21 +246,36 @@ class Trainer:
         """Make the optimizers, now that the objectives say what they train."""
         if not objectives:
             raise ValueError("there is no objective: wire at least one into the zone's results")
-        for objective in objectives:
-            optimizer, recipe = self._made(objective)
+        with nullcontext() if self.sharding is None else self.sharding.released():
+            made = [self._made(objective) for objective in objectives]
+        for objective, (optimizer, recipe) in zip(objectives, made, strict=True):
             self._optimizers.append(optimizer)
             peak = recipe.peak or 1.0
             self._shares.append([group.get("lr", peak) / peak for group in optimizer.param_groups])
-            self._gradients.append([])
+            own = parameters(optimizer)
+            self._gradients.append(
+                WholeGradients(own, self.begin)
+                if self.sharding is None
+                else ShardedGradients(own, self.sharding.leaves)
+            )
             if self.scaled:
                 self._scalers.append(_scaler(parameters(optimizer), objective.name))
         refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
         restored = self._restored or {}
         for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
-            optimizer.load_state_dict(state)
+            optimizer.load_state_dict(self._split(state, optimizer))
         for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
             scaler.load_state_dict(state)
         self._restored = None
+
+    def _split(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+        """An optimizer's state, whole or split, with its tensors split as the parameters are that they belong to."""
+        own = dict(enumerate(parameters(optimizer)))
+        moments = {
+            i: {key: split_as(value, own.get(int(i))) for key, value in each.items()}
+            for i, each in state["state"].items()
+        }
+        return {**state, "state": moments}
 
     def _made(self, objective: Objective) -> tuple[torch.optim.Optimizer, Recipe]:
         """The optimizer of an objective. Raises ValueError, naming the objective, where it cannot be made."""
@@ -243,10 +288,20 @@ class Trainer:
                 )
         try:
             recipe = Recipe.of(objective.optimizer)
+            if self.sharding is not None:
+                refuse_split(recipe.optimizer)
             # The order of the wires, so that a restored state meets its weights.
             return recipe.make({names[id(model)]: model for model in objective.models}), recipe
         except (TypeError, ValueError) as error:
             raise ValueError(f"objective {objective.name!r}: {error}") from error
+
+
+def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding | None:
+    if mesh is None:
+        return None
+    from core.training.sharding import Sharding  # FSDP2 takes seconds to import
+
+    return Sharding(models, mesh)
 
 
 def _scaler(trained: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
@@ -266,7 +321,7 @@ def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
     for i, optimizer in enumerate(state["optimizers"]):
         for j, moments in optimizer["state"].items():
             named |= {f"optimizer {i}, {key} of parameter {j}": tensor for key, tensor in _tensors(moments)}
-    if name := spoilt(named):
+    if name := spoilt({key: local(tensor) for key, tensor in named.items()}):
         raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")
 
 

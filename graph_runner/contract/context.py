@@ -156,7 +156,10 @@ class Rng:
 
 
 class Stateful(Protocol):
-    """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values."""
+    """What a loop can write to a checkpoint and restore: nested dicts and lists of tensors and JSON values.
+
+    Where several processes each hold a part of it, it has an attribute `mesh`, which they are; all of them write and restore it.
+    """
 
     def state_dict(self) -> dict[str, Any]:
         """All that the steps to come depend on."""
@@ -183,10 +186,12 @@ class Loop(Protocol):
         n: int,
         state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
+        seen: Callable[[Any], Any] | None = None,
     ) -> Iterator[int]:
         """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
-        aside: a context around `every` bodies (a trainer puts its models in eval mode there).
+        aside: a context around `every` bodies (a trainer puts its models in eval mode there). seen: as what a value of the
+        body is seen there, and by nodes that save or show (whole models in place of those that processes split); all processes ask.
         """
         ...
 

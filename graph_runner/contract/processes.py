@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 PATIENCE = timedelta(days=30)
 """How long a process waits for the others: as long as one of them lives. One that is gone is noticed at once."""
@@ -23,15 +27,22 @@ class Processes:
 
     Much synchronises by itself as soon as PyTorch has a default process group: torchmetrics, batch norms. So there is one
     only where all processes do the same at the same time (`together`), and none where one works for itself (`apart`).
+
+    shard: whether models that train are split among them.
     """
 
     __inject__: ClassVar[str] = "processes"
 
     def __init__(
-        self, rank: int = 0, world: int = 1, group: dist.ProcessGroup | None = None, store: Any = None
+        self,
+        rank: int = 0,
+        world: int = 1,
+        group: dist.ProcessGroup | None = None,
+        store: Any = None,
     ) -> None:
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.shard = rank, world, False
         self._group, self._store = group, store
+        self._mesh: DeviceMesh | None = None
 
     def together(self) -> AbstractContextManager[None]:
         """While inside, PyTorch knows this group: all processes must enter, and do the same there."""
@@ -59,14 +70,46 @@ class Processes:
         means: list[Tensor] = list(tensors)
         for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
             chosen = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
-            flat = torch.cat([tensors[i].reshape(-1) for i in chosen])
-            with self._meeting():
-                dist.all_reduce(flat)
-            flat /= self.world
-            pieces = torch.split(flat, [tensors[i].numel() for i in chosen])
-            for i, piece in zip(chosen, pieces, strict=True):
-                means[i] = piece.view_as(tensors[i])
+            for i, mean in zip(chosen, self.begin_mean([tensors[i] for i in chosen])(), strict=True):
+                means[i] = mean
         return means
+
+    def begin_mean(self, tensors: list[Tensor]) -> Callable[[], list[Tensor]]:
+        """Begin to average tensors of one dtype over processes; what it gives waits for the means. Meanwhile this process may
+        compute on, and begin more: all processes in the same order."""
+        if self.world == 1:
+            return lambda: tensors
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with self._meeting():
+            work = dist.all_reduce(flat, async_op=True)
+
+        def means() -> list[Tensor]:
+            with self._meeting():
+                work.wait()
+            pieces = torch.split(flat / self.world, [tensor.numel() for tensor in tensors])
+            return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
+
+        return means
+
+    def split_models(self, shard: bool) -> None:
+        """Whether models that train are split among these processes from now on. Raises ValueError where there is one alone."""
+        if shard and self.world == 1:
+            raise ValueError(
+                "to shard is to split a model among several processes, and this is one; start several (torchrun"
+                " --nproc-per-node 2 -m graph_runner …), or leave it out"
+            )
+        self.shard = shard
+
+    def mesh(self, device: torch.device) -> DeviceMesh | None:
+        """The processes as a mesh of one dimension, to split models over; None where models are not to be split."""
+        if self.world == 1 or not self.shard or self._group is None:
+            return None
+        if self._mesh is None:
+            from torch.distributed.device_mesh import DeviceMesh
+
+            with self.together():
+                self._mesh = DeviceMesh.from_group(self._group, device.type)
+        return self._mesh
 
     def gather(self, value: Any) -> list[Any]:
         """Every process' value, in the order of ranks; on rank 0 alone, the others get nothing. All must ask.
@@ -105,7 +148,10 @@ class Processes:
         interpreter's lock for a tensor that it lets go, and then the whole process aborts.
         """
         dist.destroy_process_group()
-        self._group = self._store = None
+        if self._mesh is not None:  # PyTorch's caches keep it, and it the group
+            vars(self._mesh).get("_pg_registry", {}).clear()
+        self._group = self._store = self._mesh = None
+        gc.collect()  # models that were split hold the group in circles
 
     def failed_before(self, message: str) -> str:
         """Tell the others that this process fails, and why. Returns what another one told before, which is then the cause

@@ -239,6 +239,7 @@ class _DryLoop:
         n: int,
         state: Stateful | None = None,  # noqa: ARG002 - nothing is restored
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
+        seen: Callable[[Any], Any] | None = None,  # noqa: ARG002 - a process alone
     ) -> Iterator[int]:
         """The first of n iterations, standing for all."""
         if n == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -33,12 +33,14 @@ class Activation:
         # Those who go through this together: all, but in callbacks of a training, where the first is alone.
         self.processes: Processes = around.processes if around else runtime.processes
         self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
+        self.seen: Callable[[Any], Any] | None = around.seen if around else None  # as what others see a value
         if step is not None and step.spec.trains:
             self.training = self.sharded = True
         if step is not None and step.spec.aside:
             self.training = self.sharded = False
             self.micro = 0
             self.processes = Processes()
+            self.seen = None
 
     @property
     def node(self) -> str:
@@ -79,13 +81,20 @@ class Activation:
         return inside
 
     def whole(self, steps: Iterable[Step], frame: Frame) -> Frame:
-        """The frame that these steps should see on rank 0: what each process holds a share of put together. All must ask."""
-        slots = sorted(self.shares.intersection(slot for step in steps for slot in step.reads())) if self.shares else []
-        if not slots:
+        """The frame that these steps should see on rank 0: what each process holds a share of put together, models that the
+        processes split whole. All must ask."""
+        if not self.shares and self.seen is None:
             return frame
+        read = {slot for step in steps for slot in step.reads()}
+        slots = sorted(self.shares & read)
         frame = frame.copy()
-        for slot, value in zip(slots, put_together([frame[slot] for slot in slots], self.processes), strict=True):
-            frame[slot] = value
+        if slots:
+            together = put_together([frame[slot] for slot in slots], self.processes)
+            for slot, value in zip(slots, together, strict=True):
+                frame[slot] = value
+        if self.seen is not None:
+            for slot in sorted(read):
+                frame[slot] = self.seen(frame[slot])
         return frame
 
     def leave(self) -> None:

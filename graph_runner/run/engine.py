@@ -76,7 +76,8 @@ class Engine:
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. Raises
+    ValueError for a device that is absent, for a workspace that cannot be used, and where one process alone should shard.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Engine:
         memory: int = 4 * GIB,
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
+        shard: bool = False,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -97,6 +99,7 @@ class Engine:
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
         self.processes = processes or Processes()
+        self.processes.split_models(shard)
         if self.processes.rank == 0:
             prepare(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models)
@@ -276,6 +279,7 @@ class Engine:
             "dtype": str(self.dtype).removeprefix("torch."),
             "threads": torch.get_num_threads(),
             "processes": self.processes.world,
+            **({"shard": True} if self.processes.shard else {}),
             "python": sys.version.split()[0],
             "platform": platform.platform(),
             "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,

@@ -18,7 +18,7 @@ from graph_runner.base import events
 from graph_runner.compile.plan import Step
 from graph_runner.contract.context import Stateful, derive
 from graph_runner.run.failures import NodeError, Stopped
-from graph_runner.store.checkpoints import Checkpoints
+from graph_runner.store.checkpoints import Checkpoints, mesh_of
 
 if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
@@ -41,9 +41,16 @@ class ZoneLoop:
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
 
-    def __call__(self, n: int, state: Stateful | None = None, aside: Around | None = None) -> Iterator[int]:
+    def __call__(
+        self,
+        n: int,
+        state: Stateful | None = None,
+        aside: Around | None = None,
+        seen: Callable[[Any], Any] | None = None,
+    ) -> Iterator[int]:
         """The iterations still to do, of n."""
         own, runtime = self.activation, self.activation.runtime
+        own.seen = seen if own.processes.world > 1 else None
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
             checkpoints = _checkpoints(own, self._base)
@@ -169,9 +176,14 @@ class Saver:
 
     def __call__(self, turn: int, last: bool) -> None:
         """An iteration has ended."""
-        if last or time.monotonic() - self._saved >= self.seconds:
+        if last or self._due():
             self.save(turn + 1, last)
             self._saved = time.monotonic()
+
+    def _due(self) -> bool:
+        """Whether it is time. Processes that each hold a part of the state write together, when the first one's clock says so."""
+        due = time.monotonic() - self._saved >= self.seconds
+        return bool(self.checkpoints.processes.agree(due)) if mesh_of(self.state) is not None else due
 
     def save(self, done: int, final: bool = False) -> None:
         """Keep the state after so many iterations."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
@@ -17,12 +17,20 @@ from graph_runner.base.disk import sentence
 from graph_runner.base.events import Event, Log, Shown
 from graph_runner.base.files import remove, sweep, write_atomically
 from graph_runner.contract.context import Processes, Stateful
-from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree
+from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree, save_tree_together
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 LOCK = "lock"
 PAUSE_SECONDS = 0.2
 KEPT = 2
 """How many checkpoints on the way are kept; those at the end of a run always are."""
+
+
+def mesh_of(state: Stateful) -> DeviceMesh | None:
+    """The processes that each hold a part of a state; None where each holds all of it."""
+    return getattr(state, "mesh", None)
 
 
 class Checkpoints:
@@ -76,10 +84,11 @@ class Checkpoints:
         if self.processes.rank == 0:
             self._note_in_run()
             sweep(self.folder)
-            found, tree, shown = self._newest(0 if self.ignore else n)
+            found, tree, shown = self._newest(0 if self.ignore else n, mesh_of(state))
         found = self.processes.agree(found)
         if found:
-            state.load_state_dict(tree if self.processes.rank == 0 else load_tree(self._at(found)))
+            mesh = mesh_of(state)
+            state.load_state_dict(tree if self.processes.rank == 0 else load_tree(self._at(found), mesh))
             for each in shown:
                 self.show(each)
             self.log(Log(f"goes on from step {found} of an earlier run", self.node))
@@ -90,13 +99,20 @@ class Checkpoints:
 
         Where the disk refuses, that is told and the training goes on: the checkpoint before stays.
         """
-        if self.processes.rank > 0:
+        together = mesh_of(state) is not None
+        if self.processes.rank > 0 and not together:
             return
         shown = [asdict(shown) for shown in self.shown[self._shown_before :]]
         try:
-            save_tree(self._at(step), state.state_dict(), {"shown": shown, "final": final})
+            meta = {"shown": shown, "final": final}
+            if together:
+                save_tree_together(self._at(step), state.state_dict(), meta, self.processes)
+            else:
+                save_tree(self._at(step), state.state_dict(), meta)
         except OSError as error:
             self.log(Log(f"has no checkpoint of step {step}: {sentence(error)}", self.node, "warning"))
+            return
+        if self.processes.rank > 0:
             return
         passing = [s for s in self.steps() if s <= step and self._passing(s)]
         for old in passing[:-KEPT]:
@@ -108,12 +124,12 @@ class Checkpoints:
         names = (re.fullmatch(r"step-(\d+)", path.name) for path in self.folder.glob("step-*"))
         return sorted(int(name[1]) for name in names if name)
 
-    def _newest(self, n: int) -> tuple[int, dict[str, Any], list[Shown]]:
+    def _newest(self, n: int, mesh: DeviceMesh | None) -> tuple[int, dict[str, Any], list[Shown]]:
         """The newest checkpoint of at most n steps that can be read, 0 where there is none; what cannot is told."""
         for step in reversed([step for step in self.steps() if step <= n]):
             try:
                 shown = [Shown(**fields) for fields in load_meta(self._at(step)).get("shown", [])]
-                return step, load_tree(self._at(step)), shown
+                return step, load_tree(self._at(step), mesh), shown
             except (StoreError, TypeError) as error:
                 self.log(Log(f"passes over its checkpoint of step {step}: {error}", self.node, "warning"))
         return 0, {}, []

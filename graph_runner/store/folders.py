@@ -2,6 +2,9 @@
 
 The JSON holds a checksum of itself and of the tensors' file, and the place that all was stored for. So what is damaged, or
 lies under another's name, is found when it is read. Folders of version 0.1 have none of these and are read as they are.
+
+A tree of which several processes each hold a part has a file of tensors from each (`graph_runner.store.parts`), and is read by
+one process, or by any number, as any other.
 """
 
 from __future__ import annotations
@@ -9,8 +12,10 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,8 +24,13 @@ from torch import Tensor
 
 from graph_runner.base.checksums import checksum, sealed, unsealed
 from graph_runner.base.files import atomic_folder
+from graph_runner.contract.processes import Processes
+from graph_runner.store.parts import SUFFIX, load_parts, save_parts
 
-TENSORS, TREE = "tensors.safetensors", "tree.json"
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+TENSORS, TREE, PARTS = "tensors.safetensors", "tree.json", "parts"
 
 
 class StoreError(OSError):
@@ -45,14 +55,41 @@ def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> No
         (temporary / TREE).write_text(json.dumps(sealed(content)))
 
 
-def load_tree(folder: Path) -> Any:
-    """The tree stored in `folder`, its tensors mapped from the file. Raises StoreError, naming the folder, where it is
-    damaged."""
+def save_tree_together(folder: Path, tree: Any, meta: dict[str, Any], processes: Processes) -> None:
+    """The same for a tree of which each process holds a part of many tensors. All must come, and see one file system.
+
+    Raises OSError on all of them where one cannot write; then all is as before.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = _take_apart(tree, "", tensors, lambda tensor: tensor.detach())
+    with ExitStack() as writing:
+        refused = temporary = None
+        if processes.rank == 0:
+            try:
+                temporary = writing.enter_context(atomic_folder(folder))
+            except OSError as error:
+                refused = error
+        temporary, refused = processes.agree((temporary, refused))
+        if temporary is None:
+            raise refused or OSError(f"{folder} cannot be written")
+        save_parts(tensors, temporary)
+        if processes.rank == 0:
+            files = {path.name: checksum(path) for path in sorted(temporary.glob(f"*{SUFFIX}"))}
+            content = {"place": _place(folder), PARTS: files, "tree": skeleton, "meta": meta}
+            (temporary / TREE).write_text(json.dumps(sealed(content)))
+
+
+def load_tree(folder: Path, mesh: DeviceMesh | None = None) -> Any:
+    """The tree stored in `folder`, its tensors mapped from the file; with a mesh, of those that were stored in parts this
+    process' part. Raises StoreError, naming the folder, where it is damaged."""
     content = _read(folder)
     try:
-        if "tensors" in content and content["tensors"] != checksum(folder / TENSORS):
-            raise ValueError(f"{TENSORS} is damaged: its checksum is another")
-        return _put_together(content["tree"], load_file(folder / TENSORS))
+        known = content.get(PARTS) or ({TENSORS: content["tensors"]} if "tensors" in content else {})
+        for name, wanted in known.items():
+            if checksum(folder / name) != wanted:
+                raise ValueError(f"{name} is damaged: its checksum is another")
+        tensors = load_parts(folder, mesh) if PARTS in content else load_file(folder / TENSORS)
+        return _put_together(content["tree"], tensors)
     except Exception as error:
         raise _unreadable(folder, error) from error
 
@@ -93,16 +130,20 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(int(number[1]) if number else 0, str(error), str(path)) from error
 
 
-def _take_apart(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+def _on_host(tensor: Tensor) -> Tensor:
+    """A clone: it keeps tensors that share memory apart, as safetensors demands."""
+    return tensor.detach().to("cpu", copy=True).contiguous()
+
+
+def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], taken: Callable[[Tensor], Tensor] = _on_host) -> Any:
     if isinstance(value, Tensor):
-        # A clone keeps tensors that share memory apart, as safetensors demands.
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        tensors[path] = taken(value)
         return {"__tensor__": path}
     if isinstance(value, dict):
-        pairs = [(key, _take_apart(item, f"{path}/{i}", tensors)) for i, (key, item) in enumerate(value.items())]
+        pairs = [(key, _take_apart(item, f"{path}/{i}", tensors, taken)) for i, (key, item) in enumerate(value.items())]
         return {"__dict__": [[key, item] for key, item in pairs]}
     if isinstance(value, list | tuple):
-        items = [_take_apart(item, f"{path}/{i}", tensors) for i, item in enumerate(value)]
+        items = [_take_apart(item, f"{path}/{i}", tensors, taken) for i, item in enumerate(value)]
         return {"__tuple__": items} if isinstance(value, tuple) else items
     if value is None or isinstance(value, bool | int | float | str):
         return value
