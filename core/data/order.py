@@ -20,7 +20,7 @@ from core.data.keyed import KeyedRandom
 class Drawn(NamedTuple):
     """The samples of a batch, (b,), and for each the number that no other showing of any sample in its group has, (b,)."""
 
-    index: NDArray[np.int64]
+    samples: NDArray[np.int64]
     turn: NDArray[np.int64]
 
 

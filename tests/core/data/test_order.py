@@ -28,12 +28,12 @@ def test_every_group_is_shown_pass_by_pass_and_nothing_is_dropped(
     groups = np.repeat(np.arange(len(sizes)) * 7, sizes)
     order = Order(len(groups), batch_size, seed, groups)
     epochs = 2 * batch_size  # after so many, every group has shown a whole number of passes
-    batches = [order.batch(n).index for n in range(epochs * len(groups) // batch_size)]
+    batches = [order.batch(n).samples for n in range(epochs * len(groups) // batch_size)]
     assert all(len(set(groups[index])) == 1 and len(index) == batch_size for index in batches)
     assert set(Counter(np.concatenate(batches).tolist()).values()) == {epochs}
     n = data.draw(st.integers(0, len(batches) - 1))
     fresh = Order(len(groups), batch_size, seed, groups).batch(n)
-    assert (fresh.index == batches[n]).all(), "batch n does not depend on what was asked before"
+    assert (fresh.samples == batches[n]).all(), "batch n does not depend on what was asked before"
 
 
 @settings(deadline=None)
@@ -50,7 +50,7 @@ def test_samples_are_shown_as_often_as_their_weights_say(weights: list[float], b
     epochs = 4 * batch_size
     total = sum(group.length for group in order._groups)
     for number in range(epochs * total // batch_size):
-        np.add.at(shown, order.batch(number).index, 1)
+        np.add.at(shown, order.batch(number).samples, 1)
     for group in order._groups:
         share = np.zeros(n)
         share[group.members] = given_[group.members] / given_[group.members].sum() * group.length
@@ -65,7 +65,7 @@ def test_a_pass_of_weighted_samples_is_within_one_of_their_share() -> None:
     weights = np.array([1.0, 0.5, 3, 0, 0.25])
     order = Order(5, 1, 0, weights=weights)
     for number in range(20):
-        shown = np.bincount([int(order.batch(5 * number + k).index[0]) for k in range(5)], minlength=5)
+        shown = np.bincount([int(order.batch(5 * number + k).samples[0]) for k in range(5)], minlength=5)
         assert (np.abs(shown - weights / weights.sum() * 5) < 1).all()
 
 
