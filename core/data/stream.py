@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from core.data.batch import Batch
+import numpy as np
+from numpy.typing import NDArray
+
+from core.data.batch import Batch, sample_of
 from core.data.keyed import KeyedRandom
 
 State = dict[str, Any]
@@ -46,3 +49,25 @@ def share(files: Sequence[Any], part: tuple[int, int], what: str) -> list[Any]:
             "write more, smaller files, or use fewer readers"
         )
     return list(files[which::parts])
+
+
+class Collected:
+    """Samples of a stream that are held, undecoded, as a data set that can be indexed.
+
+    Raises ValueError where there are none.
+    """
+
+    def __init__(self, stream: StreamData, samples: Sequence[Any]) -> None:
+        if not samples:
+            raise ValueError("the stream has no samples")
+        self.stream, self.samples, self.classes = stream, list(samples), tuple(stream.classes)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return sample_of(self.get_batch([i]))
+
+    def get_batch(self, indices: Sequence[int] | NDArray[np.int64], random: KeyedRandom | None = None) -> Batch:
+        """The samples at `indices`, decoded by the stream."""
+        return self.stream.collate([self.samples[int(i)] for i in indices], random)
