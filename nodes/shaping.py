@@ -131,12 +131,15 @@ def repeat_dataset(data: Dataset, times: Annotated[int, Field(ge=1, le=100_000)]
 
 
 @node(category="data shaping")
-def join_datasets(data: list[Dataset]) -> Dataset:
-    """Several data sets as one. Labels count the classes of all; classes of one name are one.
+def join_datasets(data: list[Dataset], tell: Tell) -> Dataset:
+    """Several data sets as one, with the fields that all have. Labels count the classes of all; classes of one name are one.
 
-    data: with the same fields, and, where they are not framed afterwards, of one size.
+    data: where they are not framed afterwards, of one size.
     """
-    return Joined(data)
+    joined = Joined(data)
+    if joined.left_out:
+        tell(f"left out, as not all of the data sets have them: {', '.join(joined.left_out)}")
+    return joined
 
 
 @node(category="data shaping")

@@ -168,12 +168,9 @@ class ParquetStream:
 
     def iterate(self, state: State | None = None, part: tuple[int, int] = (0, 1)) -> Iterator[tuple[Any, State]]:
         """One pass over the part's files; a sample is where it stands and the row, pictures as bytes."""
-        files = {
-            file.relative_to(self.path.parent).as_posix(): file for file in share(self.files, part, "Parquet files")
-        }
-        names = list(files)
+        names = share(list(self.files), part, "Parquet files")
         begin: str = state["file"] if state else names[0]
-        if begin not in files:
+        if begin not in names:
             raise ValueError(f"the stream stood in the file {begin}, which is not among {', '.join(names[:3])}, …")
         for name in names[names.index(begin) :]:
             reader, row = _streamed(self.files[name]), 0

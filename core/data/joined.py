@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from core.data.views import name_of
 
 
 class Joined:
-    """Several data sets as one, one after the other. Labels count the classes of all; equal names are one class.
+    """Several data sets as one, one after the other, with the fields that all have. Labels count the classes of all; equal names
+    are one class.
 
     Weights of the parts are kept relative to the other samples of the same part: a part is drawn as often as it is long.
     Raises ValueError for no part, for parts with buckets, and where some have named classes and others have not.
@@ -57,7 +59,23 @@ class Joined:
             if "labels" in batch and self.classes:
                 batch["labels"] = torch.tensor([self._numbers[part][int(label)] for label in batch["labels"]])
             samples |= {int(row): sample_of(batch, place) for place, row in enumerate(rows)}
-        return collate([samples[row] for row in range(len(index))])
+        shared = self._fields
+        return collate(
+            [{name: value for name, value in samples[row].items() if name in shared} for row in range(len(index))]
+        )
+
+    @property
+    def left_out(self) -> list[str]:
+        """The fields of some parts that others lack."""
+        return sorted(set[str]().union(*(part[0] for part in self.parts)) - self._fields)
+
+    @cached_property
+    def _fields(self) -> set[str]:
+        return set.intersection(*(set(part[0]) for part in self.parts))
+
+    @cached_property
+    def _record_fields(self) -> set[str]:
+        return set.intersection(*(set(part.record(0)) for part in self.parts))
 
     @property
     def weights(self) -> NDArray[np.float64] | None:
@@ -90,7 +108,7 @@ class Joined:
         record: dict[str, Any] = dict(self.parts[part].record(place, at_least))
         if "label" in record and self.classes:
             record["label"] = self._numbers[part][record["label"]]
-        return record
+        return {name: value for name, value in record.items() if name in self._record_fields}
 
     def column(self, name: str) -> list[Any] | None:
         """A field of all samples that needs no decoding; None where a part has none."""

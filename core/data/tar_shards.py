@@ -24,6 +24,7 @@ from core.images import image_size
 
 _KEY = re.compile(r"((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's base_plus_ext: all suffixes are the field
 _META = re.compile(r"__[^/]*__($|/)")
+_END = 1024  # bytes, all zero
 _TEXTS = ("txt", "text", "caption", "captions", "cls", "json", "label", "class", "prompt", "weight")
 
 
@@ -190,6 +191,7 @@ def _indexed(name: str, file: Path) -> Iterator[_Sample]:
     """Where each sample of a shard lies. Files of a key follow each other, as in webdataset's own reading."""
     current: _Sample | None = None
     try:
+        _refuse_cut(file)
         with tarfile.open(file, mode="r:") as tar:
             for member in tar:
                 match = _KEY.match(member.name)
@@ -210,6 +212,15 @@ def _indexed(name: str, file: Path) -> Iterator[_Sample]:
         yield current
 
 
+def _refuse_cut(file: Path) -> None:
+    """Raise ValueError for a shard without the zeros that end a tar: reading it, the rest would be missed in silence."""
+    with file.open("rb") as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _END))
+        if size < _END or any(stream.read(_END)):
+            raise ValueError("its end is missing; it was cut, or its writer was stopped: write it again")
+
+
 def _streamed(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
     try:
         from webdataset.tariterators import group_by_keys, tar_file_iterator
@@ -217,6 +228,7 @@ def _streamed(file: Path) -> Iterator[tuple[str, dict[str, bytes]]]:
         raise ValueError('webdataset is not installed; pip install "latent-loom[data]"') from error
     with file.open("rb") as stream:
         try:
+            _refuse_cut(file)
             named = ({**entry, "__url__": str(file)} for entry in tar_file_iterator(stream))
             for sample in group_by_keys(named):
                 key = sample.pop("__key__")

@@ -256,9 +256,22 @@ def opens(spec: NodeSpec, name: str, path: Path, root: Path, other: Path) -> set
         given["path"] = str(compvis(other))
     if name == "heads":
         given["vgg"] = str(weights(".pth")(other))
+    if spec.type.endswith("_pairs"):
+        given |= dict(zip([port.name for port in spec.inputs], map(str, sources.pairs(other, 3)), strict=False))
+    if spec.type == "coco_objects":
+        given |= dict(zip(("annotations", "images"), map(str, sources.coco(other, 3)), strict=True))
     with opened(root) as found, suppress(ValueError, RuntimeError):
-        spec.function(**given, **{name: str(path)})
+        read_whole(spec.function(**given | {name: str(path)}))
     return found
+
+
+def read_whole(value: Any) -> None:
+    """All samples of a data set or a stream: its files are opened when they are asked for."""
+    if hasattr(value, "iterate"):
+        value.collate([sample for sample, _ in value.iterate()])
+    elif hasattr(value, "get_batch"):
+        for i in range(len(value)):
+            value[i]
 
 
 def test_every_path_has_a_sample() -> None:
