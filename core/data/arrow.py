@@ -93,7 +93,7 @@ class ArrowPictures:
             if hasattr(feature, "decode"):  # a picture, sound or film: it stays as it is in the file
                 data = data.cast_column(name, dataclasses.replace(feature, decode=False))
         self.data = data
-        self._files, self._starts = files or [self.path], _starts(files)
+        self._files, self._starts = files, _starts(files)
         self._columns = _columns(data.features, str(path), columns)
         if "label" in self._columns.names and not self._columns.classes:
             self._columns = self._columns.with_classes(self._values(self._columns.names["label"]))
@@ -105,8 +105,10 @@ class ArrowPictures:
 
     def name(self, i: int) -> str:
         """The file name that the row keeps for its picture, or else its file and number."""
+        if path := self._paths[i]:
+            return path
         file, row = self._place(i)
-        return self._paths[i] or f"{file.name}, row {row}"
+        return f"{file.name}, row {row}" if self._files else f"row {row}"
 
     def size(self, i: int) -> tuple[int, int]:
         """Width and height of picture i, upright, from its header."""
@@ -133,7 +135,9 @@ class ArrowPictures:
         return f"{file}, row {row}"
 
     def _place(self, i: int) -> tuple[Path, int]:
-        """The file of row i, and which row of it that is, counted from 0."""
+        """The Parquet file of row i, and which row of it that is, counted from 0; the row of the whole where there is none."""
+        if not self._files:
+            return self.path, i
         which = bisect_right(self._starts, i) - 1
         return self._files[which], i - self._starts[which]
 
