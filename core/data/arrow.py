@@ -92,7 +92,7 @@ class ArrowPictures:
         for name, feature in data.features.items():
             if hasattr(feature, "decode"):  # a picture, sound or film: it stays as it is in the file
                 data = data.cast_column(name, dataclasses.replace(feature, decode=False))
-        self.data = data
+        self.data = data.with_format(None)  # one that was saved with the data would give tensors
         self._files, self._starts = files, _starts(files)
         self._columns = _columns(data.features, str(path), columns)
         if "label" in self._columns.names and not self._columns.classes:

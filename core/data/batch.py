@@ -59,7 +59,7 @@ def _pad(name: str, rows: list[Tensor]) -> Tensor:
 
 
 def _stack(name: str, values: list[Any]) -> Tensor | list[Any]:
-    if not isinstance(values[0], Tensor | np.ndarray | np.generic | int | float):
+    if not all(isinstance(value, Tensor | np.ndarray | np.generic | int | float) for value in values):
         return values
     tensors = [torch.as_tensor(value) for value in values]
     if name in PADDED:

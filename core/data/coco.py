@@ -89,6 +89,8 @@ class _Item:
     def __init__(self, entry: dict[str, Any], boxes: list[Any], captions: list[str], min_area: float) -> None:
         self.id, self.file = entry["id"], str(entry["file_name"])
         self.size = int(entry["width"]), int(entry["height"])
+        if min(self.size) < 1:
+            raise ValueError(f"image {self.id}: its size is {self.size[0]} × {self.size[1]}")
         self.captions = [caption for caption in captions if caption]
         least = min_area * self.size[0] * self.size[1]
         try:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from core.data.batch import SINGULAR
 from core.data.captions import CAPTION_COLUMNS, FILE_COLUMNS
 from core.images import open_map, open_mask, open_sized
 
@@ -66,11 +67,10 @@ class Columns:
 
     def with_classes(self, labels: Sequence[Any]) -> Columns:
         """Knowing all labels: where they are words, these are the classes, in their alphabetical order."""
-        if self.classes or all(
-            isinstance(label, int | np.integer) or str(label).strip().isdecimal() for label in labels
-        ):
+        words = {str(label).strip() for label in labels if label is not None} - {""}
+        if self.classes or all(word.isdecimal() for word in words):
             return self
-        return Columns(self.names, tuple(sorted({str(label).strip() for label in labels})))
+        return Columns(self.names, tuple(sorted(words)))
 
     def label(self, value: Any, where: str) -> int:
         """A label as a class number. Raises ValueError for what is neither a number from 0 on nor the name of a class."""
@@ -107,8 +107,8 @@ class Columns:
             record |= objects(row[names["objects"]], size, where)
         if "weight" in names:
             record["weight"] = row[names["weight"]]
-        used = {names[what] for what in names}
-        return record | {name: value for name, value in row.items() if name not in used and name not in record}
+        known = {*names.values(), *record, *SINGULAR}  # a batch's own names are no free ones
+        return record | {name: value for name, value in row.items() if name not in known and not _is_content(value)}
 
 
 def texts(value: Any) -> list[str]:
@@ -123,9 +123,15 @@ def objects(value: Any, size: tuple[int, int], where: str) -> dict[str, Any]:
     size: width and height of the picture, whose pixels the boxes count. Raises ValueError where they are not so.
     """
     try:
+        if isinstance(value, list):  # an object an entry, as newer versions of datasets give them
+            value = {
+                name: [each[name] for each in value] for name in (value[0] if value else {"bbox": 0, "category": 0})
+            }
         boxes = np.array(value["bbox"], dtype=np.float32).reshape(-1, 4)
         names = next(name for name in ("categories", "category", "label", "labels") if name in value)
         labels = np.array(value[names], dtype=np.int64)
+        if not (boxes[:, 2:] > 0).all():
+            raise ValueError("a box without an area")
     except (KeyError, TypeError, ValueError, StopIteration) as error:
         raise ValueError(
             f'{where}: its objects are not {{"bbox": [[x, y, width, height], …], "categories": [number, …]}}'
@@ -133,6 +139,11 @@ def objects(value: Any, size: tuple[int, int], where: str) -> dict[str, Any]:
     if len(boxes) != len(labels):
         raise ValueError(f"{where}: its objects have {len(boxes)} boxes and {len(labels)} categories")
     return {"boxes": corners(boxes, size), "box_labels": labels}
+
+
+def _is_content(value: Any) -> bool:
+    """Whether a cell holds a file: pictures besides the one that is shown are left in their rows."""
+    return isinstance(value, bytes) or (isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes))
 
 
 def corners(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:

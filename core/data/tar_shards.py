@@ -183,8 +183,7 @@ def record_of(row: Mapping[str, Any], where: str, at_least: int | None) -> dict[
             raise ValueError(f"its picture is {cell!r:.60} and no file of the shard")
         return cell
 
-    record = columns.record(row, where, content, at_least)
-    return {name: value for name, value in record.items() if not isinstance(value, bytes)}
+    return columns.record(row, where, content, at_least)
 
 
 def _indexed(name: str, file: Path) -> Iterator[_Sample]:

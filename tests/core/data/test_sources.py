@@ -139,6 +139,18 @@ class TestTables:
         with pytest.raises(ValueError, match=r"line 1: its objects have 1 boxes and 0 categories"):
             PictureTable(self.write(tmp_path, row)).record(0)
 
+    def test_columns_that_differ_from_row_to_row_or_have_a_batchs_names(self, tmp_path: Path) -> None:
+        rows = [{"file_name": f"p/00{i}.png", "score": score, "images": 3} for i, score in enumerate((1, None))]
+        made = Framed(PictureTable(self.write(tmp_path, *rows)), Frame(8, 8))
+        assert take(made, [0, 1])["score"] == [1, None]
+        assert take(made, [0, 1])["images"].shape == (2, 3, 8, 8)
+        sources.table(tmp_path, 3)
+        labelled = [{"file_name": "p/000.png", "label": "b"}, {"file_name": "p/001.png", "label": None}]
+        table = PictureTable(self.write(tmp_path, *labelled))
+        assert table.classes == ("b",)
+        with pytest.raises(ValueError, match=r"line 2: its label None"):
+            table.record(1)
+
 
 class TestPairs:
     def test_images_without_a_partner_are_named_and_left_out(self, tmp_path: Path) -> None:
@@ -191,6 +203,8 @@ class TestCoco:
             (lambda d: d["annotations"][0].update(bbox=[1, "x", 2, 3]), "no x, y, width, height|instances"),
             (lambda d: d["images"][0].update(file_name="../../x"), "no path of a file"),
             (lambda d: d["images"][0].update(file_name="gone.png"), "image 100: there is no file"),
+            (lambda d: d["images"][0].update(width=0), "image 100: its size is 0 × 32"),
+            (lambda d: d.update(images={}), "not COCO's instances|no image"),
         ],
     )
     def test_what_is_wrong_is_told(self, change: Any, match: str, tmp_path: Path) -> None:
@@ -218,6 +232,29 @@ class TestArrow:
         assert len(ArrowPictures(root, tmp_path / "cache")) == 4
         sources.parquet(root, 6, 1)
         assert len(ArrowPictures(root, tmp_path / "cache")) == 6
+
+    def test_objects_keep_the_names_of_their_classes_and_other_pictures_stay_in_their_rows(
+        self, tmp_path: Path
+    ) -> None:
+        datasets = pytest.importorskip("datasets")
+        box = {"bbox": datasets.List(datasets.Value("float32")), "category": datasets.ClassLabel(names=["cat", "dog"])}
+        features = datasets.Features(
+            {"image": datasets.Image(), "control": datasets.Image(), "objects": datasets.List(box)}
+        )
+        cell = {"bytes": sources.encoded(0), "path": "first.png"}
+        found = [{"bbox": [4, 8, 12, 16], "category": 1}, {"bbox": [0, 0, 48, 32], "category": 0}]
+        content = {"image": [cell, cell], "control": [cell, cell], "objects": [found, []]}
+        data = datasets.Dataset.from_dict(content, features=features).with_format("torch")
+        data.save_to_disk(tmp_path / "d")
+        made = ArrowPictures(tmp_path / "d", tmp_path / "cache")
+        assert made.classes == ("cat", "dog")
+        assert made.name(0) == "first.png"
+        record = made.record(0)
+        assert record.keys() == {"image", "size", "boxes", "box_labels"}
+        assert record["box_labels"].tolist() == [1, 0]
+        assert record["boxes"][0].tolist() == pytest.approx([4 / 48, 8 / 32, 16 / 48, 24 / 32])
+        assert made.record(1)["boxes"].shape == (0, 4)
+        assert take(Framed(made, Frame(8, 8)), [0, 1])["box_labels"].tolist() == [[1, 0], [-1, -1]]
 
     def test_rows_are_named_with_their_file(self, tmp_path: Path) -> None:
         made = ArrowPictures(sources.parquet(tmp_path / "d", 6), tmp_path / "cache")
