@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from PIL import Image, ImageCms, ImageOps
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 from torch import Tensor
 
@@ -23,6 +25,8 @@ from core.numbers import finite
 
 Fit = Literal["crop", "pad", "stretch"]
 Box = tuple[float, float, float, float]
+PictureFile = str | Path | bytes
+"""A picture's path, or all that its file holds."""
 
 _CAPTIONED_TILE = 96  # pixels; smaller tiles are enlarged, so that a caption has room beneath
 
@@ -49,20 +53,80 @@ def from_pil(image: Image.Image) -> Tensor:
     return rearrange(torch.from_numpy(values / 127.5 - 1), "h w c -> c h w").contiguous()
 
 
-def open_image(path: str | Path, at_least: int | None = None) -> Image.Image:
+def open_image(path: PictureFile, at_least: int | None = None, name: str = "") -> Image.Image:
     """Read a picture whole, as RGB and upright (EXIF orientation); the first frame of an animation.
 
+    path: a file, or the bytes of one.
     at_least: the shorter side may be decoded smaller than stored, but not below this: JPEGs decode faster so.
+    name: what messages call it, where that is not its path.
 
     Raises ImageError, whose message has the file's name, whatever is wrong with it.
     """
+    return open_sized(path, at_least, name)[0]
+
+
+def open_sized(path: PictureFile, at_least: int | None = None, name: str = "") -> tuple[Image.Image, tuple[int, int]]:
+    """As `open_image`, and the width and height in which the picture is stored, upright."""
+    with _reading(path, name) as image:
+        stored = image.size
+        if at_least is not None:
+            image.draft("RGB", (at_least, at_least))
+        upright = _to_rgb(ImageOps.exif_transpose(image))
+        return upright, _turned(stored, image.getexif())
+
+
+def image_size(path: PictureFile, name: str = "") -> tuple[int, int]:
+    """Width and height of a picture as it stands upright, from its header alone; arguments and errors as `open_image`."""
+    with _reading(path, name) as image:
+        return _turned(image.size, Image.Image.getexif(image))  # a PNG's own would decode it
+
+
+def open_map(path: PictureFile, name: str = "") -> NDArray[np.int64]:
+    """The class of each pixel, (h, w), of a picture whose values are classes: greys of 8 or 16 bits, or indices of a palette.
+
+    Raises ImageError as `open_image`, and for a picture in colours, whose palette must be known (`open_coloured_map`).
+    """
+    with _reading(path, name) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode not in ("1", "L", "P") and not upright.mode.startswith("I"):
+            raise ValueError(f"its pixels are colours ({upright.mode}) and no class numbers; give the palette")
+        return np.asarray(upright, dtype=np.int64)
+
+
+def open_coloured_map(
+    path: PictureFile, palette: Sequence[tuple[int, int, int]], ignore: int, name: str = ""
+) -> NDArray[np.int64]:
+    """The class of each pixel, (h, w), of a picture in colours: the place of its colour in `palette`.
+
+    ignore: stands for colours that the palette lacks; −1 refuses them.
+    Raises ImageError as `open_image`, and for a colour that is refused.
+    """
+    with _reading(path, name) as image:
+        pixels = np.asarray(ImageOps.exif_transpose(image).convert("RGB"), dtype=np.int64)
+        codes = pixels @ np.array([65536, 256, 1])
+        known = {red * 65536 + green * 256 + blue: number for number, (red, green, blue) in enumerate(palette)}
+        found, places = np.unique(codes, return_inverse=True)
+        classes = np.array([known.get(code, ignore) for code in found.tolist()], dtype=np.int64)
+        if (classes < 0).any():
+            strange = int(found[classes < 0][0])
+            raise ValueError(f"its colour #{strange:06x} is not in the palette")
+        return classes[places].reshape(codes.shape)
+
+
+def _turned(size: tuple[int, int], exif: Image.Exif) -> tuple[int, int]:
+    """Width and height of a picture once it is upright."""
+    return size[::-1] if exif.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) else size
+
+
+@contextmanager
+def _reading(path: PictureFile, name: str) -> Iterator[Image.Image]:
+    """A picture that is open for reading; whatever is wrong with it is an ImageError that names it."""
     try:
-        with Image.open(path) as image:
-            if at_least is not None:
-                image.draft("RGB", (at_least, at_least))
-            return _to_rgb(ImageOps.exif_transpose(image))
+        with Image.open(io.BytesIO(path) if isinstance(path, bytes) else path) as image:
+            yield image
     except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and others
-        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
+        told = name or ("a picture" if isinstance(path, bytes) else path)
+        raise ImageError(f"{told}: not a readable image ({error or type(error).__name__}).") from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -137,20 +201,21 @@ def load_image(path: str | Path, size: int | tuple[int, int] | None = None, fit:
     return from_pil(image if size is None else _fitted(image, size, fit))
 
 
-def load_mask(path: str | Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop") -> Tensor:
-    """Read a mask as (1, h, w) in {0, 1}; 1 is the part to fill.
+def open_mask(path: PictureFile, name: str = "") -> Image.Image:
+    """A mask as a grey picture, whose bright parts are marked; arguments and errors as `open_image`.
 
-    A file with transparency marks it by its transparent parts (what was erased), any other by its bright ones.
+    A file with transparency marks by its transparent parts (what was erased), any other by its bright ones.
     """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.has_transparency_data:
-                mask = ImageOps.invert(upright.convert("RGBA").getchannel("A"))
-            else:
-                mask = _to_rgb(upright).convert("L")
-    except Exception as error:
-        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
+    with _reading(path, name) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            return ImageOps.invert(upright.convert("RGBA").getchannel("A"))
+        return _to_rgb(upright).convert("L")
+
+
+def load_mask(path: str | Path, size: int | tuple[int, int] | None = None, fit: Fit = "crop") -> Tensor:
+    """Read a mask as (1, h, w) in {0, 1}; 1 is the part to fill, as `open_mask` finds it."""
+    mask = open_mask(path)
     if size is not None:
         mask = _fitted(mask, size, fit)
     return torch.from_numpy((np.asarray(mask) >= 128).astype(np.float32))[None]
@@ -215,8 +280,5 @@ def save_png(path: str | Path, image: Tensor, text: Mapping[str, str] | None = N
 
 def read_text(path: str | Path) -> dict[str, str]:
     """The texts that a PNG carries, by keyword; none for other image formats. Raises ImageError as `open_image`."""
-    try:
-        with Image.open(path) as image:
-            return {str(k): str(v) for k, v in image.text.items()} if isinstance(image, PngImageFile) else {}
-    except Exception as error:
-        raise ImageError(f"{path}: not a readable image ({error or type(error).__name__}).") from error
+    with _reading(path, "") as image:
+        return {str(k): str(v) for k, v in image.text.items()} if isinstance(image, PngImageFile) else {}

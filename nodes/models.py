@@ -18,7 +18,7 @@ from core.models.dit import DiT
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
-from graph_runner.contract import Name, Ports, node
+from graph_runner.contract import Name, Neutral, Ports, node
 from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
@@ -117,6 +117,7 @@ def unet(
     norm_groups: Groups = 32,
     dropout: Dropout = 0.0,
     gradient_checkpointing: bool = False,
+    vector_dim: Annotated[Width, Neutral(0)] = 0,
 ) -> UNet:
     """The time-conditional UNet that denoises latents, untrained (Rombach et al. 2022, section 3.2, appendix E.2).
 
@@ -139,6 +140,7 @@ def unet(
     norm_groups: groups of the group norms; it must divide all channels.
     dropout: in the residual blocks.
     gradient_checkpointing: less memory in training, more time.
+    vector_dim: width of a vector added to the time embedding instead of classes, as SDXL's sizes are; 0 for none.
     """
     return UNetModel(
         in_channels,
@@ -153,6 +155,7 @@ def unet(
         transformer_depth=depth_by_level or transformer_depth,
         use_linear_in_transformer=use_linear_in_transformer,
         num_classes=num_classes or None,
+        adm_in_channels=vector_dim or None,
         use_scale_shift_norm=use_scale_shift_norm,
         resblock_updown=resblock_updown,
         conv_resample=conv_resample,

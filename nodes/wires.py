@@ -14,6 +14,7 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
 from core.data.loader import MapData
+from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.metrics.features import FeatureNetwork
@@ -117,6 +118,7 @@ PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the dista
 Embedder = Annotated[ClassEmbedder, Wire("class_embedder", about="one token for each class")]
 
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
+Stream = Annotated[StreamData, Wire("stream", about="samples in the order of their files, which cannot be indexed")]
 LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
 Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
 

@@ -1,8 +1,8 @@
 """What a batch is: a dictionary of stacked tensors and of lists of strings, with fixed names.
 
 Names used throughout: `images` (b, 3, h, w) in [-1, 1], `labels` (b,), `captions` list of b strings, `boxes` (b, n, 4)
-as x0, y0, x1, y1 in [0, 1] with `box_labels` (b, n), `segmentation` (b, h, w) class indices, `latents` (b, c, h, w) and
-`index` (b,), the samples' places in the data set. Images that show fewer than n objects are padded: boxes with 0, box
+as x0, y0, x1, y1 in [0, 1] with `box_labels` (b, n), `segmentation` (b, h, w) class indices, `masks` (b, 1, h, w) in {0, 1},
+`latents` (b, c, h, w) and `index` (b,), the samples' places in the data set. Images that show fewer than n objects are padded: boxes with 0, box
 labels with −1.
 """
 
@@ -18,7 +18,7 @@ from torch import Tensor
 Batch = dict[str, Any]
 
 # A single sample's field is called by the singular, a batch's by the plural; all other names are the same.
-PLURAL = {"image": "images", "label": "labels", "caption": "captions", "latent": "latents"}
+PLURAL = {"image": "images", "label": "labels", "caption": "captions", "latent": "latents", "mask": "masks"}
 SINGULAR = {plural: singular for singular, plural in PLURAL.items()}
 PADDED = {"boxes": 0, "box_labels": -1}
 
@@ -59,7 +59,7 @@ def _pad(name: str, rows: list[Tensor]) -> Tensor:
 
 
 def _stack(name: str, values: list[Any]) -> Tensor | list[Any]:
-    if not isinstance(values[0], Tensor | np.ndarray | np.generic | int | float):
+    if not all(isinstance(value, Tensor | np.ndarray | np.generic | int | float) for value in values):
         return values
     tensors = [torch.as_tensor(value) for value in values]
     if name in PADDED:

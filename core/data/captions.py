@@ -56,10 +56,8 @@ def read_table(file: Path) -> dict[str, list[str]]:
 
     Raises ValueError naming the table, and the line where one is malformed.
     """
-    text = decode(file.read_bytes())
-    rows = _json_rows(text, file) if file.suffix.lower() == ".jsonl" else _csv_rows(text, file)
     found: dict[str, list[str]] = {}
-    for line, row in rows:
+    for line, row in read_rows(file):
         name, caption = _column(row, FILE_COLUMNS), _column(row, CAPTION_COLUMNS)
         if name is None or caption is None:
             missing, names = ("picture", FILE_COLUMNS) if name is None else ("caption", CAPTION_COLUMNS)
@@ -70,6 +68,12 @@ def read_table(file: Path) -> dict[str, list[str]]:
         if texts:
             found.setdefault(str(PurePosixPath(str(name).replace("\\", "/"))), []).extend(texts)
     return found
+
+
+def read_rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The rows of a table, JSON lines or CSV, each with its line. Raises ValueError naming both where one is malformed."""
+    text = decode(file.read_bytes())
+    return _json_rows(text, file) if file.suffix.lower() in (".jsonl", ".ndjson") else _csv_rows(text, file)
 
 
 def _column(row: Mapping[str, Any], names: tuple[str, ...]) -> Any:

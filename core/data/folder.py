@@ -20,7 +20,7 @@ from core.data.batch import Batch, collate, sample_of
 from core.data.captions import is_caption, read_lines, read_table
 from core.data.keyed import KeyedRandom
 from core.data.picture_files import EXTENSIONS, is_table, listed, records_of, text_of
-from core.images import ImageError, crop_box, from_pil, open_image, resize
+from core.images import ImageError, crop_box, from_pil, image_size, open_sized, resize
 
 _NAMES_SHOWN = 10
 
@@ -112,7 +112,9 @@ class ImageFolder:
     def _sample(self, i: int, draw: NDArray[np.float32] | None) -> dict[str, Any]:
         """One picture. draw: numbers in [0, 1) for the crop's size, x and y, the flip and the caption."""
         least, most = self.scale
-        image = open_image(self.path / self.files[i], at_least=int(2 * self.resolution / least))
+        record = self.record(i, at_least=int(2 * self.resolution / least))
+        image: Image.Image = record["image"]
+        captions: list[str] = record["caption"]
         box, flip, line = crop_box(*image.size, 1.0), False, 0.0
         if draw is not None:
             size, x, y, coin, line = map(float, draw)
@@ -122,9 +124,31 @@ class ImageFolder:
         image = resize(image, self.resolution, self.resolution, box)
         if flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        captions = self._captions(self.files[i])
         caption = captions[int(line * len(captions))] if captions else ""
-        return {"image": from_pil(image), "label": self._labels[i], "caption": caption}
+        return {"image": from_pil(image), "label": record["label"], "caption": caption}
+
+    @property
+    def pictures(self) -> ImageFolder:
+        """The pictures as they lie in their files: itself, for buckets and other frames (`core.data.pictures`)."""
+        return self
+
+    def name(self, i: int) -> str:
+        """The picture's path below the folder."""
+        return self.files[i]
+
+    def size(self, i: int) -> tuple[int, int]:
+        """Width and height of picture i, upright, from its header."""
+        return image_size(self.path / self.files[i])
+
+    def record(self, i: int, at_least: int | None = None) -> dict[str, Any]:
+        """Picture i whole, with its size, label and captions; see `core.data.pictures.Pictures`."""
+        file = self.path / self.files[i]
+        image, size = open_sized(file, at_least)
+        return {"image": image, "size": size, "label": self._labels[i], "caption": self._captions(self.files[i])}
+
+    def column(self, name: str) -> list[int] | None:
+        """The labels of all pictures; nothing else is known without reading."""
+        return list(self._labels) if name == "label" else None
 
     def summary(self) -> str:
         """How many pictures, classes and captions there are: "40 pictures in 2 classes, 38 with a caption"."""

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
+from core.data.order import Order
 
 Augment = Callable[[Batch, KeyedRandom], Batch]
 
@@ -53,7 +54,8 @@ def take(data: MapData | BatchData, indices: Iterable[int], random: KeyedRandom 
 class Batches:
     """Batches of a data set without end, epoch after epoch; any of them can be had by its number.
 
-    data: a `BatchData` or a `MapData`. For `workers`, picklable, as `augment` must be.
+    data: a `BatchData` or a `MapData`. For `workers`, picklable, as `augment` must be. Where it has `groups` or `weights`,
+        (n,) each, shuffled batches are those of `core.data.order`.
     batch_size: the global batch, of which each of `world` processes takes an equal slice.
     shuffle: a new order each epoch; otherwise the data's own.
     drop_last: leave out an epoch's last batch where the data does not fill it.
@@ -94,9 +96,14 @@ class Batches:
         self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
         self.rank, self.world = rank, world
         self._order: tuple[int, NDArray[np.int64]] | None = None
+        groups, weights = getattr(data, "groups", None), getattr(data, "weights", None)
+        own = shuffle and not (groups is None and weights is None)
+        self._own = Order(len(data), batch_size, seed, groups, weights) if own else None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
+        if self._own is not None:
+            return len(self._own)
         return len(self.data) // self.batch_size if self.drop_last else -(-len(self.data) // self.batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
@@ -110,12 +117,17 @@ class Batches:
 
     def batch(self, n: int) -> Batch:
         """Batch n, counted from the first epoch's first; this process' slice of it. Also holds `index` (b,)."""
-        epoch, place = divmod(n, len(self))
-        start = place * self.batch_size + self.rank * (self.batch_size // self.world)
-        index = self.order(epoch)[start : start + self.batch_size // self.world]
-        batch = take(self.data, index, KeyedRandom("data", self.seed, epoch, index))
+        mine = self.batch_size // self.world
+        part = slice(self.rank * mine, (self.rank + 1) * mine)
+        turn: int | NDArray[np.int64]
+        if self._own is not None:
+            index, turn = (each[part] for each in self._own.batch(n))
+        else:
+            turn, place = divmod(n, len(self))
+            index = self.order(turn)[place * self.batch_size :][part]
+        batch = take(self.data, index, KeyedRandom("data", self.seed, turn, index))
         batch["index"] = torch.from_numpy(index.copy())
-        return self.augment(batch, KeyedRandom("augment", self.seed, epoch, index)) if self.augment else batch
+        return self.augment(batch, KeyedRandom("augment", self.seed, turn, index)) if self.augment else batch
 
     def iterate(self, start: int = 0, stop: int | None = None) -> Generator[Batch, None, None]:
         """Batches start, start + 1, … up to `stop`, or without end. Closing the iterator ends its workers."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
+from PIL import Image as PILImage
 
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
@@ -15,6 +16,7 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.data.latents import LatentData
+from core.data.pictures import Framed
 from core.data.shapes import Shapes
 from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
@@ -40,6 +42,46 @@ def autoencoder() -> KLAutoencoder:
 
 def captions() -> list[str]:
     return ["a red circle", "a blue square"]
+
+
+class Numbers:
+    """A stream of eight samples, each a number."""
+
+    classes = ()
+
+    def iterate(self, state: dict[str, Any] | None = None, part: tuple[int, int] = (0, 1)) -> Iterator[Any]:
+        first = state["number"] if state else 0
+        for number in range(first, 8)[part[0] :: part[1]]:
+            yield number, {"number": number + 1}
+
+    def collate(self, samples: Sequence[int], random: Any = None) -> dict[str, Any]:
+        return {"labels": torch.tensor(samples)}
+
+
+class Drawings:
+    """Pictures of several shapes, as they lie in no file."""
+
+    classes = ("dark", "light")
+
+    def __len__(self) -> int:
+        return 8
+
+    def name(self, i: int) -> str:
+        return f"drawing {i}"
+
+    def size(self, i: int) -> tuple[int, int]:
+        return 24 + 8 * (i % 3), 32
+
+    def record(self, i: int, at_least: int | None = None) -> dict[str, Any]:
+        picture = PILImage.new("RGB", self.size(i), (30 * i, 90, 10))
+        return {"image": picture, "size": picture.size, "label": i % 2, "caption": [f"number {i}"], "weight": i}
+
+    def column(self, name: str) -> list[Any] | None:
+        return [self.record(i)[name] for i in range(8)] if name in ("label", "weight") else None
+
+
+def drawings() -> Framed:
+    return Framed(Drawings())
 
 
 WIRES: dict[str, Callable[[], Any]] = {
@@ -75,6 +117,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
     "dataset": lambda: Shapes(32, 64),
+    "stream": Numbers,
     "latent_dataset": lambda: LatentData(
         {"latents": _rand(8, C, S, S), "labels": torch.arange(8)}, _rand(8, C, S, S) ** 2
     ),
@@ -86,6 +129,8 @@ WIRES: dict[str, Callable[[], Any]] = {
         "boxes": WIRES["boxes"](),
         "box_labels": WIRES["object_labels"](),
         "segmentation": WIRES["semantic_map"](),
+        "masks": WIRES["mask"](),
+        **{name: torch.tensor([[48, 64], [32, 32]]) for name in ("original_size", "crop_top_left", "target_size")},
     },
     "optimizer": AdamW,
     "learning_rate": Constant,
@@ -118,11 +163,15 @@ PARAMS: dict[str, dict[str, Any]] = {
     "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
+    "bucket_pictures": {"resolution": 32, "multiple": 8},
+    "frame_pictures": {"height": 16, "width": 16},
+    "split_dataset": {"validation": 0.5},
     "text_context": {"prompts": ["a (red:1.3) circle"]},
 }
 
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
+    **{name: {"data": drawings} for name in ("bucket_pictures", "frame_pictures", "weight_samples")},
     "denoise": {"condition": lambda: None},
     "denoise_tiles": {"condition": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},

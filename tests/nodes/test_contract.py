@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,11 @@ ELSEWHERE = {
     **dict.fromkeys(["load_discriminator"], "reads a file"),
     "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
+    **dict.fromkeys(
+        ["picture_table", "image_mask_pairs", "image_map_pairs", "coco_objects", "arrow_dataset", "webdataset_shards"],
+        "read files: tests/nodes/test_sources.py",
+    ),
+    **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
@@ -110,6 +116,8 @@ def plain(value: Any) -> Any:
     """A value as something that compares: tensors of modules and objects laid open."""
     if isinstance(value, Tensor):
         return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
     if isinstance(value, nn.Module):
         return {**{k: v.clone() for k, v in value.state_dict().items()}, "training": value.training}
     if isinstance(value, dict):

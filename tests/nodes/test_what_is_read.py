@@ -28,6 +28,7 @@ from graph_runner.base.contents import Contents, all_files
 from graph_runner.context import Rng
 from graph_runner.contract.registry import Registry
 from graph_runner.contract.spec import NodeSpec
+from tests import sources
 from tests.effort import cases
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
@@ -155,8 +156,47 @@ def merges(root: Path) -> Path:
     return root / "t"
 
 
+def images_of_pairs(root: Path) -> Path:
+    return sources.pairs(root, 3)[0]
+
+
+def others_of_pairs(root: Path) -> Path:
+    return sources.pairs(root, 3)[1]
+
+
+def annotations(root: Path) -> Path:
+    return sources.coco(root, 3)[0]
+
+
+def one_shard(root: Path) -> Path:
+    return next(sources.shards(root, 2, 1).glob("*.tar"))
+
+
+def shards(root: Path) -> Path:
+    return sources.shards(root / "d", 4)
+
+
+def one_parquet(root: Path) -> Path:
+    return next(sources.parquet(root, 2, 1).glob("*.parquet"))
+
+
+def parquet(root: Path) -> Path:
+    return sources.parquet(root / "d", 4)
+
+
 SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "image_folder.path": [pictures],
+    "picture_table.path": [lambda root: sources.table(root, 3), lambda root: sources.table(root, 3, "csv")],
+    "image_mask_pairs.images": [images_of_pairs],
+    "image_mask_pairs.masks": [others_of_pairs],
+    "image_map_pairs.images": [images_of_pairs],
+    "image_map_pairs.maps": [others_of_pairs],
+    "coco_objects.annotations": [annotations],
+    "coco_objects.images": [lambda root: sources.coco(root, 3)[1]],
+    "arrow_dataset.path": [parquet, one_parquet, lambda root: sources.saved(root / "s", 3)],
+    "parquet_stream.path": [parquet, one_parquet],
+    "webdataset_shards.path": [shards, one_shard],
+    "webdataset_stream.path": [shards, one_shard],
     "load_image.path": [lambda root: picture(root / "a.png")],
     "load_mask_image.path": [lambda root: picture(root / "a.png")],
     "load_checkpoint.path": [
@@ -216,9 +256,22 @@ def opens(spec: NodeSpec, name: str, path: Path, root: Path, other: Path) -> set
         given["path"] = str(compvis(other))
     if name == "heads":
         given["vgg"] = str(weights(".pth")(other))
+    if spec.type.endswith("_pairs"):
+        given |= dict(zip([port.name for port in spec.inputs], map(str, sources.pairs(other, 3)), strict=False))
+    if spec.type == "coco_objects":
+        given |= dict(zip(("annotations", "images"), map(str, sources.coco(other, 3)), strict=True))
     with opened(root) as found, suppress(ValueError, RuntimeError):
-        spec.function(**given, **{name: str(path)})
+        read_whole(spec.function(**given | {name: str(path)}))
     return found
+
+
+def read_whole(value: Any) -> None:
+    """All samples of a data set or a stream: its files are opened when they are asked for."""
+    if hasattr(value, "iterate"):
+        value.collate([sample for sample, _ in value.iterate()])
+    elif hasattr(value, "get_batch"):
+        for i in range(len(value)):
+            value[i]
 
 
 def test_every_path_has_a_sample() -> None:

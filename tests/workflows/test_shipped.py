@@ -75,10 +75,26 @@ def test_train_then_sample_then_walk_as_a_user_would(registry: Registry, tmp_pat
     } <= saved
 
 
+def photographs(folder: Path) -> list[Path]:
+    """The photographs that ship inside scikit-image's wheel."""
+    folder.mkdir()
+    found = sorted((Path(skimage.__file__).parent / "data").glob("*.png"))
+    return [Path(shutil.copy(picture, folder)) for picture in found]
+
+
+def test_captioned_pictures_of_any_shape(registry: Registry, tmp_path: Path, golden: Check) -> None:
+    for picture in photographs(tmp_path / "captioned"):
+        picture.with_suffix(".txt").write_text(f"a photograph of {picture.stem.replace('_', ' ')}")
+    workflow = small("captioned_pictures")
+    workflow.nodes["buckets"].params["resolution"] = 32
+    workflow.nodes["noise"].params["shape"] = [4, 4, 6, 10]
+    result = Engine(registry, tmp_path).run(workflow)
+    assert files(result) == {"captioned.png"}
+    golden("captioned_pictures", result)
+
+
 def test_own_pictures(registry: Registry, tmp_path: Path, golden: Check) -> None:
-    (tmp_path / "pictures").mkdir()
-    for picture in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
-        shutil.copy(picture, tmp_path / "pictures")
+    photographs(tmp_path / "pictures")
     workflow = small("images_folder")
     workflow.nodes["noise"].params["shape"] = [2, 4, 8, 8]
     zone = workflow.nodes["diffusion"].body

@@ -1,0 +1,81 @@
+"""Which samples of a data set are trained on, and how often: a part held out, rare classes more often, weights, repeats."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from core.data.views import Data, View, column_of, name_of
+
+
+class Split(NamedTuple):
+    """Two parts of a data set without a sample in common."""
+
+    training: View
+    validation: View
+
+
+def split(data: Data, validation: float, seed: int = 0) -> Split:
+    """Share samples out by a hash of their names, so that samples that come or go move no other.
+
+    validation: about this share of the samples. Raises ValueError where either part is empty.
+    """
+    salt = seed.to_bytes(8, "little")
+
+    def place(name: str) -> float:
+        digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8, salt=salt).digest()
+        return int.from_bytes(digest, "little") / 2**64
+
+    held = np.array([place(name_of(data, i)) < validation for i in range(len(data))], dtype=bool)
+    parts = Split(View(data, np.flatnonzero(~held)), View(data, np.flatnonzero(held)))
+    for name, part in parts._asdict().items():
+        if not len(part):
+            raise ValueError(
+                f"none of {len(data)} samples falls into {name} with a share of {validation:g} for validation; "
+                "choose another share or seed, or add data"
+            )
+    return parts
+
+
+def repeated(data: Data, times: int) -> View:
+    """Each sample so many times in an epoch, augmented anew each time."""
+    return View(data, np.tile(np.arange(len(data)), times))
+
+
+def class_balanced(data: Data, power: float = 1.0, chosen: Mapping[str, float] | None = None) -> View:
+    """Samples drawn so that rare classes are seen more often.
+
+    power: 1 shows all classes equally often, 0 as often as they are in the data; between them, weights ∝ count^(−power).
+    chosen: factors of classes by name (or by number, as text), besides. Raises ValueError for a class that there is not.
+    """
+    labels = [int(label) for label in column_of(data, "label")]
+    counts = Counter(labels)
+    names = tuple(getattr(data, "classes", ()))
+    factors = dict.fromkeys(counts, 1.0)
+    for name, factor in (chosen or {}).items():
+        number = names.index(name) if name in names else int(name) if name.isdecimal() else -1
+        if number not in factors:
+            known = ", ".join(names[i] if i < len(names) else str(i) for i in sorted(counts))
+            raise ValueError(f"there is no class {name!r} in the data; there are {known}")
+        factors[number] = factor
+    return View(data, weights=np.array([factors[label] * counts[label] ** -power for label in labels]))
+
+
+def weighted(data: Data, field: str) -> View:
+    """Samples drawn as often as a field of theirs says, relative to the others. Raises ValueError where that is no number."""
+    values = column_of(data, field)
+    weights = np.empty(len(values))
+    for i, value in enumerate(values):
+        try:
+            weights[i] = float(value)
+        except (TypeError, ValueError):
+            weights[i] = np.nan
+        if not np.isfinite(weights[i]) or weights[i] < 0:
+            raise ValueError(f"{name_of(data, i)}: its {field} is {value!r}, and a number from 0 on is wanted")
+    if not weights.sum() > 0:
+        raise ValueError(f"the {field} of every sample is 0: none would ever be drawn")
+    return View(data, weights=weights)
