@@ -21,6 +21,12 @@ from torch.utils.data import DataLoader
 
 from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
+from core.data.permutation import Permutation
+
+LARGEST_SORTED = 2**22
+"""Samples of a data set whose order is sorted once an epoch, as it always was: a second or two, and 0.1 GB. That of a larger
+one is computed where it is asked for, so many places at once."""
+BLOCK = 2**12
 
 Augment = Callable[[Batch, KeyedRandom], Batch]
 
@@ -93,26 +99,42 @@ class Batches:
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
         self.rank, self.world = rank, world
-        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         """Batches in an epoch."""
         return len(self.data) // self.batch_size if self.drop_last else -(-len(self.data) // self.batch_size)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The permutation of all sample indices that this epoch follows."""
+    def order(self, epoch: int, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """A part of the permutation of all sample indices that this epoch follows, or all of it."""
+        stop = len(self.data) if stop is None else min(stop, len(self.data))
         if not self.shuffle:
-            return np.arange(len(self.data))
-        if self._order is None or self._order[0] != epoch:
+            return np.arange(start, stop)
+        if len(self.data) <= LARGEST_SORTED:
+            return self._sorted(epoch)[start:stop]
+        blocks = range(start // BLOCK, -(-stop // BLOCK))
+        order = np.concatenate([self._block(epoch, block) for block in blocks])
+        return order[start - blocks.start * BLOCK :][: stop - start]
+
+    def _sorted(self, epoch: int) -> NDArray[np.int64]:
+        """The order of a whole epoch; the last one is kept."""
+        if self._order is None or self._order[0] != (epoch, 0):
             keys = KeyedRandom("order", self.seed, epoch, np.arange(len(self.data))).bits()
-            self._order = epoch, np.argsort(keys, kind="stable")
+            self._order = (epoch, 0), np.argsort(keys, kind="stable")
+        return self._order[1]
+
+    def _block(self, epoch: int, block: int) -> NDArray[np.int64]:
+        """So many places of an epoch's order; the last ones are kept, as batches follow each other."""
+        if self._order is None or self._order[0] != (epoch, block):
+            places = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(self.data)))
+            self._order = (epoch, block), Permutation(len(self.data), "order", self.seed, epoch)(places)
         return self._order[1]
 
     def batch(self, n: int) -> Batch:
         """Batch n, counted from the first epoch's first; this process' slice of it. Also holds `index` (b,)."""
         epoch, place = divmod(n, len(self))
         start = place * self.batch_size + self.rank * (self.batch_size // self.world)
-        index = self.order(epoch)[start : start + self.batch_size // self.world]
+        index = self.order(epoch, start, start + self.batch_size // self.world)
         batch = take(self.data, index, KeyedRandom("data", self.seed, epoch, index))
         batch["index"] = torch.from_numpy(index.copy())
         return self.augment(batch, KeyedRandom("augment", self.seed, epoch, index)) if self.augment else batch
