@@ -10,14 +10,15 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
@@ -147,29 +148,39 @@ class Batches:
         return self._prepared_ahead(numbers) if self.workers else (self.batch(n) for n in numbers)
 
     def _prepared_ahead(self, numbers: Iterable[int]) -> Generator[Batch, None, None]:
-        # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
-        fast = "forkserver" in multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if fast else "spawn")
-        if fast:
-            context.set_forkserver_preload(["torch", __name__])  # imported once, not by every worker
-        loader = DataLoader(
-            _ByNumber(self),
-            batch_size=None,
-            sampler=numbers,
-            num_workers=self.workers,
-            multiprocessing_context=context,
-            collate_fn=_unchanged,
-            worker_init_fn=_live_with_parent,
-            generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
-        )
-        iterator = iter(loader)
-        try:
-            yield from iterator
-        finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
-            iterator._shutdown_workers()  # type: ignore[attr-defined]
+        with prepared_ahead(_ByNumber(self), self.workers, numbers) as batches:
+            yield from batches
 
 
-class _ByNumber(torch.utils.data.Dataset[Batch]):
+@contextmanager
+def prepared_ahead(data: Dataset[Any], workers: int, numbers: Iterable[int] | None = None) -> Iterator[Iterator[Any]]:
+    """What worker processes make of a data set, in order; they end with the block.
+
+    numbers: of the items to make; without, each worker iterates the data set, and they take turns.
+    """
+    # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
+    fast = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if fast else "spawn")
+    if fast:
+        context.set_forkserver_preload(["torch", __name__])  # imported once, not by every worker
+    loader = DataLoader(
+        data,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        multiprocessing_context=context,
+        collate_fn=_unchanged,
+        worker_init_fn=_live_with_parent,
+        generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
+    )
+    iterator = iter(loader)
+    try:
+        yield iterator
+    finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
+        iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class _ByNumber(Dataset[Batch]):
     """The batches as what DataLoader calls a data set, so that a worker gets a number and returns a whole batch."""
 
     def __init__(self, batches: Batches) -> None:

@@ -13,7 +13,7 @@ the memory back when it needs it, so a table may be larger than memory. Written 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path
@@ -75,8 +75,8 @@ class ShardTable:
         """What a worker is sent: it maps the files itself."""
         return {**vars(self), "_maps": {}}
 
-    def rows(self, index: NDArray[np.int64]) -> Batch:
-        """The samples at these places, each from 0 on, by field. Raises IndexError for others."""
+    def rows(self, index: NDArray[np.int64], fields: Collection[str] | None = None) -> Batch:
+        """The samples at these places, each from 0 on: these fields, or all. Raises IndexError for other places."""
         if index.size and not 0 <= index.min() <= index.max() < len(self):
             raise IndexError(
                 f"{self.folder} holds samples 0 to {len(self) - 1}; asked for {index.min()} to {index.max()}"
@@ -88,7 +88,7 @@ class ShardTable:
             places = np.flatnonzero(shards == shard)
             rows = torch.from_numpy((index - starts)[places])
             parts.append((self._mapped(int(shard)), rows, torch.from_numpy(places)))
-        return {name: self._field(name, parts, len(index)) for name in self.fields}
+        return {name: self._field(name, parts, len(index)) for name in fields or self.fields}
 
     def _field(self, name: str, parts: list[tuple[dict[str, Tensor], Tensor, Tensor]], n: int) -> Tensor | list[Any]:
         if name in self._texts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -42,6 +42,20 @@ def captions() -> list[str]:
     return ["a red circle", "a blue square"]
 
 
+class Numbers:
+    """A stream of eight samples, each a number."""
+
+    classes = ()
+
+    def iterate(self, state: dict[str, Any] | None = None, part: tuple[int, int] = (0, 1)) -> Iterator[Any]:
+        first = state["number"] if state else 0
+        for number in range(first, 8)[part[0] :: part[1]]:
+            yield number, {"number": number + 1}
+
+    def collate(self, samples: Sequence[int], random: Any = None) -> dict[str, Any]:
+        return {"labels": torch.tensor(samples)}
+
+
 WIRES: dict[str, Callable[[], Any]] = {
     "image": lambda: _rand(B, 3, 4 * S, 4 * S).clamp(-1, 1),
     "mask": lambda: (_rand(B, 1, 4 * S, 4 * S) > 0).float(),
@@ -75,14 +89,17 @@ WIRES: dict[str, Callable[[], Any]] = {
     "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
     "dataset": lambda: Shapes(32, 64),
+    "training_data": lambda: Shapes(32, 64),
+    "stream": Numbers,
     "latent_dataset": lambda: LatentData(
-        {"latents": _rand(8, C, S, S), "labels": torch.arange(8)}, _rand(8, C, S, S) ** 2
+        {"latents": _rand(8, C, S, S), "labels": torch.arange(8), "captions": captions() * 4}, _rand(8, C, S, S) ** 2
     ),
     "batch": lambda: {
         "images": WIRES["image"](),
         "labels": WIRES["labels"](),
         "latents": WIRES["latent"](),
         "captions": captions(),
+        "context": _rand(B, 5, 16),
         "boxes": WIRES["boxes"](),
         "box_labels": WIRES["object_labels"](),
         "segmentation": WIRES["semantic_map"](),
