@@ -57,8 +57,8 @@ def encode_captions(
 ) -> LatentData | ShardedData:
     """The data, and beside it the `context` of its captions; of shards in shards of its own, below `folder`.
 
-    half: keep the context in float16, which is read as it came. Raises ValueError where the data has no captions, and for shards
-    without a folder.
+    encode: b texts → (b, n, d), on any device. half: keep the context in float16, which is read as it came. Raises ValueError
+    where the data has no captions, and for shards without a folder.
     """
     encoding = CaptionEncoding(data, encode, batch_size)
     if isinstance(data, LatentData):
