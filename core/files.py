@@ -17,9 +17,8 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 try:
@@ -36,9 +35,15 @@ ABANDONED_SECONDS = 86_400.0
 
 @contextmanager
 def atomic_file(path: str | Path) -> Iterator[Path]:
-    """A temporary path of the same suffix to write to; it takes `path`'s place when the block ends without an error."""
+    """A temporary path of the same suffix to write to; it takes `path`'s place when the block ends without an error.
+
+    It lies in a folder of its own, which is what is locked: some libraries put another file in the place of the one that
+    they are given.
+    """
     path = _followed(path)
-    with _temporary(path, path.suffix, partial(Path.touch, exist_ok=False)) as temporary:
+    with _temporary(path) as folder:
+        temporary = folder / f"file{path.suffix}"
+        temporary.touch()
         yield temporary
         _sync(temporary)
         temporary.replace(path)
@@ -49,7 +54,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path) -> Iterator[Path]:
     """A temporary folder to fill; it takes the place of `path`, and of all in it, when the block ends without an error."""
     path = _followed(path)
-    with _temporary(path, "", Path.mkdir) as temporary:
+    with _temporary(path) as temporary:
         yield temporary
         for written in (*temporary.rglob("*"), temporary):
             _sync(written)
@@ -83,6 +88,14 @@ def sweep(folder: Path) -> None:
                     _delete(leftover)
 
 
+def take_along(source: Path, target: Path) -> None:
+    """A file or folder, with all in it, under a second name; copied where the file system knows no such thing."""
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True, copy_function=_link)
+    else:
+        _link(source, target)
+
+
 def _followed(path: str | Path) -> Path:
     """Where a link leads: what is there is replaced, and the link stays."""
     path = Path(path)
@@ -90,12 +103,12 @@ def _followed(path: str | Path) -> Path:
 
 
 @contextmanager
-def _temporary(target: Path, suffix: str, make: Callable[[Path], None]) -> Iterator[Path]:
-    """A new file or folder beside its target, locked as long as it is written; gone afterwards, whatever happened."""
+def _temporary(target: Path) -> Iterator[Path]:
+    """A new folder beside its target, locked as long as it is filled; gone afterwards, whatever happened."""
     try:
         _make_folder(target.parent)
         sweep(target.parent)
-        temporary, lock = _reserve(target.parent, suffix, make)
+        temporary, lock = _reserve(target.parent)
         with ExitStack() as ending:
             ending.callback(os.close, lock)
             ending.callback(_delete, temporary)
@@ -107,11 +120,11 @@ def _temporary(target: Path, suffix: str, make: Callable[[Path], None]) -> Itera
         raise
 
 
-def _reserve(folder: Path, suffix: str, make: Callable[[Path], None]) -> tuple[Path, int]:
+def _reserve(folder: Path) -> tuple[Path, int]:
     """A new temporary and the lock on it. One that is swept before it could be locked is made again."""
     while True:
-        temporary = folder / (_name() + suffix)
-        make(temporary)
+        temporary = folder / _name()
+        temporary.mkdir()
         with suppress(FileNotFoundError):
             lock = os.open(temporary, os.O_RDONLY)
             if _locked(lock) is not False and temporary.exists():
@@ -195,6 +208,13 @@ def _delete(path: Path) -> None:
     else:
         with suppress(OSError):
             path.unlink()
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import Field
@@ -9,14 +10,17 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from core.data.folder import ImageFolder
-from core.data.latents import LatentData
+from core.data.latents import Encoding, LatentData, LatentOutline
 from core.data.loader import take
 from core.data.picture_files import image_files
 from core.data.shapes import Shapes
+from core.data.shard_writer import ShardWriter
+from core.data.shards import ShardedData
+from core.data.stream_batches import ShuffledStream
 from core.models.autoencoder import KLAutoencoder
 from graph_runner.context import Device, Progress, Tell, Workspace, derive
-from graph_runner.contract import PathTo, Seed, node
-from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset
+from graph_runner.contract import Inject, Neutral, PathTo, Seed, Unkeyed, node
+from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset, Stream
 
 
 @node(category="data")
@@ -64,6 +68,25 @@ def image_folder(
     for remark in folder.remarks:
         tell(remark)
     return folder
+
+
+@node(category="data")
+def shuffle_stream(
+    stream: Stream,
+    buffer: Annotated[int, Field(ge=1, le=2**24)] = 4096,
+    parts: Annotated[int, Field(ge=0, le=2**16)] = 0,
+) -> Stream:
+    """Say how a stream is shuffled when a training draws from it: among so many samples at a time.
+
+    A stream that is wired into a training without this is shuffled by the defaults.
+
+    stream: samples in the order of their files.
+    buffer: samples that are held, undecoded, and shuffled among each other.
+    parts: into how many parts the files are dealt, of which each batch holds equally many samples. It divides the batch size, and
+        is a multiple of the processes that train together. 0 takes up to 16, as the files allow.
+    """
+    data = stream.data if isinstance(stream, ShuffledStream) else stream
+    return ShuffledStream(data, buffer, parts)
 
 
 @node(category="data")
@@ -117,18 +140,14 @@ def _encode_a_part(
     progress: Progress,
     batch_size: int = 64,
     leave_out: tuple[str, ...] = (),
+    **_: Any,
 ) -> LatentDataset:
     """One batch is encoded; the others are of the same shape."""
     whole = len(data)
     part: Any = Subset(cast(Any, data), range(min(batch_size, whole)))
     some = encode_dataset(autoencoder, part, device, progress, batch_size, leave_out)
     progress(len(part), whole)
-
-    def grown(values: Any) -> Any:
-        return values.new_empty(whole, *values.shape[1:]) if isinstance(values, Tensor) else [values[0]] * whole
-
-    fields = {name: grown(values) for name, values in some.fields.items()}
-    return LatentData(fields, None if some.std is None else grown(some.std), getattr(data, "classes", ()))
+    return cast(LatentData, LatentOutline(take(some, [0]), whole, getattr(data, "classes", ())))
 
 
 @node(category="data", keep=True, dry=_encode_a_part)
@@ -139,15 +158,22 @@ def encode_dataset(
     progress: Progress,
     batch_size: Annotated[int, Field(ge=1)] = 64,
     leave_out: tuple[str, ...] = ("segmentation", "boxes", "box_labels"),
+    half: Annotated[bool, Neutral(False)] = False,
+    workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
+    folder: Annotated[Path | None, Inject("value_folder")] = None,
+    tell: Annotated[Tell | None, Inject("tell")] = None,
 ) -> LatentDataset:
     """Encode a data set's images once; the diffusion model then trains on latents (Rombach et al. 2022, section 3).
 
-    A KL autoencoder's posteriors are kept, and drawn from anew each epoch. The result stays on disk.
+    A KL autoencoder's posteriors are kept, and drawn from anew each epoch. The result stays on disk, in shards that are
+    mapped and not read into memory. A killed encoding goes on with the shard it was at; several processes share the shards.
 
     autoencoder: the first stage, its latents rescaled.
     data: images.
     batch_size: images encoded at once.
     leave_out: fields of the data not to keep.
+    half: keep latents in float16, in half the room.
+    workers: processes that read images ahead.
     """
 
     def encode(images: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -157,7 +183,10 @@ def encode_dataset(
         posterior = autoencoder.posterior(images)
         return autoencoder.to_z(posterior.mean), (0.5 * posterior.logvar).exp() * autoencoder.scale_factor
 
-    return LatentData.encode(data, encode, batch_size, leave_out=leave_out, progress=progress)
+    encoding = Encoding(data, encode, batch_size, leave_out=leave_out, workers=workers)
+    if folder is None:  # without an engine
+        return LatentData.of(encoding, progress)
+    return ShardedData(ShardWriter(folder, encoding, ("latents", "std") if half else (), progress, tell).write())
 
 
 @node(category="data")

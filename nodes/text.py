@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, cast
 
 from pydantic import Field
+from torch import Tensor
 
 from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
@@ -13,12 +15,14 @@ from core.conditioning.dropout import drop_captions as drop
 from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
+from core.data.caption_encoding import encode_captions as encode_all
+from core.data.latents import LatentData, LatentOutline
 from core.data.loader import take
-from graph_runner.context import Device, Rng, Tell
-from graph_runner.contract import PathTo, node
+from graph_runner.context import Device, Progress, Rng, Tell
+from graph_runner.contract import Inject, PathTo, node
 from nodes.data import field
 from nodes.models import Channels, Deviation, Dropout, Layers
-from nodes.wires import Batch, Captions, Conditioning, Dataset, TextEncoder, Tokenizer
+from nodes.wires import Batch, Captions, Conditioning, Dataset, LatentDataset, TextEncoder, Tokenizer
 
 Length = Annotated[int, Field(ge=3, le=4096)]
 TokenizerFolder = Annotated[str, PathTo("folder", tokenizer_files)]
@@ -120,6 +124,61 @@ def text_context(
     tokens, weights = weighted_tokens(tokenizer, prompts)
     null = text_encoder(tokenizer([""]).to(device))
     return _Conditioning(context=apply_weights(text_encoder(tokens.to(device)), null, weights))
+
+
+class EncodedCaptions(NamedTuple):
+    """The data with its captions' context, and the context of the empty caption."""
+
+    data: LatentDataset
+    null: Conditioning
+
+
+def _encode_a_part(
+    text_encoder: TextEncoder, tokenizer: Tokenizer, data: LatentDataset, device: Device, batch_size: int = 64, **_: Any
+) -> EncodedCaptions:
+    """A few captions are encoded; the others are of the same shape."""
+    one = {
+        **take(data, [0]),
+        "context": text_encoder(tokenizer([""] * min(batch_size, len(data))).to(device))[:1].cpu(),
+    }
+    null = _Conditioning(context=text_encoder(tokenizer([""]).to(device)))
+    return EncodedCaptions(cast(LatentData, LatentOutline(one, len(data), data.classes)), null)
+
+
+@node(category="text", keep=True, dry=_encode_a_part)
+def encode_captions(
+    text_encoder: TextEncoder,
+    tokenizer: Tokenizer,
+    data: LatentDataset,
+    device: Device,
+    progress: Progress,
+    batch_size: Annotated[int, Field(ge=1)] = 64,
+    half: bool = False,
+    folder: Annotated[Path | None, Inject("value_folder")] = None,
+    tell: Annotated[Tell | None, Inject("tell")] = None,
+) -> EncodedCaptions:
+    """Encode a data set's captions once: a training on their context needs no text encoder in memory.
+
+    The context lies beside the latents, in shards of its own; batch_context reads it. Brackets count as plain letters.
+
+    text_encoder: as it will be used; it does not train.
+    tokenizer: the encoder's own.
+    data: encoded images, with captions.
+    batch_size: captions encoded at once.
+    half: keep the context in float16, in half the room.
+    """
+
+    def encode(captions: list[str]) -> Tensor:
+        return text_encoder(tokenizer(captions).to(device))
+
+    null = _Conditioning(context=encode([""]))
+    return EncodedCaptions(encode_all(data, encode, batch_size, folder, half, progress, tell), null)
+
+
+@node(category="text")
+def batch_context(batch: Batch) -> Conditioning:
+    """The captions of a batch as a condition, encoded beforehand by encode_captions."""
+    return _Conditioning(context=field(batch, "context"))
 
 
 @node(category="text")

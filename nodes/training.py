@@ -13,16 +13,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from core.data.loader import Batches
+from core.data.stream_batches import batches_of
 from core.models.ema import PowerAverage
 from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
 from core.training.optimizers import AdamW
 from core.training.recipe import Clip, Recipe
+from core.training.state import TrainingState
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
 from graph_runner.contract import Body, Ports, Unkeyed, node
-from nodes.wires import Averaging, Batch, Dataset, LearningRate, Loss, Objective, Optimizer
+from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -45,7 +46,7 @@ class Trained(NamedTuple, Generic[M]):
 @node(category="training", keep=True, trains=True, mutates=("models",), continues="steps")
 def train(
     body: Body[TrainingStep],
-    data: Dataset,
+    data: TrainingData,
     models: Ports[M],
     loop: Loop,
     rng: Rng,
@@ -69,7 +70,8 @@ def train(
     are scaled; where they overflow, its models stay as they are for that step. A loss or a weight that is no number any more
     ends the training, and is never kept.
 
-    data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed.
+    data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed. Where a stream stands is a
+        part of the checkpoint.
     models: named models; inside they are read as models.NAME, and their averages as ema.NAME.
     steps: optimizer steps.
     batch_size: samples of one micro-batch, over all processes.
@@ -84,10 +86,11 @@ def train(
     begin = processes.begin_mean if processes.world > 1 else None
     mesh = processes.mesh(device)
     trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)
-    batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
+    batches = batches_of(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
+    state = TrainingState(trainer, batches, processes.gather)
     stream = None
     try:
-        for turn in loop(steps, state=trainer, aside=trainer.evaluating, seen=trainer.whole):
+        for turn in loop(steps, state=state, aside=trainer.evaluating, seen=trainer.whole):
             stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
             for part in loop.micro(accumulate):
                 batch = {
@@ -97,6 +100,7 @@ def train(
                 objectives = trainer.forward(partial(body, batch, turn, trainer.models, trainer.averaged))
                 trainer.accumulate(objectives, 1 / accumulate, last=part == accumulate - 1)
             trainer.step()
+            state.stepped(turn)
             if (turn + 1) % log_every == 0 or turn in (0, steps - 1):
                 metrics(**trainer.report())
     finally:

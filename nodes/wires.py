@@ -14,6 +14,7 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
 from core.data.loader import MapData
+from core.data.shards import ShardedData
 from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
@@ -45,12 +46,16 @@ class ScheduleCodec:
 class LatentDataCodec:
     """Encoded data sets on disk."""
 
-    def save(self, data: LatentData) -> dict[str, Any]:
-        """Its fields, standard deviations and class names."""
+    def save(self, data: LatentData | ShardedData) -> dict[str, Any]:
+        """Its shards; of one in memory its fields, standard deviations and class names."""
+        if isinstance(data, ShardedData):
+            return {"shards": [table.folder for table in data.tables]}
         return {"fields": data.fields, "std": data.std, "classes": list(data.classes)}
 
-    def load(self, tree: dict[str, Any]) -> LatentData:
-        """The data set."""
+    def load(self, tree: dict[str, Any]) -> LatentData | ShardedData:
+        """The data set. Raises CheckpointError, naming the shard, where one is damaged."""
+        if "shards" in tree:
+            return ShardedData.open(*tree["shards"])
         return LatentData(tree["fields"], tree["std"], tree["classes"])
 
 
@@ -119,7 +124,15 @@ Embedder = Annotated[ClassEmbedder, Wire("class_embedder", about="one token for 
 
 Dataset = Annotated[MapData, Wire("dataset", accepts=("latent_dataset",), about="samples to train on")]
 Stream = Annotated[StreamData, Wire("stream", about="samples in the order of their files, which cannot be indexed")]
-LatentDataset = Annotated[LatentData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")]
+LatentDataset = Annotated[
+    LatentData | ShardedData, Wire("latent_dataset", codec=LatentDataCodec(), about="images encoded once")
+]
+TrainingData = Annotated[
+    MapData | StreamData,
+    Wire(
+        "training_data", accepts=("dataset", "latent_dataset", "stream"), about="what a training draws its batches from"
+    ),
+]
 Batch = Annotated[dict[str, Any], Wire("batch", about="one step's samples, by field")]
 
 WeightFile = Annotated[str, PathTo("file", weight_files)]

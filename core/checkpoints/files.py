@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +36,7 @@ def extended_folder(path: str | Path) -> Iterator[Path]:
         if (old := Path(path)).is_dir():
             for kept in old.iterdir():
                 if not (temporary / kept.name).exists() and not kept.name.startswith(files.TEMPORARY):
-                    _take_along(kept, temporary / kept.name)
+                    files.take_along(kept, temporary / kept.name)
 
 
 def _refuse_to_delete(target: Path, names: Collection[str]) -> None:
@@ -48,18 +46,3 @@ def _refuse_to_delete(target: Path, names: Collection[str]) -> None:
     foreign = sorted(name for name in foreign if name not in names and not name.startswith(files.TEMPORARY))
     if foreign:
         raise FileExistsError(f"{target} holds {foreign[0]}, which saving there would delete; choose another folder.")
-
-
-def _take_along(source: Path, target: Path) -> None:
-    """A file or folder under a second name; copied where the file system knows no such thing."""
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True, copy_function=_link)
-    else:
-        _link(source, target)
-
-
-def _link(source: str | Path, target: str | Path) -> None:
-    try:
-        os.link(source, target, follow_symlinks=False)
-    except (OSError, NotImplementedError):
-        shutil.copy2(source, target, follow_symlinks=False)

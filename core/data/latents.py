@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,48 @@ from core.numbers import finite
 Encode = Callable[[Tensor], Tensor | tuple[Tensor, Tensor]]
 
 _TENSORS, _TEXTS = "tensors.safetensors", "texts.json"
+
+
+class Encoding:
+    """The batches of a data set, in its own order, with latents in place of images.
+
+    encode: images (b, 3, H, W) → latents (b, c, h, w), or (mean, std) of their posteriors; on any device.
+    epochs: passes over the data, to keep each image in several augmentations.
+    leave_out: fields not to keep (segmentation maps take more room than latents).
+    """
+
+    def __init__(
+        self,
+        data: MapData | BatchData,
+        encode: Encode,
+        batch_size: int = 64,
+        epochs: int = 1,
+        seed: int = 0,
+        leave_out: Sequence[str] = (),
+        workers: int = 0,
+    ) -> None:
+        self._batches = Batches(data, batch_size, seed, shuffle=False, drop_last=False, workers=workers)
+        self._encode, self._epochs, self._left_out = encode, epochs, ("index", *leave_out)
+        self.classes = tuple(getattr(data, "classes", ()))
+
+    def __len__(self) -> int:
+        """Batches in all epochs."""
+        return self._epochs * len(self._batches)
+
+    def batches(self, start: int, stop: int) -> Iterator[Batch]:
+        """Batches start … stop − 1: `latents`, `std` where posteriors are kept, and the data's other fields; on the CPU."""
+        for batch in self._batches.iterate(start, stop):
+            with torch.no_grad():
+                encoded = self._encode(batch.pop("images"))
+            mean, std = encoded if isinstance(encoded, tuple) else (encoded, None)
+            kept = {name: values for name, values in batch.items() if name not in self._left_out}
+            yield {"latents": mean.cpu()} | ({} if std is None else {"std": std.cpu()}) | kept
+
+
+def drawn(mean: Tensor, std: Tensor, random: KeyedRandom) -> Tensor:
+    """Latents (b, c, h, w) drawn from the posteriors of these means and standard deviations."""
+    noise = torch.from_numpy(random.normal(*mean.shape[1:])).to(mean.dtype)
+    return torch.addcmul(mean, std, noise)
 
 
 class LatentData:
@@ -63,9 +105,7 @@ class LatentData:
             for name, values in self.fields.items()
         }
         if self.std is not None and random is not None:
-            mean = batch["latents"]
-            noise = torch.from_numpy(random.normal(*mean.shape[1:])).to(mean.dtype)
-            batch["latents"] = torch.addcmul(mean, self.std[rows], noise)
+            batch["latents"] = drawn(batch["latents"], self.std[rows], random)
         return batch
 
     @classmethod
@@ -80,29 +120,25 @@ class LatentData:
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
     ) -> LatentData:
-        """Encode a data set's images, in its own order, and keep all else that it holds.
+        """Encode a data set's images and keep all else that it holds (see `Encoding`)."""
+        return cls.of(Encoding(data, encode, batch_size, epochs, seed, leave_out, workers), progress)
 
-        encode: images (b, 3, H, W) → latents (b, c, h, w), or (mean, std) of their posteriors; on any device.
-        epochs: passes over the data, to keep each image in several augmentations.
-        leave_out: fields not to keep (segmentation maps take more room than latents).
+    @classmethod
+    def of(cls, encoding: Encoding, progress: Callable[[int, int], None] | None = None) -> LatentData:
+        """All that an encoding gives, in memory.
+
         progress: called with (batches done, batches in all).
         Raises FloatingPointError for latents that are no numbers.
         """
-        batches = Batches(data, batch_size, seed, shuffle=False, drop_last=False, workers=workers)
         parts: list[Batch] = []
-        total = epochs * len(batches)
-        for done, batch in enumerate(batches.iterate(0, total), start=1):
-            with torch.no_grad():
-                encoded = encode(batch.pop("images"))
-            mean, std = encoded if isinstance(encoded, tuple) else (encoded, None)
-            kept = {name: values for name, values in batch.items() if name not in ("index", *leave_out)}
-            parts.append({"latents": mean.cpu()} | ({} if std is None else {"std": std.cpu()}) | kept)
+        for part in encoding.batches(0, len(encoding)):
+            parts.append(part)
             if progress is not None:
-                progress(done, total)
+                progress(len(parts), len(encoding))
         fields = concatenate(parts)
         finite(fields["latents"], "the encoded latents")
         std = fields.pop("std", None)
-        return cls(fields, std, getattr(data, "classes", ()))
+        return cls(fields, std, encoding.classes)
 
     def save(self, folder: str | Path) -> None:
         """Write as a folder of safetensors and JSON, which is either whole or not there."""
@@ -122,3 +158,29 @@ class LatentData:
             return cls({**tensors, **texts["fields"]}, std, texts["classes"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"{folder}: not a complete set of encoded latents ({error}); encode it again.") from error
+
+
+class LatentOutline:
+    """What a data set looks like: `size` samples, each as the one of a batch, without contents. For a dry run."""
+
+    def __init__(self, one: Batch, size: int, classes: Sequence[str] = ()) -> None:
+        self.one, self.size, self.classes = one, size, tuple(classes)
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes the labels count; 0 where there are none."""
+        return len(self.classes)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return sample_of(self.get_batch([i]))
+
+    def get_batch(self, indices: Sequence[int] | NDArray[np.int64], random: KeyedRandom | None = None) -> Batch:  # noqa: ARG002
+        """As many samples as there are indices."""
+        n = len(indices)
+        return {
+            name: values.new_empty(n, *values.shape[1:]) if isinstance(values, Tensor) else values * n
+            for name, values in self.one.items()
+        }

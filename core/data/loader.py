@@ -10,18 +10,25 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
 from core.data.order import Order
+from core.data.permutation import Permutation
+
+LARGEST_SORTED = 2**22
+"""Samples of a data set whose order is sorted once an epoch, as it always was: a second or two, and 0.1 GB. That of a larger
+one is computed where it is asked for, so many places at once."""
+BLOCK = 2**12
 
 Augment = Callable[[Batch, KeyedRandom], Batch]
 
@@ -95,7 +102,7 @@ class Batches:
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
         self.rank, self.world = rank, world
-        self._order: tuple[int, NDArray[np.int64]] | None = None
+        self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
         groups, weights = getattr(data, "groups", None), getattr(data, "weights", None)
         own = shuffle and not (groups is None and weights is None)
         self._own = Order(len(data), batch_size, seed, groups, weights) if own else None
@@ -106,25 +113,41 @@ class Batches:
             return len(self._own)
         return len(self.data) // self.batch_size if self.drop_last else -(-len(self.data) // self.batch_size)
 
-    def order(self, epoch: int) -> NDArray[np.int64]:
-        """The permutation of all sample indices that this epoch follows."""
+    def order(self, epoch: int, start: int = 0, stop: int | None = None) -> NDArray[np.int64]:
+        """A part of the permutation of all sample indices that this epoch follows, or all of it."""
+        stop = len(self.data) if stop is None else min(stop, len(self.data))
         if not self.shuffle:
-            return np.arange(len(self.data))
-        if self._order is None or self._order[0] != epoch:
+            return np.arange(start, stop)
+        if len(self.data) <= LARGEST_SORTED:
+            return self._sorted(epoch)[start:stop]
+        blocks = range(start // BLOCK, -(-stop // BLOCK))
+        order = np.concatenate([self._block(epoch, block) for block in blocks])
+        return order[start - blocks.start * BLOCK :][: stop - start]
+
+    def _sorted(self, epoch: int) -> NDArray[np.int64]:
+        """The order of a whole epoch; the last one is kept."""
+        if self._order is None or self._order[0] != (epoch, 0):
             keys = KeyedRandom("order", self.seed, epoch, np.arange(len(self.data))).bits()
-            self._order = epoch, np.argsort(keys, kind="stable")
+            self._order = (epoch, 0), np.argsort(keys, kind="stable")
+        return self._order[1]
+
+    def _block(self, epoch: int, block: int) -> NDArray[np.int64]:
+        """So many places of an epoch's order; the last ones are kept, as batches follow each other."""
+        if self._order is None or self._order[0] != (epoch, block):
+            places = np.arange(block * BLOCK, min((block + 1) * BLOCK, len(self.data)))
+            self._order = (epoch, block), Permutation(len(self.data), "order", self.seed, epoch)(places)
         return self._order[1]
 
     def batch(self, n: int) -> Batch:
         """Batch n, counted from the first epoch's first; this process' slice of it. Also holds `index` (b,)."""
         mine = self.batch_size // self.world
-        part = slice(self.rank * mine, (self.rank + 1) * mine)
         turn: int | NDArray[np.int64]
         if self._own is not None:
-            index, turn = (each[part] for each in self._own.batch(n))
+            index, turn = (each[self.rank * mine : (self.rank + 1) * mine] for each in self._own.batch(n))
         else:
             turn, place = divmod(n, len(self))
-            index = self.order(turn)[place * self.batch_size :][part]
+            start = place * self.batch_size + self.rank * mine
+            index = self.order(turn, start, start + mine)
         batch = take(self.data, index, KeyedRandom("data", self.seed, turn, index))
         batch["index"] = torch.from_numpy(index.copy())
         return self.augment(batch, KeyedRandom("augment", self.seed, turn, index)) if self.augment else batch
@@ -137,29 +160,39 @@ class Batches:
         return self._prepared_ahead(numbers) if self.workers else (self.batch(n) for n in numbers)
 
     def _prepared_ahead(self, numbers: Iterable[int]) -> Generator[Batch, None, None]:
-        # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
-        fast = "forkserver" in multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if fast else "spawn")
-        if fast:
-            context.set_forkserver_preload(["torch", __name__])  # imported once, not by every worker
-        loader = DataLoader(
-            _ByNumber(self),
-            batch_size=None,
-            sampler=numbers,
-            num_workers=self.workers,
-            multiprocessing_context=context,
-            collate_fn=_unchanged,
-            worker_init_fn=_live_with_parent,
-            generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
-        )
-        iterator = iter(loader)
-        try:
-            yield from iterator
-        finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
-            iterator._shutdown_workers()  # type: ignore[attr-defined]
+        with prepared_ahead(_ByNumber(self), self.workers, numbers) as batches:
+            yield from batches
 
 
-class _ByNumber(torch.utils.data.Dataset[Batch]):
+@contextmanager
+def prepared_ahead(data: Dataset[Any], workers: int, numbers: Iterable[int] | None = None) -> Iterator[Iterator[Any]]:
+    """What worker processes make of a data set, in order; they end with the block.
+
+    numbers: of the items to make; without, each worker iterates the data set, and they take turns.
+    """
+    # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
+    fast = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if fast else "spawn")
+    if fast:
+        context.set_forkserver_preload(["torch", __name__])  # imported once, not by every worker
+    loader = DataLoader(
+        data,
+        batch_size=None,
+        sampler=numbers,
+        num_workers=workers,
+        multiprocessing_context=context,
+        collate_fn=_unchanged,
+        worker_init_fn=_live_with_parent,
+        generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
+    )
+    iterator = iter(loader)
+    try:
+        yield iterator
+    finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
+        iterator._shutdown_workers()  # type: ignore[attr-defined]
+
+
+class _ByNumber(Dataset[Batch]):
     """The batches as what DataLoader calls a data set, so that a worker gets a number and returns a whole batch."""
 
     def __init__(self, batches: Batches) -> None:

@@ -171,6 +171,11 @@ def _changed(reads: Iterable[_Read]) -> Path | None:
     return None
 
 
+def hash_of(file: Path) -> str:
+    """The hash of a file's content. Raises OSError."""
+    return _hash(file)[0]
+
+
 def _hash(file: Path, advance: Callable[[int], None] | None = None) -> tuple[str, FileState]:
     """The hash of a file's content, and its state after it was read. advance: hears of each part, in bytes."""
     digest = hashlib.sha256()

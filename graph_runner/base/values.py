@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graph_runner.base.contents import all_files, hash_of
+
 
 def content_hash(value: Any) -> str | None:
-    """A hash of all that a value holds; None where it holds anything but tensors, JSON values, lists and mappings of them."""
+    """A hash of all that a value holds; None where it holds anything but tensors, JSON values, paths of what files hold, and
+    lists and mappings of them."""
     digest = hashlib.sha256()
     try:
         for part in _parts(value):
@@ -28,6 +32,10 @@ def _parts(value: Any) -> Iterator[bytes | memoryview]:
         yield f"tensor {value.dtype} {tuple(value.shape)}".encode()
         plain = value.detach().cpu().resolve_conj().resolve_neg().contiguous()
         yield plain.reshape(-1).view(torch.uint8).numpy().data
+    elif isinstance(value, Path):
+        for name, file in sorted(all_files(value).items()):
+            yield name.encode(errors="surrogateescape")
+            yield hash_of(file).encode()
     elif value is None or type(value) in (bool, int, float, str):
         yield f"{type(value).__name__} {value!r}".encode(errors="surrogatepass")
     elif type(value) in (list, tuple):

@@ -28,6 +28,10 @@ Dtype = Annotated[torch.dtype, Inject("dtype")]
 """The floating-point type the run computes in (parameters stay float32)."""
 Workspace = Annotated[Path, Inject("workspace")]
 """The folder that holds the run's data; relative paths in a workflow start here."""
+ValueFolder = Annotated[Path, Inject("value_folder")]
+"""A folder for a value that consists of files, because it is larger than memory: it lies in the cache, and the value's codec
+hands it on as a `Path`. It belongs to this call with these very inputs: what a killed call left there is there when it is made
+again, and processes that make the same call share it. It may be missing, and is not made in a dry run."""
 
 
 BUILT_IN = frozenset(
@@ -43,6 +47,7 @@ BUILT_IN = frozenset(
         "rng",
         "saving",
         "tell",
+        "value_folder",
         "workspace",
     )
 )

@@ -244,6 +244,7 @@ def _class_of(hint: Any) -> type | None:
         bases = [_class_of(part) for part in get_args(hint)]
         if bases[0] is not None and all(map(is_module, bases)):  # several modules are: a module
             return next(cls for cls in bases[0].__mro__ if cls.__module__ == "torch.nn.modules.module")
+        return None  # of several classes no one says what a value is
     origin = get_origin(hint) or hint
     return origin if isinstance(origin, type) else None
 

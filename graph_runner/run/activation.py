@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 from torch import Tensor
 
 from graph_runner.compile.plan import Step
-from graph_runner.contract.context import Processes
+from graph_runner.contract.context import Processes, derive
 from graph_runner.run.injectables import NodeCall
 from graph_runner.run.interpreter import BodyCall, Frame
 from graph_runner.run.runtime import Runtime
@@ -105,9 +105,22 @@ class Activation:
             self.body.frame = None
             self.body = None
 
-    def inject(self, kind: str, node: str, use: tuple[object, ...]) -> Any:
+    def own_name(self, key: str) -> str:
+        """What stands for a node's value of this key here: other iterations of the zones around, another name."""
+        given = [*self.given()]
+        return f"{derive(key, *given, *self.path):016x}" if given or self.path else key
+
+    def given(self) -> Iterator[str]:
+        """The keys of the zones from here on that hand something to their bodies."""
+        around: Activation | None = self
+        while around is not None and around.step is not None:
+            if around.step.spec.body is not None and around.step.spec.body.ports:
+                yield around.step.key
+            around = around.around
+
+    def inject(self, kind: str, node: str, use: tuple[object, ...], key: str = "") -> Any:
         """What is handed to a parameter of this kind of the node that is about to be called.
 
-        use: what its random numbers are for.
+        use: what its random numbers are for. key: of its value.
         """
-        return self.runtime.injectables[kind](NodeCall(self, node, use))
+        return self.runtime.injectables[kind](NodeCall(self, node, use, key))

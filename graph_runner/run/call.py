@@ -105,7 +105,7 @@ class Calls:
             assert spec.body is not None
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
-            kwargs[name] = own.inject(kind, step.id, use)
+            kwargs[name] = own.inject(kind, step.id, use, step.key)
         try:
             with torch.enable_grad() if step.grads else nullcontext():
                 return self.entered(spec)(**kwargs)

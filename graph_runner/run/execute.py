@@ -52,6 +52,8 @@ def _decide(plan: Plan, cache: Cache, runtime: Runtime) -> tuple[set[str], dict[
         entry = None
         if not runtime.fresh and _cacheable(unit, kept):
             entry = _recall(unit, kept, runtime, cache)
+        elif runtime.fresh and runtime.processes.rank == 0 and "value_folder" in step.spec.injected.values():
+            cache.discard(step.key)  # it would go on with the files that are there
         if entry is not None and not (runtime.search and non_finite(entry.values)):
             cached[step.id] = entry
         else:

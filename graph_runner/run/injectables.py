@@ -17,17 +17,20 @@ from graph_runner.base import events
 from graph_runner.contract.context import Models, Processes, Rng, derive
 from graph_runner.run.loop import ZoneLoop
 from graph_runner.run.outputs import OutputFolder
+from graph_runner.store.cache import CACHE, entry_name
+from graph_runner.store.folders import files_of
 
 if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
 
 
 class NodeCall(NamedTuple):
-    """A node that is about to be called (see `graph_runner.context.Call`): where, and what its random numbers are for."""
+    """A node that is about to be called (see `graph_runner.context.Call`): where, what its random numbers are for, and its key."""
 
     around: Activation
     node: str
     use: tuple[object, ...]
+    key: str = ""
 
     @property
     def turns(self) -> tuple[int, ...]:
@@ -98,6 +101,10 @@ def _saving(call: NodeCall) -> Callable[[str], Path]:
     return partial(call.around.runtime.saving, call.node)
 
 
+def _value_folder(call: NodeCall) -> Path:
+    return files_of(call.workspace / CACHE / entry_name(call.around.own_name(call.key)))
+
+
 def _metrics(call: NodeCall) -> Callable[..., None]:
     def metrics(**values: float | Tensor) -> None:
         numbers = {k: float(v.detach() if isinstance(v, Tensor) else v) for k, v in values.items()}
@@ -132,5 +139,6 @@ INJECTABLES: Mapping[str, Injectable] = {
     "rng": _rng,
     "saving": _saving,
     "tell": _tell,
+    "value_folder": _value_folder,
     "workspace": lambda call: call.workspace,
 }

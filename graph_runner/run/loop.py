@@ -193,12 +193,7 @@ class Saver:
 def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     """Where a zone's checkpoints lie, by what it computes and by what the zones around hand to it."""
     runtime = own.runtime
-    given: list[str] = []  # what the zones around hand to their bodies, and so to this loop
-    around = own.around
-    while around is not None and around.step is not None:
-        if around.step.spec.body is not None and around.step.spec.body.ports:
-            given.append(around.step.key)
-        around = around.around
+    given = [*own.around.given()] if own.around is not None else []  # what is handed to this loop from around it
     name = f"{derive(own.lineage, *given, *base):016x}" if given else own.lineage[:32]
     return Checkpoints(
         runtime.workspace / "checkpoints" / name,

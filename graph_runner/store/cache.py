@@ -21,8 +21,16 @@ from graph_runner.base.files import remove
 from graph_runner.bind.graph import Slot
 from graph_runner.contract import PortType
 from graph_runner.contract.models import is_module
-from graph_runner.store.folders import load_meta, load_tree, save_tree, size_of
+from graph_runner.store.folders import forget_tree, load_meta, load_tree, save_tree, size_of, unfinished
 from graph_runner.store.modules import ModuleCodec, is_kept_module
+
+CACHE = "cache"
+"""The folder in a workspace."""
+
+
+def entry_name(key: str) -> str:
+    """What the folder of an entry of this key is called."""
+    return key[:40]
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Cache:
 
     def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
         self.models = models or {}
-        self.workspace, self.folder, self.budget = workspace, workspace / "cache", budget
+        self.workspace, self.folder, self.budget = workspace, workspace / CACHE, budget
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
         self._made_of: dict[str, frozenset[str]] = {}
@@ -65,7 +73,7 @@ class Cache:
         """
         if (known := self.in_memory(key)) is not None:
             there, shown = set(known.values), known.shown
-        elif keep and self._at(key).exists():
+        elif keep and self._at(key).exists() and not unfinished(self._at(key)):
             meta = load_meta(self._at(key))
             there, shown = {(port, name) for port, name in meta["slots"]}, [Shown(**fields) for fields in meta["shown"]]
         else:
@@ -75,8 +83,13 @@ class Cache:
         return self.get(key, types)
 
     def forget(self, key: str) -> None:
-        """Remove what the disk holds of an entry, as far as it lets."""
+        """Remove what the disk holds of an entry, as far as it lets; of files that it consists of, see `forget_tree`."""
         with suppress(OSError):
+            forget_tree(self._at(key))
+
+    def discard(self, key: str) -> None:
+        """Remove what the disk holds of an entry, and all files that it consists of."""
+        if self._at(key).exists():
             remove(self._at(key))
 
     def in_memory(self, key: str) -> Entry | None:
@@ -129,7 +142,7 @@ class Cache:
             self._used -= freed
 
     def _at(self, key: str) -> Path:
-        return self.folder / key[:40]
+        return self.folder / entry_name(key)
 
 
 def _on_host(value: Any) -> Any:

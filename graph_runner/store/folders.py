@@ -1,4 +1,7 @@
-"""Trees of tensors and JSON values on disk: one folder each, safetensors + JSON, whole or not there (`graph_runner.base.files`).
+"""Trees of tensors, JSON values and files on disk: one folder each, safetensors + JSON, whole or not there (`graph_runner.base.files`).
+
+A `Path` in a tree is a folder of files that are a part of the value. Those that lie in the tree's own folder stay where they are
+while the tree is stored around them; others are taken in.
 
 The JSON holds a checksum of itself and of the tensors' file, and the place that all was stored for. So what is damaged, or
 lies under another's name, is found when it is read. Folders of version 0.1 have none of these and are read as they are.
@@ -14,6 +17,7 @@ import re
 import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +27,14 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graph_runner.base.checksums import checksum, sealed, unsealed
-from graph_runner.base.files import atomic_folder
+from graph_runner.base.files import atomic_folder, remove, take_along
 from graph_runner.contract.processes import Processes
 from graph_runner.store.parts import SUFFIX, load_parts, save_parts
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
-TENSORS, TREE, PARTS = "tensors.safetensors", "tree.json", "parts"
+TENSORS, TREE, PARTS, FILES = "tensors.safetensors", "tree.json", "parts", "files"
 
 
 class StoreError(OSError):
@@ -38,13 +42,16 @@ class StoreError(OSError):
 
 
 def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> None:
-    """Write `tree` (nested dicts and lists of tensors and JSON values) as `folder`, replacing what is there.
+    """Write `tree` (nested dicts and lists of tensors, JSON values and paths of folders) as `folder`, replacing what is there.
 
     Raises TypeError for other values, OSError where the disk refuses; then all is as before.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = _take_apart(tree, "", tensors)
+    files: dict[str, Path] = {}
+    skeleton = _take_apart(tree, "", tensors, partial(_name_files, folder, files))
     with atomic_folder(folder) as temporary:
+        for name, source in files.items():
+            take_along(source, temporary / name)
         _save_tensors(tensors, temporary / TENSORS)
         content = {
             "place": _place(folder),
@@ -61,7 +68,7 @@ def save_tree_together(folder: Path, tree: Any, meta: dict[str, Any], processes:
     Raises OSError on all of them where one cannot write; then all is as before.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = _take_apart(tree, "", tensors, lambda tensor: tensor.detach())
+    skeleton = _take_apart(tree, "", tensors, _no_files, lambda tensor: tensor.detach())
     with ExitStack() as writing:
         refused = temporary = None
         if processes.rank == 0:
@@ -89,9 +96,28 @@ def load_tree(folder: Path, mesh: DeviceMesh | None = None) -> Any:
             if checksum(folder / name) != wanted:
                 raise ValueError(f"{name} is damaged: its checksum is another")
         tensors = load_parts(folder, mesh) if PARTS in content else load_file(folder / TENSORS)
-        return _put_together(content["tree"], tensors)
+        return _put_together(content["tree"], tensors, folder)
     except Exception as error:
         raise _unreadable(folder, error) from error
+
+
+def files_of(folder: Path) -> Path:
+    """Where the files lie that a tree stored as `folder` consists of; they are there before it is."""
+    return folder / FILES
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether there are files of a tree that is not stored yet."""
+    return files_of(folder).is_dir() and not (folder / TREE).exists()
+
+
+def forget_tree(folder: Path) -> None:
+    """Remove a stored tree. Its files stay, for those that are whole need not be made again; they are counted, and forgotten,
+    with all that is in its folder. Raises OSError."""
+    if files_of(folder).is_dir():
+        (folder / TREE).unlink(missing_ok=True)
+    else:
+        remove(folder)
 
 
 def load_meta(folder: Path) -> dict[str, Any]:
@@ -135,29 +161,53 @@ def _on_host(tensor: Tensor) -> Tensor:
     return tensor.detach().to("cpu", copy=True).contiguous()
 
 
-def _take_apart(value: Any, path: str, tensors: dict[str, Tensor], taken: Callable[[Tensor], Tensor] = _on_host) -> Any:
+def _name_files(folder: Path, files: dict[str, Path], source: Path) -> str:
+    """Under which name files lie in a tree's folder: their own where they are there already."""
+    inside = source.is_relative_to(folder)
+    name = source.relative_to(folder).as_posix() if inside else f"{FILES}/taken-in-{len(files)}"
+    files[name] = source
+    return name
+
+
+def _no_files(source: Path) -> str:
+    raise TypeError(f"{source} cannot be stored by several processes together: only tensors and JSON values can")
+
+
+def _take_apart(
+    value: Any,
+    path: str,
+    tensors: dict[str, Tensor],
+    named: Callable[[Path], str],
+    taken: Callable[[Tensor], Tensor] = _on_host,
+) -> Any:
     if isinstance(value, Tensor):
         tensors[path] = taken(value)
         return {"__tensor__": path}
     if isinstance(value, dict):
-        pairs = [(key, _take_apart(item, f"{path}/{i}", tensors, taken)) for i, (key, item) in enumerate(value.items())]
+        pairs = [
+            (key, _take_apart(item, f"{path}/{i}", tensors, named, taken)) for i, (key, item) in enumerate(value.items())
+        ]
         return {"__dict__": [[key, item] for key, item in pairs]}
     if isinstance(value, list | tuple):
-        items = [_take_apart(item, f"{path}/{i}", tensors, taken) for i, item in enumerate(value)]
+        items = [_take_apart(item, f"{path}/{i}", tensors, named, taken) for i, item in enumerate(value)]
         return {"__tuple__": items} if isinstance(value, tuple) else items
+    if isinstance(value, Path):
+        return {"__files__": named(value)}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"a {type(value).__name__} cannot be stored: only tensors and JSON values can")
 
 
-def _put_together(value: Any, tensors: dict[str, Tensor]) -> Any:
+def _put_together(value: Any, tensors: dict[str, Tensor], folder: Path) -> Any:
     if isinstance(value, dict):
         if "__tensor__" in value:
             return tensors[value["__tensor__"]]
         if "__tuple__" in value:
-            return tuple(_put_together(item, tensors) for item in value["__tuple__"])
-        return {key: _put_together(item, tensors) for key, item in value["__dict__"]}
-    return [_put_together(item, tensors) for item in value] if isinstance(value, list) else value
+            return tuple(_put_together(item, tensors, folder) for item in value["__tuple__"])
+        if "__files__" in value:
+            return folder / value["__files__"]
+        return {key: _put_together(item, tensors, folder) for key, item in value["__dict__"]}
+    return [_put_together(item, tensors, folder) for item in value] if isinstance(value, list) else value
 
 
 def size_of(value: Any) -> int:

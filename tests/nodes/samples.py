@@ -117,15 +117,17 @@ WIRES: dict[str, Callable[[], Any]] = {
     "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
     "dataset": lambda: Shapes(32, 64),
+    "training_data": lambda: Shapes(32, 64),
     "stream": Numbers,
     "latent_dataset": lambda: LatentData(
-        {"latents": _rand(8, C, S, S), "labels": torch.arange(8)}, _rand(8, C, S, S) ** 2
+        {"latents": _rand(8, C, S, S), "labels": torch.arange(8), "captions": captions() * 4}, _rand(8, C, S, S) ** 2
     ),
     "batch": lambda: {
         "images": WIRES["image"](),
         "labels": WIRES["labels"](),
         "latents": WIRES["latent"](),
         "captions": captions(),
+        "context": _rand(B, 5, 16),
         "boxes": WIRES["boxes"](),
         "box_labels": WIRES["object_labels"](),
         "segmentation": WIRES["semantic_map"](),
