@@ -74,7 +74,7 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
-    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps", or another that PyTorch knows. dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
     `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
@@ -99,7 +99,7 @@ class Engine:
         self.processes = processes or Processes()
         if self.processes.rank == 0:
             prepare(self.workspace)
-        self.cache = Cache(self.workspace, memory, self.registry.models)
+        self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
 
     def run(
         self,
@@ -304,17 +304,23 @@ def _installed() -> dict[str, str]:
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by name; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
+    """A device by name, of any kind that PyTorch knows; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        found = torch.accelerator.current_accelerator(check_available=True)
+        name = "cpu" if found is None else found.type
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"there is no device called {name!r}; it can be auto, cpu, cuda, cuda:N or mps") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no CUDA device is here; use --device cpu, or --device auto")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("no MPS device is here; use --device cpu, or --device auto")
+    try:
+        kind: Any = torch.get_device_module(device)
+        count = kind.device_count() if kind.is_available() else 0
+    except (AttributeError, RuntimeError):  # a kind that this PyTorch has no backend for, or one that holds no numbers
+        count = 0
+    if not count:
+        raise ValueError(f"no {device.type.upper()} device is here; use --device cpu, or --device auto")
+    if (device.index or 0) >= count:
+        raise ValueError(f"there is no {name}: the last {device.type.upper()} device is {device.type}:{count - 1}")
     return device
 
 
