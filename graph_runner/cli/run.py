@@ -112,6 +112,8 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             dtype=options.dtype,
             processes=processes,
             roots=map(expanded, options.only_below),
+            weights=options.weights,
+            tf32=options.tf32,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

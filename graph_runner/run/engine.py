@@ -46,9 +46,10 @@ from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
-from graph_runner.run.precision import Precision
+from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
@@ -76,7 +77,9 @@ class Engine:
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps", or another that PyTorch knows. dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    `graph_runner.bind.paths.Paths`. weights: "float32", "bfloat16", "float16" or "float8", in which the weights of models are kept
+    that do not train (see `graph_runner.run.weights`). tf32: whether GPUs may compute float32 products with 10 bits of fraction;
+    left out, as PyTorch has it. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -89,6 +92,8 @@ class Engine:
         memory: int = 4 * GIB,
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
+        weights: str = "float32",
+        tf32: bool | None = None,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -96,6 +101,8 @@ class Engine:
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
+        self.weights = known_weights(weights)
+        allow_tf32(tf32)
         self.processes = processes or Processes()
         if self.processes.rank == 0:
             prepare(self.workspace)
@@ -170,7 +177,7 @@ class Engine:
         if self.processes.rank == 0:
             settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
             loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, given.written, settings))
-        profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
+        profiled, interpreter = self._interpreter(top, check_numbers, profile and self.processes.rank == 0)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -195,7 +202,7 @@ class Engine:
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
-                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, self.weights)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
                 values = execute(plan, runtime, self.cache)
             status = "done"
@@ -216,9 +223,11 @@ class Engine:
         values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
-    def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
+    def _interpreter(
+        self, top: Scope, check_numbers: bool, profile: bool = False
+    ) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision)
+        calls = Calls(self.precision, Weights(self.weights, top))
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls
@@ -246,7 +255,7 @@ class Engine:
             within = within.scope.zone
         plan = compile_graph(top, {}, keys, {within.id})
         try:
-            execute(plan, runtime.searching(self._interpreter(check_numbers=True)[1]), self.cache)
+            execute(plan, runtime.searching(self._interpreter(top, check_numbers=True)[1]), self.cache)
         except NodeError as error:
             return first_seen(error, refused, self.dtype)
         except Stopped:
@@ -274,6 +283,8 @@ class Engine:
             "seed": seed,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
+            "weights": self.weights,
+            "tf32": told_tf32(),
             "threads": torch.get_num_threads(),
             "processes": self.processes.world,
             "python": sys.version.split()[0],

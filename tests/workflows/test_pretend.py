@@ -27,7 +27,7 @@ from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
-NEEDS = {name: "quickstart" for name in ("sample", "langevin", "image_guidance")}
+NEEDS = dict.fromkeys(("sample", "langevin", "image_guidance"), "quickstart")
 """Whose saved models a graph loads."""
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
@@ -81,7 +81,9 @@ def test_a_shipped_graph_gives_there_what_it_gives_on_the_cpu(name: str, both: t
         workflow = tiny(name)
         results.append(engine.run(workflow, targets=workflow.exposed.outputs))
     here, there = results
-    assert figures(here) == {what: pytest.approx(numbers, rel=1e-4, abs=1e-4) for what, numbers in figures(there).items()}
+    assert figures(here) == {
+        what: pytest.approx(numbers, rel=1e-4, abs=1e-4) for what, numbers in figures(there).items()
+    }
     for target, value in here.values.items():
         if isinstance(value, Tensor):
             assert close(there.values[target].cpu(), value), target
