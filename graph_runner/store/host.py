@@ -58,22 +58,19 @@ def on_host(values: Mapping[Key, Any]) -> tuple[dict[Key, Any], frozenset[int]]:
     Raises UncopiedError.
     """
     models = _of_models(values)
-    fetched: set[int] = set()
 
-    def fetch(tensor: Tensor) -> Tensor:
-        if tensor.device.type == "cpu" and id(tensor) not in models:
-            return tensor
-        there = tensor.detach().to("cpu", copy=True)
-        fetched.add(id(there))
-        return there
+    def fetched(tensor: Tensor) -> Tensor:
+        stays = tensor.device.type == "cpu" and id(tensor) not in models
+        return tensor if stays else tensor.detach().to("cpu", copy=True)
 
-    return _with_tensors(values, fetch), frozenset(fetched)
+    return _with_tensors(values, fetched)
 
 
 def in_use(values: Mapping[Key, Any], fetched: Collection[int], device: torch.device) -> dict[Key, Any]:
     """Values from the host as they are used on a device: what was fetched from there, and models, as copies."""
     moving = _of_models(values).union(fetched)
-    return _with_tensors(values, lambda tensor: tensor.detach().to(device) if id(tensor) in moving else tensor)
+    used, _ = _with_tensors(values, lambda tensor: tensor.detach().to(device) if id(tensor) in moving else tensor)
+    return used
 
 
 def _of_models(values: Mapping[Any, Any]) -> set[int]:
@@ -91,10 +88,12 @@ def _of_models(values: Mapping[Any, Any]) -> set[int]:
     return found
 
 
-def _with_tensors(values: Mapping[Key, Any], moved: Callable[[Tensor], Tensor]) -> dict[Key, Any]:
-    """Copies of the values in which each tensor is what `moved` makes of it; a value where it changes none is itself.
+def _with_tensors(
+    values: Mapping[Key, Any], moved: Callable[[Tensor], Tensor]
+) -> tuple[dict[Key, Any], frozenset[int]]:
+    """Copies of the values in which each tensor is what `moved` makes of it, and the ids of the tensors that it made.
 
-    What two values share their copies share too.
+    A value where it changes none is itself. What two values share their copies share too.
     """
     memo: dict[int, Any] = {}  # what deepcopy finds here it does not copy
     changing: set[int] = set()
@@ -110,4 +109,4 @@ def _with_tensors(values: Mapping[Key, Any], moved: Callable[[Tensor], Tensor]) 
             copies[key] = copy.deepcopy(value, memo) if any(id(leaf) in changing for leaf in held[key]) else value
         except Exception as error:  # a value of a stranger's may hold anything: a file, a lock, a generator
             raise UncopiedError(f"a {type(value).__name__} cannot be copied from the device: {error}") from error
-    return copies
+    return copies, frozenset(id(memo[each]) for each in changing)

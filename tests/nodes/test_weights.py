@@ -16,7 +16,11 @@ from core.checkpoints.model_io import FORMAT_VERSION, HEADER
 from core.checkpoints.weights import write_weights
 from core.layerwise import is_narrow
 from core.models.unet import UNet
+from graph_runner.bind.paths import Paths
+from graph_runner.bind.validate import validate
+from graph_runner.compile.keys import Keys
 from graph_runner.contract.registry import Registry
+from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
 from tests.nodes.test_precision import CURVES, autoencoder, close, curves
@@ -175,3 +179,27 @@ def test_a_model_is_loaded_as_asked(registry: Registry, tmp_path: Path, dtype: s
         stored = torch.bfloat16 if dtype == "as in the file" else getattr(torch, dtype)
         assert kinds(model) == {torch.float32, stored}
         assert is_narrow(model) == (dtype != "float32")
+
+
+@pytest.mark.parametrize("kind", ["load_unet", "load_autoencoder", "load_model", "load_checkpoint"])
+def test_the_key_of_a_node_that_loads_is_what_it_was_before_it_could_do_so_otherwise(
+    registry: Registry, tmp_path: Path, kind: str
+) -> None:
+    path = str(half_file(tmp_path, 16))
+
+    def content(**params: str) -> list[Any]:
+        nodes = {"it": {"type": kind, "params": {"path": path} | params}}
+        top, problems = validate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry, Paths(tmp_path))
+        assert not problems
+        return Keys(0, "float32", lambda bound: "1")._content(top.nodes["it"], ())
+
+    assert content() == content(dtype="float32")
+    assert "dtype" not in content()[2]
+    assert content(dtype="as in the file")[2]["dtype"] == "as in the file"
+
+
+def test_a_dry_run_counts_the_bytes_that_weights_are_kept_in(registry: Registry, tmp_path: Path) -> None:
+    top, _ = validate(sampling(), registry)
+    wide, small = (dry_run(top, tmp_path, weights=kind) for kind in ("float32", "float8"))
+    assert wide.problems == small.problems == []
+    assert small.nodes["draw"].gives == wide.nodes["draw"].gives
