@@ -32,26 +32,29 @@ def known_weights(kind: str) -> str:
 class Weights:
     """Settles what nodes give: models on wires are in eval mode without gradients, and kept in the run's dtype for weights.
 
-    What a zone trains, and what that was made from, stays as it is; so does what a zone has trained, which is there to be saved.
+    What a zone trains, what it has trained and what a node saves stays as it is, and so does all that these are made from.
 
     kind: one of `KINDS`. top: the validated graph.
     """
 
     def __init__(self, kind: str, top: Scope) -> None:
         self.dtype = KINDS[kind]
-        self._training = set(_trained(top)) if kind != "float32" else set[str]()
+        self._exact = set(_exact(top)) if kind != "float32" else set[str]()
 
     def __call__(self, step: Step, value: Any) -> None:
         """A node has given this."""
         at_rest(value)
-        if self.dtype != torch.float32 and step.id not in self._training and isinstance(value, nn.Module):
+        if self.dtype != torch.float32 and step.id not in self._exact and isinstance(value, nn.Module):
             narrow(value, self.dtype)
 
 
-def _trained(top: Scope) -> Iterator[str]:
-    """The ids of the nodes whose models train, or come from a training, or go into either."""
+def _exact(top: Scope) -> Iterator[str]:
+    """The ids of the nodes whose models must not be rounded."""
     nodes = {bound.id: bound for bound in top.walk()}
-    todo = [bound.id for bound in nodes.values() if bound.spec.trains]
+    for zone in nodes.values():  # what a zone gives may have been trained inside
+        if zone.body is not None and any(bound.spec.trains for bound in zone.body.walk()):
+            yield zone.id
+    todo = [id for id, bound in nodes.items() if bound.spec.trains or (bound.spec.effect and bound.spec.takes_models)]
     seen: set[str] = set()
     while todo:
         if (id := todo.pop()) in seen or id not in nodes:

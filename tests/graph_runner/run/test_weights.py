@@ -9,19 +9,26 @@ import torch
 
 from graph_runner.bind.validate import validate
 from graph_runner.compile.keys import Keys
+from graph_runner.contract import node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
 from graph_runner.run.precision import allow_tf32, told_tf32
 from graph_runner.run.weights import Weights
 from tests.graph_runner.conftest import graph
-from tests.graph_runner.run.test_precision import BASE, nested
+from tests.graph_runner.run.test_precision import BASE, Layer, nested
+
+
+@node(category="toy", effect=True)
+def kept(layer: Layer) -> None:
+    """Save a layer, or so."""
+
 
 MODULE = "tests.graph_runner.run.test_precision"
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    return Registry.scan(["graph_runner.zones", MODULE])
+    return Registry.scan(["graph_runner.zones", MODULE, __name__])
 
 
 @pytest.mark.parametrize("kind", ["top", "group", "for_each", "repeat"])
@@ -38,6 +45,13 @@ def test_what_trains_and_what_it_was_made_of_stays_float32(registry: Registry, t
     assert values["layer0"].weight.dtype == torch.float32
     assert values["other"].weight.dtype == torch.bfloat16
     assert values["told"].dtype == torch.float32
+
+
+def test_what_is_saved_is_not_rounded_and_nothing_on_the_way_to_it(registry: Registry, tmp_path: Path) -> None:
+    up = {"type": "raised", "wires": {"layer": "layer0", "x": "x"}}
+    nodes = {**BASE, "up": up, "keep": {"type": "kept", "wires": {"layer": "up"}}, "other": {"type": "layer"}}
+    values = Engine(registry, tmp_path, weights="float16").run(graph(nodes), targets=["layer0", "up", "other"]).values
+    assert [values[id].weight.dtype for id in nodes if id in values] == [torch.float32, torch.float32, torch.float16]
 
 
 def test_keys_tell_of_it_where_it_is_not_float32(registry: Registry) -> None:
