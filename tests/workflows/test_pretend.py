@@ -125,3 +125,10 @@ def test_a_training_goes_on_there_from_a_checkpoint_of_the_cpu(registry: Registr
     assert left.keys() == right.keys()
     for key, value in left.items():
         assert close(value, right[key]) if isinstance(value, Tensor) else value == right[key], key
+
+
+def test_half_gradients_are_scaled_and_narrow_weights_cast_there(both: tuple[Engine, Engine], tmp_path: Path) -> None:
+    """Where tensors lie is looked at, not half's numbers: nothing is cast by the pretend device itself."""
+    result = engine_there(both[0].registry, tmp_path, dtype="float16", weights="float8").run(tiny("quickstart"))
+    assert result.status == "done"
+    assert any(name.startswith("scale/") for event in result.events if isinstance(event, events.Metric) for name in event.values)  # fmt: skip
