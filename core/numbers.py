@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-LOOKED_AT = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+LOOKED_AT = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn)
 
 
 def holds_numbers(tensor: Tensor) -> bool:
@@ -35,7 +35,8 @@ def spoilt(tensors: Mapping[str, Tensor]) -> str:
     looked: dict[torch.device, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if tensor.dtype in LOOKED_AT and tensor.numel() and holds_numbers(tensor):
-            least, greatest = torch.aminmax(tensor.detach())  # both are NaN where one value is, without a copy
+            known = tensor.detach().half() if tensor.itemsize == 1 else tensor.detach()  # float8 has no least
+            least, greatest = torch.aminmax(known)  # both are NaN where one value is, without a copy
             looked.setdefault(tensor.device, {})[name] = torch.isfinite(least) & torch.isfinite(greatest)
     found = {
         name

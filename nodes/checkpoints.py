@@ -25,7 +25,7 @@ from core.models.registry import name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
-from nodes.models import OURS
+from nodes.models import OURS, Kept, keep_as, read_as
 from nodes.text import TokenizerFolder
 from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
 
@@ -52,6 +52,7 @@ def load_checkpoint(
     parametrisation: Literal["as stored", "eps", "v", "x0"] = "as stored",
     tokenizer: TokenizerFolder | None = None,
     scale_factor: Annotated[float, Field(gt=0)] | None = None,
+    dtype: Kept = "float32",
 ) -> Checkpoint:
     """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
 
@@ -63,9 +64,13 @@ def load_checkpoint(
     parametrisation: the prediction type; overrides the file's; Stable Diffusion 2 for 768 pixels needs v where it has no yaml.
     tokenizer: the folder of the text encoder's tokenizer, which a single file lacks; diffusers folders have one.
     scale_factor: overrides the file's; an autoencoder alone that is to serve Stable Diffusion needs 0.18215.
+    dtype: what weights are kept in; a half file "as in the file" takes half the memory. Norms and the like are float32.
     """
     chosen = None if parametrisation == "as stored" else parametrisation
-    model = load_any(path, config, weights, chosen, scale_factor, known=known)
+    model = load_any(path, config, weights, chosen, scale_factor, read_as(dtype), known)
+    for part in (model.unet, model.autoencoder, model.conditioner):
+        if part is not None:
+            keep_as(part, dtype)
     kind = model.conditioner
     text = None if isinstance(kind, ClassEmbedder | SpatialRescaler) else kind
     return Checkpoint(
@@ -159,9 +164,8 @@ def save_checkpoint(
     parts: dict[str, Any] = {"text_encoder": text_encoder, "class_embedder": class_embedder, "rescaler": rescaler}
     parts |= {"unet": unet, "autoencoder": autoencoder, "tokenizer": tokenizer, "schedule": schedule}
     model = _whole(form, ema_unet, parts)
-    if precision != "float32":
-        dtype = getattr(torch, precision)
-        model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
+    dtype = getattr(torch, precision)
+    model, ema_unet = model.in_precision(dtype), ema_unet and rounded(ema_unet, dtype)
     path, *_ = [saving(path) for path in _saved(name, form)]
     if form == "latent loom":
         save_whole(model, path, {"workflow": outputs.workflow}, known)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
+import torch
 from pydantic import Field
 from torch import nn
 
 from core.checkpoints.model_io import load_model as load
 from core.checkpoints.model_io import save_models as save
 from core.conditioning.classes import ClassEmbedder
+from core.layerwise import narrow, narrowed
 from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
@@ -22,6 +24,10 @@ from graph_runner.contract import Name, Neutral, Ports, node
 from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
+
+Narrow = Literal["bfloat16", "float16", "float8_e4m3fn"]
+Kept = Annotated[Literal["float32", "as in the file", Narrow], Neutral("float32")]
+"""How a loaded model's weights are kept (`core.layerwise`)."""
 
 OURS = Models(MODELS)
 """For who calls a node's function by hand; the engine hands in those of all packages."""
@@ -243,54 +249,84 @@ def save_models(models: Ports[M], saving: Saving, known: Models = OURS, name: Na
 
 
 @node(category="models")
-def load_model(path: WeightFile, known: Models = OURS) -> Any:
+def cast_weights(model: M, dtype: Narrow = "bfloat16") -> M:
+    """A model whose weights are kept in fewer bytes, and cast layer by layer as they are used (as diffusers' layerwise casting).
+
+    What is computed in is the run's to say (--dtype). Norms, the time embedding and the output stay float32; a training
+    makes all weights of its models float32 again.
+
+    model: any; it stays as it is.
+    dtype: half the memory, or with float8 a quarter, of float32's; float8 keeps three bits of each weight's fraction.
+    """
+    return narrowed(model, getattr(torch, dtype)).eval().requires_grad_(False)
+
+
+@node(category="models")
+def load_model(path: WeightFile, known: Models = OURS, dtype: Kept = "float32") -> Any:
     """A saved model of any kind: ours, or one that a package of nodes brings.
 
     path: a .safetensors file that save_models wrote.
+    dtype: what its weights are kept in; a half file "as in the file" takes half the memory. Norms and the like are float32.
     """
-    return load(path, known=known).model
+    return _load(path, nn.Module, dtype, known)
 
 
 @node(category="models")
-def load_autoencoder(path: WeightFile) -> Autoencoder:
+def load_autoencoder(path: WeightFile, dtype: Kept = "float32") -> Autoencoder:
     """A saved autoencoder.
 
     path: a .safetensors file that save_models wrote.
+    dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, AutoencoderModel)
+    return _load(path, AutoencoderModel, dtype)
 
 
 @node(category="models")
-def load_unet(path: WeightFile) -> UNet:
+def load_unet(path: WeightFile, dtype: Kept = "float32") -> UNet:
     """A saved UNet.
 
     path: a .safetensors file that save_models wrote.
+    dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, UNetModel)
+    return _load(path, UNetModel, dtype)
 
 
 @node(category="models")
-def load_class_embedder(path: WeightFile) -> Embedder:
+def load_class_embedder(path: WeightFile, dtype: Kept = "float32") -> Embedder:
     """A saved class embedder.
 
     path: a .safetensors file that save_models wrote.
+    dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, ClassEmbedder)
+    return _load(path, ClassEmbedder, dtype)
 
 
 @node(category="models")
-def load_discriminator(path: WeightFile) -> Discriminator:
+def load_discriminator(path: WeightFile, dtype: Kept = "float32") -> Discriminator:
     """A saved discriminator, to train on with its first stage.
 
     path: a .safetensors file that save_models wrote.
+    dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, NLayerDiscriminator)
+    return _load(path, NLayerDiscriminator, dtype)
 
 
-def _load(path: str, kind: type[nn.Module]) -> Any:
-    model = load(path).model
+def _load(path: str, kind: type[nn.Module], dtype: str, known: Models = OURS) -> Any:
+    model = load(path, read_as(dtype), known).model
     if not isinstance(model, kind):
         raise ValueError(
             f"{path} holds a {type(model).__name__}, not a {kind.__name__}; give another file, or use load_model"
         )
+    keep_as(model, dtype)
     return model
+
+
+def read_as(dtype: str) -> torch.dtype | None:
+    """What the weights of a file are converted to when they are read: nothing, where they will not be float32."""
+    return torch.float32 if dtype == "float32" else None
+
+
+def keep_as(model: nn.Module, dtype: str) -> None:
+    """Keep the weights of a model, as it was read, in what a `Kept` says."""
+    if dtype != "float32":
+        narrow(model, None if dtype == "as in the file" else getattr(torch, dtype))

@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
                 log=tuple(options.log),
+                weights=options.weights,
+                tf32=options.tf32,
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -158,6 +160,8 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in")  # fmt: skip
+    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not")  # fmt: skip
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

@@ -62,6 +62,8 @@ class Settings:
     grace: float = 15.0
     log: tuple[str, ...] = ()
     page: Path = field(default=PAGE)
+    weights: str = "float32"
+    tf32: bool | None = None
 
 
 class LoomServer(gradio.Server):  # type: ignore[misc]
@@ -133,7 +135,8 @@ def build(settings: Settings) -> LoomServer:
     """A server, ready to be launched. Raises WorkflowError where a node package cannot be imported."""
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
-    options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
+    options = ["--workspace", str(workspace.root), "--dtype", settings.dtype, "--weights", settings.weights]
+    options += [] if settings.tf32 is None else ["--tf32" if settings.tf32 else "--no-tf32"]
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:

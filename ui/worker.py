@@ -131,6 +131,8 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--dtype", required=True)
+    parser.add_argument("--weights", default="float32")
+    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--log", action="append", default=[])
@@ -146,7 +148,9 @@ def main() -> int:
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
         engine = Engine(
-            registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
+            *(registry, options.workspace),
+            **{name: getattr(options, name) for name in ("device", "dtype", "weights", "tf32")},
+            roots=options.only_below,
         )
         projections = Projections()
         device = engine.device

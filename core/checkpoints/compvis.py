@@ -46,7 +46,7 @@ def load_compvis(
     config: str | Path | None = None,
     weights: Weights = "ema",
     parametrisation: Parametrisation | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
 ) -> LatentDiffusion:
     """Read a CompVis checkpoint, `.ckpt` or `.safetensors`.
 
@@ -54,7 +54,7 @@ def load_compvis(
         read from the weights, which works for every published model.
     weights: the UNet's averaged weights where the file has them, as the paper samples, or the raw ones.
     parametrisation: overrides the yaml's; a Stable Diffusion 2 file for 768 pixels needs "v" where it has no yaml.
-    dtype: what floating-point weights are converted to.
+    dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
     """
     path = Path(path)

@@ -59,19 +59,19 @@ SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
 
-def load_diffusers(folder: str | Path, dtype: torch.dtype = torch.float32) -> LatentDiffusion:
+def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
     Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel,
     LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
-    dtype: what floating-point weights are converted to.
+    dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
     """
     with naming(folder):
         return _load(Path(folder), dtype)
 
 
-def _load(folder: Path, dtype: torch.dtype) -> LatentDiffusion:
+def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
     parts: dict[str, Any] = {}
@@ -228,7 +228,7 @@ def _text_kind(conditioner: Conditioner | None) -> str | None:
     return "LDMTextToImagePipeline" if isinstance(conditioner, BERTEmbedder) else None
 
 
-def _component(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+def _component(folder: Path, dtype: torch.dtype | None) -> dict[str, Any]:
     """One component under the name of its place in `LatentDiffusion`."""
     source = folder / "config.json"
     config = read_json(source)
@@ -242,7 +242,7 @@ def _component(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
 
 
 def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
-    def component(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+    def component(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
         translate = (
             configs.conditional_unet_from_diffusers if conditional else configs.unconditional_unet_from_diffusers
         )
@@ -252,19 +252,19 @@ def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
     return component
 
 
-def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = dit_from_diffusers_config(theirs)
     return {"unet": build(DiT, config, dit_from_diffusers(state, config), folder, dtype)}
 
 
-def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = configs.autoencoder_from_diffusers_config(theirs)
     kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
     weights = autoencoder_from_diffusers(state, config) | {"scale_factor": torch.tensor(config["scale_factor"])}
     return {"autoencoder": build(kind, config, weights, folder, dtype)}
 
 
-def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = configs.bert_from_diffusers_config(theirs)
     if not 0 <= config["n_layer"] <= len(state):
         raise ValueError(f"it asks for {config['n_layer']} layers of {len(state)} weights")
@@ -272,7 +272,7 @@ def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dt
     return {"conditioner": build(BERTEmbedder, config, weights, folder, dtype)}
 
 
-def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype) -> dict[str, Any]:
+def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = configs.clip_from_transformers_config(theirs)
     return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
 

@@ -40,7 +40,7 @@ def load_checkpoint(
     weights: Weights = "ema",
     parametrisation: Parametrisation | None = None,
     scale_factor: float | None = None,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | None = torch.float32,
     known: Mapping[str, type] = MODELS,
 ) -> LatentDiffusion:
     """Whatever lies at `path`: our files and folders, diffusers' folders, CompVis' files or a folder with one in it.
@@ -48,7 +48,8 @@ def load_checkpoint(
     config, weights: see `load_compvis`; other formats say these themselves.
     parametrisation, scale_factor: override the file's. An autoencoder alone in a CompVis file has the scale 1; one that
         is to serve Stable Diffusion needs 0.18215 here.
-    dtype: what floating-point weights are converted to. known: the classes that our own files may name.
+    dtype: what floating-point weights are converted to; None keeps each as it is in the file. known: the classes that our own
+        files may name.
     Raises CheckpointError naming the file and the remedy.
     """
     with naming(path):
@@ -61,7 +62,7 @@ def _load(
     weights: Weights,
     parametrisation: Parametrisation | None,
     scale_factor: float | None,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None,
     known: Mapping[str, type],
 ) -> LatentDiffusion:
     if not path.exists():
@@ -114,7 +115,7 @@ def read_about(path: str | Path) -> dict[str, Any]:
 
 
 def _load_folder(
-    folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype, known: Mapping[str, type]
+    folder: Path, config: str | Path | None, weights: Weights, dtype: torch.dtype | None, known: Mapping[str, type]
 ) -> LatentDiffusion:
     if (folder / WHOLE).is_file():
         return _load_whole(folder, dtype, known)
@@ -160,7 +161,7 @@ def _single_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix in SINGLE_FILES)
 
 
-def _load_whole(folder: Path, dtype: torch.dtype, known: Mapping[str, type]) -> LatentDiffusion:
+def _load_whole(folder: Path, dtype: torch.dtype | None, known: Mapping[str, type]) -> LatentDiffusion:
     content = read_description(folder / WHOLE)
     parts: dict[str, Any] = {
         name: load_model(folder / f"{name}.safetensors", dtype, known).model

@@ -24,6 +24,7 @@ from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
 from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
+from core.layerwise import is_narrow, narrow
 from core.models.unet import UNet
 
 MOST_RANK = 16
@@ -155,7 +156,10 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
             f"{lora.source} changes {len(updates)} modules that this {type(model).__name__} does not have, such as "
             f"{min(updates)}; use it with the base model that it was made for."
         )
-    return build(type(model), config, state, lora.source, next(model.parameters()).dtype)
+    merged = build(type(model), config, state, lora.source)
+    if is_narrow(model):
+        narrow(merged, None)
+    return merged
 
 
 def _add(state: State, updates: dict[str, Update], strength: float, source: Path) -> None:

@@ -88,16 +88,19 @@ def save_models(models: Mapping[str, nn.Module], folder: str | Path, known: Mapp
             save_model(model, temporary / f"{name}.safetensors", known=known)
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32, known: Mapping[str, type] = MODELS) -> SavedModel:
+def load_model(
+    path: str | Path, dtype: torch.dtype | None = torch.float32, known: Mapping[str, type] = MODELS
+) -> SavedModel:
     """Read what `save_model` wrote. Raises CheckpointError naming the file and the remedy.
 
-    dtype: what floating-point weights are converted to. known: the classes that the file may name.
+    dtype: what floating-point weights are converted to; None keeps each as it is in the file, which then may stay
+    mapped instead of read. known: the classes that the file may name.
     """
     with naming(path):
         return _load(Path(path), dtype, known)
 
 
-def _load(path: Path, dtype: torch.dtype, known: Mapping[str, type]) -> SavedModel:
+def _load(path: Path, dtype: torch.dtype | None, known: Mapping[str, type]) -> SavedModel:
     source, weights = _files_of(path)
     description = read_description(source) if path.is_dir() else _header(path)
     if HEADER not in description:

@@ -52,14 +52,16 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
     if isinstance(conditioner, SpatialRescaler):
         classes, side = conditioner.config["in_channels"], size * 2**conditioner.n_stages
         labels = random.randint(classes, samples, side, side)
-        concat = conditioner(one_hot_map(labels, classes))
+        concat = conditioner.to(labels.device)(one_hot_map(labels, classes))
     elif unet["in_channels"] > unet["out_channels"]:
         channels = unet["in_channels"] - unet["out_channels"]
         concat = random.randn(samples, channels, size, size)
     if isinstance(conditioner, ClassEmbedder):
-        context = conditioner(random.randint(conditioner.config["n_classes"], samples))
+        numbers = random.randint(conditioner.config["n_classes"], samples)
+        context = conditioner.to(numbers.device)(numbers)
     elif isinstance(conditioner, BERTEmbedder | CLIPTextEmbedder):
         config = conditioner.config
         length = config["max_seq_len" if isinstance(conditioner, BERTEmbedder) else "max_position_embeddings"]
-        context = conditioner(random.randint(config["vocab_size"], samples, length))
+        tokens = random.randint(config["vocab_size"], samples, length)
+        context = conditioner.to(tokens.device)(tokens)
     return Conditioning(context, concat)

@@ -35,6 +35,7 @@ class BERTEmbedder(nn.Module):
     """
 
     config: dict[str, Any]
+    kept_float32 = ("transformer.pos_emb",)
 
     def __init__(
         self,

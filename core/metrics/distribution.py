@@ -53,7 +53,7 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
 
     _check(real, generated, at_least=2)
     # Whoever asks has all the features: nothing to synchronise, and perhaps nobody to synchronise with.
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False)
+    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False).to(real.device)
     metric.update(real, real=True)
     metric.update(generated, real=False)
     return max(0.0, float(metric.compute()))

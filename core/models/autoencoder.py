@@ -50,6 +50,7 @@ class Autoencoder(nn.Module):
     """
 
     config: dict[str, Any]
+    kept_float32 = ("decoder.conv_out", "quantize")
     scale_factor: Tensor
     shift_factor: Tensor | None
 

@@ -178,6 +178,7 @@ class DiT(nn.Module):
 
     config: dict[str, Any]
     takes: Takes
+    kept_float32 = ("t_embedder", "y_embedder", "final_layer")
 
     def __init__(
         self,

@@ -48,6 +48,7 @@ class LPIPS(nn.Module):
 
     shift: Tensor
     scale: Tensor
+    kept_float32 = ("",)  # it measures
 
     def __init__(self) -> None:
         super().__init__()

@@ -64,6 +64,7 @@ class UNet(nn.Module):
 
     config: dict[str, Any]
     takes: Takes
+    kept_float32 = ("time_embed", "label_emb", "out")
 
     def __init__(
         self,

@@ -8,6 +8,9 @@ gradients down again before they are clipped. Where they overflow, its optimizer
 the optimizer's state stay as they are, the factor is halved, and the other objectives go on. The step still counts, for the
 batches and the learning rates, which go by steps.
 
+Weights that are kept in fewer bytes (`core.layerwise`), or are half by themselves, train as float32: steps are smaller than what
+half can tell apart. What is computed in half is autocast's to say, around the calls of the models.
+
 Some optimizers train at other weights than those that are the model: schedule-free ones (Defazio et al. 2024), which say so by
 having `eval()` and `train()`. The models have the weights to train at in a step, and those to use at any other time
 (`evaluating`, `finish`, and under "models" in the state).
@@ -19,13 +22,14 @@ state holds parts, a body is called through `forward`, and others see what is `w
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from core.layerwise import widen
 from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.numbers import spoilt
 from core.parts import all_split_as, local, split_as
@@ -68,6 +72,7 @@ class Trainer:
     ) -> None:
         self.models = dict(models)
         for model in self.models.values():
+            widen(model)
             model.requires_grad_(True)
             model.train()
         averaging = ExponentialAverage(ema) if isinstance(ema, float | int) else ema
@@ -259,7 +264,7 @@ class Trainer:
                 else ShardedGradients(own, self.sharding.leaves)
             )
             if self.scaled:
-                self._scalers.append(_scaler(parameters(optimizer), objective.name))
+                self._scalers.append(torch.amp.GradScaler(parameters(optimizer)[0].device.type))
         refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
         restored = self._restored or {}
         for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
@@ -302,12 +307,6 @@ def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding 
     from core.training.sharding import Sharding  # FSDP2 takes seconds to import
 
     return Sharding(models, mesh)
-
-
-def _scaler(trained: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
-    if any(parameter.dtype == torch.float16 for parameter in trained):
-        raise ValueError(f"objective {name!r} trains weights that are float16 themselves; load its models in float32")
-    return torch.amp.GradScaler(next(iter(trained)).device.type)
 
 
 def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:

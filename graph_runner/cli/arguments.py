@@ -74,6 +74,8 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
     run.add_argument("--shard", action="store_true", help="split models that train, with their averages and optimizers' states, among the processes that torchrun started")  # fmt: skip
+    run.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in (default float32)")  # fmt: skip
+    run.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not (default: as PyTorch has it)")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
@@ -94,6 +96,7 @@ def build() -> argparse.ArgumentParser:
         "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
     )
     check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
+    check.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
     _workspace(check)
     _only_below(check)
 

@@ -113,6 +113,8 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             processes=processes,
             roots=map(expanded, options.only_below),
             shard=options.shard,
+            weights=options.weights,
+            tf32=options.tf32,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

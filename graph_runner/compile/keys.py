@@ -24,13 +24,20 @@ from graph_runner.contract import NodeSpec
 Version = Callable[[BoundNode], str]
 HALF = "dtype of each call"
 """Stands in the keys of half-precision runs for how the dtype is entered: another word when that changes what is computed."""
+KEPT = "weights layer by layer"
+"""The same of runs whose models are kept in fewer bytes."""
 
 
 class Keys:
-    """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold."""
+    """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold.
 
-    def __init__(self, seed: int, dtype: str, version: Version, contents: Contents | None = None) -> None:
-        self.seed, self.dtype, self.version = seed, dtype, version
+    dtype, weights: what the run computes in, and what it keeps weights in.
+    """
+
+    def __init__(
+        self, seed: int, dtype: str, version: Version, contents: Contents | None = None, weights: str = "float32"
+    ) -> None:
+        self.seed, self.dtype, self.version, self.weights = seed, dtype, version, weights
         self._contents = contents or Contents()
         self._run = uuid.uuid4().hex
         self._known: dict[str, str] = {}
@@ -81,6 +88,8 @@ class Keys:
             content += ["seed", self.seed]
         if self.dtype != "float32":
             content += [HALF, self.dtype]
+        if self.weights != "float32":
+            content += [KEPT, self.weights]
         return content
 
     def _body(self, body: Scope, zone: NodeSpec) -> list[Any]:

@@ -40,6 +40,7 @@ from graph_runner.run.interpreter import Frame, Interpreter
 from graph_runner.run.loop import interval
 from graph_runner.run.precision import Precision
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.weights import Weights
 
 
 class _Open:
@@ -96,15 +97,16 @@ def dry_run(
     roots: Iterable[Path] = (),
     injectables: Mapping[str, Injectable] = {},
     listeners: Iterable[Listener] = (),
+    weights: str = "float32",
 ) -> Estimate:
     """Go through a validated graph (see `validate`; with paths) on fake tensors, and tell what a run would do.
 
     Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.bind.paths.Paths`.
-    injectables: of the registry. listeners: hear how far nodes are that read files meanwhile.
+    injectables: of the registry. weights: see `graph_runner.run.weights`. listeners: hear how far nodes are that read files meanwhile.
     """
     precision = Precision(dtype)
     plan = compile_graph(top, {}, None, set(top.nodes))
-    run = _DryRun(top, precision, listeners)
+    run = _DryRun(top, precision, listeners, Weights(weights, top))
     run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
@@ -143,8 +145,8 @@ def _standing_in(precision: Precision) -> Entered:
 class _DryRun:
     """Does steps on fake tensors (see `graph_runner.run.interpreter.Do`), and writes down what it sees."""
 
-    def __init__(self, top: Scope, precision: Precision, listeners: Iterable[Listener]) -> None:
-        self.calls = Calls(_standing_in(precision))
+    def __init__(self, top: Scope, precision: Precision, listeners: Iterable[Listener], weights: Weights) -> None:
+        self.calls = Calls(_standing_in(precision), weights)
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}

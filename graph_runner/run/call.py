@@ -21,13 +21,26 @@ from graph_runner.run.join import Joiner
 
 Entered = Callable[[NodeSpec], Callable[..., Any]]
 """What calls the function of a node: the function itself, or one that goes around it."""
+Settle = Callable[[Step, Any], None]
+"""Puts in order what a node has given, in place, before others read it."""
+
+
+def at_rest(value: Any) -> None:
+    """Models on wires are in eval mode without gradients."""
+    if isinstance(value, torch.nn.Module):
+        value.eval().requires_grad_(False)
+
+
+def rested(step: Step, value: Any) -> None:  # noqa: ARG001 - see `Settle`
+    """As `at_rest`."""
+    at_rest(value)
 
 
 class Calls:
-    """Calls nodes (see `graph_runner.run.interpreter.Do`). entered: see `Entered`; asked for by each step anew."""
+    """Calls nodes (see `graph_runner.run.interpreter.Do`). entered: see `Entered`; asked for by each step anew. settle: see `Settle`."""
 
-    def __init__(self, entered: Entered) -> None:
-        self.entered = entered
+    def __init__(self, entered: Entered, settle: Settle = rested) -> None:
+        self.entered, self.settle = entered, settle
         self._joiner = Joiner()
 
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
@@ -37,7 +50,7 @@ class Calls:
         if unit.spec.effect and not unit.stores:
             return [self._show(unit, frame, around)]
         value = self._called(unit, arguments(unit, frame), frame, around)
-        store(unit, frame, value)
+        store(unit, frame, value, self.settle)
         return [value]
 
     def quick(self, unit: Unit, released: tuple[int, ...]) -> Bound | None:
@@ -78,7 +91,7 @@ class Calls:
         for i, member in enumerate(joined.members):
             with blamed(member.id, around.when):
                 value = self._called(member, calls[i], frame, around) if together is None else together[i]
-                store(member, frame, value)
+                store(member, frame, value, self.settle)
             values.append(value)
         return values
 
@@ -134,7 +147,7 @@ def arguments(step: Step, frame: Frame) -> dict[str, Any]:
     return kwargs
 
 
-def store(step: Step, frame: Frame, value: Any) -> None:
+def store(step: Step, frame: Frame, value: Any, settle: Settle = rested) -> None:
     """Put what a call gave where its readers look. Raises ValueError where it gave nothing for one of them."""
     spec = step.spec
     form = spec.returns.form
@@ -150,13 +163,7 @@ def store(step: Step, frame: Frame, value: Any) -> None:
         if frame[slot] is None:
             raise _absent(port)
         if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
-            at_rest(frame[slot])
-
-
-def at_rest(value: Any) -> None:
-    """Models on wires are in eval mode without gradients."""
-    if isinstance(value, torch.nn.Module):
-        value.eval().requires_grad_(False)
+            settle(step, frame[slot])
 
 
 def _absent(port: str) -> ValueError:

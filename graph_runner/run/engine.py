@@ -46,9 +46,10 @@ from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
-from graph_runner.run.precision import Precision
+from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
@@ -74,10 +75,12 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
-    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
+    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps", or another that PyTorch knows. dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. Raises
-    ValueError for a device that is absent, for a workspace that cannot be used, and where one process alone should shard.
+    `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. weights: "float32",
+    "bfloat16", "float16" or "float8", in which the weights of models are kept that do not train (see `graph_runner.run.weights`).
+    tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. Raises ValueError for a
+    device that is absent, for a workspace that cannot be used, and where one process alone should shard.
     """
 
     def __init__(
@@ -91,6 +94,8 @@ class Engine:
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
         shard: bool = False,
+        weights: str = "float32",
+        tf32: bool | None = None,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -98,11 +103,13 @@ class Engine:
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
+        self.weights = known_weights(weights)
+        allow_tf32(tf32)
         self.processes = processes or Processes()
         self.processes.split_models(shard)
         if self.processes.rank == 0:
             prepare(self.workspace)
-        self.cache = Cache(self.workspace, memory, self.registry.models)
+        self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
 
     def run(
         self,
@@ -173,7 +180,7 @@ class Engine:
         if self.processes.rank == 0:
             settings = {"seed": seed, "device": str(self.device), "dtype": dtype}
             loggers.listen(emit, logged, loggers.LoggedRun(self.workspace, folder, given.written, settings))
-        profiled, interpreter = self._interpreter(check_numbers, profile and self.processes.rank == 0)
+        profiled, interpreter = self._interpreter(top, check_numbers, profile and self.processes.rank == 0)
         runtime = Runtime(
             self.workspace,
             folder,
@@ -198,7 +205,7 @@ class Engine:
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
-                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, self.weights)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
                 values = execute(plan, runtime, self.cache)
             status = "done"
@@ -219,9 +226,11 @@ class Engine:
         values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
 
-    def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
+    def _interpreter(
+        self, top: Scope, check_numbers: bool, profile: bool = False
+    ) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision)
+        calls = Calls(self.precision, Weights(self.weights, top))
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls
@@ -249,7 +258,7 @@ class Engine:
             within = within.scope.zone
         plan = compile_graph(top, {}, keys, {within.id})
         try:
-            execute(plan, runtime.searching(self._interpreter(check_numbers=True)[1]), self.cache)
+            execute(plan, runtime.searching(self._interpreter(top, check_numbers=True)[1]), self.cache)
         except NodeError as error:
             return first_seen(error, refused, self.dtype)
         except Stopped:
@@ -277,6 +286,8 @@ class Engine:
             "seed": seed,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
+            "weights": self.weights,
+            "tf32": told_tf32(),
             "threads": torch.get_num_threads(),
             "processes": self.processes.world,
             **({"shard": True} if self.processes.shard else {}),
@@ -308,17 +319,23 @@ def _installed() -> dict[str, str]:
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by name; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
+    """A device by name, of any kind that PyTorch knows; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        found = torch.accelerator.current_accelerator(check_available=True)
+        name = "cpu" if found is None else found.type
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"there is no device called {name!r}; it can be auto, cpu, cuda, cuda:N or mps") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("no CUDA device is here; use --device cpu, or --device auto")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("no MPS device is here; use --device cpu, or --device auto")
+    try:
+        kind: Any = torch.get_device_module(device)
+        count = kind.device_count() if kind.is_available() else 0
+    except (AttributeError, RuntimeError):  # a kind that this PyTorch has no backend for, or one that holds no numbers
+        count = 0
+    if not count:
+        raise ValueError(f"no {device.type.upper()} device is here; use --device cpu, or --device auto")
+    if (device.index or 0) >= count:
+        raise ValueError(f"there is no {name}: the last {device.type.upper()} device is {device.type}:{count - 1}")
     return device
 
 

@@ -18,6 +18,7 @@ from graph_runner.run.interpreter import Frame
 from graph_runner.run.numbers import non_finite
 from graph_runner.run.runtime import Runtime
 from graph_runner.store.cache import Cache, Entry
+from graph_runner.store.host import UncopiedError
 from graph_runner.store.modules import UnknownKindError
 
 
@@ -99,8 +100,9 @@ class _Top:
         [step], kept = unit.members, self.plan.kept[unit.id]
         with blamed(step.id):
             entry = self.held.pop(step.id, None) or self.cache.get(step.key, kept.types)
+            values = self.cache.used(entry)
         for slot, port in step.stores:
-            frame[slot] = runtime.place(entry.values[step.spec.stored(port)])
+            frame[slot] = runtime.place(values[step.spec.stored(port)])
             at_rest(frame[slot])
         runtime.emit(events.Cached(step.id))
         for shown in entry.shown:
@@ -134,6 +136,8 @@ class _Top:
             runtime.emit(events.Log(f"is not kept on disk: {sentence(error)}", step.id, "warning"))
         except UnknownKindError as error:  # hours of training may be in it, and others wait for it
             runtime.emit(events.Log(f"is not kept on disk: {error}", step.id, "warning"))
+        except UncopiedError as error:
+            runtime.emit(events.Log(f"is not kept: {error}", step.id, "warning"))
 
 
 def _stale(node: str, runtime: Runtime) -> bool:

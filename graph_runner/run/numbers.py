@@ -81,7 +81,8 @@ def _cause(given: Mapping[str, Any]) -> str:
 def _tensors(value: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
     """The tensors in a value, each with where it lies."""
     if isinstance(value, Tensor):
-        yield path, value.detach()
+        narrow = value.is_floating_point() and value.itemsize == 1  # float8, which knows no least and greatest
+        yield path, value.detach().half() if narrow else value.detach()
         return
     parts: Iterator[tuple[Any, Any]]
     if isinstance(value, nn.Module):

@@ -57,3 +57,17 @@ class Precision:
             for bound in top.walk()
             if bound.spec.trains and "dtype" not in bound.spec.injected.values()
         ]
+
+
+def allow_tf32(allow: bool | None) -> None:
+    """Let GPUs compute float32 products in TensorFloat-32 (10 bits of fraction), or not; None leaves it as PyTorch has it.
+
+    It is PyTorch's own switch, and so of the whole process. Keys do not tell of it: as between devices, results differ by rounding.
+    """
+    if allow is not None:
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allow
+
+
+def told_tf32() -> dict[str, bool]:
+    """Where TensorFloat-32 is allowed: of matrix products and of convolutions."""
+    return {"matmul": torch.backends.cuda.matmul.allow_tf32, "conv": torch.backends.cudnn.allow_tf32}

@@ -82,6 +82,9 @@ class Runtime:
             return {key: self.place(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.place(item) for item in value]
+        if isinstance(value, tuple):
+            placed = [self.place(item) for item in value]
+            return type(value)(*placed) if hasattr(value, "_fields") else tuple(placed)
         return value.to(self.device) if hasattr(value, "to") else value
 
     def stopping(self, together: bool = True) -> bool:

@@ -1,6 +1,7 @@
 """Values by content: in memory with a byte budget, and on disk for what a node declares worth keeping.
 
-An entry holds every output that was read, and the files its node showed. What is on an accelerator is held on the host.
+An entry holds every output that was read, and the files its node showed. What is on an accelerator is held on the host: what
+lies here shares no tensor with what a run uses there, and gives it copies (`graph_runner.store.host`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 
@@ -21,7 +23,8 @@ from graph_runner.base.files import remove
 from graph_runner.bind.graph import Slot
 from graph_runner.contract import PortType
 from graph_runner.contract.models import is_module
-from graph_runner.store.folders import forget_tree, load_meta, load_tree, save_tree, size_of, unfinished
+from graph_runner.store.folders import forget_tree, load_meta, load_tree, save_tree, unfinished
+from graph_runner.store.host import in_use, on_host, size_of
 from graph_runner.store.modules import ModuleCodec, is_kept_module
 
 CACHE = "cache"
@@ -35,17 +38,25 @@ def entry_name(key: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """The outputs of one node, and the files it showed."""
+    """The outputs of one node, and the files it showed. fetched: ids of the tensors in them that came from an accelerator."""
 
     values: dict[Slot, Any]
     shown: list[Shown]
+    fetched: frozenset[int] = frozenset()
 
 
 class Cache:
-    """Content-addressed values of one workspace. models: the classes that an entry on disk may name."""
+    """Content-addressed values of one workspace. models: the classes that an entry on disk may name. device: where values are
+    used; on the CPU they are used as they lie here."""
 
-    def __init__(self, workspace: Path, budget: int, models: Mapping[str, type] | None = None) -> None:
-        self.models = models or {}
+    def __init__(
+        self,
+        workspace: Path,
+        budget: int,
+        models: Mapping[str, type] | None = None,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 - a value
+    ) -> None:
+        self.models, self.device = models or {}, device
         self.workspace, self.folder, self.budget = workspace, workspace / CACHE, budget
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
@@ -117,12 +128,15 @@ class Cache:
         return entry
 
     def put(self, key: str, entry: Entry, types: Mapping[Slot, PortType], keep: bool) -> None:
-        """Remember an entry; on disk too where it is worth keeping. Raises OSError where the disk refuses."""
-        values = {slot: _on_host(value) for slot, value in entry.values.items()}
+        """Remember an entry; on disk too where it is worth keeping. Raises OSError where the disk refuses, and
+        UncopiedError for what cannot be held on the host."""
+        values = {slot: value.detach() if isinstance(value, Tensor) else value for slot, value in entry.values.items()}
+        fetched: frozenset[int] = frozenset()
+        if self.device.type != "cpu":
+            values, fetched = on_host(values)
         if (known := self.in_memory(key)) is not None:  # an equal node whose other outputs were read
-            values = known.values | values
-        entry = Entry(values, entry.shown)
-        self._remember(key, entry)
+            values, fetched = known.values | values, known.fetched | fetched
+        self._remember(key, Entry(values, entry.shown, fetched))
         if keep:
             tree = [
                 [port, name, _encode(value, types[port, name], self.models)]
@@ -130,6 +144,10 @@ class Cache:
             ]
             meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
             save_tree(self._at(key), tree, meta)
+
+    def used(self, entry: Entry) -> dict[Slot, Any]:
+        """An entry's values as a run uses them: on an accelerator copies, so that they may be moved about."""
+        return entry.values if self.device.type == "cpu" else in_use(entry.values, entry.fetched, self.device)
 
     def _remember(self, key: str, entry: Entry) -> None:
         size = size_of(list(entry.values.values())) + 1
@@ -143,14 +161,6 @@ class Cache:
 
     def _at(self, key: str) -> Path:
         return self.folder / entry_name(key)
-
-
-def _on_host(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, list):
-        return [_on_host(item) for item in value]
-    return value
 
 
 def _encode(value: Any, kind: PortType, models: Mapping[str, type]) -> Any:

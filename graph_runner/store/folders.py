@@ -21,7 +21,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -208,27 +207,3 @@ def _put_together(value: Any, tensors: dict[str, Tensor], folder: Path) -> Any:
             return folder / value["__files__"]
         return {key: _put_together(item, tensors, folder) for key, item in value["__dict__"]}
     return [_put_together(item, tensors, folder) for item in value] if isinstance(value, list) else value
-
-
-def size_of(value: Any) -> int:
-    """Bytes of the tensors in a value (modules, tuples, dicts, lists and plain attributes of objects walked)."""
-    seen: set[int] = set()
-    total, todo = 0, [value]
-    while todo:
-        item = todo.pop()
-        if id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, Tensor):
-            total += item.numel() * item.element_size()
-        elif isinstance(item, torch.nn.Module):
-            todo += [*item.parameters(), *item.buffers()]
-        elif isinstance(item, dict):
-            todo += item.values()
-        elif isinstance(item, list | tuple):
-            todo += item
-        elif hasattr(item, "__dict__") and not isinstance(item, type):
-            todo += vars(item).values()
-        elif hasattr(item, "nbytes"):
-            total += int(item.nbytes)
-    return total

@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from graph_runner.base.layerwise import is_narrow, narrow
+
 KIND = "__model__"
 
 
@@ -31,7 +33,8 @@ class ModuleCodec:
                 f"a {cls.__name__} (of {cls.__module__}) is no registered model; put @model on its class "
                 "(docs/writing-a-model.md)"
             )
-        return {KIND: name, "config": getattr(module, "config", {}), "state": dict(module.state_dict())}
+        cast = {"narrow": True} if is_narrow(module) else {}
+        return {KIND: name, "config": getattr(module, "config", {}), "state": dict(module.state_dict()), **cast}
 
     def load(self, tree: dict[str, Any]) -> nn.Module:
         """The module, in eval mode without gradients. Raises KeyError for a kind that is not there."""
@@ -39,6 +42,8 @@ class ModuleCodec:
         with torch.random.fork_rng(devices=[]), _Unfilled():
             module: nn.Module = kind(**tree["config"])
         module.load_state_dict(tree["state"], assign=True)
+        if tree.get("narrow"):
+            narrow(module, None)
         return module.eval().requires_grad_(False)
 
 

@@ -147,6 +147,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "kl_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4},
     "vq_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4, "codes": 16},
     "unet": {"model_channels": 8, "channel_mult": [1, 2], "attention_factors": [2], "num_heads": 2, "norm_groups": 4},
+    "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
+    "preset_dit": {"preset": "DiT-S/8"},
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},
     "layout_encoder": {"dim": 16, "layers": 1},

@@ -20,7 +20,8 @@ from graph_runner.base.events import Log, Shown
 from graph_runner.context import Processes
 from graph_runner.store import folders
 from graph_runner.store.checkpoints import KEPT, Checkpoints
-from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree, size_of
+from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree
+from graph_runner.store.host import size_of
 from tests import crashes
 
 ROOT = Path(__file__).parents[3]

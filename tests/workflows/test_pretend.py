@@ -1,0 +1,134 @@
+"""The shipped graphs on a device that is not the CPU: they train, sample and go on there, and mix no devices (`tests.pretend`).
+
+Left out, as the pretend device has none of it: several processes, half precision (it casts no operations by itself), and CUDA's own
+(graphs, streams, pinned memory, its allocator's figures).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import skimage
+import torch
+from torch import Tensor
+
+from graph_runner.base import events
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine, Result
+from graph_runner.store.folders import load_tree
+from tests.nodes.test_processes import leaves
+from tests.pretend import engine_there
+from tests.workflows.conftest import figures
+from tests.workflows.test_shipped import NAMES, small
+from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
+
+TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
+NEEDS = dict.fromkeys(("sample", "langevin", "image_guidance"), "quickstart")
+"""Whose saved models a graph loads."""
+QUICK = ("quickstart", "sample")
+"""In the fast suite; the others are marked slow."""
+
+
+def tiny(name: str) -> Workflow:
+    workflow = changed(name, TINY) if name in TASKS else small(name)
+    for id, node in nodes_of(workflow.nodes).items():
+        if name == "images_folder" and node.type == "gaussian_noise":
+            node.params["shape"] = [2, 4, 8, 8]
+        if id == "settings":
+            node.params["size"] = 8
+    return workflow
+
+
+def pictures(engine: Engine) -> None:
+    (engine.workspace / "pictures").mkdir(exist_ok=True)
+    for picture in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
+        shutil.copy(picture, engine.workspace / "pictures")
+
+
+def stable_diffusion(engine: Engine) -> None:
+    from tiny_pipelines import PIPELINES
+
+    PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
+
+
+BEFORE: dict[str, Callable[[Engine], None]] = {"images_folder": pictures, "stable_diffusion": stable_diffusion}
+"""What a person brings along."""
+
+
+@pytest.fixture(scope="module")
+def both(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> tuple[Engine, Engine]:
+    """An engine here and one there, whose workspaces last for the module: what one graph saved another loads."""
+    here, there = (tmp_path_factory.mktemp(name) for name in ("here", "there"))
+    return Engine(registry, here), engine_there(registry, there)
+
+
+def close(found: Tensor, wanted: Tensor) -> bool:
+    """Equal but for rounding: attention has another kernel there."""
+    return found.shape == wanted.shape and torch.allclose(found.double(), wanted.double(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in NAMES])
+def test_a_shipped_graph_gives_there_what_it_gives_on_the_cpu(name: str, both: tuple[Engine, Engine]) -> None:
+    results: list[Result] = []
+    for engine in both:
+        if name in NEEDS:
+            engine.run(tiny(NEEDS[name]))
+        BEFORE.get(name, lambda _: None)(engine)
+        workflow = tiny(name)
+        results.append(engine.run(workflow, targets=workflow.exposed.outputs))
+    here, there = results
+    assert figures(here) == {
+        what: pytest.approx(numbers, rel=1e-4, abs=1e-4) for what, numbers in figures(there).items()
+    }
+    for target, value in here.values.items():
+        if isinstance(value, Tensor):
+            assert close(there.values[target].cpu(), value), target
+
+
+def again(engine: Engine) -> set[str]:
+    """The nodes that are computed when the quickstart is run once more with another guidance scale."""
+    workflow = tiny("quickstart")
+    workflow.nodes["sample"].body.nodes["guide"].params["scale"] = 2.0  # type: ignore[union-attr]
+    found = engine.run(workflow).events
+    return {event.node for event in found if isinstance(event, events.Started)}
+
+
+def test_what_was_cached_there_is_used_there(both: tuple[Engine, Engine]) -> None:
+    """From memory, and by another process from the disk."""
+    for engine in both:
+        engine.run(tiny("quickstart"))
+    here, there = both
+    assert again(there) == again(here)
+    other = engine_there(there.registry, there.workspace)
+    assert not again(other) & {"autoencoder", "diffusion", "latents"}
+
+
+def test_a_training_goes_on_there_from_a_checkpoint_of_the_cpu(registry: Registry, tmp_path: Path) -> None:
+    """And to what an uninterrupted one on the CPU comes to."""
+
+    def trained(engine: Engine, steps: int) -> Result:
+        workflow = tiny("quickstart")
+        workflow.nodes["autoencoder"].params["steps"] = steps
+        return engine.run(workflow, targets=["autoencoder"], only=True)
+
+    trained(Engine(registry, tmp_path / "parts"), 2)
+    result = trained(engine_there(registry, tmp_path / "parts"), 4)
+    assert any("goes on from step 2" in str(event) for event in result.events)
+    trained(Engine(registry, tmp_path / "whole"), 4)
+    left, right = (
+        leaves(load_tree(next((tmp_path / each / "checkpoints").glob("*/step-4")))) for each in ("parts", "whole")
+    )
+    assert left.keys() == right.keys()
+    for key, value in left.items():
+        assert close(value, right[key]) if isinstance(value, Tensor) else value == right[key], key
+
+
+def test_half_gradients_are_scaled_and_narrow_weights_cast_there(both: tuple[Engine, Engine], tmp_path: Path) -> None:
+    """Where tensors lie is looked at, not half's numbers: nothing is cast by the pretend device itself."""
+    result = engine_there(both[0].registry, tmp_path, dtype="float16", weights="float8").run(tiny("quickstart"))
+    assert result.status == "done"
+    assert any(name.startswith("scale/") for event in result.events if isinstance(event, events.Metric) for name in event.values)  # fmt: skip
