@@ -40,6 +40,7 @@ from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import loggers
 from graph_runner.run.call import Calls
+from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
 from graph_runner.run.injectables import INJECTABLES
@@ -48,6 +49,7 @@ from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
 from graph_runner.run.precision import Precision
 from graph_runner.run.profile import Profile
+from graph_runner.run.residence import Residence
 from graph_runner.run.runtime import Runtime
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
@@ -76,7 +78,8 @@ class Engine:
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    `graph_runner.bind.paths.Paths`. vram: bytes that may be taken of the device's memory; left out, what it has free; on a CPU it
+    says nothing. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Engine:
         memory: int = 4 * GIB,
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
+        vram: int | None = None,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -97,6 +101,7 @@ class Engine:
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
         self.processes = processes or Processes()
+        self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
         if self.processes.rank == 0:
             prepare(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models)
@@ -188,7 +193,12 @@ class Engine:
             models=top.models,
             interpreter=interpreter,
             injectables={**INJECTABLES, **self.registry.injectables},
+            residence=self.residence,
+            memory=DeviceMemory(self.device),
+            forget=self.cache.let_go if self.residence is None else lambda: 0,  # it holds nothing on a device
         )
+        if self.residence is not None:
+            self.residence.tell = emit
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
@@ -206,6 +216,8 @@ class Engine:
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
+            if self.residence is not None:
+                self.residence.rest()
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
@@ -218,7 +230,7 @@ class Engine:
 
     def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision)
+        calls = Calls(self.precision, elsewhere=self.residence is not None)
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls

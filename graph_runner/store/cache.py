@@ -79,6 +79,12 @@ class Cache:
         with suppress(OSError):
             remove(self._at(key))
 
+    def let_go(self) -> int:
+        """Forget what memory holds; what the disk keeps is read again. Returns the bytes, of which others may still hold some."""
+        freed, self._used = self._used, 0
+        self._memory.clear()
+        return freed
+
     def in_memory(self, key: str) -> Entry | None:
         """An entry that needs no reading: whoever holds it keeps it, whatever the budget."""
         if key not in self._memory:
@@ -133,11 +139,14 @@ class Cache:
 
 
 def _on_host(value: Any) -> Any:
+    """A value off the accelerator; a module stays where it is, for it is moved in place by who owns the device's memory."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if isinstance(value, list):
         return [_on_host(item) for item in value]
-    return value
+    if isinstance(value, dict):
+        return {key: _on_host(item) for key, item in value.items()}
+    return value.to("cpu") if hasattr(value, "to") and not isinstance(value, Module) else value
 
 
 def _encode(value: Any, kind: PortType, models: Mapping[str, type]) -> Any:
