@@ -249,7 +249,7 @@ def sampled(folder: Path, device: str, **options: Any) -> tuple[Tensor, list[Pla
     workflow.nodes["noise"].params["shape"] = [4, 4, 8, 8]
     workflow.nodes["labels_to_sample"].params["values"] = [0, 3, 9, 23]
     engine = Engine(Registry.installed(), folder, device=device, **options)
-    result = engine.run(workflow, targets=["decoded"])
+    result = engine.run(workflow, targets=["decoded"], fresh=True)
     return result.values["decoded"].cpu(), [event for event in result.events if isinstance(event, Placed)], engine
 
 
