@@ -124,8 +124,8 @@ def _wrapped(value: Any) -> Any:
     return Elsewhere(value) if isinstance(value, Tensor) and not isinstance(value, Elsewhere) else value
 
 
-_library = torch.library.Library("aten", "IMPL")  # noqa: TOR901 - for the life of the process
-_autocast = torch.library.Library("_", "IMPL")  # noqa: TOR901
+_library = torch.library.Library("aten", "IMPL")
+_autocast = torch.library.Library("_", "IMPL")
 
 
 def _empty(size: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None,

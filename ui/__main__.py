@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from graph_runner.cli.arguments import size
+
 DEFAULT_PORT = 7860
 SHORTEST_TOKEN = 16
 
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
                 log=tuple(options.log),
+                vram=options.vram,
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -158,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument(
+        "--vram", type=size, metavar="SIZE", help="of each device's memory take at most so much, such as 8GB"
+    )
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

@@ -277,6 +277,7 @@ KINDS: tuple[type, ...] = (
     engine_events.Metric,
     engine_events.Cached,
     engine_events.Finished,
+    engine_events.Placed,
     engine_events.Failed,
     engine_events.Log,
     Value,

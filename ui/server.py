@@ -61,6 +61,7 @@ class Settings:
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
     log: tuple[str, ...] = ()
+    vram: int | None = None
     page: Path = field(default=PAGE)
 
 
@@ -134,6 +135,8 @@ def build(settings: Settings) -> LoomServer:
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
+    if settings.vram is not None:
+        options += ["--vram", str(settings.vram)]
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:

@@ -131,6 +131,7 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--dtype", required=True)
+    parser.add_argument("--vram", type=int)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--log", action="append", default=[])
@@ -146,7 +147,12 @@ def main() -> int:
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
         engine = Engine(
-            registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
+            registry,
+            options.workspace,
+            device=options.device,
+            dtype=options.dtype,
+            roots=options.only_below,
+            vram=options.vram,
         )
         projections = Projections()
         device = engine.device

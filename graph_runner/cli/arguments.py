@@ -73,6 +73,7 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
+    run.add_argument("--vram", type=size, metavar="SIZE", help="take at most so much of the device's memory, such as 8GB: models leave it when others need room, and one that is larger is streamed (default: what is free)")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
@@ -108,7 +109,7 @@ def build() -> argparse.ArgumentParser:
 
     clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
                                 description="Say how much room a workspace takes. With --keep, forget cached values and checkpoints, the longest unused first: they are computed again when they are needed. Runs and models stay.")  # fmt: skip
-    clean.add_argument("--keep", type=_size, metavar="SIZE", help="forget until cache and checkpoints take at most so much, such as 20GB or 500MB; nothing used in the last hour")  # fmt: skip
+    clean.add_argument("--keep", type=size, metavar="SIZE", help="forget until cache and checkpoints take at most so much, such as 20GB or 500MB; nothing used in the last hour")  # fmt: skip
     _workspace(clean)
 
     lock = commands.add_parser("lock", help="check or record that nodes compute what their versions say")
@@ -118,7 +119,7 @@ def build() -> argparse.ArgumentParser:
     return parser
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
     """Bytes from "20GB", "1.5 MB" or a number of bytes."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
     if found is None:

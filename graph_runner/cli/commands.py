@@ -161,7 +161,7 @@ _COLOURS = {"done": "green", "failed": "red"}
 
 def clean(options: argparse.Namespace) -> int:
     """Say how much room a workspace takes; with a budget, make room. Returns 2 where there is no such workspace."""
-    from graph_runner.estimate.dry import large
+    from graph_runner.base.telling import large
     from graph_runner.store import space
 
     workspace = _folder(options.workspace)

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from graph_runner.base.telling import large
 from graph_runner.bind.graph import Scope
-from graph_runner.estimate.dry import Estimate, NodeEstimate, large
+from graph_runner.estimate.dry import Estimate, NodeEstimate
 
 
 def tell(estimate: Estimate, top: Scope, everything: bool) -> None:

@@ -112,6 +112,7 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             dtype=options.dtype,
             processes=processes,
             roots=map(expanded, options.only_below),
+            vram=options.vram,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

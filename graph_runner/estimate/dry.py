@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from graph_runner.base.events import Event, Listener, Log, Progress, Stream, Warnings
 from graph_runner.base.problems import Problem
+from graph_runner.base.telling import large
 from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import Paths
 from graph_runner.compile.compiler import compile_graph
@@ -293,15 +294,6 @@ def describe(value: Any) -> str:
     else:
         return ""
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)
-
-
-def large(number: float, unit: str = "") -> str:
-    """Three figures, a thousand's letter and a unit: "4.74 T", "820 G", "3.1 k", "12"; "3.1 kB", "0 B"."""
-    letters = iter(("", "k", "M", "G", "T", "P", "E"))
-    letter = next(letters)
-    while number >= 999.5 and letter != "E":
-        number, letter = number / 1000, next(letters)
-    return f"{number:.3g} {letter}{unit}".strip()
 
 
 def _wired(step: Step, frame: Frame) -> dict[str, Any]:

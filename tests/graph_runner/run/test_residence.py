@@ -26,7 +26,7 @@ from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.engine import Engine
 from graph_runner.run.modules import modules_in, size_of, tensors_of
 from graph_runner.run.residence import Residence
-from tests.pretend import DEVICE, Elsewhere
+from tests.pretend import DEVICE
 from tests.pretend_memory import memory
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
