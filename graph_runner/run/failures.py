@@ -19,7 +19,7 @@ class NodeError(RuntimeError):
     def __init__(self, node: str, cause: BaseException, when: str = "") -> None:
         self.node, self.when = node, when
         text = str(cause) or type(cause).__name__
-        if ran_out(cause) and not isinstance(cause, OutOfMemoryError):
+        if _too_much(cause):
             asked = asked_for(cause)
             memory = "more memory" if asked is None else f"{binary(asked)} more memory"
             text = f"this asks for {memory} than there is; make it smaller (fewer samples, lower resolution, narrower model)"
@@ -32,9 +32,7 @@ class NodeError(RuntimeError):
 
 _UNITS = {"bytes": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 1e3, "MB": 1e6, "GB": 1e9}
 _ASKED = re.compile(r"allocate (\d+(?:\.\d+)?) ?(bytes|[KMGT]i?B)")
-_SAID = re.compile(
-    r"out of memory|can't allocate memory|not enough memory|Storage size calculation overflowed", re.IGNORECASE
-)
+_SAID = re.compile(r"out of memory|can't allocate memory|not enough memory", re.IGNORECASE)
 
 
 class OutOfMemoryError(MemoryError):
@@ -53,6 +51,13 @@ class OutOfMemoryError(MemoryError):
     def with_remedies(self, remedies: Sequence[str]) -> OutOfMemoryError:
         """The same, with what would help."""
         return OutOfMemoryError(self.need, self.free, self.device, remedies)
+
+
+def _too_much(cause: BaseException) -> bool:
+    """Whether an error that nobody answered says that memory will not do: it ran out, or no number holds what was asked for."""
+    if isinstance(cause, OutOfMemoryError):
+        return False
+    return ran_out(cause) or "Storage size calculation overflowed" in str(cause)
 
 
 def ran_out(error: BaseException) -> bool:
