@@ -93,6 +93,8 @@ def build() -> argparse.ArgumentParser:
     check.add_argument(
         "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
     )
+    check.add_argument("--devices", type=_count, default=1, metavar="N", help="tell the memory of each of N processes that share a training (default 1)")  # fmt: skip
+    check.add_argument("--shard", action="store_true", help="the same where they split the models that train")
     check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
     _workspace(check)
     _only_below(check)

@@ -56,7 +56,16 @@ def check(options: argparse.Namespace) -> int:
     try:
         heard = [] if options.json else [display]
         dtype, makers = getattr(torch, options.dtype), registry.injectables
-        found = dry_run(top, workspace, dtype=dtype, roots=roots, injectables=makers, listeners=heard)
+        found = dry_run(
+            top,
+            workspace,
+            dtype=dtype,
+            roots=roots,
+            injectables=makers,
+            listeners=heard,
+            processes=options.devices,
+            shard=options.shard,
+        )
     finally:
         display.close()
     wrong = len(errors(found.problems))
