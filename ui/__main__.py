@@ -16,6 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from graph_runner.cli.arguments import size
+
 DEFAULT_PORT = 7860
 SHORTEST_TOKEN = 16
 
@@ -61,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
                 log=tuple(options.log),
                 weights=options.weights,
                 tf32=options.tf32,
+                vram=options.vram,
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -162,6 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in")  # fmt: skip
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not")  # fmt: skip
+    parser.add_argument(
+        "--vram", type=size, metavar="SIZE", help="of each device's memory take at most so much, such as 8GB"
+    )
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

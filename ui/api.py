@@ -135,13 +135,16 @@ class Api:
         return self.check(workflow)[1]
 
     @call(workflow=EXAMPLE)
-    async def estimate(self, workflow: AnyWorkflow) -> Estimate:
+    async def estimate(
+        self, workflow: AnyWorkflow, devices: Annotated[int, Field(ge=1, le=2**20)] = 1, shard: bool = False
+    ) -> Estimate:
         """What a run would do, as `python -m graph_runner check --json` tells it: a dry run, in a process of its own.
 
         Shapes, operations, memory, shapes that do not fit. Takes seconds; computes nothing. 422 where the workflow is wrong.
+        devices: the memory is that of each of so many processes that share a training; shard: they split its models.
         """
         roots = (self.workspace.root, *self.lent) if self.confined else ()
-        return await estimate(await self._checked(workflow), self.workspace, self._packages, roots)
+        return await estimate(await self._checked(workflow), self.workspace, self._packages, roots, devices, shard)
 
     @call(workflow=EXAMPLE)
     def canonical(self, workflow: AnyWorkflow) -> Document:

@@ -15,11 +15,17 @@ from ui.workspace import Workspace
 
 
 async def estimate(
-    workflow: Workflow, workspace: Workspace, packages: Iterable[str], roots: Iterable[Path] = ()
+    workflow: Workflow,
+    workspace: Workspace,
+    packages: Iterable[str],
+    roots: Iterable[Path] = (),
+    devices: int = 1,
+    shard: bool = False,
 ) -> Estimate:
     """What a run of a valid workflow would do. Ends the process when nobody waits any more.
 
-    packages: of nodes, besides those installed. roots: the only folders to read files below, if any are named. Raises
+    packages: of nodes, besides those installed. roots: the only folders to read files below, if any are named. devices, shard:
+    see `graph_runner.estimate.dry.dry_run`. Raises
     RefusedError where the dry run fails.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -27,6 +33,7 @@ async def estimate(
         save(workflow, file)
         options = [option for package in packages for option in ("--nodes", package)]
         options += [option for root in roots for option in ("--only-below", str(root))]
+        options += ["--devices", str(devices), *(["--shard"] if shard else [])]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "graph_runner", "check", str(file), "--json"),
             *("--workspace", str(workspace.root), *options),

@@ -86,13 +86,20 @@ class Validation(Answer):
 
 
 class Estimate(Answer):
-    """What a run will do, found without computing anything. memory: bytes of tensors at once, at most, in `memory_at`."""
+    """What a run will do, found without computing anything. memory: bytes of tensors at once, at most, in `memory_at`.
+
+    parts: of that, what each takes: weights, gradients, optimizer, averages, models, communication, activations. It is the memory
+    of one of so many processes, which split the models that train where it is sharded.
+    """
 
     problems: list[ToldProblem]
     nodes: dict[str, NodeEstimate]
     flops: float
     memory: int
     memory_at: str
+    parts: dict[str, int] = {}
+    processes: int = 1
+    sharded: bool = False
 
 
 class Document(Answer):
@@ -277,6 +284,7 @@ KINDS: tuple[type, ...] = (
     engine_events.Metric,
     engine_events.Cached,
     engine_events.Finished,
+    engine_events.Placed,
     engine_events.Failed,
     engine_events.Log,
     Value,

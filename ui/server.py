@@ -61,6 +61,7 @@ class Settings:
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
     log: tuple[str, ...] = ()
+    vram: int | None = None
     page: Path = field(default=PAGE)
     weights: str = "float32"
     tf32: bool | None = None
@@ -137,6 +138,7 @@ def build(settings: Settings) -> LoomServer:
     registry = Registry.installed(settings.nodes)
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype, "--weights", settings.weights]
     options += [] if settings.tf32 is None else ["--tf32" if settings.tf32 else "--no-tf32"]
+    options += [] if settings.vram is None else ["--vram", str(settings.vram)]
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:

@@ -133,6 +133,7 @@ def main() -> int:
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--weights", default="float32")
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None)
+    parser.add_argument("--vram", type=int)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--log", action="append", default=[])
@@ -149,7 +150,7 @@ def main() -> int:
         registry = Registry.installed(options.nodes)
         engine = Engine(
             *(registry, options.workspace),
-            **{name: getattr(options, name) for name in ("device", "dtype", "weights", "tf32")},
+            **{name: getattr(options, name) for name in ("device", "dtype", "weights", "tf32", "vram")},
             roots=options.only_below,
         )
         projections = Projections()

@@ -234,6 +234,16 @@ class Trainer:
             state["scalers"] = [scaler.state_dict() for scaler in self._scalers]
         return state
 
+    def held(self) -> dict[str, list[Tensor]]:
+        """The tensors that stay from step to step, by what they are: "weights", "averages", and "optimizer" for its state."""
+        models = [average.model for average in self.averages.values()]
+        states = [state for optimizer in self._optimizers for state in optimizer.state.values()]
+        return {
+            "weights": [each for model in self.models.values() for each in (*model.parameters(), *model.buffers())],
+            "averages": [each for model in models for each in (*model.parameters(), *model.buffers())],
+            "optimizer": [tensor for state in states for _, tensor in _tensors(state)],
+        }
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
         self.steps = state["steps"]

@@ -89,6 +89,25 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """What lies where, told when it has changed: models by the node that gave each, and their bytes.
+
+    here: on the device. waiting: on the host, until a node uses them. streamed: on the host, read layer by layer while they
+    work. free: bytes left on the device; budget: what the run may take of it; None where nobody knows, or said. came, left:
+    bytes that were moved to the device and from it so far.
+    """
+
+    device: str
+    here: dict[str, int]
+    waiting: dict[str, int]
+    streamed: dict[str, int]
+    free: int | None = None
+    budget: int | None = None
+    came: int = 0
+    left: int = 0
+
+
+@dataclass(frozen=True)
 class Log:
     """A sentence worth telling."""
 
@@ -105,7 +124,7 @@ class Ended:
     seconds: float
 
 
-Event = Planned | Started | Progress | Shown | Metric | Cached | Finished | Failed | Log | Ended
+Event = Planned | Started | Progress | Shown | Metric | Cached | Finished | Failed | Placed | Log | Ended
 Listener = Callable[[Event], None]
 
 

@@ -56,3 +56,17 @@ def _several(values: Sequence[Any], names: Sequence[str], brackets: str) -> str:
 
 def _cut(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def large(number: float, unit: str = "") -> str:
+    """Three figures, a thousand's letter and a unit: "4.74 T", "820 G", "3.1 k", "12"; "3.1 kB", "0 B"."""
+    letters = iter(("", "k", "M", "G", "T", "P", "E"))
+    letter = next(letters)
+    while number >= 999.5 and letter != "E":
+        number, letter = number / 1000, next(letters)
+    return f"{number:.3g} {letter}{unit}".strip()
+
+
+def binary(size: int) -> str:
+    """Bytes as PyTorch's allocators say them: "2.50 GiB", "512.0 MiB"."""
+    return f"{size / 2**30:,.2f} GiB" if size >= 2**27 else f"{size / 2**20:,.1f} MiB"

@@ -76,6 +76,7 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--shard", action="store_true", help="split models that train, with their averages and optimizers' states, among the processes that torchrun started")  # fmt: skip
     run.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in (default float32)")  # fmt: skip
     run.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not (default: as PyTorch has it)")  # fmt: skip
+    run.add_argument("--vram", type=size, metavar="SIZE", help="take at most so much of the device's memory, such as 8GB: models leave it when others need room, and one that is larger is streamed (default: what is free)")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
@@ -95,6 +96,8 @@ def build() -> argparse.ArgumentParser:
     check.add_argument(
         "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
     )
+    check.add_argument("--devices", type=_count, default=1, metavar="N", help="tell the memory of each of N processes that share a training (default 1)")  # fmt: skip
+    check.add_argument("--shard", action="store_true", help="the same where they split the models that train")
     check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
     check.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
     _workspace(check)
@@ -112,7 +115,7 @@ def build() -> argparse.ArgumentParser:
 
     clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
                                 description="Say how much room a workspace takes. With --keep, forget cached values and checkpoints, the longest unused first: they are computed again when they are needed. Runs and models stay.")  # fmt: skip
-    clean.add_argument("--keep", type=_size, metavar="SIZE", help="forget until cache and checkpoints take at most so much, such as 20GB or 500MB; nothing used in the last hour")  # fmt: skip
+    clean.add_argument("--keep", type=size, metavar="SIZE", help="forget until cache and checkpoints take at most so much, such as 20GB or 500MB; nothing used in the last hour")  # fmt: skip
     _workspace(clean)
 
     lock = commands.add_parser("lock", help="check or record that nodes compute what their versions say")
@@ -122,7 +125,7 @@ def build() -> argparse.ArgumentParser:
     return parser
 
 
-def _size(text: str) -> int:
+def size(text: str) -> int:
     """Bytes from "20GB", "1.5 MB" or a number of bytes."""
     found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
     if found is None:

@@ -57,7 +57,15 @@ def check(options: argparse.Namespace) -> int:
         heard = [] if options.json else [display]
         dtype, makers = getattr(torch, options.dtype), registry.injectables
         found = dry_run(
-            top, workspace, dtype=dtype, roots=roots, injectables=makers, listeners=heard, weights=options.weights
+            top,
+            workspace,
+            dtype=dtype,
+            roots=roots,
+            injectables=makers,
+            listeners=heard,
+            weights=options.weights,
+            processes=options.devices,
+            shard=options.shard,
         )
     finally:
         display.close()
@@ -163,7 +171,7 @@ _COLOURS = {"done": "green", "failed": "red"}
 
 def clean(options: argparse.Namespace) -> int:
     """Say how much room a workspace takes; with a budget, make room. Returns 2 where there is no such workspace."""
-    from graph_runner.estimate.dry import large
+    from graph_runner.base.telling import large
     from graph_runner.store import space
 
     workspace = _folder(options.workspace)

@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from graph_runner.base.telling import large
 from graph_runner.bind.graph import Scope
-from graph_runner.estimate.dry import Estimate, NodeEstimate, large
+from graph_runner.estimate.dry import Estimate, NodeEstimate
 
 
 def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
@@ -27,8 +28,21 @@ def tell(estimate: Estimate, top: Scope, everything: bool) -> None:
         f" in {estimate.memory_at or 'no node'}",
         soft_wrap=True,
     )
+    if told := _parts(estimate):
+        console.print(told, soft_wrap=True)
     if estimate.memory > (here := _memory_here()):
         console.print(f"That is more than this machine's {large(here, 'B')} of memory.", style="yellow", soft_wrap=True)
+
+
+def _parts(estimate: Estimate) -> str:
+    """What the memory is of, where something trains or several processes share it."""
+    if estimate.processes == 1 and "gradients" not in estimate.parts:
+        return ""
+    how = "split among them" if estimate.sharded else "the models whole in each"
+    who = f"In each of {estimate.processes} processes, {how}" if estimate.processes > 1 else "Of that"
+    largest = sorted(estimate.parts.items(), key=lambda part: -part[1])
+    told = ", ".join(f"{name} {large(size, 'B')}" for name, size in largest)
+    return f"{who}: {told}."
 
 
 def _memory_here() -> float:

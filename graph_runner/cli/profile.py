@@ -19,7 +19,7 @@ MOST = 15
 
 def show(console: Console, profile: Profile, folder: Path) -> None:
     """Tell what the slowest nodes of a run took, and where the rest is written."""
-    from graph_runner.estimate.dry import large
+    from graph_runner.base.telling import large
     from graph_runner.run.profile import PROFILE, TRACE
 
     nodes = sorted(profile.nodes.items(), key=lambda item: -item[1].own_seconds)

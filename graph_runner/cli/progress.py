@@ -73,6 +73,7 @@ class Watch:
         self.started = 0.0
         self.loops: dict[tuple[int, str], Turns] = {}
         self.numbers: dict[str, float] = {}
+        self.placed: events.Placed | None = None
         self._owners: dict[str, str] = {}
 
     def __call__(self, event: events.Event) -> None:
@@ -91,6 +92,8 @@ class Watch:
                     self.numbers[name if owner == event.node else f"{event.node}.{name}"] = value
             case events.Finished():
                 self.finished += 1
+            case events.Placed():
+                self.placed = event
 
     def _advance(self, event: events.Progress) -> None:
         depth = len(event.path)

@@ -115,6 +115,7 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             shard=options.shard,
             weights=options.weights,
             tf32=options.tf32,
+            vram=options.vram,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

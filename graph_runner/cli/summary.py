@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from graph_runner.base.telling import in_a_line
+from graph_runner.base.telling import in_a_line, large
 from graph_runner.cli.arguments import program
 from graph_runner.cli.wording import count, duration, place
 
 if TYPE_CHECKING:
+    from graph_runner.base.events import Placed
     from graph_runner.cli.progress import Watch
     from graph_runner.run.engine import Result
 
@@ -45,6 +46,8 @@ def show(
         say(f"  {program()} {shlex.join(argv)}")
         return
     say(f"Done in {spent}: {_work(watch)}.", "bold green")
+    if watch.placed is not None and watch.placed.came:
+        say(_models(watch.placed), "dim")
     for name, given in values.items():
         say(f"  {name} = {in_a_line(given)}")
     for path in written:
@@ -60,6 +63,24 @@ def show(
 def _short(given: Any) -> str:
     text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
     return shlex.quote(text) if len(text) <= 40 else "…"
+
+
+def _models(placed: Placed) -> str:
+    """What lies on the device, and how much had to move for it."""
+    parts = [f"{_named(placed.here) or 'no model'} on {placed.device}"]
+    if placed.waiting:
+        parts.append(f"{_named(placed.waiting)} on the host")
+    if placed.streamed:
+        parts.append(f"{_named(placed.streamed)} streamed from there")
+    of = "" if placed.budget is None else f" of {large(placed.budget, 'B')}"
+    free = "" if placed.free is None else f"; {large(placed.free, 'B')}{of} free"
+    back = f", {large(placed.left, 'B')} back" if placed.left else ""
+    return f"{'; '.join(parts)}{free}. {large(placed.came, 'B')} of models went there{back}."
+
+
+def _named(models: Mapping[str, int]) -> str:
+    """Models with their sizes: "unet 3.44 GB, autoencoder 335 MB"."""
+    return ", ".join(f"{name} {large(models[name], 'B')}" for name in models)
 
 
 def _work(watch: Watch) -> str:

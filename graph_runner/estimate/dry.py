@@ -20,17 +20,20 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils.hooks import RemovableHandle
 
 from graph_runner.base.events import Event, Listener, Log, Progress, Stream, Warnings
 from graph_runner.base.problems import Problem
+from graph_runner.base.telling import large
 from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import Paths
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
-from graph_runner.contract.context import Processes, Stateful
+from graph_runner.contract.context import Stateful
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
+from graph_runner.estimate.training import KINDS, Holder, Imagined, note, watch, whole_at_once
 from graph_runner.format.wires import joined
 from graph_runner.run.activation import Activation
 from graph_runner.run.call import Calls, Entered
@@ -65,12 +68,19 @@ class NodeEstimate:
 
 @dataclass
 class Estimate:
-    """What a whole run will do. memory: bytes of tensors at once, at most, while `memory_at` runs."""
+    """What a whole run will do. memory: bytes of tensors at once, at most, in each process, while `memory_at` runs.
+
+    parts: what these are: weights, gradients, optimizer, averages (of what trains), models (others), communication (what
+    processes send each other, and weights put together), and activations, with all else. processes, sharded: for how many.
+    """
 
     nodes: dict[str, NodeEstimate]
     problems: list[Problem]
     memory: int
     memory_at: str
+    parts: dict[str, int] = field(default_factory=dict)
+    processes: int = 1
+    sharded: bool = False
 
     @property
     def flops(self) -> float:
@@ -85,6 +95,9 @@ class Estimate:
             "flops": self.flops,
             "memory": self.memory,
             "memory_at": self.memory_at,
+            "parts": self.parts,
+            "processes": self.processes,
+            "sharded": self.sharded,
         }
 
 
@@ -98,20 +111,24 @@ def dry_run(
     injectables: Mapping[str, Injectable] = {},
     listeners: Iterable[Listener] = (),
     weights: str = "float32",
+    processes: int = 1,
+    shard: bool = False,
 ) -> Estimate:
     """Go through a validated graph (see `validate`; with paths) on fake tensors, and tell what a run would do.
 
     Every node is gone through, whether an effect needs it or not; caches are not asked. roots: see `graph_runner.bind.paths.Paths`.
-    injectables: of the registry. weights: see `graph_runner.run.weights`. listeners: hear how far nodes are that read files meanwhile.
+    injectables: of the registry. listeners: hear how far nodes are that read files meanwhile. weights: see `graph_runner.run.weights`.
+    processes: so many share the batch of a training; memory is that of each. shard: they split the models that train.
     """
     precision = Precision(dtype)
     plan = compile_graph(top, {}, None, set(top.nodes))
-    run = _DryRun(top, precision, listeners, Weights(weights, top))
+    divided = dict.fromkeys(KINDS, processes) if shard else {}
+    run = _DryRun(top, precision, listeners, Weights(weights, top), divided)
     run.problems += precision.problems(top)
     cpu = torch.device("cpu")
     hear = Stream([run.hear])
     runtime = Runtime(
-        *(workspace, workspace, seed, cpu, dtype, hear, Processes(), "", float("inf")),
+        *(workspace, workspace, seed, cpu, dtype, hear, Imagined(processes, shard, run.meter), "", float("inf")),
         dry=True,
         paths=Paths(workspace, roots),
         models=top.models,
@@ -127,7 +144,11 @@ def dry_run(
     for id, flops in run.meter.flops.items():
         if id in run.nodes:
             run.nodes[id].flops = flops * run.shares.get(id, 1)
-    return Estimate(run.nodes, run.problems, run.meter.peak, run.meter.peak_at)
+    parts = {kind or "activations": size for kind, size in run.meter.parts.items() if size}
+    if shard and run.whole:
+        parts["communication"] = parts.get("communication", 0) + run.whole
+    memory = sum(parts.values())
+    return Estimate(run.nodes, run.problems, memory, run.meter.peak_at, parts, processes, shard)
 
 
 def _standing_in(precision: Precision) -> Entered:
@@ -145,16 +166,24 @@ def _standing_in(precision: Precision) -> Entered:
 class _DryRun:
     """Does steps on fake tensors (see `graph_runner.run.interpreter.Do`), and writes down what it sees."""
 
-    def __init__(self, top: Scope, precision: Precision, listeners: Iterable[Listener], weights: Weights) -> None:
+    def __init__(
+        self,
+        top: Scope,
+        precision: Precision,
+        listeners: Iterable[Listener],
+        weights: Weights,
+        divided: Mapping[str, int],
+    ) -> None:
         self.calls = Calls(_standing_in(precision), weights)
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
-        self.meter = Meter(self.fakes)
+        self.meter = Meter(self.fakes, divided)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
         self.bound = {bound.id: bound for bound in top.walk()}
         self.problems: list[Problem] = []
         self.turns: Counter[str] = Counter()
         self.listeners = list(listeners)
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
+        self.whole = 0  # bytes of weights that a sharded training puts together
         self._left_open = 0
         self._at = ""  # the step that is gone through
 
@@ -226,20 +255,27 @@ class _DryRun:
         if isinstance(value, torch.nn.Module):
             if not any(isinstance(parameter, FakeTensor) for parameter in value.parameters()):
                 self.meter.hold_real(value)
+            else:
+                self.meter.name([*value.parameters(), *value.buffers()], "models")
             node.parameters += sum(parameter.numel() for parameter in value.parameters())
 
 
 class _DryLoop:
-    """A loop that goes round once, and counts for all iterations (see `graph_runner.context.Loop`)."""
+    """A loop that goes round once, and counts for all iterations (see `graph_runner.context.Loop`).
+
+    Where it carries a state it goes round twice, and so do its micro-batches: optimizers make theirs at the end of the first
+    step, and from the second on it lies beside the activations.
+    """
 
     def __init__(self, run: _DryRun, activation: Activation) -> None:
         self.run, self.activation = run, activation
         self._base = activation.path
+        self._rounds = 1
 
     def __call__(
         self,
         n: int,
-        state: Stateful | None = None,  # noqa: ARG002 - nothing is restored
+        state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,  # noqa: ARG002 - a process alone
     ) -> Iterator[int]:
@@ -249,9 +285,21 @@ class _DryLoop:
         own, step = self.activation, self.activation.step
         if step is not None:
             self.run.turns[step.id] = n
-        own.path = (*self._base, 0)
-        with self.run.meter.times(n):
-            yield 0
+        meter = self.run.meter
+        holder = state if isinstance(state, Holder) else None
+        hooks: list[RemovableHandle] = []
+        if holder is not None:
+            hooks = watch(holder, meter)
+            self.run.whole = max(self.run.whole, whole_at_once(holder.models.values()))
+        self._rounds = 1 if state is None else 2
+        for turn in range(min(n, self._rounds)):
+            own.path = (*self._base, turn)
+            with meter.times(0 if turn else n):
+                yield turn
+            if holder is not None:
+                note(holder, meter)
+        for hook in hooks:
+            hook.remove()
         own.path = (*self._base, 0)
         body = own.body
         if body is not None and body.frame is not None and body.code.asides:
@@ -263,10 +311,12 @@ class _DryLoop:
 
     def micro(self, n: int) -> Iterator[int]:
         """The first of n micro-batches, standing for all."""
-        self.activation.path = (*self._base, 0, 0)
-        with self.run.meter.times(n):
-            yield 0
-        self.activation.path = (*self._base, 0)
+        base = self.activation.path
+        for micro in range(min(n, self._rounds)):
+            self.activation.path = (*base, micro)
+            with self.run.meter.times(0 if micro else n):
+                yield micro
+        self.activation.path = base
 
     def _interval(self, aside: Step, frame: Frame) -> int:
         """How often it runs; where only the run will give that, as often as it can at most."""
@@ -296,15 +346,6 @@ def describe(value: Any) -> str:
     else:
         return ""
     return ", ".join(f"{name} {text}" for name, text in named.items() if text)
-
-
-def large(number: float, unit: str = "") -> str:
-    """Three figures, a thousand's letter and a unit: "4.74 T", "820 G", "3.1 k", "12"; "3.1 kB", "0 B"."""
-    letters = iter(("", "k", "M", "G", "T", "P", "E"))
-    letter = next(letters)
-    while number >= 999.5 and letter != "E":
-        number, letter = number / 1000, next(letters)
-    return f"{number:.3g} {letter}{unit}".strip()
 
 
 def _wired(step: Step, frame: Frame) -> dict[str, Any]:

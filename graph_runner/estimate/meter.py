@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import weakref
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -35,21 +36,35 @@ _FORMULAS: dict[Any, Callable[..., int]] = {
 _LIFTS = (torch.ops.aten.lift_fresh.default, torch.ops.aten.lift_fresh_copy.default)
 
 
+@dataclass(eq=False)
+class _Held:
+    """Bytes that live, and what they are."""
+
+    size: int
+    kind: str = ""
+
+
 class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts, while it is on, for the node that is at work. Goes outside a FakeTensorMode.
 
     Matrix products, convolutions and attention are counted (two operations for each multiply and add, as PyTorch's
     FlopCounterMode does), `scale` times over. A number that is asked of a fake tensor is made up (0.5, 0, False), which is
     written down in `guessed`: shapes seldom depend on it.
+
+    divided: what tensors may be, and into how many equal parts such a tensor is split among processes: one part counts. At the
+    `peak`, `parts` is how much of it was what; "" is all that nobody named (activations, and what operations need meanwhile).
     """
 
-    def __init__(self, fakes: FakeTensorMode) -> None:
+    def __init__(self, fakes: FakeTensorMode, divided: Mapping[str, int] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.fakes = fakes
         self.scale = 1.0
         self.flops: dict[str, float] = defaultdict(float)
         self.guessed: set[str] = set()
+        self.divided = divided or {}
         self.live = self.peak = 0
+        self.parts: dict[str, int] = {}
+        self._kinds: dict[str, int] = defaultdict(int)
         self.peak_at = ""
         self._at = [""]
         self._models: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
@@ -78,9 +93,21 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if model in self._models:
             return
         self._models.add(model)
-        size = sum(each.nbytes for each in (*model.parameters(), *model.buffers()))
-        weakref.finalize(model, self._let_go, size)
-        self._grow(size)
+        held = _Held(sum(each.nbytes for each in (*model.parameters(), *model.buffers())), "models")
+        weakref.finalize(model, self._let_go, held)
+        self._grow(held)
+
+    def name(self, tensors: Iterable[Tensor], kind: str) -> None:
+        """Say what tensors are."""
+        for tensor in tensors:
+            storage = tensor.untyped_storage()
+            if isinstance(tensor, FakeTensor) and storage not in self._sizes:
+                self._hold(tensor)
+            held: _Held | None = self._sizes.get(storage, None)
+            if held is not None and held.kind != kind:
+                self._let_go(held)
+                held.kind = kind
+                self._grow(held)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do the operation, and count it."""
@@ -110,15 +137,21 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         storage = tensor.untyped_storage()
         if storage in self._sizes:
             return
-        size = storage.nbytes()
-        self._sizes[storage] = size
-        weakref.finalize(storage, self._let_go, size)
-        self._grow(size)
+        held = self._sizes[storage] = _Held(storage.nbytes())
+        weakref.finalize(storage, self._let_go, held)
+        self._grow(held)
 
-    def _grow(self, size: int) -> None:
+    def _grow(self, held: _Held) -> None:
+        size = self._share(held)
         self.live += size
+        self._kinds[held.kind] += size
         if self.live > self.peak:
-            self.peak, self.peak_at = self.live, self._at[-1]
+            self.peak, self.peak_at, self.parts = self.live, self._at[-1], dict(self._kinds)
 
-    def _let_go(self, size: int) -> None:
+    def _let_go(self, held: _Held) -> None:
+        size = self._share(held)
         self.live -= size
+        self._kinds[held.kind] -= size
+
+    def _share(self, held: _Held) -> int:
+        return -(-held.size // self.divided.get(held.kind, 1))

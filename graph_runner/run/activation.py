@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from graph_runner.compile.plan import Step
 from graph_runner.contract.context import Processes, derive
@@ -75,7 +75,9 @@ class Activation:
             inside.held.enter_context(self.runtime.processes.apart())
         template: Frame = [None] * step.body.size
         for outside, slot in step.captures:
-            value = self.runtime.place(frame[outside])
+            value = frame[outside]
+            if not isinstance(value, nn.Module):  # a model comes when a node inside uses it
+                value = self.runtime.place(value)
             template[slot] = value.detach() if step.spec.aside and isinstance(value, Tensor) else value
         inside.body = BodyCall(step.body, template, step.spec, inside)
         return inside

@@ -18,6 +18,8 @@ from graph_runner.run.activation import Activation
 from graph_runner.run.failures import blamed
 from graph_runner.run.interpreter import Bound, Frame
 from graph_runner.run.join import Joiner
+from graph_runner.run.out_of_memory import again, with_room
+from graph_runner.run.residence import Use
 
 Entered = Callable[[NodeSpec], Callable[..., Any]]
 """What calls the function of a node: the function itself, or one that goes around it."""
@@ -37,10 +39,13 @@ def rested(step: Step, value: Any) -> None:  # noqa: ARG001 - see `Settle`
 
 
 class Calls:
-    """Calls nodes (see `graph_runner.run.interpreter.Do`). entered: see `Entered`; asked for by each step anew. settle: see `Settle`."""
+    """Calls nodes (see `graph_runner.run.interpreter.Do`).
 
-    def __init__(self, entered: Entered, settle: Settle = rested) -> None:
-        self.entered, self.settle = entered, settle
+    entered: see `Entered`; asked for by each step anew. settle: see `Settle`. elsewhere: nodes compute on another device than the host.
+    """
+
+    def __init__(self, entered: Entered, settle: Settle = rested, elsewhere: bool = False) -> None:
+        self.entered, self.settle, self.elsewhere = entered, settle, elsewhere
         self._joiner = Joiner()
 
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
@@ -49,22 +54,28 @@ class Calls:
             return self._joined(unit, frame, around)
         if unit.spec.effect and not unit.stores:
             return [self._show(unit, frame, around)]
+        if unit.copied and around.runtime.residence is not None:
+            around.runtime.residence.whole(read(unit, frame))
         value = self._called(unit, arguments(unit, frame), frame, around)
         store(unit, frame, value, self.settle)
         return [value]
 
     def quick(self, unit: Unit, released: tuple[int, ...]) -> Bound | None:
         """The quickest way to do a step that needs nothing but its arguments (see `graph_runner.run.interpreter.Quick`)."""
-        if isinstance(unit, Joined) or not _is_plain(unit):
+        if isinstance(unit, Joined) or not _is_plain(unit) or (self.elsewhere and _may_hold_models(unit.spec)):
             return None
         function, constants, singles = self.entered(unit.spec), dict(unit.constants), unit.singles
         (out, _), *_ = unit.stores
 
-        def quick(frame: Frame, around: Activation) -> None:  # noqa: ARG001 - every step is done the same way
+        def quick(frame: Frame, around: Activation) -> None:
             kwargs = constants.copy()
             for name, slot in singles:
                 kwargs[name] = frame[slot]
-            value = frame[out] = function(**kwargs)
+            try:
+                value = function(**kwargs)
+            except (MemoryError, RuntimeError) as error:
+                value = again(error, lambda: function(**kwargs), unit, around)
+            frame[out] = value
             if value is None:
                 raise _absent("")
             for slot in released:
@@ -96,10 +107,20 @@ class Calls:
         return values
 
     def _called(self, step: Step, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
+        """Call the node's function; what it is handed stays on the device meanwhile. Where memory runs out, see `with_room`."""
+        residence = around.runtime.residence
+        with nullcontext() if residence is None else residence.call():
+            return with_room(lambda: self._call(step, dict(kwargs), frame, around), step, around)
+
+    def _call(self, step: Step, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""
         spec, runtime = step.spec, around.runtime
-        if around.step is None:  # at the top values may have waited off the device
-            kwargs = {name: runtime.place(value) for name, value in kwargs.items()}
+        if runtime.residence is not None:
+            use = _use(spec)
+            if around.step is None:  # at the top values may have waited off the device
+                kwargs = {name: runtime.residence.place(value, use) for name, value in kwargs.items()}
+            else:
+                runtime.residence.bring(kwargs, use)
         for name, kind in step.paths:
             if kwargs[name]:
                 kwargs[name] = str(runtime.paths.place(kwargs[name], kind))
@@ -108,17 +129,17 @@ class Calls:
             kwargs.pop("seed", None)
         if spec.draws and not 0 <= seed <= LARGEST_SEED:  # a wired one; what is typed in was looked at before
             raise ValueError(f"the seed {seed} must be a whole number from 0 to {LARGEST_SEED}; wire another one")
-        use = (spec.first_name, seed)
+        drawn_for = (spec.first_name, seed)
         if spec.draws or (spec.takes_models and around.training):
             # For what draws from torch's global generators, alike on all processes: initialisation, and dropout.
-            torch.manual_seed(derive(runtime.seed, *use, around.path))
+            torch.manual_seed(derive(runtime.seed, *drawn_for, around.path))
         own = around
         if step.body is not None:
             own = around.enter(step, frame)
             assert spec.body is not None
             kwargs[spec.body.parameter] = own.body
         for name, kind in spec.injected.items():
-            kwargs[name] = own.inject(kind, step.id, use, step.key)
+            kwargs[name] = own.inject(kind, step.id, drawn_for, step.key)
         try:
             with torch.enable_grad() if step.grads else nullcontext():
                 return self.entered(spec)(**kwargs)
@@ -178,6 +199,17 @@ def _is_plain(step: Step) -> bool:
     spec = step.spec
     special = (step.lists, step.dicts, step.copied, step.paths, step.body, spec.injected, spec.takes_models, step.grads)
     return not any(special) and spec.returns.form == "one" and len(step.stores) == 1 and not _gives_models(spec)
+
+
+def _use(spec: NodeSpec) -> Use:
+    """What a node does with the models that it is handed: what makes models of models, or saves them, reads their weights."""
+    if spec.trains:
+        return "train"
+    return "read" if spec.saves is not None or (_gives_models(spec) and not spec.mutates) else "call"
+
+
+def _may_hold_models(spec: NodeSpec) -> bool:
+    return not all(port.type.self_contained for port in spec.inputs)
 
 
 def _gives_models(spec: NodeSpec) -> bool:

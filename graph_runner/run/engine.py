@@ -40,6 +40,7 @@ from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import loggers
 from graph_runner.run.call import Calls
+from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
 from graph_runner.run.injectables import INJECTABLES
@@ -48,6 +49,7 @@ from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
 from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
+from graph_runner.run.residence import Residence
 from graph_runner.run.runtime import Runtime
 from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
@@ -79,8 +81,9 @@ class Engine:
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
     `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. weights: "float32",
     "bfloat16", "float16" or "float8", in which the weights of models are kept that do not train (see `graph_runner.run.weights`).
-    tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. Raises ValueError for a
-    device that is absent, for a workspace that cannot be used, and where one process alone should shard.
+    tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. vram: bytes that may be
+    taken of the device's memory; left out, what it has free; on a CPU it says nothing. Raises ValueError for a device that is
+    absent, for a workspace that cannot be used, and where one process alone should shard.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Engine:
         shard: bool = False,
         weights: str = "float32",
         tf32: bool | None = None,
+        vram: int | None = None,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -107,6 +111,7 @@ class Engine:
         allow_tf32(tf32)
         self.processes = processes or Processes()
         self.processes.split_models(shard)
+        self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
         if self.processes.rank == 0:
             prepare(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
@@ -198,7 +203,12 @@ class Engine:
             models=top.models,
             interpreter=interpreter,
             injectables={**INJECTABLES, **self.registry.injectables},
+            residence=self.residence,
+            memory=DeviceMemory(self.device),
+            forget=self.cache.let_go if self.residence is None else lambda: 0,  # it holds nothing on a device
         )
+        if self.residence is not None:
+            self.residence.tell = emit
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
@@ -216,6 +226,8 @@ class Engine:
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
+            if self.residence is not None:
+                self.residence.rest()
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
@@ -230,7 +242,7 @@ class Engine:
         self, top: Scope, check_numbers: bool, profile: bool = False
     ) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision, Weights(self.weights, top))
+        calls = Calls(self.precision, Weights(self.weights, top), elsewhere=self.residence is not None)
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls

@@ -11,6 +11,7 @@ import torch
 from graph_runner.base import events
 from graph_runner.base.disk import sentence
 from graph_runner.compile.plan import Kept, Plan, Step, Unit
+from graph_runner.format.wires import joined
 from graph_runner.run.activation import Activation
 from graph_runner.run.call import at_rest
 from graph_runner.run.failures import Stopped, blamed
@@ -102,8 +103,9 @@ class _Top:
             entry = self.held.pop(step.id, None) or self.cache.get(step.key, kept.types)
             values = self.cache.used(entry)
         for slot, port in step.stores:
-            frame[slot] = runtime.place(values[step.spec.stored(port)])
+            frame[slot] = values[step.spec.stored(port)]
             at_rest(frame[slot])
+        _adopt(step, frame, runtime)
         runtime.emit(events.Cached(step.id))
         for shown in entry.shown:
             runtime.show_again(shown)
@@ -119,6 +121,7 @@ class _Top:
             runtime.interpreter.do(unit, frame, around)
             if (changed := runtime.contents.changed(step.id)) is not None:
                 raise ValueError(f"{changed} changed while it was read; run again once it is at rest")
+            _adopt(step, frame, runtime)
             values = {step.spec.stored(port): frame[slot] for slot, port in step.stores}
             if _cacheable(unit, kept) and not (step.spec.keep and _stale(step.id, runtime)):
                 entry = Entry(values, runtime.shown[shown_before:])
@@ -138,6 +141,15 @@ class _Top:
             runtime.emit(events.Log(f"is not kept on disk: {error}", step.id, "warning"))
         except UncopiedError as error:
             runtime.emit(events.Log(f"is not kept: {error}", step.id, "warning"))
+
+
+def _adopt(step: Step, frame: Frame, runtime: Runtime) -> None:
+    """Tell the owner of the device's memory of the models that a node gave, each by its port where there are several."""
+    if runtime.residence is None:
+        return
+    for slot, port in step.stores:
+        name = step.id if len(step.stores) == 1 else f"{step.id}.{joined(*port)}"
+        runtime.residence.adopt(frame[slot], name)
 
 
 def _stale(node: str, runtime: Runtime) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,12 @@ from graph_runner.base.contents import Contents
 from graph_runner.base.names import refuse_twin, safe_name
 from graph_runner.bind.paths import Paths
 from graph_runner.contract.context import Models, Processes
+from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.failures import Stopped
 from graph_runner.run.interpreter import Interpreter
 from graph_runner.run.observer import Observer
 from graph_runner.run.outputs import OutputFolder
+from graph_runner.run.residence import Residence, Use
 
 if TYPE_CHECKING:
     from graph_runner.run.injectables import Injectable
@@ -32,7 +35,8 @@ class Runtime:
     """One run's surroundings.
 
     interpreter: does its steps. injectables: by kind, what makes that which nodes are handed. dry: nothing is computed.
-    search: goes through a run once more, only to look at its values.
+    search: goes through a run once more, only to look at its values. residence: the owner of the device's memory; there is none
+    where the host computes. memory: the device's. forget: drops the values that the cache holds in memory, and says their bytes.
     """
 
     workspace: Path
@@ -53,6 +57,9 @@ class Runtime:
     paths: Paths = field(kw_only=True)
     interpreter: Interpreter = field(kw_only=True)
     injectables: Mapping[str, Injectable] = field(kw_only=True)
+    residence: Residence | None = None
+    memory: DeviceMemory = field(default_factory=lambda: DeviceMemory(torch.device("cpu")))
+    forget: Callable[[], int] = lambda: 0
     contents: Contents = field(default_factory=Contents)
     models: Models = field(default_factory=Models)
     _told: set[tuple[str, Path]] = field(default_factory=set)
@@ -74,18 +81,15 @@ class Runtime:
             interpreter=interpreter,
         )
 
-    def place(self, value: Any) -> Any:
-        """A value on the run's device: tensors, modules, what has `.to(device)`, and containers of them."""
-        if self.device.type == "cpu" or isinstance(value, str | int | float | bool | None):
-            return value
-        if isinstance(value, dict):
-            return {key: self.place(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self.place(item) for item in value]
-        if isinstance(value, tuple):
-            placed = [self.place(item) for item in value]
-            return type(value)(*placed) if hasattr(value, "_fields") else tuple(placed)
-        return value.to(self.device) if hasattr(value, "to") else value
+    def place(self, value: Any, use: Use = "call") -> Any:
+        """A value on the run's device, for the call that goes on (see `graph_runner.run.residence`)."""
+        return value if self.residence is None else self.residence.place(value, use)
+
+    def make_room(self) -> int:
+        """Let go of all that nobody needs at this moment: models on the device, cached values. Returns the bytes."""
+        freed = self.forget()
+        gc.collect()
+        return freed + (0 if self.residence is None else self.residence.make_room())
 
     def stopping(self, together: bool = True) -> bool:
         """Whether to stop now. Several processes stop together, where all of them come to ask, and nowhere else."""

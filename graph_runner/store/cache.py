@@ -103,6 +103,12 @@ class Cache:
         if self._at(key).exists():
             remove(self._at(key))
 
+    def let_go(self) -> int:
+        """Forget what memory holds; what the disk keeps is read again. Returns the bytes, of which others may still hold some."""
+        freed, self._used = self._used, 0
+        self._memory.clear()
+        return freed
+
     def in_memory(self, key: str) -> Entry | None:
         """An entry that needs no reading: whoever holds it keeps it, whatever the budget."""
         if key not in self._memory:

@@ -1,7 +1,7 @@
 """What is on an accelerator, kept on the host: copies of whatever holds tensors, so that what is in use stays where it is.
 
-A value may be anything: a tensor, a model, a data set that holds a model, a dataclass of a stranger's. All that matters of it here
-are the tensors in it. It is copied with those that move in their new places, and shares all else with its original.
+A value may be anything: a tensor, a data set that holds a model, a dataclass of a stranger's. All that matters of it here
+are the tensors in it, but for those of models. It is copied with those that move in their new places, and shares all else with its original.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class UncopiedError(TypeError):
     """A value that has tensors on an accelerator, and cannot be copied."""
 
 
-def leaves(value: Any) -> Iterator[Any]:
-    """The tensors and arrays in a value, each once: of modules, mappings, sequences and the attributes of any object."""
+def _parts(value: Any) -> Iterator[Any]:
+    """The tensors, arrays and models in a value, each once: of mappings, sequences and the attributes of any object."""
     seen: set[int] = set()
     todo = [value]
     while todo:
@@ -31,16 +31,14 @@ def leaves(value: Any) -> Iterator[Any]:
         if id(item) in seen:
             continue
         seen.add(id(item))
-        if isinstance(item, Tensor):
+        if isinstance(item, Tensor | nn.Module):
             yield item
-        elif isinstance(item, np.memmap):
-            continue  # lies on the disk
-        elif isinstance(item, nn.Module):
-            todo += [*item.parameters(), *item.buffers()]
         elif isinstance(item, Mapping):
             todo += item.values()
         elif isinstance(item, list | tuple):
             todo += item
+        elif isinstance(item, np.memmap):
+            continue  # lies on the disk
         elif hasattr(item, "nbytes"):
             yield item
         elif hasattr(item, "__dict__") and not isinstance(item, type):
@@ -49,46 +47,37 @@ def leaves(value: Any) -> Iterator[Any]:
             todo += [getattr(item, field.name) for field in fields(item)]
 
 
+def leaves(value: Any) -> Iterator[Any]:
+    """The tensors and arrays in a value, each once; those of models too."""
+    seen: set[int] = set()
+    for part in _parts(value):
+        for leaf in [*part.parameters(), *part.buffers()] if isinstance(part, nn.Module) else [part]:
+            if id(leaf) not in seen:
+                seen.add(id(leaf))
+                yield leaf
+
+
 def size_of(value: Any) -> int:
     """Bytes of the tensors and arrays in a value."""
     return sum(int(leaf.nbytes) for leaf in leaves(value))
 
 
 def on_host(values: Mapping[Key, Any]) -> tuple[dict[Key, Any], frozenset[int]]:
-    """Values with all their tensors on the CPU, and the ids of those tensors there that had to be fetched.
+    """Values with their tensors on the CPU, and the ids of those tensors there that had to be fetched.
 
-    Models are always copied: they are moved as they are, and what is kept must not be moved with what is in use.
-    Raises UncopiedError.
+    Models stay themselves, wherever they lie: they have an owner (`graph_runner.run.residence`). Raises UncopiedError.
     """
-    models = _of_models(values)
 
     def fetched(tensor: Tensor) -> Tensor:
-        stays = tensor.device.type == "cpu" and id(tensor) not in models
-        return tensor if stays else tensor.detach().to("cpu", copy=True)
+        return tensor if tensor.device.type == "cpu" else tensor.detach().to("cpu", copy=True)
 
     return _with_tensors(values, fetched)
 
 
 def in_use(values: Mapping[Key, Any], fetched: Collection[int], device: torch.device) -> dict[Key, Any]:
-    """Values from the host as they are used on a device: what was fetched from there, and models, as copies."""
-    moving = _of_models(values).union(fetched)
-    used, _ = _with_tensors(values, lambda tensor: tensor.detach().to(device) if id(tensor) in moving else tensor)
+    """Values from the host as they are used on a device: what was fetched from there as copies."""
+    used, _ = _with_tensors(values, lambda tensor: tensor.detach().to(device) if id(tensor) in fetched else tensor)
     return used
-
-
-def _of_models(values: Mapping[Any, Any]) -> set[int]:
-    """The ids of the tensors of the models that are values, or lie in lists and mappings of them."""
-    found: set[int] = set()
-    todo = list(values.values())
-    while todo:
-        item = todo.pop()
-        if isinstance(item, nn.Module):
-            found.update(map(id, [*item.parameters(), *item.buffers()]))
-        elif isinstance(item, Mapping):
-            todo += item.values()
-        elif isinstance(item, list | tuple):
-            todo += item
-    return found
 
 
 def _with_tensors(
@@ -100,11 +89,11 @@ def _with_tensors(
     """
     memo: dict[int, Any] = {}  # what deepcopy finds here it does not copy
     changing: set[int] = set()
-    held = {key: list(leaves(value)) for key, value in values.items()}
+    held = {key: list(_parts(value)) for key, value in values.items()}
     for leaf in {id(leaf): leaf for each in held.values() for leaf in each}.values():
         memo[id(leaf)] = leaf
         if isinstance(leaf, Tensor) and (other := moved(leaf)) is not leaf:
-            memo[id(leaf)] = nn.Parameter(other, leaf.requires_grad) if isinstance(leaf, nn.Parameter) else other
+            memo[id(leaf)] = other
             changing.add(id(leaf))
     copies: dict[Key, Any] = {}
     for key, value in values.items():

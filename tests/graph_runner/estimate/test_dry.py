@@ -14,11 +14,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graph_runner.base.events import Log
+from graph_runner.base.telling import large
 from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Tell
 from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
-from graph_runner.estimate.dry import Estimate, describe, dry_run, large
+from graph_runner.estimate.dry import Estimate, describe, dry_run
 from graph_runner.run.engine import Engine
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import TOYS, graph

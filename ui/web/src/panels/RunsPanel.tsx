@@ -23,6 +23,7 @@ import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, forget, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, showPanel, useUi } from "../state/ui";
+import { DeviceMemory } from "./DeviceMemory";
 import { settingsOf } from "./flatten";
 
 export function RunsPanel() {
@@ -173,6 +174,7 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
           </button>
         )}
       </div>
+      {shown ? <DeviceMemory /> : null}
       {pictures.length > 0 ? (
         <div className="thumbs">
           {pictures.slice(-8).map((output) => (

@@ -40,6 +40,8 @@ export interface RunView {
   readonly curves: Readonly<Record<Id, Readonly<Record<string, Curve>>>>;
   readonly logs: readonly { readonly message: string; readonly node: string; readonly level: string }[];
   readonly problems: readonly Problem[];
+  /** What lies on the device, as was last told; null where the run has none of its own. */
+  readonly placed: Extract<RunEvent, { event: "placed" }> | null;
 }
 
 export const IDLE: NodeRun = {
@@ -57,7 +59,7 @@ export const IDLE: NodeRun = {
   stale: false,
 };
 
-export const NO_RUN: RunView = { run: null, status: null, nodes: {}, curves: {}, logs: [], problems: [] };
+export const NO_RUN: RunView = { run: null, status: null, nodes: {}, curves: {}, logs: [], problems: [], placed: null };
 
 /** A view of a run that begins: pictures and curves of the run before stay until there are new ones. */
 export function beginView(run: number, before: RunView): RunView {
@@ -126,6 +128,9 @@ function apply({ view, fresh }: Draft, event: RunEvent): void {
       // What failed before any node began belongs to the run: its summary says so.
       if (event.node)
         change(event.node, { state: "failed", message: event.message, traceback: event.traceback });
+      break;
+    case "placed":
+      Object.assign(view, { placed: event });
       break;
     case "log":
       Object.assign(view, {
