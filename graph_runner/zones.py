@@ -64,7 +64,7 @@ def repeat(
     return state
 
 
-@node(category="zones")
+@node(category="zones", independent=True)
 def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R]]:
     """Run the body once for each item of the named lists (side by side, of equal length) and collect the results.
 

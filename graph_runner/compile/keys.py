@@ -52,7 +52,11 @@ class Keys:
         omitted = (bound.spec.continues,) if bound.spec.continues else ()
         return _hash(["lineage", self._content(bound, omitted)])
 
-    def _content(self, bound: BoundNode, omitted: tuple[str, ...]) -> list[Any]:
+    def handed(self, bound: BoundNode) -> str:
+        """The key of what a zone hands to its body: where an iteration's values enter the next one, the body counts."""
+        return _hash(["handed", self._content(bound, (), body=False)]) if bound.spec.independent else self.key(bound)
+
+    def _content(self, bound: BoundNode, omitted: tuple[str, ...], body: bool = True) -> list[Any]:
         spec = bound.spec
         params = {}
         for name, value in bound.params.items():
@@ -73,11 +77,11 @@ class Keys:
         if spec.wired_paths(bound.wires):
             content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
-        if bound.body is not None:
+        if bound.body is not None and body:
             content.append(self._body(bound.body, bound.spec))
         if spec.fleeting or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
             self._fleeting.add(bound.id)
-        if draws(bound):
+        if draws(bound) if body else bound.spec.draws:
             content += ["seed", self.seed]
         if self.dtype != "float32":
             content += [HALF, self.dtype]

@@ -181,15 +181,21 @@ class Saver:
 def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     """Where a zone's checkpoints lie, by what it computes and by what the zones around hand to it."""
     runtime = own.runtime
-    given: list[str] = []  # what the zones around hand to their bodies, and so to this loop
+    handed: list[str] = []  # what the zones around hand to their bodies, and so to this loop
+    keys: list[str] = []  # as 0.2 had it: of the whole zones, so that a changed body was another lineage
     around = own.around
     while around is not None and around.step is not None:
         if around.step.spec.body is not None and around.step.spec.body.ports:
-            given.append(around.step.key)
+            handed.append(around.step.handed)
+            keys.append(around.step.key)
         around = around.around
-    name = f"{derive(own.lineage, *given, *base):016x}" if given else own.lineage[:32]
+    name = f"{derive(own.lineage, *handed, *base):016x}" if handed else own.lineage[:32]
+    folder = runtime.workspace / "checkpoints" / name
+    if handed != keys and not folder.exists():
+        former = folder.with_name(f"{derive(own.lineage, *keys, *base):016x}")
+        folder = former if former.exists() else folder
     return Checkpoints(
-        runtime.workspace / "checkpoints" / name,
+        folder,
         own.processes,
         node=own.node,
         run=runtime.folder,
