@@ -74,8 +74,11 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
     collected: dict[str, list[R]] = {}
-    for index in loop(max(lengths.values(), default=0)):
-        results: Mapping[str, R] = body({name: items[index] for name, items in over.items()}, index)
+    items = [
+        ({name: each[index] for name, each in over.items()}, index) for index in range(max(lengths.values(), default=0))
+    ]
+    results: Mapping[str, R]
+    for results in loop.map(body, items):
         for name, value in results.items():
             collected.setdefault(name, []).append(value)
     return collected

@@ -27,12 +27,17 @@ HALF = "dtype of each call"
 
 
 class Keys:
-    """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold."""
+    """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold.
 
-    def __init__(self, seed: int, dtype: str, version: Version, contents: Contents | None = None) -> None:
+    run: stands in keys that mean something in one run alone; another process that takes part in it has to know it.
+    """
+
+    def __init__(
+        self, seed: int, dtype: str, version: Version, contents: Contents | None = None, run: str = ""
+    ) -> None:
         self.seed, self.dtype, self.version = seed, dtype, version
         self._contents = contents or Contents()
-        self._run = uuid.uuid4().hex
+        self.run = run or uuid.uuid4().hex
         self._known: dict[str, str] = {}
         self._fleeting: set[str] = set()  # nodes whose keys mean something in this run alone
 
@@ -75,7 +80,7 @@ class Keys:
         }
         content: list[Any] = [spec.first_name, self.version(bound), params, wires]
         if spec.wired_paths(bound.wires):
-            content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
+            content += ["of this run", self.run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
         if bound.body is not None and body:
             content.append(self._body(bound.body, bound.spec))

@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -38,14 +39,16 @@ from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
 from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
-from graph_runner.run import loggers
+from graph_runner.run import executors, loggers
 from graph_runner.run.call import Calls
+from graph_runner.run.elsewhere import Elsewhere
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
 from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
+from graph_runner.run.part import Part
 from graph_runner.run.precision import Precision
 from graph_runner.run.profile import Profile
 from graph_runner.run.runtime import Runtime
@@ -53,6 +56,9 @@ from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
 GIB = 2**30
+CALLERS = ("self", "registry", "workspace", "processes", "workflow", "profile", "log", "listeners", "stop", "observer")
+OWN = frozenset((*CALLERS, "raise_errors", "on", "part"))
+"""The options of an engine and of a run that are for this process alone. All others hold wherever a part of the run is done."""
 HASHES = "cache/hashes.db"
 """Where, in the workspace, the hashes of files that nodes read are kept."""
 
@@ -76,7 +82,7 @@ class Engine:
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    `graph_runner.bind.paths.Paths`. guest: it does parts of another engine's runs, which made the workspace ready. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -89,15 +95,18 @@ class Engine:
         memory: int = 4 * GIB,
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
+        guest: bool = False,
     ) -> None:
+        roots = tuple(roots)
+        self._options = {name: value for name, value in locals().items() if name not in OWN}
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
-        self.roots = tuple(roots)
+        self.roots = roots
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
         self.processes = processes or Processes()
-        if self.processes.rank == 0:
+        if self.processes.rank == 0 and not guest:
             prepare(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models)
 
@@ -118,6 +127,8 @@ class Engine:
         stop: threading.Event | None = None,
         observer: Observer | None = None,
         raise_errors: bool = True,
+        on: str | executors.Executor = "here",
+        part: Part | None = None,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
@@ -132,9 +143,14 @@ class Engine:
             raises is told of and hears no more.
         profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
+        on: who does the items of `for_each`: "here", "ray", "ray://host:port" (see `graph_runner.run.executors`).
+        part: only this one iteration, of a run that is another process'.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        targets = tuple(targets)
+        options = {name: value for name, value in locals().items() if name not in OWN}
+        executor = self._executor(on)
         if not 0 <= seed <= LARGEST_SEED:
             raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
         logged = loggers.chosen(log)
@@ -142,7 +158,8 @@ class Engine:
             workflow = open_workflow(workflow)
         workflow = under_current_names(workflow, self.registry)
         asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
-        given = with_inputs(workflow, self.registry, inputs or {}, asked)
+        current = workflow
+        given = with_inputs(workflow, self.registry, inputs or {}, asked, part.place.contents if part else {})
         workflow, registry = given.workflow, given.nodes
         paths = Paths(self.workspace, self.roots)
         top, problems = validate(workflow, registry, paths)
@@ -158,12 +175,14 @@ class Engine:
                     )
                 ]
             )
-        folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
+        leads = self.processes.rank == 0 and part is None
+        folder = self.processes.agree(self._new_folder(workflow) if leads else None)
+        folder = self.workspace / part.place.folder if part else folder
         text = write(given.written)
-        if self.processes.rank == 0:
+        if leads:
             self._record_surroundings(folder, text, seed, given.values)
         seen: list[events.Event] = []
-        record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
+        record = events.Record(folder / "events.jsonl") if leads else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
         began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
@@ -190,22 +209,31 @@ class Engine:
             injectables={**INJECTABLES, **self.registry.injectables},
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
-        for problem in problems:
+        for problem in problems if part is None else ():
             emit(events.Log(str(problem), level="warning"))
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
-                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
+                run = part.place.run if part else ""
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, run)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
-                values = execute(plan, runtime, self.cache)
+                if executor is not None:
+                    went = (write(current), options, given.values, top, keys, self.cache)
+                    runtime.elsewhere = Elsewhere(executor, self._made(), self._options["device"], *went)
+                if part is not None:
+                    part.do(plan, top, keys, runtime, self.cache)
+                else:
+                    values = execute(plan, runtime, self.cache)
             status = "done"
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = self._cause(error, top, keys, runtime, check_numbers)
+            failure = self._cause(error, top, keys, runtime, check_numbers) if part is None else error
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
+            if runtime.elsewhere is not None:
+                runtime.elsewhere.close()
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
@@ -215,6 +243,24 @@ class Engine:
             raise failure
         values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
+
+    def _executor(self, on: str | executors.Executor) -> executors.Executor | None:
+        """Who does iterations that may be done anywhere; None for this process."""
+        executor = executors.chosen(on) if isinstance(on, str) else on
+        if executor is not None and self.processes.world > 1:
+            remedy = "Leave out --on, or start one process; a sweep's items are trained side by side then"
+            raise WorkflowError([Problem("several processes (torchrun) share this run, and --on would share it again", remedy=remedy)])  # fmt: skip
+        if executor is not None and self.registry.scanned is None:
+            remedy = "Make it with Registry.scan([...]) or Registry.installed([...])"
+            raise WorkflowError([Problem("another process cannot make this registry: it is of single nodes", remedy=remedy)])  # fmt: skip
+        return executor
+
+    def _made(self) -> Callable[[], Engine]:
+        """Makes an engine like this one where there is another machine's device; can be pickled."""
+        assert self.registry.scanned is not None
+        device = str(self._options["device"]).partition(":")[0]
+        options = {**self._options, "device": device, "guest": True}
+        return partial(_made, self.registry.scanned, self.workspace, options)
 
     def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
@@ -283,6 +329,10 @@ class Engine:
             **({"inputs": inputs} if inputs else {}),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+
+
+def _made(scanned: tuple[Any, Any], workspace: Path, options: Mapping[str, Any]) -> Engine:
+    return Engine(Registry.scan(*scanned), workspace, **options)
 
 
 def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:

@@ -8,9 +8,9 @@ Each is there only where it has something to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
     from graph_runner.run.interpreter import Frame
     from graph_runner.run.observer import Observer
+
+R = TypeVar("R")
 
 PROGRESS_SECONDS = 0.1
 
@@ -74,6 +76,28 @@ class ZoneLoop:
             own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
         own.path, own.micro = (*self._base, self._turn), self._micro
+
+    def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """What the body gives for each of these, here or elsewhere; what is inside of another loop goes where that one is."""
+        own = self.activation
+        if own.runtime.elsewhere is not None and not self._base and not own.training:
+            yield from own.runtime.elsewhere.each(own, given, self._elsewhere_ended(len(given)))
+            return
+        for turn in self(len(given)):
+            yield body(*given[turn])
+
+    def _elsewhere_ended(self, n: int) -> Callable[[int, tuple[Any, ...]], None]:
+        """What hears how many of n iterations that are done elsewhere have ended, and what the last of them was given."""
+        own, teller = self.activation, Teller(self.activation, n, (), within=False)
+        watcher = Watcher(own, own.runtime.observer) if own.runtime.observer is not None else None
+
+        def ended(count: int, given: tuple[Any, ...]) -> None:
+            teller(count - 1, count == n)
+            if watcher is not None and own.body is not None:
+                own.body.given = dict(zip(own.body.names, given, strict=False))
+                watcher(count - 1, count == n)
+
+        return ended
 
     def _listeners(self, aside: Around, teller: Teller, saver: Saver | None) -> Iterator[TurnEnded]:
         own = self.activation

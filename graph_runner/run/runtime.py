@@ -22,6 +22,7 @@ from graph_runner.run.observer import Observer
 from graph_runner.run.outputs import OutputFolder
 
 if TYPE_CHECKING:
+    from graph_runner.run.elsewhere import Elsewhere
     from graph_runner.run.injectables import Injectable
 
 MEGABYTE = 10**6
@@ -32,7 +33,7 @@ class Runtime:
     """One run's surroundings.
 
     interpreter: does its steps. injectables: by kind, what makes that which nodes are handed. dry: nothing is computed.
-    search: goes through a run once more, only to look at its values.
+    search: goes through a run once more, only to look at its values. elsewhere: who does iterations that may be done anywhere.
     """
 
     workspace: Path
@@ -55,6 +56,7 @@ class Runtime:
     injectables: Mapping[str, Injectable] = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
     models: Models = field(default_factory=Models)
+    elsewhere: Elsewhere | None = None
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 
@@ -71,6 +73,7 @@ class Runtime:
             shown=list(self.shown),
             observer=None,
             search=True,
+            elsewhere=None,
             interpreter=interpreter,
         )
 
