@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
@@ -77,8 +77,8 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     items = [
         ({name: each[index] for name, each in over.items()}, index) for index in range(max(lengths.values(), default=0))
     ]
-    results: Mapping[str, R]
-    for results in loop.map(body, items):
+    done: Iterator[Mapping[str, R]] = loop.map(body, items)
+    for results in done:
         for name, value in results.items():
             collected.setdefault(name, []).append(value)
     return collected

@@ -59,6 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
                 log=tuple(options.log),
+                on=options.on,
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -157,6 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
+    parser.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the runs: here (a worker process for each device), ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",

@@ -73,6 +73,7 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
+    run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")

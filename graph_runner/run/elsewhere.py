@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import torch
 from graph_runner.base import events
 from graph_runner.bind.graph import Scope
 from graph_runner.compile.keys import Keys
-from graph_runner.run.executors import Executor, Job
+from graph_runner.run.executors import Again, Executor, Job
 from graph_runner.run.failures import NodeError, Stopped
 from graph_runner.run.parcel import opened, packed
 from graph_runner.run.part import Iterations, KeptItems, Outcome, Place
@@ -99,13 +100,16 @@ class Elsewhere:
                     runtime.show_again(shown)
         return found
 
-    def _outcomes(self, own: Activation, given: Sequence[Arguments], todo: list[int]) -> Iterator[tuple[int, Outcome]]:
+    def _outcomes(self, own: Activation, given: Sequence[Arguments], todo: list[int]) -> Generator[tuple[int, Outcome]]:
         """How the iterations ended, as they do. Raises NodeError where they cannot be done."""
         assert own.step is not None
         runtime, zone = own.runtime, own.step.id
 
-        def hear(item: int, event: events.Event) -> None:  # noqa: ARG001 - an event says itself which iteration it is of
-            if isinstance(event, events.Shown):
+        def hear(item: int, event: events.Event | Again) -> None:
+            if isinstance(event, Again):
+                told = f"does item {item} again, whose process was lost; a training in it goes on from its checkpoint"
+                runtime.emit(events.Log(told, zone, "warning"))
+            elif isinstance(event, events.Shown):
                 runtime.show(event)
             else:
                 runtime.emit(event)
@@ -122,7 +126,7 @@ class Elsewhere:
             if not self._open:
                 self._held.enter_context(self.executor.opened())
                 self._open = True
-            yield from self.executor(job, hear, runtime.stop)
+            yield from self.executor(job, hear, runtime.stop, threading.Event())
         except (NodeError, Stopped):
             raise
         except Exception as error:

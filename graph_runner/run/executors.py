@@ -5,13 +5,13 @@ leads to a factory, called with the options that the user gave, and gives an `Ex
 
 An executor knows nothing of graphs. It gets a `Job`: work that can be pickled, and the numbers of the items that it is to be done
 for. It may do them anywhere that sees the workspace, several at once and in any order, and does an item again whose process died:
-what is done twice gives the same, and a training goes on from its checkpoint.
+what is done twice gives the same, and a training goes on from its checkpoint. It tells so (`Again`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ Tell = Callable[[Any], None]
 """Takes what an item has to tell while it is done: events."""
 Hear = Callable[[int, Any], None]
 """Hears what an item told, by its number."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """Heard of an item that begins anew, for its process or machine was lost."""
 
 
 class Work(Protocol):
@@ -54,7 +59,7 @@ class Job:
     device: str
     dtype: str
     roots: tuple[Path, ...]
-    injectables: dict[str, Callable[..., Any]]
+    injectables: Mapping[str, Callable[..., Any]]
     threads: int
 
 
@@ -69,11 +74,14 @@ class Executor(Protocol):
         """While inside, items can be done: what an executor starts for itself, it ends afterwards. Raises LostError."""
         ...
 
-    def __call__(self, job: Job, hear: Hear, stop: threading.Event) -> Iterator[tuple[int, Any]]:
+    def __call__(
+        self, job: Job, hear: Hear, stop: threading.Event, at_once: threading.Event
+    ) -> Iterator[tuple[int, Any]]:
         """Each item's number and what the work gave, as they are done; what they told is heard before, on this thread.
 
-        Once `stop` is set, no item begins any more, and those that run are told. What the work raises is raised, and so is
-        LostError. A caller that listens no more (it closes the iterator) ends what still runs.
+        Once `stop` is set, no item begins any more, and those that run are told; once `at_once` is set, or if they take too
+        long, they are ended by force, and nothing is given for them. What the work raises is raised, and so is LostError. A
+        caller that listens no more (it closes the iterator) ends what still runs.
         """
         ...
 

@@ -46,7 +46,7 @@ class Near:
     def opened(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def __call__(self, job: Job, hear: Hear, stop: threading.Event) -> Iterator[tuple[int, Any]]:
+    def __call__(self, job: Job, hear: Hear, stop: threading.Event, _: threading.Event) -> Iterator[tuple[int, Any]]:
         sent = pickle.dumps(job.work)
         self.sizes.append(len(sent))
         for item in reversed(job.items):
@@ -211,10 +211,12 @@ def test_a_registry_of_single_nodes_and_several_processes_are_refused(registry: 
 
 def test_a_workspace_that_is_not_seen_there_is_refused(make: Make) -> None:
     class Blind(Near):
-        def __call__(self, job: Job, hear: Hear, stop: threading.Event) -> Iterator[tuple[int, Any]]:
+        def __call__(
+            self, job: Job, hear: Hear, stop: threading.Event, _: threading.Event
+        ) -> Iterator[tuple[int, Any]]:
             [run] = (job.workspace / "runs").iterdir()
             (run / "workflow.json").unlink()
-            yield from super().__call__(job, hear, stop)
+            yield from super().__call__(job, hear, stop, _)
 
     with pytest.raises(
         NodeError, match=r"sweep: .*does not see the run in the workspace .*folder that all machines share"
