@@ -17,7 +17,6 @@ from graph_runner.base.problems import WorkflowError
 from graph_runner.context import Processes
 from graph_runner.contract import node
 from graph_runner.contract.registry import Registry
-from graph_runner.run import executors
 from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Hear, Job
 from graph_runner.run.failures import NodeError
@@ -222,9 +221,3 @@ def test_a_workspace_that_is_not_seen_there_is_refused(make: Make) -> None:
         NodeError, match=r"sweep: .*does not see the run in the workspace .*folder that all machines share"
     ):
         run_in(make(), sweep([2], SCALED, {"n": "y"}), "sweep.n", on=Blind())
-
-
-def test_executors_are_chosen_by_name() -> None:
-    assert executors.chosen("here") is None
-    with pytest.raises(WorkflowError, match="there is no executor 'rye'"):
-        executors.chosen("rye")
