@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import tempfile
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -25,6 +27,45 @@ if TYPE_CHECKING:
     from graph_runner.run.runtime import Runtime
 
 Arguments = tuple[Any, ...]
+HELD = 2**20
+"""Bytes of what an iteration tells that wait in memory; more of it waits in a file."""
+
+
+class InTurn:
+    """Numbers and progress of iterations that go on at once, told as if they came one after another: curves and bars are of one
+    iteration. The first that goes on is told of as it comes; what later ones tell waits on disk for their turn.
+    """
+
+    def __init__(self, emit: Callable[[events.Event], None]) -> None:
+        self._emit, self._turn = emit, 0
+        self._held: dict[int, tempfile.SpooledTemporaryFile[bytes]] = {}
+
+    def __call__(self, item: int, event: events.Event) -> None:
+        """An iteration tells something."""
+        if item == self._turn:
+            self._emit(event)
+            return
+        if item not in self._held:
+            self._held[item] = tempfile.SpooledTemporaryFile(HELD)  # noqa: SIM115 - until its turn
+        pickle.dump(event, self._held[item])
+
+    def begin(self, item: int) -> None:
+        """It is this iteration's turn."""
+        self._turn = item
+        if item in self._held:
+            with self._held.pop(item) as held:
+                end = held.tell()
+                held.seek(0)
+                while held.tell() < end:
+                    self._emit(pickle.load(held))
+
+    def __enter__(self) -> InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever ended them, all that they told is told."""
+        for item in sorted(self._held):
+            self.begin(item)
 
 
 @dataclass(eq=False)
@@ -66,8 +107,9 @@ class Elsewhere:
         count = len(results)
         if results:
             runtime.emit(events.Log(f"takes {count} of {len(given)} items from the cache", step.id))
-        with closing(self._outcomes(own, given, todo)) as outcomes:
+        with InTurn(runtime.emit) as told, closing(self._outcomes(own, given, todo, told)) as outcomes:
             for item in range(len(given)):
+                told.begin(item)
                 while item not in results:
                     done, outcome = next(outcomes, (item, Outcome()))
                     if outcome.stopped:
@@ -100,19 +142,23 @@ class Elsewhere:
                     runtime.show_again(shown)
         return found
 
-    def _outcomes(self, own: Activation, given: Sequence[Arguments], todo: list[int]) -> Generator[tuple[int, Outcome]]:
+    def _outcomes(
+        self, own: Activation, given: Sequence[Arguments], todo: list[int], told: InTurn
+    ) -> Generator[tuple[int, Outcome]]:
         """How the iterations ended, as they do. Raises NodeError where they cannot be done."""
         assert own.step is not None
         runtime, zone = own.runtime, own.step.id
 
         def hear(item: int, event: events.Event | Again) -> None:
             if isinstance(event, Again):
-                told = f"does item {item} again, whose process was lost; a training in it goes on from its checkpoint"
-                runtime.emit(events.Log(told, zone, "warning"))
+                again = f"does item {item} again, whose process was lost; a training in it goes on from its checkpoint"
+                runtime.emit(events.Log(again, zone, "warning"))
             elif isinstance(event, events.Shown):
                 runtime.show(event)
-            else:
+            elif isinstance(event, events.Log):
                 runtime.emit(event)
+            else:
+                told(item, event)
 
         try:
             if not todo:

@@ -91,8 +91,8 @@ def test_a_killed_process_loses_nothing(run: Run) -> None:
 
     def kill(event: events.Event) -> None:
         if isinstance(event, events.Progress) and event.node == "fit" and event.done >= 3 and not killed:
-            found = [each for each in psutil.process_iter() if each.cmdline() == [f"ray::sweep {event.path[0]}"]]
-            killed.extend(each.pid for each in found)
+            title = f"ray::sweep {event.path[0]}"
+            killed.extend(each.pid for each in psutil.process_iter() if " ".join(each.cmdline()).strip() == title)
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 

@@ -143,8 +143,12 @@ def test_what_items_tell_comes_as_if_they_were_here(make: Make) -> None:
         kinds = (events.Metric, events.Shown)
         return {repr(event).replace(result.folder.name, "") for event in result.events if isinstance(event, kinds)}
 
+    def numbers(result: Any) -> list[Any]:
+        return [event for event in result.events if isinstance(event, events.Metric)]
+
     here, there = (run_in(make(), graph, "sweep.n", on=on, fresh=True) for on in ("here", Near()))
     assert told(here) == told(there)
+    assert numbers(here) == numbers(there)  # in the order of the items, whoever was first
     assert len(told(there)) > 4
     assert all((make().workspace / shown.path).read_text() for shown in there.shown)
     last = [event for event in there.events if isinstance(event, events.Progress) and event.node == "sweep"][-1]
@@ -167,10 +171,10 @@ def test_a_stop_ends_the_items(make: Make) -> None:
     near, stop = Near(), threading.Event()
 
     def at_once(event: events.Event) -> None:
-        if isinstance(event, events.Metric):
+        if isinstance(event, events.Shown):
             stop.set()
 
-    graph = sweep([2, 3, 5], {**SCALED, "m": {"type": "measure", "wires": {"x": "y"}}}, {"n": "y"})
+    graph = sweep([2, 3, 5], {**SCALED, "m": {"type": "show_number", "wires": {"x": "y"}}}, {"n": "y"})
     assert run_in(make(), graph, "sweep.n", on=near, stop=stop, listeners=[at_once]).status == "stopped"
     assert near.done == [2]
 
