@@ -100,7 +100,7 @@ class Ray:
     def _resources(self, job: Job) -> dict[str, Any]:
         """What to ask of Ray for an item. Raises LostError where no machine of the cluster has it."""
         wanted = needs(job)
-        machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]
+        machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]  # type: ignore[no-untyped-call]
         if wanted.gpus is None:  # as on a single machine: one where there is one
             wanted = Needs(wanted.cpus, int(any(each.get("GPU") for each in machines)), wanted.memory)
         cpus = min(wanted.cpus, int(max(each.get("CPU", 0) for each in machines)))
@@ -177,11 +177,12 @@ class _Telling:
     """
 
     def __init__(self, item: int, told: Queue) -> None:
-        self.item, self.told = item, told
+        self.item = item
+        self._put: Any = told.actor.put_nowait
         self._gathered: list[Any] = []
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._sent = told.actor.put_nowait.remote((item, None))
+        self._sent = self._put.remote((item, None))
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._thread.start()
 
@@ -203,7 +204,7 @@ class _Telling:
             with self._lock:
                 gathered, self._gathered = self._gathered, []
             if gathered:
-                self._sent = self.told.actor.put_nowait.remote((self.item, gathered))
+                self._sent = self._put.remote((self.item, gathered))
             if over:
                 return
 

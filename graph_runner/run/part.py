@@ -51,6 +51,18 @@ class Outcome:
     text: str = ""
     trace: str = ""
 
+    @classmethod
+    def of(cls, error: NodeError) -> Outcome:
+        """A failure that is to be told elsewhere."""
+        cause = error.__cause__ or error
+        trace = "".join(traceback.format_exception(cause))
+        try:
+            parcel = packed(cause.with_traceback(None))
+            opened(parcel)  # some exceptions can be written and not read
+        except Exception:
+            parcel = b""
+        return cls(node=error.node, when=error.when, cause=parcel, text=str(error), trace=trace)
+
     @property
     def stopped(self) -> bool:
         """Whether there is neither a value nor a failure."""
@@ -112,7 +124,7 @@ class Iterations:
         try:
             engine.run(read(self.workflow), **asked, part=part, listeners=[listen], stop=stop)
         except NodeError as error:
-            return _failed(error)
+            return Outcome.of(error)
         return part.outcome
 
 
@@ -120,17 +132,6 @@ class Iterations:
 def _ready(engine: Callable[[], Any], sent: bytes) -> tuple[Any, dict[str, Any], Place]:
     """What all iterations that a process does one after the other have in common."""
     return (engine(), *opened(sent))
-
-
-def _failed(error: NodeError) -> Outcome:
-    cause = error.__cause__ or error
-    text, trace = str(error), "".join(traceback.format_exception(cause))
-    try:
-        parcel = packed(cause.with_traceback(None))
-        opened(parcel)  # some exceptions can be written and not read
-    except Exception:
-        parcel = b""
-    return Outcome(node=error.node, when=error.when, cause=parcel, text=text, trace=trace)
 
 
 class Part:

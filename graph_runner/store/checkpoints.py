@@ -137,4 +137,5 @@ class Checkpoints:
                 known.setdefault(self.node, []).append(self.folder.name)
                 write_atomically(index, json.dumps(known, indent=1).encode())
         except (OSError, NotImplementedError) as error:
-            self.log(Log(sentence(error), self.node, "warning"))
+            told = sentence(error) if isinstance(error, OSError) else f"no lock for {index} ({error})"
+            self.log(Log(told, self.node, "warning"))

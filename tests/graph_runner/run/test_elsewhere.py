@@ -7,19 +7,24 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from graph_runner.base import events
 from graph_runner.base.problems import WorkflowError
 from graph_runner.context import Processes
-from graph_runner.contract import node
+from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
+from graph_runner.run.brought import Brought
+from graph_runner.run.elsewhere import InTurn
 from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Hear, Job
 from graph_runner.run.failures import NodeError
+from graph_runner.run.parcel import opened, packed
+from graph_runner.run.part import Outcome
 from tests.graph_runner.conftest import TOYS
 from tests.graph_runner.drawing import ONE, noted, run_in
 from tests.graph_runner.toys import CALLS, Number
@@ -33,6 +38,21 @@ def picky(x: Number) -> Number:
     if float(x) == 3:
         raise KeyError("three")
     return x
+
+
+Function = Annotated[Callable[[Tensor], Tensor], Wire("function")]
+
+
+@node(category="toy")
+def made() -> Function:
+    """A function that no file holds."""
+    return lambda x: x
+
+
+@node(category="toy")
+def called(function: Function, x: Number) -> Number:
+    """Call it."""
+    return function(x)
 
 
 class Near:
@@ -225,3 +245,59 @@ def test_a_workspace_that_is_not_seen_there_is_refused(make: Make) -> None:
         NodeError, match=r"sweep: .*does not see the run in the workspace .*folder that all machines share"
     ):
         run_in(make(), sweep([2], SCALED, {"n": "y"}), "sweep.n", on=Blind())
+
+
+def test_what_waits_for_its_turn_comes_in_order_and_at_the_end_at_the_latest() -> None:
+    heard: list[Any] = []
+    said = [events.Metric("m", {"x": float(x)}, x) for x in range(7)]
+    with InTurn(heard.append) as told:
+        told.begin(0)
+        told(2, said[4])
+        told(0, said[0])
+        told(1, said[2])
+        told(0, said[1])
+        told.begin(1)
+        told(1, said[3])
+        assert heard == said[:4]
+        told(3, said[6])
+        told(2, said[5])
+    assert heard == said
+
+
+def test_values_that_can_and_cannot_be_sent() -> None:
+    values = {"z": torch.arange(6.0).view(2, 3).T, "names": ("a", None), "model": torch.nn.Linear(2, 2)}
+    there = opened(packed(values))
+    assert there["z"].stride() == values["z"].stride()
+    assert equal(values["z"], there["z"])
+    assert there["names"] == values["names"]
+    with pytest.raises(ValueError, match="cannot be sent to another process"):
+        packed(lambda: None)
+
+
+class Unreadable(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+@pytest.mark.parametrize("error", [ValueError("3 is too much"), KeyError("three"), Unreadable(1, 2)])
+def test_a_failure_is_told_as_it_would_be_here(error: Exception) -> None:
+    here = NodeError("p", error, "step 3 of sweep")
+    here.__cause__ = error
+    there = pickle.loads(pickle.dumps(Outcome.of(here))).failure()
+    assert (there.node, there.when, str(there)) == (here.node, here.when, str(here))
+
+
+def test_a_body_that_reads_what_cannot_be_sent_says_so(registry: Registry, make: Make) -> None:
+    graph = sweep([2], SCALED, {"n": "y"})
+    graph["sweep"]["body"]["nodes"]["f"] = {"type": "called", "wires": {"function": "made", "x": "y"}}
+    graph["sweep"]["body"]["results"] = {"n": "f"}
+    graph["made"] = {"type": "made"}
+    with pytest.raises(
+        NodeError, match=r"sweep: .*its body reads a function, and it cannot be sent to another process"
+    ):
+        run_in(make(), graph, "sweep.n", on=Near())
+    assert float(run_in(make(), graph, "sweep.n").values["sweep.n"][0]) == 2
+
+
+def test_entry_points_name_what_is_known() -> None:
+    assert "csv" in Brought("latent_loom.listeners", "logger", given=1).installed()
