@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads these when it is imported: no telemetry,
@@ -31,6 +32,10 @@ LOOK_SECONDS = 0.2
 """How long to wait for an item before looking again at what they tell."""
 GRACE_SECONDS = 60.0
 """How long items that were told to stop may take for the end of their step and its checkpoint."""
+
+
+_IN_TASK = ContextVar("in a task", default=False)
+"""Whether this is a task of Ray's itself: what it waits for shares the memory that it holds, for Ray lends out processors alone."""
 
 
 class Ray:
@@ -103,15 +108,16 @@ class Ray:
         machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]  # type: ignore[no-untyped-call]
         if wanted.gpus is None:  # as on a single machine: one where there is one
             wanted = Needs(wanted.cpus, int(any(each.get("GPU") for each in machines)), wanted.memory)
+        memory = 0 if _IN_TASK.get() else wanted.memory
         cpus = min(wanted.cpus, int(max(each.get("CPU", 0) for each in machines)))
-        asked = {"CPU": cpus, "GPU": wanted.gpus, "memory": wanted.memory}
+        asked = {"CPU": cpus, "GPU": wanted.gpus, "memory": memory}
         if not any(all(each.get(name, 0) >= amount for name, amount in asked.items()) for each in machines):
             most = max(each.get("memory", 0) for each in machines)
             raise LostError(
-                f"an item needs {wanted.gpus} GPUs and {wanted.memory / 1e9:.1f} GB of memory, by its dry run, and no machine of the "
+                f"an item needs {wanted.gpus} GPUs and {memory / 1e9:.1f} GB of memory, by its dry run, and no machine of the "
                 f"Ray cluster has both (the largest has {most / 1e9:.1f} GB); add one, or make the item smaller"
             )
-        return {"num_cpus": cpus, "num_gpus": wanted.gpus, "memory": wanted.memory}
+        return {"num_cpus": cpus, "num_gpus": wanted.gpus, "memory": memory}
 
     def _failure(self, error: RayError, item: int) -> Exception:
         """What is told of an item: what its work raised, or that it is lost."""
@@ -212,6 +218,7 @@ class _Telling:
 def _do(work: Work, item: int, told: Queue) -> Any:
     """What Ray runs, in a process of the cluster. Ray's wish to end it is the wish to stop."""
     stop = threading.Event()
+    _IN_TASK.set(True)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     telling = _Telling(item, told)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -164,7 +165,7 @@ class Elsewhere:
             if not todo:
                 return
             threads = torch.get_num_threads()
-            work = Iterations(self.engine, self.workflow, self._sent(own, given), threads)
+            work = Iterations(uuid.uuid4().hex, self.engine, self.workflow, self._sent(own, given), threads)
             job = Job(
                 *(zone, work, todo, self.top, runtime.workspace, self.device),
                 *(str(runtime.dtype).removeprefix("torch."), runtime.paths.roots, runtime.injectables, threads),

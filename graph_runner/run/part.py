@@ -12,12 +12,12 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import torch
 
 from graph_runner.base import events
+from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.graph import BoundNode, Scope, Slot, Source
 from graph_runner.compile.keys import Keys, lasting
 from graph_runner.compile.plan import Code, Plan, Step
@@ -98,9 +98,11 @@ class Place:
 class Iterations:
     """The iterations of a zone as work for an executor (see `graph_runner.run.executors.Work`).
 
-    engine: makes the engine. sent: how the run was asked for, and the `Place`, as a parcel. threads: to compute with.
+    token: of these iterations alone. engine: makes the engine. sent: how the run was asked for, and the `Place`, as a parcel.
+    threads: to compute with.
     """
 
+    token: str
     engine: Callable[[], Any]
     workflow: str
     sent: bytes
@@ -114,7 +116,7 @@ class Iterations:
             if isinstance(event, TOLD):
                 tell(event)
 
-        engine, asked, place = _ready(self.engine, self.sent)
+        engine, asked, place = self._ready()
         if not (engine.workspace / place.folder / "workflow.json").exists():
             raise FileNotFoundError(
                 f"{socket.gethostname()} does not see the run in the workspace {engine.workspace}; take a folder that all "
@@ -125,13 +127,20 @@ class Iterations:
             engine.run(read(self.workflow), **asked, part=part, listeners=[listen], stop=stop)
         except NodeError as error:
             return Outcome.of(error)
+        except WorkflowError as error:  # it binds here and not there: files are absent, or nodes
+            where = ValueError(f"on {socket.gethostname()}: {error}")
+            return Outcome.of(NodeError(place.zones[-1], where))
         return part.outcome
 
+    def _ready(self) -> tuple[Any, dict[str, Any], Place]:
+        """What all iterations that a process does one after the other have in common."""
+        if self.token not in _READY:
+            _READY.clear()
+            _READY[self.token] = (self.engine(), *opened(self.sent))
+        return _READY[self.token]
 
-@lru_cache(maxsize=1)
-def _ready(engine: Callable[[], Any], sent: bytes) -> tuple[Any, dict[str, Any], Place]:
-    """What all iterations that a process does one after the other have in common."""
-    return (engine(), *opened(sent))
+
+_READY: dict[str, tuple[Any, dict[str, Any], Place]] = {}
 
 
 class Part:
