@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     lock = _lock(parser, workspace)
     _quiet_gradio(workspace)
     from graph_runner.base.problems import WorkflowError
-    from graph_runner.run import loggers
+    from graph_runner.run import executors, loggers
     from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
@@ -62,7 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
                 on=options.on,
             )
         )
-    except (ValueError, OSError, WorkflowError) as error:
+        server.manager.open()
+    except (ValueError, OSError, WorkflowError, executors.LostError) as error:
         parser.error(str(error))
     try:
         public = server.serve(options.listen, options.port, options.share)

@@ -82,11 +82,15 @@ class RunManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    def open(self) -> None:
+        """Join the cluster, if there is one, or start it: before the server listens, for it takes long. Raises LostError."""
+        if self._cluster is not None:
+            self._cluster.open()
+
     async def start(self) -> None:
         """Take up the queue where a former server left it, and start the workers."""
         self.ledger.interrupt()
         if self._cluster is not None:
-            await asyncio.to_thread(self._cluster.open)
             self._keep_one_place()
             return
         for worker in self._workers:

@@ -110,13 +110,13 @@ class Iterations:
 
     def __call__(self, item: int, tell: Tell, stop: threading.Event) -> Outcome:
         """Do one."""
-        torch.set_num_threads(self.threads)
 
         def listen(event: events.Event) -> None:
             if isinstance(event, TOLD):
                 tell(event)
 
         engine, asked, place = self._ready()
+        torch.set_num_threads(self.threads)
         if not (engine.workspace / place.folder / "workflow.json").exists():
             raise FileNotFoundError(
                 f"{socket.gethostname()} does not see the run in the workspace {engine.workspace}; take a folder that all "
