@@ -53,7 +53,7 @@ CONTENTS = {
         "zones",
         "training",
     ],
-    "From programs": ["python", "api", "../ui/API", "loggers"],
+    "From programs": ["python", "api", "../ui/API", "loggers", "executors"],
     "Extending it": [
         "writing-a-node",
         "writing-a-model",
@@ -71,6 +71,7 @@ PUBLIC = [
     "graph_runner.contract",
     "graph_runner.context",
     "graph_runner.base.events",
+    "graph_runner.run.executors",
     "graph_runner.run.loggers",
 ]
 """Modules that other people's packages may lean on, besides those of `core`."""

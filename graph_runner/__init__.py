@@ -5,7 +5,8 @@ It would run a graph of arithmetic: nothing here knows diffusion. What other peo
 - what this module names: to run workflows from Python (docs/python.md),
 - `graph_runner.contract` and `graph_runner.context`: to write nodes (docs/writing-a-node.md),
 - `graph_runner.base.events`, and `LoggedRun` and `step_of` of `graph_runner.run.loggers`: to listen to runs (docs/loggers.md),
-- the entry point groups `latent_loom.nodes` and `latent_loom.listeners`.
+- `graph_runner.run.executors`: to do the items of sweeps elsewhere (docs/executors.md),
+- the entry point groups `latent_loom.nodes`, `latent_loom.listeners` and `latent_loom.executors`.
 
 All else may change from one version to the next.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Protocol, TypeVar
 
 from pydantic import Field
@@ -64,7 +64,7 @@ def repeat(
     return state
 
 
-@node(category="zones")
+@node(category="zones", independent=True)
 def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R]]:
     """Run the body once for each item of the named lists (side by side, of equal length) and collect the results.
 
@@ -74,8 +74,11 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     if len(set(lengths.values())) > 1:
         raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
     collected: dict[str, list[R]] = {}
-    for index in loop(max(lengths.values(), default=0)):
-        results: Mapping[str, R] = body({name: items[index] for name, items in over.items()}, index)
+    items = [
+        ({name: each[index] for name, each in over.items()}, index) for index in range(max(lengths.values(), default=0))
+    ]
+    done: Iterator[Mapping[str, R]] = loop.map(body, items)
+    for results in done:
         for name, value in results.items():
             collected.setdefault(name, []).append(value)
     return collected

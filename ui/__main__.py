@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     lock = _lock(parser, workspace)
     _quiet_gradio(workspace)
     from graph_runner.base.problems import WorkflowError
-    from graph_runner.run import loggers
+    from graph_runner.run import executors, loggers
     from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
@@ -64,9 +64,11 @@ def main(arguments: list[str] | None = None) -> int:
                 weights=options.weights,
                 tf32=options.tf32,
                 vram=options.vram,
+                on=options.on,
             )
         )
-    except (ValueError, OSError, WorkflowError) as error:
+        server.manager.open()
+    except (ValueError, OSError, WorkflowError, executors.LostError) as error:
         parser.error(str(error))
     try:
         public = server.serve(options.listen, options.port, options.share)
@@ -162,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
+    parser.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the runs: here (a worker process for each device), ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
     parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in")  # fmt: skip
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not")  # fmt: skip

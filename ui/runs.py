@@ -7,6 +7,7 @@ server's event loop; the ledger keeps what must be kept.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import sqlite3
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 from ui.ledger import Ledger, parsed, seed_of
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
+from ui.remote import Cluster, RemoteWorker
 from ui.schemas import LIVE, Queue, Run, RunEvent, Worker, printable
 
 log = logging.getLogger(__name__)
@@ -50,19 +52,26 @@ class RunManager:
     """Queues runs, hands them to workers, keeps what these tell, and cancels.
 
     grace: seconds that a cancelled run has to stop by itself (it ends its step and writes a checkpoint) before its process
-    is killed.
+    is killed. cluster: does all runs, instead of worker processes on these devices.
     """
 
     def __init__(
-        self, ledger: Ledger, logs: Path, devices: Sequence[str], worker_options: Sequence[str], grace: float = 15.0
+        self,
+        ledger: Ledger,
+        logs: Path,
+        devices: Sequence[str],
+        worker_options: Sequence[str],
+        grace: float = 15.0,
+        cluster: Cluster | None = None,
     ) -> None:
         self.ledger, self.grace = ledger, grace
         self.watchers: set[Watcher] = set()
-        self._workers = [
+        self._cluster = cluster
+        self._workers: list[WorkerProcess | RemoteWorker] = [
             WorkerProcess(
                 device, worker_options, logs / f"worker-{device.replace(':', '-')}.log", self._heard, self._ended
             )
-            for device in devices
+            for device in (devices if cluster is None else ())
         ]
         self._numbers: dict[int, int] = {}  # of runs that go on: the number of the last event
         self._forced: dict[int, asyncio.TimerHandle] = {}
@@ -73,9 +82,17 @@ class RunManager:
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
+    def open(self) -> None:
+        """Join the cluster, if there is one, or start it: before the server listens, for it takes long. Raises LostError."""
+        if self._cluster is not None:
+            self._cluster.open()
+
     async def start(self) -> None:
         """Take up the queue where a former server left it, and start the workers."""
         self.ledger.interrupt()
+        if self._cluster is not None:
+            self._keep_one_place()
+            return
         for worker in self._workers:
             await worker.start()
 
@@ -85,6 +102,8 @@ class RunManager:
         for timer in [*self._forced.values(), *filter(None, [self._retry])]:
             timer.cancel()
         await asyncio.gather(*(worker.close(self.grace) for worker in self._workers))
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.close)
         self.ledger.interrupt()
 
     def workers(self) -> list[Worker]:
@@ -165,8 +184,9 @@ class RunManager:
             for run, (why, words) in list(self._crashed.items()):
                 self._crash(run, why, words)
                 del self._crashed[run]
-            for worker in self._workers:
+            for worker in list(self._workers):
                 self._hand(worker)
+            self._keep_one_place()
         except sqlite3.Error as error:
             self._dispatch_later(error)
 
@@ -179,7 +199,21 @@ class RunManager:
         self._retry = None
         self._dispatch()
 
-    def _hand(self, worker: WorkerProcess) -> None:
+    def _keep_one_place(self) -> None:
+        """On a cluster there is always one more place, which takes the next run: when that begins is for the cluster to say."""
+        if self._cluster is None or self._closing:
+            return
+        free = [worker for worker in self._workers if worker.state != "busy"]
+        for spare in free[1:]:
+            self._workers.remove(spare)
+        if not free:
+            taken = {worker.device for worker in self._workers}
+            name = next(name for n in itertools.count(1) if (name := f"cluster {n}") not in taken)
+            worker = RemoteWorker(name, self._cluster, self._heard, self._ended)
+            self._workers.append(worker)
+            self._start(worker)
+
+    def _hand(self, worker: WorkerProcess | RemoteWorker) -> None:
         """Give a worker its next run, if it is idle and there is one."""
         row = self.ledger.next_for(worker.device) if not self._closing else None
         if row is None:
@@ -204,14 +238,14 @@ class RunManager:
             self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
             self._tell_workers()
 
-    def _start(self, worker: WorkerProcess) -> None:
+    def _start(self, worker: WorkerProcess | RemoteWorker) -> None:
         worker.state = "starting"
         task = asyncio.create_task(worker.start())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._tell_workers()
 
-    def _heard(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+    def _heard(self, worker: WorkerProcess | RemoteWorker, message: dict[str, Any]) -> None:
         """A message from a worker (see `ui.worker`)."""
         if "event" in message and worker.run is not None:
             event = message["event"]
@@ -231,7 +265,7 @@ class RunManager:
             self._tell_workers()
             self._dispatch()
 
-    def _ended(self, worker: WorkerProcess, why: str) -> None:
+    def _ended(self, worker: WorkerProcess | RemoteWorker, why: str) -> None:
         """A worker's process ended: that of a run is an error on the node it was at; the next gets a fresh one."""
         run, worker.run = worker.run, None
         if run is not None and not self._closing:
@@ -265,7 +299,7 @@ class RunManager:
             self._append(run, {"time": now, "event": "ended", "status": status, "seconds": seconds})
             self._over(run, status=status, **({} if stopped else {"error": why, "node": node}))
 
-    def _could_not_start(self, worker: WorkerProcess, why: str) -> None:
+    def _could_not_start(self, worker: WorkerProcess | RemoteWorker, why: str) -> None:
         """Without a worker no run of its device can be done: the waiting ones fail, each with the reason."""
         words = worker.last_words()
         reason = f"the worker for {worker.device} could not start: {words.strip().rpartition(chr(10))[2] or why}"

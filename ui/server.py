@@ -21,6 +21,7 @@ from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
 from graph_runner.contract.registry import Registry
+from graph_runner.run import executors
 from ui import gradio_door, openapi
 from ui.api import Api
 from ui.app_view import AppViews
@@ -32,6 +33,7 @@ from ui.library import LARGEST, OWN
 from ui.live import Feed, serve
 from ui.login import Login
 from ui.refusal import RefusedError
+from ui.remote import Cluster, Place
 from ui.routes import add_routes
 from ui.runs import RunManager
 from ui.schemas import About, Limits
@@ -62,6 +64,7 @@ class Settings:
     grace: float = 15.0
     log: tuple[str, ...] = ()
     vram: int | None = None
+    on: str = "here"
     page: Path = field(default=PAGE)
     weights: str = "float32"
     tf32: bool | None = None
@@ -147,7 +150,8 @@ def build(settings: Settings) -> LoomServer:
         for root in (workspace.root, *settings.lent):
             options += ["--only-below", str(root)]
     ledger, notice = opened(workspace.own / "server.db")
-    manager = RunManager(ledger, workspace.own, settings.devices, options, settings.grace)
+    cluster = _cluster(settings, workspace.root, registry)
+    manager = RunManager(ledger, workspace.own, settings.devices, options, settings.grace, cluster)
     boot = secrets.token_hex(8)
     feeds: set[Feed] = set()
     login: Login | None = None
@@ -194,6 +198,16 @@ def build(settings: Settings) -> LoomServer:
     server.add_api_websocket_route("/ws", live)
     server.openapi = cache(partial(openapi.describe, server.routes))
     return server
+
+
+def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster | None:
+    """Who does the runs, where that is not this machine's worker processes."""
+    executor = executors.chosen(settings.on)
+    if executor is None:
+        return None
+    roots = (workspace, *settings.lent) if settings.confined else ()
+    place = Place(workspace, settings.devices[0], settings.dtype, settings.nodes, roots, settings.log, settings.on)
+    return Cluster(executor, place, registry)
 
 
 def largest_body(path: str) -> int:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from filelock import FileLock
@@ -37,6 +37,14 @@ from ui.schemas import Refused, Value, sendable
 
 LEAVE_SECONDS = 10.0
 """How long a run may take to stop after the server has gone."""
+
+
+class Sender(Protocol):
+    """Where a run's messages go."""
+
+    def send(self, **message: Any) -> None:
+        """Send one."""
+        ...
 
 
 class Requests:
@@ -66,10 +74,11 @@ def run(
     projections: Projections,
     job: dict[str, Any],
     stop: threading.Event,
-    channel: Channel,
+    channel: Sender,
     log: Sequence[str] = (),
+    on: str = "here",
 ) -> bool:
-    """Do one run and tell all about it, and the loggers too. Returns whether this process is fit for another."""
+    """Do one run and tell all about it, and the loggers too. on: who does the items of its sweeps. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
     began = time.perf_counter()
 
@@ -92,6 +101,7 @@ def run(
             check_numbers=job["check_numbers"],
             profile=job["profile"],
             log=log,
+            on=on,
             listeners=[tell],
             stop=stop,
             observer=easel,

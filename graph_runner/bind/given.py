@@ -51,19 +51,24 @@ def given(content: str) -> Any:
 
 
 def with_inputs(
-    workflow: Workflow, registry: Registry, inputs: Mapping[str, Any], targets: Collection[str] = ()
+    workflow: Workflow,
+    registry: Registry,
+    inputs: Mapping[str, Any],
+    targets: Collection[str] = (),
+    known: Mapping[str, str] = {},
 ) -> Given:
     """The workflow with values at these places.
 
     A name is a node that gives one value (its result is given, and what only it needed is left out), a port of a node
     (`node.output`, or `node.input`: a literal typed in, a value instead of the wire), or what the workflow exposes. An
     output's name goes before an input's. targets: nodes that are asked for, and stay.
+    known: what another process knows of the values, who took them in before.
 
     Raises WorkflowError with every input that names nothing, or whose value does not suit its place.
     """
     if not inputs:
         return Given(workflow, registry, workflow, {})
-    giving = _Giving(workflow, registry)
+    giving = _Giving(workflow, registry, known)
     for name, value in inputs.items():
         giving.give(name, value)
     if giving.problems:
@@ -75,7 +80,8 @@ def with_inputs(
 class _Giving:
     """Two copies of a workflow while values are put into them: the one to run, and the one to record."""
 
-    def __init__(self, workflow: Workflow, registry: Mapping[str, NodeSpec]) -> None:
+    def __init__(self, workflow: Workflow, registry: Mapping[str, NodeSpec], known: Mapping[str, str]) -> None:
+        self.known = known
         self.workflow, self.written = workflow.model_copy(deep=True), workflow.model_copy(deep=True)
         self.specs: dict[str, NodeSpec] = dict(registry)
         self.values: dict[str, str] = {}
@@ -188,7 +194,7 @@ class _Giving:
             return None
         codec = kind.wire.codec if kind.wire is not None and not kind.many else None
         content = content_hash(value if codec is None else codec.save(value))
-        self.values[name] = content or f"{UNSEEN} {uuid.uuid4().hex}"
+        self.values[name] = content or self.known.get(name) or f"{UNSEEN} {uuid.uuid4().hex}"
 
         def hand_out(content: str) -> Any:  # noqa: ARG001 - what its key goes by
             return _own(value)

@@ -77,6 +77,7 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in (default float32)")  # fmt: skip
     run.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not (default: as PyTorch has it)")  # fmt: skip
     run.add_argument("--vram", type=size, metavar="SIZE", help="take at most so much of the device's memory, such as 8GB: models leave it when others need room, and one that is larger is streamed (default: what is free)")  # fmt: skip
+    run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")

@@ -76,6 +76,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     log=options.log,
                     listeners=[announce, display],
                     stop=stop,
+                    on=options.on,
                 )
     except NodeError as error:
         display.close()

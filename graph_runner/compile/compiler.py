@@ -210,6 +210,7 @@ def _step(
         keys.key(bound) if keys is not None else "",
         keys.lineage(bound) if keys is not None and spec.loops else "",
         wiring.whole,
+        keys.handed(bound) if keys is not None and bound.body is not None else "",
     )
 
 

@@ -31,15 +31,22 @@ KEPT = "weights layer by layer"
 class Keys:
     """The keys of a graph's nodes. `version` tells what stands for a node's code, `contents` for what its files hold.
 
-    dtype, weights: what the run computes in, and what it keeps weights in.
+    dtype, weights: what the run computes in, and what it keeps weights in. run: stands in keys that mean something in one run alone;
+    another process that takes part in it has to know it.
     """
 
     def __init__(
-        self, seed: int, dtype: str, version: Version, contents: Contents | None = None, weights: str = "float32"
+        self,
+        seed: int,
+        dtype: str,
+        version: Version,
+        contents: Contents | None = None,
+        weights: str = "float32",
+        run: str = "",
     ) -> None:
         self.seed, self.dtype, self.version, self.weights = seed, dtype, version, weights
         self._contents = contents or Contents()
-        self._run = uuid.uuid4().hex
+        self.run = run or uuid.uuid4().hex
         self._known: dict[str, str] = {}
         self._fleeting: set[str] = set()  # nodes whose keys mean something in this run alone
 
@@ -59,7 +66,11 @@ class Keys:
         omitted = (bound.spec.continues,) if bound.spec.continues else ()
         return _hash(["lineage", self._content(bound, omitted)])
 
-    def _content(self, bound: BoundNode, omitted: tuple[str, ...]) -> list[Any]:
+    def handed(self, bound: BoundNode) -> str:
+        """The key of what a zone hands to its body: where an iteration's values enter the next one, the body counts."""
+        return _hash(["handed", self._content(bound, (), body=False)]) if bound.spec.independent else self.key(bound)
+
+    def _content(self, bound: BoundNode, omitted: tuple[str, ...], body: bool = True) -> list[Any]:
         spec = bound.spec
         params = {}
         for name, value in bound.params.items():
@@ -78,13 +89,13 @@ class Keys:
         }
         content: list[Any] = [spec.first_name, self.version(bound), params, wires]
         if spec.wired_paths(bound.wires):
-            content += ["of this run", self._run]  # which file it is, and what is in it, shows only then
+            content += ["of this run", self.run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
-        if bound.body is not None:
+        if bound.body is not None and body:
             content.append(self._body(bound.body, bound.spec))
         if spec.fleeting or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
             self._fleeting.add(bound.id)
-        if draws(bound):
+        if draws(bound) if body else bound.spec.draws:
             content += ["seed", self.seed]
         if self.dtype != "float32":
             content += [HALF, self.dtype]

@@ -23,7 +23,7 @@ class Step:
     there. copied: inputs that it changes and others read. paths: wired paths of files, and what they lead to ("file",
     "folder", …). grads: it runs with gradients on, because a later node differentiates through it. captures: what its body
     reads of the scope around it (slot outside, slot inside). key, lineage: see `graph_runner.compile.keys`. whole: in lists,
-    the slots of lists whose items go in.
+    the slots of lists whose items go in. handed: of a zone, a key of what its body is handed.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Step:
     key: str = ""
     lineage: str = ""
     whole: frozenset[int] = frozenset()
+    handed: str = ""
 
     @property
     def members(self) -> tuple[Step, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
@@ -79,6 +79,7 @@ class Call(Protocol):
 
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 def injectable(kind: str) -> Callable[[F], F]:
@@ -202,6 +203,13 @@ class Loop(Protocol):
 
     def micro(self, n: int) -> Iterator[int]:
         """The micro-batches of the current step."""
+        ...
+
+    def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """What the zone's body gives for each of these arguments, in order, as steps 0, 1, … of this loop.
+
+        For zones that are `independent`: the steps may be done elsewhere, and several at once.
+        """
         ...
 
 

@@ -26,7 +26,8 @@ class Registry(Mapping[str, NodeSpec]):
 
     kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
     injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
-    (`graph_runner.context.injectable`).
+    (`graph_runner.context.injectable`). scanned: the packages and the host's injectables that it was made of, if it was, so that
+    another process can make it.
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Registry(Mapping[str, NodeSpec]):
         kinds: Iterable[type] = (),
         injectables: Iterable[Callable[..., Any]] = (),
     ) -> None:
+        self.scanned: tuple[tuple[str, ...], tuple[Callable[..., Any], ...]] | None = None
         self.injectables: dict[str, Callable[..., Any]] = {}
         for make in injectables:
             kind: str = make.__injectable__  # type: ignore[attr-defined]
@@ -90,6 +92,7 @@ class Registry(Mapping[str, NodeSpec]):
         """
         specs: list[NodeSpec] = []
         kinds: dict[type, None] = {}
+        packages, injectables = list(packages), list(injectables)
         makers = list(injectables)
         for name in packages:
             try:
@@ -109,6 +112,7 @@ class Registry(Mapping[str, NodeSpec]):
                     ]
                 ) from error
         registry = cls(specs, kinds, makers)
+        registry.scanned = tuple(packages), tuple(injectables)
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]

@@ -200,7 +200,8 @@ class ReturnForm(NamedTuple):
 class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
-    aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "".
+    aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "". independent: no
+    iteration depends on another.
     """
 
     type: str
@@ -224,6 +225,7 @@ class NodeSpec:
     trains: bool
     aside: str
     continues: str | None
+    independent: bool
     dry: Callable[..., Any] | None
     saves: Saves | None = None
     formerly: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -44,6 +44,8 @@ from graph_runner.run.loop import interval
 from graph_runner.run.precision import Precision
 from graph_runner.run.runtime import Runtime
 from graph_runner.run.weights import Weights
+
+R = TypeVar("R")
 
 
 class _Open:
@@ -317,6 +319,11 @@ class _DryLoop:
             with self.run.meter.times(0 if micro else n):
                 yield micro
         self.activation.path = base
+
+    def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """What the body gives for the first, standing for all."""
+        for turn in self(len(given)):
+            yield body(*given[turn])
 
     def _interval(self, aside: Step, frame: Frame) -> int:
         """How often it runs; where only the run will give that, as often as it can at most."""

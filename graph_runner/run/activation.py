@@ -109,15 +109,15 @@ class Activation:
 
     def own_name(self, key: str) -> str:
         """What stands for a node's value of this key here: other iterations of the zones around, another name."""
-        given = [*self.given()]
+        given = [step.key for step in self.giving()]
         return f"{derive(key, *given, *self.path):016x}" if given or self.path else key
 
-    def given(self) -> Iterator[str]:
-        """The keys of the zones from here on that hand something to their bodies."""
+    def giving(self) -> Iterator[Step]:
+        """The zones from here on that hand something to their bodies."""
         around: Activation | None = self
         while around is not None and around.step is not None:
             if around.step.spec.body is not None and around.step.spec.body.ports:
-                yield around.step.key
+                yield around.step
             around = around.around
 
     def inject(self, kind: str, node: str, use: tuple[object, ...], key: str = "") -> Any:

@@ -9,9 +9,10 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -38,15 +39,17 @@ from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
 from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
-from graph_runner.run import loggers
+from graph_runner.run import executors, loggers
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
+from graph_runner.run.elsewhere import Elsewhere
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
 from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
 from graph_runner.run.observer import Observer
+from graph_runner.run.part import Part
 from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
 from graph_runner.run.residence import Residence
@@ -56,6 +59,9 @@ from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
 GIB = 2**30
+CALLERS = ("self", "registry", "workspace", "processes", "workflow", "profile", "log", "listeners", "stop", "observer")
+OWN = frozenset((*CALLERS, "raise_errors", "on", "part"))
+"""The options of an engine and of a run that are for this process alone. All others hold wherever a part of the run is done."""
 HASHES = "cache/hashes.db"
 """Where, in the workspace, the hashes of files that nodes read are kept."""
 
@@ -82,8 +88,9 @@ class Engine:
     `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. weights: "float32",
     "bfloat16", "float16" or "float8", in which the weights of models are kept that do not train (see `graph_runner.run.weights`).
     tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. vram: bytes that may be
-    taken of the device's memory; left out, what it has free; on a CPU it says nothing. Raises ValueError for a device that is
-    absent, for a workspace that cannot be used, and where one process alone should shard.
+    taken of the device's memory; left out, what it has free; on a CPU it says nothing. guest: it does parts of another engine's
+    runs, which made the workspace ready. Raises ValueError for a device that is absent, for a workspace that cannot be used, and
+    where one process alone should shard.
     """
 
     def __init__(
@@ -100,10 +107,13 @@ class Engine:
         weights: str = "float32",
         tf32: bool | None = None,
         vram: int | None = None,
+        guest: bool = False,
     ) -> None:
+        roots = tuple(roots)
+        self._options = {name: value for name, value in locals().items() if name not in OWN}
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
-        self.roots = tuple(roots)
+        self.roots = roots
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
@@ -112,7 +122,7 @@ class Engine:
         self.processes = processes or Processes()
         self.processes.split_models(shard)
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
-        if self.processes.rank == 0:
+        if self.processes.rank == 0 and not guest:
             prepare(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
 
@@ -133,6 +143,8 @@ class Engine:
         stop: threading.Event | None = None,
         observer: Observer | None = None,
         raise_errors: bool = True,
+        on: str | executors.Executor = "here",
+        part: Part | None = None,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
@@ -147,9 +159,14 @@ class Engine:
             raises is told of and hears no more.
         profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
+        on: who does the items of `for_each`: "here", "ray", "ray://host:port" (see `graph_runner.run.executors`).
+        part: only this one iteration, of a run that is another process'.
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
+        targets = tuple(targets)
+        options = {name: value for name, value in locals().items() if name not in OWN}
+        executor = self._executor(on)
         if not 0 <= seed <= LARGEST_SEED:
             raise WorkflowError([Problem(f"the run's seed {seed} must be a whole number from 0 to {LARGEST_SEED}")])
         logged = loggers.chosen(log)
@@ -157,7 +174,8 @@ class Engine:
             workflow = open_workflow(workflow)
         workflow = under_current_names(workflow, self.registry)
         asked = {workflow.exposed.outputs.get(name, name): name for name in targets}
-        given = with_inputs(workflow, self.registry, inputs or {}, asked)
+        current = workflow
+        given = with_inputs(workflow, self.registry, inputs or {}, asked, part.place.contents if part else {})
         workflow, registry = given.workflow, given.nodes
         paths = Paths(self.workspace, self.roots)
         top, problems = validate(workflow, registry, paths)
@@ -173,12 +191,14 @@ class Engine:
                     )
                 ]
             )
-        folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
+        leads = self.processes.rank == 0 and part is None
+        folder = self.processes.agree(self._new_folder(workflow) if leads else None)
+        folder = self.workspace / part.place.folder if part else folder
         text = write(given.written)
-        if self.processes.rank == 0:
+        if leads:
             self._record_surroundings(folder, text, seed, given.values)
         seen: list[events.Event] = []
-        record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
+        record = events.Record(folder / "events.jsonl") if leads else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
         emit = events.Stream([*own, *(listeners if self.processes.rank == 0 else [])])
         began, dtype = time.perf_counter(), str(self.dtype).removeprefix("torch.")
@@ -210,24 +230,33 @@ class Engine:
         if self.residence is not None:
             self.residence.tell = emit
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
-        for problem in problems:
+        for problem in problems if part is None else ():
             emit(events.Log(str(problem), level="warning"))
         status, values, failure = "failed", dict[str, Any](), None
         try:
             with events.Warnings(emit):
-                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, self.weights)
+                run = part.place.run if part else ""
+                keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, self.weights, run)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
-                values = execute(plan, runtime, self.cache)
+                if executor is not None:
+                    went = (write(current), options, given.values, top, keys, self.cache)
+                    runtime.elsewhere = Elsewhere(executor, self._made(), self._options["device"], *went)
+                if part is not None:
+                    part.do(plan, top, keys, runtime, self.cache)
+                else:
+                    values = execute(plan, runtime, self.cache)
             status = "done"
         except Stopped:
             status = "stopped"
         except NodeError as error:
-            failure = self._cause(error, top, keys, runtime, check_numbers)
+            failure = self._cause(error, top, keys, runtime, check_numbers) if part is None else error
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
             if self.residence is not None:
                 self.residence.rest()
+            if runtime.elsewhere is not None:
+                runtime.elsewhere.close()
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
@@ -237,6 +266,24 @@ class Engine:
             raise failure
         values = {asked.get(name, name): value for name, value in values.items()}
         return Result(status, folder, values, runtime.shown, seen, failure, profiled)
+
+    def _executor(self, on: str | executors.Executor) -> executors.Executor | None:
+        """Who does iterations that may be done anywhere; None for this process."""
+        executor = executors.chosen(on) if isinstance(on, str) else on
+        if executor is not None and self.processes.world > 1:
+            remedy = "Leave out --on, or start one process; a sweep's items are trained side by side then"
+            raise WorkflowError([Problem("several processes (torchrun) share this run, and --on would share it again", remedy=remedy)])  # fmt: skip
+        if executor is not None and self.registry.scanned is None:
+            remedy = "Make it with Registry.scan([...]) or Registry.installed([...])"
+            raise WorkflowError([Problem("another process cannot make this registry: it is of single nodes", remedy=remedy)])  # fmt: skip
+        return executor
+
+    def _made(self) -> Callable[[], Engine]:
+        """Makes an engine like this one where there is another machine's device; can be pickled."""
+        assert self.registry.scanned is not None
+        device = str(self._options["device"]).partition(":")[0]
+        options = {**self._options, "device": device, "guest": True}
+        return partial(_made, self.registry.scanned, self.workspace, options)
 
     def _interpreter(
         self, top: Scope, check_numbers: bool, profile: bool = False
@@ -310,6 +357,10 @@ class Engine:
             **({"inputs": inputs} if inputs else {}),
         }
         write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+
+
+def _made(scanned: tuple[Any, Any], workspace: Path, options: Mapping[str, Any]) -> Engine:
+    return Engine(Registry.scan(*scanned), workspace, **options)
 
 
 def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:

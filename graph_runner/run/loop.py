@@ -8,9 +8,9 @@ Each is there only where it has something to do.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
     from graph_runner.run.interpreter import Frame
     from graph_runner.run.observer import Observer
+
+R = TypeVar("R")
 
 PROGRESS_SECONDS = 0.1
 
@@ -81,6 +83,28 @@ class ZoneLoop:
             own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
         own.path, own.micro = (*self._base, self._turn), self._micro
+
+    def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """What the body gives for each of these, here or elsewhere; what is inside of another loop goes where that one is."""
+        own = self.activation
+        if own.runtime.elsewhere is not None and not self._base and not own.training:
+            yield from own.runtime.elsewhere.each(own, given, self._elsewhere_ended(len(given)))
+            return
+        for turn in self(len(given)):
+            yield body(*given[turn])
+
+    def _elsewhere_ended(self, n: int) -> Callable[[int, tuple[Any, ...]], None]:
+        """What hears how many of n iterations that are done elsewhere have ended, and what the last of them was given."""
+        own, teller = self.activation, Teller(self.activation, n, (), within=False)
+        watcher = Watcher(own, own.runtime.observer) if own.runtime.observer is not None else None
+
+        def ended(count: int, given: tuple[Any, ...]) -> None:
+            teller(count - 1, count == n)
+            if watcher is not None and own.body is not None:
+                own.body.given = dict(zip(own.body.names, given, strict=False))
+                watcher(count - 1, count == n)
+
+        return ended
 
     def _listeners(self, aside: Around, teller: Teller, saver: Saver | None) -> Iterator[TurnEnded]:
         own = self.activation
@@ -193,10 +217,16 @@ class Saver:
 def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     """Where a zone's checkpoints lie, by what it computes and by what the zones around hand to it."""
     runtime = own.runtime
-    given = [*own.around.given()] if own.around is not None else []  # what is handed to this loop from around it
-    name = f"{derive(own.lineage, *given, *base):016x}" if given else own.lineage[:32]
+    giving = [*own.around.giving()] if own.around is not None else []
+    handed = [step.handed for step in giving]  # what the zones around hand to their bodies, and so to this loop
+    keys = [step.key for step in giving]  # as 0.2 had it: of the whole zones, so that a changed body was another lineage
+    name = f"{derive(own.lineage, *handed, *base):016x}" if handed else own.lineage[:32]
+    folder = runtime.workspace / "checkpoints" / name
+    if handed != keys and not folder.exists():
+        former = folder.with_name(f"{derive(own.lineage, *keys, *base):016x}")
+        folder = former if former.exists() else folder
     return Checkpoints(
-        runtime.workspace / "checkpoints" / name,
+        folder,
         own.processes,
         node=own.node,
         run=runtime.folder,

@@ -25,6 +25,7 @@ from graph_runner.run.outputs import OutputFolder
 from graph_runner.run.residence import Residence, Use
 
 if TYPE_CHECKING:
+    from graph_runner.run.elsewhere import Elsewhere
     from graph_runner.run.injectables import Injectable
 
 MEGABYTE = 10**6
@@ -37,6 +38,7 @@ class Runtime:
     interpreter: does its steps. injectables: by kind, what makes that which nodes are handed. dry: nothing is computed.
     search: goes through a run once more, only to look at its values. residence: the owner of the device's memory; there is none
     where the host computes. memory: the device's. forget: drops the values that the cache holds in memory, and says their bytes.
+    elsewhere: who does iterations that may be done anywhere.
     """
 
     workspace: Path
@@ -62,6 +64,7 @@ class Runtime:
     forget: Callable[[], int] = lambda: 0
     contents: Contents = field(default_factory=Contents)
     models: Models = field(default_factory=Models)
+    elsewhere: Elsewhere | None = None
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 
@@ -78,6 +81,7 @@ class Runtime:
             shown=list(self.shown),
             observer=None,
             search=True,
+            elsewhere=None,
             interpreter=interpreter,
         )
 

@@ -93,6 +93,17 @@ class Cache:
             return None
         return self.get(key, types)
 
+    def stored(self, keys: Iterable[str]) -> set[str]:
+        """Those of these keys under which something lies on disk.
+
+        One listing tells: a shared folder answers it anew, and remembers for a while that a single name was not there.
+        """
+        try:
+            there = set(self.folder.iterdir())
+        except OSError:
+            return set()
+        return {key for key in keys if self._at(key) in there}
+
     def forget(self, key: str) -> None:
         """Remove what the disk holds of an entry, as far as it lets; of files that it consists of, see `forget_tree`."""
         with suppress(OSError):

@@ -148,8 +148,10 @@ class Checkpoints:
         """Say in the run's folder where the checkpoints of each zone lie; for people, so a full disk ends nothing."""
         index = self.run / "checkpoints.json"
         try:
-            known: dict[str, list[str]] = json.loads(index.read_text()) if index.exists() else {}
-            known.setdefault(self.node, []).append(self.folder.name)
-            write_atomically(index, json.dumps(known, indent=1).encode())
-        except OSError as error:
-            self.log(Log(sentence(error), self.node, "warning"))
+            with FileLock(index.with_name(f".{index.name}.lock")):  # items of a sweep may begin at once
+                known: dict[str, list[str]] = json.loads(index.read_text()) if index.exists() else {}
+                known.setdefault(self.node, []).append(self.folder.name)
+                write_atomically(index, json.dumps(known, indent=1).encode())
+        except (OSError, NotImplementedError) as error:
+            told = sentence(error) if isinstance(error, OSError) else f"no lock for {index} ({error})"
+            self.log(Log(told, self.node, "warning"))

@@ -7,19 +7,16 @@ class. What it needs besides Latent Loom its module imports at the top; where th
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from graph_runner.base.events import Listener, Metric, Shown, Stream
-from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.format.workflow import Workflow, walk
+from graph_runner.run.brought import Brought
 
 GROUP = "latent_loom.listeners"
 
@@ -60,9 +57,12 @@ def step_of(event: Metric | Shown) -> int | None:
     return None if event.turn is None else event.turn + 1
 
 
+BROUGHT = Brought(GROUP, "logger", given=1)
+
+
 def installed() -> dict[str, EntryPoint]:
     """The loggers that installed packages bring, by name."""
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
+    return BROUGHT.installed()
 
 
 def chosen(names: Iterable[str]) -> list[Logger]:
@@ -71,14 +71,11 @@ def chosen(names: Iterable[str]) -> list[Logger]:
     Raises WorkflowError with all that is wrong: unknown names and options, packages that are not installed.
     """
     names = list(names)
-    known = installed() if names else {}  # all packages are looked through, which takes longer than many a run
+    known = installed() if names else {}
     found, problems = list[Logger](), list[Problem]()
     for text in names:
-        name, _, options = text.partition(":")
         try:
-            if name not in known:
-                raise WorkflowError([Problem(f"there is no logger {name!r}", remedy=did_you_mean(name, known))])
-            found.append(_with_options(name, _loaded(known[name]), options))
+            found.append(BROUGHT.chosen(text, known))
         except WorkflowError as error:
             problems += error.problems
     if problems:
@@ -93,42 +90,3 @@ def listen(stream: Stream, loggers: Iterable[Logger], run: LoggedRun) -> None:
             stream.listeners.append(logger(run))
         except Exception as error:  # a stranger's may raise anything
             stream.dropped(getattr(logger, "func", logger).__qualname__, error)
-
-
-def _loaded(entry: EntryPoint) -> Callable[..., Listener]:
-    try:
-        factory: Callable[..., Listener] = entry.load()
-    except ImportError as error:
-        package = (error.name or "").partition(".")[0] or entry.name
-        message = f"the logger {entry.name!r} needs {package}, which is not installed ({error})"
-        raise WorkflowError([Problem(message, remedy=f"pip install {package}")]) from error
-    except Exception as error:
-        message = f"the logger {entry.name!r} cannot be imported from {entry.value}: {error}"
-        raise WorkflowError([Problem(message, remedy="Correct that package, or leave the logger out")]) from error
-    return factory
-
-
-def _with_options(name: str, factory: Callable[..., Listener], text: str) -> Logger:
-    """The factory with its options, written OPTION=VALUE and parted by commas, as the types of its parameters."""
-    parameters = list(inspect.signature(factory, eval_str=True).parameters.values())[1:]
-    known = {each.name: str if each.annotation is each.empty else each.annotation for each in parameters}
-    options: dict[str, Any] = {}
-    problems: list[Problem] = []
-    for part in filter(None, text.split(",")):
-        option, equals, value = part.partition("=")
-        if option not in known:
-            remedy = did_you_mean(option, known) or "It takes no options"
-            problems.append(Problem(f"the logger {name!r} has no option {option!r}", remedy=remedy))
-        elif not equals:
-            problems.append(Problem(f"the option {option!r} of the logger {name!r} has no value", remedy=f"Write {option}=VALUE"))  # fmt: skip
-        else:
-            try:
-                options[option] = TypeAdapter(known[option]).validate_strings(value)
-            except ValidationError as error:
-                why = error.errors(include_url=False)[0]["msg"]
-                problems.append(Problem(f"the option {part} of the logger {name!r} is wrong: {why}"))
-    missing = [p.name for p in parameters if p.default is p.empty and p.name not in options]
-    problems += [Problem(f"the logger {name!r} needs its option {each!r}", remedy=f"Write {name}:{each}=VALUE") for each in missing]  # fmt: skip
-    if problems:
-        raise WorkflowError(problems)
-    return partial(factory, **options)

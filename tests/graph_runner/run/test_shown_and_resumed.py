@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 
 from graph_runner.base import events
+from graph_runner.compile.keys import Keys
 from graph_runner.context import Outputs
 from graph_runner.contract import Body, node
 from graph_runner.contract.registry import Registry
@@ -212,6 +213,38 @@ def test_a_loop_in_a_loop_has_a_lineage_for_each_turn_around(make: Make, tmp_pat
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
     again = run_in(make(), nodes, "sweep.n").values["sweep.n"]
     assert [float(value) for value in again] == [4, 9]
+
+
+def sweep(n: int, **others: Any) -> dict[str, Any]:
+    """A loop with checkpoints for each of two items; the nodes `others` are in the sweep beside it."""
+    scale = {"type": "scale", "wires": {"x": "seen", "by": "sweep.item.by"}}
+    inner = {"nodes": {"seen": noted("z.x", "step"), "next": scale}, "results": {"number": "next"}}
+    zone = {"type": "counted", "wires": {"x": "one"}, "params": {"n": n}, "body": inner}
+    body = {"nodes": {"z": zone, **others}, "results": {"n": "z"}}
+    return {"one": ONE, "sweep": {"type": "for_each", "params": {"over": {"by": [2, 3]}}, "body": body}}
+
+
+def test_a_sweep_goes_on_to_more_steps(make: Make) -> None:
+    assert [float(value) for value in run_in(make(), sweep(2), "sweep.n").values["sweep.n"]] == [4, 9]
+    CALLS.clear()
+    assert [float(value) for value in run_in(make(), sweep(3), "sweep.n").values["sweep.n"]] == [8, 27]
+    assert CALLS == ["step", "step"]
+    CALLS.clear()  # what else an item does changes nothing of its training
+    other = {"draw": {"type": "random_number"}, "look": {"type": "record", "wires": {"x": "draw"}}}
+    assert [float(value) for value in run_in(make(), sweep(3, **other), "sweep.n").values["sweep.n"]] == [8, 27]
+    assert CALLS == []
+
+
+def test_checkpoints_of_a_sweep_of_version_0_2_are_found(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(Keys, "handed", Keys.key)
+        run_in(make(), sweep(2), "sweep.n")
+    CALLS.clear()
+    assert [float(value) for value in run_in(make(), sweep(2), "sweep.n").values["sweep.n"]] == [4, 9]
+    assert CALLS == []
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
 def test_equal_loops_in_different_zones_share_no_checkpoint(make: Make, tmp_path: Path, registry: Registry) -> None:

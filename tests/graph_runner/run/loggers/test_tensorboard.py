@@ -62,4 +62,4 @@ def test_without_tensorboard_it_is_told_how_to_get_it(
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     Path("w.json").write_text('{"loom": 1, "nodes": {"one": {"type": "number"}}}')
     assert main(["w.json", "--to", "one", "--tensorboard", "--nodes", "tests.graph_runner.toys"]) == 2
-    assert "pip install tensorboard" in capsys.readouterr().err
+    assert 'pip install "latent-loom[tensorboard]"' in capsys.readouterr().err
