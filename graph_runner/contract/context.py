@@ -183,10 +183,12 @@ class Loop(Protocol):
         n: int,
         state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
+        origin: str = "",
     ) -> Iterator[int]:
         """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
-        aside: a context around `every` bodies (a trainer puts its models in eval mode there).
+        aside: a context around `every` bodies (a trainer puts its models in eval mode there). origin: a checkpoint of another
+        training to begin at, where this one has none yet.
         """
         ...
 

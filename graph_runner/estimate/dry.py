@@ -239,6 +239,7 @@ class _DryLoop:
         n: int,
         state: Stateful | None = None,  # noqa: ARG002 - nothing is restored
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
+        origin: str = "",  # noqa: ARG002
     ) -> Iterator[int]:
         """The first of n iterations, standing for all."""
         if n == 0:

@@ -49,6 +49,7 @@ from graph_runner.run.observer import Observer
 from graph_runner.run.precision import Precision
 from graph_runner.run.profile import Profile
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.threads import Threads, choose
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
@@ -118,6 +119,7 @@ class Engine:
         stop: threading.Event | None = None,
         observer: Observer | None = None,
         raise_errors: bool = True,
+        threads: int = 0,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
@@ -132,7 +134,8 @@ class Engine:
             raises is told of and hears no more.
         profile: count what each node takes, and write it into the run's folder (see `graph_runner.run.profile`).
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
-        raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
+        raise_errors: raise a node's failure (NodeError) instead of returning it.
+        threads: that processors compute with; 0 chooses by what is free (see `graph_runner.run.threads`). Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
         if not 0 <= seed <= LARGEST_SEED:
@@ -160,8 +163,10 @@ class Engine:
             )
         folder = self.processes.agree(self._new_folder(workflow) if self.processes.rank == 0 else None)
         text = write(given.written)
+        chosen = self.processes.agree(choose(threads, self.processes.here))
+        at_first = chosen.count
         if self.processes.rank == 0:
-            self._record_surroundings(folder, text, seed, given.values)
+            self._record_surroundings(folder, text, seed, given.values, chosen)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if self.processes.rank == 0 else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
@@ -186,15 +191,18 @@ class Engine:
             stop or threading.Event(),
             paths=paths,
             models=top.models,
+            threads=chosen,
             interpreter=interpreter,
             injectables={**INJECTABLES, **self.registry.injectables},
         )
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems:
             emit(events.Log(str(problem), level="warning"))
+        if not chosen.fixed or threads:
+            emit(events.Log(f"computes with {chosen} ({chosen.why})"))
         status, values, failure = "failed", dict[str, Any](), None
         try:
-            with events.Warnings(emit):
+            with events.Warnings(emit), chosen.computing():
                 keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
                 values = execute(plan, runtime, self.cache)
@@ -208,6 +216,8 @@ class Engine:
         finally:
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
+            if self.processes.rank == 0 and chosen.count != at_first:  # a training went on with those that it had
+                self._record_surroundings(folder, text, seed, given.values, chosen)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
@@ -227,8 +237,9 @@ class Engine:
 
     def _cause(self, error: NodeError, top: Scope, keys: Keys, runtime: Runtime, check_numbers: bool) -> NodeError:
         """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
-        if elsewhere := self.processes.failed_before(str(error)):
-            return ElsewhereError(error.node, ValueError(elsewhere))
+        message = str(error).removeprefix(f"{error.node}: ")
+        if first := self.processes.failed_before(error.node, message):
+            return ElsewhereError(first.node, ValueError(f"{first.message} (in process {first.rank})"))
         return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
 
     def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
@@ -267,14 +278,17 @@ class Engine:
             except FileExistsError:
                 number += 1
 
-    def _record_surroundings(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str]) -> None:
+    def _record_surroundings(
+        self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str], threads: Threads
+    ) -> None:
         """Write down the workflow and what it ran in, so that the run can be made again."""
         write_atomically(folder / "workflow.json", workflow.encode())
         environment = {
             "seed": seed,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
-            "threads": torch.get_num_threads(),
+            "threads": threads.count,
+            "threads_chosen": threads.why,
             "processes": self.processes.world,
             "python": sys.version.split()[0],
             "platform": platform.platform(),

@@ -39,7 +39,7 @@ def _memory(cause: BaseException) -> str | None:
 
 
 class ElsewhereError(NodeError):
-    """Another process could not do its work, and this one waited for it. The cause says which and why."""
+    """Another process could not do its work, and this one waited for it. `node` is that one's; the message says which process."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked

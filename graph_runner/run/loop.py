@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -41,14 +42,18 @@ class ZoneLoop:
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
 
-    def __call__(self, n: int, state: Stateful | None = None, aside: Around | None = None) -> Iterator[int]:
-        """The iterations still to do, of n."""
+    def __call__(
+        self, n: int, state: Stateful | None = None, aside: Around | None = None, origin: str = ""
+    ) -> Iterator[int]:
+        """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
             checkpoints = _checkpoints(own, self._base)
             own.held.enter_context(checkpoints.alone(runtime.stop))
             begin = checkpoints.restore(state, n)
+            if not begin and origin:
+                begin = checkpoints.take_over(Path(origin), state, n)
             own.stateful = True
             saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
         teller = Teller(own, n, self._around, within=bool(self._base))
@@ -188,6 +193,10 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
             given.append(around.step.key)
         around = around.around
     name = f"{derive(own.lineage, *given, *base):016x}" if given else own.lineage[:32]
+
+    def meta() -> dict[str, Any]:
+        return {"threads": runtime.threads.count, "run": runtime.folder.name, "workflow": runtime.workflow}
+
     return Checkpoints(
         runtime.workspace / "checkpoints" / name,
         own.processes,
@@ -196,5 +205,7 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
         shown=runtime.shown,
         show=runtime.show_again,
         ignore=runtime.fresh,
+        meta=meta,
+        resume=lambda kept: runtime.threads.resumed(kept.get("threads")),
         log=runtime.emit,
     )

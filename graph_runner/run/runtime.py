@@ -20,6 +20,7 @@ from graph_runner.run.failures import Stopped
 from graph_runner.run.interpreter import Interpreter
 from graph_runner.run.observer import Observer
 from graph_runner.run.outputs import OutputFolder
+from graph_runner.run.threads import Threads
 
 if TYPE_CHECKING:
     from graph_runner.run.injectables import Injectable
@@ -55,6 +56,7 @@ class Runtime:
     injectables: Mapping[str, Injectable] = field(kw_only=True)
     contents: Contents = field(default_factory=Contents)
     models: Models = field(default_factory=Models)
+    threads: Threads = field(default_factory=Threads.as_they_are)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 
