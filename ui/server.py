@@ -52,6 +52,7 @@ class Settings:
     workspace: Path
     devices: tuple[str, ...] = ("auto",)
     dtype: str = "float32"
+    threads: int = 0
     nodes: tuple[str, ...] = ()
     credentials: tuple[str, str] | None = None
     token: str | None = None
@@ -134,6 +135,8 @@ def build(settings: Settings) -> LoomServer:
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
+    if settings.threads:
+        options += ["--threads", str(settings.threads)]
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:

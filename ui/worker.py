@@ -68,6 +68,7 @@ def run(
     stop: threading.Event,
     channel: Channel,
     log: Sequence[str] = (),
+    threads: int = 0,
 ) -> bool:
     """Do one run and tell all about it, and the loggers too. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
@@ -96,6 +97,7 @@ def run(
             stop=stop,
             observer=easel,
             raise_errors=False,
+            threads=threads,
         )
         over["status"] = result.status
         if result.error is not None:
@@ -133,6 +135,7 @@ def main() -> int:
     parser.add_argument("--dtype", required=True)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--log", action="append", default=[])
     parser.add_argument("--channel", type=int, required=True, help="the socket's descriptor")
     options = parser.parse_args()
@@ -153,7 +156,7 @@ def main() -> int:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log):
+            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log, options.threads):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 
