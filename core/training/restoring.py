@@ -7,7 +7,7 @@ now are the new ones, and the rest is restored. Moments go by the names of their
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -72,22 +72,20 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], before: 
 def _by_name(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state with its moments in the order of this optimizer's parameters, where their groups are others."""
     current = optimizer.state_dict()["param_groups"]
-    stored = _numbered(state["param_groups"])
-    here = _numbered(current)
-    if not stored or stored == here:
+    here, there = _names(current), _names(state["param_groups"])
+    if here == there or not (all(here) and all(there)):
         return state
-    moments = {number: state["state"][stored[name]] for name, number in here.items() if _known(name, stored, state)}
-    return {**state, "state": moments, "param_groups": current}
+    stored, moments = _numbered(state["param_groups"]), state["state"]
+    kept = {number: moments[stored[name]] for name, number in _numbered(current).items() if stored.get(name) in moments}
+    return {**state, "state": kept, "param_groups": current}
 
 
-def _known(name: str, stored: Mapping[str, int], state: Mapping[str, Any]) -> bool:
-    return name in stored and stored[name] in state["state"]
+def _names(groups: Sequence[Mapping[str, Any]]) -> list[Sequence[str]]:
+    """The names of each group's parameters; none of a group that does not tell."""
+    return [group.get("param_names", ()) for group in groups]
 
 
-def _numbered(groups: Collection[Mapping[str, Any]]) -> dict[str, int]:
-    """The numbers of parameters by their names; empty where a group does not tell."""
-    if not all("param_names" in group for group in groups):
-        return {}
+def _numbered(groups: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
         name: number for group in groups for name, number in zip(group["param_names"], group["params"], strict=True)
     }

@@ -53,7 +53,7 @@ class ZoneLoop:
             own.held.enter_context(checkpoints.alone(runtime.stop))
             begin = checkpoints.restore(state, n)
             if not begin and origin:
-                begin = checkpoints.take_over(Path(origin), state, n)
+                begin = checkpoints.take_over(Path(origin), state, n, own.step.spec.continues_from if own.step else "")
             own.stateful = True
             saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
         teller = Teller(own, n, self._around, within=bool(self._base))

@@ -93,10 +93,10 @@ class Checkpoints:
             self._tell(f"goes on from step {found} of an earlier run", self.resume(meta))
         return int(found)
 
-    def take_over(self, origin: Path, state: Stateful, n: int) -> int:
+    def take_over(self, origin: Path, state: Stateful, n: int, named_by: str = "") -> int:
         """Load a checkpoint of another training into `state`; returns the steps that it had done.
 
-        What is another in the workflow than it was there is told. Raises ValueError, naming the checkpoint, where it leaves
+        What is another in the workflow than it was there is told, but for the parameter `named_by`. Raises ValueError, naming the checkpoint, where it leaves
         none of the n steps to do or does not suit the state.
         """
         named = re.fullmatch(r"step-(\d+)", origin.name)
@@ -109,7 +109,7 @@ class Checkpoints:
             state.load_state_dict(load_tree(origin))
         except (ValueError, KeyError, RuntimeError) as error:
             raise ValueError(f"cannot go on from {origin}: {error}") from error
-        changes = changed(meta.get("workflow", ""), self.meta().get("workflow", ""))
+        changes = changed(meta.get("workflow", ""), self.meta().get("workflow", ""), named_by)
         told = f"with {', '.join(changes)}" if changes else ""
         run = meta.get("run", "another run")
         self._tell(f"goes on from step {done} of {run}", told, self.resume(meta))

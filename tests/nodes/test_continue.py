@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,3 +190,41 @@ def test_a_run_of_other_trainings_is_told(
     nodes = setting(other=training("other", steps=3))
     with pytest.raises(WorkflowError, match=r"trained fit, which is not here. Here is other"):
         from_checkpoints(graph(nodes), registry, tmp_path, "last")
+
+
+def two(rates: tuple[float, float], steps: int) -> Workflow:
+    """A training, and one after it that trains the first's model on."""
+    first, second = training("first", steps=3), training("second", steps=steps, model="first.models.m")
+    for zone, name in ((first, "first"), (second, "second")):
+        zone["body"]["nodes"] = {f"{name}_{id}": node for id, node in zone["body"]["nodes"].items()}
+        text = json.dumps(zone)
+        for id in ("x", "y", "loss", "counted", "seen", "aim"):
+            text = text.replace(f': "{id}"', f': "{name}_{id}"').replace(f'["{id}"]', f'["{name}_{id}"]')
+        zone |= json.loads(text.replace('"adam"', f'"adam_{name}"'))
+    nodes = setting(first=first, second=second, weight={"type": "weight_of", "wires": {"model": "second.models.m"}})
+    del nodes["adam"]
+    for name, rate in zip(("first", "second"), rates, strict=True):
+        nodes[f"adam_{name}"] = {"type": "adamw", "params": {"lr": rate, "weight_decay": 0}}
+    return graph(nodes)
+
+
+def test_of_several_trainings_those_that_are_not_changed_stay_what_they_were(
+    make_engine: Callable[[], Engine], registry: Registry, tmp_path: Path
+) -> None:
+    ran(make_engine(), two((0.1, 0.1), steps=2))
+    steps = toys.CALLS.count("step")
+    changed = from_checkpoints(two((0.1, 0.02), steps=4), registry, tmp_path, "last")
+    assert "continue_from" in changed.nodes["first"].params
+    result = ran(make_engine(), changed)
+    assert toys.CALLS.count("step") == steps + 2, "the first is taken from the cache"
+    assert "with second.steps 2 → 4, adam_second.lr 0.1 → 0.02" in told(result)
+
+
+def test_with_more_steps_alone_it_is_the_training_that_it_would_have_been(
+    make_engine: Callable[[], Engine], registry: Registry, tmp_path: Path
+) -> None:
+    ran(make_engine(), fit(3))
+    ran(make_engine(), from_checkpoints(fit(5), registry, tmp_path, "last"))
+    steps = toys.CALLS.count("step")
+    ran(make_engine(), fit(5))
+    assert toys.CALLS.count("step") == steps, "it has the same key with and without"
