@@ -38,8 +38,8 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone is a callback. The named
     parameter, a whole number n, says that it runs every n steps of the zone around it; it is no part of what that one
     computes. continues: a parameter, a number of steps; where it is larger than before, the zone goes on from an earlier
-    checkpoint. continues_from: a parameter, a `Checkpoint` of another training to begin at. dry: what stands in for the function in a dry run, where it goes through much by itself: it takes the same,
-    does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
+    checkpoint. continues_from: a parameter, a `Checkpoint` of another training to begin at. dry: what stands in for the
+    function in a dry run, where it goes through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
