@@ -52,6 +52,7 @@ CONTENTS = {
         "workflow-format",
         "zones",
         "training",
+        "scale",
     ],
     "From programs": ["python", "api", "../ui/API", "loggers", "executors"],
     "Extending it": [

@@ -64,6 +64,10 @@ def _told(argv: list[str]) -> int:
         if "workspace" in options:
             folder(options.workspace)  # what cannot be one is told before anything else
         if options.command == "run":
+            from graph_runner.cli.launch import launch, launched
+
+            if options.devices not in (None, 1) and not launched():
+                return launch(options, argv)
             from graph_runner.cli.run import run
 
             return run(options, argv)

@@ -22,7 +22,7 @@ from core.training.recipe import Clip, Recipe
 from core.training.state import TrainingState
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
-from graph_runner.contract import Body, Ports, Unkeyed, node
+from graph_runner.contract import Body, Checkpoint, Neutral, Ports, Unkeyed, node
 from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
@@ -43,7 +43,9 @@ class Trained(NamedTuple, Generic[M]):
     ema: Ports[M]
 
 
-@node(category="training", keep=True, trains=True, mutates=("models",), continues="steps")
+@node(
+    category="training", keep=True, trains=True, mutates=("models",), continues="steps", continues_from="continue_from"
+)
 def train(
     body: Body[TrainingStep],
     data: TrainingData,
@@ -61,6 +63,7 @@ def train(
     averaging: Averaging | None = None,
     workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
+    continue_from: Annotated[Checkpoint, Neutral("")] = "",
 ) -> Trained[M]:
     """Train copies of models; the nodes inside are one step, from the batch to the objectives.
 
@@ -80,6 +83,8 @@ def train(
     averaging: another rule of the average, instead of ema.
     workers: processes that prepare batches ahead; the batches are the same.
     log_every: steps between two points of the curves.
+    continue_from: a checkpoint to begin at, of a training with other settings (rate, batch size, schedule, data): its models,
+        averages, optimizers' state and count of steps are taken over. `--continue RUN` and the canvas' "Go on" set it.
     """
     if averaging is not None and ema:
         raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
@@ -90,7 +95,7 @@ def train(
     state = TrainingState(trainer, batches, processes.gather)
     stream = None
     try:
-        for turn in loop(steps, state=state, aside=trainer.evaluating, seen=trainer.whole):
+        for turn in loop(steps, state=state, aside=trainer.evaluating, seen=trainer.whole, origin=continue_from):
             stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
             for part in loop.micro(accumulate):
                 batch = {

@@ -65,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
                 tf32=options.tf32,
                 vram=options.vram,
                 on=options.on,
+                threads=options.threads,
             )
         )
         server.manager.open()
@@ -134,6 +135,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _threads(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number above 0")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ui", description=__doc__)
     parser.add_argument(
@@ -171,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vram", type=size, metavar="SIZE", help="of each device's memory take at most so much, such as 8GB"
     )
+    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads that a run computes with (default: as many as there are free processors when it begins)")  # fmt: skip
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

@@ -15,10 +15,12 @@ from pydantic import Field
 
 from graph_runner.base.files import remove
 from graph_runner.base.problems import Problem
+from graph_runner.bind.renamed import under_current_names
 from graph_runner.catalog.describe import Catalog, describe_all
 from graph_runner.contract import Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
+from graph_runner.run.continuing import from_checkpoints
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
@@ -63,6 +65,8 @@ ONE_PROCESS = (
 )
 EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
 """A workflow as small as one can be."""
+TRAINING = {"loom": 1, "nodes": {"fit": {"type": "train", "params": {"steps": 200}}}}
+"""The part of a workflow that says how long it trains."""
 
 
 def call(*, reads: bool = False, **example: Any) -> Callable[[F], F]:
@@ -179,6 +183,21 @@ class Api:
         return self.manager.submit(
             valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers, profile
         )
+
+    @call(workflow=TRAINING, run=1)
+    async def go_on(self, workflow: AnyWorkflow, run: RunNumber) -> Document:
+        """The workflow whose trainings begin at the checkpoints of a run, with what is set otherwise in it.
+
+        As `--continue` does: it sets the parameter of each `train` zone that the run trained too. 422 where there is none.
+        """
+        folder = self.manager.get(run).folder
+        if not folder:
+            raise RefusedError(409, f"run {run} has not begun")
+        return await asyncio.to_thread(self._go_on, workflow, folder)
+
+    def _go_on(self, workflow: AnyWorkflow, folder: str) -> Document:
+        current = under_current_names(library.parsed(workflow), self.registry)
+        return self.library.document(from_checkpoints(current, self.registry, self.workspace.root, folder))
 
     @call(run=1)
     async def cancel(self, run: RunNumber, force: bool = False) -> Run:

@@ -39,6 +39,9 @@ class Place:
     roots: tuple[Path, ...] = ()
     log: tuple[str, ...] = ()
     on: str = "here"
+    weights: str = "float32"
+    tf32: bool | None = None
+    vram: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class WholeRun:
         engine, projections = _engine(self.place)
         # A run that holds a GPU does its sweeps by itself: items that wait for that GPU would wait for ever.
         on = self.place.on if engine.device.type == "cpu" else "here"
-        if not run(engine, projections, {**self.job}, stop, _Channel(tell), self.place.log, on):
+        if not run(engine, projections, {**self.job}, stop, _Channel(tell), self.place.log, on, self.threads):
             _engine.cache_clear()
 
 
@@ -76,8 +79,8 @@ class _Channel:
 def _engine(place: Place) -> tuple[Engine, Projections]:
     """One for all runs that a process does: models stay warm."""
     registry = Registry.installed(place.packages)
-    where = place.workspace
-    engine = Engine(registry, where, device=place.device, dtype=place.dtype, roots=place.roots, guest=True)
+    options = {name: getattr(place, name) for name in ("device", "dtype", "roots", "weights", "tf32", "vram")}
+    engine = Engine(registry, place.workspace, **options, guest=True)
     return engine, Projections()
 
 

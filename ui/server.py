@@ -54,6 +54,7 @@ class Settings:
     workspace: Path
     devices: tuple[str, ...] = ("auto",)
     dtype: str = "float32"
+    threads: int = 0
     nodes: tuple[str, ...] = ()
     credentials: tuple[str, str] | None = None
     token: str | None = None
@@ -142,6 +143,7 @@ def build(settings: Settings) -> LoomServer:
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype, "--weights", settings.weights]
     options += [] if settings.tf32 is None else ["--tf32" if settings.tf32 else "--no-tf32"]
     options += [] if settings.vram is None else ["--vram", str(settings.vram)]
+    options += ["--threads", str(settings.threads)] if settings.threads else []
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:
@@ -206,7 +208,10 @@ def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster
     if executor is None:
         return None
     roots = (workspace, *settings.lent) if settings.confined else ()
-    place = Place(workspace, settings.devices[0], settings.dtype, settings.nodes, roots, settings.log, settings.on)
+    place = Place(
+        *(workspace, settings.devices[0], settings.dtype, settings.nodes, roots, settings.log, settings.on),
+        *(settings.weights, settings.tf32, settings.vram),
+    )
     return Cluster(executor, place, registry)
 
 

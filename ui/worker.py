@@ -77,6 +77,7 @@ def run(
     channel: Sender,
     log: Sequence[str] = (),
     on: str = "here",
+    threads: int = 0,
 ) -> bool:
     """Do one run and tell all about it, and the loggers too. on: who does the items of its sweeps. Returns whether this process is fit for another."""
     ending: list[events.Ended] = []
@@ -106,6 +107,7 @@ def run(
             stop=stop,
             observer=easel,
             raise_errors=False,
+            threads=threads,
         )
         over["status"] = result.status
         if result.error is not None:
@@ -146,6 +148,7 @@ def main() -> int:
     parser.add_argument("--vram", type=int)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--log", action="append", default=[])
     parser.add_argument("--channel", type=int, required=True, help="the socket's descriptor")
     options = parser.parse_args()
@@ -168,7 +171,7 @@ def main() -> int:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log):
+            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log, options.threads):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

@@ -37,6 +37,7 @@ from core.training.gradients import Begin, Gradients, ShardedGradients, WholeGra
 from core.training.objective import Objective
 from core.training.optimizers import FACTOR, refuse_split
 from core.training.recipe import Recipe
+from core.training.restoring import Settings, refuse_other_objectives, refuse_others, restore, settings
 from core.training.schedule_free import averaged, parameters, refuse_second_average, stay_averaged, trained_at
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Trainer:
         self.sharding = _sharding([*self.models.values(), *averages], mesh)
         self.steps = 0
         self._optimizers: list[torch.optim.Optimizer] = []
+        self._settings: list[Settings] = []  # of each optimizer, as it was made
         self._shares: list[list[float]] = []  # of each optimizer's groups: what was built, as a share of the peak rate
         self._scalers: list[torch.amp.GradScaler] = []
         self._gradients: list[Gradients] = []
@@ -226,6 +228,8 @@ class Trainer:
             "models": models,
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "made_with": self._settings,
+            "objectives": self._kinds(),
         }
         if others:
             state["trained_at"] = others
@@ -245,14 +249,23 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave. Optimizers are restored once the first objectives tell what they train."""
+        """Take over what `state_dict` gave, here or in a training with other settings (see `core.training.restoring`). Optimizers
+        are restored once the first objectives tell what they train. Raises ValueError for other models, naming them."""
+        refuse_others(self.models, state["models"])
         self.steps = state["steps"]
         for name, model in self.models.items():
             weights = state["models"][name] | state.get("trained_at", {}).get(name, {})
             model.load_state_dict(all_split_as(weights, model.state_dict()))
         for name, average in self.averages.items():
-            average.load_state_dict(all_split_as(state["averages"][name], average.state_dict()))
+            new = {"updates": torch.tensor(0)} | state["models"][name]  # it was not averaged before
+            known = state["averages"].get(name, new)
+            average.load_state_dict(all_split_as(known, average.state_dict()))
         self._restored = state
+
+    def _kinds(self) -> list[tuple[str, str]]:
+        """The objectives' names, and the kinds of their optimizers."""
+        kinds = (type(optimizer).__name__ for optimizer in self._optimizers)
+        return list(zip((objective.name for objective in self._objectives), kinds, strict=False))
 
     def _own(self, i: int) -> list[nn.Parameter]:
         return parameters(self._optimizers[i])
@@ -265,6 +278,7 @@ class Trainer:
             made = [self._made(objective) for objective in objectives]
         for objective, (optimizer, recipe) in zip(objectives, made, strict=True):
             self._optimizers.append(optimizer)
+            self._settings.append(settings(optimizer))
             peak = recipe.peak or 1.0
             self._shares.append([group.get("lr", peak) / peak for group in optimizer.param_groups])
             own = parameters(optimizer)
@@ -277,8 +291,12 @@ class Trainer:
                 self._scalers.append(torch.amp.GradScaler(parameters(optimizer)[0].device.type))
         refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
         restored = self._restored or {}
-        for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
-            optimizer.load_state_dict(self._split(state, optimizer))
+        if "objectives" in restored:
+            self._objectives = objectives
+            refuse_other_objectives(self._kinds(), restored["objectives"])
+        before = restored.get("made_with") or [None] * len(self._optimizers)
+        for optimizer, state, known in zip(self._optimizers, restored.get("optimizers", ()), before, strict=False):
+            restore(optimizer, self._split(state, optimizer), known)
         for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
             scaler.load_state_dict(state)
         self._restored = None

@@ -78,9 +78,12 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not (default: as PyTorch has it)")  # fmt: skip
     run.add_argument("--vram", type=size, metavar="SIZE", help="take at most so much of the device's memory, such as 8GB: models leave it when others need room, and one that is larger is streamed (default: what is free)")  # fmt: skip
     run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
+    run.add_argument("--devices", type=_devices, metavar="N|A,B,…", help="train on so many GPUs together, or on those of these numbers; with --device cpu, in so many processes (see docs/scale.md)")  # fmt: skip
+    run.add_argument("--threads", type=_count, metavar="N", help="threads that a processor computes with (default: as many as there are free processors)")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
+    run.add_argument("--continue", dest="origin", metavar="RUN", help="go on from the trainings of an earlier run with what is set otherwise here (rate, batch size, schedule, more steps) and the state of its optimizers: a run's name, 'last', or a checkpoint's folder")  # fmt: skip
     run.add_argument("--check-numbers", action="store_true", help="look at all that every node gives, and fail at the first NaN or infinite value; without it they are looked for once a node refused them")  # fmt: skip
     run.add_argument("--profile", action="store_true", help="count time, memory and calls of every node, tell the slowest, and write all of it and a trace for Perfetto into the run's folder")  # fmt: skip
     run.add_argument("--checkpoint-seconds", type=_seconds, default=30.0, metavar="S", help="time between checkpoints of a training (default 30)")  # fmt: skip
@@ -124,6 +127,15 @@ def build() -> argparse.ArgumentParser:
     lock.add_argument("--same-result", action="store_true", help="with update: also record changed sources that compute the same as before")  # fmt: skip
     _nodes(lock)
     return parser
+
+
+def _devices(text: str) -> int | tuple[int, ...]:
+    """How many devices, or the numbers of several."""
+    if not re.fullmatch(r"[0-9]{1,4}(,[0-9]{1,4})*", text) or (numbers := tuple(map(int, text.split(",")))) == (0,):
+        raise argparse.ArgumentTypeError(f"{text:.40} is neither a number of devices nor several numbers such as 0,2")
+    if len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"{text:.40} names a device twice")
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def size(text: str) -> int:

@@ -16,8 +16,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def stopping(stop: threading.Event, tell: Callable[[], None], together: bool = False) -> Iterator[None]:
     """While inside, the first signal sets `stop` and calls `tell` (on a thread, for a handler may not print).
 
-    together: torchrun runs this process among others. One Ctrl-C may then arrive twice, from the terminal and from
-    torchrun, so later ones are ignored: torchrun itself ends who does not.
+    together: this process runs among others. One Ctrl-C may then arrive twice, from the terminal and from who started them, so
+    later ones are ignored: who started them ends them.
     """
     owner = os.getpid()
 

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import Problem, WorkflowError
-from graph_runner.cli import profile, summary
+from graph_runner.bind.paths import expanded
+from graph_runner.cli import launch, profile, summary
 from graph_runner.cli.wording import place
 from graph_runner.format.png import open_workflow
 
@@ -37,10 +38,14 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     from graph_runner.cli.progress import listener
     from graph_runner.contract.processes import joined
     from graph_runner.contract.registry import Registry
+    from graph_runner.run import continuing
     from graph_runner.run.failures import NodeError
 
     registry = Registry.installed(options.nodes)
     workflow = settings.apply(options.settings, workflow, registry)
+    if options.origin:
+        workspace = expanded(options.workspace).resolve()
+        workflow = continuing.from_checkpoints(workflow, registry, workspace, options.origin)
     inputs = tensors.read(tensors.places("--input", options.inputs))
     outputs = tensors.places("--output", options.outputs)
     console, errors = Console(), Console(stderr=True)
@@ -55,10 +60,13 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
     def announce(event: Event) -> None:
         if isinstance(event, events.Planned):
+            launch.keep_logs(engine.workspace / "runs" / event.run)
             where = [str(engine.device), options.dtype, f"seed {options.seed}", *([f"{world} processes"] * (world > 1))]
             display.say(workflow.title or options.workflow.stem, "bold")
             display.say(" · ".join([*where, place(engine.workspace / "runs" / event.run)]), "dim")
 
+    if launch.launched():
+        launch.live_with_launcher()
     try:
         with joined(options.device) as (processes, device):
             engine = _engine(registry, options, device, processes)
@@ -77,12 +85,12 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
                     listeners=[announce, display],
                     stop=stop,
                     on=options.on,
+                    threads=options.threads or 0,
                 )
     except NodeError as error:
         display.close()
-        _complain(
-            errors, error, rank, display.watch.run and place(engine.workspace / "runs" / display.watch.run), options
-        )
+        folder = display.watch.run and place(engine.workspace / "runs" / display.watch.run)
+        _complain(errors, error, rank, folder, options)
         return FAILED
     except OSError as error:  # of the engine itself, e.g. a full disk; a node's are NodeErrors
         display.close()
@@ -102,7 +110,6 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
-    from graph_runner.bind.paths import expanded
     from graph_runner.run.engine import Engine
 
     try:
@@ -123,16 +130,26 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
 
 
 def _complain(errors: Console, error: NodeError, rank: int, folder: str, options: argparse.Namespace) -> None:
-    """A node's failure: one sentence that names it, then where to find more. The first of several processes tells of those
-    of the others too; they are silent about each other's."""
+    """A node's failure: one sentence that names it, then where to find more.
+
+    What `graph_runner.cli.launch` started leaves word, and it tells whose failure was the first. What torchrun started tells
+    by itself: each process its own failure, and the first one those of the others too.
+    """
+    from graph_runner.contract.processes import LostError
     from graph_runner.run.failures import ElsewhereError
 
-    if rank and isinstance(error, ElsewhereError):
-        return
-    sentence = f"process {rank}: {error}" if rank else str(error)
-    errors.print(Text(sentence, "red"), soft_wrap=True)
+    own = not isinstance(error, ElsewhereError) and not isinstance(error.__cause__, LostError)
+    trace = "".join(traceback.format_exception(error.__cause__ or error)).rstrip()
+    told = [str(error)]
     if options.traceback:
-        errors.print(Text("".join(traceback.format_exception(error.__cause__ or error)).rstrip()), soft_wrap=True)
+        told.append(trace)
     elif folder:
-        where = f"Its traceback is in {folder}/events.jsonl; --traceback shows it here."
-        errors.print(Text(where, "dim"), soft_wrap=True)
+        told.append(f"Its traceback is in {folder}/events.jsonl; --traceback shows it here.")
+    launch.report(told, own)
+    if launch.launched():
+        if rank:
+            errors.print(Text(trace), soft_wrap=True)  # into its log
+        return
+    if own or not rank:
+        errors.print(Text(f"process {rank}: {told[0]}" if rank else told[0], "red"), soft_wrap=True)
+        errors.print(Text("\n".join(told[1:]), "" if options.traceback else "dim"), soft_wrap=True)

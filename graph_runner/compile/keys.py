@@ -70,8 +70,19 @@ class Keys:
         """The key of what a zone hands to its body: where an iteration's values enter the next one, the body counts."""
         return _hash(["handed", self._content(bound, (), body=False)]) if bound.spec.independent else self.key(bound)
 
+    def _returns(self, bound: BoundNode) -> bool:
+        """Whether the checkpoint that a zone is to begin at is one of its own: it is then what it would be without."""
+        origin = bound.params.get(bound.spec.continues_from)
+        if not origin:
+            return False
+        omitted = (bound.spec.continues_from, *([bound.spec.continues] if bound.spec.continues else []))
+        lineage = _hash(["lineage", self._content(bound, omitted)])
+        return lineage.startswith(Path(origin).parent.name)
+
     def _content(self, bound: BoundNode, omitted: tuple[str, ...], body: bool = True) -> list[Any]:
         spec = bound.spec
+        if spec.continues_from and spec.continues_from not in omitted and self._returns(bound):
+            omitted = (*omitted, spec.continues_from)
         params = {}
         for name, value in bound.params.items():
             if name in omitted or (name in spec.params and not spec.params[name].keyed):

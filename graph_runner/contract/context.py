@@ -193,11 +193,13 @@ class Loop(Protocol):
         state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,
+        origin: str = "",
     ) -> Iterator[int]:
         """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
         aside: a context around `every` bodies (a trainer puts its models in eval mode there). seen: as what a value of the
         body is seen there, and by nodes that save or show (whole models in place of those that processes split); all processes ask.
+        origin: a checkpoint of another training to begin at, where this one has none yet.
         """
         ...
 

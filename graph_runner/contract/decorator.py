@@ -24,6 +24,7 @@ def node(
     aside: str = "",
     continues: str | None = None,
     independent: bool = False,
+    continues_from: str = "",
     dry: Callable[..., Any] | None = None,
     saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
@@ -38,9 +39,10 @@ def node(
     keep: results are worth the disk. trains: the body runs with gradients on. aside: the zone is a callback. The named
     parameter, a whole number n, says that it runs every n steps of the zone around it; it is no part of what that one
     computes. continues: a parameter, a number of steps; where it is larger than before, the zone goes on from an earlier
-    checkpoint. independent: a zone whose iterations depend on nothing but what it is given and their number (it goes round by
-    `loop.map`): other nodes in its body do not change what is trained there, and an executor may do them elsewhere. dry: what stands in for the function in a dry run, where it goes through much by itself: it takes the same,
-    does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
+    checkpoint. continues_from: a parameter, a `Checkpoint` of another training to begin at. independent: a zone whose iterations
+    depend on nothing but what it is given and their number (it goes round by `loop.map`): other nodes in its body do not change
+    what is trained there, and an executor may do them elsewhere. dry: what stands in for the function in a dry run, where it goes
+    through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
@@ -60,6 +62,7 @@ def node(
             aside=aside,
             continues=continues,
             independent=independent,
+            continues_from=continues_from,
             dry=dry,
             saves=saves,
             formerly=formerly,

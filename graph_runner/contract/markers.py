@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol, TypeVar
 
 from pydantic import AfterValidator, Field
@@ -57,6 +58,15 @@ FileOrFolder = Annotated[str, PathTo("file or folder")]
 """A path of a file or a folder that the node reads: the cache keys it by the content of all files below."""
 Folder = Annotated[str, PathTo("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
+
+
+def _checksums(checkpoint: Path) -> Mapping[str, Path]:
+    """What stands for a checkpoint's gigabytes: the file that holds their checksum."""
+    return {"tree.json": checkpoint / "tree.json"}
+
+
+Checkpoint = Annotated[str, PathTo("folder", _checksums)]
+"""The folder of one checkpoint of a training (`checkpoints/…/step-100` in the workspace), for a zone to begin at."""
 
 
 class BodyMarker:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import gc
 import importlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 PATIENCE = timedelta(days=30)
 """How long a process waits for the others: as long as one of them lives. One that is gone is noticed at once."""
+
+
+class LostError(ConnectionError):
+    """Another process is gone, or did something else meanwhile; why, it has told itself if it could."""
+
+
+class Failure(NamedTuple):
+    """What a process could not do: its number, the node, and a sentence."""
+
+    rank: int
+    node: str
+    message: str
 
 
 class Processes:
@@ -44,6 +57,11 @@ class Processes:
         self._group, self._store = group, store
         self._mesh: DeviceMesh | None = None
 
+    @property
+    def here(self) -> int:
+        """How many of them are on this machine."""
+        return min(self.world, int(os.environ.get("LOCAL_WORLD_SIZE", self.world)))
+
     def together(self) -> AbstractContextManager[None]:
         """While inside, PyTorch knows this group: all processes must enter, and do the same there."""
         return nullcontext() if self.world == 1 else _default_group(self._group)
@@ -58,7 +76,7 @@ class Processes:
             with self.together():
                 yield
         except RuntimeError as error:  # gloo's and NCCL's own
-            raise ConnectionError(
+            raise LostError(
                 "the processes of this run lost each other: another is gone (killed, or out of memory?), or did something"
                 " else meanwhile. The same command goes on from the last checkpoint"
             ) from error
@@ -153,17 +171,17 @@ class Processes:
         self._group = self._store = self._mesh = None
         gc.collect()  # models that were split hold the group in circles
 
-    def failed_before(self, message: str) -> str:
+    def failed_before(self, node: str, message: str) -> Failure | None:
         """Tell the others that this process fails, and why. Returns what another one told before, which is then the cause
-        (who waits for a process that is gone fails too), or nothing."""
+        (who waits for a process that is gone fails too), or None."""
         if self._store is None:
-            return ""
-        own = f"process {self.rank} failed: {message}"
+            return None
+        own = Failure(self.rank, node, message)
         try:
-            first = self._store.compare_set("latent-loom/failure", "", own).decode()
+            first = Failure(*json.loads(self._store.compare_set("latent-loom/failure", "", json.dumps(own))))
         except RuntimeError:  # the store is gone with the process that kept it
-            return ""
-        return "" if first == own else first
+            return None
+        return None if first == own else first
 
 
 @contextmanager
@@ -197,5 +215,7 @@ def joined(device: str) -> Iterator[tuple[Processes, str]]:
     processes = Processes(rank, world, dist.group.WORLD, store)
     with processes.apart():
         yield processes, device
+        # The first has files to write, and whoever started the processes soon ends those that outlive another one.
+        processes.agree(None)
     # Not after an exception: the others may be waiting in a collective, and torchrun ends them.
     processes.leave()

@@ -90,6 +90,8 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
                 raise ContractError(f"node {name!r}: {group} names {wanted!r}, which is no input of it")
     if declared["continues"] is not None and declared["continues"] not in params:
         raise ContractError(f"node {name!r}: continues names {declared['continues']!r}, which is no parameter of it")
+    if (origin := declared["continues_from"]) and (origin not in params or params[origin].path_kind is None):
+        raise ContractError(f"node {name!r}: continues_from names {origin!r}, which is no Checkpoint that it takes")
     return NodeSpec(
         type=name,
         function=function,

@@ -201,7 +201,7 @@ class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
     aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "". independent: no
-    iteration depends on another.
+    iteration depends on another. continues_from: the parameter that names a checkpoint to begin at; else "".
     """
 
     type: str
@@ -229,6 +229,7 @@ class NodeSpec:
     dry: Callable[..., Any] | None
     saves: Saves | None = None
     formerly: tuple[str, ...] = ()
+    continues_from: str = ""
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored
 
     @property

@@ -280,6 +280,7 @@ class _DryLoop:
         state: Stateful | None = None,
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,  # noqa: ARG002 - a process alone
+        origin: str = "",  # noqa: ARG002
     ) -> Iterator[int]:
         """The first of n iterations, standing for all."""
         if n == 0:

@@ -54,6 +54,7 @@ from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
 from graph_runner.run.residence import Residence
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.threads import Threads, choose
 from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
@@ -145,6 +146,7 @@ class Engine:
         raise_errors: bool = True,
         on: str | executors.Executor = "here",
         part: Part | None = None,
+        threads: int = 0,
     ) -> Result:
         """Run everything with an effect, and `targets` (nodes, ports or exposed outputs by name), whose values the result holds.
 
@@ -161,6 +163,7 @@ class Engine:
         observer: looks on at what nodes at the top give, and now and then at what their loops are at.
         on: who does the items of `for_each`: "here", "ray", "ray://host:port" (see `graph_runner.run.executors`).
         part: only this one iteration, of a run that is another process'.
+        threads: that processors compute with; 0 chooses by what is free (see `graph_runner.run.threads`).
         raise_errors: raise a node's failure (NodeError) instead of returning it. Raises WorkflowError before anything is
         computed where the workflow is wrong.
         """
@@ -195,8 +198,10 @@ class Engine:
         folder = self.processes.agree(self._new_folder(workflow) if leads else None)
         folder = self.workspace / part.place.folder if part else folder
         text = write(given.written)
+        chosen = self.processes.agree(choose(threads, self.processes.here))
+        options["threads"] = at_first = chosen.count  # another machine's part of the run computes to the same bits
         if leads:
-            self._record_surroundings(folder, text, seed, given.values)
+            self._record_surroundings(folder, text, seed, given.values, chosen)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if leads else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
@@ -221,6 +226,7 @@ class Engine:
             stop or threading.Event(),
             paths=paths,
             models=top.models,
+            threads=chosen,
             interpreter=interpreter,
             injectables={**INJECTABLES, **self.registry.injectables},
             residence=self.residence,
@@ -232,9 +238,11 @@ class Engine:
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
         for problem in problems if part is None else ():
             emit(events.Log(str(problem), level="warning"))
+        if part is None and (not chosen.fixed or threads):
+            emit(events.Log(f"computes with {chosen} ({chosen.why})"))
         status, values, failure = "failed", dict[str, Any](), None
         try:
-            with events.Warnings(emit):
+            with events.Warnings(emit), chosen.computing():
                 run = part.place.run if part else ""
                 keys = Keys(seed, dtype, lambda bound: version_of(bound.spec), runtime.contents, self.weights, run)
                 plan = compile_graph(top, wanted, keys, ids if only else None)
@@ -259,6 +267,8 @@ class Engine:
                 runtime.elsewhere.close()
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
+            if leads and chosen.count != at_first:  # a training went on with those that it had
+                self._record_surroundings(folder, text, seed, given.values, chosen)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
@@ -298,8 +308,9 @@ class Engine:
 
     def _cause(self, error: NodeError, top: Scope, keys: Keys, runtime: Runtime, check_numbers: bool) -> NodeError:
         """What a failure came of: of another process' failure, or of values that were no numbers, maybe an earlier node's."""
-        if elsewhere := self.processes.failed_before(str(error)):
-            return ElsewhereError(error.node, ValueError(elsewhere))
+        message = str(error).removeprefix(f"{error.node}: ")
+        if first := self.processes.failed_before(error.node, message):
+            return ElsewhereError(first.node, ValueError(f"{first.message} (in process {first.rank})"))
         return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
 
     def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
@@ -338,7 +349,9 @@ class Engine:
             except FileExistsError:
                 number += 1
 
-    def _record_surroundings(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str]) -> None:
+    def _record_surroundings(
+        self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str], threads: Threads
+    ) -> None:
         """Write down the workflow and what it ran in, so that the run can be made again."""
         write_atomically(folder / "workflow.json", workflow.encode())
         environment = {
@@ -347,7 +360,8 @@ class Engine:
             "dtype": str(self.dtype).removeprefix("torch."),
             "weights": self.weights,
             "tf32": told_tf32(),
-            "threads": torch.get_num_threads(),
+            "threads": threads.count,
+            "threads_chosen": threads.why,
             "processes": self.processes.world,
             **({"shard": True} if self.processes.shard else {}),
             "python": sys.version.split()[0],

@@ -72,7 +72,7 @@ def asked_for(error: BaseException) -> int | None:
 
 
 class ElsewhereError(NodeError):
-    """Another process could not do its work, and this one waited for it. The cause says which and why."""
+    """Another process could not do its work, and this one waited for it. `node` is that one's; the message says which process."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the user asked

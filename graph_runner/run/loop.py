@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -49,8 +50,9 @@ class ZoneLoop:
         state: Stateful | None = None,
         aside: Around | None = None,
         seen: Callable[[Any], Any] | None = None,
+        origin: str = "",
     ) -> Iterator[int]:
-        """The iterations still to do, of n."""
+        """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
         own.seen = seen if own.processes.world > 1 else None
         nested, begin, saver = own.stateful, 0, None
@@ -58,6 +60,8 @@ class ZoneLoop:
             checkpoints = _checkpoints(own, self._base)
             own.held.enter_context(checkpoints.alone(runtime.stop))
             begin = checkpoints.restore(state, n)
+            if not begin and origin:
+                begin = checkpoints.take_over(Path(origin), state, n, own.step.spec.continues_from if own.step else "")
             own.stateful = True
             saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
         teller = Teller(own, n, self._around, within=bool(self._base))
@@ -225,6 +229,10 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     if handed != keys and not folder.exists():
         former = folder.with_name(f"{derive(own.lineage, *keys, *base):016x}")
         folder = former if former.exists() else folder
+
+    def meta() -> dict[str, Any]:
+        return {"threads": runtime.threads.count, "run": runtime.folder.name, "workflow": runtime.workflow}
+
     return Checkpoints(
         folder,
         own.processes,
@@ -233,5 +241,7 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
         shown=runtime.shown,
         show=runtime.show_again,
         ignore=runtime.fresh,
+        meta=meta,
+        resume=lambda kept: runtime.threads.resumed(kept.get("threads")),
         log=runtime.emit,
     )

@@ -23,6 +23,7 @@ from graph_runner.run.interpreter import Interpreter
 from graph_runner.run.observer import Observer
 from graph_runner.run.outputs import OutputFolder
 from graph_runner.run.residence import Residence, Use
+from graph_runner.run.threads import Threads
 
 if TYPE_CHECKING:
     from graph_runner.run.elsewhere import Elsewhere
@@ -65,6 +66,7 @@ class Runtime:
     contents: Contents = field(default_factory=Contents)
     models: Models = field(default_factory=Models)
     elsewhere: Elsewhere | None = None
+    threads: Threads = field(default_factory=Threads.as_they_are)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
 

@@ -17,6 +17,7 @@ from graph_runner.base.disk import sentence
 from graph_runner.base.events import Event, Log, Shown
 from graph_runner.base.files import remove, sweep, write_atomically
 from graph_runner.contract.context import Processes, Stateful
+from graph_runner.format.changes import changed
 from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree, save_tree_together
 
 if TYPE_CHECKING:
@@ -34,7 +35,11 @@ def mesh_of(state: Stateful) -> DeviceMesh | None:
 
 
 class Checkpoints:
-    """Saves and restores the state of one loop. What was shown up to a checkpoint is remembered with it."""
+    """Saves and restores the state of one loop. What was shown up to a checkpoint is remembered with it.
+
+    meta: what the run tells of itself, for those who go on from a checkpoint. resume: takes up what the meta of one said, and
+    returns what is to be told of it.
+    """
 
     def __init__(
         self,
@@ -47,9 +52,12 @@ class Checkpoints:
         show: Callable[[Shown], None],
         ignore: bool,
         log: Callable[[Event], None],
+        meta: Callable[[], dict[str, Any]] = dict,
+        resume: Callable[[dict[str, Any]], str] = lambda _: "",
     ) -> None:
         self.folder, self.processes, self.node, self.run = folder, processes, node, run
         self.shown, self.show, self.ignore, self.log = shown, show, ignore, log
+        self.meta, self.resume = meta, resume
         self._shown_before = len(shown)
 
     @contextmanager
@@ -80,19 +88,44 @@ class Checkpoints:
 
     def restore(self, state: Stateful, n: int) -> int:
         """Load the newest readable checkpoint of at most n steps into `state`; returns the steps it had done."""
-        found, tree, shown = 0, dict[str, Any](), list[Shown]()
+        found, tree, meta = 0, dict[str, Any](), dict[str, Any]()
         if self.processes.rank == 0:
             self._note_in_run()
             sweep(self.folder)
-            found, tree, shown = self._newest(0 if self.ignore else n, mesh_of(state))
-        found = self.processes.agree(found)
+            found, tree, meta = self._newest(0 if self.ignore else n, mesh_of(state))
+        found, meta = self.processes.agree((found, meta))
         if found:
             mesh = mesh_of(state)
             state.load_state_dict(tree if self.processes.rank == 0 else load_tree(self._at(found), mesh))
-            for each in shown:
-                self.show(each)
-            self.log(Log(f"goes on from step {found} of an earlier run", self.node))
+            for each in meta.get("shown", ()):
+                self.show(Shown(**each))
+            self._tell(f"goes on from step {found} of an earlier run", self.resume(meta))
         return int(found)
+
+    def take_over(self, origin: Path, state: Stateful, n: int, named_by: str = "") -> int:
+        """Load a checkpoint of another training into `state`; returns the steps that it had done.
+
+        What is another in the workflow than it was there is told, but for the parameter `named_by`. Raises ValueError, naming the checkpoint, where it leaves
+        none of the n steps to do or does not suit the state.
+        """
+        named = re.fullmatch(r"step-(\d+)", origin.name)
+        if named is None:
+            raise ValueError(f"{origin} is no checkpoint; name a folder such as checkpoints/…/step-100")
+        if (done := int(named[1])) >= n:
+            raise ValueError(f"{origin} has done {done} steps, and {n} are asked for in all; ask for more")
+        meta = load_meta(origin)
+        try:
+            state.load_state_dict(load_tree(origin, mesh_of(state)))
+        except (ValueError, KeyError, RuntimeError) as error:
+            raise ValueError(f"cannot go on from {origin}: {error}") from error
+        changes = changed(meta.get("workflow", ""), self.meta().get("workflow", ""), named_by)
+        told = f"with {', '.join(changes)}" if changes else ""
+        run = meta.get("run", "another run")
+        self._tell(f"goes on from step {done} of {run}", told, self.resume(meta))
+        return done
+
+    def _tell(self, sentence: str, *more: str) -> None:
+        self.log(Log(", ".join([sentence, *filter(None, more)]), self.node))
 
     def save(self, step: int, state: Stateful, final: bool = False) -> None:
         """Write the state after `step` steps, and remove checkpoints on the way that are no longer needed.
@@ -104,7 +137,7 @@ class Checkpoints:
             return
         shown = [asdict(shown) for shown in self.shown[self._shown_before :]]
         try:
-            meta = {"shown": shown, "final": final}
+            meta = {**self.meta(), "shown": shown, "final": final}
             if together:
                 save_tree_together(self._at(step), state.state_dict(), meta, self.processes)
             else:
@@ -121,18 +154,18 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
-        names = (re.fullmatch(r"step-(\d+)", path.name) for path in self.folder.glob("step-*"))
-        return sorted(int(name[1]) for name in names if name)
+        return steps_in(self.folder)
 
-    def _newest(self, n: int, mesh: DeviceMesh | None) -> tuple[int, dict[str, Any], list[Shown]]:
-        """The newest checkpoint of at most n steps that can be read, 0 where there is none; what cannot is told."""
+    def _newest(self, n: int, mesh: DeviceMesh | None) -> tuple[int, dict[str, Any], dict[str, Any]]:
+        """The newest checkpoint of at most n steps that can be read, and its meta; 0 where there is none; what cannot is told."""
         for step in reversed([step for step in self.steps() if step <= n]):
             try:
-                shown = [Shown(**fields) for fields in load_meta(self._at(step)).get("shown", [])]
-                return step, load_tree(self._at(step), mesh), shown
+                meta = load_meta(self._at(step))
+                [Shown(**fields) for fields in meta.get("shown", [])]  # or it is damaged
+                return step, load_tree(self._at(step), mesh), meta
             except (StoreError, TypeError) as error:
                 self.log(Log(f"passes over its checkpoint of step {step}: {error}", self.node, "warning"))
-        return 0, {}, []
+        return 0, {}, {}
 
     def _passing(self, step: int) -> bool:
         """Whether a checkpoint is one on the way; what cannot be read stays for a person to look at."""
@@ -155,3 +188,9 @@ class Checkpoints:
         except (OSError, NotImplementedError) as error:
             told = sentence(error) if isinstance(error, OSError) else f"no lock for {index} ({error})"
             self.log(Log(told, self.node, "warning"))
+
+
+def steps_in(folder: Path) -> list[int]:
+    """The steps that have a checkpoint in a lineage's folder, ascending."""
+    names = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+    return sorted(int(name[1]) for name in names if name)

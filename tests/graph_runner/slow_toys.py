@@ -6,12 +6,12 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from graph_runner.context import Loop, Metrics, Outputs, Processes, Workspace
-from graph_runner.contract import Body, File, node
+from graph_runner.contract import Body, Checkpoint, File, Neutral, node
 from tests.graph_runner.toys import Number, Step, Text
 
 TURNS: list[int] = []
@@ -31,17 +31,25 @@ class Sum:
         self.total = state["total"]
 
 
-@node(category="slow", trains=True, keep=True, continues="n")
+@node(category="slow", trains=True, keep=True, continues="n", continues_from="start")
 def gather(
-    body: Body[Step], x: Number, loop: Loop, metrics: Metrics, processes: Processes, n: int = 3, pause: float = 0.0
+    body: Body[Step],
+    x: Number,
+    loop: Loop,
+    metrics: Metrics,
+    processes: Processes,
+    n: int = 3,
+    pause: float = 0.0,
+    start: Annotated[Checkpoint, Neutral("")] = "",
 ) -> Number:
     """Sum turn · (1 + rank) · body(x) over n turns, the mean over processes; the sum is in the checkpoint.
 
     n: how many turns.
     pause: seconds that each turn takes.
+    start: a checkpoint to begin at.
     """
     state = Sum()
-    for turn in loop(n, state=state):
+    for turn in loop(n, state=state, origin=start):
         TURNS.append(turn)
         time.sleep(pause)
         own = body(x).detach() * turn * (1 + processes.rank)

@@ -60,6 +60,10 @@ def test_the_examples_do_what_the_page_says(server: RunningServer, document: dic
         if name == "profile":
             folder = server.workspace / server.over(run)["folder"]
             (folder / "profile.json").write_text('{"seconds": 1.0, "nodes": {}}')
+        if name == "go_on":
+            folder = server.workspace / server.over(run)["folder"]
+            (folder / "checkpoints.json").write_text('{"fit": ["of-fit"]}')
+            (server.workspace / "checkpoints" / "of-fit" / "step-100").mkdir(parents=True)
         answer = server.call(name, **given)
         TypeAdapter(CALLS[name].answer._type).validate_python(answer)
         if CALLS[name].reads:

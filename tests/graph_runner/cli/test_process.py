@@ -170,7 +170,8 @@ def test_one_process_that_fails_ends_all_and_the_same_command_goes_on(kill: bool
     if kill:
         assert "another is gone" in failed["message"]
     else:
-        assert failed["message"].endswith("process 1 failed: inner: it tripped; look where you go")
+        assert failed["message"].endswith("inner: it tripped; look where you go (in process 1)")
+        assert failed["node"] == "inner"
         assert err.count("process 1: inner: it tripped; look where you go") == 1
     with started(here, command) as process:
         _, err = process.communicate(timeout=300)

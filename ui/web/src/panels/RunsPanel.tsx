@@ -5,6 +5,7 @@ import {
   CircleAlert,
   Clock,
   Eye,
+  FastForward,
   GitCompareArrows,
   History,
   Loader,
@@ -21,7 +22,7 @@ import { api, fileUrl } from "../server/api";
 import type { Output, Run, RunDetail, Status } from "../server/types";
 import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
-import { cancel, forget, moreRuns, useRuns, watch } from "../state/runs";
+import { cancel, forget, goOn, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, showPanel, useUi } from "../state/ui";
 import { DeviceMemory } from "./DeviceMemory";
 import { settingsOf } from "./flatten";
@@ -29,6 +30,7 @@ import { settingsOf } from "./flatten";
 export function RunsPanel() {
   const runs = useRuns((state) => state.runs);
   const compared = useUi((state) => state.compared);
+  const devices = useRuns((state) => state.workers.length);
   const [open, setOpen] = useState<number | null>(null);
   const newest = Object.values(runs).sort((a, b) => b.run - a.run);
   const live = newest.filter(isLive).reverse();
@@ -56,6 +58,12 @@ export function RunsPanel() {
           <button className="small-button" onClick={() => useUi.setState({ compared: [] })}>
             Clear
           </button>
+        </p>
+      ) : null}
+      {devices > 1 ? (
+        <p className="quiet">
+          Each of the {devices} devices does a run of its own. One training on several of them is started by
+          the command line: ./loom WORKFLOW --devices {devices}
         </p>
       ) : null}
       {live.length > 0 ? <h3>Queue</h3> : null}
@@ -146,6 +154,15 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
         <button className="small-button" disabled={!detail} onClick={restore}>
           <History size={12} aria-hidden /> Restore graph
         </button>
+        {isLive(run) ? null : (
+          <button
+            className="small-button"
+            data-tip="text|Let the trainings of this graph begin where this run ended, with what is set otherwise"
+            onClick={() => void goOn(run.run)}
+          >
+            <FastForward size={12} aria-hidden /> Go on
+          </button>
+        )}
         <button className={`small-button${compared ? " on" : ""}`} aria-pressed={compared} onClick={compare}>
           <GitCompareArrows size={12} aria-hidden /> Compare
         </button>

@@ -53,6 +53,7 @@ export const api = {
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
   estimate: (workflow: string) => call("estimate", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
+  goOn: (workflow: string, run: number) => call("go_on", { workflow, run }),
   cancel: (run: number, force = false) => call("cancel", { run, force }),
   history: (limit = 50, before = 0) => call("history", { limit, before }),
   run: (run: number) => call("run", { run }),

@@ -3,12 +3,13 @@ import { create } from "zustand";
 import { api, Refused, type SubmitOptions } from "../server/api";
 import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
-import { write } from "../document/codec";
+import { read, write } from "../document/codec";
 import { shownFor } from "../document/document";
 import {
   activate,
   activeDocument,
   documentOf,
+  editDocument,
   setRun,
   useDocuments,
   type DocumentId,
@@ -173,6 +174,19 @@ export async function submit(options: SubmitOptions = {}): Promise<boolean> {
       say("This cannot run yet: see what is marked", "bad");
     } else sayError(error);
     return false;
+  }
+}
+
+/** Let the trainings of the document that is shown begin where a run's ended: one step to undo, and then to run. */
+export async function goOn(run: number): Promise<void> {
+  const { id, history } = activeDocument();
+  try {
+    const { text } = await api.goOn(write(history.present), run);
+    const { nodes } = read(text).doc;
+    editDocument(id, `Go on from run ${run}`, (doc) => ({ ...doc, nodes }));
+    say(`Trainings now begin where run ${run} ended. Set what should be another, more steps too, and run.`);
+  } catch (error) {
+    sayError(error);
   }
 }
 
