@@ -37,12 +37,14 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_gradio(workspace)
     from graph_runner.base.problems import WorkflowError
     from graph_runner.run import loggers
+    from graph_runner.run.acceleration import Acceleration
     from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
     devices = tuple(dict.fromkeys(options.device.split(",")))
     try:
         loggers.chosen(options.log)
+        Acceleration(options.compile, options.attention, options.channels_last)
         for device in devices:
             choose_device(device)
         server = build(
@@ -59,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
                 log=tuple(options.log),
+                compile=options.compile,
+                attention=options.attention,
+                channels_last=options.channels_last,
             )
         )
     except (ValueError, OSError, WorkflowError) as error:
@@ -158,6 +163,14 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
+    parser.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"],
+                        help="compile denoisers and first stages of all runs, as `--compile` of a run does")  # fmt: skip
+    parser.add_argument(
+        "--attention", default="auto", metavar="NAME", help="what computes attention, as `--attention` of a run says"
+    )
+    parser.add_argument(
+        "--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it"
+    )
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

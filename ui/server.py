@@ -61,6 +61,9 @@ class Settings:
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
     log: tuple[str, ...] = ()
+    compile: str = "off"
+    attention: str = "auto"
+    channels_last: bool = False
     page: Path = field(default=PAGE)
 
 
@@ -134,6 +137,8 @@ def build(settings: Settings) -> LoomServer:
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype]
+    options += ["--compile", settings.compile, "--attention", settings.attention]
+    options += ["--channels-last"] * settings.channels_last
     for module in settings.nodes:
         options += ["--nodes", module]
     for logger in settings.log:

@@ -131,6 +131,9 @@ def main() -> int:
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--dtype", required=True)
+    parser.add_argument("--compile", default="off")
+    parser.add_argument("--attention", default="auto")
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--log", action="append", default=[])
@@ -146,7 +149,14 @@ def main() -> int:
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
         registry = Registry.installed(options.nodes)
         engine = Engine(
-            registry, options.workspace, device=options.device, dtype=options.dtype, roots=options.only_below
+            registry,
+            options.workspace,
+            device=options.device,
+            dtype=options.dtype,
+            roots=options.only_below,
+            compile=options.compile,
+            attention=options.attention,
+            channels_last=options.channels_last,
         )
         projections = Projections()
         device = engine.device

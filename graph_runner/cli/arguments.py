@@ -73,6 +73,9 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
     run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
+    run.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"], help="compile denoisers and first stages block by block (torch.compile); reduce-overhead records CUDA graphs, max-autotune measures kernels first (default off)")  # fmt: skip
+    run.add_argument("--attention", default="auto", metavar="NAME", help="what computes attention: auto, math, flash, efficient, cudnn, or a package that is installed: xformers, flash-attn, sage")  # fmt: skip
+    run.add_argument("--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")

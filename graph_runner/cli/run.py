@@ -56,6 +56,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
     def announce(event: Event) -> None:
         if isinstance(event, events.Planned):
             where = [str(engine.device), options.dtype, f"seed {options.seed}", *([f"{world} processes"] * (world > 1))]
+            where += [
+                name if value is True else f"{name} {value}" for name, value in engine.acceleration.settings.items()
+            ]
             display.say(workflow.title or options.workflow.stem, "bold")
             display.say(" · ".join([*where, place(engine.workspace / "runs" / event.run)]), "dim")
 
@@ -112,6 +115,9 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             dtype=options.dtype,
             processes=processes,
             roots=map(expanded, options.only_below),
+            compile=options.compile,
+            attention=options.attention,
+            channels_last=options.channels_last,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

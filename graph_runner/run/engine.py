@@ -39,6 +39,7 @@ from graph_runner.format.png import open_workflow
 from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import loggers
+from graph_runner.run.acceleration import Acceleration
 from graph_runner.run.call import Calls
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
@@ -76,7 +77,8 @@ class Engine:
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
-    `graph_runner.bind.paths.Paths`. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    `graph_runner.bind.paths.Paths`. compile, attention, channels_last: see `graph_runner.run.acceleration.Acceleration`; they change
+    results by rounding alone, and no key. Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -89,6 +91,9 @@ class Engine:
         memory: int = 4 * GIB,
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
+        compile: str = "off",
+        attention: str = "auto",
+        channels_last: bool = False,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -96,6 +101,7 @@ class Engine:
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
+        self.acceleration = Acceleration(compile, attention, channels_last)
         self.processes = processes or Processes()
         if self.processes.rank == 0:
             prepare(self.workspace)
@@ -218,7 +224,7 @@ class Engine:
 
     def _interpreter(self, check_numbers: bool, profile: bool = False) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision)
+        calls = Calls(lambda spec: self.precision.around(spec, self.acceleration.around(spec, spec.function)))
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls
@@ -274,6 +280,7 @@ class Engine:
             "seed": seed,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
+            **self.acceleration.settings,
             "threads": torch.get_num_threads(),
             "processes": self.processes.world,
             "python": sys.version.split()[0],
