@@ -10,9 +10,10 @@ from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, c
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from core.data.loader import Batches
+from core.data.transfer import on_device
 from core.models.ema import PowerAverage
 from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
@@ -81,17 +82,16 @@ def train(
     if averaging is not None and ema:
         raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
     trainer = Trainer(models, averaging or ema, processes.mean, scaled=dtype == torch.float16)
-    batches = Batches(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
+    gpu = device.type == "cuda"
+    batches = Batches(
+        data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world, pinned=gpu
+    )
     stream = None
     try:
         for turn in loop(steps, state=trainer, aside=trainer.evaluating):
-            stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
+            stream = stream or on_device(batches.iterate(turn * accumulate, steps * accumulate), device)
             for _ in loop.micro(accumulate):
-                batch = {
-                    name: value.to(device) if isinstance(value, Tensor) else value
-                    for name, value in next(stream).items()
-                }
-                trainer.accumulate(body(batch, turn, trainer.models, trainer.averaged), 1 / accumulate)
+                trainer.accumulate(body(next(stream), turn, trainer.models, trainer.averaged), 1 / accumulate)
             trainer.step()
             if (turn + 1) % log_every == 0 or turn in (0, steps - 1):
                 metrics(**trainer.report())

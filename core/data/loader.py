@@ -60,6 +60,7 @@ class Batches:
     workers: processes that prepare batches ahead; with 0 they are made when asked for. The batches are the same.
     augment: changes a finished batch, with random numbers keyed by seed, epoch and sample index.
     rank, world: this process and how many there are (torchrun).
+    pinned: what workers prepare waits in pinned memory, from which a GPU reads by itself.
 
     Raises ValueError where no full batch can be made or the batch cannot be divided by `world`.
     """
@@ -76,6 +77,7 @@ class Batches:
         augment: Augment | None = None,
         rank: int = 0,
         world: int = 1,
+        pinned: bool = False,
     ) -> None:
         if batch_size < 1 or workers < 0:
             raise ValueError(f"Batches: batch_size {batch_size} must be at least 1, and workers {workers} at least 0.")
@@ -92,7 +94,7 @@ class Batches:
             )
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.pinned = rank, world, pinned
         self._order: tuple[int, NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
@@ -138,6 +140,7 @@ class Batches:
             multiprocessing_context=context,
             collate_fn=_unchanged,
             worker_init_fn=_live_with_parent,
+            pin_memory=self.pinned,
             generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
         )
         iterator = iter(loader)

@@ -58,7 +58,7 @@ class AdamW(_Adaptive):
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's AdamW."""
-        return torch.optim.AdamW(groups, **self._settings())
+        return torch.optim.AdamW(groups, **self._settings(), fused=_on_gpu(groups))
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,12 @@ class SGD:
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's SGD."""
         return torch.optim.SGD(
-            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            fused=_on_gpu(groups),
         )
 
 
@@ -197,6 +202,11 @@ class Adam8bit(_Adaptive):
         logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
         adam: torch.optim.Optimizer = import_module("bitsandbytes.optim").AdamW8bit(groups, **self._settings())
         return adam
+
+
+def _on_gpu(groups: Groups) -> bool | None:
+    """True where one kernel can step all parameters, which waits for nothing; None for PyTorch's own choice, on a CPU as ever."""
+    return all(parameter.is_cuda for group in groups for _, parameter in group["params"]) or None
 
 
 def _refuse_absent(name: str, module: str) -> None:

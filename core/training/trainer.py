@@ -145,7 +145,9 @@ class Trainer:
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
     def _finite(self, means: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
-        losses = {name: float(mean) for name, mean in means}
+        named = dict(means)
+        numbers = torch.stack(list(named.values())).tolist() if named else []  # the device is waited for once
+        losses = dict(zip(named, numbers, strict=True))
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -227,7 +229,7 @@ class Trainer:
         refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
         restored = self._restored or {}
         for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
-            optimizer.load_state_dict(state)
+            optimizer.load_state_dict(_by_own_kernels(optimizer, state))
         for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
             scaler.load_state_dict(state)
         self._restored = None
@@ -247,6 +249,14 @@ class Trainer:
             return recipe.make({names[id(model)]: model for model in objective.models}), recipe
         except (TypeError, ValueError) as error:
             raise ValueError(f"objective {objective.name!r}: {error}") from error
+
+
+def _by_own_kernels(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state, stepped by the kernels that suit the device it is on now, not by those of where it was written."""
+    groups = []
+    for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=True):
+        groups.append(saved | {name: group[name] for name in ("fused", "foreach") if name in group})
+    return {**state, "param_groups": groups}
 
 
 def _scaler(trained: Collection[nn.Parameter], name: str) -> torch.amp.GradScaler:
