@@ -10,6 +10,7 @@ import traceback
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
@@ -27,24 +28,54 @@ LOOKS = {
 BY_MASK = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 
 
+TO_THE_HOST = {torch.Tensor.tolist, torch.Tensor.numpy, torch.Tensor.cpu, torch.Tensor.__array__}
+
+
 class Waits(TorchDispatchMode):
-    """While entered, `found` gathers the places of such calls. Numbers of no dimension that the host made itself are its own."""
+    """While entered, `found` gathers the places of such calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
+        self._copies = _Copies(self.found)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Called by PyTorch for each operation."""
         if function in LOOKS or (function in BY_MASK and _masked(args[1])):
-            stack = traceback.extract_stack()[:-1]
-            ours = [
-                f"{frame.filename}:{frame.lineno}"
-                for frame in stack
-                if "/core/" in frame.filename or "/nodes/" in frame.filename
-            ]
-            self.found.append(f"{function} at {ours[-1] if ours else stack[-1]}")
+            self.found.append(f"{function} at {_place()}")
         return function(*args, **(kwargs or {}))
+
+    def __enter__(self) -> Waits:
+        self._copies.__enter__()
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        self._copies.__exit__(*error)
+
+
+class _Copies(TorchFunctionMode):
+    """Notices methods that read a tensor's memory without any operation."""
+
+    def __init__(self, found: list[str]) -> None:
+        super().__init__()
+        self.found = found
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in TO_THE_HOST:
+            self.found.append(f"{function} at {_place()}")
+        return function(*args, **(kwargs or {}))
+
+
+def _place() -> str:
+    stack = traceback.extract_stack()[:-2]
+    ours = [
+        f"{frame.filename}:{frame.lineno}"
+        for frame in stack
+        if "/core/" in frame.filename or "/nodes/" in frame.filename
+    ]
+    return ours[-1] if ours else str(stack[-1])
 
 
 def _masked(indices: Any) -> bool:

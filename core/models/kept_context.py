@@ -35,14 +35,15 @@ def constant_context() -> Iterator[None]:
 
 def kept() -> bool:
     """Whether results are kept here: within `constant_context`, without gradients."""
-    return _kept.get() is not None and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+    return not torch.compiler.is_compiling() and _kept.get() is not None and not torch.is_grad_enabled()
 
 
 def once(owner: Hashable, context: Tensor, compute: Callable[[Tensor], T]) -> T:
     """`compute(context)`, where results are kept only once for each owner (a layer) and context, of any shape."""
-    held = _kept.get()
-    if held is None or not kept():
+    if not kept():
         return compute(context)
+    held = _kept.get()
+    assert held is not None
     entries = held.setdefault(owner, deque(maxlen=CONTEXTS))
     key = _identity(context)
     for entry in entries:
