@@ -26,7 +26,7 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Generator[Batch
     For a GPU, a batch is copied beside what is being computed: while the device is at one step, the host prepares the next step's batch and
     sends it. Closing this closes `batches`, where they are a generator.
     """
-    copying = torch.cuda.Stream(device) if device.type == "cuda" else None
+    copying = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
     try:
         for batch in batches:
             yield _sent(batch, device) if copying is None else _beside(batch, device, copying)

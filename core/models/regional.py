@@ -7,6 +7,7 @@ blocks stays as it is: checks, lists of skip connections, random numbers (whose 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from typing import Any, ClassVar
@@ -42,6 +43,8 @@ class Regional(nn.Module):
         settings = {"fullgraph": True, "isolate_recompiles": True, "recompile_limit": RECOMPILE_LIMIT, **options}
         if args:
             raise TypeError("Regional.compile takes the options of torch.compile by name")
+        # Dynamo looks at the gradient of all that goes into a block, and PyTorch warns of that (torch 2.13).
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf", UserWarning)
         if self.compiled_with is None and settings.get("mode") in GRAPHS:
             self.register_forward_pre_hook(_begin)
         self.compiled_with = options
