@@ -12,7 +12,7 @@ from core.data.reconstructions import Reconstructions
 from core.diffusion import tiles
 from core.losses import autoencoder as losses
 from core.models.autoencoder import KLAutoencoder
-from core.models.perceptual import HaarDistance
+from core.models.perceptual import haar_distance
 from core.numbers import finite
 from graph_runner.context import Device, Processes, Rng
 from graph_runner.contract import node
@@ -128,7 +128,7 @@ def reconstruction_loss(
     pixel: absolute or squared error.
     reduction: summed over each image (the KL autoencoder's convention, to which the KL weight 1e-6 belongs) or the mean.
     """
-    measure = network or HaarDistance().to(a.device)
+    measure = network or haar_distance(a.device)
     perceptual = measure(a, b) if perceptual_weight else None
     loss = losses.reconstruction_nll(a, b, perceptual, perceptual_weight, pixel, reduction)
     if gradient_weight:
@@ -189,7 +189,7 @@ def adaptive_weight(
     start: the step at which the adversarial loss begins.
     """
     if step < start:
-        return torch.zeros_like(nll)
+        return torch.zeros((), dtype=nll.dtype)  # not on nll's device, so that `scale_loss` may look at it
     return losses.adaptive_weight(nll, generator, autoencoder.last_layer, mean=processes.mean)
 
 
@@ -213,7 +213,9 @@ def scale_loss(loss: Loss, weight: Scalar) -> Loss:
     loss: what to scale.
     weight: the factor.
     """
-    return loss * weight if bool(weight) else torch.zeros_like(loss)
+    if weight.device.type == "cpu" and not bool(weight):  # to look at one elsewhere would wait for it in each step
+        return torch.zeros_like(loss)
+    return loss * weight
 
 
 @node(category="losses", formerly=("start_at",))

@@ -225,6 +225,20 @@ def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Em
     return ClassEmbedder(classes, dim)
 
 
+@node(category="models", mutates=("model",), dry=lambda model, **_: model)
+def compile_model(model: M, mode: Literal["default", "reduce-overhead", "max-autotune"] = "default") -> M:
+    """The same model, compiled (torch.compile): its first call of each shape takes minutes, and the others less time than before.
+
+    Denoisers and first stages are compiled block by block, and so are the copies that a training makes of them; another model as a
+    whole, until it is copied. It computes the same up to rounding, and is saved as ever. `--compile` of a run compiles all of them.
+
+    model: any; what else reads it has it as it is.
+    mode: reduce-overhead records CUDA graphs for sampling; max-autotune measures kernels against each other first.
+    """
+    model.compile(mode=None if mode == "default" else mode)
+    return model
+
+
 def _could_be_saved(models: dict[str, nn.Module], known: Models, **_: Any) -> None:
     """What `save_models` refuses, found out before anything is trained."""
     for model in models.values():

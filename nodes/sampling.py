@@ -104,7 +104,7 @@ def annealed_timestep(
     """
     level = min(iteration // per_level, levels - 1)
     share = 1 - level / max(levels - 1, 1)
-    return torch.tensor([schedule.timestep_at(max(share, schedule.least))], device=device)
+    return torch.full((1,), schedule.timestep_at(max(share, schedule.least)), device=device)
 
 
 @node(category="sampling", version=2)
@@ -122,5 +122,5 @@ def langevin_step(
     ratio: of score to noise in a step, which sets α at each noise level; smaller steps are truer, and more are needed.
     first_row: the sample of a larger batch that z begins with, counted from 0.
     """
-    step = langevin.step_size(float(t[0]), schedule, ratio)
+    step = langevin.step_size(float(t[0]) if t.device.type == "cpu" else t[:1], schedule, ratio)
     return langevin.langevin_step(z, score, step, rng.from_row(first_row).randn_like(z))

@@ -16,6 +16,7 @@ from core.conditioning.text import BERTEmbedder
 from core.data.degradations import degrade
 from core.data.keyed import KeyedRandom
 from core.data.masks import random_masks
+from core.data.transfer import to_device
 from core.images import load_mask
 from graph_runner.context import Device, Rng
 from graph_runner.contract import File, node
@@ -100,8 +101,8 @@ def layout_tokens(
     shuffle: in a random order, as in training.
     first_row: the sample of a larger batch that this one begins with, counted from 0.
     """
-    order = rng.from_row(first_row).rand(*labels.shape).cpu() if shuffle else None
-    return tokenizer(labels, boxes, order=order).to(labels.device)
+    order = rng.from_row(first_row).on("cpu").rand(*labels.shape) if shuffle else None
+    return to_device(tokenizer(labels, boxes, order=order), labels.device)
 
 
 @node(category="layouts")
@@ -221,12 +222,12 @@ def random_mask(
     first_row: the sample of a larger batch that the images begin with, counted from 0.
     """
     random = _keyed(rng.from_row(first_row), len(images))
-    return random_masks(images.shape[2], images.shape[3], random, style).to(images.device)
+    return to_device(random_masks(images.shape[2], images.shape[3], random, style), images.device)
 
 
 def _keyed(rng: Rng, rows: int) -> KeyedRandom:
     """Random numbers for work that is done on the CPU, sample by sample."""
-    return KeyedRandom(rng.bits(rows).cpu().numpy())
+    return KeyedRandom(rng.on("cpu").bits(rows).numpy())
 
 
 @node(category="spatial conditions", version=2)

@@ -18,6 +18,7 @@ from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wo
 from core.data.caption_encoding import encode_captions as encode_all
 from core.data.latents import LatentData, LatentOutline
 from core.data.loader import take
+from core.data.transfer import to_device
 from graph_runner.context import Device, Progress, Rng, Tell
 from graph_runner.contract import Inject, PathTo, node
 from nodes.data import field
@@ -194,7 +195,7 @@ def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Fi
     captions: of a batch.
     probability: of each caption's being dropped.
     """
-    return drop(captions, rng.rand(len(captions)).cpu(), probability)
+    return drop(captions, rng.on("cpu").rand(len(captions)), probability)
 
 
 @node(category="text")
@@ -205,4 +206,4 @@ def embed_captions(text_encoder: TextEncoder, tokenizer: Tokenizer, captions: Ca
     tokenizer: the encoder's own.
     captions: of a batch.
     """
-    return _Conditioning(context=text_encoder(tokenizer(captions).to(device)))
+    return _Conditioning(context=text_encoder(to_device(tokenizer(captions), device)))

@@ -11,9 +11,10 @@ from typing import Annotated, Generic, Literal, NamedTuple, Protocol, TypeVar, c
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
 from core.data.stream_batches import batches_of
+from core.data.transfer import on_device
 from core.models.ema import PowerAverage
 from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
@@ -91,18 +92,15 @@ def train(
     begin = processes.begin_mean if processes.world > 1 else None
     mesh = processes.mesh(device)
     trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)
-    batches = batches_of(data, batch_size, rng.seed, workers=workers, rank=processes.rank, world=processes.world)
+    share = {"rank": processes.rank, "world": processes.world, "pinned": device.type == "cuda"}
+    batches = batches_of(data, batch_size, rng.seed, workers=workers, **share)
     state = TrainingState(trainer, batches, processes.gather)
     stream = None
     try:
         for turn in loop(steps, state=state, aside=trainer.evaluating, seen=trainer.whole, origin=continue_from):
-            stream = stream or batches.iterate(turn * accumulate, steps * accumulate)
+            stream = stream or on_device(batches.iterate(turn * accumulate, steps * accumulate), device)
             for part in loop.micro(accumulate):
-                batch = {
-                    name: value.to(device) if isinstance(value, Tensor) else value
-                    for name, value in next(stream).items()
-                }
-                objectives = trainer.forward(partial(body, batch, turn, trainer.models, trainer.averaged))
+                objectives = trainer.forward(partial(body, next(stream), turn, trainer.models, trainer.averaged))
                 trainer.accumulate(objectives, 1 / accumulate, last=part == accumulate - 1)
             trainer.step()
             state.stepped(turn)

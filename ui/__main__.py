@@ -39,12 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     _quiet_gradio(workspace)
     from graph_runner.base.problems import WorkflowError
     from graph_runner.run import executors, loggers
+    from graph_runner.run.acceleration import Acceleration
     from graph_runner.run.engine import choose_device
     from ui.server import Settings, build
 
     devices = tuple(dict.fromkeys(options.device.split(",")))
     try:
         loggers.chosen(options.log)
+        Acceleration(options.compile, options.attention, options.channels_last)
         for device in devices:
             choose_device(device)
         server = build(
@@ -66,6 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
                 vram=options.vram,
                 on=options.on,
                 threads=options.threads,
+                compile=options.compile,
+                attention=options.attention,
+                channels_last=options.channels_last,
             )
         )
         server.manager.open()
@@ -179,6 +184,14 @@ def _parser() -> argparse.ArgumentParser:
         "--vram", type=size, metavar="SIZE", help="of each device's memory take at most so much, such as 8GB"
     )
     parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads that a run computes with (default: as many as there are free processors when it begins)")  # fmt: skip
+    parser.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"],
+                        help="compile denoisers and first stages of all runs, as `--compile` of a run does")  # fmt: skip
+    parser.add_argument(
+        "--attention", default="auto", metavar="NAME", help="what computes attention, as `--attention` of a run says"
+    )
+    parser.add_argument(
+        "--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it"
+    )
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

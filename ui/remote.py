@@ -25,7 +25,7 @@ from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Again, Executor, Job, Tell
 from ui.pictures import Projections
 from ui.schemas import Worker
-from ui.worker import as_json, run
+from ui.worker import ENGINE, as_json, run
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,9 @@ class Place:
     weights: str = "float32"
     tf32: bool | None = None
     vram: int | None = None
+    compile: str = "off"
+    attention: str = "auto"
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Channel:
 def _engine(place: Place) -> tuple[Engine, Projections]:
     """One for all runs that a process does: models stay warm."""
     registry = Registry.installed(place.packages)
-    options = {name: getattr(place, name) for name in ("device", "dtype", "roots", "weights", "tf32", "vram")}
+    options = {name: getattr(place, name) for name in ("roots", *ENGINE)}
     engine = Engine(registry, place.workspace, **options, guest=True)
     return engine, Projections()
 

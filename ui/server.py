@@ -66,6 +66,9 @@ class Settings:
     log: tuple[str, ...] = ()
     vram: int | None = None
     on: str = "here"
+    compile: str = "off"
+    attention: str = "auto"
+    channels_last: bool = False
     page: Path = field(default=PAGE)
     weights: str = "float32"
     tf32: bool | None = None
@@ -141,6 +144,8 @@ def build(settings: Settings) -> LoomServer:
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
     options = ["--workspace", str(workspace.root), "--dtype", settings.dtype, "--weights", settings.weights]
+    options += ["--compile", settings.compile, "--attention", settings.attention]
+    options += ["--channels-last"] * settings.channels_last
     options += [] if settings.tf32 is None else ["--tf32" if settings.tf32 else "--no-tf32"]
     options += [] if settings.vram is None else ["--vram", str(settings.vram)]
     options += ["--threads", str(settings.threads)] if settings.threads else []
@@ -210,7 +215,7 @@ def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster
     roots = (workspace, *settings.lent) if settings.confined else ()
     place = Place(
         *(workspace, settings.devices[0], settings.dtype, settings.nodes, roots, settings.log, settings.on),
-        *(settings.weights, settings.tf32, settings.vram),
+        *(settings.weights, settings.tf32, settings.vram, settings.compile, settings.attention, settings.channels_last),
     )
     return Cluster(executor, place, registry)
 

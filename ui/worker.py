@@ -69,6 +69,10 @@ class Requests:
         os._exit(3)
 
 
+ENGINE = ("device", "dtype", "weights", "tf32", "vram", "compile", "attention", "channels_last")
+"""The options of engines that a host chooses for all runs."""
+
+
 def run(
     engine: Engine,
     projections: Projections,
@@ -146,6 +150,9 @@ def main() -> int:
     parser.add_argument("--weights", default="float32")
     parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None)
     parser.add_argument("--vram", type=int)
+    parser.add_argument("--compile", default="off")
+    parser.add_argument("--attention", default="auto")
+    parser.add_argument("--channels-last", action="store_true")
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--threads", type=int, default=0)
@@ -163,7 +170,7 @@ def main() -> int:
         registry = Registry.installed(options.nodes)
         engine = Engine(
             *(registry, options.workspace),
-            **{name: getattr(options, name) for name in ("device", "dtype", "weights", "tf32", "vram")},
+            **{name: getattr(options, name) for name in ENGINE},
             roots=options.only_below,
         )
         projections = Projections()

@@ -69,6 +69,7 @@ class Batches:
     workers: processes that prepare batches ahead; with 0 they are made when asked for. The batches are the same.
     augment: changes a finished batch, with random numbers keyed by seed, epoch and sample index.
     rank, world: this process and how many there are (torchrun).
+    pinned: what workers prepare waits in pinned memory, from which a GPU reads by itself.
 
     Raises ValueError where no full batch can be made or the batch cannot be divided by `world`.
     """
@@ -85,6 +86,7 @@ class Batches:
         augment: Augment | None = None,
         rank: int = 0,
         world: int = 1,
+        pinned: bool = False,
     ) -> None:
         if batch_size < 1 or workers < 0:
             raise ValueError(f"Batches: batch_size {batch_size} must be at least 1, and workers {workers} at least 0.")
@@ -101,7 +103,7 @@ class Batches:
             )
         self.data, self.batch_size, self.seed = data, batch_size, seed
         self.shuffle, self.drop_last, self.workers, self.augment = shuffle, drop_last, workers, augment
-        self.rank, self.world = rank, world
+        self.rank, self.world, self.pinned = rank, world, pinned
         self._order: tuple[tuple[int, int], NDArray[np.int64]] | None = None
         groups, weights = getattr(data, "groups", None), getattr(data, "weights", None)
         own = shuffle and not (groups is None and weights is None)
@@ -160,15 +162,17 @@ class Batches:
         return self._prepared_ahead(numbers) if self.workers else (self.batch(n) for n in numbers)
 
     def _prepared_ahead(self, numbers: Iterable[int]) -> Generator[Batch, None, None]:
-        with prepared_ahead(_ByNumber(self), self.workers, numbers) as batches:
+        with prepared_ahead(_ByNumber(self), self.workers, numbers, self.pinned) as batches:
             yield from batches
 
 
 @contextmanager
-def prepared_ahead(data: Dataset[Any], workers: int, numbers: Iterable[int] | None = None) -> Iterator[Iterator[Any]]:
+def prepared_ahead(
+    data: Dataset[Any], workers: int, numbers: Iterable[int] | None = None, pinned: bool = False
+) -> Iterator[Iterator[Any]]:
     """What worker processes make of a data set, in order; they end with the block.
 
-    numbers: of the items to make; without, each worker iterates the data set, and they take turns.
+    numbers: of the items to make; without, each worker iterates the data set, and they take turns. pinned: see `Batches`.
     """
     # Not fork: the parent's threads (OpenMP's, CUDA's) would be copied in an unknown state.
     fast = "forkserver" in multiprocessing.get_all_start_methods()
@@ -183,6 +187,7 @@ def prepared_ahead(data: Dataset[Any], workers: int, numbers: Iterable[int] | No
         multiprocessing_context=context,
         collate_fn=_unchanged,
         worker_init_fn=_live_with_parent,
+        pin_memory=pinned,
         generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
     )
     iterator = iter(loader)

@@ -59,13 +59,14 @@ def batches_of(
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
+    pinned: bool = False,
 ) -> Batches | StreamBatches:
     """The shuffled batches of any data, a stream or not. Raises ValueError as `Batches` and `StreamBatches` do."""
     if isinstance(data, StreamData):
         how = data if isinstance(data, ShuffledStream) else ShuffledStream(data)
         settings: dict[str, Any] = {"buffer": how.buffer, "parts": how.parts}
         return StreamBatches(how.data, batch_size, seed, **settings, workers=workers, rank=rank, world=world)
-    return Batches(data, batch_size, seed, workers=workers, rank=rank, world=world)
+    return Batches(data, batch_size, seed, workers=workers, rank=rank, world=world, pinned=pinned)
 
 
 class Position(NamedTuple):

@@ -33,9 +33,11 @@ def places(height: int, width: int, kernel: int, stride: int) -> Iterator[Place]
     return ((y, x) for y in along(height) for x in along(width))
 
 
-def border_weights(height: int, width: int, low: float = 0.01, high: float = 0.5) -> Tensor:
+def border_weights(
+    height: int, width: int, low: float = 0.01, high: float = 0.5, device: torch.device | None = None
+) -> Tensor:
     """(height, width): the distance to the nearest border, as a share of the side, clamped as in latent-diffusion."""
-    y, x = (torch.linspace(0, 1, side) for side in (height, width))
+    y, x = (torch.linspace(0, 1, side, device=device) for side in (height, width))
     return torch.minimum(torch.minimum(y, 1 - y)[:, None], torch.minimum(x, 1 - x)).clamp(low, high)
 
 
@@ -50,7 +52,7 @@ def blend(compute: Callable[[Tensor, Place], Tensor], z: Tensor, kernel: int, st
         made = compute(z[..., place[0], place[1]], place)
         if total is None:
             total = made.new_zeros(len(made), made.shape[1], *share.shape)
-        weights = border_weights(made.shape[2], made.shape[3]).to(share)
+        weights = border_weights(made.shape[2], made.shape[3], device=share.device).to(share)
         y, x = (slice(factor * side.start, factor * side.stop) for side in place)
         total[..., y, x] += weights * made
         share[y, x] += weights

@@ -4,13 +4,19 @@ Names follow CompVis/latent-diffusion, ldm/modules/attention.py. In each block: 
 then feed-forward.
 """
 
+from typing import cast
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.models import kept_context
 from core.models.blocks import TokenConv, group_norm, zero_init
 from core.models.global_batch import GlobalDropout
 
 TRANSFORMER_NORM_EPS = 1e-6
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of a context for one attention, (b, heads, m, dim_head) each."""
 
 
 class CrossAttention(nn.Module):
@@ -28,15 +34,24 @@ class CrossAttention(nn.Module):
         self.to_v = nn.Linear(context_dim, inner_dim, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), GlobalDropout(dropout))
 
-    def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
-        """x (b, n, query_dim), context (b, m, context_dim) → (b, n, query_dim)."""
-        context = x if context is None else context
-        q, k, v = (
-            tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for tokens in (self.to_q(x), self.to_k(context), self.to_v(context))
-        )
+    def forward(self, x: Tensor, context: Tensor | KeysValues | None = None) -> Tensor:
+        """x (b, n, query_dim), context (b, m, context_dim) or what `keys_values` makes of it → (b, n, query_dim)."""
+        q = self._heads(self.to_q(x))
+        k, v = context if isinstance(context, tuple) else self.keys_values(x if context is None else context)
         out: Tensor = self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
         return out
+
+    def keys_values(self, context: Tensor) -> KeysValues:
+        """Keys and values (b, heads, m, dim_head) of a context (b, m, context_dim)."""
+        return self._heads(self.to_k(context)), self._heads(self.to_v(context))
+
+    def told(self, context: Tensor) -> Tensor | KeysValues:
+        """What to call this with for a context (b, m, context_dim): keys and values where they are kept, computed once."""
+        return kept_context.once(self, context, self.keys_values) if kept_context.kept() else context
+
+    def _heads(self, tokens: Tensor) -> Tensor:
+        split: Tensor = tokens.unflatten(-1, (self.heads, -1))  # type: ignore[no-untyped-call]
+        return split.transpose(1, 2)
 
 
 class GEGLU(nn.Module):
@@ -77,8 +92,8 @@ class BasicTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (b, n, dim), context (b, m, context_dim) → (b, n, dim)."""
+    def forward(self, x: Tensor, context: Tensor | KeysValues) -> Tensor:
+        """x (b, n, dim), context (b, m, context_dim) or its keys and values → (b, n, dim)."""
         x = x + self.attn1(self.norm1(x))
         x = x + self.attn2(self.norm2(x), context)
         out: Tensor = x + self.ff(self.norm3(x))
@@ -111,10 +126,16 @@ class SpatialTransformer(nn.Module):
             nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
         )
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x (b, c, h, w), context (b, m, context_dim) → (b, c, h, w)."""
+    def forward(self, x: Tensor, context: Tensor | list[Tensor | KeysValues]) -> Tensor:
+        """x (b, c, h, w), context (b, m, context_dim) or what each block is `told` of it → (b, c, h, w)."""
         tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
-        for block in self.transformer_blocks:
-            tokens = block(tokens, context)
+        for i, block in enumerate(self.transformer_blocks):
+            tokens = block(tokens, context[i] if isinstance(context, list) else context)
         out: Tensor = x + self.proj_out(tokens).transpose(1, 2).reshape(x.shape)
         return out
+
+    def told(self, context: Tensor) -> Tensor | list[Tensor | KeysValues]:
+        """What to call this with for a context (b, m, context_dim): its keys and values for each block, where they are kept."""
+        if not kept_context.kept():
+            return context
+        return [cast(BasicTransformerBlock, block).attn2.told(context) for block in self.transformer_blocks]

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.models.encoder_decoder import Decoder, Encoder
+from core.models.encoder_decoder import AttnBlock, Decoder, Encoder, ResnetBlock
 from core.models.quantizer import Quantized, VectorQuantizer
+from core.models.regional import Regional
 from core.models.registry import model
 
 
@@ -41,7 +42,7 @@ class DiagonalGaussian(NamedTuple):
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
-class Autoencoder(nn.Module):
+class Autoencoder(Regional):
     """What the KL and the VQ autoencoder share: the networks and the scale of the latents.
 
     factor: pixels per latent position along each side, f = 2^(levels − 1); latent_channels: the channels of z.
@@ -53,6 +54,7 @@ class Autoencoder(nn.Module):
     kept_float32 = ("decoder.conv_out", "quantize")
     scale_factor: Tensor
     shift_factor: Tensor | None
+    regions = (ResnetBlock, AttnBlock)
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ block is modulated by the time step and the class (adaLN-Zero), and begins as th
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,9 +16,11 @@ from torch.utils.checkpoint import checkpoint
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import ClassNumber, Context
-from core.models.attention import CrossAttention
+from core.models import kept_context
+from core.models.attention import CrossAttention, KeysValues
 from core.models.blocks import timestep_embedding, zero_init
 from core.models.denoiser import Takes
+from core.models.regional import Regional
 from core.models.registry import model
 
 FREQUENCIES = 256
@@ -129,8 +131,8 @@ class DiTBlock(nn.Module):
         self.mlp = Mlp(dim, width)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(dim, 6 * dim))
 
-    def forward(self, x: Tensor, c: Tensor, context: Tensor | None = None) -> Tensor:
-        """x (b, n, dim) tokens, c (b, dim), context (b, m, context_dim) → (b, n, dim)."""
+    def forward(self, x: Tensor, c: Tensor, context: Tensor | KeysValues | None = None) -> Tensor:
+        """x (b, n, dim) tokens, c (b, dim), context (b, m, context_dim) or its keys and values → (b, n, dim)."""
         modulation = self.adaLN_modulation(c)[:, None].chunk(6, dim=-1)
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = modulation
         x = x + gate_attn * self.attn(modulate(self.norm1(x), shift_attn, scale_attn))
@@ -138,6 +140,10 @@ class DiTBlock(nn.Module):
             x = x + self.cross_attn(x, context)
         out: Tensor = x + gate_mlp * self.mlp(modulate(self.norm2(x), shift_mlp, scale_mlp))
         return out
+
+    def told(self, context: Tensor | None) -> Tensor | KeysValues | None:
+        """What to call this with for a context (b, m, context_dim): its keys and values, where they are kept."""
+        return context if context is None or self.cross_attn is None else self.cross_attn.told(context)
 
 
 class FinalLayer(nn.Module):
@@ -157,7 +163,7 @@ class FinalLayer(nn.Module):
 
 
 @model
-class DiT(nn.Module):
+class DiT(Regional):
     """Transformer denoiser, z (b, in_channels, h, w), timesteps t (b,) and a condition → a prediction of z's shape.
 
     in_channels: of the latent.
@@ -179,6 +185,7 @@ class DiT(nn.Module):
     config: dict[str, Any]
     takes: Takes
     kept_float32 = ("t_embedder", "y_embedder", "final_layer")
+    regions = (DiTBlock,)
 
     def __init__(
         self,
@@ -266,12 +273,12 @@ class DiT(nn.Module):
         c = self.t_embedder(t.reshape(-1), dtype).expand(len(z), -1)
         if self.y_embedder is not None and y is not None:
             c = c + self.y_embedder(y)
-        context = None if context is None else context.to(dtype)
+        context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
         for block in self.blocks:
             if self.gradient_checkpointing and torch.is_grad_enabled():
                 x = checkpoint(block, x, c, context, use_reentrant=False)
             else:
-                x = block(x, c, context)
+                x = block(x, c, cast(DiTBlock, block).told(context))
         x = rearrange(
             self.final_layer(x, c),
             "b (h w) (p q c) -> b c (h p) (w q)",

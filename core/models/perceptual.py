@@ -87,3 +87,16 @@ def _local_energy(details: Tensor) -> Tensor:
     """Mean square over 3×3 neighbours."""
     squares = details.square()
     return F.avg_pool2d(squares.flatten(1, 2), 3, stride=1, padding=1, count_include_pad=False).view_as(squares)
+
+
+_on: dict[torch.device, HaarDistance] = {}
+
+
+def haar_distance(device: torch.device) -> HaarDistance:
+    """The distance with its usual settings on a device, moved there once."""
+    found = _on.get(device)
+    if found is None:
+        found = HaarDistance().to(device)
+        if type(found.planes) is Tensor:  # not one of those that stand for tensors in a dry run and must not outlive it
+            _on[device] = found
+    return found

@@ -13,9 +13,11 @@ from torch.utils.checkpoint import checkpoint
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import ClassNumber, Concat, Context, Vector
+from core.models import kept_context
 from core.models.attention import SpatialTransformer
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
 from core.models.denoiser import Takes
+from core.models.regional import Regional
 from core.models.registry import model
 
 
@@ -28,14 +30,14 @@ class EmbedSequential(nn.Sequential):
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, context)
+                x = layer(x, None if context is None else layer.told(context))
             else:
                 x = layer(x)
         return x
 
 
 @model
-class UNet(nn.Module):
+class UNet(Regional):
     """UNet denoiser, z (b, out_channels, h, w), timesteps t (b,) and a condition → (b, out_channels, h, w).
 
     in_channels: those of z, plus those of a condition that is concatenated to it.
@@ -65,6 +67,7 @@ class UNet(nn.Module):
     config: dict[str, Any]
     takes: Takes
     kept_float32 = ("time_embed", "label_emb", "out")
+    regions = (ResBlock, AttentionBlock, SpatialTransformer)
 
     def __init__(
         self,
@@ -190,7 +193,7 @@ class UNet(nn.Module):
         emb = self.time_embed(timestep_embedding(t.reshape(-1), self.model_channels).to(dtype)).expand(len(z), -1)
         if self.label_emb is not None and y is not None:
             emb = emb + self.label_emb(y if y.dim() == 1 else y.to(dtype))
-        context = None if context is None else context.to(dtype)
+        context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
         h = z.to(dtype)
         skips = []
         for block in self.input_blocks:

@@ -59,7 +59,7 @@ class AdamW(_Adaptive):
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's AdamW."""
-        return torch.optim.AdamW(groups, **self._settings())
+        return torch.optim.AdamW(groups, **self._settings(), fused=_on_gpu(groups))
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,12 @@ class SGD:
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's SGD."""
         return torch.optim.SGD(
-            groups, lr=self.lr, momentum=self.momentum, nesterov=self.nesterov, weight_decay=self.weight_decay
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+            fused=_on_gpu(groups),
         )
 
 
@@ -211,6 +216,11 @@ def refuse_split(optimizer: Optimizer) -> None:
         raise ValueError(
             f"{type(optimizer).__name__} cannot train sharded models: {why}; take AdamW, or let each process hold whole models"
         )
+
+
+def _on_gpu(groups: Groups) -> bool | None:
+    """True where one kernel can step all parameters, which waits for nothing; None for PyTorch's own choice, on a CPU as ever."""
+    return all(parameter.is_cuda for group in groups for _, parameter in group["params"]) or None
 
 
 def _refuse_absent(name: str, module: str) -> None:

@@ -61,12 +61,20 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], before: 
     """Give an optimizer that was just made the state of another of its kind. before: what the groups of that one were set to when
     it was made; None where it is not known, and then its settings are restored with the rest."""
     now = settings(optimizer)
-    state = _by_name(optimizer, state)
+    state = _by_own_kernels(optimizer, _by_name(optimizer, state))
     optimizer.load_state_dict(dict(state))
     if before is None or len(before) != len(now):
         return
     for group, new, old in zip(optimizer.param_groups, now, before, strict=True):
         group.update({key: value for key, value in new.items() if repr(value) != repr(old.get(key))})
+
+
+def _by_own_kernels(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state, stepped by the kernels that suit the device the optimizer is on now, not by those of where it was written."""
+    groups = []
+    for saved, group in zip(state["param_groups"], optimizer.param_groups, strict=False):
+        groups.append(saved | {name: group[name] for name in ("fused", "foreach") if name in group})
+    return {**state, "param_groups": [*groups, *state["param_groups"][len(groups) :]]}
 
 
 def _by_name(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> Mapping[str, Any]:

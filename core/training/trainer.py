@@ -173,7 +173,9 @@ class Trainer:
         return {f"loss/{name}": loss for name, loss in losses.items()} | rates | scales
 
     def _finite(self, means: Iterable[tuple[str, Tensor]]) -> dict[str, float]:
-        losses = {name: float(mean) for name, mean in means}
+        named = dict(means)
+        numbers = torch.stack(list(named.values())).tolist() if named else []  # the device is waited for once
+        losses = dict(zip(named, numbers, strict=True))
         for name, loss in losses.items():
             if not math.isfinite(loss):
                 raise FloatingPointError(
@@ -335,6 +337,7 @@ def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding 
     from core.training.sharding import Sharding  # FSDP2 takes seconds to import
 
     return Sharding(models, mesh)
+
 
 
 def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:

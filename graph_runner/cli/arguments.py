@@ -80,6 +80,9 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     run.add_argument("--devices", type=_devices, metavar="N|A,B,…", help="train on so many GPUs together, or on those of these numbers; with --device cpu, in so many processes (see docs/scale.md)")  # fmt: skip
     run.add_argument("--threads", type=_count, metavar="N", help="threads that a processor computes with (default: as many as there are free processors)")  # fmt: skip
+    run.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"], help="compile denoisers and first stages block by block (torch.compile); reduce-overhead records CUDA graphs, max-autotune measures kernels first (default off)")  # fmt: skip
+    run.add_argument("--attention", default="auto", metavar="NAME", help="what computes attention: auto, math, flash, efficient, cudnn, or a package that is installed: xformers, flash-attn, sage")  # fmt: skip
+    run.add_argument("--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")

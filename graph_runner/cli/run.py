@@ -62,6 +62,9 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
         if isinstance(event, events.Planned):
             launch.keep_logs(engine.workspace / "runs" / event.run)
             where = [str(engine.device), options.dtype, f"seed {options.seed}", *([f"{world} processes"] * (world > 1))]
+            where += [
+                name if value is True else f"{name} {value}" for name, value in engine.acceleration.settings.items()
+            ]
             display.say(workflow.title or options.workflow.stem, "bold")
             display.say(" · ".join([*where, place(engine.workspace / "runs" / event.run)]), "dim")
 
@@ -124,6 +127,9 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             weights=options.weights,
             tf32=options.tf32,
             vram=options.vram,
+            compile=options.compile,
+            attention=options.attention,
+            channels_last=options.channels_last,
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

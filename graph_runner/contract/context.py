@@ -125,6 +125,10 @@ class Rng:
         """The same numbers, for a batch whose first row is row `first_row` of a larger one: how a row is drawn alone."""
         return Rng(self.seed, self.device, self.part, self.first_row + first_row)
 
+    def on(self, device: torch.device | str) -> Rng:
+        """The same numbers, drawn on another device: on the CPU for what is decided there, so that it waits for no other."""
+        return Rng(self.seed, device, self.part, self.first_row)
+
     def randn(self, *shape: int) -> Tensor:
         """Standard normal numbers of `shape`, float32, on the run's device."""
         return self._normal(shape, self.device)

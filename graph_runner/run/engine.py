@@ -40,6 +40,7 @@ from graph_runner.format.png import open_workflow
 from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import executors, loggers
+from graph_runner.run.acceleration import Acceleration
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.elsewhere import Elsewhere
@@ -90,8 +91,9 @@ class Engine:
     "bfloat16", "float16" or "float8", in which the weights of models are kept that do not train (see `graph_runner.run.weights`).
     tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. vram: bytes that may be
     taken of the device's memory; left out, what it has free; on a CPU it says nothing. guest: it does parts of another engine's
-    runs, which made the workspace ready. Raises ValueError for a device that is absent, for a workspace that cannot be used, and
-    where one process alone should shard.
+    runs, which made the workspace ready. compile, attention, channels_last: see `graph_runner.run.acceleration.Acceleration`; they
+    change results by rounding alone, and no key. Raises ValueError for a device that is absent, for a workspace that cannot be
+    used, and where one process alone should shard.
     """
 
     def __init__(
@@ -109,6 +111,9 @@ class Engine:
         tf32: bool | None = None,
         vram: int | None = None,
         guest: bool = False,
+        compile: str = "off",
+        attention: str = "auto",
+        channels_last: bool = False,
     ) -> None:
         roots = tuple(roots)
         self._options = {name: value for name, value in locals().items() if name not in OWN}
@@ -120,6 +125,7 @@ class Engine:
         self.precision = Precision(self.dtype, self.device.type)
         self.weights = known_weights(weights)
         allow_tf32(tf32)
+        self.acceleration = Acceleration(compile, attention, channels_last)
         self.processes = processes or Processes()
         self.processes.split_models(shard)
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
@@ -299,7 +305,11 @@ class Engine:
         self, top: Scope, check_numbers: bool, profile: bool = False
     ) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
-        calls = Calls(self.precision, Weights(self.weights, top), elsewhere=self.residence is not None)
+        calls = Calls(
+            lambda spec: self.precision.around(spec, self.acceleration.around(spec, spec.function)),
+            Weights(self.weights, top),
+            elsewhere=self.residence is not None,
+        )
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)
         do: Do = Checked(calls) if check_numbers else calls
@@ -360,6 +370,7 @@ class Engine:
             "dtype": str(self.dtype).removeprefix("torch."),
             "weights": self.weights,
             "tf32": told_tf32(),
+            **self.acceleration.settings,
             "threads": threads.count,
             "threads_chosen": threads.why,
             "processes": self.processes.world,

@@ -1,9 +1,13 @@
 """Calls that the compiler found alike but for their rows, made as one where their values allow it: outside of gradients, where
 devices, types and trailing shapes agree. What once failed to join is called one by one from then on.
+
+Of what is the same from call to call, such as the two conditions of a guided sampling, the joined value is the same object too: who
+looks at identity, as attention does to keep its keys and values, sees that nothing changed.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +22,9 @@ class Joiner:
 
     def __init__(self) -> None:
         self._apart: dict[Joined, set[tuple[Any, ...]]] = {}
+        self._last: dict[
+            tuple[Joined, str], tuple[list[Any], list[int], Any]
+        ] = {}  # what was joined, its rows, and the whole
 
     def together(
         self, joined: Joined, calls: list[dict[str, Any]], call: Callable[[dict[str, Any]], Any]
@@ -33,13 +40,22 @@ class Joiner:
             return None
         try:
             rows = [_rows([each[name] for name in names]) for each in calls]
-            whole = {
-                name: _cat([_expanded(each[name], n) for each, n in zip(calls, rows, strict=True)]) for name in names
-            }
+            whole = {name: self._whole((joined, name), [each[name] for each in calls], rows) for name in names}
             return _split(call(calls[0] | whole), rows)
         except Exception:  # whatever it was: each call for itself shows whether it is an error, and whose
             apart.add(form)
             return None
+
+    def _whole(self, place: tuple[Joined, str], values: list[Any], rows: list[int]) -> Any:
+        known = self._last.get(place)
+        if known is not None and known[1] == rows and all(map(operator.is_, known[0], values)):
+            return known[2]
+        whole = _cat([_expanded(value, n) for value, n in zip(values, rows, strict=True)])
+        if not any(
+            isinstance(value, Tensor) for value in values
+        ):  # those may change in place, and are another's memory
+            self._last[place] = values, rows, whole
+        return whole
 
 
 def _form(value: Any) -> Any:

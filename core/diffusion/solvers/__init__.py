@@ -19,6 +19,7 @@ from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import dpmpp, karras, lcm, ldm, unipc
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
+from core.models.kept_context import constant_context
 
 __all__ = ["SOLVERS", "Denoise", "Denoised", "Draw", "Solver", "combine", "estimator", "in_sigma_space", "sample"]
 
@@ -83,7 +84,8 @@ class Solver:
             if self.eta is None:
                 raise ValueError(f"the solver {self.function.__name__!r} has no eta; leave it empty")
             options["eta"] = eta
-        return self.function(denoise, z, levels, **options)
+        with constant_context():
+            return self.function(denoise, z, levels, **options)
 
 
 SOLVERS: dict[str, Solver] = {

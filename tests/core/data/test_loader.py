@@ -20,6 +20,7 @@ from core.data.batch import Batch, collate
 from core.data.keyed import KeyedRandom
 from core.data.loader import Batches, take
 from core.data.shapes import Shapes
+from core.data.transfer import on_device
 
 ROOT = Path(__file__).parents[3]
 
@@ -207,3 +208,14 @@ def test_samples_that_do_not_fit_together_are_named() -> None:
         collate([{"image": torch.zeros(3, 2, 2)}, {"image": torch.zeros(3, 4, 2)}])
     with pytest.raises(ValueError, match="different fields"):
         collate([{"image": 1}, {"label": 1}])
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_on_their_way_to_a_device_are_the_same_and_closing_them_ends_their_source(workers: int) -> None:
+    batches = Batches(Shapes(8, 12), 4, seed=3, workers=workers)
+    source = batches.iterate(0, 5)
+    there = on_device(source, torch.device("cpu"))
+    for n, batch in zip(range(2), there, strict=False):
+        assert same(batch, batches.batch(n))
+    there.close()
+    assert next(source, None) is None
