@@ -11,6 +11,7 @@ import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
 import { select, useEditor } from "../src/state/editor";
 import { absolute, type Point } from "../src/drawing/geometry";
+import { layOut } from "../src/drawing/layout";
 import { CATALOG } from "./catalog";
 
 export interface Change {
@@ -43,8 +44,8 @@ export class Picker {
   }
 }
 
-/** No change of the document, or of another kind than an edit. */
-type NoEdit = "copiedText" | "copySelection" | "selectAll" | "within";
+/** No change of the document, of another kind than an edit, or one that comes later (arrange, by putInOrder). */
+type NoEdit = "arrange" | "copiedText" | "copySelection" | "selectAll" | "within";
 type Command = Exclude<keyof typeof commands, NoEdit>;
 
 /** Does it, and says what it may touch; null where the document has nothing to do it with. */
@@ -266,9 +267,12 @@ export const COMMANDS: Record<Command, Try> = {
     commands.toggleCollapsed(chosen);
     return either(added, under(...chosen.map((id) => `places.${id}.collapsed`)));
   },
-  arrange: onSelection(
+  putInOrder: onSelection(
     ids,
-    () => commands.arrange(),
+    () => {
+      const { doc, cards, measured } = useEditor.getState();
+      commands.putInOrder(layOut(doc, cards, measured));
+    },
     (_chosen, doc) =>
       either(added, ({ path }) => {
         const [section, id = "", field = ""] = path.split(".");

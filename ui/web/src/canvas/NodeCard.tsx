@@ -6,7 +6,8 @@ import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
-import { CARD_WIDTH, COLLAPSED_WIDTH, heightOf, linesOf } from "../drawing/geometry";
+import { CARD_WIDTH, heightOf, linesOf, tells } from "../drawing/geometry";
+import { telling } from "../drawing/telling";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
@@ -38,9 +39,10 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
       <Header card={card} />
       {card.collapsed ? (
         <>
+          {tells(card) ? <p className="told">{telling(card)}</p> : null}
           <i className="merged left" aria-hidden />
           <i className="merged right" aria-hidden />
-          <Spots card={card} width={COLLAPSED_WIDTH} />
+          <Spots card={card} width={CARD_WIDTH} />
         </>
       ) : (
         <>

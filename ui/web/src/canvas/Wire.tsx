@@ -1,9 +1,14 @@
-/** A wire: a curve in the colour of its type, through its reroutes. */
+/**
+ * A wire: a curve in the colour of its type, through its reroutes. One that would run across the sheet is two stubs, the
+ * second with the name of where it comes from, until it or one of its nodes is selected. Those of selected nodes are lit.
+ */
 import { BaseEdge, getBezierPath, Position, useStore, type EdgeProps } from "@xyflow/react";
 import { memo } from "react";
 import { shallow } from "zustand/shallow";
-import { useEditor } from "../state/editor";
+import { titleOf } from "../document/cards";
+import { isSelected, useEditor } from "../state/editor";
 import { wireColour } from "../drawing/colours";
+import { isLong } from "../drawing/wires";
 import type { LoomEdge } from "../drawing/view";
 
 export const Wire = memo(function Wire(props: EdgeProps<LoomEdge>) {
@@ -23,10 +28,21 @@ function Bent(props: EdgeProps<LoomEdge>) {
 }
 
 function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
-  const { id, sourceX, sourceY, targetX, targetY, selected, data, points } = props;
+  const { id, source, target, sourceX, sourceY, targetX, targetY, selected, data, points } = props;
   const catalog = useEditor((state) => state.catalog);
-  const path = curve([sourceX, sourceY, ...points, targetX, targetY]);
-  const look = ["wire", selected ? "selected" : "", data?.faint ? "faint" : "", data?.many ? "many" : ""];
+  const lit = useEditor((state) => isSelected(state, source) || isSelected(state, target));
+  const cut = !selected && !lit && points.length === 0 && isLong([sourceX, sourceY], [targetX, targetY]);
+  const path = cut
+    ? `M${sourceX} ${sourceY} h${STUB} M${targetX - STUB} ${targetY} h${STUB}`
+    : curve([sourceX, sourceY, ...points, targetX, targetY]);
+  const look = [
+    "wire",
+    selected ? "selected" : "",
+    lit ? "lit" : "",
+    cut ? "cut" : "",
+    data?.faint ? "faint" : "",
+    data?.many ? "many" : "",
+  ];
   return (
     <g
       className={look.filter(Boolean).join(" ")}
@@ -34,9 +50,19 @@ function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
     >
       {selected ? <path d={path} className="wire-edge" /> : null}
       <BaseEdge id={id} path={path} interactionWidth={16} />
+      {cut ? (
+        <>
+          <circle cx={sourceX + STUB} cy={sourceY} r={3.5} className="stub-end" />
+          <text x={targetX - STUB - 5} y={targetY + 4} className="stub-name">
+            {titleOf(source)}
+          </text>
+        </>
+      ) : null}
     </g>
   );
 }
+
+const STUB = 22;
 
 /** Curves from left to right through points given as x, y, x, y, … */
 function curve(points: readonly number[]): string {

@@ -91,7 +91,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
           { label: "Arrange in a column", run: () => commands.align("column") },
         ]
       : []),
-    ...(card.isZone ? [null, { label: "Lay out the inside", run: commands.arrange }] : []),
+    ...(card.isZone ? [null, { label: "Lay out the inside", run: () => void commands.arrange() }] : []),
     null,
     { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
   ];
@@ -158,6 +158,6 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
     { label: "Add a note", keys: "N", run: () => commands.addNote(at) },
     null,
     { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
-    { label: "Lay out", keys: "Ctrl L", run: commands.arrange },
+    { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },
   ];
 }

@@ -154,8 +154,7 @@ function palette() {
 }
 
 function layOut() {
-  commands.arrange();
-  setTimeout(() => frameAll(), 50);
+  void commands.arrange().then(() => setTimeout(() => frameAll(), 50)); // once the new places are drawn
 }
 
 const NAMES: Record<string, string> = { Space: " " };

@@ -12,7 +12,8 @@ import {
   type Point,
   type Size,
 } from "../drawing/geometry";
-import { layOut } from "../drawing/layout";
+import { layered } from "../state/layering";
+import { sayError } from "../state/ui";
 import { boundsOf } from "../drawing/view";
 
 /** Put things where they were moved to, by arrows or a hand; steps of one key that follow each other are one. */
@@ -90,9 +91,21 @@ export function toggleCollapsed(ids: readonly Id[] = selectedIds()): void {
 }
 
 /** Lay out everything, or what is inside of the selected zones. */
-export function arrange(): void {
-  const { doc, cards, measured } = useEditor.getState();
-  const places = layOut(doc, cards, measured);
+export async function arrange(): Promise<void> {
+  const { document, doc, cards, measured } = useEditor.getState();
+  let places: Readonly<Record<Id, Place>>;
+  try {
+    places = await layered({ doc, cards, measured });
+  } catch (error) {
+    sayError(error);
+    return;
+  }
+  if (useEditor.getState().document === document) putInOrder(places);
+}
+
+/** Take over places that were found for all nodes, or for those inside of the selected zones. */
+export function putInOrder(places: Readonly<Record<Id, Place>>): void {
+  const { doc, cards } = useEditor.getState();
   const zones = selectedIds().filter((id) => cards[id]?.isZone);
   const wanted = Object.entries(places).filter(([id]) => {
     if (zones.length === 0) return true;
@@ -101,8 +114,8 @@ export function arrange(): void {
     return false;
   });
   editPlaces("Lay out", (next) => {
-    const unsized = Object.fromEntries(wanted.map(([id, { at }]) => [id, { at, size: undefined }]));
-    return place(next, unsized);
+    const still = wanted.filter(([id]) => id in next.nodes); // others were removed meanwhile
+    return place(next, Object.fromEntries(still.map(([id, { at }]) => [id, { at, size: undefined }])));
   });
 }
 

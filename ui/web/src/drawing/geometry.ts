@@ -12,7 +12,6 @@ export const RAIL_LEFT = 224;
 const RAIL_RIGHT = 168;
 export const ROOM = 24; // around a zone's nodes
 const LEAST = 360; // the width of a zone's inside, however little is in it
-export const COLLAPSED_WIDTH = 168;
 
 export type Size = readonly [number, number];
 export type Point = readonly [number, number];
@@ -58,12 +57,18 @@ export function linesOf(left: readonly InSlot[], right: readonly OutSlot[]): Lin
 const isSize = (a: InSlot | undefined, b: InSlot): boolean =>
   a !== undefined && [a.handle, b.handle].sort().join() === "height,width";
 
+/** Whether a node, folded, has values to tell. */
+export const tells = (card: Card): boolean => !card.isZone && card.inputs.some(hasWidget);
+
 export const heightOf = (lines: readonly Line[]): number =>
   lines.reduce((sum, line) => sum + line.height, 2 * PADDING);
 
+/** How much lower a folded node ends that tells its values below its name. */
+const VALUES = 18;
+
 /** The size a card will have, before the browser has measured it. */
 export function estimate(card: Card): Size {
-  if (card.collapsed) return [COLLAPSED_WIDTH, HEADER];
+  if (card.collapsed) return [CARD_WIDTH, HEADER + (tells(card) ? VALUES : 0)];
   return [CARD_WIDTH, HEADER + heightOf(linesOf(card.inputs, card.outputs))];
 }
 
@@ -104,7 +109,7 @@ export function handleSpots(card: Card, width: number): readonly Spot[] {
 
 function findSpots(card: Card, width: number): Spot[] {
   if (card.collapsed) {
-    const y = HEADER / 2;
+    const y = estimate(card)[1] / 2;
     const targets = [...card.inputs.map((slot) => slot.handle), "inside"];
     const sources = [...card.outputs.map((slot) => slot.handle), "out:inside"];
     return [

@@ -117,13 +117,25 @@ export const setEdges = (change: (edges: LoomEdge[]) => LoomEdge[]) =>
   setState((state) => ({ edges: change(state.edges) }));
 
 export function select(ids: readonly Id[]): void {
-  const chosen = new Set(ids);
+  const wanted = new Set(ids);
   setState((state) => ({
     nodes: state.nodes.map((node) =>
-      (node.selected ?? false) === chosen.has(node.id) ? node : { ...node, selected: chosen.has(node.id) },
+      (node.selected ?? false) === wanted.has(node.id) ? node : { ...node, selected: wanted.has(node.id) },
     ),
     edges: state.edges.map((edge) => (edge.selected ? { ...edge, selected: false } : edge)),
   }));
+}
+
+const chosen = new WeakMap<readonly LoomNode[], ReadonlySet<Id>>();
+
+/** Whether a node is selected; worked out once for each change of the nodes, however many ask. */
+export function isSelected({ nodes }: Pick<EditorState, "nodes">, id: Id): boolean {
+  let known = chosen.get(nodes);
+  if (!known) {
+    known = new Set(nodes.filter((node) => node.selected).map((node) => node.id));
+    chosen.set(nodes, known);
+  }
+  return known.has(id);
 }
 
 export const selectedIds = (): Id[] =>

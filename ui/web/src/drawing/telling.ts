@@ -1,0 +1,26 @@
+/** What a folded node says of itself in a line: the values that were set, else those that it has. */
+import type { Card } from "../document/cards";
+import { print } from "../document/json";
+import { hasWidget } from "./geometry";
+
+const MOST = 40; // letters of one value
+
+/** Its most telling values, "lr 0.002 · betas 0.5, 0.9"; empty for a node without parameters. */
+export function telling(card: Card): string {
+  const params = card.inputs.filter(hasWidget);
+  const set = params.filter((slot) => slot.value !== undefined && slot.value !== slot.port.default);
+  return (set.length > 0 ? set : params)
+    .map((slot) => [slot.label, inWords(slot.value ?? slot.port.default)] as const)
+    .filter(([, words]) => words !== "")
+    .map(([label, words]) => `${label} ${words}`)
+    .join(" · ");
+}
+
+function inWords(value: unknown): string {
+  if (value === undefined || value === null) return "";
+  if (Array.isArray(value)) return cut(value.map(inWords).join(", "));
+  if (typeof value === "string") return cut(value);
+  return cut(print(value));
+}
+
+const cut = (text: string): string => (text.length > MOST ? `${text.slice(0, MOST - 1)}…` : text);
