@@ -92,8 +92,8 @@ def train(
     begin = processes.begin_mean if processes.world > 1 else None
     mesh = processes.mesh(device)
     trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)
-    share = {"rank": processes.rank, "world": processes.world, "pinned": device.type == "cuda"}
-    batches = batches_of(data, batch_size, rng.seed, workers=workers, **share)
+    rank, world, pinned = processes.rank, processes.world, device.type == "cuda"
+    batches = batches_of(data, batch_size, rng.seed, workers=workers, rank=rank, world=world, pinned=pinned)
     state = TrainingState(trainer, batches, processes.gather)
     stream = None
     try:

@@ -278,7 +278,7 @@ class Trainer:
             raise ValueError("there is no objective: wire at least one into the zone's results")
         with nullcontext() if self.sharding is None else self.sharding.released():
             made = [self._made(objective) for objective in objectives]
-        for objective, (optimizer, recipe) in zip(objectives, made, strict=True):
+        for optimizer, recipe in made:
             self._optimizers.append(optimizer)
             self._settings.append(settings(optimizer))
             peak = recipe.peak or 1.0
@@ -337,7 +337,6 @@ def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding 
     from core.training.sharding import Sharding  # FSDP2 takes seconds to import
 
     return Sharding(models, mesh)
-
 
 
 def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:

@@ -105,7 +105,7 @@ class Ray:
     def _resources(self, job: Job) -> dict[str, Any]:
         """What to ask of Ray for an item. Raises LostError where no machine of the cluster has it."""
         wanted = needs(job)
-        machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]  # type: ignore[no-untyped-call]
+        machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]
         if wanted.gpus is None:  # as on a single machine: one where there is one
             wanted = Needs(wanted.cpus, int(any(each.get("GPU") for each in machines)), wanted.memory)
         memory = 0 if _IN_TASK.get() else wanted.memory

@@ -223,7 +223,9 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     runtime = own.runtime
     giving = [*own.around.giving()] if own.around is not None else []
     handed = [step.handed for step in giving]  # what the zones around hand to their bodies, and so to this loop
-    keys = [step.key for step in giving]  # as 0.2 had it: of the whole zones, so that a changed body was another lineage
+    keys = [
+        step.key for step in giving
+    ]  # as 0.2 had it: of the whole zones, so that a changed body was another lineage
     name = f"{derive(own.lineage, *handed, *base):016x}" if handed else own.lineage[:32]
     folder = runtime.workspace / "checkpoints" / name
     if handed != keys and not folder.exists():

@@ -184,7 +184,8 @@ def _take_apart(
         return {"__tensor__": path}
     if isinstance(value, dict):
         pairs = [
-            (key, _take_apart(item, f"{path}/{i}", tensors, named, taken)) for i, (key, item) in enumerate(value.items())
+            (key, _take_apart(item, f"{path}/{i}", tensors, named, taken))
+            for i, (key, item) in enumerate(value.items())
         ]
         return {"__dict__": [[key, item] for key, item in pairs]}
     if isinstance(value, list | tuple):

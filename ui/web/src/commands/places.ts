@@ -92,7 +92,7 @@ export function toggleCollapsed(ids: readonly Id[] = selectedIds()): void {
 
 /** Lay out everything, or what is inside of the selected zones. */
 export async function arrange(): Promise<void> {
-  const { document, doc, cards, measured } = useEditor.getState();
+  const { doc, cards, measured } = useEditor.getState();
   let places: Readonly<Record<Id, Place>>;
   try {
     places = await layered({ doc, cards, measured });
@@ -100,7 +100,7 @@ export async function arrange(): Promise<void> {
     sayError(error);
     return;
   }
-  if (useEditor.getState().document === document) putInOrder(places);
+  if (useEditor.getState().doc === doc) putInOrder(places); // else somebody went on, and it is of another graph
 }
 
 /** Take over places that were found for all nodes, or for those inside of the selected zones. */
