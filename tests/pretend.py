@@ -11,6 +11,7 @@ the CPU (a tensor of no dimensions), and indices may lie on the CPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,36 @@ _library.impl("empty.memory_format", _empty, "PrivateUse1")
 _library.impl("empty_strided", _empty_strided, "PrivateUse1")
 _library.impl("_copy_from", _copy_from, "PrivateUse1")
 _autocast.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+
+
+def _in_half(name: str) -> Callable[..., Any]:
+    """A heavy operation that autocast does in its dtype, as it does on GPUs."""
+    packet, _, overload = name.partition(".")
+    operation = getattr(getattr(aten, packet), overload or "default")
+
+    def cast(value: Any) -> Any:
+        heavy = isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float64
+        return value.to(torch.get_autocast_dtype(NAME)) if heavy else value
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastPrivateUse1)):
+            return operation(*tree_map(cast, args), **tree_map(cast, kwargs))
+
+    return call
+
+
+for _name in (
+    "linear",
+    "conv2d",
+    "conv2d.padding",
+    "matmul",
+    "mm",
+    "bmm",
+    "addmm",
+    "baddbmm",
+    "scaled_dot_product_attention",
+):
+    _library.impl(_name, _in_half(_name), "AutocastPrivateUse1")
 
 
 def engine_there(registry: Registry, workspace: Path, **options: Any) -> Engine:

@@ -35,7 +35,6 @@ REACHED = {
     "graph_runner.run.loggers.weights_and_biases": "graph_runner/run/loggers/test_trackers.py",
     "graph_runner.run.loop": "graph_runner/run/test_loop.py",
     "graph_runner.run.observer": "graph_runner/run/test_loop.py",
-    "graph_runner.run.precision": "graph_runner/run/test_precision.py",
     "graph_runner.run.runtime": "graph_runner/run/test_interpreter.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.diffusion": "nodes/test_rows.py",

@@ -153,7 +153,8 @@ class Cache:
             values, fetched = on_host(values)
         if (known := self.in_memory(key)) is not None:  # an equal node whose other outputs were read
             values, fetched = known.values | values, known.fetched | fetched
-        self._remember(key, Entry(values, entry.shown, fetched))
+        entry = Entry(values, entry.shown, fetched)
+        self._remember(key, entry)
         if keep:
             tree = [
                 [port, name, _encode(value, types[port, name], self.models)]

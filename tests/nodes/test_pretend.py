@@ -13,12 +13,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.diffusion.solvers import SOLVERS
 from core.models.autoencoder import DiagonalGaussian
 from graph_runner.context import Rng
+from graph_runner.contract.registry import Registry
 from graph_runner.contract.spec import NodeSpec
+from graph_runner.run.engine import Engine
+from graph_runner.run.failures import NodeError
 from tests.nodes.test_contract import ELSEWHERE, OPTIONAL, REGISTRY, arguments, plain
+from tests.nodes.test_weights import sampling
 from tests.nodes.test_world import differs, leaves
-from tests.pretend import DEVICE
+from tests.pretend import DEVICE, engine_there
 
 CALLED = sorted(set(REGISTRY) - set(ELSEWHERE))
 
@@ -54,3 +59,22 @@ def test_a_node_gives_there_what_it_gives_on_the_cpu(name: str, tmp_path: Path) 
     wanted = called(REGISTRY[name], tmp_path / "here", torch.device("cpu"))
     found = called(REGISTRY[name], tmp_path / "there", DEVICE)
     assert not differs(found, wanted), "within the rounding of another kernel of attention"
+
+
+@pytest.mark.parametrize(
+    "process", ["noise_schedule", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rectified_flow", "edm"))]
+)
+@pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"ddim_inversion"}))
+def test_a_solver_draws_there_what_it_draws_on_the_cpu(
+    registry: Registry, tmp_path: Path, solver: str, process: str
+) -> None:
+    workflow = sampling(schedule={"type": process})
+    workflow.nodes["draw"].params |= {"solver": solver, "steps": 3}
+    here, there = Engine(registry, tmp_path / "here"), engine_there(registry, tmp_path / "there")
+    try:
+        wanted = here.run(workflow, targets=["draw"]).values["draw"]
+    except NodeError as error:
+        pytest.skip(f"not for this process: {error}")
+    found = there.run(workflow, targets=["draw"]).values["draw"]
+    assert found.device == DEVICE
+    assert torch.allclose(found.cpu(), wanted, rtol=1e-3, atol=1e-4)

@@ -110,12 +110,12 @@ def test_a_long_word_of_a_node_is_told_short(server: RunningServer) -> None:
 class Scene:
     """A run manager with a real worker and toy nodes."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, *more: str) -> None:
         monkeypatch.setenv("PYTHONPATH", str(ROOT))
         monkeypatch.setattr(runs, "RETRY_SECONDS", 0.1)
         (folder / ".server").mkdir()
         self.ledger = Ledger(folder / ".server" / "server.db")
-        options = ["--workspace", str(folder), "--dtype", "float32"]
+        options = ["--workspace", str(folder), "--dtype", "float32", *more]
         for module in NODES:
             options += ["--nodes", module]
         self.manager = RunManager(self.ledger, folder / ".server", ["cpu"], options, grace=5)
@@ -204,3 +204,17 @@ def test_the_socket_has_another_number_and_nobody_inherits_it() -> None:
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     mouth._socket.close()
     ours.close()
+
+
+def test_a_worker_keeps_weights_as_the_server_was_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(tmp_path, monkeypatch, "--weights", "float8", "--tf32")
+
+    async def play() -> Run:
+        ended = await scene.over(scene.submit())
+        await scene.manager.close()
+        return ended
+
+    assert asyncio.run(asyncio.wait_for(play(), 120)).status == "done"
+    [path] = tmp_path.glob("runs/*/environment.json")
+    told = json.loads(path.read_text())
+    assert (told["weights"], told["tf32"]) == ("float8", {"matmul": True, "conv": True})
