@@ -152,7 +152,7 @@ def test_a_training_on_it_that_is_continued_is_one_that_was_never_stopped(
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", SOURCES)
 def test_a_training_on_it_is_killed_and_goes_on_to_the_same_bits(kind: str, tmp_path: Path) -> None:
-    steps, chance = 200, random.Random(kind)
+    steps, chance = 60, random.Random(kind)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for workspace in (whole, killed):
         workspace.mkdir()
