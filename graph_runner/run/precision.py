@@ -29,12 +29,8 @@ class Precision:
     dtype: torch.dtype = torch.float32
     device: str = "cpu"
 
-    def __call__(self, spec: NodeSpec) -> Callable[..., Any]:
-        """How the function of such a node is called (see `graph_runner.run.call.Entered`)."""
-        return self.around(spec, spec.function)
-
     def around(self, spec: NodeSpec, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same of another function that stands for the node's."""
+        """How the function of such a node is called, or another one that stands for it (see `graph_runner.run.call.Entered`)."""
         if self.dtype == torch.float32 or spec.body is not None:
             return function
 

@@ -113,5 +113,6 @@ def test_a_training_that_was_compiled_and_goes_on_without_is_one_that_never_was(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of Inductor's own imports
 def test_and_so_it_is_with_inductors_kernels(tmp_path: Path) -> None:
     held_against_plain(tmp_path, 1e-4)
