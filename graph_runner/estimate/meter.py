@@ -88,6 +88,15 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self.scale = before
 
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """While inside, what lives at once is no peak: the same follows, with more beside it."""
+        before = self.peak, self.peak_at, self.parts
+        try:
+            yield
+        finally:
+            self.peak, self.peak_at, self.parts = before
+
     def hold_real(self, model: torch.nn.Module) -> None:
         """Count the weights of a model that was made outside of the dry run."""
         if model in self._models:

@@ -34,6 +34,7 @@ def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> No
     """
     tensors: dict[str, Tensor] = {}
     skeleton = _take_apart(tree, "", tensors)
+    _keep_apart(tensors)
     with atomic_folder(folder) as temporary:
         _save_tensors(tensors, temporary / TENSORS)
         content = {
@@ -93,10 +94,20 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(int(number[1]) if number else 0, str(error), str(path)) from error
 
 
+def _keep_apart(tensors: dict[str, Tensor]) -> None:
+    """Copy those that share memory with another, or are a part of something larger, as safetensors demands; a training's state
+    is as large as all else that it holds, and is written from where it lies."""
+    seen: set[int] = set()
+    for path, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensors[path] = tensor.clone()
+        seen.add(storage.data_ptr())
+
+
 def _take_apart(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
-        # A clone keeps tensors that share memory apart, as safetensors demands.
-        tensors[path] = value.detach().to("cpu", copy=True).contiguous()
+        tensors[path] = value.detach().to("cpu").contiguous()
         return {"__tensor__": path}
     if isinstance(value, dict):
         pairs = [(key, _take_apart(item, f"{path}/{i}", tensors)) for i, (key, item) in enumerate(value.items())]

@@ -53,7 +53,11 @@ def text_to_image(tokenizer: Path, checkpointing: bool = True) -> Workflow:
         "pictures": {"type": "shapes_dataset", "params": {"size": 4096, "resolution": 256}},
         "autoencoder": {"type": "preset_autoencoder", "params": {"preset": "kl-f8", "scale_factor": 0.18215}},
         "tokenizer": {"type": "load_tokenizer", "params": {"path": str(tokenizer), "length": 77}},
-        "text": {"type": "bert_text_encoder", "params": {"dim": 1280, "layers": 32}, "wires": {"tokenizer": "tokenizer"}},
+        "text": {
+            "type": "bert_text_encoder",
+            "params": {"dim": 1280, "layers": 32},
+            "wires": {"tokenizer": "tokenizer"},
+        },
         "unet": {"type": "unet", "params": {**unet, "gradient_checkpointing": checkpointing}},
     }
     context = {
