@@ -112,7 +112,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             storage = tensor.untyped_storage()
             if isinstance(tensor, FakeTensor) and storage not in self._sizes:
                 self._hold(tensor)
-            held: _Held | None = self._sizes.get(storage, None)
+            held: _Held | None = self._sizes.get(storage, None)  # type: ignore[no-untyped-call]
             if held is not None and held.kind != kind:
                 self._let_go(held)
                 held.kind = kind
