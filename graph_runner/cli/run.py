@@ -102,6 +102,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
     from graph_runner.bind.paths import expanded
+    from graph_runner.estimate.remedies import adviser
     from graph_runner.run.engine import Engine
 
     try:
@@ -113,6 +114,7 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             processes=processes,
             roots=map(expanded, options.only_below),
             vram=options.vram,
+            advise=adviser(registry, expanded(options.workspace).resolve(), map(expanded, options.only_below)),
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import distributions
@@ -42,7 +42,7 @@ from graph_runner.run import loggers
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.execute import execute
-from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
+from graph_runner.run.failures import ElsewhereError, NodeError, OutOfMemoryError, Stopped
 from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
@@ -79,7 +79,7 @@ class Engine:
     made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps". dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
     `graph_runner.bind.paths.Paths`. vram: bytes that may be taken of the device's memory; left out, what it has free; on a CPU it
-    says nothing. Raises ValueError for a device that is absent and for a workspace that cannot be used.
+    says nothing. advise: says what would help a workflow that ran out of memory (see `graph_runner.estimate.remedies`). Raises ValueError for a device that is absent and for a workspace that cannot be used.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Engine:
         processes: Processes | None = None,
         roots: Iterable[Path] = (),
         vram: int | None = None,
+        advise: Callable[[Workflow, torch.dtype], Sequence[str]] | None = None,
     ) -> None:
         self.registry = Registry.installed() if registry is None else registry
         self.workspace = expanded(workspace).resolve()
@@ -100,6 +101,7 @@ class Engine:
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
         self.precision = Precision(self.dtype, self.device.type)
+        self.advise = advise
         self.processes = processes or Processes()
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
         if self.processes.rank == 0:
@@ -213,6 +215,7 @@ class Engine:
             status = "stopped"
         except NodeError as error:
             failure = self._cause(error, top, keys, runtime, check_numbers)
+            failure = self._advised(failure, given.written, emit)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
@@ -242,6 +245,22 @@ class Engine:
         if elsewhere := self.processes.failed_before(str(error)):
             return ElsewhereError(error.node, ValueError(elsewhere))
         return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
+
+    def _advised(self, failure: NodeError, workflow: Workflow, emit: events.Stream) -> NodeError:
+        """A failure for want of memory, with what would help; any other as it is."""
+        cause = failure.__cause__
+        if self.advise is None or not isinstance(cause, OutOfMemoryError):
+            return failure
+        try:
+            remedies = self.advise(workflow, self.dtype)
+        except Exception as error:  # whatever it was: the failure is what counts
+            emit(events.Log(f"what would help could not be found out: {error}", failure.node))
+            return failure
+        if not remedies:
+            return failure
+        told = NodeError(failure.node, cause.with_remedies(remedies), failure.when)
+        told.__cause__ = cause
+        return told
 
     def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""
