@@ -51,7 +51,7 @@ export type SubmitOptions = Omit<Calls["submit"]["arguments"], "workflow">;
 export const api = {
   nodes: () => call("nodes", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
-  estimate: (workflow: string) => call("estimate", { workflow }),
+  estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
   cancel: (run: number, force = false) => call("cancel", { run, force }),
   history: (limit = 50, before = 0) => call("history", { limit, before }),
