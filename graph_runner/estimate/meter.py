@@ -116,7 +116,7 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if held is not None and held.kind != kind:
                 self._let_go(held)
                 held.kind = kind
-                self._grow(held)
+                self._count(held)  # no peak: nothing was added
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do the operation, and count it."""
@@ -150,10 +150,13 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weakref.finalize(storage, self._let_go, held)
         self._grow(held)
 
-    def _grow(self, held: _Held) -> None:
+    def _count(self, held: _Held) -> None:
         size = self._share(held)
         self.live += size
         self._kinds[held.kind] += size
+
+    def _grow(self, held: _Held) -> None:
+        self._count(held)
         if self.live > self.peak:
             self.peak, self.peak_at, self.parts = self.live, self._at[-1], dict(self._kinds)
 

@@ -47,20 +47,19 @@ def held(workflow: Workflow, folder: Path, processes: int, shard: bool) -> list[
 
 
 def test_what_a_trainer_holds_is_split_where_models_are_sharded(registry: Registry, tmp_path: Path) -> None:
-    workflow = one_gigabyte(model_channels=32)
+    workflow = one_gigabyte(batch_size=2, model_channels=64)
     alone = predicted(workflow, registry, tmp_path, 1)
     size = 4 * alone.nodes["unet"].parameters
-    assert {name: alone.parts[name] for name in ("weights", "gradients", "averages")} == dict.fromkeys(
-        ("weights", "gradients", "averages"), size
-    )
+    assert alone.parts["weights"] == alone.parts["averages"] == size
     assert alone.parts["optimizer"] == pytest.approx(2 * size, rel=0.01), "and a number of steps for each weight"
+    assert alone.parts["gradients"] <= size
     assert "communication" not in alone.parts
     assert alone.memory == sum(alone.parts.values())
     whole, split = (predicted(workflow, registry, tmp_path, 2, shard) for shard in (False, True))
     assert whole.parts["communication"] == size, "all gradients travel in one buffer"
     assert whole.parts["weights"] == size
-    for name in ("weights", "gradients", "averages"):
-        assert split.parts[name] == pytest.approx(size / 2, rel=0.01)
+    for name, copies in {"weights": 1, "averages": 1, "optimizer": 2}.items():
+        assert split.parts[name] == pytest.approx(copies * size / 2, rel=0.02)
     assert (split.processes, split.sharded) == (2, True)
     assert split.to_json()["parts"] == split.parts
 
@@ -92,8 +91,9 @@ def test_the_papers_text_to_image_training_is_predicted(registry: Registry, tmp_
     weights = 4 * (nodes["unet"].parameters + nodes["text"].parameters)
     for (processes, shard), estimate in found.items():
         parts = 1 if not shard else processes
-        for name, copies in {"weights": 1, "gradients": 1, "optimizer": 2, "averages": 1}.items():
+        for name, copies in {"weights": 1, "optimizer": 2, "averages": 1}.items():
             assert estimate.parts[name] == pytest.approx(copies * weights / parts, rel=0.02)
+        assert estimate.parts.get("gradients", 0) <= weights / parts * 1.02, "a peak may lie in the forward pass"
     memory = {at: estimate.memory for at, estimate in found.items()}
     assert memory[64, True] < memory[8, True] < memory[8, False] / 2
-    assert memory[64, False] > 5 * weights, "what is replicated does not shrink"
+    assert memory[64, False] > 4 * weights, "what is replicated does not shrink"
