@@ -39,7 +39,7 @@ def encode(autoencoder: Autoencoder, images: Image) -> Latent:
     return autoencoder.encode(images)
 
 
-@node(category="first stage")
+@node(category="first stage", lighter="decode_tiles")
 def decode(autoencoder: Autoencoder, z: Latent) -> Image:
     """Latents to images. Latents or images that are no numbers are refused."""
     return finite(autoencoder.decode(finite(z, "the latents")), "the decoded images")

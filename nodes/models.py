@@ -20,7 +20,7 @@ from core.models.dit import DiT
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
-from graph_runner.contract import Name, Neutral, Ports, node
+from graph_runner.contract import Lighter, Name, Neutral, Ports, node
 from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
@@ -122,7 +122,7 @@ def unet(
     conv_resample: bool = True,
     norm_groups: Groups = 32,
     dropout: Dropout = 0.0,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: Annotated[bool, Lighter(True)] = False,
     vector_dim: Annotated[Width, Neutral(0)] = 0,
 ) -> UNet:
     """The time-conditional UNet that denoises latents, untrained (Rombach et al. 2022, section 3.2, appendix E.2).
@@ -184,7 +184,7 @@ def dit(
     context_dim: Width = 0,
     mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0,
     learn_sigma: bool = False,
-    gradient_checkpointing: bool = False,
+    gradient_checkpointing: Annotated[bool, Lighter(True)] = False,
 ) -> Denoiser:
     """The diffusion transformer that denoises latents, untrained (Peebles & Xie 2023, with adaLN-Zero). It stands where a UNet can.
 

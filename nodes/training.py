@@ -23,7 +23,7 @@ from core.training.recipe import Clip, Recipe
 from core.training.state import TrainingState
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
-from graph_runner.contract import Body, Checkpoint, Neutral, Ports, Unkeyed, node
+from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, Unkeyed, node
 from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
@@ -58,7 +58,7 @@ def train(
     device: Device,
     dtype: Dtype,
     steps: Annotated[int, Field(ge=0, le=10**9)] = 1000,
-    batch_size: Annotated[int, Field(ge=1, le=2**20)] = 32,
+    batch_size: Annotated[int, Field(ge=1, le=2**20), Lighter()] = 32,
     accumulate: Annotated[int, Field(ge=1, le=2**16)] = 1,
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     averaging: Averaging | None = None,

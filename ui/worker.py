@@ -28,6 +28,7 @@ from graph_runner.base.disk import sentence
 from graph_runner.base.problems import WorkflowError
 from graph_runner.base.telling import in_a_line
 from graph_runner.contract.registry import Registry
+from graph_runner.estimate.remedies import adviser
 from graph_runner.format.workflow import read
 from graph_runner.run.engine import Engine
 from ui.channel import Channel
@@ -172,6 +173,7 @@ def main() -> int:
             *(registry, options.workspace),
             **{name: getattr(options, name) for name in ENGINE},
             roots=options.only_below,
+            advise=adviser(registry, options.workspace, options.only_below),
         )
         projections = Projections()
         device = engine.device

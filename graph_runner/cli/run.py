@@ -113,6 +113,7 @@ def run(options: argparse.Namespace, argv: Sequence[str]) -> int:
 
 
 def _engine(registry: Registry, options: argparse.Namespace, device: str, processes: Processes) -> Engine:
+    from graph_runner.estimate.remedies import adviser
     from graph_runner.run.engine import Engine
 
     try:
@@ -130,6 +131,7 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
             compile=options.compile,
             attention=options.attention,
             channels_last=options.channels_last,
+            advise=adviser(registry, expanded(options.workspace).resolve(), map(expanded, options.only_below)),
         )
     except ValueError as error:
         raise WorkflowError([Problem(str(error))]) from error

@@ -28,6 +28,7 @@ def node(
     dry: Callable[..., Any] | None = None,
     saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
+    lighter: str = "",
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -44,6 +45,7 @@ def node(
     what is trained there, and an executor may do them elsewhere. dry: what stands in for the function in a dry run, where it goes
     through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
+    lighter: another node, of the same inputs and outputs, that does the same in less memory.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
     """
@@ -66,6 +68,7 @@ def node(
             dry=dry,
             saves=saves,
             formerly=formerly,
+            lighter=lighter,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function

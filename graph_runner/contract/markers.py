@@ -114,6 +114,23 @@ class Neutral:
     value: Any
 
 
+@dataclass(frozen=True)
+class Lighter:
+    """Marks a literal parameter by which less memory may be taken, at the price of time.
+
+    value: what it would be; None for half of what it is, a whole number down to 1. Where memory runs out, a dry run says how much that
+    would help (see `graph_runner.estimate.remedies`).
+    """
+
+    value: Any = None
+
+    def of(self, now: Any) -> Any:
+        """The lighter value than this one; None where there is none."""
+        if self.value is not None:
+            return None if now == self.value else self.value
+        return now // 2 if isinstance(now, int) and now > 1 else None
+
+
 Body = Annotated[T, BodyMarker()]
 """`Body[P]`: the nodes drawn inside the zone, as a callable; the Protocol P's `__call__` names the inner ports."""
 Ports = Annotated[Mapping[str, T], PortsMarker()]

@@ -20,6 +20,7 @@ from graph_runner.contract.markers import (
     ContractError,
     Formerly,
     Inject,
+    Lighter,
     Neutral,
     PathTo,
     PortsMarker,
@@ -264,7 +265,8 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     neutral = next((extra for extra in extras if isinstance(extra, Neutral)), None)
     # Of several paths, as where a node narrows `Folder`, the last is meant.
     kind, reads = (paths[-1].kind, paths[-1].reads) if paths else (None, None)
-    return Param(name, adapter, default, kind, keyed, reads, neutral)
+    lighter = next((extra for extra in extras if isinstance(extra, Lighter)), None)
+    return Param(name, adapter, default, kind, keyed, reads, neutral, lighter)
 
 
 PATH_BY_ITSELF = (

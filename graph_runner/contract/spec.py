@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 
 from graph_runner.base.contents import Reads
-from graph_runner.contract.markers import Neutral
+from graph_runner.contract.markers import Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
@@ -162,6 +162,7 @@ class Param(NamedTuple):
     keyed: bool = True
     reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
     neutral: Neutral | None = None
+    lighter: Lighter | None = None
 
     @property
     def required(self) -> bool:
@@ -228,6 +229,7 @@ class NodeSpec:
     independent: bool
     dry: Callable[..., Any] | None
     saves: Saves | None = None
+    lighter: str = ""
     formerly: tuple[str, ...] = ()
     continues_from: str = ""
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored

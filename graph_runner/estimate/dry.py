@@ -297,7 +297,8 @@ class _DryLoop:
         self._rounds = 1 if state is None else 2
         for turn in range(min(n, self._rounds)):
             own.path = (*self._base, turn)
-            with meter.times(0 if turn else n):
+            rehearsal = nullcontext() if turn + 1 == min(n, self._rounds) else meter.unnoticed()
+            with meter.times(0 if turn else n), rehearsal:
                 yield turn
             if holder is not None:
                 note(holder, meter)

@@ -88,6 +88,15 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         finally:
             self.scale = before
 
+    @contextmanager
+    def unnoticed(self) -> Iterator[None]:
+        """While inside, what lives at once is no peak: the same follows, with more beside it."""
+        before = self.peak, self.peak_at, self.parts
+        try:
+            yield
+        finally:
+            self.peak, self.peak_at, self.parts = before
+
     def hold_real(self, model: torch.nn.Module) -> None:
         """Count the weights of a model that was made outside of the dry run."""
         if model in self._models:
@@ -103,11 +112,11 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
             storage = tensor.untyped_storage()
             if isinstance(tensor, FakeTensor) and storage not in self._sizes:
                 self._hold(tensor)
-            held: _Held | None = self._sizes.get(storage, None)
+            held: _Held | None = self._sizes.get(storage, None)  # type: ignore[no-untyped-call]
             if held is not None and held.kind != kind:
                 self._let_go(held)
                 held.kind = kind
-                self._grow(held)
+                self._count(held)  # no peak: nothing was added
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Do the operation, and count it."""
@@ -141,10 +150,13 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         weakref.finalize(storage, self._let_go, held)
         self._grow(held)
 
-    def _grow(self, held: _Held) -> None:
+    def _count(self, held: _Held) -> None:
         size = self._share(held)
         self.live += size
         self._kinds[held.kind] += size
+
+    def _grow(self, held: _Held) -> None:
+        self._count(held)
         if self.live > self.peak:
             self.peak, self.peak_at, self.parts = self.live, self._at[-1], dict(self._kinds)
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -45,7 +45,7 @@ from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.elsewhere import Elsewhere
 from graph_runner.run.execute import execute
-from graph_runner.run.failures import ElsewhereError, NodeError, Stopped
+from graph_runner.run.failures import ElsewhereError, NodeError, OutOfMemoryError, Stopped
 from graph_runner.run.injectables import INJECTABLES
 from graph_runner.run.interpreter import Do, Interpreter
 from graph_runner.run.numbers import Checked, first_seen
@@ -61,7 +61,7 @@ from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
 GIB = 2**30
-CALLERS = ("self", "registry", "workspace", "processes", "workflow", "profile", "log", "listeners", "stop", "observer")
+CALLERS = ("self", "registry", "workspace", "processes", "advise", "workflow", "profile", "log", "listeners", "stop", "observer")
 OWN = frozenset((*CALLERS, "raise_errors", "on", "part"))
 """The options of an engine and of a run that are for this process alone. All others hold wherever a part of the run is done."""
 HASHES = "cache/hashes.db"
@@ -92,8 +92,9 @@ class Engine:
     tf32: whether GPUs may compute float32 products with 10 bits of fraction; left out, as PyTorch has it. vram: bytes that may be
     taken of the device's memory; left out, what it has free; on a CPU it says nothing. guest: it does parts of another engine's
     runs, which made the workspace ready. compile, attention, channels_last: see `graph_runner.run.acceleration.Acceleration`; they
-    change results by rounding alone, and no key. Raises ValueError for a device that is absent, for a workspace that cannot be
-    used, and where one process alone should shard.
+    change results by rounding alone, and no key. advise: says what would help a workflow that ran out of memory (see
+    `graph_runner.estimate.remedies`). Raises ValueError for a device that is absent, for a workspace that cannot be used, and where
+    one process alone should shard.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Engine:
         compile: str = "off",
         attention: str = "auto",
         channels_last: bool = False,
+        advise: Callable[[Workflow, torch.dtype], Sequence[str]] | None = None,
     ) -> None:
         roots = tuple(roots)
         self._options = {name: value for name, value in locals().items() if name not in OWN}
@@ -126,6 +128,7 @@ class Engine:
         self.weights = known_weights(weights)
         allow_tf32(tf32)
         self.acceleration = Acceleration(compile, attention, channels_last)
+        self.advise = advise
         self.processes = processes or Processes()
         self.processes.split_models(shard)
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
@@ -264,6 +267,7 @@ class Engine:
             status = "stopped"
         except NodeError as error:
             failure = self._cause(error, top, keys, runtime, check_numbers) if part is None else error
+            failure = self._advised(failure, given.written, emit)
             trace = "".join(traceback.format_exception(failure.__cause__ or failure))
             emit(events.Failed(failure.node, str(failure), trace))
         finally:
@@ -322,6 +326,22 @@ class Engine:
         if first := self.processes.failed_before(error.node, message):
             return ElsewhereError(first.node, ValueError(f"{first.message} (in process {first.rank})"))
         return first_seen(error, error, self.dtype) if check_numbers else self._traced(error, top, keys, runtime)
+
+    def _advised(self, failure: NodeError, workflow: Workflow, emit: events.Stream) -> NodeError:
+        """A failure for want of memory, with what would help; any other as it is."""
+        cause = failure.__cause__
+        if self.advise is None or not isinstance(cause, OutOfMemoryError):
+            return failure
+        try:
+            remedies = self.advise(workflow, self.dtype)
+        except Exception as error:  # whatever it was: the failure is what counts
+            emit(events.Log(f"what would help could not be found out: {error}", failure.node))
+            return failure
+        if not remedies:
+            return failure
+        told = NodeError(failure.node, cause.with_remedies(remedies), failure.when)
+        told.__cause__ = cause
+        return told
 
     def _traced(self, refused: NodeError, top: Scope, keys: Keys, runtime: Runtime) -> NodeError:
         """Where values that a node refused were first no numbers: what it needs is gone through again, looking at each."""

@@ -48,6 +48,7 @@ def save_tree(folder: Path, tree: Any, meta: dict[str, Any] | None = None) -> No
     tensors: dict[str, Tensor] = {}
     files: dict[str, Path] = {}
     skeleton = _take_apart(tree, "", tensors, partial(_name_files, folder, files))
+    _keep_apart(tensors)
     with atomic_folder(folder) as temporary:
         for name, source in files.items():
             take_along(source, temporary / name)
@@ -155,9 +156,19 @@ def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
         raise OSError(int(number[1]) if number else 0, str(error), str(path)) from error
 
 
+def _keep_apart(tensors: dict[str, Tensor]) -> None:
+    """Copy those that share memory with another, or are a part of something larger, as safetensors demands; a training's state
+    is as large as all else that it holds, and is written from where it lies."""
+    seen: set[int] = set()
+    for path, tensor in tensors.items():
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensors[path] = tensor.clone()
+        seen.add(storage.data_ptr())
+
+
 def _on_host(tensor: Tensor) -> Tensor:
-    """A clone: it keeps tensors that share memory apart, as safetensors demands."""
-    return tensor.detach().to("cpu", copy=True).contiguous()
+    return tensor.detach().to("cpu").contiguous()
 
 
 def _name_files(folder: Path, files: dict[str, Path], source: Path) -> str:

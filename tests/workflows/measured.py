@@ -1,4 +1,4 @@
-"""`python -m tests.workflows.measured WORKFLOW WORKSPACE`: run a workflow, and print the most anonymous memory that this process
+"""`python -m tests.workflows.measured WORKFLOW WORKSPACE [shard]`: run a workflow, and print the most anonymous memory that this process
 held: under torchrun's variables, one process of several."""
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 _STATUS = Path("/proc/self/status")
 
@@ -20,7 +21,7 @@ def anonymous() -> int:
     return int(found[1]) * 1024
 
 
-def main(workflow: str, workspace: str) -> None:
+def main(workflow: str, workspace: str, how: str = "") -> None:
     from graph_runner.contract.processes import joined
     from graph_runner.contract.registry import Registry
     from graph_runner.run.engine import Engine
@@ -36,7 +37,8 @@ def main(workflow: str, workspace: str) -> None:
 
     registry = Registry.installed()
     with joined("cpu") as (processes, device):
-        engine = Engine(registry, workspace, device=device, processes=processes)
+        shard: Any = {"shard": True} if how else {}
+        engine = Engine(registry, workspace, device=device, processes=processes, **shard)
         before = anonymous()
         watcher = threading.Thread(target=watch)
         watcher.start()

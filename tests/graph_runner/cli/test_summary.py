@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 
 from graph_runner.base import events
+from graph_runner.base.events import Placed
 from graph_runner.cli.progress import Watch
-from graph_runner.cli.summary import MOST_PATHS, show
+from graph_runner.cli.summary import MOST_PATHS, _models, show
 from graph_runner.run.engine import Result
 
 
@@ -62,3 +63,12 @@ def test_a_stopped_run_says_where_it_is_and_how_it_goes_on(tmp_path: Path) -> No
 @pytest.mark.parametrize("status", ["done", "stopped"])
 def test_it_ends_with_a_line_that_can_be_followed(tmp_path: Path, status: str) -> None:
     assert told(tmp_path, status).endswith("\n")
+
+
+def test_what_lay_on_the_device_is_told() -> None:
+    placed = Placed(
+        "cuda:0", {"unet": 3_440_000_000}, {"text": 500_000_000}, {}, 4 * 10**9, 8 * 10**9, 5 * 10**9, 10**9
+    )
+    assert _models(placed) == (
+        "unet 3.44 GB on cuda:0; text 500 MB on the host; 4 GB of 8 GB free. 5 GB of models went there, 1 GB back."
+    )

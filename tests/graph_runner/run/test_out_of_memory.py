@@ -13,6 +13,7 @@ from graph_runner.base.events import Log
 from graph_runner.context import Rng
 from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
 from graph_runner.run.failures import NodeError, asked_for, ran_out
 from tests.graph_runner.conftest import TOYS, graph
@@ -66,7 +67,9 @@ def changed(x: Numbers) -> Numbers:
 @node(category="toy")
 def layer(inputs: int = 10) -> Layer:
     """A linear layer."""
-    return nn.Linear(inputs, 10, bias=False)
+    made = nn.Linear(inputs, 10, bias=False)
+    nn.init.constant_(made.weight, 0.5)
+    return made
 
 
 @node(category="toy")
@@ -178,3 +181,21 @@ def test_models_leave_where_a_call_finds_no_room(nodes: Registry, tmp_path: Path
         assert all(torch.allclose(result.values[name].cpu(), wanted[name]) for name in wanted)
     with memory(60_000), pytest.raises(NodeError, match="b: pretend ran out of memory: it asked for"):
         ran(nodes, tmp_path, drawing, "b", device=DEVICE.type)
+
+
+def test_the_error_tells_what_would_help(nodes: Registry, tmp_path: Path) -> None:
+    def advise(workflow: Workflow, dtype: torch.dtype) -> list[str]:
+        assert list(workflow.nodes) == ["a"]
+        return [f"--set a.rows=2 (1 GB at most instead of 2 GB, in {dtype})"]
+
+    FAILS.extend([MADE, MADE])
+    with pytest.raises(
+        NodeError, match=r"What helps: --set a\.rows=2 \(1 GB at most instead of 2 GB, in torch\.float32\)$"
+    ):
+        ran(nodes, tmp_path, {"a": {"type": "drawn"}}, "a", advise=advise)
+
+
+def test_advice_that_fails_hides_no_failure(nodes: Registry, tmp_path: Path) -> None:
+    FAILS.extend([MADE, MADE])
+    with pytest.raises(NodeError, match=r"a: cpu ran out of memory: it asked for 2\.50 GiB"):
+        ran(nodes, tmp_path, {"a": {"type": "drawn"}}, "a", advise=lambda *_: [][0])

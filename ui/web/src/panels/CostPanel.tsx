@@ -1,6 +1,6 @@
 /** What a run would do, before it: operations and shapes of each node, and the memory in all. */
 import { Gauge, LoaderCircle } from "lucide-react";
-import { useEffect } from "react";
+import { Fragment, useEffect } from "react";
 import { goTo } from "../state/flow";
 import { bytes, large } from "../drawing/format";
 import { titleOf } from "../document/cards";
@@ -9,7 +9,7 @@ import { useEditor } from "../state/editor";
 import { ask, useEstimate } from "../state/estimate";
 
 export function CostPanel() {
-  const { estimate, of, asking, error } = useEstimate();
+  const { estimate, of, asking, error, devices, shard } = useEstimate();
   const nodes = useEditor((state) => state.doc.nodes);
   useEffect(() => {
     if (useEstimate.getState().of !== useEditor.getState().doc.nodes) void ask();
@@ -19,6 +19,28 @@ export function CostPanel() {
       <p className="cost-about">
         The graph is gone through on tensors that have a shape and nothing else, each loop once. Nothing is
         computed.
+      </p>
+      <p className="cost-processes">
+        <label>
+          Processes{" "}
+          <input
+            type="number"
+            min={1}
+            value={devices}
+            onChange={(event) =>
+              useEstimate.setState({ devices: Math.max(1, Math.round(event.target.valueAsNumber) || 1) })
+            }
+          />
+        </label>
+        <label data-tip="text|Each holds a part of the weights, gradients, averages and the optimizer's state">
+          <input
+            type="checkbox"
+            checked={shard}
+            disabled={devices === 1}
+            onChange={(event) => useEstimate.setState({ shard: event.target.checked })}
+          />{" "}
+          sharded
+        </label>
       </p>
       <button className="small-button" disabled={asking} onClick={() => void ask()}>
         {asking ? <LoaderCircle size={13} className="spin" aria-hidden /> : <Gauge size={13} aria-hidden />}
@@ -35,6 +57,8 @@ function Found({ estimate, stale }: { estimate: Estimate; stale: boolean }) {
   const rows = Object.entries(estimate.nodes)
     .filter(([, node]) => node.flops > 0)
     .sort(([, a], [, b]) => b.flops - a.flops);
+  const trains = "gradients" in estimate.parts;
+  const parts = trains ? Object.entries(estimate.parts).sort(([, a], [, b]) => b - a) : [];
   return (
     <div className={stale ? "stale" : ""}>
       <dl className="cost-sum">
@@ -44,7 +68,19 @@ function Found({ estimate, stale }: { estimate: Estimate; stale: boolean }) {
         <dd>
           {bytes(estimate.memory)}
           {estimate.memory_at ? <small> in {titleOf(estimate.memory_at)}</small> : null}
+          {estimate.processes > 1 ? (
+            <small>
+              , each of {estimate.processes}
+              {estimate.sharded ? ", sharded" : ""}
+            </small>
+          ) : null}
         </dd>
+        {parts.map(([name, size]) => (
+          <Fragment key={name}>
+            <dt className="cost-part">{name}</dt>
+            <dd className="cost-part">{bytes(size)}</dd>
+          </Fragment>
+        ))}
         <dt>Problems</dt>
         <dd>{estimate.problems.length || "none"}</dd>
       </dl>

@@ -51,7 +51,7 @@ export type SubmitOptions = Omit<Calls["submit"]["arguments"], "workflow">;
 export const api = {
   nodes: () => call("nodes", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
-  estimate: (workflow: string) => call("estimate", { workflow }),
+  estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
   goOn: (workflow: string, run: number) => call("go_on", { workflow, run }),
   cancel: (run: number, force = false) => call("cancel", { run, force }),

@@ -11,6 +11,9 @@ interface Estimating {
   readonly estimate: Estimate | null;
   /** The nodes that it tells of: others in the document now make it out of date. */
   readonly of: Doc["nodes"] | null;
+  /** The memory is that of each of so many processes, which split the models that train where they shard them. */
+  readonly devices: number;
+  readonly shard: boolean;
   readonly asking: boolean;
   readonly error: string;
 }
@@ -18,18 +21,21 @@ interface Estimating {
 export const useEstimate = create<Estimating>()(() => ({
   estimate: null,
   of: null,
+  devices: 1,
+  shard: false,
   asking: false,
   error: "",
 }));
 
 export async function ask(): Promise<void> {
-  if (useEstimate.getState().asking) return;
+  const { asking, devices, shard } = useEstimate.getState();
+  if (asking) return;
   const { document, doc } = useEditor.getState();
   const of = doc.nodes;
   const isShown = () => useEditor.getState().document === document;
   useEstimate.setState({ asking: true, error: "" });
   try {
-    const estimate = await api.estimate(textOf());
+    const estimate = await api.estimate(textOf(), devices, shard && devices > 1);
     if (!isShown()) return;
     useEstimate.setState({ estimate, of, asking: false });
     if (useEditor.getState().doc.nodes === of) addProblems(estimate.problems);

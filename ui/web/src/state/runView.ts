@@ -59,7 +59,15 @@ export const IDLE: NodeRun = {
   stale: false,
 };
 
-export const NO_RUN: RunView = { run: null, status: null, nodes: {}, curves: {}, logs: [], problems: [], placed: null };
+export const NO_RUN: RunView = {
+  run: null,
+  status: null,
+  nodes: {},
+  curves: {},
+  logs: [],
+  problems: [],
+  placed: null,
+};
 
 /** A view of a run that begins: pictures and curves of the run before stay until there are new ones. */
 export function beginView(run: number, before: RunView): RunView {
