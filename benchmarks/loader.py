@@ -58,11 +58,11 @@ class Rows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, i: int) -> dict[str, Any]:
         shard = int(np.searchsorted(self.ends, i, side="right"))
         row = i - (int(self.ends[shard - 1]) if shard else 0)
-        tensors = self.table._mapped(shard)
-        return {"latents": tensors["latents"][row], "labels": tensors["labels"][row]}
+        arrays = self.table._mapped(shard)
+        return {"latents": torch.from_numpy(arrays["latents"][row]), "labels": int(arrays["labels"][row])}
 
 
 class WholeBatches(Rows):
@@ -73,9 +73,7 @@ class WholeBatches(Rows):
 
 
 def bare(data: Dataset[Any], batch: int, workers: int) -> Iterator[Batch]:
-    collate = (lambda whole: whole) if isinstance(data, WholeBatches) and not workers else None
-    if isinstance(data, WholeBatches):
-        collate = _unchanged
+    collate = _unchanged if isinstance(data, WholeBatches) else None
     while True:
         context = "forkserver" if workers else None
         yield from DataLoader(
