@@ -91,15 +91,16 @@ class ShardTable:
         """One field of the samples at these rows of mapped shards. Copied row by row: an index of many is slower by far."""
         if name in self._texts:
             return [_text(arrays, name, row) for arrays, row in places]
-        some = places[0][0][name]
-        found: NDArray[Any] = np.empty((len(places), *some.shape[1:]), some.dtype)
-        if name in PADDED:
-            found = np.full((len(places), self._longest[name], *some.shape[2:]), PADDED[name], some.dtype)
-        for target, (arrays, row) in zip(found, places, strict=True) if found.ndim > 1 else ():
-            values = arrays[name][row]
-            target[: len(values)] = values
-        if found.ndim == 1:
-            found[:] = [arrays[name][row] for arrays, row in places]
+        some, n = self._mapped(0)[name], len(places)
+        if name not in PADDED:
+            found: NDArray[Any] = np.empty((n, *some.shape[1:]), some.dtype)
+            for i, (arrays, row) in enumerate(places):
+                found[i] = arrays[name][row]
+        else:
+            found = np.full((n, self._longest[name], *some.shape[2:]), PADDED[name], some.dtype)
+            for i, (arrays, row) in enumerate(places):
+                values = arrays[name][row]
+                found[i, : len(values)] = values
         tensor = torch.from_numpy(found).view(self._types[name])
         return tensor.to(self._wide[name]) if name in self._wide else tensor
 
