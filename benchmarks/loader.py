@@ -1,6 +1,6 @@
 """How fast batches of encoded data come: this project's loader on its shards against a bare DataLoader on the same bytes.
 
-    python benchmarks/loader.py [--samples 65536] [--shape 4 32 32] [--batch 64] [--rounds 7]
+    python -m benchmarks.loader [--samples 65536] [--shape 4 32 32] [--batch 64] [--rounds 7]
 
 Both read the same memory-mapped latents, shuffled, after one pass that warms the page cache. The bare one is torch's DataLoader
 with its own sampler and `default_collate` on a data set whose items are rows of the mapped arrays; `whole batches` is the same
