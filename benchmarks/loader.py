@@ -1,12 +1,13 @@
 """How fast batches of encoded data come: this project's loader on its shards against a bare DataLoader on the same bytes.
 
-    python benchmarks/loader.py [--samples 65536] [--shape 4 32 32] [--batch 64] [--rounds 7]
+    python -m benchmarks.loader [--samples 65536] [--shape 4 32 32] [--batch 64] [--rounds 7]
 
 Both read the same memory-mapped latents, shuffled, after one pass that warms the page cache. The bare one is torch's DataLoader
 with its own sampler and `default_collate` on a data set whose items are rows of the mapped arrays; `whole batches` is the same
 where the data set gives a batch at once (`__getitems__`), as far as a DataLoader can be brought. Ours does more: the order follows
 from a seed, each batch says which samples it holds. The rounds of all take turns, and the ratio of each round's samples/s is
-told (its median, least and greatest), so that what else the machine does weighs on both alike.
+told (its median, least and greatest), so that what else the machine does weighs on both alike. On a machine that is busy with other
+things, the processor time that a batch costs, of this process and its workers, tells more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from torch.utils.data import DataLoader, Dataset
 
@@ -58,11 +60,11 @@ class Rows(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.table)
 
-    def __getitem__(self, i: int) -> dict[str, torch.Tensor]:
+    def __getitem__(self, i: int) -> dict[str, Any]:
         shard = int(np.searchsorted(self.ends, i, side="right"))
         row = i - (int(self.ends[shard - 1]) if shard else 0)
-        tensors = self.table._mapped(shard)
-        return {"latents": tensors["latents"][row], "labels": tensors["labels"][row]}
+        arrays = self.table._mapped(shard)
+        return {"latents": torch.from_numpy(arrays["latents"][row]), "labels": int(arrays["labels"][row])}
 
 
 class WholeBatches(Rows):
@@ -73,9 +75,7 @@ class WholeBatches(Rows):
 
 
 def bare(data: Dataset[Any], batch: int, workers: int) -> Iterator[Batch]:
-    collate = (lambda whole: whole) if isinstance(data, WholeBatches) and not workers else None
-    if isinstance(data, WholeBatches):
-        collate = _unchanged
+    collate = _unchanged if isinstance(data, WholeBatches) else None
     while True:
         context = "forkserver" if workers else None
         yield from DataLoader(
@@ -99,6 +99,25 @@ def rate(batches: Iterator[Batch], count: int, batch: int) -> float:
     for each in islice(batches, count):
         each["latents"].sum()
     return count * batch / (time.perf_counter() - began)
+
+
+def cost(make: Callable[[], Iterator[Batch]], count: int) -> float:
+    """Seconds of processor time a batch, in this process and in the workers: other programs do not weigh on it."""
+
+    def spent() -> float:
+        own = [psutil.Process(), *(psutil.Process(pid) for pid in workers)]
+        return sum(sum(process.cpu_times()[:2]) for process in own)
+
+    before = {child.pid for child in psutil.Process().children(recursive=True)}
+    batches = make()
+    next(batches)
+    workers = {child.pid for child in psutil.Process().children(recursive=True)} - before
+    began = spent()
+    for each in islice(batches, count):
+        each["latents"].sum()
+    taken = spent() - began
+    batches.close()  # type: ignore[attr-defined]
+    return taken / count
 
 
 def main() -> None:
@@ -136,6 +155,12 @@ def main() -> None:
                 print(f"  ours / {name}: {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
             for iterator in running.values():
                 iterator.close()  # type: ignore[attr-defined]
+            costs = {name: list[float]() for name in makers}
+            for _ in range(3):
+                for name, make in makers.items():
+                    costs[name].append(cost(make, count))
+            least = {name: min(values) for name, values in costs.items()}
+            print("  ms of processor time a batch: " + ", ".join(f"{name} {1000 * v:.2f}" for name, v in least.items()))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 Names used throughout: `images` (b, 3, h, w) in [-1, 1], `labels` (b,), `captions` list of b strings, `boxes` (b, n, 4)
 as x0, y0, x1, y1 in [0, 1] with `box_labels` (b, n), `segmentation` (b, h, w) class indices, `masks` (b, 1, h, w) in {0, 1},
-`latents` (b, c, h, w) and `index` (b,), the samples' places in the data set. Images that show fewer than n objects are padded: boxes with 0, box
-labels with −1.
+`latents` (b, c, h, w), `context` (b, n, d), what a text encoder made of the captions, and `index` (b,), the samples' places in the
+data set. Images that show fewer than n objects are padded: boxes with 0, box labels with −1.
 """
 
 from __future__ import annotations

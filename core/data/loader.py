@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ LARGEST_SORTED = 2**22
 """Samples of a data set whose order is sorted once an epoch, as it always was: a second or two, and 0.1 GB. That of a larger
 one is computed where it is asked for, so many places at once."""
 BLOCK = 2**12
+SMALL = 2**14
+"""Bytes of a tensor up to which it is quicker to send it than to share it."""
+_IN_NUMPY = (torch.bool, torch.uint8, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64)
 
 Augment = Callable[[Batch, KeyedRandom], Batch]
 
@@ -185,14 +188,14 @@ def prepared_ahead(
         sampler=numbers,
         num_workers=workers,
         multiprocessing_context=context,
-        collate_fn=_unchanged,
+        collate_fn=_packed,
         worker_init_fn=_live_with_parent,
         pin_memory=pinned,
         generator=torch.Generator(),  # the loader draws its workers' seed from it, else from the global one
     )
     iterator = iter(loader)
     try:
-        yield iterator
+        yield map(_unpacked, iterator)
     finally:  # at once, and not only when the last reference (an exception's traceback, say) is gone
         iterator._shutdown_workers()  # type: ignore[attr-defined]
 
@@ -207,8 +210,26 @@ class _ByNumber(Dataset[Batch]):
         return self.batches.batch(n)
 
 
-def _unchanged(batch: Any) -> Any:
-    return batch
+class _Small(NamedTuple):
+    """A tensor that travels with the message itself: for a place in shared memory each would open a connection."""
+
+    values: NDArray[Any]
+
+
+def _packed(item: Any) -> Any:
+    if isinstance(item, torch.Tensor) and item.nbytes <= SMALL and item.dtype in _IN_NUMPY:
+        return _Small(item.numpy())
+    if type(item) is dict:
+        return {name: _packed(value) for name, value in item.items()}
+    return tuple(map(_packed, item)) if type(item) is tuple else item
+
+
+def _unpacked(item: Any) -> Any:
+    if isinstance(item, _Small):
+        return torch.from_numpy(item.values)
+    if type(item) is dict:
+        return {name: _unpacked(value) for name, value in item.items()}
+    return tuple(map(_unpacked, item)) if type(item) is tuple else item
 
 
 def _live_with_parent(_worker: int) -> None:

@@ -62,7 +62,8 @@ class ShardTable:
             raise CheckpointError(
                 f"{self.folder / INDEX} describes no shards ({error!r}); encode the data again."
             ) from error
-        self._maps: dict[int, dict[str, Tensor]] = {}
+        self._maps: dict[int, dict[str, NDArray[Any]]] = {}
+        self._types: dict[str, torch.dtype] = {}
         if check:
             with ThreadPoolExecutor(CHECKERS) as pool:
                 for _ in pool.map(check_shard, map(self._file, range(len(self._ends)))):
@@ -82,38 +83,37 @@ class ShardTable:
                 f"{self.folder} holds samples 0 to {len(self) - 1}; asked for {index.min()} to {index.max()}"
             )
         shards = np.searchsorted(self._ends, index, side="right")
-        starts = np.concatenate([[0], self._ends])[shards]
-        parts = []  # of each shard that is met: its tensors, the rows in it, and their places in the batch
-        for shard in np.unique(shards):
-            places = np.flatnonzero(shards == shard)
-            rows = torch.from_numpy((index - starts)[places])
-            parts.append((self._mapped(int(shard)), rows, torch.from_numpy(places)))
-        return {name: self._field(name, parts, len(index)) for name in fields or self.fields}
+        rows = index - np.concatenate([[0], self._ends])[shards]
+        places = [(self._mapped(shard), row) for shard, row in zip(shards.tolist(), rows.tolist(), strict=True)]
+        return {name: self._field(name, places) for name in fields or self.fields}
 
-    def _field(self, name: str, parts: list[tuple[dict[str, Tensor], Tensor, Tensor]], n: int) -> Tensor | list[Any]:
+    def _field(self, name: str, places: list[tuple[dict[str, NDArray[Any]], int]]) -> Tensor | list[Any]:
+        """One field of the samples at these rows of mapped shards. Copied row by row: an index of many is slower by far."""
         if name in self._texts:
-            texts: list[Any] = [None] * n
-            for tensors, rows, places in parts:
-                for place, text in zip(places.tolist(), _texts(tensors, name, rows), strict=True):
-                    texts[place] = text
-            return texts
-        some = parts[0][0][name]
-        shape = [n, self._longest[name], *some.shape[2:]] if name in PADDED else [n, *some.shape[1:]]
-        found = torch.full(shape, PADDED.get(name, 0), dtype=self._wide.get(name, some.dtype))
-        for tensors, rows, places in parts:
-            values = tensors[name]
-            target = found[:, : values.shape[1]] if name in PADDED else found
-            target[places] = values[rows].to(found.dtype)
-        return found
+            return [_text(arrays, name, row) for arrays, row in places]
+        some, n = self._mapped(0)[name], len(places)
+        if name not in PADDED:
+            found: NDArray[Any] = np.empty((n, *some.shape[1:]), some.dtype)
+            for i, (arrays, row) in enumerate(places):
+                found[i] = arrays[name][row]
+        else:
+            found = np.full((n, self._longest[name], *some.shape[2:]), PADDED[name], some.dtype)
+            for i, (arrays, row) in enumerate(places):
+                values = arrays[name][row]
+                found[i, : len(values)] = values
+        tensor = torch.from_numpy(found).view(self._types[name])
+        return tensor.to(self._wide[name]) if name in self._wide else tensor
 
-    def _mapped(self, shard: int) -> dict[str, Tensor]:
+    def _mapped(self, shard: int) -> dict[str, NDArray[Any]]:
         if shard not in self._maps:
             try:
-                self._maps[shard] = load_file(self._file(shard))
+                tensors = load_file(self._file(shard))
             except (OSError, SafetensorError) as error:
                 raise CheckpointError(
                     f"{self._file(shard)} cannot be read ({error}); encode the data again."
                 ) from error
+            self._types |= {name: tensor.dtype for name, tensor in tensors.items()}
+            self._maps[shard] = {name: _array(tensor) for name, tensor in tensors.items()}
         return self._maps[shard]
 
     def _file(self, shard: int) -> Path:
@@ -139,6 +139,9 @@ class ShardedData:
     def open(cls, *folders: str | Path, check: bool = True) -> ShardedData:
         """The tables of these folders. Raises CheckpointError, naming the file, where one is missing or damaged."""
         return cls(*(ShardTable(folder, check) for folder in folders))
+
+    def __repr__(self) -> str:
+        return f"{len(self):,} samples of {', '.join(self.fields)} in {self.tables[0].folder}"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -192,7 +195,15 @@ def text_tensors(name: str, values: Sequence[Any]) -> dict[str, Tensor]:
     return dict(zip(text_names(name), (torch.from_numpy(content), torch.from_numpy(ends)), strict=True))
 
 
-def _texts(tensors: dict[str, Tensor], name: str, rows: Tensor) -> list[Any]:
-    content, ends = (tensors[each] for each in text_names(name))
-    starts, stops = torch.where(rows > 0, ends[rows - 1], 0).tolist(), ends[rows].tolist()
-    return [json.loads(content.numpy()[start:stop].tobytes()) for start, stop in zip(starts, stops, strict=True)]
+def _text(arrays: dict[str, NDArray[Any]], name: str, row: int) -> Any:
+    content, ends = (arrays[each] for each in text_names(name))
+    return json.loads(content[ends[row - 1] if row else 0 : ends[row]].tobytes())
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    """A tensor as an array over the same bytes; as whole numbers where numpy does not have its type."""
+    try:
+        array: NDArray[Any] = tensor.numpy()
+    except TypeError:
+        array = tensor.view({1: torch.uint8, 2: torch.int16}[tensor.element_size()]).numpy()
+    return array

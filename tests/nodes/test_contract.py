@@ -99,6 +99,7 @@ def arguments(spec: NodeSpec, folder: Path) -> dict[str, Any]:
         "device": torch.device("cpu"),
         "dtype": torch.float32,
         "workspace": folder,
+        "value_folder": folder / "value",
         "saving": folder.joinpath,
         "outputs": FakeOutputs(folder),
         "metrics": lambda **_: None,

@@ -64,6 +64,7 @@ def test_batches_are_those_of_the_same_data_in_memory(data: ShardedData) -> None
 def test_any_samples_can_be_asked_for(data: ShardedData, index: list[int]) -> None:
     assert same(data.get_batch(index), MEMORY.get_batch(index))
     assert data[index[0]]["caption"] == MEMORY[index[0]]["caption"]
+    assert same(data.get_batch(index[:0]), MEMORY.get_batch(index[:0]))
 
 
 def test_samples_that_are_not_there_are_refused(data: ShardedData) -> None:
