@@ -27,13 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from core.models.ema import EMA, Averaging, ExponentialAverage
-from core.numbers import spoilt
-from core.parts import all_split_as, local, split_as
+from core.parts import all_split_as
 from core.training.gradients import Begin, Gradients, ShardedGradients, WholeGradients
 from core.training.objective import Objective
 from core.training.optimizers import FACTOR, refuse_split
 from core.training.recipe import Recipe
 from core.training.schedule_free import averaged, parameters, refuse_second_average, stay_averaged, trained_at
+from core.training.states import REMEDY, refuse_spoilt, split
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from core.training.sharding import Sharding
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
-REMEDY = "lower its learning rate, or clip its gradients; the checkpoint before still stands"
 
 
 def _alone(tensors: list[Tensor]) -> list[Tensor]:
@@ -224,7 +223,7 @@ class Trainer:
         }
         if others:
             state["trained_at"] = others
-        _refuse_spoilt(state, self.steps)
+        refuse_spoilt(state, self.steps)
         if self.scaled:
             state["scalers"] = [scaler.state_dict() for scaler in self._scalers]
         return state
@@ -263,19 +262,10 @@ class Trainer:
         refuse_second_average(self._optimizers, [each.name for each in objectives], bool(self.averages))
         restored = self._restored or {}
         for optimizer, state in zip(self._optimizers, restored.get("optimizers", ()), strict=False):
-            optimizer.load_state_dict(self._split(state, optimizer))
+            optimizer.load_state_dict(split(state, optimizer))
         for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
             scaler.load_state_dict(state)
         self._restored = None
-
-    def _split(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """An optimizer's state, whole or split, with its tensors split as the parameters are that they belong to."""
-        own = dict(enumerate(parameters(optimizer)))
-        moments = {
-            i: {key: split_as(value, own.get(int(i))) for key, value in each.items()}
-            for i, each in state["state"].items()
-        }
-        return {**state, "state": moments}
 
     def _made(self, objective: Objective) -> tuple[torch.optim.Optimizer, Recipe]:
         """The optimizer of an objective. Raises ValueError, naming the objective, where it cannot be made."""
@@ -308,27 +298,3 @@ def _scaler(trained: Collection[nn.Parameter], name: str) -> torch.amp.GradScale
     if any(parameter.dtype == torch.float16 for parameter in trained):
         raise ValueError(f"objective {name!r} trains weights that are float16 themselves; load its models in float32")
     return torch.amp.GradScaler(next(iter(trained)).device.type)
-
-
-def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
-    """Raise FloatingPointError where a weight, an average or a moment is no number."""
-    named = {
-        f"{part} {name}, {key}": tensor
-        for part in ("models", "averages")
-        for name, tensors in state[part].items()
-        for key, tensor in tensors.items()
-    }
-    for i, optimizer in enumerate(state["optimizers"]):
-        for j, moments in optimizer["state"].items():
-            named |= {f"optimizer {i}, {key} of parameter {j}": tensor for key, tensor in _tensors(moments)}
-    if name := spoilt({key: local(tensor) for key, tensor in named.items()}):
-        raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")
-
-
-def _tensors(moments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of one parameter's state, at any depth."""
-    for key, value in moments.items():
-        if isinstance(value, Tensor):
-            yield key, value
-        elif isinstance(value, Mapping):
-            yield from _tensors(value)
