@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.parts import all_split_as
@@ -36,8 +37,6 @@ from core.training.schedule_free import averaged, parameters, refuse_second_aver
 from core.training.states import REMEDY, refuse_spoilt, split
 
 if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
-
     from core.training.sharding import Sharding
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
@@ -188,10 +187,10 @@ class Trainer:
             for model in self.models.values():
                 model.train()
 
-    def whole(self, value: Any) -> Any:
-        """A value as it is to be seen from outside of the steps: plain copies in place of models that are split. All
-        processes must ask, in the same order."""
-        return value if self.sharding is None else self.sharding.whole(value)
+    def whole(self, value: Any, everywhere: bool = False) -> Any:
+        """A value as it is to be seen from outside of the steps, on the first process or everywhere: plain copies in place of
+        models that are split. All processes must ask, in the same order."""
+        return value if self.sharding is None else self.sharding.whole(value, everywhere)
 
     def finish(self) -> None:
         """Leave whole models with the weights that are to be used. No step may follow."""
@@ -199,9 +198,9 @@ class Trainer:
         if self._restored is not None:  # there was no step left
             for name, model in self.models.items():
                 model.load_state_dict(all_split_as(self._restored["models"][name], model.state_dict()))
-        self.models = self.whole(self.models)
+        self.models = self.whole(self.models, everywhere=True)
         for average in self.averages.values():
-            average.model = self.whole(average.model)
+            average.model = self.whole(average.model, everywhere=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Models, averages, optimizers and the count of steps, in float16 the scales too; for models that train at other

@@ -15,20 +15,18 @@ import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from graph_runner.base.checksums import checksum, sealed, unsealed
 from graph_runner.base.files import atomic_folder
 from graph_runner.contract.processes import Processes
 from graph_runner.store.parts import SUFFIX, load_parts, save_parts
-
-if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
 
 TENSORS, TREE, PARTS = "tensors.safetensors", "tree.json", "parts"
 

@@ -134,7 +134,9 @@ def trained(processes: Processes, shard: bool, scaled: bool = False, half: str =
         moments = [each["exp_avg"] for optimizer in trainer._optimizers for each in optimizer.state.values()]
         kept = [*moments, *(p for m in (*trainer.models.values(), *trainer.averaged.values()) for p in m.parameters())]
         held, all_of_it = sum(local(tensor).numel() for tensor in kept), sum(tensor.numel() for tensor in kept)
-        seen = trainer.whole({"maker": trainer.models["maker"], "pair": nn.Sequential(trainer.averaged["critic"])})
+        looked_at = {"maker": trainer.models["maker"], "pair": nn.Sequential(trainer.averaged["critic"])}
+        trainer.whole(looked_at)  # on the first process alone
+        seen = trainer.whole(looked_at, everywhere=True)
         trainer.finish()
     state = {f"{name}.{key}": value for name, m in trainer.models.items() for key, value in m.state_dict().items()}
     averages = {f"{name}.{key}": value for name, m in trainer.averaged.items() for key, value in m.state_dict().items()}
