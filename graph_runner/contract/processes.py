@@ -84,7 +84,8 @@ class Processes:
         def means() -> list[Tensor]:
             with self._meeting():
                 work.wait()
-            pieces = torch.split(flat / self.world, [tensor.numel() for tensor in tensors])
+            flat.div_(self.world)
+            pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
             return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
         return means
