@@ -17,7 +17,7 @@ def is_split(value: Any) -> bool:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This process' part of a tensor: all of it, where it is not split."""
+    """This process' part of a tensor of any shape: all of it, where it is not split."""
     part: Tensor = tensor.to_local() if is_split(tensor) else tensor  # type: ignore[attr-defined]
     return part
 

@@ -27,7 +27,7 @@ class Gradients(Protocol):
     """The gradients of one objective's parameters in the present step."""
 
     def add(self, loss: Tensor, weight: Tensor, keep_graph: bool, last: bool) -> None:
-        """Add those of `loss` times `weight`; last: no further part of the batch follows."""
+        """Add those of `loss` times `weight` (scalars); last: no further part of the batch follows."""
         ...
 
     def finish(self) -> list[Tensor | None]:
@@ -37,7 +37,7 @@ class Gradients(Protocol):
 
 
 class WholeGradients:
-    """Gradients of parameters that each process holds whole. begin: None for a process alone. bucket: bytes."""
+    """Gradients of parameters of any shape that each process holds whole. begin: None for a process alone. bucket: bytes."""
 
     def __init__(self, own: Sequence[nn.Parameter], begin: Begin | None, bucket: int = BUCKET) -> None:
         self.own, self.begin, self.bucket = list(own), begin, bucket
@@ -45,7 +45,7 @@ class WholeGradients:
         self._buckets: _Buckets | None = None
 
     def add(self, loss: Tensor, weight: Tensor, keep_graph: bool, last: bool) -> None:
-        """Add gradients (see `Gradients`); the last part's leave as they come."""
+        """Add gradients of a scalar (see `Gradients`); the last part's leave as they come."""
         sums = self._sums = self._sums or [None] * len(self.own)
         buckets, hooks = None, list[RemovableHandle]()
         if last and self.begin is not None:
@@ -81,7 +81,7 @@ class ShardedGradients:
         self._sums: list[Tensor | None] = []
 
     def add(self, loss: Tensor, weight: Tensor, keep_graph: bool, last: bool) -> None:  # noqa: ARG002 - all travel alike
-        """Add gradients (see `Gradients`). Its hooks wait for `backward`; `torch.autograd.grad` would pass them by."""
+        """Add gradients of a scalar (see `Gradients`). FSDP2's hooks wait for `backward`; `torch.autograd.grad` would pass them by."""
         torch.autograd.backward(loss, weight, retain_graph=keep_graph, inputs=self.leaves)
         found = [parameter.grad for parameter in self.own]
         for parameter in self.own:

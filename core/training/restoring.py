@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.training.states import split
+
 Settings = list[dict[str, Any]]
 """The settings of an optimizer's groups."""
 OF_PARAMETERS = ("params", "param_names")
@@ -61,7 +63,7 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], before: 
     """Give an optimizer that was just made the state of another of its kind. before: what the groups of that one were set to when
     it was made; None where it is not known, and then its settings are restored with the rest."""
     now = settings(optimizer)
-    state = _by_own_kernels(optimizer, _by_name(optimizer, state))
+    state = split(_by_own_kernels(optimizer, _by_name(optimizer, state)), optimizer)
     optimizer.load_state_dict(dict(state))
     if before is None or len(before) != len(now):
         return

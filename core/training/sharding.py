@@ -82,21 +82,29 @@ class Sharding:
         yield
         self.gather()
 
-    def whole(self, value: Any) -> Any:
+    def whole(self, value: Any, everywhere: bool) -> Any:
         """A value that holds these models, alone, in lists, in dicts or within other models, with plain copies in their
-        place, in eval mode without gradients; any other value as it is. All processes must ask, in the same order."""
+        place, in eval mode without gradients; any other value as it is. All processes must ask, in the same order. Not
+        everywhere: the first process alone gets that, and nobody else has a whole model at once."""
         if isinstance(value, dict):
-            return {key: self.whole(item) for key, item in value.items()}
+            return {key: self.whole(item, everywhere) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.whole(item) for item in value]
+            return [self.whole(item, everywhere) for item in value]
         if not isinstance(value, nn.Module):
             return value
         within = [module for module in value.modules() if id(module) in self._hollow]
         if not within:
             return value
+        if not everywhere and self.mesh.get_local_rank() > 0:
+            for model in within:
+                for parameter in model.parameters():
+                    _full(parameter)
+            return value
         copies = {id(module): self._whole(module) for module in within}
+        if id(value) in copies:
+            return copies[id(value)]
         others = {id(p): p for p in (*value.parameters(), *value.buffers())}
-        return copies.get(id(value)) or copy.deepcopy(value, cast("dict[int, Any]", others | copies)).eval()
+        return copy.deepcopy(value, cast("dict[int, Any]", others | copies)).eval()
 
     def _whole(self, model: nn.Module) -> nn.Module:
         plain = copy.deepcopy(self._hollow[id(model)])
@@ -104,8 +112,7 @@ class Sharding:
         state: dict[str, Tensor] = {}
         for name, own in model.named_parameters(remove_duplicate=False):
             if id(own) not in gathered:
-                full = own.full_tensor() if isinstance(own, DTensor) else own.detach().clone()
-                gathered[id(own)] = nn.Parameter(full, requires_grad=False)
+                gathered[id(own)] = nn.Parameter(_full(own), requires_grad=False)
             state[name] = gathered[id(own)]
         plain.load_state_dict(state, strict=False, assign=True)
         for mine, current in zip(plain.buffers(), model.buffers(), strict=True):
@@ -177,6 +184,12 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
 def _no_view(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001 - as hooks are called
     """FSDP2 listens at what a unit gives; of a view, an in-place change by whoever gets it would lose that."""
     return output.clone() if isinstance(output, Tensor) and output._base is not None else output
+
+
+@torch.no_grad()
+def _full(parameter: nn.Parameter) -> Tensor:
+    """A copy of a whole weight, which all processes make together where it is split."""
+    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter.detach().clone()
 
 
 def _fsdp(module: nn.Module) -> FSDPModule:

@@ -28,25 +28,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from core.layerwise import widen
 from core.models.ema import EMA, Averaging, ExponentialAverage
-from core.numbers import spoilt
-from core.parts import all_split_as, local, split_as
+from core.parts import all_split_as
 from core.training.gradients import Begin, Gradients, ShardedGradients, WholeGradients
 from core.training.objective import Objective
 from core.training.optimizers import FACTOR, refuse_split
 from core.training.recipe import Recipe
 from core.training.restoring import Settings, refuse_other_objectives, refuse_others, restore, settings
 from core.training.schedule_free import averaged, parameters, refuse_second_average, stay_averaged, trained_at
+from core.training.states import REMEDY, refuse_spoilt, tensors_of
 
 if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
-
     from core.training.sharding import Sharding
 
 Mean = Callable[[list[Tensor]], list[Tensor]]
-REMEDY = "lower its learning rate, or clip its gradients; the checkpoint before still stands"
 
 
 def _alone(tensors: list[Tensor]) -> list[Tensor]:
@@ -198,10 +196,10 @@ class Trainer:
             for model in self.models.values():
                 model.train()
 
-    def whole(self, value: Any) -> Any:
-        """A value as it is to be seen from outside of the steps: plain copies in place of models that are split. All
-        processes must ask, in the same order."""
-        return value if self.sharding is None else self.sharding.whole(value)
+    def whole(self, value: Any, everywhere: bool = False) -> Any:
+        """A value as it is to be seen from outside of the steps, on the first process or everywhere: plain copies in place of
+        models that are split. All processes must ask, in the same order."""
+        return value if self.sharding is None else self.sharding.whole(value, everywhere)
 
     def finish(self) -> None:
         """Leave whole models with the weights that are to be used. No step may follow."""
@@ -209,9 +207,9 @@ class Trainer:
         if self._restored is not None:  # there was no step left
             for name, model in self.models.items():
                 model.load_state_dict(all_split_as(self._restored["models"][name], model.state_dict()))
-        self.models = self.whole(self.models)
+        self.models = self.whole(self.models, everywhere=True)
         for average in self.averages.values():
-            average.model = self.whole(average.model)
+            average.model = self.whole(average.model, everywhere=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Models, averages, optimizers and the count of steps, in float16 the scales too; for models that train at other
@@ -235,7 +233,7 @@ class Trainer:
         }
         if others:
             state["trained_at"] = others
-        _refuse_spoilt(state, self.steps)
+        refuse_spoilt(state, self.steps)
         if self.scaled:
             state["scalers"] = [scaler.state_dict() for scaler in self._scalers]
         return state
@@ -247,7 +245,7 @@ class Trainer:
         return {
             "weights": [each for model in self.models.values() for each in (*model.parameters(), *model.buffers())],
             "averages": [each for model in models for each in (*model.parameters(), *model.buffers())],
-            "optimizer": [tensor for state in states for _, tensor in _tensors(state)],
+            "optimizer": [tensor for state in states for _, tensor in tensors_of(state)],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -298,19 +296,10 @@ class Trainer:
             refuse_other_objectives(self._kinds(), restored["objectives"])
         before = restored.get("made_with") or [None] * len(self._optimizers)
         for optimizer, state, known in zip(self._optimizers, restored.get("optimizers", ()), before, strict=False):
-            restore(optimizer, self._split(state, optimizer), known)
+            restore(optimizer, state, known)
         for scaler, state in zip(self._scalers, restored.get("scalers", ()), strict=False):
             scaler.load_state_dict(state)
         self._restored = None
-
-    def _split(self, state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """An optimizer's state, whole or split, with its tensors split as the parameters are that they belong to."""
-        own = dict(enumerate(parameters(optimizer)))
-        moments = {
-            i: {key: split_as(value, own.get(int(i))) for key, value in each.items()}
-            for i, each in state["state"].items()
-        }
-        return {**state, "state": moments}
 
     def _made(self, objective: Objective) -> tuple[torch.optim.Optimizer, Recipe]:
         """The optimizer of an objective. Raises ValueError, naming the objective, where it cannot be made."""
@@ -337,27 +326,3 @@ def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding 
     from core.training.sharding import Sharding  # FSDP2 takes seconds to import
 
     return Sharding(models, mesh)
-
-
-def _refuse_spoilt(state: Mapping[str, Any], step: int) -> None:
-    """Raise FloatingPointError where a weight, an average or a moment is no number."""
-    named = {
-        f"{part} {name}, {key}": tensor
-        for part in ("models", "averages")
-        for name, tensors in state[part].items()
-        for key, tensor in tensors.items()
-    }
-    for i, optimizer in enumerate(state["optimizers"]):
-        for j, moments in optimizer["state"].items():
-            named |= {f"optimizer {i}, {key} of parameter {j}": tensor for key, tensor in _tensors(moments)}
-    if name := spoilt({key: local(tensor) for key, tensor in named.items()}):
-        raise FloatingPointError(f"weights are no numbers any more at step {step} ({name}), and are not kept; {REMEDY}")
-
-
-def _tensors(moments: Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of one parameter's state, at any depth."""
-    for key, value in moments.items():
-        if isinstance(value, Tensor):
-            yield key, value
-        elif isinstance(value, Mapping):
-            yield from _tensors(value)

@@ -9,15 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.rendezvous import rendezvous
-
-if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
 
 PATIENCE = timedelta(days=30)
 """How long a process waits for the others: as long as one of them lives. One that is gone is noticed at once."""
@@ -104,7 +102,8 @@ class Processes:
         def means() -> list[Tensor]:
             with self._meeting():
                 work.wait()
-            pieces = torch.split(flat / self.world, [tensor.numel() for tensor in tensors])
+            flat.div_(self.world)
+            pieces = torch.split(flat, [tensor.numel() for tensor in tensors])
             return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
         return means
@@ -123,8 +122,6 @@ class Processes:
         if self.world == 1 or not self.shard or self._group is None:
             return None
         if self._mesh is None:
-            from torch.distributed.device_mesh import DeviceMesh
-
             with self.together():
                 self._mesh = DeviceMesh.from_group(self._group, device.type)
         return self._mesh

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
+from torch.distributed.device_mesh import DeviceMesh
 
 from graph_runner.base.disk import sentence
 from graph_runner.base.events import Event, Log, Shown
@@ -19,9 +20,6 @@ from graph_runner.base.files import remove, sweep, write_atomically
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.format.changes import changed
 from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree, save_tree_together
-
-if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
 
 LOCK = "lock"
 PAUSE_SECONDS = 0.2

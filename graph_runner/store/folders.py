@@ -19,19 +19,17 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
 
 from graph_runner.base.checksums import checksum, sealed, unsealed
 from graph_runner.base.files import atomic_folder, remove, take_along
 from graph_runner.contract.processes import Processes
 from graph_runner.store.parts import SUFFIX, load_parts, save_parts
-
-if TYPE_CHECKING:
-    from torch.distributed.device_mesh import DeviceMesh
 
 TENSORS, TREE, PARTS, FILES = "tensors.safetensors", "tree.json", "parts", "files"
 

@@ -117,9 +117,11 @@ def test_a_gan_is_the_same_however_it_is_split_and_goes_on_in_any_way(world: int
         files = first[name]["files"]
         assert (len(files) == world + 1) is (name.endswith("sharded")), (name, files)
     for other in others:
-        for name in other:
-            assert all(torch.equal(value, leaves(other[name]["models"])[key]) for key, value in
-                       leaves(first[name]["models"]).items() if isinstance(value, torch.Tensor)), name  # fmt: skip
+        for name in other.keys() - {"sharded, one"}:  # there the first process went on alone
+            ours, theirs = leaves(first[name]["models"]), leaves(other[name]["models"])
+            assert all(
+                torch.equal(theirs[key], value) for key, value in ours.items() if isinstance(value, torch.Tensor)
+            )
 
 
 @pytest.mark.slow

@@ -149,7 +149,7 @@ def trained_by_parts(processes: Any) -> dict[str, dict[str, torch.Tensor]]:
         if missing(name):
             continue
         net = Net()
-        trainer = Trainer({"net": net}, mean=processes.mean)
+        trainer = Trainer({"net": net}, mean=processes.mean, begin=processes.begin_mean)
         for n in range(STEPS):
             part = 1.0 if processes.world == 1 else (2.0, 0.0)[processes.rank]  # so that their mean is not rounded
             trainer.accumulate([Objective(loss_of(net, n, part), (net,), make())])
