@@ -34,13 +34,14 @@ class Threads:
         return f"{self.count} thread{'' if self.count == 1 else 's'}"
 
     def resumed(self, before: int | None) -> str:
-        """Go on with the number that the steps before had, unless the user said another. Returns what is to be told of it.
+        """Go on with the number that the steps before had, unless the user said another or this machine has fewer processors.
+        Returns what is to be told of it.
 
         before: None where it is not known.
         """
         if before is None or before == self.count:
             return ""
-        if self.fixed:
+        if self.fixed or before > processors.available():
             return f"with {self}, where the steps before had {before}: last bits may differ"
         self.count, self.why = before, "as the steps before"
         torch.set_num_threads(before)

@@ -192,6 +192,19 @@ def test_a_run_of_other_trainings_is_told(
         from_checkpoints(graph(nodes), registry, tmp_path, "last")
 
 
+def test_a_damaged_checkpoint_is_told_and_never_used(
+    make_engine: Callable[[], Engine], registry: Registry, tmp_path: Path
+) -> None:
+    ran(make_engine(), fit(3))
+    changed = from_checkpoints(fit(6, lr=0.02), registry, tmp_path, "last")
+    tensors = tmp_path / changed.nodes["fit"].params["continue_from"] / "tensors.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    with pytest.raises(NodeError, match="damaged"):
+        ran(make_engine(), changed)
+
+
 def two(rates: tuple[float, float], steps: int) -> Workflow:
     """A training, and one after it that trains the first's model on."""
     first, second = training("first", steps=3), training("second", steps=steps, model="first.models.m")

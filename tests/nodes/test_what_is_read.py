@@ -275,7 +275,9 @@ def read_whole(value: Any) -> None:
 
 
 def test_every_path_has_a_sample() -> None:
-    taken = {f"{spec.type}.{name}" for spec in REGISTRY.values() for name, p in spec.params.items() if p.path_kind}
+    paths = ((spec, name) for spec in REGISTRY.values() for name in spec.path_kinds)
+    # A checkpoint is read by the engine, and its key is of the file that holds the checksum of the rest.
+    taken = {f"{spec.type}.{name}" for spec, name in paths if name != spec.continues_from}
     assert taken == SAMPLES.keys()
 
 

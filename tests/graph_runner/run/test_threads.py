@@ -112,6 +112,14 @@ def test_a_training_goes_on_with_the_threads_that_it_had(engine: Engine, twelve:
     assert recorded(engine.run(summing(6))) == 5, "and so do those after it"
 
 
+def test_on_a_smaller_machine_it_takes_what_there_is(engine: Engine, twelve: dict[str, int]) -> None:
+    engine.run(summing(2))
+    twelve["available"] = 2
+    result = engine.run(summing(4))
+    assert "with 2 threads, where the steps before had 12: last bits may differ" in told(result)
+    assert recorded(result) == 2
+
+
 def test_other_threads_that_the_user_wants_are_taken_and_told(engine: Engine, twelve: dict[str, int]) -> None:
     engine.run(summing(2), threads=1)
     result = engine.run(summing(4), threads=2)
