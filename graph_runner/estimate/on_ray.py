@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads these when it is imported: no telemetry,
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and a task without GPUs sees none of them
@@ -184,7 +184,7 @@ class _Telling:
 
     def __init__(self, item: int, told: Queue) -> None:
         self.item = item
-        self._put: Any = told.actor.put_nowait
+        self._put = cast("Any", told.actor.put_nowait)
         self._gathered: list[Any] = []
         self._over = threading.Event()
         self._lock = threading.Lock()
