@@ -93,7 +93,7 @@ def test_a_killed_process_loses_nothing(run: Run) -> None:
     killed: list[int] = []
 
     def kill(event: events.Event) -> None:
-        if isinstance(event, events.Progress) and event.node == "fit" and event.done < 40 and not killed:
+        if isinstance(event, events.Progress) and event.node == "fit" and 3 <= event.done < 40 and not killed:
             title = f"ray::sweep {event.path[0]}"
             killed.extend(each.pid for each in psutil.process_iter() if " ".join(each.cmdline()).strip() == title)
             for pid in killed:
