@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads these when it
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and a task without GPUs sees none of them
 
 import ray
+from ray._private import worker
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -56,6 +57,8 @@ class Ray:
         if ray.is_initialized():
             yield
             return
+        # It prints a paragraph for each process that is lost, whatever it is told; we say it in a sentence.
+        worker.print_to_stdstream = lambda *_, **__: None
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         own: dict[str, Any] = {"include_dashboard": False, "num_cpus": self.cpus or None} if not self.address else {}
         try:
