@@ -63,7 +63,7 @@ def test_a_run_on_a_cluster_of_its_own_says_little_and_leaves_nothing(tmp_path: 
     process = begun(tmp_path, 3, 0.0)
     said, _ = process.communicate(timeout=600)
     assert process.returncode == 0, said
-    assert "sweep.n = " in said
+    assert "sweep = [6, 9]" in said
     assert len(said.splitlines()) < 15, said
 
 
