@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads these when it is imported: no telemetry,
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and a task without GPUs sees none of them
 
 import ray
+from ray._private import worker
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -56,6 +57,8 @@ class Ray:
         if ray.is_initialized():
             yield
             return
+        # It prints a paragraph for each process that is lost, whatever it is told; we say it in a sentence.
+        worker.print_to_stdstream = lambda *_, **__: None
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         own: dict[str, Any] = {"include_dashboard": False, "num_cpus": self.cpus or None} if not self.address else {}
         try:
@@ -184,7 +187,7 @@ class _Telling:
 
     def __init__(self, item: int, told: Queue) -> None:
         self.item = item
-        self._put: Any = told.actor.put_nowait
+        self._put = cast("Any", told.actor.put_nowait)
         self._gathered: list[Any] = []
         self._over = threading.Event()
         self._lock = threading.Lock()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ pytest.importorskip("ray")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("workspace"), "--device", "cpu", "--on", "ray:cpus=2")
+    on = "ray:address=auto" if "RAY_ADDRESS" in os.environ else "ray:cpus=2"  # one that is there already, or its own
+    running = RunningServer(tmp_path_factory.mktemp("workspace"), "--device", "cpu", "--on", on)
     started = psutil.Process(running.process.pid).children(recursive=True)
     yield running
     running.stop()
