@@ -50,6 +50,13 @@ class Backend:
     def _is_in_bad_fork(self) -> bool:
         return False
 
+    def get_rng_state(self, device: object = None) -> Tensor:
+        """The CPU's generator draws for both."""
+        return torch.get_rng_state()
+
+    def set_rng_state(self, state: Tensor, device: object = None) -> None:
+        """Nothing: whoever sets the CPU's has set this one."""
+
     def manual_seed_all(self, seed: int) -> None:
         """Nothing: random numbers are drawn by the CPU's generator, which is seeded too."""
 

@@ -63,7 +63,7 @@ def restore(optimizer: torch.optim.Optimizer, state: Mapping[str, Any], before: 
     """Give an optimizer that was just made the state of another of its kind. before: what the groups of that one were set to when
     it was made; None where it is not known, and then its settings are restored with the rest."""
     now = settings(optimizer)
-    state = split(_by_own_kernels(optimizer, _by_name(optimizer, state)), optimizer)
+    state = split(dict(_by_own_kernels(optimizer, _by_name(optimizer, state))), optimizer)
     optimizer.load_state_dict(dict(state))
     if before is None or len(before) != len(now):
         return

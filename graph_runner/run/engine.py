@@ -61,7 +61,19 @@ from graph_runner.store.cache import Cache
 from graph_runner.store.space import prepare
 
 GIB = 2**30
-CALLERS = ("self", "registry", "workspace", "processes", "advise", "workflow", "profile", "log", "listeners", "stop", "observer")
+CALLERS = (
+    "self",
+    "registry",
+    "workspace",
+    "processes",
+    "advise",
+    "workflow",
+    "profile",
+    "log",
+    "listeners",
+    "stop",
+    "observer",
+)
 OWN = frozenset((*CALLERS, "raise_errors", "on", "part"))
 """The options of an engine and of a run that are for this process alone. All others hold wherever a part of the run is done."""
 HASHES = "cache/hashes.db"

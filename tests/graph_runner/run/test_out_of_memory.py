@@ -18,7 +18,7 @@ from graph_runner.run.engine import Engine, Result
 from graph_runner.run.failures import NodeError, asked_for, ran_out
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import repeat
-from tests.pretend import DEVICE
+from tests.pretend import DEVICE, engine_there
 from tests.pretend_memory import memory
 
 Numbers = Annotated[Tensor, Wire("numbers", "n")]
@@ -99,7 +99,8 @@ def nodes() -> Registry:
 
 
 def ran(nodes: Registry, folder: Path, drawing: dict[str, Any], *targets: str, **options: Any) -> Result:
-    return Engine(nodes, folder, **options).run(graph(drawing), targets=targets, fresh=True)
+    made = engine_there if options.pop("device", "cpu") == DEVICE.type else Engine
+    return made(nodes, folder, **options).run(graph(drawing), targets=targets, fresh=True)
 
 
 def warned(result: Result) -> list[str]:

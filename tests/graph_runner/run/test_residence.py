@@ -26,7 +26,7 @@ from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.engine import Engine
 from graph_runner.run.modules import modules_in, size_of, tensors_of
 from graph_runner.run.residence import Residence
-from tests.pretend import DEVICE
+from tests.pretend import DEVICE, engine_there
 from tests.pretend_memory import memory
 
 WORKFLOWS = Path(__file__).parents[3] / "workflows"
@@ -248,7 +248,8 @@ def sampled(folder: Path, device: str, **options: Any) -> tuple[Tensor, list[Pla
     workflow.nodes["sample"].params["steps"] = 3
     workflow.nodes["noise"].params["shape"] = [4, 4, 8, 8]
     workflow.nodes["labels_to_sample"].params["values"] = [0, 3, 9, 23]
-    engine = Engine(Registry.installed(), folder, device=device, **options)
+    made = Engine if device == "cpu" else engine_there
+    engine = made(Registry.installed(), folder, **options)
     result = engine.run(workflow, targets=["decoded"], fresh=True)
     return result.values["decoded"].cpu(), [event for event in result.events if isinstance(event, Placed)], engine
 
