@@ -86,6 +86,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     made = browser.new_context(
         viewport={"width": 1600, "height": 950},
         permissions=["clipboard-read", "clipboard-write"],
+        color_scheme="dark",
         reduced_motion="reduce",  # nothing glides away from under the mouse
     )
     made.set_default_timeout(20_000)

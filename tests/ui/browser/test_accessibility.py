@@ -47,6 +47,17 @@ def test_a_scan_finds_nothing_serious(sheet: Sheet, theme: str) -> None:
         sheet.press("Escape")
 
 
+def test_the_theme_is_the_systems_until_one_is_chosen(sheet: Sheet) -> None:
+    html = sheet.page.locator("html")
+    sheet.page.emulate_media(color_scheme="light")
+    sheet.empty()
+    expect(html).to_have_attribute("data-theme", "light")
+    sheet.press("Alt+t")
+    expect(html).to_have_attribute("data-theme", "dark")
+    sheet.page.reload()
+    expect(html).to_have_attribute("data-theme", "dark")
+
+
 def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
     sheet.empty()
     for name in ("integers", "class names", "shapes dataset"):

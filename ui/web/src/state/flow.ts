@@ -50,7 +50,7 @@ export function here(): Spot {
 
 const FAR = 0.48;
 
-/** From afar only names are drawn, in letters that grow (in steps) as the view shrinks. */
+/** From afar only names are drawn, in letters that grow (in steps) as the view shrinks; those of zones grow before. */
 export function lookFrom(view: Viewport): void {
   views.set(useEditor.getState().document, view);
   const { zoom } = view;
@@ -58,6 +58,8 @@ export function lookFrom(view: Viewport): void {
   if (far !== useUi.getState().far) useUi.setState({ far });
   const size = String(2 ** (Math.round(-Math.log2(zoom) * 3) / 3));
   const { style } = document.documentElement;
+  const near = far || zoom > 1 ? "1" : size;
+  if (style.getPropertyValue("--near") !== near) style.setProperty("--near", near);
   if (far && style.getPropertyValue("--far") !== size) style.setProperty("--far", size);
 }
 

@@ -71,7 +71,7 @@ const NARROW = 760;
 const stored = (key: string): string | null => localStorage.getItem(`loom.${key}`);
 
 export const useUi = create<UiState>()(() => ({
-  theme: stored("theme") === "light" ? "light" : "dark",
+  theme: document.documentElement.dataset.theme === "light" ? "light" : "dark", // index.html chose
   panel: innerWidth <= NARROW ? null : ((stored("panel") ?? "node") as Panel),
   dialog: null,
   palette: null,
