@@ -180,7 +180,8 @@ def main() -> int:
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
         channel.send(ready={"device": str(device), "name": name})
         while (job := requests.jobs.get()) is not None:
-            if not run(engine, projections, job, requests.stops[job["run"]], channel, options.log, options.threads):
+            stop = requests.stops[job["run"]]
+            if not run(engine, projections, job, stop, channel, options.log, threads=options.threads):
                 break  # memory may be fragmented, or the engine in no known state: the server starts another
     return 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor, nn
+
 from core.data.loader import Batches
 from core.data.stream_batches import StreamBatches
 from core.training.trainer import Trainer
@@ -31,6 +33,15 @@ class TrainingState:
     ) -> None:
         self.trainer, self.gather = trainer, gather
         self.stream = batches if isinstance(batches, StreamBatches) else None
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The models that train, by name."""
+        return self.trainer.models
+
+    def held(self) -> dict[str, list[Tensor]]:
+        """As `Trainer.held`; a position in a stream holds no tensors."""
+        return self.trainer.held()
 
     @property
     def mesh(self) -> DeviceMesh | None:

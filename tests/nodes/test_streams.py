@@ -25,8 +25,8 @@ from tests.world import free_port
 
 ROOT = Path(__file__).parents[2]
 KINDS: dict[str, Callable[[Path, int, int], None]] = {
-    "tar_stream": toy_streams.write_tars,
-    "parquet_stream": toy_streams.write_parquets,
+    "toy_tar_stream": toy_streams.write_tars,
+    "toy_parquet_stream": toy_streams.write_parquets,
 }
 
 
@@ -100,7 +100,7 @@ def test_more_steps_go_on_from_fewer_as_if_never_stopped(kind: str, registry: Re
 
 def test_the_dry_run_goes_through_a_stream(registry: Registry, tmp_path: Path) -> None:
     toy_streams.write_parquets(tmp_path / "pictures", 5, 9)
-    graph = workflow("parquet_stream", 5)
+    graph = workflow("toy_parquet_stream", 5)
     graph.nodes["stream"].params["path"] = str(tmp_path / "pictures")
     found = estimate(graph, registry)
     assert not found.problems
@@ -109,7 +109,7 @@ def test_the_dry_run_goes_through_a_stream(registry: Registry, tmp_path: Path) -
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize(("kind", "workers"), [("tar_stream", 2), ("parquet_stream", 0)])
+@pytest.mark.parametrize(("kind", "workers"), [("toy_tar_stream", 2), ("toy_parquet_stream", 0)])
 def test_kills_change_no_bit(kind: str, workers: int, tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         KINDS[kind](tmp_path / name / "pictures", 5, 9)
@@ -133,8 +133,8 @@ def test_kills_change_no_bit(kind: str, workers: int, tmp_path: Path) -> None:
 def test_two_processes_draw_what_one_does_and_one_goes_on_from_them(tmp_path: Path) -> None:
     for name in ("one", "two"):
         toy_streams.write_tars(tmp_path / name / "pictures", 5, 9)
-    save(workflow("tar_stream", 6), tmp_path / "6.json")
-    save(workflow("tar_stream", 9), tmp_path / "9.json")
+    save(workflow("toy_tar_stream", 6), tmp_path / "6.json")
+    save(workflow("toy_tar_stream", 9), tmp_path / "9.json")
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-addr", "127.0.0.1"]
     torchrun += ["--master-port", str(free_port())]
     assert start(tmp_path / "one", tmp_path / "9.json").wait() == 0

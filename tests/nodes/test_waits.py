@@ -34,13 +34,24 @@ ON_THE_HOST = {
     "layout_objects": "the same, once a run",
     "null_layout": "the same, once a run",
     "rescale_latents": "looks whether the scale is a number, once after a training",
+    "encode_captions": "captions are encoded once, before a training, and kept on the host",
     "drop_captions": "reads numbers that it drew on the host: text is there",
     "random_mask": "draws its strokes on the host, from numbers that it drew there",
     "degrade_images": "pictures are compressed and degraded on the host",
     "langevin_step": "reads a timestep that lies on the CPU; on another device it does not",
     "scale_loss": "reads a weight that lies on the CPU; on another device it does not",
 }
-CATEGORIES = {"metrics", "images", "data", "published", "checkpoints", "models", "text encoders"}
+CATEGORIES = {
+    "metrics",
+    "images",
+    "data",
+    "data shaping",
+    "data sources",
+    "published",
+    "checkpoints",
+    "models",
+    "text encoders",
+}
 """Of nodes that are not of a step: they measure, show, load and prepare."""
 
 

@@ -77,7 +77,7 @@ class Parquets(Pictures):
 
 
 @node(category="toy")
-def tar_stream(path: Annotated[str, PathTo("folder")]) -> Stream:
+def toy_tar_stream(path: Annotated[str, PathTo("folder")]) -> Stream:
     """Pictures in tars.
 
     path: the folder.
@@ -86,7 +86,7 @@ def tar_stream(path: Annotated[str, PathTo("folder")]) -> Stream:
 
 
 @node(category="toy")
-def parquet_stream(path: Annotated[str, PathTo("folder")]) -> Stream:
+def toy_parquet_stream(path: Annotated[str, PathTo("folder")]) -> Stream:
     """Pictures in parquet files.
 
     path: the folder.

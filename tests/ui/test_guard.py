@@ -130,7 +130,8 @@ def test_a_path_that_comes_by_wire_leads_nowhere_else_than_one_that_is_typed(
                 time.sleep(0.05)
             return dict(summary)
 
-        assert ends(base / "lent" / "one.txt")["status"] == "done"
+        read = ends(base / "lent" / "one.txt")
+        assert read["status"] == "done", read["error"]
         outside = ends(base / "secret.txt")
         assert outside["status"] == "failed"
         said = f"f: {base / 'secret.txt'} is outside of the workspace, and others can reach this server"

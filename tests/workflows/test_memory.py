@@ -56,7 +56,7 @@ def test_what_a_trainer_holds_is_split_where_models_are_sharded(registry: Regist
     assert "communication" not in alone.parts
     assert alone.memory == sum(alone.parts.values())
     whole, split = (predicted(workflow, registry, tmp_path, 2, shard) for shard in (False, True))
-    assert whole.parts["communication"] == size, "all gradients travel in one buffer"
+    assert 0 < whole.parts["communication"] <= size, "gradients travel in buckets"
     assert whole.parts["weights"] == size
     for name, copies in {"weights": 1, "averages": 1, "optimizer": 2}.items():
         assert split.parts[name] == pytest.approx(copies * size / 2, rel=0.02)

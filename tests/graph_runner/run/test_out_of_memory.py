@@ -180,7 +180,7 @@ def test_models_leave_where_a_call_finds_no_room(nodes: Registry, tmp_path: Path
         assert allocator.refused == 1
         assert any("of models and cached values left pretend" in told for told in warned(result))
         assert all(torch.allclose(result.values[name].cpu(), wanted[name]) for name in wanted)
-    with memory(60_000), pytest.raises(NodeError, match="b: pretend ran out of memory: it asked for"):
+    with memory(60_000), pytest.raises(NodeError, match="b: pretend:0 ran out of memory: it asked for"):
         ran(nodes, tmp_path, drawing, "b", device=DEVICE.type)
 
 
