@@ -18,6 +18,7 @@ from graph_runner.run.engine import Engine, Result
 from graph_runner.run.failures import NodeError
 from graph_runner.store.folders import load_tree
 from tests import sources
+from tests.effort import THOROUGH
 from tests.nodes.test_processes import leaves
 from tests.nodes.test_resume import kill_while_it_trains, newest, start
 
@@ -150,7 +151,7 @@ def test_a_training_on_it_that_is_continued_is_one_that_was_never_stopped(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("kind", list(SOURCES) if THOROUGH else ["jsonl", "parquet", "tar stream"])
 def test_a_training_on_it_is_killed_and_goes_on_to_the_same_bits(kind: str, tmp_path: Path) -> None:
     steps, chance = 60, random.Random(kind)
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import subprocess
 import sys
@@ -15,11 +14,9 @@ from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import Estimate, dry_run
 from graph_runner.format.workflow import Workflow, save
-from graph_runner.run.engine import Engine
+from tests.effort import THOROUGH
 from tests.workflows.trainings import one_gigabyte, text_to_image, vocabulary
 from tests.world import ROOT, free_port
-
-SHARDS = "shard" in inspect.signature(Engine).parameters
 
 
 def predicted(workflow: Workflow, registry: Registry, folder: Path, processes: int, shard: bool = False) -> Estimate:
@@ -67,12 +64,10 @@ def test_what_a_trainer_holds_is_split_where_models_are_sharded(registry: Regist
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells what a process holds")
 @pytest.mark.parametrize(
-    "shard", [False, pytest.param(True, marks=pytest.mark.skipif(not SHARDS, reason="no --shard"))]
+    ("processes", "shard"),
+    [(1, False), (2, False), (2, True), *([(4, False), (4, True)] if THOROUGH else [])],
 )
-@pytest.mark.parametrize("processes", [1, 2, 4])
 def test_each_process_holds_what_was_predicted(registry: Registry, tmp_path: Path, processes: int, shard: bool) -> None:
-    if shard and processes == 1:
-        pytest.skip("one process shares nothing")
     workflow = one_gigabyte()
     memory = predicted(workflow, registry, tmp_path, processes, shard).memory
     for before, most in held(workflow, tmp_path, processes, shard):
