@@ -69,21 +69,22 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
     sheet.press("w")
     sheet.page.keyboard.type("class names data")
     sheet.press("Enter")
+    expect(sheet.page.locator(".react-flow__edge")).to_have_count(1)
     assert sheet.wires() == {"class_names.data"}
 
     # Tab goes from node to node; a focused node is chosen by Enter and moved by arrows.
-    place = sheet.node("shapes_dataset").get_attribute("style")
+    place = sheet.node("shapes_dataset").get_attribute("style") or ""
     sheet.node("shapes_dataset").focus()
     sheet.press("Enter", "ArrowDown", "ArrowDown")
-    assert sheet.node("shapes_dataset").get_attribute("style") != place
+    expect(sheet.node("shapes_dataset")).not_to_have_attribute("style", place)
     sheet.undo()
-    assert sheet.node("shapes_dataset").get_attribute("style") == place
+    expect(sheet.node("shapes_dataset")).to_have_attribute("style", place)
 
     field = sheet.field("shapes_dataset", "size")
     field.focus()
-    before = field.get_attribute("aria-valuenow")
+    before = field.get_attribute("aria-valuenow") or ""
     sheet.press("ArrowUp")
-    assert field.get_attribute("aria-valuenow") != before
+    expect(field).not_to_have_attribute("aria-valuenow", before)
 
     sheet.node("class_names").focus()
     sheet.press("Enter", "Delete")
