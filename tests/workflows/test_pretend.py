@@ -29,6 +29,7 @@ from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
 NEEDS = dict.fromkeys(("sample", "langevin", "image_guidance"), "quickstart")
 """Whose saved models a graph loads."""
+CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -40,6 +41,8 @@ def tiny(name: str) -> Workflow:
             node.params["shape"] = [2, 4, 8, 8]
         if id == "settings":
             node.params["size"] = 8
+        if name == "captioned_pictures" and id in CAPTIONED:
+            node.params |= CAPTIONED[id]
     return workflow
 
 
@@ -49,13 +52,25 @@ def pictures(engine: Engine) -> None:
         shutil.copy(picture, engine.workspace / "pictures")
 
 
+def captioned(engine: Engine) -> None:
+    folder = engine.workspace / "captioned"
+    folder.mkdir(exist_ok=True)
+    for picture in sorted((Path(skimage.__file__).parent / "data").glob("*.png")):
+        shutil.copy(picture, folder)
+        (folder / picture.name).with_suffix(".txt").write_text(f"a photograph of {picture.stem}")
+
+
 def stable_diffusion(engine: Engine) -> None:
     from tiny_pipelines import PIPELINES
 
     PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
 
 
-BEFORE: dict[str, Callable[[Engine], None]] = {"images_folder": pictures, "stable_diffusion": stable_diffusion}
+BEFORE: dict[str, Callable[[Engine], None]] = {
+    "captioned_pictures": captioned,
+    "images_folder": pictures,
+    "stable_diffusion": stable_diffusion,
+}
 """What a person brings along."""
 
 
