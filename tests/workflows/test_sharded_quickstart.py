@@ -16,6 +16,7 @@ import torch
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import load
 from graph_runner.run.engine import Engine
+from tests.effort import THOROUGH
 from tests.workflows.oracle import accuracy, oracle
 from tests.workflows.test_quickstart import QUICKSTART, SAMPLES, asking_for
 from tests.world import free_port
@@ -74,6 +75,7 @@ def killed_twice(workspace: Path, steps: dict[str, int], *settings: str) -> Path
 
 # One process alone finds .973 to .996 of them (`test_quickstart`).
 @pytest.mark.slow
+@pytest.mark.skipif(not THOROUGH, reason="a quarter of an hour of two processors: ./loom test --thorough")
 @pytest.mark.timeout(3 * PATIENCE)
 def test_split_killed_twice_and_finished_by_one_it_obeys_as_ever(tmp_path: Path) -> None:
     shipped = load(QUICKSTART)
