@@ -103,5 +103,6 @@ def test_the_papers_text_to_image_training_is_predicted(registry: Registry, tmp_
                 assert estimate.parts[name] == pytest.approx(copies * weights / parts, rel=0.05)
         assert estimate.parts.get("gradients", 0) <= weights / parts * 1.02, "a peak may lie in the forward pass"
     memory = {at: estimate.memory for at, estimate in found.items()}
-    assert memory[64, True] < memory[8, True] < memory[8, False] / 2
+    # The start is the peak of a split training, where models and averages are still whole, however many share them.
+    assert memory[64, True] <= memory[8, True] < memory[8, False]
     assert memory[64, False] > 4 * weights, "what is replicated does not shrink"
