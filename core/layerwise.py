@@ -22,6 +22,9 @@ Model = TypeVar("Model", bound=nn.Module)
 NARROW = (torch.bfloat16, torch.float16, torch.float8_e4m3fn)
 """What weights may be kept in, besides float32."""
 
+OWNERS = ("core.layerwise", "graph_runner.base.layerwise")
+"""The library and the engine each have this module, as neither imports the other; what one made narrow the other knows."""
+
 
 def narrow(model: nn.Module, dtype: torch.dtype | None) -> None:
     """Keep a model's weights in this dtype, in place, one after the other; None keeps each layer's as they are.
@@ -62,7 +65,7 @@ def widen(model: nn.Module) -> None:
 
 def is_narrow(model: nn.Module) -> bool:
     """Whether layers of a model cast their weights. A model that is half as a whole (`model.half()`) computes so, and casts none."""
-    return any(_widened in module._forward_pre_hooks.values() for module in model.modules())
+    return any(_casts(hook) for module in model.modules() for hook in module._forward_pre_hooks.values())
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -98,7 +101,7 @@ def _kept_as(parameter: nn.Parameter, dtype: torch.dtype) -> nn.Parameter:
 def _hooked(layer: nn.Module, wanted: bool) -> None:
     """Have a layer's weights cast while it runs, or no more."""
     for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
-        for key in [key for key, hook in hooks.items() if hook in (_widened, _as_kept)]:
+        for key in [key for key, hook in hooks.items() if _casts(hook)]:
             del hooks[key]
             layer._forward_hooks_always_called.pop(key, None)
     if wanted:
@@ -118,6 +121,11 @@ def _widened(layer: nn.Module, given: tuple[Any, ...]) -> None:
 def _as_kept(layer: nn.Module, given: tuple[Any, ...], result: Any) -> None:  # noqa: ARG001 - as a hook is called
     if (kept := layer.__dict__.pop("_kept", None)) is not None:
         layer._parameters.update(kept)
+
+
+def _casts(hook: Any) -> bool:
+    """Whether a hook is of this mechanism, whichever of the two put it there."""
+    return getattr(hook, "__module__", "") in OWNERS
 
 
 def _computed_in(given: tuple[Any, ...]) -> torch.dtype:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from graph_runner.cli.arguments import size
+from graph_runner.cli import engine_options
 
 DEFAULT_PORT = 7860
 SHORTEST_TOKEN = 16
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             Settings(
                 workspace,
                 devices,
-                options.dtype,
+                engine_options.chosen(options),
                 nodes=tuple(options.nodes),
                 credentials=credentials,
                 token=token,
@@ -63,14 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
                 lent=tuple(folder.expanduser().resolve() for folder in options.files),
                 grace=options.grace,
                 log=tuple(options.log),
-                weights=options.weights,
-                tf32=options.tf32,
-                vram=options.vram,
                 on=options.on,
                 threads=options.threads,
-                compile=options.compile,
-                attention=options.attention,
-                channels_last=options.channels_last,
             )
         )
         server.manager.open()
@@ -177,21 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         "--device", default="auto", help="auto, cpu, cuda, mps, or several: cuda:0,cuda:1 (a worker each)"
     )
     parser.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the runs: here (a worker process for each device), ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"])
-    parser.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in")  # fmt: skip
-    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not")  # fmt: skip
-    parser.add_argument(
-        "--vram", type=size, metavar="SIZE", help="of each device's memory take at most so much, such as 8GB"
-    )
+    engine_options.add_to(parser)
     parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads that a run computes with (default: as many as there are free processors when it begins)")  # fmt: skip
-    parser.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"],
-                        help="compile denoisers and first stages of all runs, as `--compile` of a run does")  # fmt: skip
-    parser.add_argument(
-        "--attention", default="auto", metavar="NAME", help="what computes attention, as `--attention` of a run says"
-    )
-    parser.add_argument(
-        "--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it"
-    )
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

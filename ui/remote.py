@@ -25,26 +25,20 @@ from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Again, Executor, Job, Tell
 from ui.pictures import Projections
 from ui.schemas import Worker
-from ui.worker import ENGINE, as_json, run
+from ui.worker import as_json, run
 
 
 @dataclass(frozen=True)
 class Place:
-    """How engines are made for runs. device: as the host named it. on: who does the items of a sweep that is in a run."""
+    """How engines are made for runs. device: as the host named it. engine: its other options. on: who does the items of a sweep that is in a run."""
 
     workspace: Path
     device: str
-    dtype: str
+    engine: tuple[tuple[str, Any], ...] = ()
     packages: tuple[str, ...] = ()
     roots: tuple[Path, ...] = ()
     log: tuple[str, ...] = ()
     on: str = "here"
-    weights: str = "float32"
-    tf32: bool | None = None
-    vram: int | None = None
-    compile: str = "off"
-    attention: str = "auto"
-    channels_last: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class _Channel:
 def _engine(place: Place) -> tuple[Engine, Projections]:
     """One for all runs that a process does: models stay warm."""
     registry = Registry.installed(place.packages)
-    options = {name: getattr(place, name) for name in ("roots", *ENGINE)}
+    options = {**dict(place.engine), "device": place.device, "roots": place.roots}
     engine = Engine(registry, place.workspace, **options, guest=True)
     return engine, Projections()
 
@@ -109,7 +103,7 @@ class Cluster:
         place, threads = self.place, torch.get_num_threads()
         graph = validate(read(message["text"]), self.registry, Paths(place.workspace, place.roots))[0]
         work = WholeRun(place, message, threads)
-        where = (place.workspace, place.device, place.dtype, place.roots)
+        where = (place.workspace, place.device, dict(place.engine).get("dtype", "float32"), place.roots)
         return Job(f"run {message['run']}", work, [0], graph, *where, self.registry.injectables, threads)
 
 

@@ -7,7 +7,7 @@ import hashlib
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -20,6 +20,7 @@ import gradio
 from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
+from graph_runner.cli import engine_options
 from graph_runner.contract.registry import Registry
 from graph_runner.run import executors
 from ui import gradio_door, openapi
@@ -49,11 +50,11 @@ PAGE = Path(__file__).parent / "web" / "dist"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the command line says."""
+    """What the command line says. engine: the options of engines that are not as they are by default."""
 
     workspace: Path
     devices: tuple[str, ...] = ("auto",)
-    dtype: str = "float32"
+    engine: Mapping[str, Any] = field(default_factory=dict)
     threads: int = 0
     nodes: tuple[str, ...] = ()
     credentials: tuple[str, str] | None = None
@@ -64,14 +65,8 @@ class Settings:
     lent: tuple[Path, ...] = ()
     grace: float = 15.0
     log: tuple[str, ...] = ()
-    vram: int | None = None
     on: str = "here"
-    compile: str = "off"
-    attention: str = "auto"
-    channels_last: bool = False
     page: Path = field(default=PAGE)
-    weights: str = "float32"
-    tf32: bool | None = None
 
 
 class LoomServer(gradio.Server):  # type: ignore[misc]
@@ -143,11 +138,7 @@ def build(settings: Settings) -> LoomServer:
     """A server, ready to be launched. Raises WorkflowError where a node package cannot be imported."""
     workspace = Workspace(settings.workspace)
     registry = Registry.installed(settings.nodes)
-    options = ["--workspace", str(workspace.root), "--dtype", settings.dtype, "--weights", settings.weights]
-    options += ["--compile", settings.compile, "--attention", settings.attention]
-    options += ["--channels-last"] * settings.channels_last
-    options += [] if settings.tf32 is None else ["--tf32" if settings.tf32 else "--no-tf32"]
-    options += [] if settings.vram is None else ["--vram", str(settings.vram)]
+    options = ["--workspace", str(workspace.root), *engine_options.words(settings.engine)]
     options += ["--threads", str(settings.threads)] if settings.threads else []
     for module in settings.nodes:
         options += ["--nodes", module]
@@ -168,7 +159,7 @@ def build(settings: Settings) -> LoomServer:
 
     def about() -> About:
         return About(
-            version=_version(), workspace=str(workspace.root), boot=boot, dtype=settings.dtype,
+            version=_version(), workspace=str(workspace.root), boot=boot, dtype=settings.engine.get("dtype", "float32"),
             workers=manager.workers(), limits=LIMITS, notice=notice, login=login is not None,
         )  # fmt: skip
 
@@ -213,10 +204,8 @@ def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster
     if executor is None:
         return None
     roots = (workspace, *settings.lent) if settings.confined else ()
-    place = Place(
-        *(workspace, settings.devices[0], settings.dtype, settings.nodes, roots, settings.log, settings.on),
-        *(settings.weights, settings.tf32, settings.vram, settings.compile, settings.attention, settings.channels_last),
-    )
+    engine, device = tuple(settings.engine.items()), settings.devices[0]
+    place = Place(workspace, device, engine, settings.nodes, roots, settings.log, settings.on)
     return Cluster(executor, place, registry)
 
 

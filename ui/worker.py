@@ -27,6 +27,7 @@ from graph_runner.base import events
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import WorkflowError
 from graph_runner.base.telling import in_a_line
+from graph_runner.cli import engine_options
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.remedies import adviser
 from graph_runner.format.workflow import read
@@ -68,10 +69,6 @@ class Requests:
         self.jobs.put(None)
         time.sleep(LEAVE_SECONDS)
         os._exit(3)
-
-
-ENGINE = ("device", "dtype", "weights", "tf32", "vram", "compile", "attention", "channels_last")
-"""The options of engines that a host chooses for all runs."""
 
 
 def run(
@@ -147,13 +144,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--device", required=True)
-    parser.add_argument("--dtype", required=True)
-    parser.add_argument("--weights", default="float32")
-    parser.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None)
-    parser.add_argument("--vram", type=int)
-    parser.add_argument("--compile", default="off")
-    parser.add_argument("--attention", default="auto")
-    parser.add_argument("--channels-last", action="store_true")
+    engine_options.add_to(parser)
     parser.add_argument("--nodes", action="append", default=[])
     parser.add_argument("--only-below", action="append", default=[], type=Path)
     parser.add_argument("--threads", type=int, default=0)
@@ -171,7 +162,8 @@ def main() -> int:
         registry = Registry.installed(options.nodes)
         engine = Engine(
             *(registry, options.workspace),
-            **{name: getattr(options, name) for name in ENGINE},
+            **engine_options.chosen(options),
+            device=options.device,
             roots=options.only_below,
             advise=adviser(registry, options.workspace, options.only_below),
         )

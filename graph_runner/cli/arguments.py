@@ -9,6 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from graph_runner.cli import engine_options
+from graph_runner.cli.engine_options import DTYPES, WEIGHTS, size
+
 COMMANDS = ("run", "check", "nodes", "runs", "clean", "lock")
 
 _ABOUT = """\
@@ -72,17 +75,11 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--output", action="append", default=[], dest="outputs", metavar="NODE=FILE", help="compute this node as well, and write its tensor to a .npy or .safetensors file (repeatable)")  # fmt: skip
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
-    run.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what heavy operations compute in (default float32); weights, losses and metrics stay float32")  # fmt: skip
+    engine_options.add_to(run)
     run.add_argument("--shard", action="store_true", help="split models that train, with their averages and optimizers' states, among the processes that torchrun started")  # fmt: skip
-    run.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what the weights of models that do not train are kept in (default float32)")  # fmt: skip
-    run.add_argument("--tf32", action=argparse.BooleanOptionalAction, default=None, help="let GPUs compute float32 products with 10 bits of fraction, or not (default: as PyTorch has it)")  # fmt: skip
-    run.add_argument("--vram", type=size, metavar="SIZE", help="take at most so much of the device's memory, such as 8GB: models leave it when others need room, and one that is larger is streamed (default: what is free)")  # fmt: skip
     run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     run.add_argument("--devices", type=_devices, metavar="N|A,B,…", help="train on so many GPUs together, or on those of these numbers; with --device cpu, in so many processes (see docs/scale.md)")  # fmt: skip
     run.add_argument("--threads", type=_count, metavar="N", help="threads that a processor computes with (default: as many as there are free processors)")  # fmt: skip
-    run.add_argument("--compile", nargs="?", const="default", default="off", choices=["off", "default", "reduce-overhead", "max-autotune"], help="compile denoisers and first stages block by block (torch.compile); reduce-overhead records CUDA graphs, max-autotune measures kernels first (default off)")  # fmt: skip
-    run.add_argument("--attention", default="auto", metavar="NAME", help="what computes attention: auto, math, flash, efficient, cudnn, or a package that is installed: xformers, flash-attn, sage")  # fmt: skip
-    run.add_argument("--channels-last", action="store_true", help="order the memory of convolutions as tensor cores read it")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
@@ -105,8 +102,8 @@ def build() -> argparse.ArgumentParser:
     )
     check.add_argument("--devices", type=_count, default=1, metavar="N", help="tell the memory of each of N processes that share a training (default 1)")  # fmt: skip
     check.add_argument("--shard", action="store_true", help="the same where they split the models that train")
-    check.add_argument("--dtype", default="float32", choices=["float32", "bfloat16", "float16"], help="what the run would compute in (default float32)")  # fmt: skip
-    check.add_argument("--weights", default="float32", choices=["float32", "bfloat16", "float16", "float8"], help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
+    check.add_argument("--dtype", default="float32", choices=DTYPES, help="what the run would compute in (default float32)")  # fmt: skip
+    check.add_argument("--weights", default="float32", choices=WEIGHTS, help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
     _workspace(check)
     _only_below(check)
 
@@ -139,14 +136,6 @@ def _devices(text: str) -> int | tuple[int, ...]:
     if len(set(numbers)) < len(numbers):
         raise argparse.ArgumentTypeError(f"{text:.40} names a device twice")
     return numbers[0] if len(numbers) == 1 else numbers
-
-
-def size(text: str) -> int:
-    """Bytes from "20GB", "1.5 MB" or a number of bytes."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 20GB, 500MB or a number of bytes")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
 
 
 def _seconds(text: str) -> float:

@@ -15,7 +15,7 @@ from rich.text import Text
 from graph_runner.base.disk import sentence
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.bind.paths import expanded
-from graph_runner.cli import launch, profile, summary
+from graph_runner.cli import engine_options, launch, profile, summary
 from graph_runner.cli.wording import place
 from graph_runner.format.png import open_workflow
 
@@ -120,17 +120,11 @@ def _engine(registry: Registry, options: argparse.Namespace, device: str, proces
         return Engine(
             registry,
             options.workspace,
+            **engine_options.chosen(options),
             device=device,
-            dtype=options.dtype,
             processes=processes,
             roots=map(expanded, options.only_below),
             shard=options.shard,
-            weights=options.weights,
-            tf32=options.tf32,
-            vram=options.vram,
-            compile=options.compile,
-            attention=options.attention,
-            channels_last=options.channels_last,
             advise=adviser(registry, expanded(options.workspace).resolve(), map(expanded, options.only_below)),
         )
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -130,3 +131,20 @@ def test_a_file_of_such_a_model_is_read_as_float32_or_as_it_is(dtype: torch.dtyp
 
 def test_the_library_and_the_engine_have_the_same_module() -> None:
     assert Path(core.layerwise.__file__).read_bytes() == Path(graph_runner.base.layerwise.__file__).read_bytes()
+
+
+TWINS = (core.layerwise, graph_runner.base.layerwise)
+
+
+@pytest.mark.parametrize(("first", "second"), [TWINS, TWINS[::-1]], ids=["library, engine", "engine, library"])
+def test_what_one_of_them_made_narrow_the_other_knows(first: ModuleType, second: ModuleType) -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU())
+    first.narrow(model, torch.bfloat16)
+    assert second.is_narrow(model)
+    second.narrow(model, torch.float16)
+    model(torch.ones(1, 4))
+    assert model[0].weight.dtype == torch.float16, "the layer is as narrow after a call as before"
+    assert len(model[0]._forward_pre_hooks) == 1
+    second.widen(model)
+    assert not first.is_narrow(model)
+    assert model[0].weight.dtype == torch.float32
