@@ -41,6 +41,8 @@ REACHED = {
     "graph_runner.run.out_of_memory": "graph_runner/run/test_out_of_memory.py",
     "graph_runner.run.runtime": "graph_runner/run/test_interpreter.py",
     "graph_runner.run.streaming": "graph_runner/run/test_residence.py",
+    "graph_runner.run.surroundings": "graph_runner/run/test_acceleration.py",
+    "graph_runner.run.targets": "graph_runner/run/test_execute.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.diffusion": "nodes/test_rows.py",
     "nodes.guidance": "nodes/test_sampling.py",

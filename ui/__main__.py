@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     from graph_runner.base.problems import WorkflowError
     from graph_runner.run import executors, loggers
     from graph_runner.run.acceleration import Acceleration
-    from graph_runner.run.engine import choose_device
+    from graph_runner.run.devices import choose_device
     from ui.server import Settings, build
 
     devices = tuple(dict.fromkeys(options.device.split(",")))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import platform
-import re
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +16,12 @@ import torch
 from graph_runner.base import events
 from graph_runner.base.contents import Contents
 from graph_runner.base.disk import sentence
-from graph_runner.base.files import write_atomically
 from graph_runner.base.hashes import Hashes
-from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.bind.given import with_inputs
-from graph_runner.bind.graph import Scope, Source
+from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import Paths, expanded
-from graph_runner.bind.renamed import present, under_current_names
+from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.keys import Keys, has_effect
@@ -37,12 +30,12 @@ from graph_runner.contract import LARGEST_SEED
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
-from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Workflow, write
-from graph_runner.run import executors, loggers
+from graph_runner.run import executors, loggers, surroundings
 from graph_runner.run.acceleration import Acceleration
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
+from graph_runner.run.devices import choose_device
 from graph_runner.run.elsewhere import Elsewhere
 from graph_runner.run.execute import execute
 from graph_runner.run.failures import ElsewhereError, NodeError, OutOfMemoryError, Stopped
@@ -55,6 +48,7 @@ from graph_runner.run.precision import Precision, allow_tf32, told_tf32
 from graph_runner.run.profile import Profile
 from graph_runner.run.residence import Residence
 from graph_runner.run.runtime import Runtime
+from graph_runner.run.targets import targets_of
 from graph_runner.run.threads import Threads, choose
 from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
@@ -205,7 +199,7 @@ class Engine:
         top, problems = validate(workflow, registry, paths)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
-        wanted, ids = _targets(top, asked)
+        wanted, ids = targets_of(top, asked)
         if not wanted and not (only and ids) and (only or not any(has_effect(bound) for bound in top.nodes.values())):
             raise WorkflowError(
                 [
@@ -216,13 +210,15 @@ class Engine:
                 ]
             )
         leads = self.processes.rank == 0 and part is None
-        folder = self.processes.agree(self._new_folder(workflow) if leads else None)
+        folder = self.processes.agree(
+            surroundings.new_folder(self.workspace / "runs", workflow.title) if leads else None
+        )
         folder = self.workspace / part.place.folder if part else folder
         text = write(given.written)
         chosen = self.processes.agree(choose(threads, self.processes.here))
         options["threads"] = at_first = chosen.count  # another machine's part of the run computes to the same bits
         if leads:
-            self._record_surroundings(folder, text, seed, given.values, chosen)
+            self._record(folder, text, seed, given.values, chosen)
         seen: list[events.Event] = []
         record = events.Record(folder / "events.jsonl") if leads else None
         own: list[events.Listener] = [seen.append, *([record] if record else [])]
@@ -290,7 +286,7 @@ class Engine:
             if profiled is not None:
                 _write(profiled, folder, time.perf_counter() - began, emit)
             if leads and chosen.count != at_first:  # a training went on with those that it had
-                self._record_surroundings(folder, text, seed, given.values, chosen)
+                self._record(folder, text, seed, given.values, chosen)
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
@@ -377,26 +373,9 @@ class Engine:
             pass
         return refused
 
-    def _new_folder(self, workflow: Workflow) -> Path:
-        name = re.sub(r"[^a-z0-9]+", "-", workflow.title.lower()).strip("-")[:40] or "run"
-        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-        runs = self.workspace / "runs"
-        runs.mkdir(exist_ok=True)
-        number = 1
-        while True:
-            folder = runs / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
-            try:
-                folder.mkdir()
-                return folder
-            except FileExistsError:
-                number += 1
-
-    def _record_surroundings(
-        self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str], threads: Threads
-    ) -> None:
-        """Write down the workflow and what it ran in, so that the run can be made again."""
-        write_atomically(folder / "workflow.json", workflow.encode())
-        environment = {
+    def _record(self, folder: Path, workflow: str, seed: int, inputs: Mapping[str, str], threads: Threads) -> None:
+        """Write down what a run ran in."""
+        settings = {
             "seed": seed,
             "device": str(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
@@ -407,13 +386,9 @@ class Engine:
             "threads_chosen": threads.why,
             "processes": self.processes.world,
             **({"shard": True} if self.processes.shard else {}),
-            "python": sys.version.split()[0],
-            "platform": platform.platform(),
-            "gpu": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else None,
-            "packages": _installed(),
             **({"inputs": inputs} if inputs else {}),
         }
-        write_atomically(folder / "environment.json", json.dumps(environment, indent=1).encode())
+        surroundings.record(folder, workflow, self.device, settings)
 
 
 def _made(scanned: tuple[Any, Any], workspace: Path, options: Mapping[str, Any]) -> Engine:
@@ -426,68 +401,3 @@ def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) 
         profile.write(folder, seconds)
     except OSError as error:
         emit(events.Log(f"the profile is not kept: {sentence(error)}", level="warning"))
-
-
-_packages: dict[str, str] = {}
-
-
-def _installed() -> dict[str, str]:
-    """Installed packages and their versions (read once a process: it takes a tenth of a second)."""
-    if not _packages:
-        _packages.update(sorted((dist.metadata["Name"], dist.version) for dist in distributions()))
-    return _packages
-
-
-def choose_device(name: str) -> torch.device:
-    """A device by name, of any kind that PyTorch knows; "auto" takes a GPU where there is one. Raises ValueError where it is absent."""
-    if name == "auto":
-        found = torch.accelerator.current_accelerator(check_available=True)
-        name = "cpu" if found is None else found.type
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"there is no device called {name!r}; it can be auto, cpu, cuda, cuda:N or mps") from error
-    try:
-        kind: Any = torch.get_device_module(device)
-        count = kind.device_count() if kind.is_available() else 0
-    except (AttributeError, RuntimeError):  # a kind that this PyTorch has no backend for, or one that holds no numbers
-        count = 0
-    if not count:
-        raise ValueError(f"no {device.type.upper()} device is here; use --device cpu, or --device auto")
-    if (device.index or 0) >= count:
-        raise ValueError(f"there is no {name}: the last {device.type.upper()} device is {device.type}:{count - 1}")
-    return device
-
-
-def _targets(top: Scope, names: Iterable[str]) -> tuple[dict[str, Source], set[str]]:
-    """The ports that are asked for, by name, and the nodes they belong to (which may give nothing)."""
-    targets: dict[str, Source] = {}
-    ids: set[str] = set()
-    for name in names:
-        for asked, reference in _meant(top, name).items():
-            id, rest = split(reference)
-            bound = top.nodes.get(id)
-            if bound is None:
-                message = f"there is no node {id!r} at the top of the graph"
-                raise WorkflowError([Problem(message, remedy=did_you_mean(id, [*top.nodes, *top.uses]))])
-            slots = {joined(*slot): slot for slot in bound.outputs}
-            rest = present(bound.spec.outputs, rest)
-            if rest and rest not in slots:
-                raise WorkflowError([Problem(f"{id!r} has no output {rest!r}", id, remedy=did_you_mean(rest, slots))])
-            for port in [rest] if rest else slots:  # a node stands for all it gives
-                targets[asked if rest or len(slots) == 1 else f"{asked}.{port}"] = Source(id, *slots[port])
-            ids.add(id)
-    return targets, ids
-
-
-def _meant(top: Scope, name: str) -> dict[str, str]:
-    """What a name asks for: itself, or what the results of a definition's use stand for."""
-    id, port = split(name)
-    if id not in top.uses:
-        return {name: name}
-    outputs = {port: reference for port, reference in top.uses[id].items() if isinstance(reference, str)}
-    if port and port not in outputs:
-        raise WorkflowError([Problem(f"{id!r} has no output {port!r}", id, remedy=did_you_mean(port, outputs))])
-    if port or len(outputs) == 1:
-        return {name: outputs[port or next(iter(outputs))]}
-    return {f"{id}.{each}": reference for each, reference in outputs.items()}

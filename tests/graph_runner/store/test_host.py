@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from graph_runner.base import events
 from graph_runner.contract.registry import Registry
-from graph_runner.run.engine import choose_device
+from graph_runner.run.devices import choose_device
 from graph_runner.store.host import UncopiedError, in_use, leaves, on_host
 from tests.graph_runner.conftest import graph
 from tests.pretend import BACKEND, DEVICE, engine_there
