@@ -92,16 +92,17 @@ def test_the_discriminator_is_active_in_the_last_third() -> None:
 # .988 of 256 were found, and .844 without guidance.
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_a_flow_obeys_as_betas_do(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(cases(1, 4)))
+def test_a_flow_obeys_as_betas_do(registry: Registry, tmp_path: Path, seed: int) -> None:
     asked = asking_for(SAMPLES, 3.0, RECTIFIED_FLOW)
-    images = Engine(registry, tmp_path).run(asked, seed=0, targets=["decoded"], only=True).values["decoded"]
+    images = Engine(registry, tmp_path).run(asked, seed=seed, targets=["decoded"], only=True).values["decoded"]
     assert accuracy(oracle(), images, torch.arange(SAMPLES) % 24) >= 0.9
 
 
 # At guidance scale 3 .973 to .996 of 256 were found: five seeds, on processors with and without AVX-512; without guidance .80 to .83.
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("seed", range(cases(2, 6)))
+@pytest.mark.parametrize("seed", range(cases(1, 6)))
 def test_the_asked_class_is_found_in_nine_of_ten_pictures(registry: Registry, tmp_path: Path, seed: int) -> None:
     shipped = load(QUICKSTART)
     first = Engine(registry, tmp_path).run(shipped, seed=seed)
