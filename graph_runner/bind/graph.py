@@ -77,22 +77,6 @@ def _kept(mapping: dict[K, V]) -> dict[K, V]:
     return _FrozenDict(mapping) if mapping else _NOTHING
 
 
-class _Freezable:
-    """What is filled in first, and stays as it is from then on."""
-
-    _frozen = False
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._frozen:
-            _refuse()
-        object.__setattr__(self, name, value)
-
-    def _freeze(self, **last: Any) -> None:
-        for name, value in last.items():
-            setattr(self, name, value)
-        self._frozen = True
-
-
 def _frozen(wired: Wired) -> Wired:
     if isinstance(wired, Source):
         return wired
@@ -100,7 +84,7 @@ def _frozen(wired: Wired) -> Wired:
 
 
 @dataclass(eq=False)
-class BoundNode(_Freezable):
+class BoundNode:
     """A node of the graph, bound to its specification."""
 
     id: str
@@ -114,7 +98,7 @@ class BoundNode(_Freezable):
 
 
 @dataclass(eq=False)
-class Scope(_Freezable):
+class Scope:
     """The top of a graph, or the body of a zone. At the top, uses: what the outputs of each use of a definition stand for; models:
     the classes that files may name."""
 
@@ -144,9 +128,11 @@ class Scope(_Freezable):
             if bound.body is not None:
                 bound.body.freeze()
             wires = {port: _frozen(wired) for port, wired in bound.wires.items()}
-            bound._freeze(params=_kept(bound.params), wires=_kept(wires), outputs=_kept(bound.outputs))
-        results = {port: _frozen(wired) for port, wired in self.results.items()}
-        self._freeze(nodes=_kept(self.nodes), results=_kept(results), ports=_kept(self.ports), uses=_kept(self.uses))
+            bound.params, bound.wires, bound.outputs = _kept(bound.params), _kept(wires), _kept(bound.outputs)
+            bound.__class__ = _FrozenNode
+        self.results = _kept({port: _frozen(wired) for port, wired in self.results.items()})
+        self.nodes, self.ports, self.uses = _kept(self.nodes), _kept(self.ports), _kept(self.uses)
+        self.__class__ = _FrozenScope
 
     def walk(self) -> Iterator[BoundNode]:
         """Every node of this scope and of the bodies in it."""
@@ -159,6 +145,18 @@ class Scope(_Freezable):
         """This scope and the bodies in it."""
         yield self
         yield from (bound.body for bound in self.walk() if bound.body is not None)
+
+
+class _FrozenNode(BoundNode):
+    """A bound node that stays as it is: freezing changes the class, so that filling in costs nothing."""
+
+    __setattr__ = _refuse
+
+
+class _FrozenScope(Scope):
+    """A scope that stays as it is."""
+
+    __setattr__ = _refuse
 
 
 def reads(bound: BoundNode) -> Iterator[Source]:

@@ -192,12 +192,12 @@ def _step(
     readers: Counter[str],
 ) -> Step:
     spec, wires = bound.spec, bound.wires
-    given = (wires, spec.params, bound.params)
-    left_out = [port for port in spec.input if not any(port in each for each in given)]
+    params = bound.params
+    left_out = [port for port in spec.input if port not in wires and port not in spec.params and port not in params]
     return Step(
         bound.id,
         spec,
-        {**bound.params, **dict.fromkeys(left_out)},
+        {**params, **dict.fromkeys(left_out)},
         wiring.singles,
         wiring.lists,
         wiring.dicts,
@@ -271,7 +271,7 @@ def _kept(top: Scope, code: Code, keys: Keys | None) -> dict[str, Kept]:
 
 def _paths_in(bound: BoundNode) -> frozenset[str]:
     """The paths that a node, and the nodes inside of it, read by their literals."""
-    inside = [bound, *(bound.body.walk() if bound.body is not None else ())]
+    inside = [bound, *bound.body.walk()] if bound.body is not None else [bound] if bound.spec.path_kinds else []
     typed = ((each, name) for each in inside for name in each.spec.path_kinds)
     return frozenset(str(each.params[name]) for each, name in typed if each.params.get(name))
 

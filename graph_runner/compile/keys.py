@@ -158,12 +158,12 @@ def lasting(bound: BoundNode) -> bool:
     return any(part.spec.effect for part in _computing(bound))
 
 
-def _computing(bound: BoundNode) -> Iterator[BoundNode]:
+def _computing(bound: BoundNode) -> list[BoundNode]:
     """The node and all in its body but callbacks."""
-    if not bound.spec.aside:
-        yield bound
-        for child in bound.body.nodes.values() if bound.body is not None else ():
-            yield from _computing(child)
+    if bound.spec.aside:
+        return []
+    inside = bound.body.nodes.values() if bound.body is not None else ()
+    return [bound, *(part for child in inside for part in _computing(child))]
 
 
 def _depends_on(bound: BoundNode) -> Iterator[str]:

@@ -13,7 +13,7 @@ from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.plan import Code
 from graph_runner.contract.registry import Registry
-from graph_runner.run.engine import _targets
+from graph_runner.run.targets import targets_of
 from tests.graph_runner.conftest import graph
 from tests.graph_runner.drawing import ONE, every, noted, record, repeat
 
@@ -52,7 +52,7 @@ def test_one_graph_is_compiled_for_one_target_after_another(top: Scope) -> None:
         (["all"], everything - {"other", "unread"}),
         (["other"], {"one", "other"}),
     ):
-        sources, nodes = _targets(top, targets)
+        sources, nodes = targets_of(top, targets)
         plan = compile_graph(top, sources, None, only=nodes)
         assert ids(plan.code) == wanted
     assert {bound.id for bound in top.walk()} == everything

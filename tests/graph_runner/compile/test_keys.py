@@ -16,7 +16,8 @@ from graph_runner.compile.compiler import Plan, compile_graph
 from graph_runner.compile.keys import Keys
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
-from graph_runner.run.engine import Engine, _targets
+from graph_runner.run.engine import Engine
+from graph_runner.run.targets import targets_of
 from tests.graph_runner.conftest import TOYS, graph
 
 REGISTRY = Registry.scan(TOYS)
@@ -60,7 +61,7 @@ def ports(nodes: Nodes) -> list[str]:
 def plan_of(workflow: Workflow, *targets: str, seed: int = 0, dtype: str = "float32") -> Plan:
     top, problems = validate(workflow, REGISTRY)
     assert errors(problems) == []
-    wanted, _ = _targets(top, targets or ports({id: node.model_dump() for id, node in workflow.nodes.items()}))
+    wanted, _ = targets_of(top, targets or ports({id: node.model_dump() for id, node in workflow.nodes.items()}))
     return compile_graph(top, wanted, Keys(seed, dtype, lambda bound: str(bound.spec.version)))
 
 
