@@ -16,8 +16,8 @@ class NumberWidget(TypedDict):
 
     kind: Literal["number"]
     integer: bool
-    min: float | None
-    max: float | None
+    min: int | float | None
+    max: int | float | None
     slider: bool
 
 

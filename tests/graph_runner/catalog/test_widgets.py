@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
 
-from graph_runner.catalog.describe import describe
+from graph_runner.catalog.describe import Catalog, describe, describe_all
 from graph_runner.catalog.widgets import unwrapped, widget_of
 from graph_runner.contract.registry import Registry
 
@@ -57,3 +58,8 @@ def test_every_parameter_of_every_node_has_its_widget() -> None:
     kinds = {port["widget"]["kind"] for port in ports}
     assert {"number", "seed", "choice", "toggle", "text", "path", "list"} <= kinds
     assert all("nullable" in port for port in ports)
+
+
+def test_the_catalogue_is_written_as_its_types_say() -> None:
+    """Pydantic warns where a value is not of its type (an integer where a union says float): a server's log was full of it."""
+    TypeAdapter(Catalog).dump_json(describe_all(Registry.installed().values()))
