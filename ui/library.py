@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import graph_runner
 from graph_runner.base.files import write_atomically
 from graph_runner.base.names import refuse_twin, safe_name
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.bind.graph import Scope
+from graph_runner.bind.paths import SHIPPED as FOLDER
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
@@ -44,9 +44,8 @@ class Library:
     """The workflows of one server."""
 
     def __init__(self, workspace: Workspace, registry: Mapping[str, NodeSpec], shipped: Path | None = None) -> None:
-        assert graph_runner.__file__ is not None
         self.workspace, self.registry = workspace, registry
-        self.shipped = shipped or Path(graph_runner.__file__).parents[1] / "workflows"
+        self.shipped = shipped or FOLDER
         self._known: dict[Path, tuple[float, WorkflowEntry]] = {}
         self._writing = threading.Lock()
 

@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import graph_runner
 from graph_runner.base.problems import Problem
 
 if TYPE_CHECKING:
     from graph_runner.bind.graph import Scope
 
+assert graph_runner.__file__ is not None
+SHIPPED = Path(graph_runner.__file__).parents[1] / "workflows"
+"""The folder of the workflows that ship, and of the small models that they read."""
 LONG = 300
 """Of a longer path, only so many characters are told."""
 
@@ -26,7 +30,8 @@ class PathError(ValueError):
 
 
 class Paths:
-    """Makes paths absolute: relative ones start at the workspace, `~` is the user's home.
+    """Makes paths absolute: relative ones start at the workspace, `~` is the user's home. A model that the
+    workspace lacks may be among those that ship, at the same path below `models`.
 
     roots: the folders below which every path must lead, links followed; none for anywhere. A host that others reach (a
     server) names the workspace, and what its owner lends besides. Links below such a path are the owner's, and are followed.
@@ -54,7 +59,7 @@ class Paths:
         Raises PathError for one that is not, or that may not be read.
         """
         wanted = f"Give the path of a {kind}, absolute or relative to the workspace"
-        path = self.workspace / expanded(text)
+        path = self._shipped(text) or self.workspace / expanded(text)
         told = str(path) if len(str(path)) <= LONG else f"{str(path)[:LONG]}…"
         try:
             target, there, folder = path.resolve(), path.exists(), path.is_dir()
@@ -63,7 +68,7 @@ class Paths:
         except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, links in a circle
             reason = (error.strerror if isinstance(error, OSError) else "") or "its links lead in a circle"
             raise PathError(f"{told} cannot be read ({reason.lower()})", wanted) from error
-        if self.roots and not any(target.is_relative_to(root) for root in self.roots):
+        if self.roots and not any(target.is_relative_to(root) for root in (*self.roots, SHIPPED)):
             message = f"{text:.{LONG}} is outside of the workspace, and others can reach this server"
             raise PathError(message, "Upload it, or have its folder lent by the server's owner (--files FOLDER)")
         if not there:
@@ -73,6 +78,17 @@ class Paths:
         if not folder and kind == "folder":
             raise PathError(f"{told} is a file, and a folder is wanted", wanted)
         return path
+
+    def _shipped(self, text: str) -> Path | None:
+        """The path of a model that ships, where the workspace has none of that name."""
+        relative = expanded(text)
+        if relative.parts[:1] != ("models",) or ".." in relative.parts:
+            return None
+        try:
+            here, shipped = self.workspace / relative, SHIPPED / relative
+            return shipped if shipped.is_file() and not here.exists() else None
+        except (OSError, ValueError):  # what is wrong with it, the workspace's own path tells
+            return None
 
     def _windows(self, text: str) -> PathError | None:
         """What to say of a path that Windows would understand, and this system does not."""

@@ -11,7 +11,7 @@ import pytest
 
 from graph_runner.__main__ import main
 from graph_runner.base.problems import WorkflowError
-from graph_runner.bind.paths import PathError, Paths
+from graph_runner.bind.paths import SHIPPED, PathError, Paths
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
@@ -106,6 +106,19 @@ def test_a_folder_is_wanted(places: Path) -> None:
     assert Paths(places).place("in", "file or folder") == places / "in"
     with pytest.raises(PathError, match=r"one\.txt is a file, and a folder is wanted; give the path of a folder"):
         Paths(places).place("one.txt", "folder")
+
+
+def test_a_model_that_ships_is_found_until_the_workspace_has_its_own(places: Path) -> None:
+    shipped = SHIPPED / "models" / "quickstart" / "unet.safetensors"
+    for roots in ((), (places,)):
+        assert Paths(places, roots).place("models/quickstart/unet.safetensors", "file") == shipped
+    for other in ("quickstart/unet.safetensors", "models/../sample.json", "sample.json", "models/quickstart"):
+        with pytest.raises(PathError, match="there is no file"):
+            Paths(places).place(other, "file")
+    own = places / "models" / "quickstart" / "unet.safetensors"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    assert Paths(places).place("models/quickstart/unet.safetensors", "file") == own
 
 
 @pytest.mark.parametrize("command", [["run"], ["check"], ["check", "--graph-only"]])

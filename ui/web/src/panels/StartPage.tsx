@@ -59,9 +59,17 @@ export function StartPage() {
   );
 }
 
-/** The quickstart first, then what has a picture. */
+const FIRST = ["sample", "quickstart"];
+
+/** What draws at once and the training behind it first, then what has a picture. */
 const rank = (entry: WorkflowEntry): number =>
-  entry.name === "quickstart" ? 0 : entry.thumbnail ? 1 : entry.problem ? 3 : 2;
+  FIRST.includes(entry.name)
+    ? FIRST.indexOf(entry.name) - FIRST.length
+    : entry.thumbnail
+      ? 1
+      : entry.problem
+        ? 3
+        : 2;
 
 function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
   return (

@@ -208,7 +208,7 @@ async function reopened({ draft, path, run }: Tab): Promise<(Opening & { revisio
   }
 }
 
-/** What the page opens with: what this tab had open, what the address names, or the quickstart. */
+/** What the page opens with: what this tab had open, what the address names, or a graph that shows a picture at once. */
 export async function openFirst(): Promise<void> {
   await takeOverDrafts().catch(sayError);
   const session = readSession();
@@ -232,7 +232,7 @@ export async function openFirst(): Promise<void> {
   if (named || (address !== "" && (await openAddress(address))) || documents.length > 0) return;
   const entries = await api.workflows().catch(() => []);
   const first =
-    entries.find((entry) => entry.path === "shipped/quickstart.json") ??
+    entries.find((entry) => entry.path === "shipped/sample.json") ??
     entries.find((entry) => entry.shipped && !entry.problem);
   const isOpen = first !== undefined && (await openFile(first.path));
   const drafts = await allDrafts().catch(() => []);
