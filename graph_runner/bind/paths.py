@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graph_runner.base.home import HomeError, home_of
 from graph_runner.base.problems import Problem
 
 if TYPE_CHECKING:
@@ -30,10 +31,12 @@ class Paths:
 
     roots: the folders below which every path must lead, links followed; none for anywhere. A host that others reach (a
     server) names the workspace, and what its owner lends besides. Links below such a path are the owner's, and are followed.
+    anew: look at the workspace's home (`graph_runner.base.home`) for what is here already, too.
     """
 
-    def __init__(self, workspace: Path, roots: Iterable[Path] = ()) -> None:
-        self.workspace, self.roots = workspace, tuple(root.resolve() for root in roots)
+    def __init__(self, workspace: Path, roots: Iterable[Path] = (), anew: bool = False) -> None:
+        self.workspace, self.roots, self.anew = workspace, tuple(root.resolve() for root in roots), anew
+        self.home = home_of(workspace)
 
     def place_all(self, top: Scope) -> list[Problem]:
         """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
@@ -57,7 +60,11 @@ class Paths:
         path = self.workspace / expanded(text)
         told = str(path) if len(str(path)) <= LONG else f"{str(path)[:LONG]}…"
         try:
+            if self.home.address and (self.anew or not path.exists()):
+                self.home.bring(path)
             target, there, folder = path.resolve(), path.exists(), path.is_dir()
+        except HomeError as error:
+            raise PathError(str(error), wanted) from error
         except UnicodeError as error:
             raise PathError(f"{text!r:.{LONG}} holds half a character", "Type it again") from error
         except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, links in a circle

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from graph_runner.base.home import home_of
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.cli.wording import complain, count, duration, place
 
@@ -131,7 +132,9 @@ def runs(options: argparse.Namespace) -> int:
     """List what was run in a workspace, newest first."""
     from graph_runner.run.history import history
 
-    found = history(_folder(options.workspace))
+    workspace = _folder(options.workspace)
+    home_of(workspace).bring_below(workspace / "runs", ["*.json", "events.jsonl"])
+    found = history(workspace)
     if not found:
         print(f"Nothing was run in {options.workspace} yet")
         return 0
