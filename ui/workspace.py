@@ -19,6 +19,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from graph_runner.base.files import TEMPORARY, atomic_file, sweep
+from graph_runner.base.home import home_of
 from ui.refusal import RefusedError
 from ui.schemas import FileEntry, printable
 
@@ -39,6 +40,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.root.mkdir(parents=True, exist_ok=True)
+        self.home = home_of(self.root)
         self.own, self.incoming = self.root / ".server", self.root / ".gradio"
         self.own.mkdir(exist_ok=True)
         sweep(self.own)  # uploads that a killed server was receiving
@@ -70,6 +72,8 @@ class Workspace:
     def file(self, path: str) -> Path:
         """The absolute path of a file that is there."""
         found = self.inside(path)
+        if self.home.address and not found.exists():
+            self.home.bring(found)
         if not found.is_file():  # nor a pipe or a device, which would not end
             raise RefusedError(404, f"there is no file {path!r} in the workspace")
         if not os.access(found, os.R_OK):
@@ -157,6 +161,7 @@ class Workspace:
         if not target.exists():
             with atomic_file(target) as temporary:
                 shutil.copyfile(path, temporary)
+            self.home.keep(target)
         return self.entry(target)
 
 

@@ -13,6 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -28,6 +29,15 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/+")
 
 class HomeError(OSError):
     """The store at an address refuses, or is not to be reached; the message names it and says what to do."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something in a workspace with all that is in it: bytes, and when it was last used (seconds since 1970)."""
+
+    path: Path
+    size: int
+    used: float
 
 
 class Lease:
@@ -66,6 +76,17 @@ class Home:
 
     def forget(self, path: Path) -> None:
         """Remove a file or folder at home, and all below it. Raises OSError."""
+
+    def sweep(self, folder: Path, older_than: float) -> None:
+        """Remove what killed writers left at home below a folder, where it was not touched for so many seconds. Raises OSError."""
+
+    def held(self, folder: Path) -> list[Kept]:  # noqa: ARG002 - what lies on the disk is for others to measure
+        """What lies at home in a folder; a store says when something was written, not when it was read. Raises OSError."""
+        return []
+
+    def can_go(self, folder: Path) -> bool:  # noqa: ARG002
+        """Whether a whole folder may be removed here, as it is at home too."""
+        return False
 
     def claim(self, folder: Path) -> bool:  # noqa: ARG002 - nobody else can be about to take it
         """Take a folder's name for good; False where another machine has it."""

@@ -6,7 +6,7 @@ created only where none is. So
 - a file is an object of its own;
 - a folder is objects under the name of a generation, `PATH/GENERATION/…`, and one that names that generation and all that is in
   it, `PATH.manifest.json`, written when they are there. A reader sees the old generation or the new one and nothing between.
-  What a killed writer left belongs to no manifest, and goes with the next one that is written there, or by `clean`;
+  What a killed writer left belongs to no manifest, and goes by `clean` once nobody can be writing it any more;
 - who holds a lineage is told by leases (`graph_runner.base.leases`).
 """
 
@@ -15,12 +15,12 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -30,9 +30,10 @@ from filelock import FileLock
 
 from graph_runner.base.checksums import sealed, unsealed
 from graph_runner.base.files import TEMPORARY, atomic_file, atomic_folder, write_atomically
-from graph_runner.base.home import OWN, Home, HomeError, Lease
+from graph_runner.base.home import OWN, Home, HomeError, Kept, Lease
 
 MANIFEST = ".manifest.json"
+GENERATION = re.compile(r"/generation-[0-9a-f]{12}/")
 LEASES = ".leases"
 EXTRAS = {
     "s3": '"latent-loom[s3]"',
@@ -47,15 +48,6 @@ SAME_SECONDS = 0.01
 """Times that differ by less are the same: file systems cut them off in their own ways."""
 BATCH = 16
 """How many files go to the store, or come from there, at once."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """What one folder takes at home: bytes of its objects, and when the newest was written (seconds since 1970)."""
-
-    path: Path
-    size: int
-    written: float
 
 
 class Remote(Home):
@@ -145,8 +137,8 @@ class Remote(Home):
         with held(self._store(), self._at(folder) + LEASES, self.workspace, stop, tell) as lease:
             yield lease
 
-    def held(self, folder: Path) -> list[Held]:
-        """What the folders and files in a folder take, each with all that lies below it."""
+    def held(self, folder: Path) -> list[Kept]:
+        """See `Home.held`."""
         with self._asking():
             found: dict[str, tuple[int, float]] = {}
             base = f"{self._at(folder)}/"
@@ -154,10 +146,14 @@ class Remote(Home):
                 top = name.removeprefix(base).partition("/")[0].removesuffix(MANIFEST).removesuffix(LEASES)
                 size, written = found.get(top, (0, 0.0))
                 found[top] = size + int(info["size"]), max(written, _written(info))
-            return [Held(folder / name, size, written) for name, (size, written) in found.items()]
+            return [Kept(folder / name, size, written) for name, (size, written) in found.items()]
+
+    def can_go(self, folder: Path) -> bool:
+        """See `Home.can_go`."""
+        return self._known(folder) is not None
 
     def sweep(self, folder: Path, older_than: float) -> None:
-        """Remove what killed writers left below a folder: objects that no manifest names, untouched for so many seconds."""
+        """See `Home.sweep`: objects that no manifest names."""
         with self._asking():
             found = self._found(folder)
             named: set[str] = set()
@@ -168,10 +164,7 @@ class Remote(Home):
             left = [
                 name
                 for name, info in found.items()
-                if name not in named
-                and not name.endswith(MANIFEST)
-                and LEASES not in name
-                and time.time() - _written(info) > older_than
+                if GENERATION.search(name) and name not in named and time.time() - _written(info) > older_than
             ]
             self._remove(left)
 
@@ -228,10 +221,8 @@ class Remote(Home):
         if info["type"] == "file":
             return {path: info}
         found = self._found(path)
-        kept = tuple(f"{name.removesuffix(MANIFEST)}/" for name in found if name.endswith(MANIFEST))
-        single = (
-            name for name in found if not name.endswith(MANIFEST) and not name.startswith(kept) and LEASES not in name
-        )
+        parts = (MANIFEST, LEASES)
+        single = [name for name in found if not GENERATION.search(name) and not any(part in name for part in parts)]
         below = {self.workspace / name.removeprefix(f"{self._root}/"): found[name] for name in single}
         return {path: info for path, info in below.items() if not path.name.startswith(".")}
 
@@ -254,7 +245,7 @@ class Remote(Home):
     # Folders.
 
     def _keep_folder(self, folder: Path) -> None:
-        before, generation = self._manifest(folder), uuid.uuid4().hex[:12]
+        before, generation = self._manifest(folder), f"generation-{uuid.uuid4().hex[:12]}"
         files = {path: path.relative_to(folder).as_posix() for path in _files(folder)}
         sizes = {name: path.stat().st_size for path, name in files.items()}
         place = self._at(folder)

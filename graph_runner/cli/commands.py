@@ -130,10 +130,10 @@ def _place(spec: NodeSpec) -> tuple[str, str]:
 
 def runs(options: argparse.Namespace) -> int:
     """List what was run in a workspace, newest first."""
-    from graph_runner.run.history import history
+    from graph_runner.run.history import RECORDS, history
 
     workspace = _folder(options.workspace)
-    home_of(workspace).bring_below(workspace / "runs", ["*.json", "events.jsonl"])
+    home_of(workspace).bring_below(workspace / "runs", RECORDS)
     found = history(workspace)
     if not found:
         print(f"Nothing was run in {options.workspace} yet")
@@ -181,6 +181,7 @@ def clean(options: argparse.Namespace) -> int:
     if not workspace.is_dir():
         raise WorkflowError([Problem(f"there is no workspace {options.workspace}", remedy="Name one with --workspace")])
     space.tidy(workspace)
+    space.tidy_home(workspace)
     if options.keep is not None:
         gone = space.make_room(space.forgettable(workspace), options.keep)
         left = sum(kept.size for kept in space.forgettable(workspace))

@@ -32,7 +32,7 @@ def from_checkpoints(workflow: Workflow, nodes: Mapping[str, NodeSpec], workspac
     takers = {id: node for id, node in walk(workflow.nodes) if node.type in nodes and nodes[node.type].continues_from}
     if not takers:
         raise _refused("nothing in this workflow trains", "Add a train zone, or leave --continue out")
-    home_of(workspace).bring_below(workspace / "runs", ["workflow.json", "checkpoints.json"])
+    home_of(workspace).bring_below(workspace / "runs", ["checkpoints.json"])
     folder = _folder(workspace, named)
     if re.fullmatch(r"step-\d+", folder.name):
         if len(takers) > 1:

@@ -53,7 +53,7 @@ from graph_runner.run.targets import targets_of
 from graph_runner.run.threads import Threads, choose
 from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
-from graph_runner.store.space import prepare
+from graph_runner.store.space import keep_copy_small, prepare
 
 GIB = 2**30
 CALLERS = (
@@ -139,10 +139,16 @@ class Engine:
         self.advise = advise
         self.processes = processes or Processes()
         self.processes.split_models(shard)
+        if self.home.address and self.processes.shard and self.processes.here < self.processes.world:
+            raise ValueError(
+                f"models that are split over several machines have checkpoints of which each machine writes a part, and {self.home.address} "
+                "is reached through a copy on each; take a folder that all machines see as the workspace, or leave out --shard"
+            )
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
         if self.processes.rank == 0 and not guest:
             prepare(self.workspace)
             self.home.prepare()
+        keep_copy_small(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
 
     def run(
