@@ -48,4 +48,4 @@ class Machines:
 
 def objects(home: Remote) -> set[str]:
     """All that lies at an address, by the names below it."""
-    return {name.removeprefix(f"{home._root}/") for name in home._fs.find(home._root)}
+    return {name.removeprefix(f"{home.bucket.root}/") for name in home.bucket.fs.find(home.bucket.root)}

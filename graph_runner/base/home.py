@@ -48,6 +48,9 @@ class Lease:
         """Whether another has taken it meanwhile, as this process was not heard of for too long."""
         return False
 
+    def close(self) -> None:
+        """Let others have it."""
+
 
 class Home:
     """The home of a workspace that is a folder of this machine, or one that it sees as such: that folder. So whatever is asked
@@ -83,6 +86,10 @@ class Home:
     def held(self, folder: Path) -> list[Kept]:  # noqa: ARG002 - what lies on the disk is for others to measure
         """What lies at home in a folder; a store says when something was written, not when it was read. Raises OSError."""
         return []
+
+    def listing(self, folder: Path) -> dict[str, Kept | None]:  # noqa: ARG002
+        """The files that lie at home in a folder, by name, as a user sees them; None for a folder. Raises OSError."""
+        return {}
 
     def can_go(self, folder: Path) -> bool:  # noqa: ARG002
         """Whether a whole folder may be removed here, as it is at home too."""

@@ -70,19 +70,7 @@ class Leased(Lease):
 
 
 @contextmanager
-def held(store: Any, place: str, copy: Path, stop: threading.Event, tell: Tell) -> Iterator[Lease]:
-    """See `graph_runner.base.home.Home.lease`. store: fsspec's file system; place: the leases' folder there."""
-    with _first_here(copy, place, stop):
-        lease = _taken(store, place, copy, stop, tell)
-        try:
-            yield lease
-        finally:
-            if isinstance(lease, Leased):
-                lease.close()
-
-
-@contextmanager
-def _first_here(copy: Path, place: str, stop: threading.Event) -> Iterator[None]:
+def first_here(copy: Path, place: str, stop: threading.Event) -> Iterator[None]:
     """One process of this machine after the other."""
     lock = FileLock(copy / OWN / f"lease-{uuid.uuid5(uuid.NAMESPACE_URL, place).hex[:12]}.lock")
     while not stop.is_set():
@@ -95,9 +83,17 @@ def _first_here(copy: Path, place: str, stop: threading.Event) -> Iterator[None]
         lock.release()
 
 
-def _taken(store: Any, place: str, copy: Path, stop: threading.Event, tell: Tell) -> Lease:
-    """Wait for the lease and take it; one that means nothing where `stop` was set first."""
-    who = {"host": socket.gethostname(), "process": os.getpid(), "copy": _mark(copy), "token": uuid.uuid4().hex}
+def taken(store: Any, place: str, copy: Path, stop: threading.Event, tell: Tell) -> Lease:
+    """Wait for the lease and take it; one that means nothing where `stop` was set first. See `graph_runner.base.home.Home.lease`.
+
+    store: fsspec's file system; place: the leases' folder there. Whoever calls has `first_here`.
+    """
+    who: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "copy": _mark(copy),
+        "token": uuid.uuid4().hex,
+    }
     last: tuple[int, bytes] | None = None
     since, told = time.monotonic(), False
     while not stop.is_set():

@@ -38,7 +38,7 @@ def machines(request, tmp_path, monkeypatch) -> Machines:
             monkeypatch.setenv(variable, value)
         monkeypatch.setenv("AWS_ENDPOINT_URL", request.getfixturevalue("s3"))
     found = Machines(f"{request.param}://{name}/work", tmp_path, monkeypatch)
-    found.home("a")._fs.mkdir(name)
+    found.home("a").bucket.fs.mkdir(name)
     return found
 
 
@@ -155,7 +155,7 @@ def test_a_writer_that_dies_at_any_request_leaves_the_old_or_the_new(machines, m
 
         with monkeypatch.context() as patch:
             for name in ("pipe_file", "put", "rm_file"):
-                patch.setattr(a._fs, name, dying(getattr(a._fs, name)))
+                patch.setattr(a.bucket.fs, name, dying(getattr(a.bucket.fs, name)))
             try:
                 a.keep(place)
                 died = False
@@ -175,10 +175,10 @@ def test_a_writer_that_dies_at_any_request_leaves_the_old_or_the_new(machines, m
 def test_a_manifest_that_is_not_whole_is_none(machines):
     a, b = machines.home("a"), machines.home("b")
     a.keep(folder(a.workspace / "cache" / "key", tensors="t"))
-    name = f"{a._root}/cache/key{remote.MANIFEST}"
-    whole = a._fs.cat_file(name)
+    name = f"{a.bucket.root}/cache/key{remote.MANIFEST}"
+    whole = a.bucket.fs.cat_file(name)
     for size in range(0, len(whole), cases(17, 1)):
-        a._fs.pipe_file(name, whole[:size])
+        a.bucket.fs.pipe_file(name, whole[:size])
         b.bring_tree(b.workspace / "cache" / "key")
         assert not (b.workspace / "cache" / "key").exists()
 
@@ -187,7 +187,7 @@ def test_sweeping_spares_what_was_written_just_now_and_what_is_named(machines):
     a = machines.home("a")
     a.keep(folder(a.workspace / "cache" / "key", tensors="t"))
     a.keep(folder(a.workspace / "uploads", one="1") / "one")
-    a._fs.pipe_file(f"{a._root}/cache/other/generation-0123456789ab/tensors", b"half")
+    a.bucket.fs.pipe_file(f"{a.bucket.root}/cache/other/generation-0123456789ab/tensors", b"half")
     a.sweep(a.workspace, older_than=3600)
     assert len(objects(a)) == 4
     a.sweep(a.workspace, older_than=-5)
@@ -202,6 +202,33 @@ def test_what_is_held_is_measured(machines):
     assert held.path == a.workspace / "cache" / "key"
     assert 1000 < held.size < 1200
     assert abs(time.time() - held.used) < 3600
+
+
+def test_a_folder_is_listed_as_a_user_sees_it(machines):
+    a = machines.home("a")
+    kept = folder(a.workspace / "models" / "one", unet="weights")
+    folder(kept / "deep", inner="y")
+    a.keep(kept)
+    a.keep(folder(a.workspace / "models", single="12") / "single")
+    assert {name: found and found.size for name, found in a.listing(a.workspace / "models").items()} == {
+        "one": None,
+        "single": 2,
+    }
+    assert {name: found and found.size for name, found in a.listing(kept).items()} == {"unet": 7, "deep": None}
+    assert set(a.listing(kept / "deep")) == {"inner"}
+    assert a.listing(a.workspace / "nothing") == {}
+    assert a.listing(a.workspace) == {"models": None}
+    assert [kept.path.name for kept in a.held(a.workspace)] == ["models"]
+
+
+@pytest.mark.parametrize("name", ["../../outside", "a/../../outside"])
+def test_what_a_store_says_cannot_lead_out_of_the_copy(machines, name):
+    a = machines.home("a")
+    at = f"{a.bucket.root}/models/one"
+    a.bucket.write(at + remote.MANIFEST, {"generation": "generation-0123456789ab", "files": {name: 4}})
+    a.bucket.fs.pipe_file(f"{at}/generation-0123456789ab/{name}", b"evil")
+    a.bring(a.workspace / "models" / "one")
+    assert not list(machines.folder.rglob("outside*"))
 
 
 def lease(home: remote.Remote, stop: threading.Event, told: list[str]):
@@ -251,7 +278,7 @@ def test_a_holder_that_is_not_heard_of_loses_the_lineage_and_knows(machines, mon
 def test_a_holder_that_beats_is_waited_for(machines, monkeypatch):
     monkeypatch.setattr(leases, "BEAT_SECONDS", 0.01)
     a = machines.home("a")
-    store, place = a._store(), f"{a._root}/checkpoints/line.leases"
+    store, place = a.bucket.fs, f"{a.bucket.root}/checkpoints/line.leases"
     with lease(a, threading.Event(), []) as first:
         before = leases._content(store, place, 1)
         while leases._content(store, place, 1) == before:

@@ -46,7 +46,7 @@ def machines(s3, tmp_path, monkeypatch) -> Machines:
         monkeypatch.setenv(variable, value)
     name = f"bucket-{uuid.uuid4().hex[:8]}"
     found = Machines(f"s3://{name}/work", tmp_path, monkeypatch)
-    found.home("a")._fs.mkdir(name)
+    found.home("a").bucket.fs.mkdir(name)
     (tmp_path / "sum.json").write_text(json.dumps({"loom": 1, "nodes": NODES}))
     return found
 
@@ -86,7 +86,7 @@ def whole(machines: Machines) -> bool:
     home = machines.home("looking-on")
     there = objects(home)
     for name in (name for name in there if name.endswith(".manifest.json")):
-        manifest = json.loads(home._fs.cat_file(f"{home._root}/{name}"))
+        manifest = json.loads(home.bucket.fs.cat_file(f"{home.bucket.root}/{name}"))
         place = f"{name.removesuffix('.manifest.json')}/{manifest['generation']}"
         if not all(f"{place}/{file}" in there for file in manifest["files"]):
             return False
@@ -104,5 +104,5 @@ def test_killed_processes_leave_nothing_half_and_another_machine_goes_on(machine
     assert f"goes on from step {reached}" in said
     home = machines.home("looking-on")
     [saved] = [name for name in objects(home) if name.endswith("/outputs/number.txt")]
-    assert float(home._fs.cat_file(f"{home._root}/{saved}")) == 2 * sum(range(TURNS))
+    assert float(home.bucket.fs.cat_file(f"{home.bucket.root}/{saved}")) == 2 * sum(range(TURNS))
     assert whole(machines)

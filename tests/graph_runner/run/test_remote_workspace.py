@@ -88,8 +88,9 @@ def test_a_damaged_checkpoint_is_passed_over_on_every_machine(engine):
     [lineage] = {name.split("/")[1] for name in objects(a.home) if name.startswith("checkpoints/") and "step-3" in name}
     for name in objects(a.home):
         if f"checkpoints/{lineage}/step-3/" in name and name.endswith("tree.json"):
-            a.home._fs.pipe_file(
-                f"{a.home._root}/{name}", b"{" + b" " * (a.home._fs.size(f"{a.home._root}/{name}") - 1)
+            a.home.bucket.fs.pipe_file(
+                f"{a.home.bucket.root}/{name}",
+                b"{" + b" " * (a.home.bucket.fs.size(f"{a.home.bucket.root}/{name}") - 1),
             )
     result = engine("b").run(graph(trained(5)))
     assert "passes over its checkpoint of step 3" in said(result)
@@ -137,10 +138,10 @@ def test_files_that_a_cached_zone_showed_come_from_where_they_lie(engine):
 
 def test_a_file_at_home_can_be_read_by_a_node(engine):
     a = engine("a")
-    a.home._fs.pipe_file(f"{a.home._root}/uploads/n.txt", b"7")
+    a.home.bucket.fs.pipe_file(f"{a.home.bucket.root}/uploads/n.txt", b"7")
     nodes = {"r": {"type": "read_number", "params": {"path": "uploads/n.txt"}}}
     assert float(a.run(graph(nodes), targets=["r"]).values["r"]) == 7
-    a.home._fs.pipe_file(f"{a.home._root}/uploads/n.txt", b"8")
+    a.home.bucket.fs.pipe_file(f"{a.home.bucket.root}/uploads/n.txt", b"8")
     assert float(a.run(graph(nodes), targets=["r"]).values["r"]) == 8
 
 
@@ -171,8 +172,8 @@ def test_a_run_keeps_its_record_as_it_ended(engine):
         ),
         raise_errors=False,
     )
-    name = f"{a.home._root}/runs/{result.folder.name}/events.jsonl"
-    last = json.loads(a.home._fs.cat_file(name).splitlines()[-1])
+    name = f"{a.home.bucket.root}/runs/{result.folder.name}/events.jsonl"
+    last = json.loads(a.home.bucket.fs.cat_file(name).splitlines()[-1])
     assert (last["event"], last["status"]) == ("ended", "failed")
 
 
@@ -212,13 +213,17 @@ def test_the_copy_is_kept_small_and_brings_again_what_it_let_go(engine, monkeypa
 def test_cleaning_makes_room_at_home(engine, monkeypatch, capsys):
     a = engine("a")
     a.run(graph(trained(3)))
-    a.home._fs.pipe_file(f"{a.home._root}/cache/half/generation-0123456789ab/tensors", b"of a killed writer")
+    a.home.bucket.fs.pipe_file(
+        f"{a.home.bucket.root}/cache/half/generation-0123456789ab/tensors", b"of a killed writer"
+    )
     assert main(["clean", "--workspace", a.home.address, "--keep", "0"]) == 0
     assert "used in the last hour" in capsys.readouterr().out
     monkeypatch.setattr(space, "RECENT_SECONDS", -10.0)
     monkeypatch.setattr(space, "ABANDONED_SECONDS", -10.0)
     assert main(["clean", "--workspace", a.home.address, "--keep", "0"]) == 0
-    assert "Forgot" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "Forgot 2 entries" in told
+    assert "runs" in told
     assert {name.partition("/")[0] for name in objects(a.home)} == {"latent-loom.json", "runs"}
 
 
