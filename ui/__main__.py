@@ -16,16 +16,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from graph_runner.cli import engine_options
+from graph_runner.base.home import home_of
+from graph_runner.cli import arguments, engine_options
 
 DEFAULT_PORT = 7860
 SHORTEST_TOKEN = 16
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     """Start the server and serve until it is told to end."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(argv)
     credentials = _credentials(parser, options.auth or os.environ.get("LOOM_AUTH"))
     token = _token(parser, os.environ.get("LOOM_TOKEN") if options.token is None else options.token)
     reachable = options.share or not _is_loopback(options.listen)
@@ -104,6 +105,7 @@ def _lock(parser: argparse.ArgumentParser, workspace: Path) -> FileLock:
     lock = FileLock(workspace / ".server" / "lock")
     try:
         prepare(workspace)
+        home_of(workspace).prepare()
         (workspace / ".server").mkdir(exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
@@ -143,7 +145,11 @@ def _threads(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ui", description=__doc__)
     parser.add_argument(
-        "--workspace", type=Path, default=Path("workspace"), help="folder of all data (default: workspace)"
+        "--workspace",
+        type=arguments.workspace,
+        default=Path("workspace"),
+        metavar="DIR|ADDRESS",
+        help="folder of all data, or an address such as s3://bucket/path (default: workspace)",
     )
     parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="1 to 65535 (default: 7860)")
     parser.add_argument("--listen", nargs="?", const="0.0.0.0", default="127.0.0.1", metavar="ADDRESS",

@@ -21,6 +21,7 @@ from graph_runner.contract import Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
+from graph_runner.run.history import RECORDS
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
@@ -221,6 +222,8 @@ class Api:
         ledger = self.manager.ledger
 
         def adopt() -> None:
+            with suppress(OSError):  # those that are here are told meanwhile
+                self.workspace.home.bring_below(self.workspace.root / "runs", RECORDS)
             for found in finished_elsewhere(self.workspace.root, ledger.folders()):
                 ledger.adopt(found)
 
@@ -311,6 +314,7 @@ class Api:
         gone = self.manager.remove(run)
         if gone.folder:
             with suppress(OSError):  # gone already, or not to be removed: then it stays
+                await asyncio.to_thread(self.workspace.home.forget, self.workspace.root / gone.folder)
                 await asyncio.to_thread(remove, self.workspace.root / gone.folder)
         return True
 

@@ -51,6 +51,8 @@ class Library:
 
     def listing(self) -> list[WorkflowEntry]:
         """Every workflow, shipped ones first."""
+        with suppress(OSError):  # what is here can be worked with meanwhile
+            self.workspace.home.bring_below(self.workspace.root / OWN)
         shipped = {path: f"{SHIPPED}/{path.name}" for path in sorted(self.shipped.glob("*.json"))}
         users = {path: printable(path.relative_to(self.workspace.root).as_posix()) for path in self._users()}
         known = {path: self._entry(path, name, path in shipped) for path, name in {**shipped, **users}.items()}
@@ -91,6 +93,7 @@ class Library:
                     409, f"{path} was changed by somebody else; save under another name, or overwrite it"
                 )
             write_atomically(target, content)
+            self.workspace.home.keep(target)
         return document.model_copy(update={"path": path, "etag": _etag(content)})
 
     def document(self, workflow: Workflow) -> Document:
@@ -103,6 +106,7 @@ class Library:
         target = self._own(path)
         if not target.is_file():
             raise RefusedError(404, f"there is no workflow {path!r}")
+        self.workspace.home.forget(target)
         target.unlink()
 
     def stamp(self, path: str) -> str:

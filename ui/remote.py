@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from graph_runner.base.events import Log
+from graph_runner.base.home import folder_of
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
@@ -30,9 +31,11 @@ from ui.worker import as_json, run
 
 @dataclass(frozen=True)
 class Place:
-    """How engines are made for runs. device: as the host named it. engine: its other options. on: who does the items of a sweep that is in a run."""
+    """How engines are made for runs. workspace: its folder on the server. home: how another machine finds the same. device: as the
+    host named it. engine: its other options. on: who does the items of a sweep that is in a run."""
 
     workspace: Path
+    home: str
     device: str
     engine: tuple[tuple[str, Any], ...] = ()
     packages: tuple[str, ...] = ()
@@ -76,8 +79,10 @@ class _Channel:
 def _engine(place: Place) -> tuple[Engine, Projections]:
     """One for all runs that a process does: models stay warm."""
     registry = Registry.installed(place.packages)
-    options = {**dict(place.engine), "device": place.device, "roots": place.roots}
-    engine = Engine(registry, place.workspace, **options, guest=True)
+    workspace = folder_of(place.home)
+    roots = [workspace if root == place.workspace else root for root in place.roots]
+    options = {**dict(place.engine), "device": place.device, "roots": roots}
+    engine = Engine(registry, workspace, **options, guest=True)
     return engine, Projections()
 
 

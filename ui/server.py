@@ -20,6 +20,7 @@ import gradio
 from fastapi import WebSocket
 from starlette.types import Receive, Scope, Send
 
+from graph_runner.base.home import named
 from graph_runner.cli import engine_options
 from graph_runner.contract.registry import Registry
 from graph_runner.run import executors
@@ -205,7 +206,7 @@ def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster
         return None
     roots = (workspace, *settings.lent) if settings.confined else ()
     engine, device = tuple(settings.engine.items()), settings.devices[0]
-    place = Place(workspace, device, engine, settings.nodes, roots, settings.log, settings.on)
+    place = Place(workspace, named(workspace), device, engine, settings.nodes, roots, settings.log, settings.on)
     return Cluster(executor, place, registry)
 
 

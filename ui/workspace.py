@@ -19,6 +19,7 @@ from urllib.parse import quote
 from PIL import Image
 
 from graph_runner.base.files import TEMPORARY, atomic_file, sweep
+from graph_runner.base.home import Kept, home_of
 from ui.refusal import RefusedError
 from ui.schemas import FileEntry, printable
 
@@ -39,6 +40,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().resolve()
         self.root.mkdir(parents=True, exist_ok=True)
+        self.home = home_of(self.root)
         self.own, self.incoming = self.root / ".server", self.root / ".gradio"
         self.own.mkdir(exist_ok=True)
         sweep(self.own)  # uploads that a killed server was receiving
@@ -70,6 +72,8 @@ class Workspace:
     def file(self, path: str) -> Path:
         """The absolute path of a file that is there."""
         found = self.inside(path)
+        if self.home.address and not found.exists():
+            self.home.bring(found)
         if not found.is_file():  # nor a pipe or a device, which would not end
             raise RefusedError(404, f"there is no file {path!r} in the workspace")
         if not os.access(found, os.R_OK):
@@ -107,6 +111,11 @@ class Workspace:
     def listing(self, folder: str) -> list[FileEntry]:
         """What a folder holds, folders first; hidden files and links out of the workspace are left out."""
         found = self.inside(folder)
+        there: dict[str, Kept | None] = {}
+        with suppress(OSError):  # what is here can be worked with meanwhile
+            there = self.home.listing(found)
+        if there and not found.exists():
+            found.mkdir(parents=True)
         if not found.is_dir():
             raise RefusedError(404, f"there is no folder {folder!r} in the workspace")
         base = found.relative_to(self.root).as_posix()
@@ -116,6 +125,8 @@ class Workspace:
                 with suppress(FileNotFoundError):  # gone meanwhile
                     if self._shown(child):
                         entries.append(self._listed(child, f"{base}/" if base != "." else ""))
+        for name in there.keys() - {entry.name for entry in entries}:
+            entries.append(self._at_home(name, there[name], f"{base}/" if base != "." else ""))
         return sorted(entries, key=lambda entry: (entry.kind == "file", entry.name.lower()))
 
     def _shown(self, child: os.DirEntry[str]) -> bool:
@@ -139,6 +150,18 @@ class Workspace:
             url="" if folder or name != child.name else self.url(base + name),
         )
 
+    def _at_home(self, name: str, kept: Kept | None, base: str) -> FileEntry:
+        """What is told of a file or folder that is not here yet: it comes when it is read."""
+        return FileEntry(
+            path=base + name,
+            name=name,
+            kind="folder" if kept is None else "file",
+            media="" if kept is None else media_of(name),
+            size=0 if kept is None else kept.size,
+            modified=0.0 if kept is None else kept.used,
+            url="" if kept is None else self.url(base + name),
+        )
+
     @asynccontextmanager
     async def received(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
         """A file of what comes in, written as it comes, and gone afterwards. The guard ends what is too large."""
@@ -157,6 +180,7 @@ class Workspace:
         if not target.exists():
             with atomic_file(target) as temporary:
                 shutil.copyfile(path, temporary)
+            self.home.keep(target)
         return self.entry(target)
 
 

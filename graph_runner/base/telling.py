@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,3 +71,11 @@ def large(number: float, unit: str = "") -> str:
 def binary(size: int) -> str:
     """Bytes as PyTorch's allocators say them: "2.50 GiB", "512.0 MiB"."""
     return f"{size / 2**30:,.2f} GiB" if size >= 2**27 else f"{size / 2**20:,.1f} MiB"
+
+
+def bytes_of(text: str) -> int:
+    """Bytes from "20GB", "1.5 MB" or a number of bytes. Raises ValueError."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no size; write 20GB, 500MB or a number of bytes")
+    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))

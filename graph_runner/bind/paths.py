@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import graph_runner
+from graph_runner.base.home import HomeError, home_of
 from graph_runner.base.problems import Problem
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ class Paths:
 
     roots: the folders below which every path must lead, links followed; none for anywhere. A host that others reach (a
     server) names the workspace, and what its owner lends besides. Links below such a path are the owner's, and are followed.
+    anew: look at the workspace's home (`graph_runner.base.home`) for what is here already, too.
     """
 
-    def __init__(self, workspace: Path, roots: Iterable[Path] = ()) -> None:
-        self.workspace, self.roots = workspace, tuple(root.resolve() for root in roots)
+    def __init__(self, workspace: Path, roots: Iterable[Path] = (), anew: bool = False) -> None:
+        self.workspace, self.roots, self.anew = workspace, tuple(root.resolve() for root in roots), anew
+        self.home = home_of(workspace)
 
     def place_all(self, top: Scope) -> list[Problem]:
         """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
@@ -59,10 +62,15 @@ class Paths:
         Raises PathError for one that is not, or that may not be read.
         """
         wanted = f"Give the path of a {kind}, absolute or relative to the workspace"
-        path = self._shipped(text) or self.workspace / expanded(text)
+        path = self.workspace / expanded(text)
         told = str(path) if len(str(path)) <= LONG else f"{str(path)[:LONG]}…"
         try:
+            if self.home.address and (self.anew or not path.exists()):
+                self.home.bring(path)
+            path = self._shipped(path) or path
             target, there, folder = path.resolve(), path.exists(), path.is_dir()
+        except HomeError as error:
+            raise PathError(str(error), wanted) from error
         except UnicodeError as error:
             raise PathError(f"{text!r:.{LONG}} holds half a character", "Type it again") from error
         except (OSError, RuntimeError) as error:  # a name too long, a folder closed to us, links in a circle
@@ -79,16 +87,12 @@ class Paths:
             raise PathError(f"{told} is a file, and a folder is wanted", wanted)
         return path
 
-    def _shipped(self, text: str) -> Path | None:
-        """The path of a model that ships, where the workspace has none of that name."""
-        relative = expanded(text)
-        if relative.parts[:1] != ("models",) or ".." in relative.parts:
+    def _shipped(self, path: Path) -> Path | None:
+        """Where a model that ships lies, of which the workspace has none of that name."""
+        if path.exists() or ".." in path.parts or not path.is_relative_to(self.workspace / "models"):
             return None
-        try:
-            here, shipped = self.workspace / relative, SHIPPED / relative
-            return shipped if shipped.is_file() and not here.exists() else None
-        except (OSError, ValueError):  # what is wrong with it, the workspace's own path tells
-            return None
+        shipped = SHIPPED / path.relative_to(self.workspace)
+        return shipped if shipped.is_file() else None
 
     def _windows(self, text: str) -> PathError | None:
         """What to say of a path that Windows would understand, and this system does not."""

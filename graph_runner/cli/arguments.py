@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, size
 
@@ -166,7 +167,15 @@ def _nodes(parser: argparse.ArgumentParser) -> None:
 
 
 def _workspace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workspace", type=Path, default=Path("workspace"), metavar="DIR", help="where runs, caches and checkpoints lie (default ./workspace)")  # fmt: skip
+    parser.add_argument("--workspace", type=workspace, default=Path("workspace"), metavar="DIR|ADDRESS", help="where runs, caches, checkpoints and models lie: a folder, or an address that many machines share, such as s3://bucket/path (default ./workspace)")  # fmt: skip
+
+
+def workspace(text: str) -> Path:
+    """The folder of a workspace, or of this machine's copy of one at an address."""
+    try:
+        return folder_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _only_below(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from graph_runner.base.home import home_of
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.cli.wording import complain, count, duration, place
 
@@ -129,9 +130,11 @@ def _place(spec: NodeSpec) -> tuple[str, str]:
 
 def runs(options: argparse.Namespace) -> int:
     """List what was run in a workspace, newest first."""
-    from graph_runner.run.history import history
+    from graph_runner.run.history import RECORDS, history
 
-    found = history(_folder(options.workspace))
+    workspace = _folder(options.workspace)
+    home_of(workspace).bring_below(workspace / "runs", RECORDS)
+    found = history(workspace)
     if not found:
         print(f"Nothing was run in {options.workspace} yet")
         return 0
@@ -178,6 +181,7 @@ def clean(options: argparse.Namespace) -> int:
     if not workspace.is_dir():
         raise WorkflowError([Problem(f"there is no workspace {options.workspace}", remedy="Name one with --workspace")])
     space.tidy(workspace)
+    space.tidy_home(workspace)
     if options.keep is not None:
         gone = space.make_room(space.forgettable(workspace), options.keep)
         left = sum(kept.size for kept in space.forgettable(workspace))

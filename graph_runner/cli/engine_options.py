@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from graph_runner.base.telling import bytes_of
 
 
 def size(text: str) -> int:
     """Bytes from "20GB", "1.5 MB" or a number of bytes."""
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([kmgt]?)b?", text.strip().lower())
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 20GB, 500MB or a number of bytes")
-    return int(float(found[1]) * 1000 ** " kmgt".index(found[2] or " "))
+    try:
+        return bytes_of(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 DTYPES = ("float32", "bfloat16", "float16")

@@ -142,7 +142,10 @@ class Calls:
             kwargs[name] = own.inject(kind, step.id, drawn_for, step.key)
         try:
             with torch.enable_grad() if step.grads else nullcontext():
-                return self.entered(spec)(**kwargs)
+                value = self.entered(spec)(**kwargs)
+            if "saving" in spec.injected.values():
+                runtime.keep_saved()
+            return value
         finally:
             if own is not around:
                 own.leave()

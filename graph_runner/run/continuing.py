@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from graph_runner.base.home import home_of
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean, shortened
 from graph_runner.bind.paths import PathError, expanded
 from graph_runner.contract import NodeSpec
@@ -31,6 +32,7 @@ def from_checkpoints(workflow: Workflow, nodes: Mapping[str, NodeSpec], workspac
     takers = {id: node for id, node in walk(workflow.nodes) if node.type in nodes and nodes[node.type].continues_from}
     if not takers:
         raise _refused("nothing in this workflow trains", "Add a train zone, or leave --continue out")
+    home_of(workspace).bring_below(workspace / "runs", ["checkpoints.json"])
     folder = _folder(workspace, named)
     if re.fullmatch(r"step-\d+", folder.name):
         if len(takers) > 1:
@@ -83,7 +85,7 @@ def _newest(workspace: Path, run: Path, takers: Mapping[str, Node]) -> dict[str,
             told = f"{run.name} trained {id} {len(lineages)} times, with other settings each"
             raise _refused(told, f"Give it one of them: --set {id}.continue_from=checkpoints/…/step-N")
         (lineage,) = lineages
-        if not (steps := steps_in(workspace / "checkpoints" / lineage)):
+        if not (steps := steps_in(workspace / "checkpoints" / lineage, home_of(workspace))):
             raise _refused(f"{run.name} left no checkpoint of {id}", "It may have been cleaned; train it again")
         found[id] = workspace / "checkpoints" / lineage / f"step-{steps[-1]}"
     return found

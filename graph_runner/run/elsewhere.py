@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graph_runner.base import events
+from graph_runner.base.home import home_of
 from graph_runner.bind.graph import Scope
 from graph_runner.compile.keys import Keys
 from graph_runner.run.executors import Again, Executor, Job
@@ -155,6 +156,7 @@ class Elsewhere:
                 again = f"does item {item} again, whose process was lost; a training in it goes on from its checkpoint"
                 runtime.emit(events.Log(again, zone, "warning"))
             elif isinstance(event, events.Shown):
+                home_of(runtime.workspace).bring(runtime.workspace / event.path)
                 runtime.show(event)
             elif isinstance(event, events.Log):
                 runtime.emit(event)

@@ -17,6 +17,7 @@ from graph_runner.base import events
 from graph_runner.base.contents import Contents
 from graph_runner.base.disk import sentence
 from graph_runner.base.hashes import Hashes
+from graph_runner.base.home import folder_of, home_of, named
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.bind.given import with_inputs
 from graph_runner.bind.graph import Scope
@@ -52,7 +53,7 @@ from graph_runner.run.targets import targets_of
 from graph_runner.run.threads import Threads, choose
 from graph_runner.run.weights import Weights, known_weights
 from graph_runner.store.cache import Cache
-from graph_runner.store.space import prepare
+from graph_runner.store.space import keep_copy_small, prepare
 
 GIB = 2**30
 CALLERS = (
@@ -91,7 +92,7 @@ class Engine:
     """Runs workflows in one workspace; keeps values in memory from run to run.
 
     registry: the nodes that may be used; left out, those of all installed packages. workspace: the folder of all data,
-    made where it is absent. device: "auto", "cpu", "cuda", "cuda:1", "mps", or another that PyTorch knows. dtype: "float32", "bfloat16" or "float16"
+    made where it is absent, or an address such as s3://bucket/path (see `graph_runner.base.home`). device: "auto", "cpu", "cuda", "cuda:1", "mps", or another that PyTorch knows. dtype: "float32", "bfloat16" or "float16"
     (parameters stay float32; the heavy operations run in dtype). memory: bytes of cached values held. roots: see
     `graph_runner.bind.paths.Paths`. shard: split models that train among the processes, instead of a whole one in each. weights: "float32",
     "bfloat16", "float16" or "float8", in which the weights of models are kept that do not train (see `graph_runner.run.weights`).
@@ -126,7 +127,8 @@ class Engine:
         roots = tuple(roots)
         self._options = {name: value for name, value in locals().items() if name not in OWN}
         self.registry = Registry.installed() if registry is None else registry
-        self.workspace = expanded(workspace).resolve()
+        self.workspace = expanded(folder_of(workspace)).resolve()
+        self.home = home_of(self.workspace)
         self.roots = roots
         self.device = choose_device(device)
         self.dtype = getattr(torch, dtype)
@@ -137,9 +139,16 @@ class Engine:
         self.advise = advise
         self.processes = processes or Processes()
         self.processes.split_models(shard)
+        if self.home.address and self.processes.shard and self.processes.here < self.processes.world:
+            raise ValueError(
+                f"models that are split over several machines have checkpoints of which each machine writes a part, and {self.home.address} "
+                "is reached through a copy on each; take a folder that all machines see as the workspace, or leave out --shard"
+            )
         self.residence = Residence(self.device, vram) if self.device.type != "cpu" else None
         if self.processes.rank == 0 and not guest:
             prepare(self.workspace)
+            self.home.prepare()
+        keep_copy_small(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
 
     def run(
@@ -195,7 +204,7 @@ class Engine:
         current = workflow
         given = with_inputs(workflow, self.registry, inputs or {}, asked, part.place.contents if part else {})
         workflow, registry = given.workflow, given.nodes
-        paths = Paths(self.workspace, self.roots)
+        paths = Paths(self.workspace, self.roots, anew=True)
         top, problems = validate(workflow, registry, paths)
         if wrong := errors(problems) or self.precision.problems(top):
             raise WorkflowError(wrong)
@@ -211,7 +220,7 @@ class Engine:
             )
         leads = self.processes.rank == 0 and part is None
         folder = self.processes.agree(
-            surroundings.new_folder(self.workspace / "runs", workflow.title) if leads else None
+            surroundings.new_folder(self.workspace / "runs", workflow.title, self.home) if leads else None
         )
         folder = self.workspace / part.place.folder if part else folder
         text = write(given.written)
@@ -290,6 +299,7 @@ class Engine:
             emit(events.Ended(status, round(time.perf_counter() - began, 3)))
             if record:
                 record.close()
+                self._keep(folder, events.Stream([seen.append, *listeners]))
         if failure is not None and raise_errors:
             raise failure
         values = {asked.get(name, name): value for name, value in values.items()}
@@ -311,7 +321,7 @@ class Engine:
         assert self.registry.scanned is not None
         device = str(self._options["device"]).partition(":")[0]
         options = {**self._options, "device": device, "guest": True}
-        return partial(_made, self.registry.scanned, self.workspace, options)
+        return partial(_made, self.registry.scanned, named(self.workspace), options)
 
     def _interpreter(
         self, top: Scope, check_numbers: bool, profile: bool = False
@@ -389,9 +399,17 @@ class Engine:
             **({"inputs": inputs} if inputs else {}),
         }
         surroundings.record(folder, workflow, self.device, settings)
+        self.home.keep_below(folder)
+
+    def _keep(self, folder: Path, tell: events.Stream) -> None:
+        """Keep a run's record at home too, whole as it is now."""
+        try:
+            self.home.keep_below(folder)
+        except OSError as error:
+            tell(events.Log(f"the run's record is on this machine alone: {sentence(error)}", level="warning"))
 
 
-def _made(scanned: tuple[Any, Any], workspace: Path, options: Mapping[str, Any]) -> Engine:
+def _made(scanned: tuple[Any, Any], workspace: str, options: Mapping[str, Any]) -> Engine:
     return Engine(Registry.scan(*scanned), workspace, **options)
 
 

@@ -10,6 +10,7 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.base.disk import sentence
+from graph_runner.base.home import HomeError
 from graph_runner.compile.plan import Kept, Plan, Step, Unit
 from graph_runner.format.wires import joined
 from graph_runner.run.activation import Activation
@@ -69,6 +70,9 @@ def _recall(unit: Unit, kept: Kept, runtime: Runtime, cache: Cache) -> Entry | N
     slots = {step.spec.stored(slot) for _, slot in step.stores}
     try:
         return cache.recall(step.key, kept.types, slots, step.spec.keep, kept.lasting)
+    except HomeError as error:
+        runtime.emit(events.Log(f"is computed anew, as its value cannot be brought: {error}", step.id, "warning"))
+        return None
     except Exception as error:  # whatever damage does to a codec
         runtime.emit(events.Log(f"is computed anew, as its cached value is damaged: {error}", step.id, "warning"))
         if runtime.processes.rank == 0:

@@ -9,6 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+RECORDS = ("workflow.json", "environment.json", "checkpoints.json", "profile.json", "events.jsonl")
+"""The files of a run's folder that tell of it."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from graph_runner.base import events
+from graph_runner.base.home import home_of
 from graph_runner.compile.plan import Step
 from graph_runner.contract.context import Stateful, derive
 from graph_runner.run.failures import NodeError, Stopped
@@ -246,4 +247,5 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
         meta=meta,
         resume=lambda kept: runtime.threads.resumed(kept.get("threads")),
         log=runtime.emit,
+        home=home_of(runtime.workspace),
     )

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from graph_runner.base.files import atomic_file
+from graph_runner.base.home import home_of
 from graph_runner.base.names import safe_name
 
 
@@ -41,5 +42,6 @@ class OutputFolder:
             target = self.folder / wanted.parent / f"{stem}-{number}{suffix}"
         with atomic_file(target) as temporary:
             write(temporary)
+        home_of(self.workspace).keep(target)
         self._show(target, media, preview)
         return target

@@ -117,7 +117,10 @@ class Iterations:
 
         engine, asked, place = self._ready()
         torch.set_num_threads(self.threads)
-        if not (engine.workspace / place.folder / "workflow.json").exists():
+        record = engine.workspace / place.folder / "workflow.json"
+        if not record.exists():
+            engine.home.bring(record)
+        if not record.exists():
             raise FileNotFoundError(
                 f"{socket.gethostname()} does not see the run in the workspace {engine.workspace}; take a folder that all "
                 "machines share, under the same path"

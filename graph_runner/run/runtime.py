@@ -14,6 +14,7 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.base.contents import Contents
+from graph_runner.base.home import home_of
 from graph_runner.base.names import refuse_twin, safe_name
 from graph_runner.bind.paths import Paths
 from graph_runner.contract.context import Models, Processes
@@ -69,6 +70,7 @@ class Runtime:
     threads: Threads = field(default_factory=Threads.as_they_are)
     _told: set[tuple[str, Path]] = field(default_factory=set)
     _saved: set[str] = field(default_factory=set)
+    _unkept: dict[Path, None] = field(default_factory=dict)
 
     def searching(self, interpreter: Interpreter) -> Runtime:
         """The same run gone through once more to look at its values: nothing is saved or shown, and only how far it is told."""
@@ -116,12 +118,20 @@ class Runtime:
     def saving(self, node: str, name: str) -> Path:
         """Where a node saves under a name (see `graph_runner.context.Saving`)."""
         target = self.workspace / safe_name(name)
+        home_of(self.workspace).bring(target)
         refuse_twin(self.workspace, name)
         if name not in self._saved and target.exists():
             since = datetime.fromtimestamp(target.stat().st_mtime)
             self.emit(events.Log(f"replaces {name}, which was saved on {since:%Y-%m-%d at %H:%M:%S}", node, "warning"))
         self._saved.add(name)
+        self._unkept[self.workspace.joinpath(*Path(name).parts[:2])] = None
         return target
+
+    def keep_saved(self) -> None:
+        """What a node was about to save is saved: it is kept at home too, a model's folder as a whole."""
+        for whole in self._unkept:
+            home_of(self.workspace).keep(whole)
+        self._unkept.clear()
 
     def show(self, shown: events.Shown) -> None:
         """A file was written for people to see."""
@@ -133,7 +143,11 @@ class Runtime:
         if self.search:
             return
         source = self.workspace / shown.path
-        if self.processes.rank > 0 or not source.exists():
+        if self.processes.rank > 0:
+            return
+        if not source.exists():
+            home_of(self.workspace).bring(source)
+        if not source.exists():
             return
         if source.is_relative_to(self.folder):
             self.show(shown)

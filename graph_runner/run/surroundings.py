@@ -15,10 +15,11 @@ from typing import Any
 import torch
 
 from graph_runner.base.files import write_atomically
+from graph_runner.base.home import Home
 
 
-def new_folder(runs: Path, title: str) -> Path:
-    """Make a folder for a run, called after the time and what it runs."""
+def new_folder(runs: Path, title: str, home: Home) -> Path:
+    """Make a folder for a run, called after the time and what it runs; no other run has it, here or at home."""
     name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:40] or "run"
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
     runs.mkdir(exist_ok=True)
@@ -27,9 +28,12 @@ def new_folder(runs: Path, title: str) -> Path:
         folder = runs / (f"{stamp}-{name}" + (f"-{number}" if number > 1 else ""))
         try:
             folder.mkdir()
-            return folder
+            if home.claim(folder):
+                return folder
+            folder.rmdir()
         except FileExistsError:
-            number += 1
+            pass
+        number += 1
 
 
 def record(folder: Path, workflow: str, device: torch.device, settings: Mapping[str, Any]) -> None:

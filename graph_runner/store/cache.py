@@ -20,6 +20,7 @@ from torch.nn import Module
 
 from graph_runner.base.events import Shown
 from graph_runner.base.files import remove
+from graph_runner.base.home import home_of
 from graph_runner.bind.graph import Slot
 from graph_runner.contract import PortType
 from graph_runner.contract.models import is_module
@@ -58,6 +59,7 @@ class Cache:
     ) -> None:
         self.models, self.device = models or {}, device
         self.workspace, self.folder, self.budget = workspace, workspace / CACHE, budget
+        self.home = home_of(workspace)
         self._memory: OrderedDict[str, tuple[Entry, int]] = OrderedDict()
         self._used = 0
         self._made_of: dict[str, frozenset[str]] = {}
@@ -84,35 +86,37 @@ class Cache:
         """
         if (known := self.in_memory(key)) is not None:
             there, shown = set(known.values), known.shown
-        elif keep and self._at(key).exists() and not unfinished(self._at(key)):
+        elif keep and self._lies(key):
             meta = load_meta(self._at(key))
             there, shown = {(port, name) for port, name in meta["slots"]}, [Shown(**fields) for fields in meta["shown"]]
         else:
             return None
-        if not slots <= there or (lasting and not all((self.workspace / s.path).exists() for s in shown)):
+        if not slots <= there or (lasting and not all(self._is_shown(s) for s in shown)):
             return None
         return self.get(key, types)
 
     def stored(self, keys: Iterable[str]) -> set[str]:
-        """Those of these keys under which something lies on disk.
+        """Those of these keys under which something lies on disk, or at home.
 
         One listing tells: a shared folder answers it anew, and remembers for a while that a single name was not there.
         """
-        try:
-            there = set(self.folder.iterdir())
-        except OSError:
-            return set()
-        return {key for key in keys if self._at(key) in there}
+        there = set(self.home.names(self.folder))
+        with suppress(OSError):
+            there |= {path.name for path in self.folder.iterdir()}
+        return {key for key in keys if entry_name(key) in there}
 
     def forget(self, key: str) -> None:
         """Remove what the disk holds of an entry, as far as it lets; of files that it consists of, see `forget_tree`."""
         with suppress(OSError):
             forget_tree(self._at(key))
+        with suppress(OSError):
+            self.home.forget(self._at(key))
 
     def discard(self, key: str) -> None:
         """Remove what the disk holds of an entry, and all files that it consists of."""
         if self._at(key).exists():
             remove(self._at(key))
+        self.home.forget(self._at(key))
 
     def let_go(self) -> int:
         """Forget what memory holds; what the disk keeps is read again. Returns the bytes, of which others may still hold some."""
@@ -132,6 +136,7 @@ class Cache:
         if (known := self.in_memory(key)) is not None:
             return known
         folder = self._at(key)
+        self._lies(key)
         tree = load_tree(folder)
         values = {
             (port, name): _decode(value, types[port, name], self.models)
@@ -162,6 +167,7 @@ class Cache:
             ]
             meta = {"slots": [list(slot) for slot in entry.values], "shown": [asdict(shown) for shown in entry.shown]}
             save_tree(self._at(key), tree, meta)
+            self.home.keep(self._at(key))
 
     def used(self, entry: Entry) -> dict[Slot, Any]:
         """An entry's values as a run uses them: on an accelerator copies, so that they may be moved about."""
@@ -176,6 +182,20 @@ class Cache:
         while self._used > self.budget and len(self._memory) > 1:
             _, (_, freed) = self._memory.popitem(last=False)
             self._used -= freed
+
+    def _lies(self, key: str) -> bool:
+        """Whether an entry lies on disk, whole; one that is at home comes here."""
+        folder = self._at(key)
+        if not folder.exists() or unfinished(folder):
+            self.home.bring_tree(folder)
+        return folder.exists() and not unfinished(folder)
+
+    def _is_shown(self, shown: Shown) -> bool:
+        """Whether a file that a run showed is still there."""
+        path = self.workspace / shown.path
+        if not path.exists():
+            self.home.bring(path)
+        return path.exists()
 
     def _at(self, key: str) -> Path:
         return self.folder / entry_name(key)

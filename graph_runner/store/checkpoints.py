@@ -17,6 +17,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from graph_runner.base.disk import sentence
 from graph_runner.base.events import Event, Log, Shown
 from graph_runner.base.files import remove, sweep, write_atomically
+from graph_runner.base.home import Home, Lease
 from graph_runner.contract.context import Processes, Stateful
 from graph_runner.format.changes import changed
 from graph_runner.store.folders import StoreError, load_meta, load_tree, save_tree, save_tree_together
@@ -35,7 +36,7 @@ def mesh_of(state: Stateful) -> DeviceMesh | None:
 class Checkpoints:
     """Saves and restores the state of one loop. What was shown up to a checkpoint is remembered with it.
 
-    meta: what the run tells of itself, for those who go on from a checkpoint. resume: takes up what the meta of one said, and
+    home: where they are at home, besides this folder. meta: what the run tells of itself, for those who go on from a checkpoint. resume: takes up what the meta of one said, and
     returns what is to be told of it.
     """
 
@@ -50,12 +51,14 @@ class Checkpoints:
         show: Callable[[Shown], None],
         ignore: bool,
         log: Callable[[Event], None],
+        home: Home | None = None,
         meta: Callable[[], dict[str, Any]] = dict,
         resume: Callable[[dict[str, Any]], str] = lambda _: "",
     ) -> None:
         self.folder, self.processes, self.node, self.run = folder, processes, node, run
         self.shown, self.show, self.ignore, self.log = shown, show, ignore, log
-        self.meta, self.resume = meta, resume
+        self.home, self.meta, self.resume = home or Home(), meta, resume
+        self._lease = Lease()
         self._shown_before = len(shown)
 
     @contextmanager
@@ -80,7 +83,10 @@ class Checkpoints:
                 self.log(Log(f"no lock for {self.folder} ({error}): train it once at a time", self.node, "warning"))
                 break
         try:
-            yield
+            with self.home.lease(
+                self.folder, stop, lambda told, level: self.log(Log(told, self.node, level))
+            ) as self._lease:
+                yield
         finally:
             lock.release()
 
@@ -94,6 +100,7 @@ class Checkpoints:
         found, meta = self.processes.agree((found, meta))
         if found:
             mesh = mesh_of(state)
+            self._brought(found)
             state.load_state_dict(tree if self.processes.rank == 0 else load_tree(self._at(found), mesh))
             for each in meta.get("shown", ()):
                 self.show(Shown(**each))
@@ -111,6 +118,8 @@ class Checkpoints:
             raise ValueError(f"{origin} is no checkpoint; name a folder such as checkpoints/…/step-100")
         if (done := int(named[1])) >= n:
             raise ValueError(f"{origin} has done {done} steps, and {n} are asked for in all; ask for more")
+        if not origin.exists():
+            self.home.bring_tree(origin)
         meta = load_meta(origin)
         try:
             state.load_state_dict(load_tree(origin, mesh_of(state)))
@@ -145,20 +154,41 @@ class Checkpoints:
             return
         if self.processes.rank > 0:
             return
-        passing = [s for s in self.steps() if s <= step and self._passing(s)]
+        passing = [s for s in steps_in(self.folder) if s <= step and self._passing(s)]
+        self._keep(step, passing[:-KEPT])
         for old in passing[:-KEPT]:
             with suppress(OSError):  # the next one tries again
                 remove(self._at(old))
 
+    def _keep(self, step: int, passed: list[int]) -> None:
+        """Keep a checkpoint at home too, unless another run has taken the training over; forget there what is passed."""
+        if self._lease.lost:
+            told = f"keeps its checkpoint of step {step} here alone: it was not heard of, and another run trains the same now"
+            self.log(Log(told, self.node, "warning"))
+            return
+        try:
+            self.home.keep(self._at(step))
+            for old in passed:
+                self.home.forget(self._at(old))
+        except OSError as error:
+            told = f"has its checkpoint of step {step} on this machine alone: {sentence(error)}"
+            self.log(Log(told, self.node, "warning"))
+
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, ascending."""
-        return steps_in(self.folder)
+        return steps_in(self.folder, self.home)
+
+    def _brought(self, step: int) -> Path:
+        """A checkpoint's folder, with what is at home in it."""
+        if not self._at(step).exists():
+            self.home.bring_tree(self._at(step))
+        return self._at(step)
 
     def _newest(self, n: int, mesh: DeviceMesh | None) -> tuple[int, dict[str, Any], dict[str, Any]]:
         """The newest checkpoint of at most n steps that can be read, and its meta; 0 where there is none; what cannot is told."""
         for step in reversed([step for step in self.steps() if step <= n]):
             try:
-                meta = load_meta(self._at(step))
+                meta = load_meta(self._brought(step))
                 [Shown(**fields) for fields in meta.get("shown", [])]  # or it is damaged
                 return step, load_tree(self._at(step), mesh), meta
             except (StoreError, TypeError) as error:
@@ -183,12 +213,14 @@ class Checkpoints:
                 known: dict[str, list[str]] = json.loads(index.read_text()) if index.exists() else {}
                 known.setdefault(self.node, []).append(self.folder.name)
                 write_atomically(index, json.dumps(known, indent=1).encode())
+                self.home.keep(index)
         except (OSError, NotImplementedError) as error:
             told = sentence(error) if isinstance(error, OSError) else f"no lock for {index} ({error})"
             self.log(Log(told, self.node, "warning"))
 
 
-def steps_in(folder: Path) -> list[int]:
-    """The steps that have a checkpoint in a lineage's folder, ascending."""
-    names = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+def steps_in(folder: Path, home: Home | None = None) -> list[int]:
+    """The steps that have a checkpoint in a lineage's folder, or at home, ascending."""
+    there = {path.name for path in folder.glob("step-*")} | (home.names(folder) if home is not None else set())
+    names = (re.fullmatch(r"step-(\d+)", name) for name in there)
     return sorted(int(name[1]) for name in names if name)
