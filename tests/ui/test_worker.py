@@ -47,10 +47,11 @@ def run(engine: Engine, projections: Projections, **options: Any) -> list[dict[s
         "fresh": False,
         "check_numbers": False,
         "profile": False,
+        "options": {},
         **options,
     }
     heard = Heard()
-    assert worker.run(engine, projections, job, threading.Event(), heard)  # type: ignore[arg-type]
+    assert worker.run(lambda _: engine, projections, job, threading.Event(), heard)  # type: ignore[arg-type]
     assert heard.sent[-1]["over"]["status"] == "done"
     return heard.sent
 
