@@ -2,7 +2,7 @@
  * A sweep over a parameter: a `for_each` zone round the node that has it and all that depends on it, one turn for each
  * value. Where pictures come out, they go into a grid with a caption for each value. All of it is drawn, and may be edited.
  */
-import { addNode, changeNode, place, without } from "./edits";
+import { addNode, changeNode, place, rename, without } from "./edits";
 import {
   children,
   enclosing,
@@ -11,7 +11,6 @@ import {
   isTaken,
   nodeOf,
   refsOf,
-  rewired,
   type Doc,
   type Id,
   type Ref,
@@ -59,8 +58,8 @@ export function sweep<D extends Doc>(
   const name = freshId(() => false, param);
   const corner = cornerOf(doc, within);
   const added = addNode(doc, zoneSpec, { zone: null, at: corner, params: { over: { [name]: values } } });
-  const zone = freshId(isTaken(doc), "sweep");
-  let next = renamed(added.doc, added.id, zone);
+  const zone = freshId(isTaken(added.doc), "sweep");
+  let next = rename(added.doc, added.id, zone);
 
   const places: Record<Id, { at: readonly [number, number] }> = {};
   for (const member of within) {
@@ -128,16 +127,15 @@ function picturesOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref | null
     return outputs.length === 1 && outputs[0]?.kind.name === PICTURES && outputs[0].kind.many === 0;
   });
   const last = giving.filter(
-    (id) => ![...dependents(doc, kinds.specs(doc), id)].some((other) => other !== id && giving.includes(other)),
+    (id) =>
+      ![...dependents(doc, kinds.specs(doc), id)].some((other) => other !== id && giving.includes(other)),
   );
   return last[0] ?? null;
 }
 
 function cornerOf(doc: Doc, ids: ReadonlySet<Id>): readonly [number, number] {
   const all = [...ids].flatMap((id) => (doc.places[id] ? [doc.places[id].at] : []));
-  return all.length === 0
-    ? [0, 0]
-    : [Math.min(...all.map(([x]) => x)), Math.min(...all.map(([, y]) => y))];
+  return all.length === 0 ? [0, 0] : [Math.min(...all.map(([x]) => x)), Math.min(...all.map(([, y]) => y))];
 }
 
 /** A point right of what is drawn of some nodes, counted from another corner. */
@@ -155,20 +153,6 @@ const widthTo = (doc: Doc, id: Id): number => {
   const spot = doc.places[id];
   return spot ? spot.at[0] + (spot.size?.[0] ?? 224) : 0;
 };
-
-function renamed<D extends Doc>(doc: D, from: Id, to: Id): D {
-  if (from === to) return doc;
-  const nodes = Object.entries(doc.nodes).map(([key, node]) => [
-    key === from ? to : key,
-    key === from ? { ...node, id: to } : rewired(node, (ref) => ref),
-  ]);
-  const places = Object.entries(doc.places).map(([key, spot]) => [key === from ? to : key, spot]);
-  return {
-    ...doc,
-    nodes: Object.fromEntries(nodes) as Doc["nodes"],
-    places: Object.fromEntries(places) as Doc["places"],
-  };
-}
 
 const inWords = (value: Json): string => (typeof value === "string" ? value : print(value));
 
@@ -190,8 +174,7 @@ export function list(text: string, numbers: boolean): Json[] {
   const parts = line.split(",").flatMap((part) => (part.trim() === "" ? [] : [part.trim()]));
   return parts.map((part) => {
     if (!numbers) return part;
-    if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part))
-      throw new SyntaxError(`"${part}" is no number`);
+    if (!/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(part)) throw new SyntaxError(`"${part}" is no number`);
     return /^-?\d+$/.test(part) ? readNumber(part) : Number(part);
   });
 }
