@@ -24,9 +24,9 @@ from graph_runner.format.workflow import read
 from graph_runner.run.devices import choose_device
 from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Again, Executor, Job, Tell
+from ui.doing import as_json, run
 from ui.pictures import Projections
 from ui.schemas import Worker, WorkerMemory
-from ui.worker import as_json, run
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
 
+from tests.ui.browser.conftest import shortened
 from tests.ui.browser.sheet import Sheet, graph_of
 from tests.ui.conftest import RunningServer, graph, looping
-
-NOISE = {
-    "noise": {"type": "gaussian_noise", "params": {"seed": 7, "shape": [1, 3, 16, 16]}},
-    "loud": {"type": "scale_image", "wires": {"images": "noise"}},
-}
 
 
 def saved(server: RunningServer, name: str, nodes: dict[str, Any]) -> str:
@@ -70,23 +65,23 @@ def test_a_run_is_asked_for_by_its_menu_and_its_queue_is_put_in_order(sheet: She
 
 
 def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_shows(
-    sheet: Sheet, real_server: RunningServer, tmp_path: Path
+    sheet: Sheet, real_server: RunningServer
 ) -> None:
     page = sheet.page
-    nodes = {
-        "start": {"type": "constant_image", "params": {"seed": 7}},
-        "show": {"type": "preview_image", "wires": {"images": "start"}},
-    }
-    sheet.open(saved(real_server, "swept", nodes))
-    after = page.get_by_role("button", name="After a run it stays: seed of start")
-    after.click()
+    trained = shortened("quickstart", autoencoder=2, diffusion=2)
+    path = "workflows/swept.json"
+    real_server.call("save", path=path, workflow={**trained, "title": "swept"}, overwrite=True)
+    seed = trained["nodes"]["noise"]["params"].get("seed", 0)  # type: ignore[index]
+    sheet.open(path)
+    sheet.find("noise")
+    sheet.node("noise").get_by_role("button", name="After a run it stays: seed of noise").click()
     sheet.run()
+    expect(sheet.field("noise", "seed")).to_have_value(str(seed + 1))
     sheet.until_over()
-    expect(sheet.field("start", "seed")).to_have_value("8")
     sheet.undo()
-    expect(sheet.field("start", "seed")).to_have_value("7")
+    expect(sheet.field("noise", "seed")).to_have_value(str(seed))
 
-    sheet.field("start", "seed").click(button="right")
+    sheet.field("noise", "seed").click(button="right")
     page.get_by_role("menuitem", name="Sweep over it…").click()
     dialog = page.get_by_role("dialog", name="Sweep over seed")
     dialog.get_by_label("From").fill("1")
@@ -100,16 +95,18 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     sheet.press("Control+Shift+z")
     expect(sheet.node("sweep")).to_be_attached()
     sheet.press("Control+s")
+    expect(page.get_by_text("Saved", exact=False).first).to_be_visible()
     sheet.run()
     sheet.until_over()
-    expect(sheet.picture("preview_image")).to_be_attached()
-    assert newest(real_server)["status"] == "done"
-
-    found = graph_of(real_server.workspace / "workflows/swept.json")
-    assert found["start"]["wires"] == {"seed": "sweep.item.seed"}
+    assert newest(real_server)["status"] == "done", newest(real_server)
+    found = graph_of(real_server.workspace / path)
+    assert found["noise"]["wires"] == {"seed": "sweep.item.seed"}
     assert found["sweep"]["params"] == {"over": {"seed": [1, 2, 3]}}
+    assert found["image_grid"]["params"] == {"captions": ["seed 1", "seed 2", "seed 3"]}
+
     page.evaluate("sessionStorage.clear()")
-    sheet.open("workflows/swept.json")
-    expect(sheet.picture("preview_image")).to_be_attached()
+    sheet.open(path)
+    sheet.find("preview image")
+    expect(sheet.picture("preview_image")).to_be_visible()
     page.get_by_role("button", name="cost?").click()
     expect(page.get_by_role("button", name="What a run will cost")).to_be_visible(timeout=60_000)

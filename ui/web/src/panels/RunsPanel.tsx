@@ -38,7 +38,7 @@ export function RunsPanel() {
   const devices = useRuns((state) => state.workers.length);
   const [open, setOpen] = useState<number | null>(null);
   const newest = Object.values(runs).sort((a, b) => b.run - a.run);
-  const live = newest.filter(isLive).reverse();
+  const live = newest.filter(isLive).sort((a, b) => a.position - b.position || a.run - b.run);
   const past = newest.filter((run) => !isLive(run));
   const row = (run: Run) => (
     <RunRow
