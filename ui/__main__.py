@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
                 grace=options.grace,
                 log=tuple(options.log),
                 on=options.on,
-                threads=options.threads,
+                threads=options.threads or 0,
             )
         )
         server.manager.open()
@@ -136,12 +136,6 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _threads(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no whole number above 0")
-    return int(text)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m ui", description=__doc__)
     parser.add_argument(
@@ -178,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the runs: here (a worker process for each device), ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
     engine_options.add_to(parser)
-    parser.add_argument("--threads", type=_threads, default=0, metavar="N", help="threads that a run computes with (default: as many as there are free processors when it begins)")  # fmt: skip
+    parser.add_argument("--threads", **engine_options.OF_A_RUN["threads"])
     parser.add_argument("--nodes", action="append", default=[], metavar="MODULE", help="a further module with nodes")
     parser.add_argument("--files", action="append", default=[], type=Path, metavar="FOLDER",
                         help="where others reach this server, let workflows read files below this folder too, besides the workspace (repeatable)")  # fmt: skip

@@ -6,11 +6,12 @@ Their signatures, docstrings and examples are what ui/API.md and /openapi.json s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import torch
 from pydantic import Field
 
 from graph_runner.base.files import remove
@@ -21,12 +22,15 @@ from graph_runner.contract import Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
+from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.history import RECORDS
 from ui import library
 from ui.adoption import finished_elsewhere
+from ui.changes import Asked, changed
 from ui.estimates import estimate
-from ui.ledger import parsed
+from ui.ledger import parsed, seed_of
 from ui.library import Library
+from ui.options import checked
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import (
@@ -35,6 +39,7 @@ from ui.schemas import (
     Document,
     Estimate,
     FileEntry,
+    Memory,
     Number,
     Output,
     Profile,
@@ -60,10 +65,7 @@ LARGEST_RECORD = 2**20
 """Bytes of what a run's folder tells of its surroundings."""
 
 
-ONE_PROCESS = (
-    "to shard is to split a model among several processes, and this server runs a graph in one; start it from the command line:"
-    " torchrun --nproc-per-node 2 -m graph_runner WORKFLOW.json --shard"
-)
+Options = Annotated[dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)] | bool | int | None], Field(max_length=100)]  # fmt: skip
 EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
 """A workflow as small as one can be."""
 TRAINING = {"loom": 1, "nodes": {"fit": {"type": "train", "params": {"steps": 200}}}}
@@ -167,23 +169,34 @@ class Api:
         device: Name = "",
         check_numbers: bool = False,
         profile: bool = False,
-        shard: bool = False,
+        options: Options = {},  # noqa: B006
     ) -> Run:
         """Queue a run of all that has an effect, and of `targets`. 422 with every problem where the workflow is wrong.
 
         targets: nodes and outputs by name (`["sample"]`, `["train.models.unet"]`). only: nothing but the targets and what they
         need ("run to here"); images, masks and latents among them are shown as pictures. fresh: ignore caches and checkpoints.
         check_numbers: look at all that nodes give, and fail at the first value that is NaN or infinite. profile: measure what each
-        node takes. shard: split models that train among several processes; 400, as this server runs a graph in one. Latents in a
-        long loop are shown, whichever way it was asked for. 409 where 1000 runs wait already.
+        node takes. device: of a worker, or another of this machine. options: by the names that `about` lists, for this run alone;
+        400 where one cannot be. Latents in a long loop are shown, whichever way it was asked for. 409 where 1000 runs wait already.
         """
-        if shard:
-            raise RefusedError(400, ONE_PROCESS)
+        said = {**options, **({"device": device} if device else {})}
+        said = await asyncio.to_thread(checked, said, on_cluster=self.manager.on_cluster, confined=self.confined)
+        of_a_worker = said.get("device") in {each.device for each in self.manager.workers()}
+        wanted = str(said.pop("device")) if of_a_worker else ""
         valid = await self._checked(workflow)
         text = (await asyncio.to_thread(self.library.document, valid)).text
-        return self.manager.submit(
-            valid.title or "untitled", text, targets, only, seed, fresh, device, check_numbers, profile
-        )
+        title = valid.title or "untitled"
+        changes = await asyncio.to_thread(self._changes, title, text, seed, said)
+        asked = (targets, only, seed, fresh, wanted, check_numbers, profile, said, changes)
+        return self.manager.submit(title, text, *asked)
+
+    def _changes(self, title: str, text: str, seed: int, options: Mapping[str, Any]) -> list[str]:
+        """What this run does otherwise than the one before of the same title."""
+        before = self.manager.ledger.before(title)
+        if before is None:
+            return []
+        old = Asked(parsed(before["text"], {}), seed_of(before), parsed(before["options"], {}))
+        return changed(old, Asked(parsed(text, {}), seed, options))
 
     @call(workflow=TRAINING, run=1)
     async def go_on(self, workflow: AnyWorkflow, run: RunNumber) -> Document:
@@ -207,6 +220,22 @@ class Api:
         Queued: it never starts. Running: it stops after the step, with a checkpoint; by force after the grace, or with `force`.
         """
         return self.manager.cancel(run, force)
+
+    @call()
+    async def clear(self) -> list[Run]:
+        """Take all runs that wait out of the queue; the one that runs goes on."""
+        return self.manager.clear()
+
+    @call(run=1, position=1)
+    async def move(self, run: RunNumber, position: Annotated[int, Field(ge=1, le=10**6)]) -> list[Run]:
+        """Put a run at this position of the queue, 1 being next, if it still waits; what waits then, in order."""
+        return self.manager.move(run, position)
+
+    @call(reads=True)
+    async def memory(self) -> Memory:
+        """The memory of the machine and of each worker's process and device, as it is now. To be asked while somebody looks."""
+        host = DeviceMemory(torch.device("cpu"))
+        return Memory(total=host.total(), free=host.free(), workers=await self.manager.memory())
 
     @call(reads=True)
     async def queue(self) -> Queue:

@@ -11,7 +11,7 @@ import logging
 import math
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 LARGEST_PAGE = 2**22
 """Characters of events that are handed out together, unless a single one is larger."""
 DAMAGED: RunEvent = {"time": 0.0, "event": "log", "message": "this event was damaged on the disk", "level": "warning"}
-SUMMARY = """SELECT run, title, targets, seed, device, status, created, started, ended, folder, error, node, profile, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
- CASE status WHEN 'queued' THEN (SELECT count(*) FROM runs q WHERE q.status = 'queued' AND q.run <= runs.run) ELSE 0 END
+SUMMARY = """SELECT run, title, targets, seed, device, status, created, started, ended, folder, error, node, profile, options, changes, picture, (SELECT coalesce(max(n), 0) FROM events WHERE events.run = runs.run) AS events,
+ CASE status WHEN 'queued' THEN (SELECT count(*) FROM runs q WHERE q.status = 'queued' AND q.turn <= runs.turn) ELSE 0 END
  AS position FROM runs"""
 
 
@@ -108,6 +108,8 @@ class Ledger:
         wanted: str,
         check_numbers: bool = False,
         profile: bool = False,
+        options: Mapping[str, Any] = {},
+        changes: Sequence[str] = (),
     ) -> int:
         """A new run, at the end of the queue; returns its number."""
         row = {
@@ -120,9 +122,12 @@ class Ledger:
             },
             **{"fresh": fresh, "wanted": wanted, "status": "queued", "created": time.time()},
             **{"check_numbers": check_numbers, "profile": profile},
+            **{"options": json.dumps(options), "changes": json.dumps(list(changes))},
         }
+        turn = "(SELECT 1 + coalesce(max(turn), 0) FROM runs)"
         cursor = self._db.execute(
-            f"INSERT INTO runs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
+            f"INSERT INTO runs (turn, {', '.join(row)}) VALUES ({turn}, {', '.join('?' * len(row))})",
+            tuple(row.values()),
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -159,9 +164,9 @@ class Ledger:
         self._db.execute("DELETE FROM runs WHERE run = ?", (run,))
 
     def next_for(self, device: str) -> sqlite3.Row | None:
-        """The run that this device should do next: number, text, targets, only_targets, seed, fresh, check_numbers, profile."""
+        """The row of the run that this device should do next."""
         row: sqlite3.Row | None = self._db.execute(
-            "SELECT * FROM runs WHERE status = 'queued' AND wanted IN ('', ?) ORDER BY run LIMIT 1", (device,)
+            "SELECT * FROM runs WHERE status = 'queued' AND wanted IN ('', ?) ORDER BY turn LIMIT 1", (device,)
         ).fetchone()
         return row
 
@@ -184,14 +189,30 @@ class Ledger:
             problems=parsed(row["problems"], []),
         )
 
+    def move(self, run: int, position: int) -> None:
+        """Put a queued run at this position, 1 being next; past the end is the end."""
+        turns = dict(self._db.execute("SELECT run, turn FROM runs WHERE status = 'queued' ORDER BY turn").fetchall())
+        order = [other for other in turns if other != run]
+        order.insert(max(0, position - 1), run)
+        with self.together():
+            for other, turn in zip(order, turns.values(), strict=True):
+                self.update(other, turn=turn)
+
+    def before(self, title: str) -> sqlite3.Row | None:
+        """The newest run of a title: text, seed, options."""
+        row: sqlite3.Row | None = self._db.execute(
+            "SELECT text, seed, options FROM runs WHERE title = ? ORDER BY run DESC LIMIT 1", (title,)
+        ).fetchone()
+        return row
+
     def waiting(self) -> int:
         """How many runs are queued."""
         return int(self._db.execute("SELECT count(*) FROM runs WHERE status = 'queued'").fetchone()[0])
 
     def with_status(self, *statuses: Status) -> list[Run]:
-        """Runs in these states, oldest first."""
+        """Runs in these states, in the order of the queue."""
         marks = ",".join("?" * len(statuses))
-        return self._summaries(f"WHERE status IN ({marks}) ORDER BY run", statuses)
+        return self._summaries(f"WHERE status IN ({marks}) ORDER BY turn", statuses)
 
     def newest(self, limit: int, before: int) -> list[Run]:
         """Runs, newest first; below the number `before` where it is not 0."""
@@ -208,6 +229,7 @@ class Ledger:
         for row in rows:
             told = {name: row[name] for name in fields}
             told |= {"targets": parsed(row["targets"], []), "seed": seed_of(row)}
+            told |= {"options": parsed(row["options"], {}), "changes": parsed(row["changes"], [])}
             try:
                 found.append(Run.model_validate(told))
             except ValidationError as error:

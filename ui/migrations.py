@@ -41,7 +41,14 @@ def profile(db: sqlite3.Connection) -> None:
     db.execute("ALTER TABLE runs ADD COLUMN profile INTEGER NOT NULL DEFAULT 0")
 
 
-STEPS: tuple[Migration, ...] = (tables, check_numbers, profile)
+def options(db: sqlite3.Connection) -> None:
+    """What was set for a run, what it does otherwise than the one before, its picture, and its turn in the queue."""
+    for column in ("options TEXT NOT NULL DEFAULT '{}'", "changes TEXT NOT NULL DEFAULT '[]'", "picture TEXT NOT NULL DEFAULT ''", "turn INTEGER NOT NULL DEFAULT 0"):  # fmt: skip
+        db.execute(f"ALTER TABLE runs ADD COLUMN {column}")
+    db.execute("UPDATE runs SET turn = run")
+
+
+STEPS: tuple[Migration, ...] = (tables, check_numbers, profile, options)
 
 
 def version(db: sqlite3.Connection) -> int:

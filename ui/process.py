@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ui.channel import LARGEST, heard, packed
-from ui.schemas import Worker
+from ui.schemas import Worker, WorkerMemory
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class WorkerProcess:
         self.run: int | None = None
         self.state: str = "down"
         self.ready = False
+        self.memory: WorkerMemory | None = None
         self._options, self._log = options, log
         self._heard, self._ended = heard, ended
         self._process: asyncio.subprocess.Process | None = None
@@ -113,7 +114,7 @@ class WorkerProcess:
         code = await process.wait()
         if self._writer is not None:
             self._writer.close()
-        self._process, self.state = None, "down"
+        self._process, self.state, self.memory = None, "down", None
         self._ended(self, self._reason or self._why(code))
 
     def _take(self, message: dict[str, Any] | int) -> None:

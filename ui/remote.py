@@ -9,8 +9,8 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import read
+from graph_runner.run.devices import choose_device
 from graph_runner.run.engine import Engine
 from graph_runner.run.executors import Again, Executor, Job, Tell
+from ui.doing import as_json, run
 from ui.pictures import Projections
-from ui.schemas import Worker
-from ui.worker import as_json, run
+from ui.schemas import Worker, WorkerMemory
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,13 @@ class WholeRun:
     def __call__(self, item: int, tell: Tell, stop: threading.Event) -> None:  # noqa: ARG002 - there is one
         """Do it."""
         torch.set_num_threads(self.threads)
-        engine, projections = _engine(self.place)
+
+        def engine(options: Mapping[str, Any]) -> Engine:
+            return _engine(replace(self.place, engine=tuple({**dict(self.place.engine), **options}.items())))
+
         # A run that holds a GPU does its sweeps by itself: items that wait for that GPU would wait for ever.
-        on = self.place.on if engine.device.type == "cpu" else "here"
-        if not run(engine, projections, {**self.job}, stop, _Channel(tell), self.place.log, on, self.threads):
+        on = self.place.on if choose_device(self.place.device).type == "cpu" else "here"
+        if not run(engine, _projections(), {**self.job}, stop, _Channel(tell), self.place.log, on, self.threads):
             _engine.cache_clear()
 
 
@@ -76,14 +80,18 @@ class _Channel:
 
 
 @lru_cache(maxsize=1)
-def _engine(place: Place) -> tuple[Engine, Projections]:
-    """One for all runs that a process does: models stay warm."""
+def _engine(place: Place) -> Engine:
+    """One for all runs that a process does, as long as they ask for the same: models stay warm."""
     registry = Registry.installed(place.packages)
     workspace = folder_of(place.home)
     roots = [workspace if root == place.workspace else root for root in place.roots]
     options = {**dict(place.engine), "device": place.device, "roots": roots}
-    engine = Engine(registry, workspace, **options, guest=True)
-    return engine, Projections()
+    return Engine(registry, workspace, **options, guest=True)
+
+
+@cache
+def _projections() -> Projections:
+    return Projections()
 
 
 @dataclass(eq=False)
@@ -126,6 +134,7 @@ class RemoteWorker:
         self.run: int | None = None
         self.state: str = "down"
         self.ready = False
+        self.memory: WorkerMemory | None = None
         self._cluster, self._heard, self._ended = cluster, heard, ended
         self._stop, self._at_once = threading.Event(), threading.Event()
         self._doing: asyncio.Task[None] | None = None
@@ -147,7 +156,9 @@ class RemoteWorker:
         self._heard(self, {"ready": {"device": self.device, "name": self.name}})
 
     def say(self, **message: Any) -> None:
-        """Hand on a run, or the wish to stop it."""
+        """Hand on a run, or the wish to stop it. Of another machine's memory nothing is known here."""
+        if "memory" in message:
+            return
         if "stop" in message:
             self._stop.set()
         else:

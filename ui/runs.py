@@ -12,7 +12,7 @@ import json
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,13 +21,15 @@ from ui.ledger import Ledger, parsed, seed_of
 from ui.process import WorkerProcess
 from ui.refusal import RefusedError
 from ui.remote import Cluster, RemoteWorker
-from ui.schemas import LIVE, Queue, Run, RunEvent, Worker, printable
+from ui.schemas import LIVE, Queue, Run, RunEvent, Worker, WorkerMemory, printable
 
 log = logging.getLogger(__name__)
 
 LONGEST_TITLE = 200
 MOST_WAITING = 1000
 """Runs in the queue; a script that submits without end is told."""
+ANSWER_SECONDS, ANSWER_STEPS = 1.0, 20
+"""How long a worker may take to tell its memory the first time, and how often it is looked meanwhile."""
 RETRY_SECONDS = 5.0
 """Until what could not be written (most often because the disk was full) is tried again."""
 
@@ -106,6 +108,11 @@ class RunManager:
             await asyncio.to_thread(self._cluster.close)
         self.ledger.interrupt()
 
+    @property
+    def on_cluster(self) -> bool:
+        """Whether a cluster does the runs."""
+        return self._cluster is not None
+
     def workers(self) -> list[Worker]:
         """The workers and what they do."""
         return [worker.describe() for worker in self._workers]
@@ -130,14 +137,17 @@ class RunManager:
         device: str,
         check_numbers: bool = False,
         profile: bool = False,
+        options: Mapping[str, Any] = {},
+        changes: Sequence[str] = (),
     ) -> Run:
-        """Put a (valid) workflow at the end of the queue."""
+        """Put a (valid) workflow at the end of the queue. device: of a worker; "" is any."""
         devices = [worker.device for worker in self._workers]
         if device and device not in devices:
             raise RefusedError(400, f"there is no worker for the device {device!r}; there is {', '.join(devices)}")
         if self.ledger.waiting() >= MOST_WAITING:
             raise RefusedError(409, f"{MOST_WAITING} runs wait already; cancel some, or submit when they are done")
-        run = self.ledger.add(title[:LONGEST_TITLE], text, targets, only, seed, fresh, device, check_numbers, profile)
+        asked = (targets, only, seed, fresh, device, check_numbers, profile, options, changes)
+        run = self.ledger.add(title[:LONGEST_TITLE], text, *asked)
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
@@ -167,6 +177,28 @@ class RunManager:
             if force:
                 worker.kill()
         return self.get(run)
+
+    def clear(self) -> list[Run]:
+        """Take all that waits out of the queue."""
+        return [self.cancel(run.run, force=False) for run in self.ledger.with_status("queued")]
+
+    def move(self, run: int, position: int) -> list[Run]:
+        """Put a run at this position of the queue, 1 being next, if it still waits. Returns what waits then."""
+        if self.get(run).status == "queued":
+            self.ledger.move(run, position)
+        waiting = self.ledger.with_status("queued")
+        self._tell_runs([each.run for each in waiting])
+        return waiting
+
+    async def memory(self) -> list[WorkerMemory]:
+        """What each worker takes. They are asked, and those that have not answered soon are left out, or known from before."""
+        for worker in self._workers:
+            worker.say(memory=True)
+        for _ in range(ANSWER_STEPS):
+            if all(worker.memory is not None for worker in self._workers):
+                break
+            await asyncio.sleep(ANSWER_SECONDS / ANSWER_STEPS)
+        return [worker.memory for worker in self._workers if worker.memory is not None]
 
     def remove(self, run: int) -> Run:
         """Forget a run that is over; returns what it was."""
@@ -234,6 +266,7 @@ class RunManager:
                 fresh=bool(row["fresh"]),
                 check_numbers=bool(row["check_numbers"]),
                 profile=bool(row["profile"]),
+                options=parsed(row["options"], {}),
             )
             self._tell_runs([run, *(waiting.run for waiting in self.ledger.with_status("queued"))])
             self._tell_workers()
@@ -252,6 +285,9 @@ class RunManager:
             if event["event"] == "planned":
                 self.ledger.update(worker.run, folder=f"runs/{event['run']}")
                 self._tell_runs([worker.run])
+            elif event["event"] == "shown" and str(event["media"]).startswith("image/"):
+                self.ledger.update(worker.run, picture=printable(event["path"]))
+                self._tell_runs([worker.run])
             self._append(worker.run, event)
         elif "over" in message and worker.run is not None:
             over = message["over"]
@@ -264,6 +300,8 @@ class RunManager:
         elif "ready" in message:
             self._tell_workers()
             self._dispatch()
+        elif "memory" in message:
+            worker.memory = WorkerMemory(device=worker.device, **message["memory"])
 
     def _ended(self, worker: WorkerProcess | RemoteWorker, why: str) -> None:
         """A worker's process ended: that of a run is an error on the node it was at; the next gets a fresh one."""

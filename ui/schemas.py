@@ -142,7 +142,8 @@ class Run(Answer):
     """A run's summary. `position` 1 is next in the queue, 0 is not waiting.
 
     folder: "runs/…", "" before it starts. error, node: what failed, and on which node. events: how many so far.
-    profile: whether it was asked to measure its nodes.
+    profile: whether it was asked to measure its nodes. options: those that were set for this run. changes: what is otherwise than
+    in the run before of the same title, in words. picture: the newest that it showed, "" is none.
     """
 
     run: int
@@ -160,6 +161,9 @@ class Run(Answer):
     events: int
     position: int
     profile: bool
+    options: dict[str, str | int | bool] = {}
+    changes: list[str] = []
+    picture: str = ""
 
 
 class RunDetail(Run):
@@ -245,10 +249,42 @@ class Limits(Answer):
     upload: int
 
 
+class Option(Answer):
+    """An option of a run, as the command line has it. default: what holds where a run says nothing; null is nobody's choice.
+
+    folded: it is for few people.
+    """
+
+    name: str
+    kind: Literal["choice", "flag", "number", "text"]
+    choices: list[str]
+    help: str
+    default: str | int | bool | None
+    folded: bool
+
+
+class WorkerMemory(Answer):
+    """What a worker takes, in bytes; null is not told. resident: of the host. used, free, total: of its device, where that is another."""
+
+    device: str
+    resident: int | None = None
+    used: int | None = None
+    free: int | None = None
+    total: int | None = None
+
+
+class Memory(Answer):
+    """Memory in bytes, as it is now: of the machine, and of each worker that has told."""
+
+    total: int | None
+    free: int | None
+    workers: list[WorkerMemory]
+
+
 class About(Answer):
     """The server: `boot` is another one after each start. notice: what people must be told of this start; "" is nothing.
 
-    login: whether it lets people in by a password or a token, and so out again at `logout`.
+    login: whether it lets people in by a password or a token, and so out again at `logout`. options: what a run may be asked.
     """
 
     version: str
@@ -259,6 +295,7 @@ class About(Answer):
     limits: Limits
     notice: str
     login: bool
+    options: list[Option]
 
 
 @dataclass(frozen=True)

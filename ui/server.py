@@ -34,6 +34,7 @@ from ui.ledger import opened
 from ui.library import LARGEST, OWN
 from ui.live import Feed, serve
 from ui.login import Login
+from ui.options import described
 from ui.refusal import RefusedError
 from ui.remote import Cluster, Place
 from ui.routes import add_routes
@@ -152,6 +153,13 @@ def build(settings: Settings) -> LoomServer:
     cluster = _cluster(settings, workspace.root, registry)
     manager = RunManager(ledger, workspace.own, settings.devices, options, settings.grace, cluster)
     boot = secrets.token_hex(8)
+    started = {
+        **settings.engine,
+        "device": ",".join(settings.devices),
+        "on": settings.on,
+        "threads": settings.threads or None,
+    }
+    options_of_a_run = described(started)
     feeds: set[Feed] = set()
     login: Login | None = None
     if settings.credentials is not None or settings.token is not None:
@@ -161,7 +169,7 @@ def build(settings: Settings) -> LoomServer:
     def about() -> About:
         return About(
             version=_version(), workspace=str(workspace.root), boot=boot, dtype=settings.engine.get("dtype", "float32"),
-            workers=manager.workers(), limits=LIMITS, notice=notice, login=login is not None,
+            workers=manager.workers(), limits=LIMITS, notice=notice, login=login is not None, options=options_of_a_run,
         )  # fmt: skip
 
     def workflows_changed() -> None:

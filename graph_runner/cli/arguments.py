@@ -11,7 +11,7 @@ from pathlib import Path
 
 from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
-from graph_runner.cli.engine_options import DTYPES, WEIGHTS, size
+from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
 COMMANDS = ("run", "check", "nodes", "runs", "clean", "lock")
 
@@ -75,12 +75,8 @@ def build() -> argparse.ArgumentParser:
     run.add_argument("--input", action="append", default=[], dest="inputs", metavar="NODE=FILE", help="give this node's result, or what goes into this port, from a .npy or .safetensors file, instead of computing it (repeatable)")  # fmt: skip
     run.add_argument("--output", action="append", default=[], dest="outputs", metavar="NODE=FILE", help="compute this node as well, and write its tensor to a .npy or .safetensors file (repeatable)")  # fmt: skip
     run.add_argument("--seed", type=_seed, default=0, help="seed of the whole run; each node's own seed comes on top (default 0)")  # fmt: skip
-    run.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:N or mps")
+    engine_options.add_to(run, run=True)
     engine_options.add_to(run)
-    run.add_argument("--shard", action="store_true", help="split models that train, with their averages and optimizers' states, among the processes that torchrun started")  # fmt: skip
-    run.add_argument("--on", default="here", metavar="NAME[:OPTION=VALUE,…]", help="who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings")  # fmt: skip
-    run.add_argument("--devices", type=_devices, metavar="N|A,B,…", help="train on so many GPUs together, or on those of these numbers; with --device cpu, in so many processes (see docs/scale.md)")  # fmt: skip
-    run.add_argument("--threads", type=_count, metavar="N", help="threads that a processor computes with (default: as many as there are free processors)")  # fmt: skip
     _workspace(run)
     _only_below(run)
     run.add_argument("--fresh", action="store_true", help="take nothing from caches and checkpoints")
@@ -101,7 +97,7 @@ def build() -> argparse.ArgumentParser:
     check.add_argument(
         "--graph-only", action="store_true", help="look at the graph alone: no shapes, no cost (quicker)"
     )
-    check.add_argument("--devices", type=_count, default=1, metavar="N", help="tell the memory of each of N processes that share a training (default 1)")  # fmt: skip
+    check.add_argument("--devices", type=count, default=1, metavar="N", help="tell the memory of each of N processes that share a training (default 1)")  # fmt: skip
     check.add_argument("--shard", action="store_true", help="the same where they split the models that train")
     check.add_argument("--dtype", default="float32", choices=DTYPES, help="what the run would compute in (default float32)")  # fmt: skip
     check.add_argument("--weights", default="float32", choices=WEIGHTS, help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
@@ -115,7 +111,7 @@ def build() -> argparse.ArgumentParser:
     _nodes(nodes)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
-    runs.add_argument("--most", type=_count, default=20, metavar="N", help="list so many (default 20)")
+    runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")
     _workspace(runs)
 
     clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
@@ -130,15 +126,6 @@ def build() -> argparse.ArgumentParser:
     return parser
 
 
-def _devices(text: str) -> int | tuple[int, ...]:
-    """How many devices, or the numbers of several."""
-    if not re.fullmatch(r"[0-9]{1,4}(,[0-9]{1,4})*", text) or (numbers := tuple(map(int, text.split(",")))) == (0,):
-        raise argparse.ArgumentTypeError(f"{text:.40} is neither a number of devices nor several numbers such as 0,2")
-    if len(set(numbers)) < len(numbers):
-        raise argparse.ArgumentTypeError(f"{text:.40} names a device twice")
-    return numbers[0] if len(numbers) == 1 else numbers
-
-
 def _seconds(text: str) -> float:
     """A time of at least 0 seconds."""
     try:
@@ -148,13 +135,6 @@ def _seconds(text: str) -> float:
     if not 0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
     return seconds
-
-
-def _count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not re.fullmatch(r"[0-9]{1,15}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return int(text)
 
 
 def _workflow(parser: argparse.ArgumentParser) -> None:

@@ -47,8 +47,11 @@ LAST_WORDS = 20
 FAILED, WRONG, STOPPED = 1, 2, 130
 
 
-def launch(options: argparse.Namespace, argv: Sequence[str]) -> int:
-    """Do in several processes what `graph_runner.cli.run.run` does in one. Returns what that returns. Raises WorkflowError."""
+def launch(options: argparse.Namespace, argv: Sequence[str], module: str = "graph_runner") -> int:
+    """Do in several processes what `graph_runner.cli.run.run` does in one. Returns what that returns. Raises WorkflowError.
+
+    module: what each of them runs, with these arguments.
+    """
     open_workflow(options.workflow)  # a wrong file is told once, and before torch is imported
     chosen = _chosen(options.devices, options.device)
     from torch.distributed.elastic.multiprocessing import SignalException
@@ -77,7 +80,7 @@ def launch(options: argparse.Namespace, argv: Sequence[str]) -> int:
         )
         _handle_stops(Path(reports))
         try:
-            elastic_launch(config, sys.executable)("-m", "graph_runner", *argv)
+            elastic_launch(config, sys.executable)("-m", module, *argv)
         except SignalException:
             return STOPPED
         except ChildFailedError as error:
@@ -125,14 +128,19 @@ def report(told: Sequence[str], own: bool) -> None:
 
 
 def live_with_launcher() -> None:
+    """End this process once the launcher that started it is gone."""
+    live_with(int(os.environ[LAUNCHER]))
+
+
+def live_with(parent: int) -> None:
     """End this process once the one that started it is gone: nobody would hear of it, and nobody could stop it."""
 
-    def watch(launcher: int) -> None:
-        while os.getppid() == launcher:
+    def watch() -> None:
+        while os.getppid() == parent:
             time.sleep(WATCH_SECONDS)
         os._exit(FAILED)
 
-    threading.Thread(target=watch, args=(int(os.environ[LAUNCHER]),), daemon=True).start()
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _chosen(devices: int | tuple[int, ...], device: str) -> int:

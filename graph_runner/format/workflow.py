@@ -97,7 +97,10 @@ class Exposed(_Strict):
 
 
 class Place(_Strict):
-    """Where something is drawn: a node, or a frame, note or reroute that only the drawing knows."""
+    """Where something is drawn: a node, or a frame, note or reroute that only the drawing knows.
+
+    after: what the canvas does with seeds of the node once it has sent off a run, by their names.
+    """
 
     at: tuple[int, int]
     size: tuple[int, int] | None = None
@@ -106,6 +109,7 @@ class Place(_Strict):
     colour: str | None = None
     text: str | None = None
     wire: str | None = None
+    after: dict[str, Literal["next", "random"]] | None = None
 
 
 class Workflow(_Strict):

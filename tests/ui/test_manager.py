@@ -17,7 +17,7 @@ from ui.live import PAGE, Feed, follow
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import Run
-from ui.worker import as_json
+from ui.doing import as_json
 
 TEXT = '{"loom": 1, "nodes": {}}'
 

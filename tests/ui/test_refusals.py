@@ -23,12 +23,6 @@ def test_paths_outside_the_workspace(server: RunningServer, path: str) -> None:
     assert server.refused("save", path=f"workflows/{path}", workflow=graph(NODES))[0] == 400
 
 
-def test_a_server_of_one_process_splits_no_model(server: RunningServer) -> None:
-    status, told = server.refused("submit", workflow=graph(NODES), shard=True)
-    assert status == 400
-    assert "to shard is to split a model among several processes, and this server runs a graph in one" in told
-
-
 def test_urls_outside_the_workspace(server: RunningServer) -> None:
     (server.workspace.parent / "secret.txt").write_text("the cat sleeps")
     (server.workspace / "link.txt").symlink_to(server.workspace.parent / "secret.txt")

@@ -6,6 +6,7 @@ import "./style/node.css";
 import "./style/widgets.css";
 import "./style/panels.css";
 import "./style/documents.css";
+import "./style/running.css";
 import "./style/narrow.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
@@ -16,9 +17,11 @@ import { startLooking } from "./state/elsewhere";
 import { startEstimating } from "./state/estimate";
 import { openAddress, openFirst } from "./state/files";
 import { startKeeping } from "./state/keeping";
+import { startPacing } from "./state/pace";
 import { startProfiling } from "./state/profile";
 import { startLive, startWatching } from "./state/runs";
 import { startSession } from "./state/session";
+import { startTabSign } from "./state/tabSign";
 import { sayError } from "./state/ui";
 import { startValidation } from "./state/validation";
 
@@ -35,6 +38,8 @@ async function start(): Promise<void> {
   startValidation();
   startEstimating();
   startWatching();
+  startTabSign();
+  startPacing();
   startProfiling();
   startLooking();
 }

@@ -25,7 +25,7 @@ const param = (name: string, type: string, schema: object, value?: unknown): Por
     ...(value === undefined ? {} : { default: value }),
   });
 
-function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeSpec> = {}): NodeSpec {
+export function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeSpec> = {}): NodeSpec {
   return {
     type,
     category: "test",

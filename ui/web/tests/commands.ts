@@ -297,6 +297,20 @@ export const COMMANDS: Record<Command, Try> = {
     commands.addReroute(`${wired.node}.${wired.handle}`, pick.point());
     return added;
   },
+  chooseSeeding(pick, doc) {
+    const id = pick.of(ids(doc));
+    if (!id) return null;
+    commands.chooseSeeding(id, "seed", pick.of(["next", "random", undefined] as const));
+    return either(added, under(`places.${id}.after`));
+  },
+  sweepOver(pick, doc) {
+    if (ids(doc).length > MANY) return null;
+    const slot = pick.of(slots().filter(({ slot }) => slot.port.schema !== undefined));
+    if (!slot || !(slot.node in doc.nodes)) return null;
+    if (commands.sweepOver(slot.node, slot.handle, [1, 2]) === null) return null;
+    const moved = /^(nodes\.[^.]+\.zone|places\.[^.]+\.at|exposed\.outputs(\..*)?)$/;
+    return either(added, wiresOf(slot.node), ({ path }) => moved.test(path));
+  },
   setText: onDrawing("text", (id, pick) => commands.setText(id, pick.text(), pick.of(["typing", null]))),
   setColour: onDrawing("colour", (id, pick) => commands.setColour(id, pick.of(["", "#5b8def"]) ?? "")),
   resize: onDrawing("size", (id, pick) => commands.resize(id, [100 + pick.upTo(400), 60 + pick.upTo(300)])),

@@ -5,8 +5,8 @@ import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
-import { submit } from "../state/runs";
-import { say, showPanel, useUi, type MenuItem } from "../state/ui";
+import { run } from "../state/sending";
+import { openDialog, say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import type { Point } from "../drawing/geometry";
 import type { LoomEdge } from "../drawing/view";
@@ -16,6 +16,13 @@ export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const exposed = Object.values(doc.exposed.params).includes(`${node}.${slot.handle}`);
   return [
     { label: "Turn into a port", run: () => toggleAsPort(node, slot.handle) },
+    {
+      label: "Sweep over it…",
+      run: () => {
+        useUi.setState({ sweep: { node, handle: slot.handle } });
+        openDialog("sweep");
+      },
+    },
     {
       label: "Back to the default",
       disabled: slot.value === undefined,
@@ -105,7 +112,7 @@ export function runTo(ids: readonly Id[]): void {
     return zone === null ? id : outermost(zone);
   };
   const targets = [...new Set(ids.filter((id) => id in doc.nodes).map(outermost))];
-  if (targets.length > 0) void submit({ targets, only: true });
+  if (targets.length > 0) void run({ targets, only: true });
   else say("Select a node to run to");
 }
 
@@ -121,7 +128,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
   const shown = Object.values(doc.exposed.outputs).includes(ref);
   const inner = slot.handle.startsWith("inner:");
   return [
-    { label: "Run to here", disabled: inner, run: () => void submit({ targets: [ref], only: true }) },
+    { label: "Run to here", disabled: inner, run: () => void run({ targets: [ref], only: true }) },
     {
       label: shown ? "Hide in the app view" : "Show in the app view",
       disabled: inner,

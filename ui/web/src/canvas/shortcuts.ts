@@ -1,6 +1,7 @@
 /** Every shortcut: what is pressed, what it says in the list, what it does. */
 import { redoEdit, selectedIds, undoEdit } from "../state/editor";
-import { cancel, liveRun, submit } from "../state/runs";
+import { cancel, liveRun } from "../state/runs";
+import { run } from "../state/sending";
 import { openDialog, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
 import { step } from "../state/documents";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
@@ -28,7 +29,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     group: "Run",
     label: "Run (again: one more in the queue)",
     keys: ["Ctrl Enter"],
-    run: () => void submit(),
+    run: () => void run(),
     always: true,
   },
   {
@@ -42,7 +43,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     group: "Run",
     label: "Run, and stop at the first value that is no number (NaN)",
     keys: ["Ctrl Alt Enter"],
-    run: () => void submit({ check_numbers: true }),
+    run: () => void run({ check_numbers: true }),
     always: true,
   },
   {
@@ -51,7 +52,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: ["Ctrl Alt P"],
     run: () => {
       showPanel("profile");
-      void submit({ profile: true });
+      void run({ profile: true });
     },
     always: true,
   },

@@ -49,7 +49,12 @@ export interface Place {
   readonly colour?: string;
   readonly text?: string;
   readonly wire?: string;
+  /** What becomes of its seeds once a run was sent off, by their names; of one that is not here: it stays. */
+  readonly after?: Readonly<Record<string, Seeding>>;
 }
+
+/** A seed counts on, or is drawn anew. */
+export type Seeding = "next" | "random";
 
 export interface Doc {
   readonly title: string;

@@ -9,6 +9,7 @@ import { ChartDialog } from "./Chart";
 import { CompareDialog } from "./Compare";
 import { Frame } from "./Frame";
 import { StartPage } from "./StartPage";
+import { SweepDialog } from "./SweepDialog";
 
 export function Dialogs() {
   const dialog = useUi((state) => state.dialog);
@@ -23,6 +24,8 @@ export function Dialogs() {
       return <ChartDialog />;
     case "compare":
       return <CompareDialog />;
+    case "sweep":
+      return <SweepDialog />;
     case null:
       return null;
   }

@@ -1,5 +1,7 @@
 /** Runs: what waits, what runs, what was; each with its settings, files and graph. */
 import {
+  ArrowDown,
+  ArrowUp,
   Ban,
   Check,
   CircleAlert,
@@ -13,6 +15,7 @@ import {
   Timer,
   Trash2,
   Unplug,
+  X,
 } from "lucide-react";
 import { useEffect, useState } from "react";
 import { ago, clock } from "../drawing/format";
@@ -22,10 +25,12 @@ import { api, fileUrl } from "../server/api";
 import type { Output, Run, RunDetail, Status } from "../server/types";
 import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
-import { cancel, forget, goOn, moreRuns, useRuns, watch } from "../state/runs";
+import { cancel, clearQueue, forget, goOn, move, moreRuns, useRuns, watch } from "../state/runs";
 import { openDialog, say, sayError, showPanel, useUi } from "../state/ui";
 import { DeviceMemory } from "./DeviceMemory";
 import { settingsOf } from "./flatten";
+import { LiveMemory } from "./LiveMemory";
+import { RunShare } from "./RunShare";
 
 export function RunsPanel() {
   const runs = useRuns((state) => state.runs);
@@ -33,7 +38,7 @@ export function RunsPanel() {
   const devices = useRuns((state) => state.workers.length);
   const [open, setOpen] = useState<number | null>(null);
   const newest = Object.values(runs).sort((a, b) => b.run - a.run);
-  const live = newest.filter(isLive).reverse();
+  const live = newest.filter(isLive).sort((a, b) => a.position - b.position || a.run - b.run);
   const past = newest.filter((run) => !isLive(run));
   const row = (run: Run) => (
     <RunRow
@@ -62,11 +67,21 @@ export function RunsPanel() {
       ) : null}
       {devices > 1 ? (
         <p className="quiet">
-          Each of the {devices} devices does a run of its own. One training on several of them is started by
-          the command line: ./loom WORKFLOW --devices {devices}
+          Each of the {devices} devices does a run of its own. For one training on several of them say how
+          many devices it has, in the menu beside the run button.
         </p>
       ) : null}
-      {live.length > 0 ? <h3>Queue</h3> : null}
+      <LiveMemory />
+      {live.length > 0 ? (
+        <div className="queue-head">
+          <h3>Queue</h3>
+          {live.some((run) => run.status === "queued") ? (
+            <button className="small-button" onClick={() => void clearQueue()}>
+              Clear what waits
+            </button>
+          ) : null}
+        </div>
+      ) : null}
       <ul>{live.map(row)}</ul>
       <h3>History</h3>
       {past.length === 0 ? <p className="quiet">Nothing has run yet. Ctrl Enter runs the workflow.</p> : null}
@@ -103,8 +118,17 @@ function RunRow({ run, open, toggle }: { run: Run; open: boolean; toggle: () => 
           <small>
             #{run.run} · {ago(run.created)} · {run.device}
             {run.targets.length > 0 ? ` · to ${run.targets.join(", ")}` : ""}
+            {shown ? <RunShare /> : null}
           </small>
+          {run.changes.length > 0 ? (
+            <small className="run-changes" title={run.changes.join("\n")}>
+              {run.changes.join(", ")}
+            </small>
+          ) : null}
         </span>
+        {run.picture ? (
+          <img className="run-thumb" src={fileUrl(run.picture, 72)} alt="" loading="lazy" />
+        ) : null}
         <span className="run-time">
           {run.status === "queued" ? `no. ${run.position}` : spent === null ? "" : clock(spent)}
         </span>
@@ -148,6 +172,25 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
         </p>
       ) : null}
       <div className="run-actions">
+        {run.status === "queued" ? (
+          <>
+            <button
+              className="small-button"
+              aria-label={`Sooner: run ${run.run}`}
+              disabled={run.position <= 1}
+              onClick={() => void move(run.run, run.position - 1)}
+            >
+              <ArrowUp size={12} aria-hidden />
+            </button>
+            <button
+              className="small-button"
+              aria-label={`Later: run ${run.run}`}
+              onClick={() => void move(run.run, run.position + 1)}
+            >
+              <ArrowDown size={12} aria-hidden />
+            </button>
+          </>
+        ) : null}
         <button className="small-button" disabled={shown} onClick={() => watch(run.run)}>
           <Eye size={12} aria-hidden /> Show
         </button>
@@ -179,7 +222,8 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
         ) : null}
         {isLive(run) ? (
           <button className="small-button" onClick={() => void cancel(run.run, run.status === "stopping")}>
-            <Square size={11} aria-hidden /> {run.status === "stopping" ? "Force" : "Stop"}
+            {run.status === "queued" ? <X size={12} aria-hidden /> : <Square size={11} aria-hidden />}{" "}
+            {run.status === "queued" ? "Cancel" : run.status === "stopping" ? "Force" : "Stop"}
           </button>
         ) : (
           <button

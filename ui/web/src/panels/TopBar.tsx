@@ -19,13 +19,18 @@ import {
 import { setTitle } from "../commands";
 import { clock } from "../drawing/format";
 import { appUrl } from "../server/api";
+import { wonder } from "../state/estimate";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { isLive } from "../state/runAge";
-import { cancel, liveRun, submit, useRuns } from "../state/runs";
+import { cancel, liveRun, useRuns } from "../state/runs";
+import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
 import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
+import { RunCost } from "./RunCost";
+import { RunMenu } from "./RunMenu";
+import { RunShare } from "./RunShare";
 
 export function TopBar() {
   return (
@@ -118,7 +123,7 @@ function RunControls() {
   );
   const stopping = run?.status === "stopping";
   return (
-    <div className="run-controls" role="group" aria-label="Run">
+    <div className="run-controls" role="group" aria-label="Run" onPointerEnter={wonder}>
       <button
         className="run-button"
         disabled={!online}
@@ -127,10 +132,12 @@ function RunControls() {
             ? "text|Problems stand in the way: see what is marked"
             : "text|Run (Ctrl Enter); again for one more in the queue"
         }
-        onClick={() => void submit()}
+        onClick={() => void send()}
       >
         <Play size={14} aria-hidden /> {isLive(run) ? "Queue" : "Run"}
       </button>
+      <RunMenu />
+      {run ? null : <RunCost />}
       {run ? (
         <button
           className={`stop-button${stopping ? " stopping" : ""}`}
@@ -149,6 +156,7 @@ function RunControls() {
           <>
             Run {run.run} {waits || (run.status === "queued" ? "waits" : run.status)}
             {waiting > 0 ? ` · ${waiting} waiting` : ""}
+            <RunShare />
           </>
         ) : starting ? (
           "Starting…"

@@ -11,6 +11,7 @@ export type {
   Document,
   Estimate,
   FileEntry,
+  Memory,
   NodeProfile,
   Output,
   Problem,

@@ -31,13 +31,11 @@ function tell(address: string, replaces: boolean): void {
 export function startAddress(find: (address: string) => Promise<boolean>): void {
   const shown = activeDocument();
   tell(addressOf(shown), true);
-  title(shown);
   useDocuments.subscribe((state, before) => {
     const document = activeOf(state);
     // What is closed does not stay where the page is.
     const closed = !state.open.some(({ id }) => id === before.active);
     tell(addressOf(document), document.id === before.active || closed);
-    title(document);
   });
   addEventListener("hashchange", () => {
     const address = addressShown();
@@ -50,8 +48,4 @@ export function startAddress(find: (address: string) => Promise<boolean>): void 
       });
     else tell(addressOf(activeDocument()), true);
   });
-}
-
-function title({ history, file }: OpenDocument): void {
-  document.title = `${history.present.title || file.path || "Untitled workflow"} – Latent Loom`;
 }

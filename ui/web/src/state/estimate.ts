@@ -46,6 +46,13 @@ export async function ask(): Promise<void> {
   }
 }
 
+/** Ask, if it is not known of the document as it is: somebody is about to run it. */
+export function wonder(): void {
+  const { of } = useEstimate.getState();
+  const { nodes } = useEditor.getState().doc;
+  if (of !== nodes && Object.keys(nodes).length > 0) void ask();
+}
+
 /** Forget what was found out about a document when another is shown; an answer on its way is then nobody's. */
 export function startEstimating(): void {
   useEditor.subscribe((state, before) => {

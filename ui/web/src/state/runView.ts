@@ -36,6 +36,9 @@ export interface Curve {
 export interface RunView {
   readonly run: number | null;
   readonly status: Status | null;
+  /** What is to be done, and since when, in seconds since 1970; 0 is not yet. */
+  readonly planned: readonly Id[];
+  readonly began: number;
   readonly nodes: Readonly<Record<Id, NodeRun>>;
   readonly curves: Readonly<Record<Id, Readonly<Record<string, Curve>>>>;
   readonly logs: readonly { readonly message: string; readonly node: string; readonly level: string }[];
@@ -62,6 +65,8 @@ export const IDLE: NodeRun = {
 export const NO_RUN: RunView = {
   run: null,
   status: null,
+  planned: [],
+  began: 0,
   nodes: {},
   curves: {},
   logs: [],
@@ -104,7 +109,7 @@ function apply({ view, fresh }: Draft, event: RunEvent): void {
   };
   switch (event.event) {
     case "planned":
-      Object.assign(view, { status: "running" });
+      Object.assign(view, { status: "running", planned: event.nodes, began: event.time });
       for (const id of event.nodes) change(id, { state: "waiting" });
       for (const id of event.cached) change(id, { state: "cached" });
       break;

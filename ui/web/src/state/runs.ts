@@ -26,6 +26,8 @@ interface RunsState {
   readonly runs: Readonly<Record<number, Run>>;
   readonly workers: readonly Worker[];
   readonly view: RunView;
+  /** Whether runs that are over were told of. */
+  readonly history: boolean;
   /** Counts how often the list of workflows changed. */
   readonly workflowsChanged: number;
 }
@@ -36,6 +38,7 @@ export const useRuns = create<RunsState>()(() => ({
   runs: {},
   workers: [],
   view: NO_RUN,
+  history: false,
   workflowsChanged: 0,
 }));
 
@@ -73,7 +76,10 @@ const live = new Live({
     setState({ online: true, about, workers: queue.workers });
     if (about.notice && before?.boot !== about.boot) say(about.notice, "bad");
     takeRuns([...queue.running, ...queue.queued]);
-    void api.history().then(takeRuns, sayError);
+    void api.history().then((past) => {
+      takeRuns(past);
+      setState({ history: true });
+    }, sayError);
     if (before && before.boot !== about.boot) {
       setState((state) => ({ view: state.view.run === null ? NO_RUN : beginView(state.view.run, NO_RUN) }));
     }
@@ -127,23 +133,24 @@ function followRun(run: number | null, before: RunView): void {
   if (run !== null) live.follow(run);
 }
 
-/** The run of this title that goes on, for a document that shows none yet. */
-function goingRun({ history }: OpenDocument): number | null {
-  const going = Object.values(getState().runs).filter(isLive);
-  return going.find((run) => run.title === history.present.title)?.run ?? null;
+/** The run of this title that goes on, or else the last that was done, for a document that shows none yet. */
+function ownRun({ history }: OpenDocument): number | null {
+  const own = Object.values(getState().runs).filter((run) => run.title === history.present.title);
+  const newest = own.sort((a, b) => b.run - a.run);
+  return (own.find(isLive) ?? newest.find((run) => run.status === "done"))?.run ?? null;
 }
 
-/** Show the run of the document that is shown; a document that is opened joins one of its title that goes on. */
+/** Show the run of the document that is shown; one that is opened shows the run of its title that goes on, or the last one's results. */
 export function startWatching(): void {
   const looked = new Set<DocumentId>();
   let shown: DocumentId | null = null;
   const look = () => {
     const { id, run } = activeDocument();
-    if (!looked.has(id) && Object.keys(getState().runs).length > 0) {
+    if (!looked.has(id) && getState().history) {
       looked.add(id);
-      const going = run ?? goingRun(activeDocument());
-      if (going !== run) {
-        setRun(id, going); // and so looks again
+      const own = run ?? ownRun(activeDocument());
+      if (own !== run) {
+        setRun(id, own); // and so looks again
         return;
       }
     }
@@ -185,6 +192,24 @@ export async function goOn(run: number): Promise<void> {
     const { nodes } = read(text).doc;
     editDocument(id, `Go on from run ${run}`, (doc) => ({ ...doc, nodes }));
     say(`Trainings now begin where run ${run} ended. Set what should be another, more steps too, and run.`);
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+/** Take all that waits out of the queue. */
+export async function clearQueue(): Promise<void> {
+  try {
+    takeRuns(await api.clear());
+  } catch (error) {
+    sayError(error);
+  }
+}
+
+/** Put a run that waits at another position of the queue, 1 being next. */
+export async function move(run: number, position: number): Promise<void> {
+  try {
+    takeRuns(await api.move(run, position));
   } catch (error) {
     sayError(error);
   }

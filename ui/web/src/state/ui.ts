@@ -6,7 +6,7 @@ import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
 export type Panel = "node" | "problems" | "cost" | "profile" | "runs" | "gallery";
-export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart";
+export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart" | "sweep";
 export type Theme = "dark" | "light";
 
 export interface Toast {
@@ -63,6 +63,8 @@ interface UiState {
   readonly chart: Id | null;
   readonly picture: string | null;
   readonly compared: readonly number[];
+  /** The parameter that a sweep is drawn over. */
+  readonly sweep: { readonly node: Id; readonly handle: string } | null;
 }
 
 /** Where the panel would lie over the sheet (style/narrow.css), it waits to be asked for. */
@@ -86,6 +88,7 @@ export const useUi = create<UiState>()(() => ({
   chart: null,
   picture: null,
   compared: [],
+  sweep: null,
 }));
 
 const { setState, getState } = useUi;

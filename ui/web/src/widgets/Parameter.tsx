@@ -33,7 +33,7 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
         <NumberField {...field} {...widget} min={widget.min ?? -Infinity} max={widget.max ?? Infinity} />
       );
     case "seed":
-      return <SeedField {...field} />;
+      return <SeedField {...field} node={node} handle={handle} />;
     case "choice":
       return <Choice {...field} choices={widget.choices as (string | number)[]} />;
     case "toggle":

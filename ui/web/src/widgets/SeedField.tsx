@@ -1,11 +1,46 @@
-/** A seed: digits, one more, or a new draw. */
-import { Dice5, Plus } from "lucide-react";
+/** A seed: digits, one more, or a new draw; and what becomes of it after a run. */
+import { ArrowRightFromLine, Dice5, Lock, Plus, Shuffle } from "lucide-react";
+import { chooseSeeding } from "../commands";
+import type { Id, Seeding } from "../document/document";
+import { useEditor } from "../state/editor";
 import { nextSeed, randomSeed } from "../document/edits";
 import { digitsOf, readNumber } from "../document/json";
 import { useState } from "react";
 import type { FieldProps } from "./field";
 
-export function SeedField({ label, name, tip, value, isSet, change }: FieldProps) {
+const NEXT: Record<"fixed" | Seeding, Seeding | undefined> = {
+  fixed: "next",
+  next: "random",
+  random: undefined,
+};
+const SAYING = { fixed: "it stays", next: "the next one", random: "another is drawn" };
+const ICONS = { fixed: Lock, next: ArrowRightFromLine, random: Shuffle };
+
+function AfterRun({ name, node, handle }: { name: string; node: Id; handle: string }) {
+  const seeding = useEditor((state) => state.doc.places[node]?.after?.[handle]) ?? "fixed";
+  const Icon = ICONS[seeding];
+  return (
+    <button
+      className={`field-button${seeding === "fixed" ? "" : " on"}`}
+      aria-label={`After a run ${SAYING[seeding]}: ${name}`}
+      data-tip={`text|After a run: ${SAYING[seeding]}. Press to change`}
+      onClick={() => chooseSeeding(node, handle, NEXT[seeding])}
+    >
+      <Icon size={11} />
+    </button>
+  );
+}
+
+export function SeedField({
+  label,
+  name,
+  tip,
+  value,
+  isSet,
+  change,
+  node,
+  handle,
+}: FieldProps & { node: Id; handle: string }) {
   const [draft, setDraft] = useState<string | null>(null);
   const finish = () => {
     if (draft !== null && /^\d+$/.test(draft)) change(readNumber(draft));
@@ -43,6 +78,7 @@ export function SeedField({ label, name, tip, value, isSet, change }: FieldProps
       >
         <Dice5 size={13} />
       </button>
+      <AfterRun name={name} node={node} handle={handle} />
     </div>
   );
 }

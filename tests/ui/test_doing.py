@@ -15,7 +15,7 @@ from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
 from graph_runner.store.cache import Cache
-from ui import worker
+from ui import doing
 from ui.pictures import LATENT, Projections
 
 Latent = Annotated[Tensor, Wire("latent", LATENT)]
@@ -47,10 +47,11 @@ def run(engine: Engine, projections: Projections, **options: Any) -> list[dict[s
         "fresh": False,
         "check_numbers": False,
         "profile": False,
+        "options": {},
         **options,
     }
     heard = Heard()
-    assert worker.run(engine, projections, job, threading.Event(), heard)  # type: ignore[arg-type]
+    assert doing.run(lambda _: engine, projections, job, threading.Event(), heard)  # type: ignore[arg-type]
     assert heard.sent[-1]["over"]["status"] == "done"
     return heard.sent
 
