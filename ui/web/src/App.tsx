@@ -4,6 +4,7 @@ import { useEffect } from "react";
 import { Canvas } from "./canvas/Canvas";
 import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./state/flow";
+import { pasteFiles } from "./canvas/bringing";
 import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
@@ -14,6 +15,7 @@ import { Notices } from "./panels/Notices";
 import { Offline } from "./panels/Offline";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
+import { Sending } from "./panels/Sending";
 import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
@@ -25,6 +27,12 @@ let shifted = false;
 function paste(event: ClipboardEvent): void {
   if (event.target instanceof HTMLElement && event.target.closest("input, textarea, [contenteditable]"))
     return;
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length > 0) {
+    event.preventDefault();
+    void pasteFiles(files);
+    return;
+  }
   const text = event.clipboardData?.getData("text/plain") ?? "";
   if (!text.trim().startsWith("{")) return;
   event.preventDefault();
@@ -77,6 +85,7 @@ export function App() {
       <Menu />
       <Dialogs />
       <PictureView />
+      <Sending />
       <Toasts />
       <Hints />
     </ReactFlowProvider>

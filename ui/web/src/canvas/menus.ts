@@ -10,6 +10,7 @@ import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import type { Point } from "../drawing/geometry";
 import type { LoomEdge } from "../drawing/view";
+import { choose } from "./bringing";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
@@ -156,6 +157,8 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
       run: () => useUi.setState({ palette: { screen, sheet: at, zone, loose: null } }),
     },
     { label: "Add a note", keys: "N", run: () => commands.addNote(at) },
+    { label: "Add pictures…", run: () => choose(false, { sheet: at, screen, zone }, null) },
+    { label: "Add a folder of pictures…", run: () => choose(true, { sheet: at, screen, zone }, null) },
     null,
     { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
     { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },

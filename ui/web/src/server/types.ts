@@ -11,6 +11,8 @@ export type {
   Document,
   Estimate,
   FileEntry,
+  Folder,
+  FoundPicture,
   NodeProfile,
   Output,
   Problem,
