@@ -10,11 +10,13 @@ import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
 import { Finder } from "./panels/Finder";
-import { PictureView } from "./panels/Gallery";
+import { PictureView } from "./panels/PictureView";
 import { Notices } from "./panels/Notices";
 import { Offline } from "./panels/Offline";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
+import { MaskPainter } from "./panels/painter/MaskPainter";
+import { Results } from "./panels/Results";
 import { Sending } from "./panels/Sending";
 import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
@@ -78,6 +80,7 @@ export function App() {
         <Offline />
         <Notices />
       </main>
+      <Results />
       <SidePanel />
       <Palette />
       <Connector />
@@ -85,6 +88,7 @@ export function App() {
       <Menu />
       <Dialogs />
       <PictureView />
+      <MaskPainter />
       <Sending />
       <Toasts />
       <Hints />

@@ -1,6 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { sorted, withinFolder } from "../src/document/bringing";
-import { giveMask, loaderOf, maskedPicture, maskPorts, pathPort, picturePortOf } from "../src/document/pictures";
+import {
+  giveMask,
+  loaderOf,
+  maskedPicture,
+  maskPorts,
+  pathPort,
+  picturePortOf,
+} from "../src/document/pictures";
 import { CATALOG } from "./catalog";
 import { docOf, KINDS } from "./documents";
 
@@ -48,7 +55,11 @@ describe("what takes a picture", () => {
     expect(folder && pathPort(CATALOG, folder, "image")).toBeNull();
     expect(hide && pathPort(CATALOG, hide, "image")).toBeNull();
     const doc = docOf({ a: { type: "load_mask" }, b: { type: "hide" }, c: { type: "unheard_of" } });
-    expect(["a", "b", "c"].map((id) => picturePortOf(doc, KINDS, id)?.name)).toEqual(["path", undefined, undefined]);
+    expect(["a", "b", "c"].map((id) => picturePortOf(doc, KINDS, id)?.name)).toEqual([
+      "path",
+      undefined,
+      undefined,
+    ]);
   });
 });
 

@@ -135,7 +135,12 @@ export function choose(folder: boolean, spot: Spot, node: Id | null): void {
   input.multiple = true;
   if (folder) input.webkitdirectory = true;
   else input.accept = "image/*";
-  input.onchange = () => void bring([...(input.files ?? [])].map((file) => named(file)), spot, node);
+  input.onchange = () =>
+    void bring(
+      [...(input.files ?? [])].map((file) => named(file)),
+      spot,
+      node,
+    );
   input.click();
 }
 

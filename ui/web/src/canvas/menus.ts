@@ -5,6 +5,7 @@ import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
+import { pictureOf, startPainting } from "../state/painting";
 import { submit } from "../state/runs";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
@@ -60,6 +61,9 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   return [
     { label: "Run to here", keys: "Ctrl ⇧ ⏎", run: () => runTo([id]) },
     { label: "Documentation", keys: "F1", run: () => showPanel("node") },
+    ...(pictureOf(id) === null
+      ? []
+      : [{ label: "Paint a mask…", keys: "Alt P", run: () => startPainting(id) }]),
     { label: "Connect…", keys: "W", run: () => useUi.setState({ connector: id }) },
     null,
     { label: card.mode === "mute" ? "Unmute" : "Mute", keys: "M", run: () => commands.toggleMode("mute") },

@@ -36,9 +36,7 @@ export function sorted<F extends Named>(files: readonly F[]): Sorted<F> {
     workflows: seen.filter((file) => !isPicture(file) && isWorkflow(file)),
     pictures,
     captions,
-    others: seen.filter(
-      (file) => !isPicture(file) && !isWorkflow(file) && !captions.includes(file),
-    ),
+    others: seen.filter((file) => !isPicture(file) && !isWorkflow(file) && !captions.includes(file)),
     folder,
   };
 }

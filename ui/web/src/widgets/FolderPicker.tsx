@@ -42,7 +42,10 @@ export function FolderPicker({ kind, at, pick, close }: Props) {
         if (event.key === "Escape") close();
       }}
     >
-      <div className="picker-host" data-tip="text|The machine that the server runs on. Paths are of its disks.">
+      <div
+        className="picker-host"
+        data-tip="text|The machine that the server runs on. Paths are of its disks."
+      >
         <HardDrive size={12} aria-hidden />
         <b>{found?.host ?? "…"}</b>
         <span className="picker-places">
