@@ -25,7 +25,7 @@ export async function filesOf(data: DataTransfer): Promise<BroughtFile[]> {
   const entries = [...data.items].map((item) => item.webkitGetAsEntry());
   const loose = [...data.files];
   if (!entries.some((entry) => entry?.isDirectory)) return loose.map((file) => named(file));
-  const found = await Promise.all(entries.map((entry) => (entry ? filesIn(entry) : [])));
+  const found = await Promise.all(entries.filter((entry) => entry !== null).map(filesIn));
   return found.flat();
 }
 

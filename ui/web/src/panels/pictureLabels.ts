@@ -1,6 +1,6 @@
 /** What to write under pictures: where each comes from, and in what their settings differ. */
 import { enclosing, type Doc, type Id } from "../document/document";
-import { print } from "../document/json";
+import { print, type Json } from "../document/json";
 import { stepName } from "../drawing/format";
 import type { Settings } from "./flatten";
 
@@ -20,10 +20,10 @@ function sweptAt(doc: Doc, node: Id, turn: number): string {
       if (typeof value !== "object" || value === null || Array.isArray(value)) continue;
       const lists = Object.entries(value).filter(([, list]) => Array.isArray(list));
       const items = lists.flatMap(([name, list]) => {
-        const item = (list as unknown[])[turn];
+        const item = (list as Json[])[turn];
         return item === undefined
           ? []
-          : [`${name} ${typeof item === "string" ? item : print(item as never)}`];
+          : [`${name} ${typeof item === "string" ? item : print(item)}`];
       });
       if (items.length > 0) return items.join(", ");
     }
