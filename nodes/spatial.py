@@ -17,9 +17,9 @@ from core.data.degradations import degrade
 from core.data.keyed import KeyedRandom
 from core.data.masks import random_masks
 from core.data.transfer import to_device
-from core.images import load_mask
+from core.images import Fit, load_mask
 from graph_runner.context import Device, Rng
-from graph_runner.contract import File, node
+from graph_runner.contract import File, Neutral, node
 from nodes.data import field
 from nodes.diffusion import FirstRow
 from nodes.models import Channels as Width
@@ -231,16 +231,19 @@ def _keyed(rng: Rng, rows: int) -> KeyedRandom:
 
 
 @node(category="spatial conditions", version=2)
-def load_mask_image(path: File, device: Device, height: Side = 0, width: Side = 0) -> Mask:
+def load_mask_image(
+    path: File, device: Device, height: Side = 0, width: Side = 0, fit: Annotated[Fit, Neutral("crop")] = "crop"
+) -> Mask:
     """A mask from a picture: white is to be filled.
 
     path: any image file.
     height: in pixels; 0 for the picture's own.
     width: in pixels; 0 for the picture's own.
+    fit: how it meets another aspect ratio; as the picture that it was painted on.
     """
     if bool(height) != bool(width):
         raise ValueError("give both height and width, or neither")
-    return load_mask(path, (height, width) if height and width else None)[None].to(device)
+    return load_mask(path, (height, width) if height and width else None, fit)[None].to(device)
 
 
 @node(category="spatial conditions", formerly=("hide",))

@@ -28,9 +28,11 @@ from ui import library
 from ui.adoption import finished_elsewhere
 from ui.changes import Asked, changed
 from ui.estimates import estimate
+from ui.gallery import Gallery
 from ui.ledger import parsed, seed_of
 from ui.library import Library
 from ui.options import checked
+from ui.places import Places
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import (
@@ -39,6 +41,8 @@ from ui.schemas import (
     Document,
     Estimate,
     FileEntry,
+    Folder,
+    FoundPictures,
     Memory,
     Number,
     Output,
@@ -51,6 +55,7 @@ from ui.schemas import (
     Validation,
     WorkflowEntry,
 )
+from ui.uploads import Uploads
 from ui.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,6 +105,8 @@ class Api:
         self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
         self.library = Library(workspace, registry)
         self.lent = tuple(lent)
+        self.uploads, self.pictures = Uploads(workspace), Gallery(workspace, manager.ledger)
+        self.places = Places(workspace, lent, confined)
         self._packages = packages
         self._about, self._workflows_changed = about, workflows_changed
         self._catalog = describe_all(registry.values())
@@ -390,6 +397,53 @@ class Api:
     def files(self, folder: Name = "") -> list[FileEntry]:
         """What a folder of the workspace holds, folders first: for file and folder pickers."""
         return self.workspace.listing(folder)
+
+    @call(reads=True, folder="workflows")
+    def browse(self, folder: Name = "") -> Folder:
+        """What a folder of the server's machine holds, for the pickers of path parameters.
+
+        folder: within the workspace relative to it, else absolute. 403 where workflows may not read there.
+        """
+        return self.places.look(folder)
+
+    @call(name="holiday")
+    def new_folder(self, name: Name) -> FileEntry:
+        """An empty folder below `uploads/`, named like this one, for pictures that are sent next (`POST /pictures`)."""
+        return self.uploads.new_folder(name)
+
+    @call(reads=True, query="portrait seed=7", limit=20)
+    def gallery(
+        self,
+        query: Name = "",
+        favourites: bool = False,
+        previews: bool = False,
+        limit: Annotated[int, Field(ge=1, le=1000)] = 60,
+        before: Number = 0,
+    ) -> FoundPictures:
+        """Pictures of runs that are over, newest first, `limit` of them and the rest of the last one's run.
+
+        query: words that the run's title, nodes and parameters hold, its prompts among them; `seed=7` is a parameter's very value, `#7` a run.
+        before: those of older runs than this number, as the answer gives it, which may come with no picture yet.
+        """
+        return self.pictures.find(query, favourites, previews, limit, before)
+
+    @call(path="runs/example/outputs/image.png", favourite=True)
+    def favour(self, path: Name, favourite: bool = True) -> bool:
+        """Mark a picture as a favourite, or take the mark off."""
+        self.pictures.mark(path, favourite)
+        return favourite
+
+    @call(path="runs/example/outputs/image.png")
+    def throw_away(self, path: Name) -> bool:
+        """Throw a picture away. For thirty days `bring_back` gets it back."""
+        self.pictures.throw_away(path)
+        return True
+
+    @call(path="runs/example/outputs/image.png")
+    def bring_back(self, path: Name) -> FileEntry:
+        """Get a picture back that was thrown away. 409 where another file has its name by now."""
+        self.pictures.bring_back(path)
+        return self.workspace.entry(self.workspace.file(path))
 
 
 def _sentence(problems: list[Problem]) -> str:

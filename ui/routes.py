@@ -43,6 +43,11 @@ def add_routes(server: FastAPI, api: Api, page: Path) -> None:
             entry = await asyncio.to_thread(api.workspace.keep, received, name)
         return Response(entry.model_dump_json(), media_type=JSON)
 
+    async def keep_picture(request: Request, name: str = "picture", folder: str = "", mask: bool = False) -> Response:
+        async with api.workspace.received(request.stream()) as received:
+            entry = await asyncio.to_thread(api.uploads.keep, received, name, folder, mask)
+        return Response(entry.model_dump_json(), media_type=JSON)
+
     async def extract(request: Request) -> Response:
         async with api.workspace.received(request.stream()) as received:
             document = await asyncio.to_thread(api.library.extract, received)
@@ -88,6 +93,7 @@ def add_routes(server: FastAPI, api: Api, page: Path) -> None:
     sent = {"requestBody": {"required": True, "content": {"*/*": {}}}}
     for method, path, function, answers, about in (
         ("POST", "/upload", upload, FileEntry, "Keep the body, a file's bytes, under `uploads/`. The same content twice is one file."),
+        ("POST", "/pictures", keep_picture, FileEntry, "Keep the body under `uploads/` if it is a picture, else 415. `folder`: in one that `new_folder` made, under its own name, captions (.txt) too. `mask`: as greys, white where it is painted."),
         ("POST", "/extract", extract, Document, "The workflow of the body: a PNG that carries one, or a workflow file (what was dropped on the canvas). 415 where there is none, 422 where it is malformed."),
         ("GET", "/files/{path:path}", file, None, "A file of the workspace; with `width` an image's thumbnail of so many pixels (WebP)."),
         ("GET", "/thumbnails/{path:path}", picture, None, "A workflow's picture; `WorkflowEntry.thumbnail` holds the address."),

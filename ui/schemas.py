@@ -206,6 +206,41 @@ class Output(Answer):
     size: int
 
 
+class FoundPicture(Output):
+    """A picture of a run that is over; `title` is its workflow's."""
+
+    run: int
+    title: str
+    favourite: bool
+
+
+class FoundPictures(Answer):
+    """Pictures, newest first. before: ask with it for those of older runs, 0 where there are none."""
+
+    pictures: list[FoundPicture]
+    before: int
+
+
+class FolderPlace(Answer):
+    """Where to begin to look: a name for people, and the folder's path."""
+
+    name: str
+    path: str
+
+
+class Folder(Answer):
+    """A folder of the machine that the server runs on, named `host`. parent: the folder above, null where there is none to see.
+
+    path, and those of entries: within the workspace relative to it, else absolute.
+    """
+
+    path: str
+    parent: str | None
+    host: str
+    places: list[FolderPlace]
+    entries: list[FileEntry]
+
+
 class Series(Answer):
     """One metric of one node along the steps."""
 

@@ -45,7 +45,7 @@ from ui.watching import watch
 from ui.workspace import Workspace
 
 LIMITS = Limits(workflow=LARGEST, picture=256 * 2**20, upload=4 * 2**30)
-OURS = re.compile(r"/|/ws|/upload|/extract|/openapi\.json|/(api|assets|files|thumbnails)/.*", re.DOTALL)
+OURS = re.compile(r"/|/ws|/upload|/pictures|/extract|/openapi\.json|/(api|assets|files|thumbnails)/.*", re.DOTALL)
 """Our own addresses, without those of the forms."""
 PAGE = Path(__file__).parent / "web" / "dist"
 
@@ -222,7 +222,7 @@ def largest_body(path: str) -> int:
     """The largest body in bytes that is taken at a path."""
     if path == "/upload" or path.endswith("/gradio_api/upload"):
         return LIMITS.upload
-    return LIMITS.picture if path == "/extract" else LIMITS.workflow
+    return LIMITS.picture if path in ("/extract", "/pictures") else LIMITS.workflow
 
 
 def _text(page: Path) -> str:

@@ -11,8 +11,8 @@ import re
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote
 
@@ -92,16 +92,16 @@ class Workspace:
         return self.file(inside.relative_to(self.root).as_posix())
 
     def entry(self, path: Path) -> FileEntry:
-        """What is told of a file."""
-        relative, stat = path.relative_to(self.root).as_posix(), path.stat()
+        """What is told of a file or folder."""
+        relative, stat, folder = path.relative_to(self.root).as_posix(), path.stat(), path.is_dir()
         return FileEntry(
             path=relative,
             name=path.name,
-            kind="file",
-            media=media_of(path.name),
-            size=stat.st_size,
+            kind="folder" if folder else "file",
+            media="" if folder else media_of(path.name),
+            size=0 if folder else stat.st_size,
             modified=stat.st_mtime,
-            url=self.url(relative),
+            url="" if folder else self.url(relative),
         )
 
     def url(self, path: str) -> str:
@@ -165,10 +165,16 @@ class Workspace:
     @asynccontextmanager
     async def received(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[Path]:
         """A file of what comes in, written as it comes, and gone afterwards. The guard ends what is too large."""
-        with tempfile.NamedTemporaryFile(dir=self.own, prefix=TEMPORARY) as file:
+        with self.temporary() as path, path.open("wb") as file:
             async for chunk in chunks:
                 await asyncio.to_thread(file.write, chunk)
             await asyncio.to_thread(file.flush)
+            yield path
+
+    @contextmanager
+    def temporary(self) -> Iterator[Path]:
+        """A file of the server's own to write to, gone afterwards; what a killed server left, its next start sweeps."""
+        with tempfile.NamedTemporaryFile(dir=self.own, prefix=TEMPORARY) as file:
             yield Path(file.name)
 
     def keep(self, path: Path, name: str) -> FileEntry:
@@ -207,9 +213,14 @@ def _kept_name(name: str, digest: str) -> str:
     """A name safe on every file system: what was given, its odd characters replaced, and the content's hash."""
     given = PurePosixPath(name.replace("\\", "/")).name
     stem, suffix = os.path.splitext(given)  # noqa: PTH122 (a name, not a path)
-    stem = re.sub(r"[^\w\- ]+", "_", _cut(stem, 150)).strip(" _.") or "file"
+    stem = safe_part(stem, 150) or "file"
     suffix = re.sub(r"[^\w.]+", "", _cut(suffix, 40))
     return f"{stem}-{digest}{suffix}"
+
+
+def safe_part(name: str, size: int) -> str:
+    """A name of at most so many bytes, without a suffix, that every file system takes; "" where nothing is left of it."""
+    return re.sub(r"[^\w\- ]+", "_", _cut(name, size)).strip(" _.")
 
 
 def _cut(text: str, size: int) -> str:

@@ -208,6 +208,9 @@ def _upload(dice: random.Random) -> Hostile:
         (
             f"/upload?name={name}",
             f"/upload?name={name}.png",
+            f"/pictures?name={name}.png",
+            f"/pictures?name={name}.txt&folder={dice.choice(('uploads/kept', 'workflows', '..', name))}",
+            f"/pictures?name={name}&folder=uploads/kept&mask={dice.choice(('true', 'x'))}",
             "/extract",
             "/gradio_api/upload",
             "/app/form/gradio_api/upload?upload_id=x",

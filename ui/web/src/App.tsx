@@ -4,16 +4,20 @@ import { useEffect } from "react";
 import { Canvas } from "./canvas/Canvas";
 import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./state/flow";
+import { pasteFiles } from "./canvas/bringing";
 import { handleKey, isField } from "./canvas/shortcuts";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
 import { Finder } from "./panels/Finder";
-import { PictureView } from "./panels/Gallery";
+import { PictureView } from "./panels/PictureView";
 import { Notices } from "./panels/Notices";
 import { Offline } from "./panels/Offline";
 import { Hints, Menu, Toasts } from "./panels/Overlays";
 import { Palette } from "./panels/Palette";
+import { MaskPainter } from "./panels/painter/MaskPainter";
+import { Results } from "./panels/Results";
+import { Sending } from "./panels/Sending";
 import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
@@ -25,6 +29,12 @@ let shifted = false;
 function paste(event: ClipboardEvent): void {
   if (event.target instanceof HTMLElement && event.target.closest("input, textarea, [contenteditable]"))
     return;
+  const files = [...(event.clipboardData?.files ?? [])];
+  if (files.length > 0) {
+    event.preventDefault();
+    void pasteFiles(files);
+    return;
+  }
   const text = event.clipboardData?.getData("text/plain") ?? "";
   if (!text.trim().startsWith("{")) return;
   event.preventDefault();
@@ -70,6 +80,7 @@ export function App() {
         <Offline />
         <Notices />
       </main>
+      <Results />
       <SidePanel />
       <Palette />
       <Connector />
@@ -77,6 +88,8 @@ export function App() {
       <Menu />
       <Dialogs />
       <PictureView />
+      <MaskPainter />
+      <Sending />
       <Toasts />
       <Hints />
     </ReactFlowProvider>

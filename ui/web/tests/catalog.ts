@@ -62,6 +62,13 @@ const wire = (more: Partial<WireType>): WireType => ({
 const named = (name: string, type: string, more: Partial<Port> = {}) =>
   port(name, type, { variable: true, named: true, ...more });
 
+const file = (path: "file" | "folder"): Port =>
+  port("path", "str", { schema: { type: "string" }, path, widget: { kind: "path", path } });
+const SIZE = [
+  param("height", "int", { type: "integer", minimum: 0 }, 0),
+  param("width", "int", { type: "integer", minimum: 0 }, 0),
+];
+
 const NODES = [
   node(
     "noise",
@@ -137,6 +144,11 @@ const NODES = [
     loops: true,
     body: { ports: [named("item", "T"), port("index", "int")], results: [named("", "R")] },
   }),
+  node("load_image", [file("file"), ...SIZE], [port("image", "image")]),
+  node("load_mask", [file("file"), ...SIZE], [port("mask", "mask")]),
+  node("image_folder", [file("folder")], [port("dataset", "dataset")]),
+  node("random_mask", [port("images", "image")], [port("mask", "mask")]),
+  node("hide", [port("images", "image"), port("mask", "mask")], [port("image", "image")]),
   node("group", [], [named("", "R")], { body: { ports: [], results: [named("", "R")] } }),
 ];
 
@@ -145,6 +157,8 @@ export const CATALOG: Catalog = {
   types: {
     dataset: wire({ accepts: ["latent_dataset"] }),
     latent: wire({ shape: "b c h w" }),
+    image: wire({ shape: "b 3 h w" }),
+    mask: wire({ shape: "b 1 h w" }),
     float: wire({ accepts: ["int"], nominal: false }),
   },
 };

@@ -187,6 +187,21 @@ export const COMMANDS: Record<Command, Try> = {
     commands.setParameter(slot.node, slot.handle, value, pick.of(["typing", "drag 1", undefined]));
     return under(`nodes.${slot.node}.params`, `nodes.${slot.node}.wires`);
   },
+  addLoader(pick, doc) {
+    const what = pick.of(["image", "mask", "dataset"] as const) ?? "image";
+    commands.addLoader(what, "uploads/a.png", pick.point(), pick.of(zones(doc)) ?? null);
+    return added;
+  },
+  setMask(pick, doc) {
+    const id = pick.of(ids(doc));
+    if (!id || ids(doc).length > MANY) return null;
+    const { readers, loader } = commands.setMask(id, `uploads/mask-${pick.upTo(9)}.png`);
+    return either(
+      added,
+      ...(loader ? [under(`nodes.${loader}.params.path`, `nodes.${loader}.wires.path`)] : []),
+      ...readers.map((reader) => under(`nodes.${reader}.wires`, `nodes.${reader}.params`)),
+    );
+  },
   toggleMode: (pick, doc) => {
     const chosen = pick.some(ids(doc));
     commands.toggleMode(pick.of(["mute", "bypass"] as const) ?? "mute", chosen);

@@ -16,10 +16,10 @@ import {
 import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
 import type { DocumentId } from "../state/documents";
 import { select, selectedIds, setEdges, useEditor } from "../state/editor";
-import { openDropped } from "../state/files";
-import { useUi, type MenuItem } from "../state/ui";
+import { sayError, useUi, type MenuItem } from "../state/ui";
 import { addReroute } from "../commands";
 import { categoryHue, wireColour } from "../drawing/colours";
+import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Note, Reroute } from "./Drawings";
 import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
@@ -127,8 +127,9 @@ export function Canvas() {
       onDragOver={(event) => event.preventDefault()}
       onDrop={(event: DragEvent) => {
         event.preventDefault();
-        const file = event.dataTransfer.files[0];
-        if (file) void openDropped(file);
+        const spot = spotAt([event.clientX, event.clientY]);
+        const node = nodeUnder(event.target);
+        void filesOf(event.dataTransfer).then((files) => bring(files, spot, node), sayError);
       }}
     >
       <Sheet />

@@ -1,8 +1,9 @@
 /** What a node has to show: pictures, curves, texts; and what went wrong with it. */
-import { ChevronLeft, ChevronRight, Maximize2 } from "lucide-react";
+import { ChevronLeft, ChevronRight, Maximize2, Paintbrush } from "lucide-react";
 import { memo, useState } from "react";
 import { fileUrl } from "../server/api";
 import type { Curve, NodeRun, ShownFile } from "../state/runView";
+import { startPainting } from "../state/painting";
 import { useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { useUi } from "../state/ui";
@@ -19,7 +20,7 @@ export const Previews = memo(function Previews({ card }: { card: Card }) {
   if (!run && !curves && !chosen) return null;
   return (
     <>
-      {typeof chosen === "string" ? <ChosenPicture key={chosen} path={chosen} /> : null}
+      {typeof chosen === "string" ? <ChosenPicture key={chosen} path={chosen} node={node} /> : null}
       {curves ? <Curves node={node} curves={curves} /> : null}
       {run && run.files.length > 0 ? <Files run={run} node={node} /> : null}
       {run?.text ? <pre className="preview text-preview nowheel nodrag">{run.text}</pre> : null}
@@ -29,18 +30,21 @@ export const Previews = memo(function Previews({ card }: { card: Card }) {
 });
 
 /** The picture that a path parameter names; nothing where the file is none. */
-function ChosenPicture({ path }: { path: string }) {
+function ChosenPicture({ path, node }: { path: string; node: string }) {
   const [there, setThere] = useState(true);
   if (!there) return null;
   const url = fileUrl(path, 256);
   return (
-    <img
-      className="preview chosen-picture"
-      src={url}
-      alt={path}
-      draggable={false}
-      onError={() => setThere(false)}
-    />
+    <div className="preview chosen">
+      <img
+        className="chosen-picture"
+        src={url}
+        alt={path}
+        draggable={false}
+        onError={() => setThere(false)}
+      />
+      <PaintButton node={node} />
+    </div>
   );
 }
 
@@ -98,13 +102,16 @@ function Shown({ file, node }: { file: ShownFile; node: string }) {
   const url = fileUrl(file.path);
   if (file.media.startsWith("image/")) {
     return (
-      <button
-        className="picture nodrag"
-        aria-label={`Look at the picture of ${node}`}
-        onClick={() => useUi.setState({ picture: file.path })}
-      >
-        <img src={url} alt={`Shown by ${node}`} draggable={false} />
-      </button>
+      <div className="chosen">
+        <button
+          className="picture nodrag"
+          aria-label={`Look at the picture of ${node}`}
+          onClick={() => useUi.setState({ picture: file.path })}
+        >
+          <img src={url} alt={`Shown by ${node}`} draggable={false} />
+        </button>
+        <PaintButton node={node} picture={file.path} />
+      </div>
     );
   }
   if (/^text\/|json|csv/.test(file.media)) return <TextFile url={url} media={file.media} />;
@@ -112,6 +119,19 @@ function Shown({ file, node }: { file: ShownFile; node: string }) {
     <a className="file-link nodrag" href={url} download>
       {file.path.split("/").at(-1)}
     </a>
+  );
+}
+
+function PaintButton({ node, picture }: { node: string; picture?: string }) {
+  return (
+    <button
+      className="field-button paint-button nodrag"
+      aria-label={`Paint a mask on the picture of ${node}`}
+      data-tip="text|Paint a mask on it (Alt P)"
+      onClick={() => startPainting(node, picture)}
+    >
+      <Paintbrush size={12} />
+    </button>
   );
 }
 

@@ -5,11 +5,13 @@ import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
+import { pictureOf, startPainting } from "../state/painting";
 import { run } from "../state/sending";
 import { openDialog, say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import type { Point } from "../drawing/geometry";
 import type { LoomEdge } from "../drawing/view";
+import { choose } from "./bringing";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
@@ -66,6 +68,9 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   return [
     { label: "Run to here", keys: "Ctrl ⇧ ⏎", run: () => runTo([id]) },
     { label: "Documentation", keys: "F1", run: () => showPanel("node") },
+    ...(pictureOf(id) === null
+      ? []
+      : [{ label: "Paint a mask…", keys: "Alt P", run: () => startPainting(id) }]),
     { label: "Connect…", keys: "W", run: () => useUi.setState({ connector: id }) },
     null,
     { label: card.mode === "mute" ? "Unmute" : "Mute", keys: "M", run: () => commands.toggleMode("mute") },
@@ -163,6 +168,8 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
       run: () => useUi.setState({ palette: { screen, sheet: at, zone, loose: null } }),
     },
     { label: "Add a note", keys: "N", run: () => commands.addNote(at) },
+    { label: "Add pictures…", run: () => choose(false, { sheet: at, screen, zone }, null) },
+    { label: "Add a folder of pictures…", run: () => choose(true, { sheet: at, screen, zone }, null) },
     null,
     { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
     { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },

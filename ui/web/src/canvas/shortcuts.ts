@@ -2,8 +2,10 @@
 import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun } from "../state/runs";
 import { run } from "../state/sending";
-import { openDialog, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
+import { openDialog, say, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
 import { step } from "../state/documents";
+import { startPainting } from "../state/painting";
+import { toggleViewer } from "../state/viewer";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "../state/flow";
@@ -81,6 +83,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
   { group: "Nodes", label: "Frame around the selection", keys: ["Ctrl G"], run: commands.addFrame },
   { group: "Nodes", label: "Note", keys: ["N"], run: () => commands.addNote(here().sheet) },
+  { group: "Nodes", label: "Paint a mask on the selected node's picture", keys: ["Alt P"], run: paint },
   { group: "Nodes", label: "Align left", keys: ["Alt ArrowLeft"], run: () => commands.align("left") },
   { group: "Nodes", label: "Align top", keys: ["Alt ArrowUp"], run: () => commands.align("top") },
   { group: "Nodes", label: "Align right", keys: ["Alt ArrowRight"], run: () => commands.align("right") },
@@ -106,6 +109,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     always: true,
   },
   { group: "View", label: "Problems", keys: ["Alt 1"], run: () => togglePanel("problems") },
+  { group: "View", label: "Viewer beside the sheet", keys: ["Alt V"], run: toggleViewer },
   { group: "View", label: "Runs", keys: ["Alt 2"], run: () => togglePanel("runs") },
   { group: "View", label: "Gallery", keys: ["Alt 3"], run: () => togglePanel("gallery") },
   {
@@ -142,6 +146,7 @@ export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: str
   { group: "Edit", label: "Copy", keys: "Ctrl C" },
   { group: "Edit", label: "Cut", keys: "Ctrl X" },
   { group: "Edit", label: "Paste", keys: "Ctrl V" },
+  { group: "Edit", label: "Paste a picture: on the selected node, or the sheet", keys: "Ctrl V" },
   { group: "Edit", label: "Paste with the wires that come in", keys: "Ctrl Shift V" },
   { group: "Nodes", label: "Add a node, there", keys: "double-click" },
   { group: "Nodes", label: "Bend a wire", keys: "double-click on it" },
@@ -149,6 +154,12 @@ export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: str
   { group: "View", label: "Select with a box", keys: "Shift drag" },
   { group: "View", label: "Go from node to node", keys: "Tab" },
 ];
+
+function paint() {
+  const [chosen] = selectedIds();
+  if (chosen === undefined) say("Select a node with a picture to paint a mask on it");
+  else startPainting(chosen);
+}
 
 function palette() {
   return { ...here(), loose: null };

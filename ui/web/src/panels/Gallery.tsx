@@ -1,169 +1,169 @@
-/** Pictures of the latest runs, each with the settings that made it. */
-import { Download, FolderOpen, X } from "lucide-react";
-import { useEffect, useState } from "react";
+/** Pictures of all runs: searched by what made them, marked, compared, sent to nodes, thrown away. */
+import { Heart, Search, SquareSplitHorizontal, Trash2, Workflow } from "lucide-react";
+import { useCallback, useEffect, useState } from "react";
 import { stepName } from "../drawing/format";
-import { read } from "../document/codec";
-import { resolveExposed } from "./exposed";
 import { api, fileUrl } from "../server/api";
-import type { Output } from "../server/types";
-import { openFile } from "../state/files";
+import type { FoundPicture } from "../server/types";
 import { isLive } from "../state/runAge";
 import { useRuns } from "../state/runs";
 import { sayError, useUi } from "../state/ui";
-import { settingsOf, type Settings } from "./flatten";
+import { useViewer } from "../state/viewer";
+import { compare, sendToNode, throwAway } from "./pictureActions";
 
-interface Picture extends Output {
-  run: number;
-}
-
-const RUNS = 24;
+const PAGE = 48;
+const SETTLES = 250; // milliseconds without a key until the server is asked
 
 export function Gallery() {
-  const finished = useRuns((state) =>
-    Object.values(state.runs)
-      .filter((run) => !isLive(run))
-      .map((run) => run.run)
-      .sort((a, b) => b - a)
-      .slice(0, RUNS)
-      .join(),
-  );
-  const [pictures, setPictures] = useState<Picture[] | null>(null);
+  const finished = useRuns((state) => Object.values(state.runs).filter((run) => !isLive(run)).length);
+  const [query, setQuery] = useState("");
+  const [favourites, setFavourites] = useState(false);
   const [previews, setPreviews] = useState(false);
+  const [pictures, setPictures] = useState<readonly FoundPicture[] | null>(null);
+  const [before, setBefore] = useState(0);
+  const [round, setRound] = useState(0);
+  const ask = useCallback(
+    (from: number) => api.gallery({ query, favourites, previews, limit: PAGE, before: from }),
+    [query, favourites, previews],
+  );
   useEffect(() => {
     let current = true;
-    const runs = finished === "" ? [] : finished.split(",").map(Number);
-    Promise.all(
-      runs.map((run) =>
-        api.outputs(run).then((list) => list.map((output) => ({ ...output, run })).reverse()),
-      ),
-    ).then(
-      (lists) => current && setPictures(lists.flat().filter((output) => output.media.startsWith("image/"))),
-      sayError,
-    );
+    const timer = setTimeout(() => {
+      ask(0).then((found) => {
+        if (!current) return;
+        setPictures(found.pictures);
+        setBefore(found.before);
+      }, sayError);
+    }, SETTLES);
     return () => {
       current = false;
+      clearTimeout(timer);
     };
-  }, [finished]);
-  const shown = pictures?.filter((picture) => previews || !picture.preview) ?? [];
+  }, [ask, finished, round]);
+  const more = () => {
+    ask(before).then((found) => {
+      setPictures((known) => [...(known ?? []), ...found.pictures]);
+      setBefore(found.before);
+    }, sayError);
+  };
+  const mark = ({ path, favourite }: FoundPicture) => {
+    api
+      .favour(path, !favourite)
+      .then(
+        (now) =>
+          setPictures(
+            (known) => known?.map((own) => (own.path === path ? { ...own, favourite: now } : own)) ?? null,
+          ),
+        sayError,
+      );
+  };
   return (
     <div className="gallery">
-      <label className="check">
-        <input type="checkbox" checked={previews} onChange={(event) => setPreviews(event.target.checked)} />{" "}
-        with previews
-      </label>
-      {pictures !== null && shown.length === 0 ? <p className="quiet">No pictures yet.</p> : null}
-      <div className="gallery-grid">
-        {shown.map((picture) => (
-          <button
-            key={`${picture.run}.${picture.n}`}
-            onClick={() => useUi.setState({ picture: picture.path })}
-          >
-            <img
-              src={fileUrl(picture.path, 256)}
-              alt={`${picture.node}, run ${picture.run}`}
-              loading="lazy"
-            />
-            <span>
-              {picture.node}
-              {picture.turn === null ? "" : ` · ${stepName(picture.turn)}`} · #{picture.run}
-            </span>
-          </button>
-        ))}
-      </div>
-    </div>
-  );
-}
-
-/** One picture, large, with what made it. */
-export function PictureView() {
-  const path = useUi((state) => state.picture);
-  return path === null ? null : <Large key={path} path={path} />;
-}
-
-function Large({ path }: { path: string }) {
-  const [settings, setSettings] = useState<{ title: string; main: Settings; all: Settings } | null>(null);
-  const [small, setSmall] = useState(false);
-  const close = () => useUi.setState({ picture: null });
-  useEffect(() => {
-    let current = true;
-    api.open(path).then(
-      (found) => {
-        const { doc } = read(found.text);
-        if (current) setSettings({ title: doc.title, main: resolveExposed(doc), all: settingsOf(doc) });
-      },
-      () => undefined, // a picture that carries no workflow
-    );
-    const key = (event: KeyboardEvent) => {
-      if (event.key === "Escape") close();
-    };
-    addEventListener("keydown", key);
-    return () => {
-      current = false;
-      removeEventListener("keydown", key);
-    };
-  }, [path]);
-  return (
-    <div
-      className="veil lightbox"
-      role="dialog"
-      aria-modal="true"
-      aria-label={path}
-      onPointerDown={(event) => event.target === event.currentTarget && close()}
-    >
-      <figure>
-        <img
-          src={fileUrl(path)}
-          alt={path}
-          className={small ? "pixels" : ""}
-          onLoad={(event) => setSmall(event.currentTarget.naturalWidth <= 400)}
+      <label className="gallery-search">
+        <Search size={13} aria-hidden />
+        <input
+          type="search"
+          aria-label="Search the pictures"
+          placeholder="Prompt, title, node, seed=7, #12"
+          value={query}
+          onChange={(event) => setQuery(event.target.value)}
         />
-      </figure>
-      <aside className="picture-facts">
-        <header>
-          <h2>{settings?.title ?? path.split("/").at(-1)}</h2>
-          <button className="icon-button" aria-label="Close" autoFocus onClick={close}>
-            <X size={15} />
-          </button>
-        </header>
-        <p className="meta">{path}</p>
-        <div className="run-actions">
-          <button
-            className="small-button"
-            disabled={!settings}
-            onClick={() => {
-              close();
-              void openFile(path);
+      </label>
+      <div className="gallery-filters">
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={favourites}
+            onChange={(event) => setFavourites(event.target.checked)}
+          />{" "}
+          favourites
+        </label>
+        <label className="check">
+          <input type="checkbox" checked={previews} onChange={(event) => setPreviews(event.target.checked)} />{" "}
+          with previews
+        </label>
+      </div>
+      {pictures !== null && pictures.length === 0 && before === 0 ? (
+        <p className="quiet">
+          {query || favourites ? "No pictures that fit." : "No pictures yet. What runs save is kept here."}
+        </p>
+      ) : null}
+      <ul className="gallery-grid">
+        {pictures?.map((picture) => (
+          <Tile
+            key={picture.path}
+            picture={picture}
+            mark={() => mark(picture)}
+            discard={() => {
+              setPictures((known) => known?.filter(({ path }) => path !== picture.path) ?? null);
+              throwAway(picture.path, () => setRound((n) => n + 1));
             }}
-          >
-            <FolderOpen size={12} aria-hidden /> Open its workflow
-          </button>
-          <a className="small-button link" href={fileUrl(path)} download>
-            <Download size={12} aria-hidden /> Download
-          </a>
-        </div>
-        {settings ? (
-          <>
-            <SettingsTable settings={settings.main} />
-            <details className="settings">
-              <summary>All {Object.keys(settings.all).length} parameters</summary>
-              <SettingsTable settings={settings.all} />
-            </details>
-          </>
-        ) : null}
-      </aside>
+          />
+        ))}
+      </ul>
+      {before > 0 ? (
+        <button className="small-button" onClick={more}>
+          Older pictures
+        </button>
+      ) : null}
     </div>
   );
 }
 
-function SettingsTable({ settings }: { settings: Settings }) {
+function Tile({ picture, mark, discard }: { picture: FoundPicture; mark: () => void; discard: () => void }) {
+  const { path, node, run, turn, favourite } = picture;
+  const isPinned = useViewer((state) => state.pinned === path);
+  const name = `${node.replaceAll("_", " ")} of run ${run}`;
   return (
-    <dl className="settings-table">
-      {Object.entries(settings).map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
+    <li className={isPinned ? "pinned" : ""}>
+      <button className="gallery-picture" onClick={() => useUi.setState({ picture: path })}>
+        <img src={fileUrl(path, 256)} alt={`${node}, run ${run}`} loading="lazy" />
+        <span>
+          {node.replaceAll("_", " ")}
+          {turn === null ? "" : ` · ${stepName(turn)}`} · #{run}
+        </span>
+      </button>
+      <span className="gallery-actions">
+        <Action
+          label={favourite ? `No favourite any more: ${name}` : `Favourite: ${name}`}
+          on={favourite}
+          run={mark}
+        >
+          <Heart size={13} fill={favourite ? "currentColor" : "none"} />
+        </Action>
+        <Action label={`Compare ${name}`} on={isPinned} run={() => compare(path)}>
+          <SquareSplitHorizontal size={13} />
+        </Action>
+        <Action label={`Send ${name} to a node`} run={() => sendToNode(path)}>
+          <Workflow size={13} />
+        </Action>
+        <Action label={`Throw away ${name}`} run={discard}>
+          <Trash2 size={13} />
+        </Action>
+      </span>
+    </li>
+  );
+}
+
+function Action({
+  label,
+  run,
+  on,
+  children,
+}: {
+  label: string;
+  run: () => void;
+  on?: boolean;
+  children: React.ReactNode;
+}) {
+  return (
+    <button
+      className={`field-button${on ? " on" : ""}`}
+      aria-label={label}
+      aria-pressed={on}
+      data-tip={`text|${label}`}
+      onClick={run}
+    >
+      {children}
+    </button>
   );
 }

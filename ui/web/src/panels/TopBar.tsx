@@ -4,6 +4,7 @@ import {
   BookOpen,
   CircleAlert,
   CircleHelp,
+  Eye,
   Gauge,
   Images,
   ListTree,
@@ -27,6 +28,7 @@ import { isLive } from "../state/runAge";
 import { cancel, liveRun, useRuns } from "../state/runs";
 import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
+import { toggleViewer, useViewer } from "../state/viewer";
 import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
 import { RunCost } from "./RunCost";
 import { RunMenu } from "./RunMenu";
@@ -212,6 +214,7 @@ function Panels() {
       <PanelButton panel="gallery" label="Gallery">
         <Images size={16} />
       </PanelButton>
+      <ViewerButton />
       <span className="divider" />
       <button
         className="icon-button"
@@ -234,6 +237,21 @@ function Panels() {
         </a>
       ) : null}
     </nav>
+  );
+}
+
+function ViewerButton() {
+  const open = useViewer((state) => state.open);
+  return (
+    <button
+      className={`icon-button${open ? " on" : ""}`}
+      aria-pressed={open}
+      aria-label="Viewer"
+      data-tip="text|Viewer beside the sheet: the newest picture, live (Alt V)"
+      onClick={toggleViewer}
+    >
+      <Eye size={16} />
+    </button>
   );
 }
 

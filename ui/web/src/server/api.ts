@@ -71,6 +71,20 @@ export const api = {
   stamps: (paths: string[]) => call("stamps", { paths }),
   discard: (path: string) => call("discard", { path }),
   files: (folder: string) => call("files", { folder }),
+  browse: (folder: string) => call("browse", { folder }),
+  newFolder: (name: string) => call("new_folder", { name }),
+  gallery: (args: Calls["gallery"]["arguments"]) => call("gallery", args),
+  favour: (path: string, favourite: boolean) => call("favour", { path, favourite }),
+  throwAway: (path: string) => call("throw_away", { path }),
+  bringBack: (path: string) => call("bring_back", { path }),
+  /** Keep a picture; in a folder of `newFolder` under its own name, or a mask as greys. */
+  keepPicture: (picture: Blob, name: string, { folder = "", mask = false } = {}) =>
+    answer<FileEntry>(
+      fetch(`pictures?${new URLSearchParams({ name, folder, mask: String(mask) })}`, {
+        method: "POST",
+        body: picture,
+      }),
+    ),
   upload: (file: File) =>
     answer<FileEntry>(fetch(`upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })),
   extract: (file: Blob) => answer<Document>(fetch("extract", { method: "POST", body: file })),

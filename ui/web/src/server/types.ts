@@ -12,6 +12,8 @@ export type {
   Estimate,
   FileEntry,
   Memory,
+  Folder,
+  FoundPicture,
   NodeProfile,
   Output,
   Problem,

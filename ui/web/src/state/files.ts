@@ -111,10 +111,13 @@ export function openAddress(address: string): Promise<boolean> {
   return draft === null ? openFile(address) : openDraft(draft);
 }
 
+/** Show a workflow that the server found in a picture or a file that was sent. */
+export const openExtracted = (found: Document): OpenDocument => open(fromServer(found));
+
 /** Open what was dropped: a workflow, or a picture that carries one. */
 export async function openDropped(file: File): Promise<void> {
   try {
-    open(fromServer(await api.extract(file)));
+    openExtracted(await api.extract(file));
     say(`Opened the workflow of ${file.name}`, "good");
   } catch (error) {
     if (error instanceof Refused && error.status === 422 && /\.json$/i.test(file.name)) {
