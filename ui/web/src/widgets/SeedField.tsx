@@ -1,14 +1,23 @@
 /** A seed: digits, one more, or a new draw. */
 import { Dice5, Plus } from "lucide-react";
 import { nextSeed, randomSeed } from "../document/edits";
-import { digitsOf, readNumber } from "../document/json";
+import { digitsOf } from "../document/json";
 import { useState } from "react";
+import { say } from "../state/ui";
 import type { FieldProps } from "./field";
+import { readTyped } from "./typed";
 
 export function SeedField({ label, name, tip, value, isSet, change }: FieldProps) {
   const [draft, setDraft] = useState<string | null>(null);
   const finish = () => {
-    if (draft !== null && /^\d+$/.test(draft)) change(readNumber(draft));
+    if (draft !== null && draft.trim() !== "") {
+      try {
+        change(readTyped(draft, true));
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        say(`${label}: ${error.message}`, "bad");
+      }
+    }
     setDraft(null);
   };
   return (
@@ -17,9 +26,8 @@ export function SeedField({ label, name, tip, value, isSet, change }: FieldProps
       <input
         className="field-input"
         aria-label={name}
-        inputMode="numeric"
         value={draft ?? digitsOf(value)}
-        onChange={(event) => setDraft(event.target.value.replace(/\D/g, "").slice(0, 20))}
+        onChange={(event) => setDraft(event.target.value)}
         onBlur={finish}
         onKeyDown={(event) => {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
