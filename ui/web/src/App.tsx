@@ -17,6 +17,7 @@ import { Palette } from "./panels/Palette";
 import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
+import { TypeChooser } from "./panels/TypeChooser";
 import { say } from "./state/ui";
 
 /** Whether the paste that comes next keeps incoming wires: the paste event does not tell that Shift was held. */
@@ -74,6 +75,7 @@ export function App() {
       <Palette />
       <Connector />
       <Finder />
+      <TypeChooser />
       <Menu />
       <Dialogs />
       <PictureView />

@@ -9,6 +9,8 @@ import { definitionOf } from "../src/document/definitions";
 import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/document";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
+import { swapsFor } from "../src/document/swapping";
+import { wrappable } from "../src/document/zones";
 import { select, useEditor } from "../src/state/editor";
 import { absolute, type Point } from "../src/drawing/geometry";
 import { layOut } from "../src/drawing/layout";
@@ -298,9 +300,55 @@ export const COMMANDS: Record<Command, Try> = {
     return added;
   },
   setText: onDrawing("text", (id, pick) => commands.setText(id, pick.text(), pick.of(["typing", null]))),
-  setColour: onDrawing("colour", (id, pick) => commands.setColour(id, pick.of(["", "#5b8def"]) ?? "")),
+  setColour(pick, doc) {
+    const chosen = pick.some(everything(doc));
+    commands.setColour(chosen, pick.of(["", "green"]) ?? "");
+    return either(added, under(...chosen.map((id) => `places.${id}.colour`)));
+  },
+  removeAndJoin(pick, doc) {
+    const chosen = pick.some(everything(doc)).slice(0, 3);
+    const gone = new Set(
+      chosen.flatMap((id) => [id, ...(id in doc.nodes ? inside(doc, id) : []).map((node) => node.id)]),
+    );
+    commands.removeAndJoin(chosen);
+    return either(added, rewires(doc), ({ path }) => gone.has(path.split(".")[1] ?? ""));
+  },
+  swapType(pick, doc) {
+    const id = pick.of(ids(doc));
+    const to = id && pick.of(swapsFor(doc, useEditor.getState().kinds, id));
+    if (!to) return null;
+    commands.swapType(id, to.spec.type);
+    return either(added, rewires(doc), under(`nodes.${id}`, `places.${id}`), ({ path, was }) =>
+      path.endsWith(".zone") ? was === id : false,
+    );
+  },
+  wrapInZone(pick, doc) {
+    if (ids(doc).length > MANY) return null;
+    const chosen = wrappable(doc, pick.some(ids(doc)));
+    const type = pick.of(["group", "sample", "repeat", "train", "for_each"]) ?? "group";
+    commands.wrapInZone(type, chosen);
+    const own = chosen.flatMap((id) => [`nodes.${id}.zone`, `places.${id}.at`]);
+    return either(added, rewires(doc), under(...own));
+  },
+  dissolveZones(pick, doc) {
+    const zone = pick.of(zones(doc).filter((id) => id !== null));
+    if (!zone) return null;
+    const own = inside(doc, zone).flatMap(({ id }) => [`nodes.${id}.zone`, `places.${id}.at`]);
+    commands.dissolveZones([zone]);
+    return either(added, rewires(doc), under(`nodes.${zone}`, `places.${zone}`, ...own));
+  },
   resize: onDrawing("size", (id, pick) => commands.resize(id, [100 + pick.upTo(400), 60 + pick.upTo(300)])),
 };
+
+/** Wires are drawn anew and bends go with theirs; what is typed in stays. */
+const rewires =
+  (doc: Doc): MayTouch =>
+  ({ path }) => {
+    const [section, id = "", field = ""] = path.split(".");
+    if (section === "exposed") return true;
+    if (section === "places") return doc.places[id]?.wire !== undefined;
+    return section === "nodes" && (field === "wires" || field === "results");
+  };
 
 function onDrawing(field: string, run: (id: Id, pick: Picker) => void): Try {
   return (pick, doc) => {

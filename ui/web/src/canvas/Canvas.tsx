@@ -27,6 +27,7 @@ import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
+import { Tools } from "./Tools";
 import type { LoomEdge, LoomNode } from "../drawing/view";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
@@ -102,12 +103,15 @@ const FIXED: Props = {
   zIndexMode: "manual",
   minZoom: 0.05,
   maxZoom: 2.5,
-  panOnDrag: [0, 1],
   nodeDragThreshold: 3,
   connectOnClick: false,
   fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
+
+/** The buttons of the mouse that move the sheet. */
+const BY_LEFT = [0, 1];
+const BY_MIDDLE = [1];
 
 const onEmpty = (event: MouseEvent): boolean =>
   (event.target as HTMLElement).classList.contains("react-flow__pane");
@@ -148,6 +152,7 @@ function SheetOf({ document }: { document: DocumentId }) {
   const nodes = useEditor((state) => state.nodes);
   const edges = useEditor((state) => state.edges);
   const theme = useUi((state) => state.theme);
+  const boxing = useUi((state) => state.boxing);
   const [view] = useState(() => viewOf(document));
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
@@ -161,6 +166,8 @@ function SheetOf({ document }: { document: DocumentId }) {
       nodes={nodes}
       edges={edges}
       colorMode={theme}
+      selectionOnDrag={boxing}
+      panOnDrag={boxing ? BY_MIDDLE : BY_LEFT}
       fitView={whole}
       {...(view ? { defaultViewport: view } : {})}
     >
@@ -182,6 +189,7 @@ const Ground = memo(function Ground() {
         bgColor="var(--sheet)"
       />
       <Grounds />
+      <Tools />
       {minimap ? (
         <MiniMap<LoomNode>
           pannable

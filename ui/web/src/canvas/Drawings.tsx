@@ -4,9 +4,8 @@ import { memo, useState } from "react";
 import { resize, setColour, setText } from "../commands";
 import { useEditor } from "../state/editor";
 import { wireColour } from "../drawing/colours";
+import { PAINTS, paintOf } from "../drawing/paint";
 import type { LoomNode } from "../drawing/view";
-
-export const FRAME_COLOURS = ["", "#5b8def", "#3aa981", "#c78a2c", "#c2576b", "#8f6fd8"];
 
 export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) {
   const spot = useEditor((state) => state.doc.places[id]);
@@ -19,7 +18,7 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
   return (
     <div
       className={`frame${selected ? " selected" : ""}`}
-      style={spot.colour ? ({ "--own": spot.colour } as React.CSSProperties) : undefined}
+      style={{ "--own": paintOf(spot.colour) } as React.CSSProperties}
     >
       <header className="drag frame-head">
         {editing ? (
@@ -42,13 +41,13 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
         )}
         {selected ? (
           <span className="swatches nodrag">
-            {FRAME_COLOURS.map((colour) => (
+            {["", ...PAINTS.map(({ name }) => name)].map((name) => (
               <button
-                key={colour}
+                key={name}
                 className="swatch"
-                aria-label={colour ? `Colour ${colour}` : "No colour"}
-                style={{ background: colour || "var(--line-strong)" }}
-                onClick={() => setColour(id, colour)}
+                aria-label={name ? `Colour ${name}` : "No colour"}
+                style={{ background: paintOf(name) ?? "var(--line-strong)" }}
+                onClick={() => setColour([id], name)}
               />
             ))}
           </span>

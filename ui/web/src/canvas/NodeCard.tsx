@@ -7,6 +7,7 @@ import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
 import { CARD_WIDTH, heightOf, linesOf, tells } from "../drawing/geometry";
+import { paintOf } from "../drawing/paint";
 import { telling } from "../drawing/telling";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
@@ -30,9 +31,10 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : "",
   ];
+  const paint = paintOf(card.colour);
   const style = {
     "--hue": categoryHue(card.spec?.category ?? ""),
-    ...(card.colour ? { "--own": card.colour } : {}),
+    ...(paint ? { "--own": paint } : {}),
   } as React.CSSProperties;
   return (
     <div className={look.filter(Boolean).join(" ")} style={style}>

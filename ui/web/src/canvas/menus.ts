@@ -8,6 +8,7 @@ import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
+import { editItems } from "./editMenu";
 import type { Point } from "../drawing/geometry";
 import type { LoomEdge } from "../drawing/view";
 
@@ -52,6 +53,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   const many = selectedIds().length > 1;
   if (!card) {
     return [
+      ...editItems(id),
       { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
       { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
     ];
@@ -75,6 +77,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
     ...(definitionOf(doc, id)
       ? [{ label: "Unpack the definition", run: () => commands.unpackDefinition(id) }]
       : []),
+    ...editItems(id),
     ...(card.spec?.body && !card.isZone ? [{ label: "Add a body", run: () => commands.giveBody(id) }] : []),
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },
@@ -93,6 +96,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       : []),
     ...(card.isZone ? [null, { label: "Lay out the inside", run: () => void commands.arrange() }] : []),
     null,
+    { label: "Delete and join the wires", keys: "Ctrl Del", run: () => commands.removeAndJoin() },
     { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
   ];
 }

@@ -1,5 +1,6 @@
 /** Every way to change the document. Only here is `edit` called, so that a test can try them all. */
 export * from "./nodes";
 export * from "./places";
+export * from "./structure";
 export * from "./wires";
 export * from "./workflow";
