@@ -105,7 +105,7 @@ class Place(_Strict):
     collapsed: bool = False
     colour: str | None = None
     text: str | None = None
-    wire: str | None = None
+    wire: str | list[str] | None = None
 
 
 class Workflow(_Strict):

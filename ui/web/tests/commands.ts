@@ -6,7 +6,7 @@
  */
 import * as commands from "../src/commands";
 import { definitionOf } from "../src/document/definitions";
-import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/document";
+import { inside, isInside, refsOf, wiresOf, type Doc, type Id } from "../src/document/document";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
 import { swapsFor } from "../src/document/swapping";
@@ -71,7 +71,7 @@ const added: MayTouch = ({ was }) => was === undefined;
 /** Whether a value is a reference to a node, or a list that holds one. */
 const names = (id: Id, value: unknown): boolean =>
   typeof value === "string" && new RegExp(`(^|")${id}([."]|$)`).test(value);
-const wiresOf = (id: Id) => under(`nodes.${id}.wires`, `nodes.${id}.params`, `nodes.${id}.results`);
+const inputsOf = (id: Id) => under(`nodes.${id}.wires`, `nodes.${id}.params`, `nodes.${id}.results`);
 
 /** Every input of every node. */
 const slots = () =>
@@ -127,11 +127,11 @@ export const COMMANDS: Record<Command, Try> = {
       case 0:
         if (!source) return null;
         commands.add(type, pick.point(), zone, { side: "source", source }, into);
-        return either(added, into ? wiresOf(into.node) : added);
+        return either(added, into ? inputsOf(into.node) : added);
       case 1:
         if (!into) return null;
         commands.add(type, pick.point(), zone, { side: "target", ...into });
-        return either(added, wiresOf(into.node));
+        return either(added, inputsOf(into.node));
       default:
         commands.add(type, pick.point(), zone);
         return added;
@@ -147,7 +147,9 @@ export const COMMANDS: Record<Command, Try> = {
     return ({ path, was }) => {
       const [section, id = ""] = path.split(".");
       const named = [...gone].some((own) => names(own, was));
-      const bend = section === "places" && [...gone].some((own) => names(own, doc.places[id]?.wire));
+      const bend =
+        section === "places" &&
+        [...gone].some((own) => wiresOf(doc.places[id] ?? {}).some((wire) => names(own, wire)));
       const list = section === "nodes" && /\.(wires|results)(\.|$)/.test(path);
       return gone.has(id) || named || bend || list || section === "exposed" || added({ path, was, is: null });
     };
@@ -198,7 +200,9 @@ export const COMMANDS: Record<Command, Try> = {
     const id = pick.of(ids(doc).filter((own) => definitionOf(doc, own) !== undefined));
     if (!id) return null;
     const gone = [id, ...inside(doc, id).map((member) => member.id)];
-    const bends = drawings(doc).filter((own) => gone.includes(doc.places[own]?.wire?.split(".")[0] ?? ""));
+    const bends = drawings(doc).filter((own) =>
+      wiresOf(doc.places[own] ?? {}).some((wire) => gone.includes(wire.split(".")[0] ?? "")),
+    );
     commands.unpackDefinition(id);
     return ({ path, was }) =>
       was === undefined ||
@@ -219,22 +223,22 @@ export const COMMANDS: Record<Command, Try> = {
     const source = pick.of(fits);
     if (!source) return null;
     const lifted = pick.upTo(3) === 0 ? pick.of(slots().filter(({ slot }) => slot.ref !== null)) : undefined;
-    commands.connectWire(source, target, lifted ?? null);
-    return lifted
-      ? either(wiresOf(target.node), wiresOf(lifted.node), bendOf(doc, lifted))
-      : wiresOf(target.node);
+    const bend = pick.of([null, ...drawings(doc).filter((id) => doc.places[id]?.kind === "reroute")]) ?? null;
+    commands.connectWire(source, target, lifted ?? null, bend);
+    const drawn = either(inputsOf(target.node), under(`places.${bend}.wire`));
+    return lifted ? either(drawn, inputsOf(lifted.node), bendOf(doc, lifted)) : drawn;
   },
   disconnectWire(pick, doc) {
     const wired = pick.of(slots().filter(({ slot }) => slot.ref !== null));
     if (!wired) return null;
     commands.disconnectWire(wired);
-    return either(wiresOf(wired.node), bendOf(doc, wired));
+    return either(inputsOf(wired.node), bendOf(doc, wired));
   },
   renamePort(pick) {
     const given = pick.of(slots().filter(({ slot }) => slot.name !== "" && !slot.adds));
     if (!given) return null;
     commands.renamePort(given, `port${pick.upTo(5)}`);
-    return either(wiresOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
+    return either(inputsOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
   },
   move(pick, doc) {
     const chosen = pick.some(everything(doc)).slice(0, 3);
@@ -364,7 +368,7 @@ const bendOf =
   ({ path }) => {
     const [section, id = ""] = path.split(".");
     const list = `${node}.${handle}`.replace(/\d+$/, "");
-    return section === "places" && (doc.places[id]?.wire?.startsWith(list) ?? false);
+    return section === "places" && wiresOf(doc.places[id] ?? {}).some((wire) => wire.startsWith(list));
   };
 
 /** A document as paths and plain values: `nodes.guide.params.scale` is 3. Lists are one value. */

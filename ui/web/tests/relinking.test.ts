@@ -4,6 +4,11 @@ import type { Doc, Id } from "../src/document/document";
 import { insertInto, removeRelinked } from "../src/document/relinking";
 import { swap, swapsFor } from "../src/document/swapping";
 import { dissolve, wrap } from "../src/document/zones";
+import { cardsOf } from "../src/document/cards";
+import { read, write } from "../src/document/codec";
+import { removeNodes, rename } from "../src/document/edits";
+import { disconnect } from "../src/document/wires";
+import { edgesOf } from "../src/drawing/view";
 import { CATALOG } from "./catalog";
 import { docOf, KINDS, SAMPLING, TRAINING } from "./documents";
 
@@ -192,5 +197,30 @@ describe("a zone around nodes", () => {
     expect(wires(next, "eps")).toMatchObject({ model: "unet0", z: "noise" });
     expect(wires(next, "after")).toMatchObject({ model: "unet0" });
     expect(wires(next, "aim")).toMatchObject({ models: ["unet0"] });
+  });
+});
+
+describe("a reroute that branches", () => {
+  const doc = docOf(
+    {
+      a: { type: "image" },
+      b: { type: "encode", wires: { images: "a" } },
+      c: { type: "encode", wires: { images: "a" } },
+    },
+    { layout: { r: { at: [0, 0], kind: "reroute", wire: ["b.images", "c.images"] } } },
+  );
+
+  it("bends all its wires, and is written as it was read", () => {
+    const cards = cardsOf(doc, KINDS, {});
+    const edges = edgesOf({ doc, cards, auto: {}, measured: {} }, []);
+    expect(edges.map((edge) => edge.data?.through)).toEqual([["r"], ["r"]]);
+    expect(write(read(write(doc)).doc)).toBe(write(doc));
+  });
+
+  it("goes on with those that are left, follows names, and goes with the last", () => {
+    const one = removeNodes(doc, ["b"]);
+    expect(one.places.r?.wire).toBe("c.images");
+    expect(rename(doc, "c", "d").places.r?.wire).toEqual(["b.images", "d.images"]);
+    expect(disconnect(one, "c", "images").places.r).toBeUndefined();
   });
 });

@@ -20,8 +20,13 @@ export function editItems(id: Id): MenuItem[] {
           { label: "Wrap in a zone…", keys: "Z", run: chooseZone },
         ]
       : []),
+    ...(card && (card.width > 0 || card.height > 0)
+      ? [{ label: "Back to its usual size", run: () => commands.resize(id, undefined) }]
+      : []),
     ...(card?.isZone ? [{ label: "Dissolve the zone", keys: "⇧ Z", run: () => dissolve() }] : []),
-    ...(isReroute ? [] : [{ label: "Colour…", keys: "⇧ C", run: () => chooseColour() }]),
+    ...(isReroute
+      ? [{ label: "Branch…", keys: "W", run: () => useUi.setState({ connector: id }) }]
+      : [{ label: "Colour…", keys: "⇧ C", run: () => chooseColour() }]),
   ];
 }
 

@@ -6,7 +6,7 @@ import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
-import { say, showPanel, useUi, type MenuItem } from "../state/ui";
+import { openDialog, say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import { editItems } from "./editMenu";
 import type { Point } from "../drawing/geometry";
@@ -163,5 +163,7 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
     null,
     { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
     { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },
+    null,
+    { label: "Export…", keys: "Ctrl ⇧ E", run: () => openDialog("export") },
   ];
 }

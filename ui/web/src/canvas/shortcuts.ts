@@ -150,6 +150,13 @@ export const SHORTCUTS: readonly Shortcut[] = [
 
   { group: "File", label: "Save", keys: ["Ctrl S"], run: () => void saveFile(), always: true },
   { group: "File", label: "Save as", keys: ["Ctrl Shift S"], run: () => openDialog("save"), always: true },
+  {
+    group: "File",
+    label: "Export as JSON, SVG or PNG",
+    keys: ["Ctrl Shift E"],
+    run: () => openDialog("export"),
+    always: true,
+  },
   { group: "File", label: "Open", keys: ["Ctrl O"], run: () => openDialog("start"), always: true },
   { group: "File", label: "New", keys: ["Alt N"], run: newWorkflow },
   { group: "File", label: "Next workflow", keys: ["Alt PageDown"], run: () => step(1), always: true },

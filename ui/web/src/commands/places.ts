@@ -202,4 +202,6 @@ export const setColour = (ids: readonly Id[], colour: string) =>
     place(doc, Object.fromEntries(ids.map((id) => [id, { colour: colour || undefined }]))),
   );
 
-export const resize = (id: Id, size: Size) => editPlaces("Resize", (doc) => place(doc, { [id]: { size } }));
+/** Give something a size; undefined goes back to its usual one. */
+export const resize = (id: Id, size: Size | undefined) =>
+  editPlaces("Resize", (doc) => place(doc, { [id]: { size } }));

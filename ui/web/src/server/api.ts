@@ -66,7 +66,11 @@ export const api = {
   save: (path: string, workflow: string, etag: string, overwrite = false) =>
     call("save", { path, workflow, etag, overwrite }),
   stamps: (paths: string[]) => call("stamps", { paths }),
+  duplicate: (path: string, to: string) => call("duplicate", { path, to }),
+  move: (path: string, to: string) => call("move", { path, to }),
   discard: (path: string) => call("discard", { path }),
+  discarded: () => call("discarded", {}),
+  restore: (path: string) => call("restore", { path }),
   files: (folder: string) => call("files", { folder }),
   upload: (file: File) =>
     answer<FileEntry>(fetch(`upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })),

@@ -6,7 +6,7 @@ import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
 export type Panel = "node" | "problems" | "cost" | "profile" | "runs" | "gallery";
-export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart";
+export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart";
 export type Theme = "dark" | "light";
 
 export interface Toast {
