@@ -38,6 +38,7 @@ from ui.runs import RunManager
 from ui.schemas import (
     LIVE,
     About,
+    Discarded,
     Document,
     Estimate,
     FileEntry,
@@ -54,7 +55,9 @@ from ui.schemas import (
     Series,
     Validation,
     WorkflowEntry,
+    WorkflowPath,
 )
+from ui.shelf import Shelf
 from ui.uploads import Uploads
 from ui.workspace import Workspace
 
@@ -104,6 +107,7 @@ class Api:
     ) -> None:
         self.workspace, self.registry, self.manager, self.confined = workspace, registry, manager, confined
         self.library = Library(workspace, registry)
+        self.shelf = Shelf(self.library)
         self.lent = tuple(lent)
         self.uploads, self.pictures = Uploads(workspace), Gallery(workspace, manager.ledger)
         self.places = Places(workspace, lent, confined)
@@ -234,7 +238,7 @@ class Api:
         return self.manager.clear()
 
     @call(run=1, position=1)
-    async def move(self, run: RunNumber, position: Annotated[int, Field(ge=1, le=10**6)]) -> list[Run]:
+    async def reorder(self, run: RunNumber, position: Annotated[int, Field(ge=1, le=10**6)]) -> list[Run]:
         """Put a run at this position of the queue, 1 being next, if it still waits; what waits then, in order."""
         return self.manager.move(run, position)
 
@@ -386,12 +390,47 @@ class Api:
         self._workflows_changed()
         return document
 
+    @call(path="shipped/quickstart.json", to="workflows/copy.json")
+    async def duplicate(self, path: Name, to: Name) -> WorkflowPath:
+        """Copy a workflow, an example or one of the user's, to a new file below `workflows/`.
+
+        409 where there is a file of that name.
+        """
+        made = await asyncio.to_thread(self.shelf.duplicate, path, to)
+        self._workflows_changed()
+        return made
+
+    @call(path="workflows/copy.json", to="workflows/studies/copy.json")
+    async def move(self, path: Name, to: Name) -> WorkflowPath:
+        """Give a user's workflow file another name, or put it into a folder, with the picture beside it.
+
+        409 where there is a file of that name. Folders are made as they are named, and go when they are empty.
+        """
+        moved = await asyncio.to_thread(self.shelf.move, path, to)
+        self._workflows_changed()
+        return moved
+
     @call(path="workflows/example.json")
     async def discard(self, path: Name) -> bool:
-        """Delete a user's workflow file."""
-        await asyncio.to_thread(self.library.discard, path)
+        """Delete a user's workflow file. `restore` puts it back, until 100 others were deleted."""
+        await asyncio.to_thread(self.shelf.discard, path)
         self._workflows_changed()
         return True
+
+    @call(reads=True)
+    def discarded(self) -> list[Discarded]:
+        """The deleted workflows that can be had back, the last first."""
+        return self.shelf.discarded()
+
+    @call(path="workflows/example.json")
+    async def restore(self, path: Name) -> WorkflowPath:
+        """Put a deleted workflow back where it was, the newest of that path.
+
+        409 where there is a file of that name now.
+        """
+        restored = await asyncio.to_thread(self.shelf.restore, path)
+        self._workflows_changed()
+        return restored
 
     @call(reads=True, folder="workflows")
     def files(self, folder: Name = "") -> list[FileEntry]:

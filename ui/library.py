@@ -47,7 +47,8 @@ class Library:
         self.workspace, self.registry = workspace, registry
         self.shipped = shipped or FOLDER
         self._known: dict[Path, tuple[float, WorkflowEntry]] = {}
-        self._writing = threading.Lock()
+        self.writing = threading.Lock()
+        """Held while files come, go or change: of two that do so at once the second one is told."""
 
     def listing(self) -> list[WorkflowEntry]:
         """Every workflow, shipped ones first."""
@@ -78,14 +79,14 @@ class Library:
 
     def save(self, path: str, workflow: Workflow, etag: str, overwrite: bool) -> Document:
         """Write a user's workflow. Raises RefusedError (409) where another one has been written there meanwhile."""
-        target = self._own(path)
+        target = self.own(path)
         try:
             refuse_twin(self.workspace.root, path)
         except ValueError as error:
             raise RefusedError(400, str(error)) from error
         document = self.document(workflow)
         content = document.text.encode()
-        with self._writing:  # of two that save at once the second one is told
+        with self.writing:
             if target.exists() and not target.is_file():
                 raise RefusedError(400, f"{path} is no file; save under another name")
             if target.exists() and not overwrite and _etag_of(target) != etag:
@@ -100,14 +101,6 @@ class Library:
         """A workflow that is in no file, as it is sent: canonical, its nodes by their present names."""
         text = write(under_current_names(workflow, self.registry))
         return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
-
-    def discard(self, path: str) -> None:
-        """Delete a user's workflow."""
-        target = self._own(path)
-        if not target.is_file():
-            raise RefusedError(404, f"there is no workflow {path!r}")
-        self.workspace.home.forget(target)
-        target.unlink()
 
     def stamp(self, path: str) -> str:
         """The etag of a workflow file as it is now; empty where there is none."""
@@ -166,6 +159,12 @@ class Library:
             404, f"there is no workflow {address[:100]!r}. {did_you_mean(address[:100].strip('/'), known)}"
         )
 
+    def file(self, path: str) -> Path:
+        """The absolute path of a workflow file: a shipped one, or one of the user's."""
+        if not path.startswith(f"{SHIPPED}/"):
+            self.own(path)
+        return self._find(path)[1]
+
     def _find(self, path: str) -> tuple[bool, Path]:
         if not path.startswith(f"{SHIPPED}/"):
             return False, self.workspace.file(path)
@@ -175,7 +174,8 @@ class Library:
             raise RefusedError(404, f"there is no shipped workflow {name!r}")
         return True, found
 
-    def _own(self, path: str) -> Path:
+    def own(self, path: str) -> Path:
+        """The absolute path of a user's workflow, there or not. Raises RefusedError where none may be."""
         if not path.startswith(f"{OWN}/") or path.startswith(f"{OWN}/{SHIPPED}/") or not path.endswith(".json"):
             raise RefusedError(400, f"{path!r} is no place for a workflow; save as {OWN}/NAME.json")
         target = self.workspace.inside(path)

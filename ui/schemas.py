@@ -126,6 +126,19 @@ class WorkflowEntry(Answer):
     problem: str
 
 
+class WorkflowPath(Answer):
+    """Where a user's workflow now lies."""
+
+    path: str
+
+
+class Discarded(Answer):
+    """A deleted workflow that can be had back: where it was, and when it was deleted."""
+
+    path: str
+    time: float
+
+
 class FileEntry(Answer):
     """A file or folder of the workspace; `path` is relative to it."""
 

@@ -108,7 +108,7 @@ class Place(_Strict):
     collapsed: bool = False
     colour: str | None = None
     text: str | None = None
-    wire: str | None = None
+    wire: str | list[str] | None = None
     after: dict[str, Literal["next", "random"]] | None = None
 
 

@@ -53,7 +53,7 @@ def test_every_schema_that_is_referred_to_is_there(document: dict[str, Any]) -> 
 def test_the_examples_do_what_the_page_says(server: RunningServer, document: dict[str, Any]) -> None:
     """Each as it stands in the page, in the order in which a person might try them; by both ways where there are two."""
     first = ["submit", "save", "history"]
-    last = ["cancel", "discard", "remove"]
+    last = ["cancel", "discard", "restore", "remove"]
     order = [*first, *(name for name in CALLS if name not in first + last), *last]
     run = 0
     for name in order:

@@ -59,10 +59,10 @@ def test_the_queue_is_put_in_another_order_and_cleared(server: RunningServer) ->
     first = server.submit(looping(10_000, 0.01), targets=["loop"], fresh=True)
     server.until(first, lambda summary: summary["status"] == "running")
     waiting = [server.submit(looping(n, 0.0), targets=["loop"]) for n in (1, 2, 3)]
-    moved = server.call("move", run=waiting[2], position=1)
+    moved = server.call("reorder", run=waiting[2], position=1)
     assert [run["run"] for run in moved] == [waiting[2], waiting[0], waiting[1]]
     assert [run["position"] for run in server.call("queue")["queued"]] == [1, 2, 3]
-    assert [run["run"] for run in server.call("move", run=first, position=9)] == [run["run"] for run in moved]
+    assert [run["run"] for run in server.call("reorder", run=first, position=9)] == [run["run"] for run in moved]
     cleared = server.call("clear")
     assert {run["status"] for run in cleared} == {"stopped"}
     assert len(cleared) == 3

@@ -61,7 +61,8 @@ places = st.fixed_dictionaries(
         "kind": st.sampled_from(["node", "frame", "note", "reroute"]),
         "collapsed": st.booleans(),
         "text": st.text(max_size=200),
-        "colour": st.just("#fa0"),
+        "colour": st.sampled_from(["#fa0", "green"]),
+        "wire": references | st.lists(references, min_size=2, max_size=3),
     },
 )
 documents = st.fixed_dictionaries(

@@ -21,6 +21,7 @@ import { Sending } from "./panels/Sending";
 import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
+import { TypeChooser } from "./panels/TypeChooser";
 import { say } from "./state/ui";
 
 /** Whether the paste that comes next keeps incoming wires: the paste event does not tell that Shift was held. */
@@ -85,6 +86,7 @@ export function App() {
       <Palette />
       <Connector />
       <Finder />
+      <TypeChooser />
       <Menu />
       <Dialogs />
       <PictureView />

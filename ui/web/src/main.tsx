@@ -8,6 +8,7 @@ import "./style/panels.css";
 import "./style/documents.css";
 import "./style/running.css";
 import "./style/pictures.css";
+import "./style/editing.css";
 import "./style/narrow.css";
 import "./style/viewer.css";
 import "./style/painter.css";

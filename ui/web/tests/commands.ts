@@ -6,9 +6,11 @@
  */
 import * as commands from "../src/commands";
 import { definitionOf } from "../src/document/definitions";
-import { inside, isInside, refsOf, type Doc, type Id } from "../src/document/document";
+import { inside, isInside, refsOf, wiresOf, type Doc, type Id } from "../src/document/document";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
+import { swapsFor } from "../src/document/swapping";
+import { wrappable } from "../src/document/zones";
 import { select, useEditor } from "../src/state/editor";
 import { absolute, type Point } from "../src/drawing/geometry";
 import { layOut } from "../src/drawing/layout";
@@ -69,7 +71,7 @@ const added: MayTouch = ({ was }) => was === undefined;
 /** Whether a value is a reference to a node, or a list that holds one. */
 const names = (id: Id, value: unknown): boolean =>
   typeof value === "string" && new RegExp(`(^|")${id}([."]|$)`).test(value);
-const wiresOf = (id: Id) => under(`nodes.${id}.wires`, `nodes.${id}.params`, `nodes.${id}.results`);
+const inputsOf = (id: Id) => under(`nodes.${id}.wires`, `nodes.${id}.params`, `nodes.${id}.results`);
 
 /** Every input of every node. */
 const slots = () =>
@@ -125,11 +127,11 @@ export const COMMANDS: Record<Command, Try> = {
       case 0:
         if (!source) return null;
         commands.add(type, pick.point(), zone, { side: "source", source }, into);
-        return either(added, into ? wiresOf(into.node) : added);
+        return either(added, into ? inputsOf(into.node) : added);
       case 1:
         if (!into) return null;
         commands.add(type, pick.point(), zone, { side: "target", ...into });
-        return either(added, wiresOf(into.node));
+        return either(added, inputsOf(into.node));
       default:
         commands.add(type, pick.point(), zone);
         return added;
@@ -145,7 +147,9 @@ export const COMMANDS: Record<Command, Try> = {
     return ({ path, was }) => {
       const [section, id = ""] = path.split(".");
       const named = [...gone].some((own) => names(own, was));
-      const bend = section === "places" && [...gone].some((own) => names(own, doc.places[id]?.wire));
+      const bend =
+        section === "places" &&
+        [...gone].some((own) => wiresOf(doc.places[id] ?? {}).some((wire) => names(own, wire)));
       const list = section === "nodes" && /\.(wires|results)(\.|$)/.test(path);
       return gone.has(id) || named || bend || list || section === "exposed" || added({ path, was, is: null });
     };
@@ -211,7 +215,9 @@ export const COMMANDS: Record<Command, Try> = {
     const id = pick.of(ids(doc).filter((own) => definitionOf(doc, own) !== undefined));
     if (!id) return null;
     const gone = [id, ...inside(doc, id).map((member) => member.id)];
-    const bends = drawings(doc).filter((own) => gone.includes(doc.places[own]?.wire?.split(".")[0] ?? ""));
+    const bends = drawings(doc).filter((own) =>
+      wiresOf(doc.places[own] ?? {}).some((wire) => gone.includes(wire.split(".")[0] ?? "")),
+    );
     commands.unpackDefinition(id);
     return ({ path, was }) =>
       was === undefined ||
@@ -232,22 +238,22 @@ export const COMMANDS: Record<Command, Try> = {
     const source = pick.of(fits);
     if (!source) return null;
     const lifted = pick.upTo(3) === 0 ? pick.of(slots().filter(({ slot }) => slot.ref !== null)) : undefined;
-    commands.connectWire(source, target, lifted ?? null);
-    return lifted
-      ? either(wiresOf(target.node), wiresOf(lifted.node), bendOf(doc, lifted))
-      : wiresOf(target.node);
+    const bend = pick.of([null, ...drawings(doc).filter((id) => doc.places[id]?.kind === "reroute")]) ?? null;
+    commands.connectWire(source, target, lifted ?? null, bend);
+    const drawn = either(inputsOf(target.node), under(`places.${bend}.wire`));
+    return lifted ? either(drawn, inputsOf(lifted.node), bendOf(doc, lifted)) : drawn;
   },
   disconnectWire(pick, doc) {
     const wired = pick.of(slots().filter(({ slot }) => slot.ref !== null));
     if (!wired) return null;
     commands.disconnectWire(wired);
-    return either(wiresOf(wired.node), bendOf(doc, wired));
+    return either(inputsOf(wired.node), bendOf(doc, wired));
   },
   renamePort(pick) {
     const given = pick.of(slots().filter(({ slot }) => slot.name !== "" && !slot.adds));
     if (!given) return null;
     commands.renamePort(given, `port${pick.upTo(5)}`);
-    return either(wiresOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
+    return either(inputsOf(given.node), ({ path, was }) => !path.endsWith(".type") && names(given.node, was));
   },
   move(pick, doc) {
     const chosen = pick.some(everything(doc)).slice(0, 3);
@@ -324,12 +330,58 @@ export const COMMANDS: Record<Command, Try> = {
     if (!slot || !(slot.node in doc.nodes)) return null;
     if (commands.sweepOver(slot.node, slot.handle, [1, 2]) === null) return null;
     const moved = /^(nodes\.[^.]+\.zone|places\.[^.]+\.at|exposed\.outputs(\..*)?)$/;
-    return either(added, wiresOf(slot.node), ({ path }) => moved.test(path));
+    return either(added, inputsOf(slot.node), ({ path }) => moved.test(path));
   },
   setText: onDrawing("text", (id, pick) => commands.setText(id, pick.text(), pick.of(["typing", null]))),
-  setColour: onDrawing("colour", (id, pick) => commands.setColour(id, pick.of(["", "#5b8def"]) ?? "")),
+  setColour(pick, doc) {
+    const chosen = pick.some(everything(doc));
+    commands.setColour(chosen, pick.of(["", "green"]) ?? "");
+    return either(added, under(...chosen.map((id) => `places.${id}.colour`)));
+  },
+  removeAndJoin(pick, doc) {
+    const chosen = pick.some(everything(doc)).slice(0, 3);
+    const gone = new Set(
+      chosen.flatMap((id) => [id, ...(id in doc.nodes ? inside(doc, id) : []).map((node) => node.id)]),
+    );
+    commands.removeAndJoin(chosen);
+    return either(added, rewires(doc), ({ path }) => gone.has(path.split(".")[1] ?? ""));
+  },
+  swapType(pick, doc) {
+    const id = pick.of(ids(doc));
+    const to = id && pick.of(swapsFor(doc, useEditor.getState().kinds, id));
+    if (!to) return null;
+    commands.swapType(id, to.spec.type);
+    return either(added, rewires(doc), under(`nodes.${id}`, `places.${id}`), ({ path, was }) =>
+      path.endsWith(".zone") ? was === id : false,
+    );
+  },
+  wrapInZone(pick, doc) {
+    if (ids(doc).length > MANY) return null;
+    const chosen = wrappable(doc, pick.some(ids(doc)));
+    const type = pick.of(["group", "sample", "repeat", "train", "for_each"]) ?? "group";
+    commands.wrapInZone(type, chosen);
+    const own = chosen.flatMap((id) => [`nodes.${id}.zone`, `places.${id}.at`]);
+    return either(added, rewires(doc), under(...own));
+  },
+  dissolveZones(pick, doc) {
+    const zone = pick.of(zones(doc).filter((id) => id !== null));
+    if (!zone) return null;
+    const own = inside(doc, zone).flatMap(({ id }) => [`nodes.${id}.zone`, `places.${id}.at`]);
+    commands.dissolveZones([zone]);
+    return either(added, rewires(doc), under(`nodes.${zone}`, `places.${zone}`, ...own));
+  },
   resize: onDrawing("size", (id, pick) => commands.resize(id, [100 + pick.upTo(400), 60 + pick.upTo(300)])),
 };
+
+/** Wires are drawn anew and bends go with theirs; what is typed in stays. */
+const rewires =
+  (doc: Doc): MayTouch =>
+  ({ path }) => {
+    const [section, id = "", field = ""] = path.split(".");
+    if (section === "exposed") return true;
+    if (section === "places") return doc.places[id]?.wire !== undefined;
+    return section === "nodes" && (field === "wires" || field === "results");
+  };
 
 function onDrawing(field: string, run: (id: Id, pick: Picker) => void): Try {
   return (pick, doc) => {
@@ -345,7 +397,7 @@ const bendOf =
   ({ path }) => {
     const [section, id = ""] = path.split(".");
     const list = `${node}.${handle}`.replace(/\d+$/, "");
-    return section === "places" && (doc.places[id]?.wire?.startsWith(list) ?? false);
+    return section === "places" && wiresOf(doc.places[id] ?? {}).some((wire) => wire.startsWith(list));
   };
 
 /** A document as paths and plain values: `nodes.guide.params.scale` is 3. Lists are one value. */

@@ -21,12 +21,14 @@ import { addReroute } from "../commands";
 import { categoryHue, wireColour } from "../drawing/colours";
 import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
-import { Frame, Note, Reroute } from "./Drawings";
+import { Frame, Reroute } from "./Drawings";
 import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
+import { Note } from "./Note";
+import { Tools } from "./Tools";
 import type { LoomEdge, LoomNode } from "../drawing/view";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
@@ -102,12 +104,15 @@ const FIXED: Props = {
   zIndexMode: "manual",
   minZoom: 0.05,
   maxZoom: 2.5,
-  panOnDrag: [0, 1],
   nodeDragThreshold: 3,
   connectOnClick: false,
   fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
+
+/** The buttons of the mouse that move the sheet. */
+const BY_LEFT = [0, 1];
+const BY_MIDDLE = [1];
 
 const onEmpty = (event: MouseEvent): boolean =>
   (event.target as HTMLElement).classList.contains("react-flow__pane");
@@ -149,6 +154,7 @@ function SheetOf({ document }: { document: DocumentId }) {
   const nodes = useEditor((state) => state.nodes);
   const edges = useEditor((state) => state.edges);
   const theme = useUi((state) => state.theme);
+  const boxing = useUi((state) => state.boxing);
   const [view] = useState(() => viewOf(document));
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
@@ -162,6 +168,8 @@ function SheetOf({ document }: { document: DocumentId }) {
       nodes={nodes}
       edges={edges}
       colorMode={theme}
+      selectionOnDrag={boxing}
+      panOnDrag={boxing ? BY_MIDDLE : BY_LEFT}
       fitView={whole}
       {...(view ? { defaultViewport: view } : {})}
     >
@@ -183,6 +191,7 @@ const Ground = memo(function Ground() {
         bgColor="var(--sheet)"
       />
       <Grounds />
+      <Tools />
       {minimap ? (
         <MiniMap<LoomNode>
           pannable

@@ -1,12 +1,14 @@
-/** What only the drawing knows: frames, notes, and the bends of wires. */
-import { NodeResizeControl, type NodeProps } from "@xyflow/react";
+/** What only the drawing knows: frames, and the bends of wires. */
+import { useStoreApi, type NodeProps } from "@xyflow/react";
 import { memo, useState } from "react";
-import { resize, setColour, setText } from "../commands";
+import { setColour, setText } from "../commands";
+import { wiresOf } from "../document/document";
 import { useEditor } from "../state/editor";
 import { wireColour } from "../drawing/colours";
+import { PAINTS, paintOf } from "../drawing/paint";
 import type { LoomNode } from "../drawing/view";
-
-export const FRAME_COLOURS = ["", "#5b8def", "#3aa981", "#c78a2c", "#c2576b", "#8f6fd8"];
+import { Resizer } from "./Resizer";
+import { begin, HANDLE } from "./Socket";
 
 export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) {
   const spot = useEditor((state) => state.doc.places[id]);
@@ -19,7 +21,7 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
   return (
     <div
       className={`frame${selected ? " selected" : ""}`}
-      style={spot.colour ? ({ "--own": spot.colour } as React.CSSProperties) : undefined}
+      style={{ "--own": paintOf(spot.colour) } as React.CSSProperties}
     >
       <header className="drag frame-head">
         {editing ? (
@@ -42,13 +44,13 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
         )}
         {selected ? (
           <span className="swatches nodrag">
-            {FRAME_COLOURS.map((colour) => (
+            {["", ...PAINTS.map(({ name }) => name)].map((name) => (
               <button
-                key={colour}
+                key={name}
                 className="swatch"
-                aria-label={colour ? `Colour ${colour}` : "No colour"}
-                style={{ background: colour || "var(--line-strong)" }}
-                onClick={() => setColour(id, colour)}
+                aria-label={name ? `Colour ${name}` : "No colour"}
+                style={{ background: paintOf(name) ?? "var(--line-strong)" }}
+                onClick={() => setColour([id], name)}
               />
             ))}
           </span>
@@ -59,44 +61,31 @@ export const Frame = memo(function Frame({ id, selected }: NodeProps<LoomNode>) 
   );
 });
 
-export const Note = memo(function Note({ id, selected }: NodeProps<LoomNode>) {
-  const spot = useEditor((state) => state.doc.places[id]);
-  if (!spot) return null;
-  return (
-    <div className={`note${selected ? " selected" : ""}`}>
-      <textarea
-        className="nodrag nowheel"
-        aria-label="Note"
-        placeholder="Write a note…"
-        value={spot.text ?? ""}
-        onChange={(event) => setText(id, event.target.value, "typing")}
-        onKeyDown={(event) => {
-          event.stopPropagation();
-          if (event.key === "Escape") event.currentTarget.blur();
-        }}
-      />
-      <Resizer id={id} />
-    </div>
-  );
-});
-
-const Resizer = ({ id }: { id: string }) => (
-  <NodeResizeControl
-    className="resize"
-    minWidth={100}
-    minHeight={60}
-    onResizeEnd={(_event, { width, height }) => resize(id, [width, height])}
-  />
-);
-
 export const Reroute = memo(function Reroute({ id, selected }: NodeProps<LoomNode>) {
-  const wire = useEditor((state) => state.doc.places[id]?.wire);
+  const wire = useEditor((state) => wiresOf(state.doc.places[id] ?? {})[0]);
+  const store = useStoreApi();
   const kind = useEditor((state) => state.edges.find((edge) => edge.id === wire)?.data?.kind);
   const catalog = useEditor((state) => state.catalog);
   return (
     <div
       className={`reroute${selected ? " selected" : ""}${kind ? "" : " lost"}`}
       style={{ "--wire": wireColour(catalog, kind ?? "any") } as React.CSSProperties}
-    />
+    >
+      {kind ? (
+        <i
+          className={`${HANDLE} react-flow__handle-right source branch`}
+          data-nodeid={id}
+          data-handleid="out:"
+          data-handlepos="right"
+          data-id={`${store.getState().rfId}-${id}-out:-source`}
+          data-tip="text|Drag: another wire from here (W: by typing)"
+          onMouseDown={(event) => {
+            if (event.button !== 0) return;
+            event.stopPropagation();
+            begin(event, store.getState, id, "out:", false);
+          }}
+        />
+      ) : null}
+    </div>
   );
 });

@@ -5,6 +5,7 @@ import { shallow } from "zustand/shallow";
 import { useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
+import { paintOf } from "../drawing/paint";
 
 /** x, y, width, height of each open zone, as one flat list of texts, so that equal lists compare as equal. */
 const grounds = (state: ReactFlowState): string[] => {
@@ -31,6 +32,7 @@ export const Grounds = memo(function Grounds() {
             width: `${width}px`,
             height: `${height}px`,
             "--hue": categoryHue(cards[id]?.spec?.category ?? ""),
+            "--own": paintOf(cards[id]?.colour),
           } as React.CSSProperties;
           return <div key={id} className={`ground${drop === id ? " drop" : ""}`} style={style} />;
         })}

@@ -17,15 +17,17 @@ interface Props {
   node: Id;
   left: readonly InSlot[];
   right: readonly OutSlot[];
+  /** Pixels that its texts are taller than usual. */
+  room?: number;
 }
 
-export const Ports = memo(function Ports({ node, left, right }: Props) {
+export const Ports = memo(function Ports({ node, left, right, room = 0 }: Props) {
   const catalog = useEditor((state) => state.catalog);
   const problems = useProblems((state) => state.byNode.get(node));
   const fits = useUi((state) => (state.wiring ? (state.wiring.fits.get(node) ?? NONE) : null));
   return (
     <div className="ports">
-      {linesOf(left, right).map((line) => (
+      {linesOf(left, right, room).map((line) => (
         <PortLine
           key={`${line.left?.handle ?? ""}${line.second?.handle ?? ""}|${line.right?.handle ?? ""}`}
           node={node}

@@ -7,6 +7,7 @@ import { memo } from "react";
 import { shallow } from "zustand/shallow";
 import { titleOf } from "../document/cards";
 import { isSelected, useEditor } from "../state/editor";
+import { useUi } from "../state/ui";
 import { wireColour } from "../drawing/colours";
 import { isLong } from "../drawing/wires";
 import type { LoomEdge } from "../drawing/view";
@@ -31,6 +32,7 @@ function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
   const { id, source, target, sourceX, sourceY, targetX, targetY, selected, data, points } = props;
   const catalog = useEditor((state) => state.catalog);
   const lit = useEditor((state) => isSelected(state, source) || isSelected(state, target));
+  const takes = useUi((state) => state.dropWire === id);
   const cut = !selected && !lit && points.length === 0 && isLong([sourceX, sourceY], [targetX, targetY]);
   const path = cut
     ? `M${sourceX} ${sourceY} h${STUB} M${targetX - STUB} ${targetY} h${STUB}`
@@ -40,6 +42,7 @@ function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
     selected ? "selected" : "",
     lit ? "lit" : "",
     cut ? "cut" : "",
+    takes ? "takes" : "",
     data?.faint ? "faint" : "",
     data?.many ? "many" : "",
   ];

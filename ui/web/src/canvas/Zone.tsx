@@ -12,6 +12,7 @@ import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
 import { railRight } from "../drawing/geometry";
+import { paintOf } from "../drawing/paint";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
@@ -36,10 +37,17 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
     bad ? "bad" : "",
     isDrop ? "drop" : "",
   ];
+  const paint = paintOf(card.colour);
   return (
     <div
       className={look.filter(Boolean).join(" ")}
-      style={{ "--hue": categoryHue(card.spec?.category ?? ""), "--level": level } as React.CSSProperties}
+      style={
+        {
+          "--hue": categoryHue(card.spec?.category ?? ""),
+          "--level": level,
+          ...(paint ? { "--own": paint } : {}),
+        } as React.CSSProperties
+      }
     >
       <Header card={card} />
       {far ? <Spots card={card} width={width ?? 0} /> : null}

@@ -8,6 +8,7 @@ import { measure, setNodes, useEditor } from "../state/editor";
 import { say, useUi } from "../state/ui";
 import { absolute, sizesOf, zoneAt, type Point, type Size } from "../drawing/geometry";
 import type { LoomNode } from "../drawing/view";
+import { forgetWires, wireUnder } from "./wireUnder";
 
 /** What lies in a dragged frame, or is drawn over a dragged zone, and moves with it. */
 let passengers: Map<Id, Id[]> = new Map();
@@ -82,10 +83,12 @@ export function beginDrag(nodes: readonly LoomNode[]): void {
   }
 }
 
-/** Mark the zone that what is dragged would land in. */
+/** Mark the zone that what is dragged would land in, and the wire that it would be put into. */
 export function dragOver(nodes: readonly LoomNode[], pointer: Point): void {
   const zone = landing(nodes, pointer);
-  if (useUi.getState().dropZone !== zone) useUi.setState({ dropZone: zone });
+  const wire = wireUnder(nodes, zone);
+  const { dropZone, dropWire } = useUi.getState();
+  if (dropZone !== zone || dropWire !== wire) useUi.setState({ dropZone: zone, dropWire: wire });
 }
 
 function landing(nodes: readonly LoomNode[], pointer: Point): Id | null {
@@ -99,7 +102,9 @@ function landing(nodes: readonly LoomNode[], pointer: Point): Id | null {
 export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
   dragging = false;
   const zone = landing(nodes, pointer);
-  useUi.setState({ dropZone: null });
+  const wire = wireUnder(nodes, zone);
+  forgetWires();
+  useUi.setState({ dropZone: null, dropWire: null });
   const state = useEditor.getState();
   const riders = new Set([...passengers.values()].flat());
   passengers = new Map();
@@ -111,6 +116,7 @@ export function endDrag(nodes: readonly LoomNode[], pointer: Point): void {
     places,
     nodes.map((node) => node.id),
     zone,
+    wire,
   );
   if (lost.length > 0) {
     const wires = lost.length === 1 ? "One wire" : `${lost.length} wires`;

@@ -9,6 +9,7 @@ import { pictureOf, startPainting } from "../state/painting";
 import { run } from "../state/sending";
 import { openDialog, say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
+import { editItems } from "./editMenu";
 import type { Point } from "../drawing/geometry";
 import type { LoomEdge } from "../drawing/view";
 import { choose } from "./bringing";
@@ -61,6 +62,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   const many = selectedIds().length > 1;
   if (!card) {
     return [
+      ...editItems(id),
       { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
       { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
     ];
@@ -87,6 +89,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
     ...(definitionOf(doc, id)
       ? [{ label: "Unpack the definition", run: () => commands.unpackDefinition(id) }]
       : []),
+    ...editItems(id),
     ...(card.spec?.body && !card.isZone ? [{ label: "Add a body", run: () => commands.giveBody(id) }] : []),
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },
@@ -105,6 +108,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       : []),
     ...(card.isZone ? [null, { label: "Lay out the inside", run: () => void commands.arrange() }] : []),
     null,
+    { label: "Delete and join the wires", keys: "Ctrl Del", run: () => commands.removeAndJoin() },
     { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
   ];
 }
@@ -173,5 +177,7 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
     null,
     { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
     { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },
+    null,
+    { label: "Export…", keys: "Ctrl ⇧ E", run: () => openDialog("export") },
   ];
 }

@@ -1,14 +1,24 @@
 /** Every shortcut: what is pressed, what it says in the list, what it does. */
-import { redoEdit, selectedIds, undoEdit } from "../state/editor";
+import { redoEdit, select, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun } from "../state/runs";
 import { run } from "../state/sending";
-import { openDialog, say, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
+import {
+  openDialog,
+  say,
+  setTheme,
+  showPanel,
+  toggleBoxing,
+  toggleMinimap,
+  togglePanel,
+  useUi,
+} from "../state/ui";
 import { step } from "../state/documents";
 import { startPainting } from "../state/painting";
 import { toggleViewer } from "../state/viewer";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "../state/flow";
+import { changeType, chooseColour, chooseZone, dissolve } from "./editMenu";
 import { runTo } from "./menus";
 
 export interface Shortcut {
@@ -64,7 +74,15 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "Edit", label: "Redo", keys: ["Ctrl Shift Z", "Ctrl Y"], run: redoEdit },
   { group: "Edit", label: "Duplicate", keys: ["Ctrl D"], run: commands.duplicateSelection },
   { group: "Edit", label: "Delete", keys: ["Delete", "Backspace"], run: () => commands.remove() },
+  {
+    group: "Edit",
+    label: "Delete, and join the wires",
+    keys: ["Ctrl Delete", "Ctrl Backspace"],
+    run: () => commands.removeAndJoin(),
+  },
   { group: "Edit", label: "Select all", keys: ["Ctrl A"], run: commands.selectAll },
+  { group: "Edit", label: "Select nothing", keys: ["Escape"], run: () => select([]) },
+  { group: "Edit", label: "Drag the ground to select, or to move the sheet", keys: ["S"], run: toggleBoxing },
 
   {
     group: "Nodes",
@@ -82,6 +100,10 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
   { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
   { group: "Nodes", label: "Frame around the selection", keys: ["Ctrl G"], run: commands.addFrame },
+  { group: "Nodes", label: "Change the type", keys: ["Shift S"], run: () => changeType() },
+  { group: "Nodes", label: "Wrap the selection in a zone", keys: ["Z"], run: chooseZone },
+  { group: "Nodes", label: "Dissolve the zone", keys: ["Shift Z"], run: dissolve },
+  { group: "Nodes", label: "Colour", keys: ["Shift C"], run: () => chooseColour() },
   { group: "Nodes", label: "Note", keys: ["N"], run: () => commands.addNote(here().sheet) },
   { group: "Nodes", label: "Paint a mask on the selected node's picture", keys: ["Alt P"], run: paint },
   { group: "Nodes", label: "Align left", keys: ["Alt ArrowLeft"], run: () => commands.align("left") },
@@ -134,6 +156,13 @@ export const SHORTCUTS: readonly Shortcut[] = [
 
   { group: "File", label: "Save", keys: ["Ctrl S"], run: () => void saveFile(), always: true },
   { group: "File", label: "Save as", keys: ["Ctrl Shift S"], run: () => openDialog("save"), always: true },
+  {
+    group: "File",
+    label: "Export as JSON, SVG or PNG",
+    keys: ["Ctrl Shift E"],
+    run: () => openDialog("export"),
+    always: true,
+  },
   { group: "File", label: "Open", keys: ["Ctrl O"], run: () => openDialog("start"), always: true },
   { group: "File", label: "New", keys: ["Alt N"], run: newWorkflow },
   { group: "File", label: "Next workflow", keys: ["Alt PageDown"], run: () => step(1), always: true },
@@ -151,7 +180,9 @@ export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: str
   { group: "Nodes", label: "Add a node, there", keys: "double-click" },
   { group: "Nodes", label: "Bend a wire", keys: "double-click on it" },
   { group: "Nodes", label: "Move the selected nodes", keys: "arrows" },
-  { group: "View", label: "Select with a box", keys: "Shift drag" },
+  { group: "Nodes", label: "Put a node into a wire", keys: "drag it there" },
+  { group: "Edit", label: "Select with a box", keys: "Ctrl drag" },
+  { group: "Edit", label: "Calculate in a number's field", keys: "2*16" },
   { group: "View", label: "Go from node to node", keys: "Tab" },
 ];
 
@@ -188,8 +219,8 @@ export const isField = (target: EventTarget | null): boolean =>
   target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
 
 export function handleKey(event: KeyboardEvent): void {
-  const { palette: open, dialog, menu, connector, finder } = useUi.getState();
-  if (event.defaultPrevented || open || menu || connector || finder) return;
+  const { palette: open, dialog, menu, connector, finder, choosing } = useUi.getState();
+  if (event.defaultPrevented || open || menu || connector || finder || choosing) return;
   const found = SHORTCUTS.find((shortcut) => shortcut.keys.some((keys) => pressed(event, keys)));
   if (!found) return;
   if ((dialog !== null || isField(event.target)) && !found.always) return;

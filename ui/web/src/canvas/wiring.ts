@@ -1,6 +1,6 @@
 /** Drawing a wire: what it fits, what a drop does, and the reason when nothing does. */
 import type { Connection, FinalConnectionState, HandleType } from "@xyflow/react";
-import type { Id } from "../document/document";
+import { halves, wiresOf, type Id } from "../document/document";
 import { connectWire, disconnectWire } from "../commands/wires";
 import { sourceHandle, sourceOf, type Source } from "../document/references";
 import { objection } from "../document/rules";
@@ -14,12 +14,26 @@ export const pickUp = (node: Id, handle: string) => {
   picked = { node, handle };
 };
 
+/** The reroute that a wire being drawn branches off at. */
+const bendIn = (node: Id | null | undefined): Id | null =>
+  node && useEditor.getState().doc.places[node]?.kind === "reroute" ? node : null;
+
+/** Where a wire that begins at a handle comes from; at a reroute, where the wires come from that it bends. */
+function sourceAt(node: Id, handle: string): Source {
+  const { doc, cards } = useEditor.getState();
+  if (bendIn(node) === null) return sourceOf(node, handle);
+  const [target, port] = halves(wiresOf(doc.places[node] ?? {})[0] ?? "");
+  const card = cards[target];
+  const slot = card && [...card.inputs, ...card.results].find((own) => own.handle === port);
+  return slot?.source ?? sourceOf(node, handle);
+}
+
 const sourceIn = (connection: Connection): Source =>
-  sourceOf(connection.source, connection.sourceHandle ?? "");
+  sourceAt(connection.source, connection.sourceHandle ?? "");
 
 export function beginWire(node: Id, handle: string, type: HandleType): void {
   const end: LooseEnd =
-    type === "source" ? { side: "source", source: sourceOf(node, handle) } : { side: "target", node, handle };
+    type === "source" ? { side: "source", source: sourceAt(node, handle) } : { side: "target", node, handle };
   useUi.setState({ wiring: { end, fits: fitting(end) } });
 }
 
@@ -54,7 +68,7 @@ export function finishWire(connection: Connection): void {
   const handle = connection.targetHandle ?? "";
   const source = sourceIn(connection);
   if (lifted?.node === connection.target && lifted.handle === handle) return;
-  connectWire(source, { node: connection.target, handle }, lifted);
+  connectWire(source, { node: connection.target, handle }, lifted, bendIn(connection.source));
 }
 
 export function endWire(
@@ -84,14 +98,23 @@ export function endWire(
   }
   const target = event.target as HTMLElement;
   const dropped = target.closest<HTMLElement>(".react-flow__node")?.dataset.id;
-  if (dropped && dropped !== connection.fromNode?.id && connectToNode(wiring.end, dropped, wiring.fits))
+  if (
+    dropped &&
+    dropped !== connection.fromNode?.id &&
+    connectToNode(wiring.end, dropped, wiring.fits, bendIn(connection.fromNode?.id))
+  )
     return;
   if (dropped && !target.closest(".react-flow__node-frame, .react-flow__node-zone")) return;
   useUi.setState({ palette: { ...at, loose: wiring.end } });
 }
 
 /** A wire dropped on a node itself goes to the first port it fits. */
-function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySet<string>>): boolean {
+function connectToNode(
+  end: LooseEnd,
+  node: Id,
+  fits: ReadonlyMap<Id, ReadonlySet<string>>,
+  bend: Id | null,
+): boolean {
   const { cards } = useEditor.getState();
   const good = fits.get(node);
   const card = cards[node];
@@ -109,14 +132,20 @@ function connectToNode(end: LooseEnd, node: Id, fits: ReadonlyMap<Id, ReadonlySe
     slots.find((slot) => slot.ref === null && slot.port.schema === undefined) ??
     slots.find((slot) => slot.ref === null);
   if (!free) return false;
-  connectWire(end.source, { node, handle: free.handle });
+  connectWire(end.source, { node, handle: free.handle }, null, bend);
   return true;
 }
 
-/** Every wire that could be drawn from or to a node, for choosing one by keyboard. */
-export function possibleWires(node: Id): { source: Source; target: Id; handle: string }[] {
+/** Every wire that could be drawn from or to a node, for choosing one by keyboard; from a reroute, its branches. */
+export function possibleWires(node: Id): { source: Source; target: Id; handle: string; bend?: Id }[] {
   const { cards } = useEditor.getState();
   const card = cards[node];
+  if (bendIn(node) !== null) {
+    const source = sourceAt(node, "out:");
+    return [...fitting({ side: "source", source })].flatMap(([target, handles]) =>
+      [...handles].map((handle) => ({ source, target, handle, bend: node })),
+    );
+  }
   if (!card) return [];
   const outgoing = [...card.outputs, ...card.inner].flatMap((slot) => {
     const source = sourceOf(node, slot.handle);

@@ -4,5 +4,6 @@ export * from "./pictures";
 export * from "./places";
 export * from "./seeds";
 export * from "./sweeping";
+export * from "./structure";
 export * from "./wires";
 export * from "./workflow";

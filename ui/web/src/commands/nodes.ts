@@ -6,9 +6,7 @@ import { addNode, changeNode, place, removeNodes, rename, setMode, setParam } fr
 import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
 import { connect, disconnect } from "../document/wires";
-import { sourceOf, type Source } from "../document/references";
-import { objection } from "../document/rules";
-import { inputSlots, outputSlots } from "../document/slots";
+import { entrance, exit } from "../document/relinking";
 import type { Kinds } from "../document/types";
 import { editDocument, type DocumentId } from "../state/documents";
 import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
@@ -41,32 +39,22 @@ export function add(
     const added = addNode(doc, spec, { zone, at: within(zone, at) });
     made = added.id;
     if (!loose) return added.doc;
-    const link = firstFit(added.doc, kinds, loose, added.id);
-    const joined = link ? connect(added.doc, kinds, link.source, link.target, link.handle) : added.doc;
-    if (!into) return joined;
+    const joined = fed(added.doc, kinds, loose, added.id);
     // Put into a wire: the new node feeds what the wire fed.
-    const onward = firstFit(joined, kinds, { side: "target", ...into }, added.id);
-    return onward ? connect(joined, kinds, onward.source, onward.target, onward.handle) : joined;
+    return into ? fed(joined, kinds, { side: "target", ...into }, added.id) : joined;
   });
   select([made]);
   return made;
 }
 
-function firstFit(
-  doc: Doc,
-  kinds: Kinds,
-  loose: LooseEnd,
-  id: Id,
-): { source: Source; target: Id; handle: string } | null {
-  const own = handlesOf(doc, kinds, id);
+/** A document with the loose end of a wire at the first port of a node that fits, where one does. */
+function fed<D extends Doc>(doc: D, kinds: Kinds, loose: LooseEnd, id: Id): D {
   if (loose.side === "source") {
-    const handle = own.inputs.find((handle) => objection(doc, kinds, loose.source, id, handle) === null);
-    return handle ? { source: loose.source, target: id, handle } : null;
+    const handle = entrance(doc, kinds, loose.source, id);
+    return handle === null ? doc : connect(doc, kinds, loose.source, id, handle);
   }
-  const handle = own.outputs.find(
-    (handle) => objection(doc, kinds, sourceOf(id, handle), loose.node, loose.handle) === null,
-  );
-  return handle ? { source: sourceOf(id, handle), target: loose.node, handle: loose.handle } : null;
+  const source = exit(doc, kinds, id, loose);
+  return source ? connect(doc, kinds, source, loose.node, loose.handle) : doc;
 }
 
 export function remove(ids: readonly Id[] = selectedIds()): void {
@@ -201,15 +189,3 @@ function placesFrom(corner: Point, doc: Doc, ids: readonly Id[]): Record<Id, Pla
 
 /** Put a body back where a zone has none. */
 export const giveBody = (id: Id) => edit("Add a body", (doc) => changeNode(doc, id, { results: {} }));
-
-function handlesOf(doc: Doc, kinds: Kinds, id: Id): { inputs: string[]; outputs: string[] } {
-  const node = doc.nodes[id];
-  if (!node) return { inputs: [], outputs: [] };
-  const inputs = [...inputSlots(doc, kinds, node)];
-  // A port that only a wire can fill comes before a parameter.
-  inputs.sort((a, b) => Number(a.port.schema !== undefined) - Number(b.port.schema !== undefined));
-  return {
-    inputs: inputs.map((slot) => slot.handle),
-    outputs: outputSlots(doc, kinds, node, false).map((slot) => slot.handle),
-  };
-}

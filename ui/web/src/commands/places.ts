@@ -1,6 +1,7 @@
 /** What a person can do to where things are, and to what only the drawing knows: frames, notes, bends. */
 import { freshId, isTaken, type Doc, type Id, type Place } from "../document/document";
 import { moveToZone, place } from "../document/edits";
+import { insertInto } from "../document/relinking";
 import { editPlaces, selectedIds, useEditor } from "../state/editor";
 import {
   absolute,
@@ -23,23 +24,26 @@ export function move(places: Readonly<Record<Id, { readonly at: Point }>>, key: 
 }
 
 /**
- * Put things where they were dropped, and those of `dropped` that are nodes into a zone. Gives the wires that could not
- * follow, as sentences.
+ * Put things where they were dropped, and those of `dropped` that are nodes into a zone; one that is dropped on a wire
+ * goes between its ends. Gives the wires that could not follow, as sentences.
  */
 export function drop(
   places: Readonly<Record<Id, { readonly at: Point }>>,
   dropped: readonly Id[],
   zone: Id | null,
+  wire: string | null = null,
 ): string[] {
   const { auto, kinds } = useEditor.getState();
   let lost: string[] = [];
-  editPlaces("Move", (doc) => {
+  const between = <D extends Doc>(doc: D): D =>
+    (wire !== null && dropped[0] !== undefined && insertInto(doc, kinds, dropped[0], wire)) || doc;
+  editPlaces(wire === null ? "Move" : "Put into a wire", (doc) => {
     const placed = place(doc, places);
     const movers = dropped.filter((id) => {
       const node = doc.nodes[id];
       return node && node.zone !== zone && !dropped.includes(node.zone ?? "");
     });
-    if (movers.length === 0) return tidied(placed, auto);
+    if (movers.length === 0) return tidied(between(placed), auto);
     const sheet = { doc: placed, auto };
     const origin: Point = zone === null ? [0, 0] : absolute(sheet, zone);
     const landed = Object.fromEntries(
@@ -50,7 +54,7 @@ export function drop(
     );
     const result = moveToZone(placed, kinds.specs(doc), movers, zone);
     lost = result.cut;
-    return tidied(place(result.doc, landed), auto);
+    return tidied(between(place(result.doc, landed)), auto);
   });
   return lost;
 }
@@ -192,8 +196,12 @@ export function addReroute(wire: string, at: Point): void {
 export const setText = (id: Id, text: string, gesture: string | null = null) =>
   editPlaces("Write", (doc) => place(doc, { [id]: { text } }), gesture && `${gesture} ${id}`);
 
-/** Give a frame a colour; an empty one takes it away. */
-export const setColour = (id: Id, colour: string) =>
-  editPlaces("Colour", (doc) => place(doc, { [id]: { colour: colour || undefined } }));
+/** Give nodes, frames or notes a colour (drawing/paint.ts); an empty one takes it away. */
+export const setColour = (ids: readonly Id[], colour: string) =>
+  editPlaces("Colour", (doc) =>
+    place(doc, Object.fromEntries(ids.map((id) => [id, { colour: colour || undefined }]))),
+  );
 
-export const resize = (id: Id, size: Size) => editPlaces("Resize", (doc) => place(doc, { [id]: { size } }));
+/** Give something a size; undefined goes back to its usual one. */
+export const resize = (id: Id, size: Size | undefined) =>
+  editPlaces("Resize", (doc) => place(doc, { [id]: { size } }));

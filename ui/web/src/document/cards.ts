@@ -13,6 +13,9 @@ export interface Card {
   readonly isZone: boolean;
   readonly collapsed: boolean;
   readonly colour: string;
+  /** The width and the least height that a person gave it; 0 where nobody did. */
+  readonly width: number;
+  readonly height: number;
   /** How many nodes are drawn inside. */
   readonly count: number;
   readonly inputs: readonly InSlot[];
@@ -56,6 +59,8 @@ function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: R
     isZone,
     collapsed: spot?.collapsed ?? false,
     colour: spot?.colour ?? "",
+    width: (isZone ? null : spot?.size?.[0]) ?? 0,
+    height: (isZone ? null : spot?.size?.[1]) ?? 0,
     count,
     inputs: inputSlots(doc, kinds, node).map((slot) =>
       asPorts.has(`${node.id}.${slot.handle}`) ? { ...slot, asPort: true } : slot,
@@ -66,7 +71,18 @@ function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: R
   };
 }
 
-const PLAIN = ["type", "spec", "mode", "zone", "isZone", "collapsed", "colour", "count"] as const;
+const PLAIN = [
+  "type",
+  "spec",
+  "mode",
+  "zone",
+  "isZone",
+  "collapsed",
+  "colour",
+  "width",
+  "height",
+  "count",
+] as const;
 
 function same(a: Card, b: Card): boolean {
   return (

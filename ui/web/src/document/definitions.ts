@@ -1,6 +1,7 @@
 /** Definitions, named graphs used as nodes: what one use stands for, put in its place. */
 import { read } from "./codec";
 import {
+  bendsFollow,
   freshId,
   halves,
   inside,
@@ -102,9 +103,8 @@ export function unpack<D extends Doc>(doc: D, id: Id): { doc: D; ids: Id[] } {
     return gone.has(name) ? [] : [[name, rewired(node, fromOutside)]];
   });
   const tops = Object.values(nodes).filter((node) => node.zone === use.zone);
-  const places = Object.entries(doc.places).filter(
-    ([name, { wire }]) => !gone.has(name) && !gone.has(nodeOf(wire ?? "")),
-  );
+  const bent = bendsFollow(doc, (wire) => (gone.has(nodeOf(wire)) ? undefined : wire));
+  const places = Object.entries(bent.places).filter(([name]) => !gone.has(name));
   const { exposed } = doc;
   const outputs = Object.entries(exposed.outputs).flatMap(([name, ref]): [string, Ref][] => {
     const now = fromOutside(ref);

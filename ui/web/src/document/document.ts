@@ -48,9 +48,38 @@ export interface Place {
   readonly collapsed?: boolean;
   readonly colour?: string;
   readonly text?: string;
-  readonly wire?: string;
+  /** Of a reroute: the ends of the wires that it bends; several where it branches. */
+  readonly wire?: string | readonly string[];
   /** What becomes of its seeds once a run was sent off, by their names; of one that is not here: it stays. */
   readonly after?: Readonly<Record<string, Seeding>>;
+}
+
+/** The wires that a reroute bends. */
+export const wiresOf = ({ wire }: Pick<Place, "wire">): readonly string[] =>
+  wire === undefined ? [] : typeof wire === "string" ? [wire] : wire;
+
+/** A place of a reroute with wires in place of those it bent; null where it bends none any more. */
+export function bending(spot: Place, wires: readonly string[]): Place | null {
+  const [first, ...more] = [...new Set(wires)];
+  return first === undefined ? null : { ...spot, wire: more.length === 0 ? first : [first, ...more] };
+}
+
+/** Reroutes follow their wires: to another end, or, undefined, no more. Those that bend none go. */
+export function bendsFollow<D extends Doc>(doc: D, follow: (wire: string) => string | undefined): D {
+  const changed = Object.entries(doc.places).filter(([, spot]) =>
+    wiresOf(spot).some((wire) => follow(wire) !== wire),
+  );
+  if (changed.length === 0) return doc;
+  const places: Record<Id, Place> = { ...doc.places };
+  for (const [id, spot] of changed) {
+    const next = bending(
+      spot,
+      wiresOf(spot).flatMap((wire) => follow(wire) ?? []),
+    );
+    if (next) places[id] = next;
+    else Reflect.deleteProperty(places, id);
+  }
+  return { ...doc, places };
 }
 
 /** A seed counts on, or is drawn anew. */

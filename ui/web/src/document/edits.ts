@@ -1,6 +1,7 @@
 /** Changes to a document's nodes: each takes a document and gives the next one. */
 import type { NodeSpec } from "../server/types";
 import {
+  bendsFollow,
   type Doc,
   type DocNode,
   enclosing,
@@ -67,9 +68,8 @@ export function removeNodes<D extends Doc>(doc: D, ids: readonly Id[]): D {
   const nodes = Object.entries(doc.nodes)
     .filter(([id]) => !gone.has(id))
     .map(([id, node]) => [id, rewired(node, keep)] as const);
-  const places = Object.entries(doc.places).filter(
-    ([id, spot]) => !gone.has(id) && (spot.wire === undefined || stays(spot.wire)),
-  );
+  const bent = bendsFollow(doc, (wire) => (stays(wire) ? wire : undefined));
+  const places = Object.entries(bent.places).filter(([id]) => !gone.has(id));
   const kept = (map: Readonly<Record<string, Ref>>) =>
     Object.fromEntries(Object.entries(map).filter(([, ref]) => stays(ref)));
   return {
@@ -104,9 +104,9 @@ export function rename<D extends Doc>(doc: D, id: Id, wanted: string): D {
       { ...next, id: key === id ? name : key, zone: next.zone === id ? name : next.zone },
     ];
   });
-  const places = Object.entries(doc.places).map(([key, spot]) => [
+  const places = Object.entries(bendsFollow(doc, follow).places).map(([key, spot]) => [
     key === id ? name : key,
-    spot.wire === undefined ? spot : { ...spot, wire: follow(spot.wire) },
+    spot,
   ]);
   return {
     ...doc,

@@ -62,11 +62,20 @@ export function resolve(doc: Doc, specs: SpecOf, ref: Ref, scope: Id | null): So
   return port && port.named === (name !== "") ? { node, inner, port: head, name } : null;
 }
 
+/** A source as its node's ports have it: where a port without a name has named wires, a handle tells only theirs. */
+export const asNamed = (ports: readonly Port[], source: Source): Source =>
+  !source.name &&
+  ports.some((port) => port.name === "" && port.named) &&
+  !ports.some((port) => port.name === source.port)
+    ? { ...source, port: "", name: source.port }
+    : source;
+
 /** The shortest reference that names a source. */
 export function refTo(spec: NodeSpec | undefined, source: Source): Ref {
   const ports = spec ? sourcePorts(spec, source.inner) : [];
-  const only = !source.inner && ports.length === 1 && !source.name;
-  return only ? source.node : joined(source.node, source.port, source.name);
+  const { node, inner, port, name } = asNamed(ports, source);
+  const only = !inner && ports.length === 1 && !name;
+  return only ? node : joined(node, port, name);
 }
 
 export type SpecOf = (type: string) => NodeSpec | undefined;

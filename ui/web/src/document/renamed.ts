@@ -1,11 +1,13 @@
 /** A document that names nodes and ports as they were called formerly, under the names of today, as the server does with files. */
 import type { Port } from "../server/types";
 import {
+  bending,
   enclosing,
   halves,
   joined,
   mapRefs,
   mapValues,
+  wiresOf,
   type Doc,
   type DocNode,
   type Id,
@@ -60,9 +62,7 @@ export function underCurrentNames(doc: Doc, specs: SpecOf): Doc {
       params: mapValues(doc.exposed.params, parameter),
       outputs: mapValues(doc.exposed.outputs, (ref) => reference(ref, null)),
     },
-    places: mapValues(doc.places, (place) =>
-      place.wire === undefined ? place : { ...place, wire: parameter(place.wire) },
-    ),
+    places: mapValues(doc.places, (place) => bending(place, wiresOf(place).map(parameter)) ?? place),
   };
 }
 

@@ -5,7 +5,7 @@
 import type { Catalog, Port } from "../server/types";
 import { halves, isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
 import { isLosslessNumber } from "lossless-json";
-import { resolve, sourcePorts, type Source, type SpecOf } from "./references";
+import { asNamed, resolve, sourcePorts, type Source, type SpecOf } from "./references";
 import { specsOf } from "./specs";
 
 export interface WireKind {
@@ -138,11 +138,13 @@ class Solution {
     private readonly catalog: Catalog,
   ) {}
 
-  of(source: Source): WireKind | null {
-    const node = this.doc.nodes[source.node];
+  of(told: Source): WireKind | null {
+    const node = this.doc.nodes[told.node];
     const spec = node && this.specs(node.type);
     if (!spec) return null;
-    const port = sourcePorts(spec, source.inner).find((candidate) => candidate.name === source.port);
+    const ports = sourcePorts(spec, told.inner);
+    const source = asNamed(ports, told);
+    const port = ports.find((candidate) => candidate.name === source.port);
     if (!port) return null;
     if (!port.variable) return { name: port.type, many: port.list };
     const env = this.environment(node, source.inner);

@@ -1,5 +1,6 @@
 /** Changes to a document's wires: drawing one, taking one off, renaming what the user named. */
 import {
+  bendsFollow,
   freshId,
   isList,
   isNamed,
@@ -9,7 +10,6 @@ import {
   type Doc,
   type DocNode,
   type Id,
-  type Place,
   type Ref,
   type Wired,
 } from "./document";
@@ -112,21 +112,6 @@ export function disconnect<D extends Doc>(whole: D, target: Id, handle: string):
     return changeNode(doc, target, { results: results as DocNode["results"] });
   }
   return changeNode(doc, target, { wires: cut(node.wires, handle) });
-}
-
-/** A document whose reroutes follow the wires that they bend; undefined takes them out. */
-function bendsFollow<D extends Doc>(doc: D, follow: (wire: string) => string | undefined): D {
-  const bent = Object.entries(doc.places).filter(
-    ([, { wire }]) => wire !== undefined && follow(wire) !== wire,
-  );
-  if (bent.length === 0) return doc;
-  const places: Record<Id, Place> = { ...doc.places };
-  for (const [id, { wire = "", ...spot }] of bent) {
-    const next = follow(wire);
-    if (next === undefined) Reflect.deleteProperty(places, id);
-    else places[id] = { ...spot, wire: next };
-  }
-  return { ...doc, places };
 }
 
 function cut(record: Readonly<Record<string, Wired>>, address: string): Record<string, Wired> {

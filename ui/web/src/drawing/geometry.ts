@@ -32,23 +32,25 @@ export const hasWidget = (slot: InSlot): boolean =>
   !slot.asPort &&
   (slot.port.schema !== undefined || slot.value !== undefined);
 
-/** The lines of a side: ports in pairs, then parameters. */
-export function linesOf(left: readonly InSlot[], right: readonly OutSlot[]): Line[] {
+const isTall = (slot: InSlot): boolean => ["multiline", "lines"].includes(widgetOf(slot.port).widget.kind);
+
+/** The lines of a side: ports in pairs, then parameters; those that hold much text share `more` pixels among them. */
+export function linesOf(left: readonly InSlot[], right: readonly OutSlot[], more = 0): Line[] {
   const ports = left.filter((slot) => !hasWidget(slot));
   const pairs = Array.from({ length: Math.max(ports.length, right.length) }, (_, i): Line => {
     const [a, b] = [ports[i], right[i]];
     return { ...(a ? { left: a } : {}), ...(b ? { right: b } : {}), widget: false, height: ROW };
   });
   const params = left.filter(hasWidget);
+  const share = Math.floor(more / Math.max(1, params.filter(isTall).length));
   const lines = params.flatMap((slot, i): Line[] => {
-    const { kind } = widgetOf(slot.port).widget;
     if (isSize(params[i - 1], slot)) return [];
     const next = params[i + 1];
     if (next && isSize(slot, next)) {
       const [width, height] = slot.handle === "width" ? [slot, next] : [next, slot];
       return [{ left: width, second: height, widget: true, height: ROW }];
     }
-    return [{ left: slot, widget: true, height: kind === "multiline" || kind === "lines" ? 3 * ROW : ROW }];
+    return [{ left: slot, widget: true, height: isTall(slot) ? 3 * ROW + share : ROW }];
   });
   return [...pairs, ...lines];
 }
@@ -66,10 +68,19 @@ export const heightOf = (lines: readonly Line[]): number =>
 /** How much lower a folded node ends that tells its values below its name. */
 const VALUES = 18;
 
+/** What texts of a card have beside their usual height: what a person made it taller by. */
+export function roomOf(card: Card): number {
+  if (card.height === 0 || !card.inputs.some((slot) => hasWidget(slot) && isTall(slot))) return 0;
+  return Math.max(0, card.height - HEADER - heightOf(linesOf(card.inputs, card.outputs)));
+}
+
+const cardLines = (card: Card): Line[] => linesOf(card.inputs, card.outputs, roomOf(card));
+
 /** The size a card will have, before the browser has measured it. */
 export function estimate(card: Card): Size {
-  if (card.collapsed) return [CARD_WIDTH, HEADER + (tells(card) ? VALUES : 0)];
-  return [CARD_WIDTH, HEADER + heightOf(linesOf(card.inputs, card.outputs))];
+  const width = card.width || CARD_WIDTH;
+  if (card.collapsed) return [width, HEADER + (tells(card) ? VALUES : 0)];
+  return [width, Math.max(card.height, HEADER + heightOf(cardLines(card)))];
 }
 
 const rails = (card: Card, shown: number): number =>
@@ -117,7 +128,7 @@ function findSpots(card: Card, width: number): Spot[] {
       ...sources.map((handle): Spot => ({ handle, type: "source", x: width, y })),
     ];
   }
-  if (!card.isZone) return spotsOf(linesOf(card.inputs, card.outputs), 0, width);
+  if (!card.isZone) return spotsOf(cardLines(card), 0, width);
   return [
     ...spotsOf(linesOf(card.inputs, card.inner), 0, RAIL_LEFT),
     ...spotsOf(linesOf(card.results, card.outputs), width - railRight(card), width),

@@ -16,7 +16,7 @@ export function telling(card: Card): string {
     .join(" · ");
 }
 
-function inWords(value: unknown): string {
+export function inWords(value: unknown): string {
   if (value === undefined || value === null) return "";
   if (Array.isArray(value)) return cut(value.map(inWords).join(", "));
   if (typeof value === "string") return cut(value);

@@ -4,7 +4,7 @@
  */
 import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Card } from "../document/cards";
-import { depth, inOrder, type Id, type Place } from "../document/document";
+import { depth, inOrder, wiresOf, type Id, type Place } from "../document/document";
 import { sourceHandle } from "../document/references";
 import { absolute, handleSpots, hiddenIn, placeOf, sizesOf, type Sheet, type Spot } from "./geometry";
 
@@ -68,12 +68,16 @@ function drawn(id: Id, place: Place): LoomNode {
     type: kind,
     position: { x: place.at[0], y: place.at[1] },
     data: NOTHING,
-    ...(kind === "reroute" ? {} : { width, height }),
+    ...(kind === "reroute" ? { handles: BRANCH } : { width, height }),
     ...(kind === "frame" ? { zIndex: -1, dragHandle: ".drag" } : { zIndex: 2000 }),
   };
 }
 
 const HANDLE = 10;
+/** Where another wire begins at a reroute. */
+const BRANCH: NodeHandle[] = [
+  { id: "out:", type: "source", position: Position.Right, x: 6, y: 1, width: HANDLE, height: HANDLE },
+];
 const handles = new WeakMap<readonly Spot[], NodeHandle[]>();
 
 /** Handles as React Flow wants them. Knowing them, it draws wires of nodes that were never seen. */
@@ -114,8 +118,8 @@ export function edgesOf(sheet: Sheet, before: readonly LoomEdge[]): LoomEdge[] {
   const known = new Map(before.map((edge) => [edge.id, edge]));
   const reroutes = new Map<string, Id[]>();
   for (const [id, place] of Object.entries(sheet.doc.places)) {
-    if (place.kind === "reroute" && place.wire)
-      reroutes.set(place.wire, [...(reroutes.get(place.wire) ?? []), id]);
+    if (place.kind !== "reroute") continue;
+    for (const wire of wiresOf(place)) reroutes.set(wire, [...(reroutes.get(wire) ?? []), id]);
   }
   const edges = new Map<string, LoomEdge>();
   for (const card of Object.values(sheet.cards)) {

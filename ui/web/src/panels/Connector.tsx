@@ -37,7 +37,9 @@ function Open({ node }: { node: string }) {
           .slice(0, MOST);
       }}
       keyOf={(wire) => wire.from + wire.to}
-      pick={({ source, target, handle }) => connectWire(source, { node: target, handle })}
+      pick={({ source, target, handle, bend }) =>
+        connectWire(source, { node: target, handle }, null, bend ?? null)
+      }
       close={() => useUi.setState({ connector: null })}
       empty="No wire fits"
     >

@@ -7,6 +7,7 @@ import { openFile, saveAs } from "../state/files";
 import { openDialog, useUi } from "../state/ui";
 import { ChartDialog } from "./Chart";
 import { CompareDialog } from "./Compare";
+import { ExportDialog } from "./ExportDialog";
 import { Frame } from "./Frame";
 import { StartPage } from "./StartPage";
 import { SweepDialog } from "./SweepDialog";
@@ -18,6 +19,8 @@ export function Dialogs() {
       return <StartPage />;
     case "save":
       return <SaveDialog />;
+    case "export":
+      return <ExportDialog />;
     case "shortcuts":
       return <ShortcutsDialog />;
     case "chart":

@@ -56,6 +56,7 @@ export function Menu() {
                   item.run?.();
                 }}
               >
+                {item.swatch ? <i className="menu-swatch" style={{ background: item.swatch }} /> : null}
                 {item.label}
                 {item.keys ? <kbd>{item.keys}</kbd> : null}
               </button>

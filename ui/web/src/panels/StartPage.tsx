@@ -1,23 +1,29 @@
 /** Where to begin: an example, one's own workflows, what was not saved, or an empty sheet. */
-import { AppWindow, FilePlus2, FileWarning, Upload } from "lucide-react";
+import { FilePlus2, Upload } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
 import { api } from "../server/api";
-import type { WorkflowEntry } from "../server/types";
-import { newWorkflow, openDropped, openFile } from "../state/files";
+import type { Discarded as Gone, WorkflowEntry } from "../server/types";
+import { newWorkflow, openDropped } from "../state/files";
 import { useRuns } from "../state/runs";
 import { openDialog, sayError } from "../state/ui";
 import { Frame } from "./Frame";
+import { byFolder } from "../state/shelf";
+import { Discarded } from "./Discarded";
 import { Drafts } from "./Drafts";
-import { Sketch } from "./Sketch";
+import { Entries } from "./Entries";
 
 export function StartPage() {
   const changed = useRuns((state) => state.workflowsChanged);
   const [entries, setEntries] = useState<WorkflowEntry[]>([]);
+  const [gone, setGone] = useState<Gone[]>([]);
+  const [wrong, setWrong] = useState("");
   const chooser = useRef<HTMLInputElement>(null);
   useEffect(() => {
     api.workflows().then(setEntries, sayError);
+    api.discarded().then(setGone, sayError);
   }, [changed]);
-  const own = entries.filter((entry) => !entry.shipped).sort((a, b) => b.modified - a.modified);
+  const own = entries.filter((entry) => !entry.shipped);
+  const told = (error: unknown) => setWrong(error instanceof Error ? error.message : String(error));
   const shipped = entries.filter((entry) => entry.shipped).sort((a, b) => rank(a) - rank(b));
   return (
     <Frame title="Open a workflow" wide>
@@ -47,12 +53,23 @@ export function StartPage() {
         {own.length > 0 ? (
           <section>
             <h3>Your workflows</h3>
-            <Entries entries={own} />
+            {wrong ? (
+              <p className="notice" role="alert">
+                {wrong}
+              </p>
+            ) : null}
+            {byFolder(own).map(([folder, inside]) => (
+              <div key={folder} role="group" aria-label={folder || "In no folder"}>
+                {folder ? <h4 className="folder-name">{folder.replaceAll("/", " / ")}</h4> : null}
+                <Entries entries={inside} all={entries} told={told} />
+              </div>
+            ))}
           </section>
         ) : null}
+        <Discarded gone={gone} told={told} />
         <section>
           <h3>Examples</h3>
-          <Entries entries={shipped} />
+          <Entries entries={shipped} all={entries} told={told} />
         </section>
       </div>
     </Frame>
@@ -70,39 +87,3 @@ const rank = (entry: WorkflowEntry): number =>
       : entry.problem
         ? 3
         : 2;
-
-function Entries({ entries }: { entries: readonly WorkflowEntry[] }) {
-  return (
-    <ul className="entries">
-      {entries.map((entry) => (
-        <li key={entry.path}>
-          <button className="entry" onClick={() => void openFile(entry.path)}>
-            <span className="entry-picture">
-              {entry.thumbnail ? (
-                <img src={entry.thumbnail} alt="" loading="lazy" />
-              ) : entry.problem ? (
-                <FileWarning size={28} aria-hidden />
-              ) : (
-                <Sketch path={entry.path} modified={entry.modified} />
-              )}
-            </span>
-            <b>{entry.title || entry.name}</b>
-            <small>{entry.problem || entry.about}</small>
-          </button>
-          {entry.problem ? null : (
-            <a
-              className="icon-button entry-app"
-              href={entry.app}
-              target="_blank"
-              rel="noreferrer"
-              aria-label={`App view of ${entry.title || entry.name}`}
-              data-tip="text|App view: a plain form"
-            >
-              <AppWindow size={14} />
-            </a>
-          )}
-        </li>
-      ))}
-    </ul>
-  );
-}

@@ -12,6 +12,7 @@ import {
   Moon,
   Play,
   Save,
+  Share,
   Square,
   Sun,
   Timer,
@@ -90,6 +91,14 @@ function FileName() {
         onClick={() => void saveFile()}
       >
         <Save size={15} />
+      </button>
+      <button
+        className="icon-button"
+        aria-label="Export"
+        data-tip="text|Export as JSON, SVG or PNG (Ctrl Shift E)"
+        onClick={() => openDialog("export")}
+      >
+        <Share size={15} />
       </button>
       {path ? (
         <a

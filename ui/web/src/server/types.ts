@@ -5,6 +5,7 @@ export type {
   About,
   Catalog,
   ClientMessage,
+  Discarded,
   DescribedNode as NodeSpec,
   DescribedPort as Port,
   DescribedWire as WireType,

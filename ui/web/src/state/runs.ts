@@ -209,7 +209,7 @@ export async function clearQueue(): Promise<void> {
 /** Put a run that waits at another position of the queue, 1 being next. */
 export async function move(run: number, position: number): Promise<void> {
   try {
-    takeRuns(await api.move(run, position));
+    takeRuns(await api.reorder(run, position));
   } catch (error) {
     sayError(error);
   }

@@ -6,7 +6,7 @@ import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
 export type Panel = "node" | "problems" | "cost" | "profile" | "runs" | "gallery";
-export type Dialog = "start" | "save" | "shortcuts" | "compare" | "chart" | "sweep";
+export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart" | "sweep";
 export type Theme = "dark" | "light";
 
 export interface Toast {
@@ -31,8 +31,14 @@ export type LooseEnd =
   | { readonly side: "source"; readonly source: Source }
   | { readonly side: "target"; readonly node: Id; readonly handle: string };
 
+/** What gets a type that is chosen from a list: a node another one, or some nodes a zone around them. */
+export type Choosing =
+  { readonly kind: "swap"; readonly id: Id } | { readonly kind: "wrap"; readonly ids: readonly Id[] };
+
 export interface MenuItem {
   readonly label: string;
+  /** A colour shown before the label. */
+  readonly swatch?: string;
   readonly keys?: string;
   readonly run?: () => void;
   readonly disabled?: boolean;
@@ -52,10 +58,15 @@ interface UiState {
   readonly palette: PaletteAt | null;
   readonly connector: Id | null;
   readonly finder: boolean;
+  readonly choosing: Choosing | null;
   readonly menu: { readonly at: Point; readonly items: readonly (MenuItem | null)[] } | null;
   readonly toasts: readonly Toast[];
   readonly wiring: Wiring | null;
   readonly dropZone: Id | null;
+  /** The wire that what is dragged would be put into. */
+  readonly dropWire: string | null;
+  /** Whether dragging the ground draws a box around nodes, rather than moving the sheet. */
+  readonly boxing: boolean;
   readonly minimap: boolean;
   /** Whether the view is from so far away that only names can be read. */
   readonly far: boolean;
@@ -79,10 +90,13 @@ export const useUi = create<UiState>()(() => ({
   palette: null,
   connector: null,
   finder: false,
+  choosing: null,
   menu: null,
   toasts: [],
   wiring: null,
   dropZone: null,
+  dropWire: null,
+  boxing: stored("boxing") === "on",
   minimap: stored("minimap") !== "off",
   far: false,
   chart: null,
@@ -101,9 +115,11 @@ useDocuments.subscribe((state, before) => {
     palette: null,
     connector: null,
     finder: false,
+    choosing: null,
     menu: null,
     wiring: null,
     dropZone: null,
+    dropWire: null,
   });
 });
 
@@ -138,6 +154,12 @@ export function showPanel(panel: Panel | null): void {
 export const togglePanel = (panel: Panel) => showPanel(getState().panel === panel ? null : panel);
 
 export const openDialog = (dialog: Dialog | null) => setState({ dialog, menu: null, palette: null });
+
+export function toggleBoxing(): void {
+  const boxing = !getState().boxing;
+  localStorage.setItem("loom.boxing", boxing ? "on" : "off");
+  setState({ boxing });
+}
 
 export function toggleMinimap(): void {
   const minimap = !getState().minimap;

@@ -1,7 +1,10 @@
-/** A number: drag to change, click to type, arrows to step; a bar where it is bounded. */
+/** A number: drag to change, click to type (a calculation too), arrows to step; a bar where it is bounded. */
 import { useRef, useState, type KeyboardEvent, type PointerEvent } from "react";
-import { digitsOf, numberOf, readNumber } from "../document/json";
+import { digitsOf, equal, numberOf } from "../document/json";
+import { brief, niceStep, toStep } from "../drawing/rounding";
+import { say } from "../state/ui";
 import type { FieldProps } from "./field";
+import { readTyped } from "./typed";
 
 interface Props extends FieldProps {
   integer: boolean;
@@ -37,6 +40,7 @@ export function NumberField({
   slider,
 }: Props) {
   const [typing, setTyping] = useState<string | null>(null);
+  const [wrong, setWrong] = useState(false);
   const drag = useRef<{ x: number; from: number; moved: boolean; id: string; width: number } | null>(null);
   const current = numberOf(value);
   const clamp = (wanted: number) => tidy(Math.min(max, Math.max(min, wanted)), integer);
@@ -55,10 +59,15 @@ export function NumberField({
     if (!held.moved && Math.abs(distance) < DRAG_STARTS) return;
     held.moved = true;
     const fine = event.shiftKey ? 0.1 : event.ctrlKey ? 10 : 1;
+    // What a hand can aim at: no finer than a pixel of the slider, or than the step that suits the value.
+    const pixel = slider
+      ? ((max - min) / held.width) * fine
+      : (stepOf(held.from, integer) * fine) / DRAG_PACE;
+    const step = niceStep(slider ? pixel : pixel * DRAG_PACE);
     const wanted = slider
-      ? held.from + (distance / held.width) * (max - min) * fine
-      : held.from + Math.round(distance / DRAG_PACE) * stepOf(held.from, integer) * fine;
-    change(clamp(wanted), held.id);
+      ? held.from + distance * pixel
+      : held.from + Math.round(distance / DRAG_PACE) * step;
+    change(clamp(toStep(wanted, integer ? Math.max(1, step) : step)), held.id);
   };
   const up = () => {
     const held = drag.current;
@@ -73,39 +82,52 @@ export function NumberField({
       const from = current ?? (Number.isFinite(min) ? min : 0);
       change(clamp(from + steps * stepOf(from, integer)), "keys");
     } else if (event.key === "Enter" || event.key === "F2") setTyping(digitsOf(value));
-    else if (/^[-\d.]$/.test(event.key) && !event.ctrlKey && !event.metaKey) setTyping(event.key);
+    else if (/^[-\d.(]$/.test(event.key) && !event.ctrlKey && !event.metaKey) setTyping(event.key);
     else if (event.key === "Backspace" || event.key === "Delete") change(undefined);
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
-  const finish = (text: string) => {
-    setTyping(null);
+  /** Take what was typed. What is no number is told, and stays there to be mended while the field is open. */
+  const finish = (text: string, leaves: boolean) => {
     const clean = text.trim();
-    if (clean === "") {
-      if (nullable) change(null);
-      else if (isSet) change(undefined);
-    } else if (!Number.isNaN(Number(clean)) && clean !== digitsOf(value)) {
-      change(/^-?\d+$/.test(clean) ? readNumber(clean) : Number(clean));
+    try {
+      const typed = clean === "" || clean === digitsOf(value) ? undefined : readTyped(clean, integer);
+      setTyping(null);
+      setWrong(false);
+      if (clean === "" && nullable) change(null);
+      else if (clean === "" && isSet) change(undefined);
+      else if (typed !== undefined && !equal(typed, value)) change(typed);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      if (leaves) setTyping(null);
+      setWrong(!leaves);
+      say(`${label}: ${error.message}`, "bad");
     }
   };
 
   if (typing !== null) {
     return (
-      <label className="field number nodrag nowheel typing">
+      <label className={`field number nodrag nowheel typing${wrong ? " bad" : ""}`}>
         <span className="field-label">{label}</span>
         <input
           className="field-input"
           aria-label={name}
           autoFocus
-          inputMode={integer ? "numeric" : "decimal"}
+          aria-invalid={wrong}
+          placeholder="2*16, 1/3, …"
+          spellCheck={false}
           defaultValue={typing}
           onFocus={(event) => typing.length > 1 && event.target.select()}
-          onBlur={(event) => finish(event.target.value)}
+          onChange={() => setWrong(false)}
+          onBlur={(event) => finish(event.target.value, true)}
           onKeyDown={(event) => {
             event.stopPropagation();
-            if (event.key === "Enter") finish(event.currentTarget.value);
-            if (event.key === "Escape") setTyping(null);
+            if (event.key === "Enter") finish(event.currentTarget.value, false);
+            if (event.key === "Escape") {
+              setTyping(null);
+              setWrong(false);
+            }
           }}
         />
       </label>
@@ -139,5 +161,5 @@ export function NumberField({
 function shown(value: unknown, current: number | null, nullable: boolean): string {
   if (current === null) return typeof value === "string" ? value : nullable ? "none" : "–";
   const digits = digitsOf(value);
-  return digits.length > 12 && !/^-?\d+$/.test(digits) ? String(Number(current.toPrecision(8))) : digits;
+  return digits.length > 8 && !/^-?\d+$/.test(digits) ? brief(current) : digits;
 }

@@ -4,9 +4,11 @@ import { chooseSeeding } from "../commands";
 import type { Id, Seeding } from "../document/document";
 import { useEditor } from "../state/editor";
 import { nextSeed, randomSeed } from "../document/edits";
-import { digitsOf, readNumber } from "../document/json";
+import { digitsOf } from "../document/json";
 import { useState } from "react";
+import { say } from "../state/ui";
 import type { FieldProps } from "./field";
+import { readTyped } from "./typed";
 
 const NEXT: Record<"fixed" | Seeding, Seeding | undefined> = {
   fixed: "next",
@@ -43,7 +45,14 @@ export function SeedField({
 }: FieldProps & { node: Id; handle: string }) {
   const [draft, setDraft] = useState<string | null>(null);
   const finish = () => {
-    if (draft !== null && /^\d+$/.test(draft)) change(readNumber(draft));
+    if (draft !== null && draft.trim() !== "") {
+      try {
+        change(readTyped(draft, true));
+      } catch (error) {
+        if (!(error instanceof SyntaxError)) throw error;
+        say(`${label}: ${error.message}`, "bad");
+      }
+    }
     setDraft(null);
   };
   return (
@@ -52,9 +61,8 @@ export function SeedField({
       <input
         className="field-input"
         aria-label={name}
-        inputMode="numeric"
         value={draft ?? digitsOf(value)}
-        onChange={(event) => setDraft(event.target.value.replace(/\D/g, "").slice(0, 20))}
+        onChange={(event) => setDraft(event.target.value)}
         onBlur={finish}
         onKeyDown={(event) => {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();

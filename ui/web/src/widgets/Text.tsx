@@ -2,6 +2,7 @@
 import { useState } from "react";
 import { equal, parse, print, type Json } from "../document/json";
 import type { FieldProps } from "./field";
+import { readTyped } from "./typed";
 
 /** Keys typed in a field are the field's; Escape and Enter leave it. */
 const own = (event: React.KeyboardEvent<HTMLElement>) => {
@@ -89,8 +90,12 @@ export function readList(text: string, item: Item): Json[] | null {
     return inner.split(",").map((part) => part.trim());
   }
   try {
-    const numbers = parse(`[${inner.replace(/[\s,]+/g, ",").replace(/,$/, "")}]`);
-    return numbers as Json[];
+    return parse(`[${inner.replace(/[\s,]+/g, ",").replace(/,$/, "")}]`) as Json[];
+  } catch {
+    // not plain numbers: calculations between commas
+  }
+  try {
+    return inner.split(",").map((part) => readTyped(part, item === "integer"));
   } catch {
     return null;
   }
