@@ -61,6 +61,8 @@ export interface Doc {
   readonly definitions: Readonly<Record<string, Json>>;
   readonly nodes: Readonly<Record<Id, DocNode>>;
   readonly places: Readonly<Record<Id, Place>>;
+  /** The definition whose inside this is (document/inside.ts); absent where it is a whole workflow. */
+  readonly within?: string;
 }
 
 /**
