@@ -21,6 +21,7 @@ from graph_runner.contract import Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
+from ui import blueprints as kept_blueprints
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.estimates import estimate
@@ -31,6 +32,7 @@ from ui.runs import RunManager
 from ui.schemas import (
     LIVE,
     About,
+    BlueprintEntry,
     Document,
     Estimate,
     FileEntry,
@@ -65,6 +67,8 @@ ONE_PROCESS = (
 )
 EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
 """A workflow as small as one can be."""
+BLUEPRINT = {"loom": 1, "definitions": {"guided": {"inputs": ["z"], "nodes": {}, "results": {"z": "inputs.z"}}}}
+"""A workflow with a definition as small as one can be."""
 TRAINING = {"loom": 1, "nodes": {"fit": {"type": "train", "params": {"steps": 200}}}}
 """The part of a workflow that says how long it trains."""
 
@@ -351,6 +355,25 @@ class Api:
         """Delete a user's workflow file."""
         await asyncio.to_thread(self.library.discard, path)
         self._workflows_changed()
+        return True
+
+    @call(reads=True)
+    def blueprints(self) -> list[BlueprintEntry]:
+        """The definitions that lie in the workspace for all workflows, each with the text of its workflow file."""
+        return kept_blueprints.listing(self.workspace, self.registry)
+
+    @call(name="guided", workflow=BLUEPRINT)
+    def save_blueprint(self, name: Name, workflow: AnyWorkflow, overwrite: bool = False) -> BlueprintEntry:
+        """Save a definition of a workflow, with those that it uses, as the blueprint of its name.
+
+        409 where there is one that says something else, unless `overwrite`.
+        """
+        return kept_blueprints.keep(self.workspace, name, library.parsed(workflow), overwrite)
+
+    @call(name="guided")
+    def discard_blueprint(self, name: Name) -> bool:
+        """Delete a blueprint. Workflows that it was put into keep their definitions."""
+        kept_blueprints.discard(self.workspace, name)
         return True
 
     @call(reads=True, folder="workflows")

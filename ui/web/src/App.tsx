@@ -5,6 +5,7 @@ import { Canvas } from "./canvas/Canvas";
 import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./state/flow";
 import { handleKey, isField } from "./canvas/shortcuts";
+import { Breadcrumbs } from "./panels/Breadcrumbs";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
@@ -66,6 +67,7 @@ export function App() {
       <Tabs />
       <main className="stage" aria-label="Workflow">
         <Canvas />
+        <Breadcrumbs />
         <EmptySheet />
         <Offline />
         <Notices />

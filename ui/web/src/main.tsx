@@ -6,6 +6,7 @@ import "./style/node.css";
 import "./style/widgets.css";
 import "./style/panels.css";
 import "./style/documents.css";
+import "./style/definitions.css";
 import "./style/narrow.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";

@@ -6,6 +6,7 @@ import { step } from "../state/documents";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "../state/flow";
+import { DEFINITION_SHORTCUTS } from "./definitionMenus";
 import { runTo } from "./menus";
 
 export interface Shortcut {
@@ -77,6 +78,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   },
   { group: "Nodes", label: "Mute", keys: ["M"], run: () => commands.toggleMode("mute") },
   { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
+  ...DEFINITION_SHORTCUTS,
   { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
   { group: "Nodes", label: "Frame around the selection", keys: ["Ctrl G"], run: commands.addFrame },
   { group: "Nodes", label: "Note", keys: ["N"], run: () => commands.addNote(here().sheet) },
@@ -183,7 +185,7 @@ export function handleKey(event: KeyboardEvent): void {
   if ((dialog !== null || isField(event.target)) && !found.always) return;
   // A focused button has its own meaning for the space bar and Enter.
   if (
-    event.key === " " &&
+    (event.key === " " || event.key === "Enter") &&
     event.target instanceof HTMLElement &&
     event.target.closest("button, a, summary, [role=slider], [role=spinbutton]")
   )

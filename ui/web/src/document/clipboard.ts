@@ -1,6 +1,7 @@
 /** Copy and paste as the text of a workflow, so that it works across tabs, in editors and in mail. */
 import { read, write } from "./codec";
 import { place } from "./edits";
+import { isRim } from "./inside";
 import {
   EMPTY,
   freshId,
@@ -21,6 +22,7 @@ import { resolve, type SpecOf } from "./references";
 export function copy(doc: Doc, ids: readonly Id[], placeOf: (id: Id) => Place): string {
   const wanted = new Set(ids);
   const roots = ids.filter((id) => {
+    if (isRim(doc, id)) return false;
     for (let zone = doc.nodes[id]?.zone ?? null; zone !== null; zone = doc.nodes[zone]?.zone ?? null)
       if (wanted.has(zone)) return false;
     return true;

@@ -4,8 +4,16 @@
  * says it), one takes what comes out.
  */
 import { toWorkflow } from "./codec";
-import { CALL, definitionNamed, definitionOf, graphOf, INPUTS, remember, type Definition } from "./definitions";
-import { EMPTY, freshId, halves, joined, rewired, type Doc, type DocNode, type Id, type Place } from "./document";
+import {
+  CALL,
+  definitionNamed,
+  definitionOf,
+  graphOf,
+  INPUTS,
+  remember,
+  type Definition,
+} from "./definitions";
+import { EMPTY, freshId, halves, joined, rewired, type Doc, type DocNode, type Id } from "./document";
 import type { Json } from "./json";
 
 /** The types of the two nodes of the rim: no node can be called so. */
@@ -24,9 +32,9 @@ export type Path = readonly Step[];
 export const isRim = (doc: Doc, id: Id): boolean => isRimNode(doc.nodes[id]);
 export const isRimNode = (node: DocNode | undefined): boolean => node?.type === GIVES || node?.type === TAKES;
 
-/** The node that takes what comes out; a node of the definition may have its name. */
-export const takesOf = (nodes: Doc["nodes"]): Id =>
-  freshId((id) => id in nodes && nodes[id]?.type !== TAKES, "results");
+/** The node of the rim that takes what comes out. */
+export const takesOf = (inner: Doc): DocNode | undefined =>
+  Object.values(inner.nodes).find((node) => node.type === TAKES);
 
 const rim = (id: Id, type: string, wires: DocNode["wires"] = {}): DocNode => ({
   ...{ id, type, mode: "run", zone: null, params: {}, wires, results: null },
@@ -42,7 +50,7 @@ export function enter(whole: Doc, name: string): Doc {
   const graph = graphOf(definition);
   let nodes = insides.get(definition);
   if (!nodes) {
-    const out = takesOf(graph.nodes);
+    const out = freshId((id) => id in graph.nodes, "results"); // a node of the definition may be called so
     const results = (definition.results ?? {}) as DocNode["wires"];
     nodes = { [INPUTS]: rim(INPUTS, GIVES), ...graph.nodes, [out]: rim(out, TAKES, results) };
     insides.set(definition, nodes);
@@ -66,11 +74,12 @@ export function leave<D extends Doc>(whole: D, name: string, inner: Doc): D {
   if (same || !definition) return changed;
   const rest = { ...inner.nodes };
   for (const [id, node] of Object.entries(rest)) if (isRimNode(node)) Reflect.deleteProperty(rest, id);
-  const { nodes: _nodes, results: _results, layout: _layout, about: _about, ...said } = definition;
-  const results = (inner.nodes[takesOf(rest)]?.wires ?? {}) as NonNullable<Definition["results"]>;
+  const { inputs, body } = definition;
+  const results = (takesOf(inner)?.wires ?? {}) as NonNullable<Definition["results"]>;
   const made: Definition = {
     ...(inner.about ? { about: inner.about } : {}),
-    ...said,
+    ...(inputs?.length ? { inputs } : {}),
+    ...(body ? { body } : {}),
     nodes: toWorkflow({ ...EMPTY, nodes: rest }).nodes as object,
     results,
     ...(Object.keys(inner.places).length > 0 ? { layout: inner.places } : {}),
@@ -85,11 +94,13 @@ export function leave<D extends Doc>(whole: D, name: string, inner: Doc): D {
 export const changeInside = <D extends Doc>(whole: D, name: string, change: (inner: Doc) => Doc): D =>
   leave(whole, name, change(enter(whole, name)));
 
-/** The whole with every graph in it changed, that of each definition and the sheet; `name` is empty for the sheet. */
+/** The whole with every node of every graph in it changed, those in definitions too. */
 export function everywhere<D extends Doc>(whole: D, change: (node: DocNode, graph: Doc) => DocNode): D {
   const each = (graph: Doc): Doc["nodes"] => {
     const entries = Object.entries(graph.nodes).map(([id, node]) => [id, change(node, graph)] as const);
-    return entries.every(([id, node]) => node === graph.nodes[id]) ? graph.nodes : Object.fromEntries(entries);
+    return entries.every(([id, node]) => node === graph.nodes[id])
+      ? graph.nodes
+      : Object.fromEntries(entries);
   };
   const inDefinitions = (all: Doc, name: string): Doc => {
     const inner = enter(all, name);
@@ -98,14 +109,16 @@ export function everywhere<D extends Doc>(whole: D, change: (node: DocNode, grap
   };
   const nodes = each(whole);
   const { definitions } = Object.keys(whole.definitions).reduce<Doc>(inDefinitions, whole);
-  return nodes === whole.nodes && definitions === whole.definitions ? whole : { ...whole, nodes, definitions };
+  return nodes === whole.nodes && definitions === whole.definitions
+    ? whole
+    : { ...whole, nodes, definitions };
 }
 
 /** Where the only result becomes one of several, who read it by the use's name alone now says which one. */
 function qualified<D extends Doc>(whole: D, name: string, was: readonly string[], is: readonly string[]): D {
   const [only] = was;
   if (was.length !== 1 || only === undefined || is.length <= 1 || !is.includes(only)) return whole;
-  return { ...readers(whole, name, (port) => (port === "" ? only : port)) };
+  return readers(whole, name, (port) => (port === "" ? only : port));
 }
 
 /** The whole with the ports that readers name of a definition's uses called otherwise. */
@@ -114,28 +127,23 @@ export function readers<D extends Doc>(whole: D, name: string, port: (named: str
     const [head, rest] = halves(ref);
     return graph.nodes[head]?.type === name ? joined(head, port(rest)) : ref;
   };
-  // Inside of a use's body its name stands for its inner ports.
   const next = everywhere(whole, (node, graph) => {
-    if (isInBody(graph, node, name)) return rewired(node, outsideOnly(graph, node, name, follow(graph)));
-    return rewired(node, follow(graph));
+    const own = around(graph, node); // inside of a use's body its name stands for its inner ports
+    return rewired(node, (ref) => (own.includes(halves(ref)[0]) ? ref : follow(graph)(ref)));
   });
-  const outputs = Object.entries(whole.exposed.outputs).map(([key, ref]) => [key, follow(whole)(ref)] as const);
+  const outputs = Object.entries(whole.exposed.outputs).map(
+    ([key, ref]) => [key, follow(whole)(ref)] as const,
+  );
   return { ...next, exposed: { ...next.exposed, outputs: Object.fromEntries(outputs) } };
 }
 
+/** The zones that a node lies in, and itself where it is one. */
 const around = (graph: Doc, node: DocNode): Id[] => {
   const zones: Id[] = node.results === null ? [] : [node.id];
   for (let zone = node.zone; zone !== null && !zones.includes(zone); zone = graph.nodes[zone]?.zone ?? null)
     zones.push(zone);
   return zones;
 };
-const isInBody = (graph: Doc, node: DocNode, name: string): boolean =>
-  around(graph, node).some((zone) => graph.nodes[zone]?.type === name);
-const outsideOnly = (graph: Doc, node: DocNode, name: string, follow: (ref: string) => string) => {
-  const own = new Set(around(graph, node).filter((zone) => graph.nodes[zone]?.type === name));
-  return (ref: string) => (own.has(halves(ref)[0]) ? ref : follow(ref));
-};
-
 /** A way as far as it still leads: uses may be gone, or of another definition now. */
 export function still(whole: Doc, path: Path): Path {
   const found: Step[] = [];
@@ -192,9 +200,3 @@ export function shownIn(whole: Doc, path: Path, id: string, anyUse = false): Id 
   if (at < 0) return null;
   return found.path[at + 1]?.use ?? found.node;
 }
-
-/** The places of what is drawn inside, shifted so that it begins near the origin. */
-export const shifted = (places: Readonly<Record<Id, Place>>, by: readonly [number, number]): Record<Id, Place> =>
-  Object.fromEntries(
-    Object.entries(places).map(([id, spot]) => [id, { ...spot, at: [spot.at[0] + by[0], spot.at[1] + by[1]] }]),
-  );

@@ -67,6 +67,10 @@ export const api = {
     call("save", { path, workflow, etag, overwrite }),
   stamps: (paths: string[]) => call("stamps", { paths }),
   discard: (path: string) => call("discard", { path }),
+  blueprints: () => call("blueprints", {}),
+  saveBlueprint: (name: string, workflow: string, overwrite = false) =>
+    call("save_blueprint", { name, workflow, overwrite }),
+  discardBlueprint: (name: string) => call("discard_blueprint", { name }),
   files: (folder: string) => call("files", { folder }),
   upload: (file: File) =>
     answer<FileEntry>(fetch(`upload?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file })),
