@@ -87,10 +87,13 @@ it(
           const within = seen.within;
           const here = within === undefined ? after : enter(after, within);
           const strayed = changes(within === undefined ? before : seen, here).filter(
-            (change) => !may(change),
+            (change) => !change.path.startsWith(`definitions.${within ?? ""}.`) && !may(change),
           );
-          if (within !== undefined && !OF_DEFINITIONS.has(name))
-            expect(changes({ ...before, definitions: {} }, { ...after, definitions: {} })).toEqual([]);
+          if (within !== undefined && !OF_DEFINITIONS.has(name)) {
+            const outside = changes({ ...before, definitions: {} }, { ...after, definitions: {} });
+            // Where there are two results now, who read the only one says which.
+            expect(outside.filter(({ was, is }) => !String(is).includes(`${String(was)}.`))).toEqual([]);
+          }
           expect(strayed, `${name} changed what it is not about`).toEqual([]);
           expect(write(read(write(after)).doc)).toBe(write(after));
           if (after === before) continue;
@@ -108,5 +111,5 @@ it(
     // Every kind was tried, and did something.
     expect([...tried].sort()).toEqual(Object.keys(COMMANDS).sort());
   },
-  cases(60_000, 3_600_000),
+  cases(120_000, 3_600_000),
 );

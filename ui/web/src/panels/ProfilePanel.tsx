@@ -5,7 +5,6 @@ import { titleOf } from "../document/cards";
 import { bytes, clock, spent } from "../drawing/format";
 import { rowsOf, type Measure } from "../drawing/profile";
 import type { NodeProfile, Profile } from "../server/types";
-import { useEditor } from "../state/editor";
 import { isThere, reveal } from "../state/seen";
 import { useProfile } from "../state/profile";
 import { isLive } from "../state/runAge";
