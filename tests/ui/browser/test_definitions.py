@@ -78,7 +78,7 @@ def test_from_a_selection_to_a_blueprint_and_back(twice: Sheet, server: RunningS
     # A run's events reach the node inside.
     sheet.run()
     sheet.fares("definition", "done")
-    sheet.node("definition").locator(".head .grow").dblclick()
+    sheet.node("definition").locator(".fare").dblclick()
     sheet.fares("low", "done")
 
     # Undo inside is a step of the same document; what is wrong is marked there.

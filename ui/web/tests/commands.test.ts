@@ -10,7 +10,7 @@ import { definitionOf } from "../src/document/definitions";
 import { enter } from "../src/document/inside";
 import { activeDocument, restore } from "../src/state/documents";
 import { CATALOG } from "./catalog";
-import { changes, COMMANDS, Picker } from "./commands";
+import { changes, COMMANDS, Picker, type Change } from "./commands";
 import { docOf, GUIDED, SAMPLING, TRAINING } from "./documents";
 import { cases, THOROUGH } from "./effort";
 
@@ -43,10 +43,11 @@ function walk(name: "in" | "out", pick: Picker): void {
   else if (definition !== undefined) enterDefinition(definition);
 }
 
-/** What changes uses of a definition, wherever they are. */
-const OF_DEFINITIONS: ReadonlySet<string> = new Set(
-  Object.keys(COMMANDS).filter((name) => /Definition|promote|setTitle/.test(name)),
-);
+/** What is done to a definition as such, and so to its uses wherever they are. */
+const OF_DEFINITIONS: ReadonlySet<string> = new Set([
+  ...Object.keys(COMMANDS).filter((name) => /(DefinitionPort|DefinitionTo)$/.test(name)),
+  ...["copyDefinition", "describeDefinition", "promoteParameter", "removeDefinition"],
+]);
 
 beforeEach(() => {
   // Each step in a second of its own, so that none joins the one before.
@@ -84,15 +85,16 @@ it(
           const after = whole();
           if (may === null) continue;
           // Inside of a definition it is that one's nodes which change, and nothing else but definitions.
-          const within = seen.within;
-          const here = within === undefined ? after : enter(after, within);
-          const strayed = changes(within === undefined ? before : seen, here).filter(
-            (change) => !change.path.startsWith(`definitions.${within ?? ""}.`) && !may(change),
-          );
-          if (within !== undefined && !OF_DEFINITIONS.has(name)) {
+          const within = OF_DEFINITIONS.has(name) ? undefined : seen.within;
+          const strayed = changes(
+            within === undefined ? before : seen,
+            within === undefined ? after : enter(after, within),
+          ).filter((change) => !change.path.startsWith(`definitions.${within ?? ""}.`) && !may(change));
+          if (within !== undefined) {
             const outside = changes({ ...before, definitions: {} }, { ...after, definitions: {} });
             // Where there are two results now, who read the only one says which.
-            expect(outside.filter(({ was, is }) => !String(is).includes(`${String(was)}.`))).toEqual([]);
+            const qualified = ({ was, is }: Change) => String(is).includes(`${String(was)}.`);
+            expect(outside.filter((change) => !qualified(change) && !may(change))).toEqual([]);
           }
           expect(strayed, `${name} changed what it is not about`).toEqual([]);
           expect(write(read(write(after)).doc)).toBe(write(after));

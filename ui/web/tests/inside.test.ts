@@ -3,10 +3,12 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import {
   connectWire,
+  copiedText,
   enterDefinition,
   enterUse,
   leaveTo,
   makeOfSelection,
+  pasteText,
   promoteParameter,
   removeDefinitionPort,
   remove,
@@ -225,6 +227,19 @@ describe("a blueprint", () => {
     expect(next.definitions.pair).toMatchObject({ nodes: { one: { type: "single2" } } });
     expect(Object.keys(adopt(BLUEPRINT, BLUEPRINT.definitions).doc.definitions)).toEqual(["pair", "single"]);
   });
+});
+
+it("a use that is pasted into another workflow brings its definition, and takes the one that is there", () => {
+  open(GUIDED);
+  select(["g"]);
+  const text = copiedText() ?? "";
+  open(docOf({}));
+  pasteText(text, [0, 0], null, false);
+  expect(whole().definitions).toEqual(GUIDED.definitions);
+  expect(Object.values(whole().nodes).map((node) => node.type)).toEqual(["guided", "denoise"]);
+  const { definitions } = whole();
+  pasteText(text, [0, 0], null, false);
+  expect(whole().definitions).toBe(definitions);
 });
 
 it("what is not changed inside stays the same object", () => {

@@ -105,7 +105,14 @@ export function removeDefinitionPort(name: string, side: Side, port: string): vo
 const usesIn = (name: string) => usesOf(activeDocument().history.present, name);
 
 export function renameDefinitionTo(name: string, wanted: string): void {
-  editWhole("Rename a definition", (doc) => renameDefinition(doc, name, wanted, isType).doc);
+  const { path } = useEditor.getState();
+  let called = name;
+  editWhole("Rename a definition", (doc) => {
+    const renamed = renameDefinition(doc, name, wanted, isType);
+    called = renamed.name;
+    return renamed.doc;
+  });
+  show(path.map((step) => (step.definition === name ? { ...step, definition: called } : step)));
 }
 
 /** Describe a definition; the letters typed in one go are one step to undo. */

@@ -17,7 +17,7 @@ export function blueprintOf(doc: Doc, name: string): Doc {
 }
 
 /** The definitions that one needs, itself first. */
-function closure(doc: Doc, name: string): string[] {
+export function closure(doc: Doc, name: string): string[] {
   const found = new Set<string>();
   const visit = (own: string) => {
     if (found.has(own) || !definitionNamed(doc, own)) return;
@@ -50,9 +50,10 @@ export function adopt<D extends Doc>(
     const type = names.get(node.type);
     return type === undefined || type === node.type ? node : { ...node, type };
   });
-  const fresh = Object.entries(brought.definitions).map(([name, definition]) => [
-    names.get(name) ?? name,
-    definition,
-  ]);
+  const fresh = Object.entries(brought.definitions).flatMap(([name, definition]) => {
+    const called = names.get(name) ?? name;
+    return called in doc.definitions ? [] : [[called, definition] as const];
+  });
+  if (fresh.length === 0) return { doc, names };
   return { doc: { ...doc, definitions: { ...doc.definitions, ...Object.fromEntries(fresh) } }, names };
 }

@@ -150,8 +150,8 @@ function step(go: (document: DocumentId) => void): void {
   const { doc } = getState();
   go(getState().document);
   const { present } = activeDocument().history;
-  const still = getState().doc;
-  if (present === before || still.nodes !== doc.nodes || still.places !== doc.places) return;
+  const now = getState().doc;
+  if (present === before || now.nodes !== doc.nodes || now.places !== doc.places) return;
   if (present.nodes !== before.nodes || present.places !== before.places) {
     show([]);
     return;
