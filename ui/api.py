@@ -24,6 +24,7 @@ from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.history import RECORDS
+from ui import blueprints as kept_blueprints
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.changes import Asked, changed
@@ -38,6 +39,7 @@ from ui.runs import RunManager
 from ui.schemas import (
     LIVE,
     About,
+    BlueprintEntry,
     Discarded,
     Document,
     Estimate,
@@ -76,6 +78,8 @@ LARGEST_RECORD = 2**20
 Options = Annotated[dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)] | bool | int | None], Field(max_length=100)]  # fmt: skip
 EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
 """A workflow as small as one can be."""
+BLUEPRINT = {"loom": 1, "definitions": {"guided": {"inputs": ["z"], "nodes": {}, "results": {"z": "inputs.z"}}}}
+"""A workflow with a definition as small as one can be."""
 TRAINING = {"loom": 1, "nodes": {"fit": {"type": "train", "params": {"steps": 200}}}}
 """The part of a workflow that says how long it trains."""
 
@@ -431,6 +435,25 @@ class Api:
         restored = await asyncio.to_thread(self.shelf.restore, path)
         self._workflows_changed()
         return restored
+
+    @call(reads=True)
+    def blueprints(self) -> list[BlueprintEntry]:
+        """The definitions that lie in the workspace for all workflows, each with the text of its workflow file."""
+        return kept_blueprints.listing(self.workspace, self.registry)
+
+    @call(name="guided", workflow=BLUEPRINT)
+    def save_blueprint(self, name: Name, workflow: AnyWorkflow, overwrite: bool = False) -> BlueprintEntry:
+        """Save a definition of a workflow, with those that it uses, as the blueprint of its name.
+
+        409 where there is one that says something else, unless `overwrite`.
+        """
+        return kept_blueprints.keep(self.workspace, name, library.parsed(workflow), overwrite)
+
+    @call(name="guided")
+    def discard_blueprint(self, name: Name) -> bool:
+        """Delete a blueprint. Workflows that it was put into keep their definitions."""
+        kept_blueprints.discard(self.workspace, name)
+        return True
 
     @call(reads=True, folder="workflows")
     def files(self, folder: Name = "") -> list[FileEntry]:

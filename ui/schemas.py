@@ -139,6 +139,15 @@ class Discarded(Answer):
     time: float
 
 
+class BlueprintEntry(Answer):
+    """A blueprint: the text of the workflow whose definition of this name it is; `problem` says why it cannot be used, where it cannot."""
+
+    name: str
+    about: str
+    text: str
+    problem: str
+
+
 class FileEntry(Answer):
     """A file or folder of the workspace; `path` is relative to it."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from graph_runner.contract import NodeSpec, Port
 from graph_runner.contract.spec import current_names
 from graph_runner.format.wires import mapped, split
-from graph_runner.format.workflow import Body, Node, Workflow, walk
+from graph_runner.format.workflow import Body, Node, Place, Workflow, walk
 
 
 def under_current_names(workflow: Workflow, registry: Mapping[str, NodeSpec]) -> Workflow:
@@ -22,20 +22,20 @@ def under_current_names(workflow: Workflow, registry: Mapping[str, NodeSpec]) ->
     for name, definition in workflow.definitions.items():
         inside = _Renaming(definition.nodes, workflow.definitions.keys(), registry)
         results = {port: inside.wired(value, ()) for port, value in definition.results.items()}
-        definitions[name] = definition.model_copy(update={"nodes": inside.nodes(definition.nodes), "results": results})
+        changes = {
+            "nodes": inside.nodes(definition.nodes),
+            "results": results,
+            "layout": inside.placed(definition.layout),
+        }
+        definitions[name] = definition.model_copy(update=changes)
     exposed = workflow.exposed.model_copy(
         update={
             "params": {name: top.parameter(reference) for name, reference in workflow.exposed.params.items()},
             "outputs": {name: top.reference(reference, ()) for name, reference in workflow.exposed.outputs.items()},
         }
     )
-    layout = {
-        id: place if place.wire is None else place.model_copy(update={"wire": mapped(place.wire, top.parameter)})
-        for id, place in workflow.layout.items()
-    }
-    return workflow.model_copy(
-        update={"nodes": top.nodes(workflow.nodes), "definitions": definitions, "exposed": exposed, "layout": layout}
-    )
+    changes = {"nodes": top.nodes(workflow.nodes), "layout": top.placed(workflow.layout)}
+    return workflow.model_copy(update={**changes, "definitions": definitions, "exposed": exposed})
 
 
 def under(address: str, names: Mapping[str, str]) -> str:
@@ -59,6 +59,13 @@ class _Renaming:
 
     def nodes(self, nodes: Mapping[str, Node], zones: tuple[str, ...] = ()) -> dict[str, Node]:
         return {id: self._node(id, node, zones) for id, node in nodes.items()}
+
+    def placed(self, layout: Mapping[str, Place]) -> dict[str, Place]:
+        """Places, with the ends of the wires that they bend by present names."""
+        return {
+            id: place if place.wire is None else place.model_copy(update={"wire": mapped(place.wire, self.parameter)})
+            for id, place in layout.items()
+        }
 
     def _node(self, id: str, node: Node, zones: tuple[str, ...]) -> Node:
         spec = self.specs.get(id)

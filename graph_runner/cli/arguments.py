@@ -13,7 +13,7 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "nodes", "runs", "clean", "lock")
+COMMANDS = ("run", "check", "nodes", "runs", "blueprints", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -113,6 +113,14 @@ def build() -> argparse.ArgumentParser:
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")
     _workspace(runs)
+
+    kept = commands.add_parser("blueprints", help="definitions that lie in a workspace for all workflows: list, save, insert, delete",
+                               description="A blueprint is a workflow file that holds a definition, and those that it uses: blueprints/NAME.json in the workspace.")  # fmt: skip
+    kept.add_argument("action", nargs="?", default="list", choices=["list", "save", "insert", "delete"], help="save: a definition of WORKFLOW. insert: put the blueprint's definitions into the file WORKFLOW")  # fmt: skip
+    kept.add_argument("name", nargs="?", help="the definition")
+    kept.add_argument("workflow", nargs="?", type=Path, help="a workflow file, or for save a PNG that carries one")
+    kept.add_argument("--overwrite", action="store_true", help="with save: replace a blueprint that says something else")  # fmt: skip
+    _workspace(kept)
 
     clean = commands.add_parser("clean", help="say how much room a workspace takes, and make room",
                                 description="Say how much room a workspace takes. With --keep, forget cached values and checkpoints, the longest unused first: they are computed again when they are needed. Runs and models stay.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `runs`, `clean` and `lock`: what the command line tells besides running."""
+"""`check`, `nodes`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
 
 from __future__ import annotations
 
@@ -150,6 +150,13 @@ def runs(options: argparse.Namespace) -> int:
     if len(found) > options.most:
         console.print(Text(f"{len(found) - options.most} older ones: --most {len(found)}", "dim"))
     return 0
+
+
+def blueprints(options: argparse.Namespace) -> int:
+    """List blueprints, save a definition as one, put one into a workflow file, or delete one."""
+    from graph_runner.cli.blueprints import blueprints_command
+
+    return blueprints_command(options, _folder(options.workspace))
 
 
 def _files(run: Run) -> list[str]:

@@ -76,26 +76,6 @@ class Inside(_Strict):
     results: list[Identifier] = []
 
 
-class Definition(_Strict):
-    """A named graph used as a node, any number of times: its inputs are read inside as `inputs.NAME`.
-
-    body: where each use is a zone with a body of its own; a node of type `body` calls it.
-    """
-
-    about: str = ""
-    inputs: list[Identifier] = []
-    body: Inside | None = None
-    nodes: dict[Identifier, Node]
-    results: Results
-
-
-class Exposed(_Strict):
-    """What the app view and `--set NAME=` show: parameters and outputs under names of their own."""
-
-    params: dict[Identifier, Reference] = {}
-    outputs: dict[Identifier, Reference] = {}
-
-
 class Place(_Strict):
     """Where something is drawn: a node, or a frame, note or reroute that only the drawing knows.
 
@@ -110,6 +90,28 @@ class Place(_Strict):
     text: str | None = None
     wire: str | list[str] | None = None
     after: dict[str, Literal["next", "random"]] | None = None
+
+
+class Definition(_Strict):
+    """A named graph used as a node, any number of times: its inputs are read inside as `inputs.NAME`.
+
+    body: where each use is a zone with a body of its own; a node of type `body` calls it. layout: how the graph is drawn
+    where the canvas shows its inside.
+    """
+
+    about: str = ""
+    inputs: list[Identifier] = []
+    body: Inside | None = None
+    nodes: dict[Identifier, Node]
+    results: Results
+    layout: dict[Identifier, Place] = Field(default_factory=dict)
+
+
+class Exposed(_Strict):
+    """What the app view and `--set NAME=` show: parameters and outputs under names of their own."""
+
+    params: dict[Identifier, Reference] = {}
+    outputs: dict[Identifier, Reference] = {}
 
 
 class Workflow(_Strict):

@@ -77,7 +77,11 @@ documents = st.fixed_dictionaries(
             identifiers,
             st.fixed_dictionaries(
                 {"nodes": st.dictionaries(identifiers, nodes, max_size=2), "results": results},
-                optional={"inputs": st.lists(identifiers, max_size=2), "about": st.text()},
+                optional={
+                    "inputs": st.lists(identifiers, max_size=2),
+                    "about": st.text(),
+                    "layout": st.dictionaries(identifiers, places, max_size=2),
+                },
             ),
             max_size=2,
         ),

@@ -6,6 +6,7 @@ import { copiedText, pasteText, remove } from "./commands";
 import { here } from "./state/flow";
 import { pasteFiles } from "./canvas/bringing";
 import { handleKey, isField } from "./canvas/shortcuts";
+import { Breadcrumbs } from "./panels/Breadcrumbs";
 import { Connector } from "./panels/Connector";
 import { Dialogs } from "./panels/Dialogs";
 import { EmptySheet } from "./panels/EmptySheet";
@@ -77,6 +78,7 @@ export function App() {
       <Tabs />
       <main className="stage" aria-label="Workflow">
         <Canvas />
+        <Breadcrumbs />
         <EmptySheet />
         <Offline />
         <Notices />

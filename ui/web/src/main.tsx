@@ -9,6 +9,7 @@ import "./style/documents.css";
 import "./style/running.css";
 import "./style/pictures.css";
 import "./style/editing.css";
+import "./style/definitions.css";
 import "./style/narrow.css";
 import "./style/viewer.css";
 import "./style/painter.css";

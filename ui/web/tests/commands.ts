@@ -5,8 +5,9 @@
  * document as it is, does its work, and gives the paths (see `flat`) that it was free to change.
  */
 import * as commands from "../src/commands";
-import { definitionOf } from "../src/document/definitions";
+import { definitionNamed, definitionOf } from "../src/document/definitions";
 import { inside, isInside, refsOf, wiresOf, type Doc, type Id } from "../src/document/document";
+import { portsOf, type Side } from "../src/document/ports";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
 import { swapsFor } from "../src/document/swapping";
@@ -15,6 +16,7 @@ import { select, useEditor } from "../src/state/editor";
 import { absolute, type Point } from "../src/drawing/geometry";
 import { layOut } from "../src/drawing/layout";
 import { CATALOG } from "./catalog";
+import { BLUEPRINT } from "./documents";
 
 export interface Change {
   readonly path: string;
@@ -47,7 +49,16 @@ export class Picker {
 }
 
 /** No change of the document, of another kind than an edit, or one that comes later (arrange, by putInOrder). */
-type NoEdit = "arrange" | "copiedText" | "copySelection" | "selectAll" | "within";
+type NoEdit =
+  | "arrange"
+  | "copiedText"
+  | "copySelection"
+  | "enterDefinition"
+  | "enterUse"
+  | "leaveTo"
+  | "runToUse"
+  | "selectAll"
+  | "within";
 type Command = Exclude<keyof typeof commands, NoEdit>;
 
 /** Does it, and says what it may touch; null where the document has nothing to do it with. */
@@ -224,6 +235,60 @@ export const COMMANDS: Record<Command, Try> = {
       bends.some((own) => path.startsWith(`places.${own}.`) || path === `places.${own}`) ||
       gone.some((own) => under(`nodes.${own}`, `places.${own}`)({ path, was, is: null }) || names(own, was));
   },
+  makeOfSelection(pick, doc) {
+    const zone = pick.of(zones(doc)) ?? null;
+    const chosen = pick.some(ids(doc).filter((id) => doc.nodes[id]?.zone === zone));
+    select(chosen);
+    const gone = chosen.flatMap((id) => [id, ...inside(doc, id).map((node) => node.id)]);
+    const bends = drawings(doc).filter((own) =>
+      wiresOf(doc.places[own] ?? {}).some((wire) => gone.includes(wire.split(".")[0] ?? "")),
+    );
+    commands.makeOfSelection(`made${pick.upTo(3)}`);
+    return either(added, ({ path, was }) => {
+      const [section, id = "", field = ""] = path.split(".");
+      if (section === "exposed") return true;
+      const reads = (field === "wires" || field === "results") && gone.some((own) => names(own, was));
+      return gone.includes(id) || bends.includes(id) || reads;
+    });
+  },
+  makeIndependent(pick, doc) {
+    const id = pick.of(uses(doc));
+    if (!id) return null;
+    commands.makeIndependent(id);
+    return either(added, under(`nodes.${id}.type`));
+  },
+  promoteParameter(pick) {
+    const slot = pick.of(
+      slots().filter(({ slot: own }) => own.port.schema !== undefined && own.ref === null),
+    );
+    if (!slot || useEditor.getState().doc.within === undefined) return null;
+    commands.promoteParameter(slot.node, slot.handle);
+    return ofDefinitions;
+  },
+  addDefinitionPort: onDefinition((name, pick) =>
+    commands.addDefinitionPort(name, pick.of(["inputs", "ports", "given"] as const) ?? "inputs", "port"),
+  ),
+  moveDefinitionPort: onPort((name, side, port, pick) =>
+    commands.moveDefinitionPort(name, side, port, pick.of([-1, 1] as const) ?? 1),
+  ),
+  renameDefinitionPort: onPort((name, side, port, pick) =>
+    commands.renameDefinitionPort(name, side, port, `port${pick.upTo(4)}`),
+  ),
+  removeDefinitionPort: onPort((name, side, port) => commands.removeDefinitionPort(name, side, port)),
+  renameDefinitionTo: onDefinition((name, pick) =>
+    commands.renameDefinitionTo(name, `definition${pick.upTo(4)}`),
+  ),
+  describeDefinition: onDefinition((name, pick) => commands.describeDefinition(name, pick.text())),
+  copyDefinition(pick, doc) {
+    if (Object.keys(doc.definitions).length > 6) return null;
+    return onDefinition((name) => commands.copyDefinition(name))(pick, doc);
+  },
+  removeDefinition: onDefinition((name) => commands.removeDefinition(name)),
+  addBlueprint(pick) {
+    const name = pick.of(Object.keys(BLUEPRINT.definitions)) ?? "";
+    commands.addBlueprint({ name, about: "", doc: BLUEPRINT }, pick.point(), null);
+    return added;
+  },
   giveBody(pick, doc) {
     const id = pick.of(ids(doc).filter((own) => doc.nodes[own]?.results === null));
     if (!id) return null;
@@ -382,6 +447,38 @@ const rewires =
     if (section === "places") return doc.places[id]?.wire !== undefined;
     return section === "nodes" && (field === "wires" || field === "results");
   };
+const uses = (doc: Doc) => ids(doc).filter((id) => definitionOf(doc, id) !== undefined);
+
+/** What belongs to definitions: they, and of their uses the type, what is wired and typed in, and who reads them. */
+const ofDefinitions: MayTouch = ({ path }) => {
+  const [section, , field = ""] = path.split(".");
+  return (
+    section === "definitions" ||
+    section === "exposed" ||
+    (section === "nodes" && ["type", "wires", "params", "results"].includes(field))
+  );
+};
+
+function onDefinition(run: (name: string, pick: Picker) => void): Try {
+  return (pick, doc) => {
+    const name = pick.of(Object.keys(doc.definitions));
+    if (name === undefined) return null;
+    run(name, pick);
+    return ofDefinitions;
+  };
+}
+
+function onPort(run: (name: string, side: Side, port: string, pick: Picker) => void): Try {
+  return (pick, doc) => {
+    const name = pick.of(Object.keys(doc.definitions));
+    const definition = definitionNamed(doc, name ?? "");
+    const side = pick.of(["inputs", "results", "ports", "given"] as const) ?? "inputs";
+    const port = definition && pick.of(portsOf(definition, side));
+    if (name === undefined || port === undefined) return null;
+    run(name, side, port, pick);
+    return ofDefinitions;
+  };
+}
 
 function onDrawing(field: string, run: (id: Id, pick: Picker) => void): Try {
   return (pick, doc) => {

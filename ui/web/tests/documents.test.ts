@@ -76,7 +76,7 @@ describe("documents", () => {
   it("gives a value that comes late to the document it was meant for", () => {
     const first = activeDocument().id;
     step(1);
-    setParameter("noise", "seed", 5, undefined, first);
+    setParameter("noise", "seed", 5, undefined, { document: first, within: "" });
     expect(drawn().nodes.noise?.params).toEqual({});
     expect(documentOf(first)?.history.present.nodes.noise?.params).toEqual({ seed: 5 });
   });

@@ -90,3 +90,22 @@ export const GUIDED = docOf(
     layout: { g: { at: [40, 60] } },
   },
 );
+
+/** A definition that uses another: what a blueprint holds. */
+export const BLUEPRINT = docOf(
+  {},
+  {
+    definitions: {
+      pair: {
+        inputs: ["z"],
+        nodes: { one: { type: "single", wires: { z: "inputs.z" } } },
+        results: { image: "one.image" },
+      },
+      single: {
+        inputs: ["z"],
+        nodes: { d: { type: "decode", wires: { z: "inputs.z" } } },
+        results: { image: "d" },
+      },
+    },
+  },
+);

@@ -14,10 +14,9 @@ import {
   type ReactFlowProps,
 } from "@xyflow/react";
 import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
-import type { DocumentId } from "../state/documents";
-import { select, selectedIds, setEdges, useEditor } from "../state/editor";
+import { select, selectedIds, setEdges, sheetKey, shownSheet, useEditor } from "../state/editor";
 import { sayError, useUi, type MenuItem } from "../state/ui";
-import { addReroute } from "../commands";
+import { addReroute, enterUse } from "../commands";
 import { categoryHue, wireColour } from "../drawing/colours";
 import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
@@ -77,6 +76,11 @@ const FIXED: Props = {
     // A click on one of several that are selected means that one.
     const adds = event.shiftKey || event.ctrlKey || event.metaKey;
     if (!adds && selectedIds().length > 1) select([node.id]);
+  },
+  onNodeDoubleClick: (event, node) => {
+    // A name is renamed, a field typed in: what lies on the node has its own meaning.
+    if (!(event.target as HTMLElement).closest("input, textarea, button, .title, .param, .port-name"))
+      enterUse(node.id);
   },
   onNodeContextMenu: (event, node) => openMenu(event, nodeItems(node.id)),
   onPaneContextMenu: (event) => {
@@ -142,20 +146,20 @@ export function Canvas() {
   );
 }
 
-/** Each document has a sheet of its own: a field that is typed in never turns into that of another document. */
+/** Each document, and each definition in it, has a sheet of its own: a field that is typed in never turns into that of another. */
 function Sheet() {
-  const document = useEditor((state) => state.document);
-  return <SheetOf key={document} document={document} />;
+  const sheet = useEditor((state) => sheetKey(shownSheet(state)));
+  return <SheetOf key={sheet} sheet={sheet} />;
 }
 
 const SETTLES = 80; // milliseconds until what was opened is measured
 
-function SheetOf({ document }: { document: DocumentId }) {
+function SheetOf({ sheet }: { sheet: string }) {
   const nodes = useEditor((state) => state.nodes);
   const edges = useEditor((state) => state.edges);
   const theme = useUi((state) => state.theme);
   const boxing = useUi((state) => state.boxing);
-  const [view] = useState(() => viewOf(document));
+  const [view] = useState(() => viewOf(sheet));
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
     if (!whole) return undefined;

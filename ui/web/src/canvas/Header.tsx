@@ -1,5 +1,14 @@
 /** The head of a node or zone: its name, its type, how it fares in the run. */
-import { Check, ChevronDown, ChevronRight, CircleAlert, Clock, EyeOff, Zap } from "lucide-react";
+import {
+  Check,
+  ChevronDown,
+  ChevronRight,
+  CircleAlert,
+  Clock,
+  CornerDownRight,
+  EyeOff,
+  Zap,
+} from "lucide-react";
 import { memo, useState } from "react";
 import { titleOf, type Card } from "../document/cards";
 import { inside, type Id } from "../document/document";
@@ -8,14 +17,15 @@ import { useProfile } from "../state/profile";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import type { NodeRun } from "../state/runView";
+import { seenProfile, seenRun } from "../state/seen";
 import { say } from "../state/ui";
-import { renameNode, toggleCollapsed } from "../commands";
+import { enterUse, renameNode, toggleCollapsed } from "../commands";
 import { clock, pace } from "../drawing/format";
 import { shareOf } from "../drawing/profile";
 import { useNow } from "./useNow";
 
 export const Header = memo(function Header({ card }: { card: Card }) {
-  const run = useRuns((state) => state.view.nodes[card.id]);
+  const run = useRuns((state) => seenRun(state.view).nodes[card.id]);
   const foldable = card.isZone || card.inputs.length > 0 || card.outputs.length > 0;
   return (
     <header className="head">
@@ -41,6 +51,7 @@ export const Header = memo(function Header({ card }: { card: Card }) {
           <EyeOff size={11} /> {card.mode === "mute" ? "muted" : "bypassed"}
         </span>
       )}
+      <EnterButton card={card} />
       {card.isZone && card.collapsed ? <Hidden card={card} /> : null}
       {run ? <Fare run={run} /> : null}
       <Share id={card.id} />
@@ -52,6 +63,22 @@ export const Header = memo(function Header({ card }: { card: Card }) {
     </header>
   );
 });
+
+/** The way into what a node is a use of. */
+function EnterButton({ card }: { card: Card }) {
+  const isUse = useEditor((state) => Object.hasOwn(state.doc.definitions, card.type));
+  if (!isUse) return null;
+  return (
+    <button
+      className="fold nodrag"
+      aria-label={`Open the definition of ${card.id}`}
+      data-tip="text|Open the definition (Enter, or double-click)"
+      onClick={() => enterUse(card.id)}
+    >
+      <CornerDownRight size={13} />
+    </button>
+  );
+}
 
 /** What a collapsed zone hides: how many nodes, and whether something is wrong with them. */
 function Hidden({ card }: { card: Card }) {
@@ -112,8 +139,8 @@ function Fare({ run }: { run: NodeRun }) {
 
 /** The share of the run that a node took, where the run measured it. */
 function Share({ id }: { id: Id }) {
-  const share = useProfile(({ profile }) => shareOf(profile, id));
-  const calls = useProfile((state) => state.profile?.nodes[id]?.calls ?? 0);
+  const share = useProfile(({ profile }) => shareOf(profile && seenProfile(profile), id));
+  const calls = useProfile(({ profile }) => (profile && seenProfile(profile).nodes[id]?.calls) ?? 0);
   if (share === null) return null;
   const percent = share < 0.01 ? "< 1 %" : `${Math.round(100 * share)} %`;
   return (

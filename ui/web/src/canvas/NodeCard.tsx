@@ -4,6 +4,7 @@ import { memo, useState } from "react";
 import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
+import { seenRun } from "../state/seen";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
 import { CARD_WIDTH, heightOf, linesOf, roomOf, tells } from "../drawing/geometry";
@@ -18,7 +19,7 @@ import type { LoomNode } from "../drawing/view";
 
 export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);
-  const run = useRuns((state) => state.view.nodes[id]?.state ?? null);
+  const run = useRuns((state) => seenRun(state.view).nodes[id]?.state ?? null);
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );

@@ -5,6 +5,7 @@ import { fileUrl } from "../server/api";
 import type { Curve, NodeRun, ShownFile } from "../state/runView";
 import { startPainting } from "../state/painting";
 import { useRuns } from "../state/runs";
+import { seenRun } from "../state/seen";
 import { useProblems } from "../state/validation";
 import { useUi } from "../state/ui";
 import type { Card } from "../document/cards";
@@ -15,8 +16,8 @@ import { Sparks } from "./Sparks";
 export const Previews = memo(function Previews({ card }: { card: Card }) {
   const node = card.id;
   const chosen = card.inputs.find((slot) => slot.port.path && isPicture(slot.value))?.value;
-  const run = useRuns((state) => state.view.nodes[node]);
-  const curves = useRuns((state) => state.view.curves[node]);
+  const run = useRuns((state) => seenRun(state.view).nodes[node]);
+  const curves = useRuns((state) => seenRun(state.view).curves[node]);
   if (!run && !curves && !chosen) return null;
   return (
     <>

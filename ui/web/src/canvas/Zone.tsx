@@ -9,6 +9,7 @@ import { depth, type Id } from "../document/document";
 import { measure, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
+import { seenRun } from "../state/seen";
 import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
 import { railRight } from "../drawing/geometry";
@@ -22,7 +23,7 @@ import type { LoomNode } from "../drawing/view";
 export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);
   const level = useEditor((state) => depth(state.doc, id));
-  const run = useRuns((state) => state.view.nodes[id]?.state ?? null);
+  const run = useRuns((state) => seenRun(state.view).nodes[id]?.state ?? null);
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );

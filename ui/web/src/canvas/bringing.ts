@@ -4,7 +4,7 @@ import { addLoader, setParameter } from "../commands";
 import { sorted, withinFolder, type Named } from "../document/bringing";
 import { pathPort, picturePortOf } from "../document/pictures";
 import { Refused, api } from "../server/api";
-import { selectedIds, useEditor } from "../state/editor";
+import { shownSheet, selectedIds, useEditor } from "../state/editor";
 import { openDropped, openExtracted } from "../state/files";
 import { here, type Spot } from "../state/flow";
 import { send, type Sent } from "../state/uploads";
@@ -60,11 +60,12 @@ export async function bring(files: readonly BroughtFile[], spot: Spot, node: Id 
 }
 
 async function bringOne({ file }: BroughtFile, spot: Spot, node: Id | null): Promise<void> {
-  const { doc, kinds, document } = useEditor.getState();
+  const { doc, kinds } = useEditor.getState();
+  const sheet = shownSheet();
   const port = node === null ? null : picturePortOf(doc, kinds, node);
   const load = async () => {
     const { path } = await api.keepPicture(file, file.name);
-    if (node !== null && port) setParameter(node, port.name, path, undefined, document);
+    if (node !== null && port) setParameter(node, port.name, path, undefined, sheet);
     else if (addLoader("image", path, spot.sheet, spot.zone) === null)
       say("No node here loads a picture", "bad");
   };
@@ -94,7 +95,8 @@ async function bringFolder(
   spot: Spot,
   node: Id | null,
 ): Promise<void> {
-  const { doc, kinds, document, catalog } = useEditor.getState();
+  const { doc, kinds, catalog } = useEditor.getState();
+  const sheet = shownSheet();
   const spec = node === null ? undefined : kinds.specs(doc)(doc.nodes[node]?.type ?? "");
   const port = spec ? pathPort(catalog, spec, "dataset") : null;
   const made = await api.newFolder(folder || "pictures");
@@ -104,7 +106,7 @@ async function bringFolder(
   );
   tell(sent, made.path);
   if (sent.paths.length === 0) return;
-  if (node !== null && port) setParameter(node, port.name, made.path, undefined, document);
+  if (node !== null && port) setParameter(node, port.name, made.path, undefined, sheet);
   else if (addLoader("dataset", made.path, spot.sheet, spot.zone) === null)
     say("No node here reads a folder of pictures", "bad");
 }

@@ -1,5 +1,5 @@
 /** The menus under the right mouse button. */
-import { definitionOf } from "../document/definitions";
+import { definitionItems, faceItems, promoteItems } from "./definitionMenus";
 import { halves, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
@@ -16,6 +16,7 @@ import { choose } from "./bringing";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
+  if (doc.within !== undefined) return promoteItems(node, slot);
   const exposed = Object.values(doc.exposed.params).includes(`${node}.${slot.handle}`);
   return [
     { label: "Turn into a port", run: () => toggleAsPort(node, slot.handle) },
@@ -46,6 +47,7 @@ export function portItems(node: Id, slot: InSlot): (MenuItem | null)[] {
       disabled: slot.ref === null,
       run: () => commands.disconnectWire({ node, handle: slot.handle }),
     },
+    ...faceItems(node, slot),
     ...(slot.adds && slot.port.named && slot.port.list
       ? [{ label: "Type values in", run: () => typeIn(node, slot.port.name) }]
       : []),
@@ -86,9 +88,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       keys: "H",
       run: () => commands.toggleCollapsed(),
     },
-    ...(definitionOf(doc, id)
-      ? [{ label: "Unpack the definition", run: () => commands.unpackDefinition(id) }]
-      : []),
+    ...definitionItems(doc, id),
     ...editItems(id),
     ...(card.spec?.body && !card.isZone ? [{ label: "Add a body", run: () => commands.giveBody(id) }] : []),
     null,
@@ -115,7 +115,11 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
 
 /** Run some nodes and what they need, and nothing else. A node inside a zone runs with its outermost zone. */
 export function runTo(ids: readonly Id[]): void {
-  const { doc } = useEditor.getState();
+  const { doc, path } = useEditor.getState();
+  if (path[0]) {
+    commands.runToUse(path[0]);
+    return;
+  }
   const outermost = (id: Id): Id => {
     const zone = doc.nodes[id]?.zone ?? null;
     return zone === null ? id : outermost(zone);
@@ -135,7 +139,7 @@ export function outputItems(node: Id, slot: OutSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
   const ref = outputRef(node, slot);
   const shown = Object.values(doc.exposed.outputs).includes(ref);
-  const inner = slot.handle.startsWith("inner:");
+  const inner = slot.handle.startsWith("inner:") || doc.within !== undefined;
   return [
     { label: "Run to here", disabled: inner, run: () => void run({ targets: [ref], only: true }) },
     {

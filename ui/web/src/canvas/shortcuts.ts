@@ -18,6 +18,7 @@ import { toggleViewer } from "../state/viewer";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
 import { frameAll, frameNodes, here, zoom } from "../state/flow";
+import { DEFINITION_SHORTCUTS } from "./definitionMenus";
 import { changeType, chooseColour, chooseZone, dissolve } from "./editMenu";
 import { runTo } from "./menus";
 
@@ -98,6 +99,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   },
   { group: "Nodes", label: "Mute", keys: ["M"], run: () => commands.toggleMode("mute") },
   { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
+  ...DEFINITION_SHORTCUTS,
   { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
   { group: "Nodes", label: "Frame around the selection", keys: ["Ctrl G"], run: commands.addFrame },
   { group: "Nodes", label: "Change the type", keys: ["Shift S"], run: () => changeType() },
@@ -226,7 +228,7 @@ export function handleKey(event: KeyboardEvent): void {
   if ((dialog !== null || isField(event.target)) && !found.always) return;
   // A focused button has its own meaning for the space bar and Enter.
   if (
-    event.key === " " &&
+    (event.key === " " || event.key === "Enter") &&
     event.target instanceof HTMLElement &&
     event.target.closest("button, a, summary, [role=slider], [role=spinbutton]")
   )

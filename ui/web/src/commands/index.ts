@@ -1,4 +1,6 @@
 /** Every way to change the document. Only here is `edit` called, so that a test can try them all. */
+export { addBlueprint } from "./blueprints";
+export * from "./definitions";
 export * from "./nodes";
 export * from "./pictures";
 export * from "./places";

@@ -1,15 +1,23 @@
 /** What a person can do to nodes, whichever key, menu or button asks for it. */
 import { copy, duplicate, paste } from "../document/clipboard";
 import { cardsOf } from "../document/cards";
-import { halves, inside, type Doc, type Id, type Mode, type Place } from "../document/document";
+import { halves, inside, type Doc, type Edit, type Id, type Mode, type Place } from "../document/document";
 import { addNode, changeNode, place, removeNodes, rename, setMode, setParam } from "../document/edits";
 import { unpack } from "../document/definitions";
 import type { Json } from "../document/json";
 import { connect, disconnect } from "../document/wires";
 import { entrance, exit } from "../document/relinking";
 import type { Kinds } from "../document/types";
-import { editDocument, type DocumentId } from "../state/documents";
-import { edit, editPlaces, select, selectedIds, useEditor } from "../state/editor";
+import {
+  edit,
+  editAt,
+  editPlaces,
+  select,
+  selectedIds,
+  shownSheet,
+  useEditor,
+  type SheetAt,
+} from "../state/editor";
 import { say, type LooseEnd } from "../state/ui";
 import { absolute, placeOf, type Point } from "../drawing/geometry";
 import { layOut } from "../drawing/layout";
@@ -23,20 +31,21 @@ export function within(zone: Id | null, at: Point): Point {
   return [at[0] - x, at[1] - y];
 }
 
-/** Add a node; where a wire is loose, its first port that fits takes it. */
+/** Add a node; where a wire is loose, its first port that fits takes it. `prepare`: what the type needs to be there. */
 export function add(
   type: string,
   at: Point,
   zone: Id | null,
   loose: LooseEnd | null = null,
   into?: { node: Id; handle: string },
+  prepare: Edit = (doc) => doc,
 ): Id | null {
   const { doc: shown, kinds } = useEditor.getState();
-  const spec = kinds.specs(shown)(type);
+  const spec = kinds.specs(prepare(shown))(type);
   if (!spec) return null;
   let made: Id = "";
   editPlaces(`Add ${type}`, (doc) => {
-    const added = addNode(doc, spec, { zone, at: within(zone, at) });
+    const added = addNode(prepare(doc), spec, { zone, at: within(zone, at) });
     made = added.id;
     if (!loose) return added.doc;
     const joined = fed(added.doc, kinds, loose, added.id);
@@ -130,17 +139,17 @@ export const renameNode = (id: Id, wanted: string) => edit("Rename", (doc) => re
 
 /**
  * Type a value in; undefined goes back to the default. The steps of one `gesture` are one step to undo. A field names
- * its document: what is uploaded for it may arrive when another is shown.
+ * its sheet: what is uploaded for it may arrive when another is shown.
  */
 export function setParameter(
   id: Id,
   name: string,
   value: Json | undefined,
   gesture?: string,
-  document: DocumentId = useEditor.getState().document,
+  sheet: SheetAt = shownSheet(),
 ): void {
   const key = gesture ? `${id}.${name} ${gesture}` : null;
-  editDocument(document, `Change ${name}`, (doc) => setParam(doc, id, name, value), key);
+  editAt(sheet, `Change ${name}`, (doc) => setParam(doc, id, name, value), key);
 }
 
 export function selectAll(): void {

@@ -1,6 +1,8 @@
 /** Copy and paste as the text of a workflow, so that it works across tabs, in editors and in mail. */
 import { read, write } from "./codec";
+import { closure } from "./blueprints";
 import { place } from "./edits";
+import { isRim } from "./inside";
 import {
   EMPTY,
   freshId,
@@ -17,10 +19,11 @@ import {
 } from "./document";
 import { resolve, type SpecOf } from "./references";
 
-/** The text of some nodes and drawings, with what is inside of the zones among them. */
+/** The text of some nodes and drawings, with what is inside of the zones among them, and the definitions that they use. */
 export function copy(doc: Doc, ids: readonly Id[], placeOf: (id: Id) => Place): string {
   const wanted = new Set(ids);
   const roots = ids.filter((id) => {
+    if (isRim(doc, id)) return false;
     for (let zone = doc.nodes[id]?.zone ?? null; zone !== null; zone = doc.nodes[zone]?.zone ?? null)
       if (wanted.has(zone)) return false;
     return true;
@@ -37,7 +40,11 @@ export function copy(doc: Doc, ids: readonly Id[], placeOf: (id: Id) => Place): 
       places[child.id] = placeOf(child.id);
     }
   }
-  return write({ ...EMPTY, nodes, places }, 1);
+  const needed = new Set(Object.values(nodes).flatMap((node) => closure(doc, node.type)));
+  const definitions = Object.fromEntries(
+    Object.entries(doc.definitions).filter(([name]) => needed.has(name)),
+  );
+  return write({ ...EMPTY, definitions, nodes, places }, 1);
 }
 
 export interface Pasted<D extends Doc> {
@@ -47,10 +54,10 @@ export interface Pasted<D extends Doc> {
 
 /**
  * Put copied text into a zone (or the top) so that its upper left corner lies `at`. Wires from what was not copied
- * are cut, or kept where `keepWires` and they can be read there.
+ * are cut, or kept where `keepWires` and they can be read there. Definitions that are not there yet come along.
  */
 export function paste<D extends Doc>(
-  doc: D,
+  before: D,
   specs: SpecOf,
   text: string,
   zone: Id | null,
@@ -58,6 +65,9 @@ export function paste<D extends Doc>(
   keepWires: boolean,
 ): Pasted<D> {
   const { doc: piece } = read(text);
+  const missing = Object.entries(piece.definitions).filter(([name]) => !(name in before.definitions));
+  const definitions = { ...before.definitions, ...Object.fromEntries(missing) };
+  const doc = missing.length > 0 ? { ...before, definitions } : before;
   const taken = new Set<string>();
   const names = new Map<Id, Id>();
   for (const id of new Set([...Object.keys(piece.nodes), ...Object.keys(piece.places)])) {

@@ -24,6 +24,7 @@ export interface Definition {
   readonly body?: { readonly ports?: readonly string[]; readonly results?: readonly string[] };
   readonly nodes?: object;
   readonly results?: Readonly<Record<string, Ref | readonly Ref[]>>;
+  readonly layout?: object;
 }
 
 /** The type of the nodes that stand for the body of each use, and what its inputs are read by, as the engine names them. */
@@ -31,14 +32,27 @@ export const CALL = "body";
 export const INPUTS = "inputs";
 const DEEPEST = 100;
 
-export const definitionOf = (doc: Doc, id: Id): Definition | undefined => {
-  const type = doc.nodes[id]?.type ?? "";
-  return Object.hasOwn(doc.definitions, type) ? (doc.definitions[type] as unknown as Definition) : undefined;
-};
+export const definitionNamed = ({ definitions }: Doc, name: string): Definition | undefined =>
+  Object.hasOwn(definitions, name) ? (definitions[name] as unknown as Definition) : undefined;
 
-/** The nodes of a definition, at every depth, as a document. */
-export const graphOf = (definition: Definition): Doc =>
-  read(print({ loom: 1, nodes: definition.nodes ?? {} })).doc;
+/** What a node is a use of. */
+export const definitionOf = (doc: Doc, id: Id): Definition | undefined =>
+  definitionNamed(doc, doc.nodes[id]?.type ?? "");
+
+const graphs = new WeakMap<Definition, Doc>();
+
+/** The nodes of a definition, at every depth, as a document with the places that it has for them. */
+export function graphOf(definition: Definition): Doc {
+  let graph = graphs.get(definition);
+  if (!graph) {
+    const { nodes = {}, layout = {} } = definition;
+    graphs.set(definition, (graph = read(print({ loom: 1, nodes, layout })).doc));
+  }
+  return graph;
+}
+
+/** Say what the graph of a definition is that was made of one: its nodes stay the same objects. */
+export const remember = (definition: Definition, graph: Doc) => graphs.set(definition, graph);
 
 /**
  * The nodes that a use of a definition stands for in place of it, to look at and to change; its own body's with them.

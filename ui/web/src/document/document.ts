@@ -22,9 +22,6 @@ export const joined = (...parts: readonly string[]): string => parts.filter(Bool
 /** The node that a reference names, or a target, a wire's id: what stands before the first dot. */
 export const nodeOf = (ref: Ref): Id => halves(ref)[0];
 
-/** The node that the canvas shows for one that is told of: inside of a definition it is named USE/NODE. */
-export const shownFor = (id: Id): Id => id.split("/", 1)[0] ?? "";
-
 export type Wired = Ref | readonly Ref[] | Readonly<Record<string, Ref>>;
 export type Mode = "run" | "mute" | "bypass";
 
@@ -95,6 +92,8 @@ export interface Doc {
   readonly definitions: Readonly<Record<string, Json>>;
   readonly nodes: Readonly<Record<Id, DocNode>>;
   readonly places: Readonly<Record<Id, Place>>;
+  /** The definition whose inside this is (document/inside.ts); absent where it is a whole workflow. */
+  readonly within?: string;
 }
 
 /**

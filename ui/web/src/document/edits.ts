@@ -17,6 +17,7 @@ import {
   rewired,
 } from "./document";
 import type { LosslessNumber } from "lossless-json";
+import { isRim, isRimNode } from "./inside";
 import { readNumber, type Json } from "./json";
 import { resolve, type SpecOf } from "./references";
 
@@ -60,7 +61,8 @@ export const nextSeed = (digits: string): number | LosslessNumber =>
 export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0;
 
 /** Take nodes out, with what is drawn inside of them and every wire that reads them. */
-export function removeNodes<D extends Doc>(doc: D, ids: readonly Id[]): D {
+export function removeNodes<D extends Doc>(doc: D, chosen: readonly Id[]): D {
+  const ids = chosen.filter((id) => !isRim(doc, id));
   const gone = new Set<string>(ids);
   for (const id of ids) for (const node of id in doc.nodes ? inside(doc, id) : []) gone.add(node.id);
   const stays = (ref: Ref) => !gone.has(nodeOf(ref));
@@ -89,12 +91,12 @@ export function setParam<D extends Doc>(doc: D, id: Id, name: string, value: Jso
 }
 
 export function setMode<D extends Doc>(doc: D, ids: readonly Id[], mode: Mode): D {
-  return ids.reduce((next, id) => changeNode(next, id, { mode }), doc);
+  return ids.reduce((next, id) => (isRim(doc, id) ? next : changeNode(next, id, { mode })), doc);
 }
 
 /** Give a node another id, in every place that names it. */
 export function rename<D extends Doc>(doc: D, id: Id, wanted: string): D {
-  if (wanted === id || !doc.nodes[id]) return doc;
+  if (wanted === id || !doc.nodes[id] || isRim(doc, id)) return doc;
   const name = freshId(isTaken(doc), wanted);
   const follow = (ref: Ref): Ref => (nodeOf(ref) === id ? name + ref.slice(id.length) : ref);
   const nodes = Object.entries(doc.nodes).map(([key, node]) => {
@@ -129,7 +131,7 @@ export function moveToZone<D extends Doc>(
   const nodes = { ...doc.nodes };
   for (const id of ids) {
     const node = nodes[id];
-    if (node) nodes[id] = { ...node, zone };
+    if (node && !isRimNode(node)) nodes[id] = { ...node, zone };
   }
   const moved = { ...doc, nodes };
   const cut: string[] = [];
@@ -152,6 +154,7 @@ export function moveToZone<D extends Doc>(
 
 /** Whether nodes may be drawn in a zone: not in themselves. */
 export function mayHold(doc: Doc, zone: Id | null, ids: readonly Id[]): boolean {
+  if (zone !== null && ids.some((id) => isRim(doc, id))) return false; // the rim is around all
   return !enclosing(doc, zone).some((around) => around !== null && ids.includes(around));
 }
 

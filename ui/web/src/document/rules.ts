@@ -151,7 +151,7 @@ function lift(doc: Doc, id: Id, scope: Id | null): Id | null {
 const known = new WeakMap<Doc, Map<Id, readonly Id[]>>();
 
 /** The neighbours in its scope that a node, or anything drawn inside of it, reads. */
-function dependencies(doc: Doc, specs: SpecOf, id: Id): readonly Id[] {
+export function dependencies(doc: Doc, specs: SpecOf, id: Id): readonly Id[] {
   const memory = known.get(doc) ?? new Map<Id, readonly Id[]>();
   known.set(doc, memory);
   const remembered = memory.get(id);

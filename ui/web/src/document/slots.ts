@@ -18,6 +18,7 @@ import {
   type Wired,
 } from "./document";
 import type { Json } from "./json";
+import { NEW } from "./inside";
 import { ANY, resolve, sourceHandle, type Source } from "./references";
 import { element, kindOf, type Kinds, type WireKind } from "./types";
 
@@ -107,13 +108,16 @@ export function outputSlots(doc: Doc, kinds: Kinds, node: DocNode, inner: boolea
     const names = port.named ? kinds.names(doc, node, port, inner) : [""];
     return names.map((name) => {
       const source = { node: node.id, inner, port: port.name, name };
-      const label = name
-        ? port.name
-          ? `${port.name}.${name}`
+      const label =
+        port.name === NEW
+          ? "input +"
           : name
-        : port.name === "value"
-          ? port.type
-          : port.name;
+            ? port.name
+              ? `${port.name}.${name}`
+              : name
+            : port.name === "value"
+              ? port.type
+              : port.name;
       return { handle: sourceHandle(source), label, port, name, kind: kinds.of(doc, source) ?? kindOf(port) };
     });
   });
@@ -129,6 +133,7 @@ function portSlots(
   address: string,
 ): InSlot[] {
   const name = port.name;
+  if (name === NEW) return [{ ...slot(doc, kinds, node, port, NEW, "result", null, scope, ""), adds: true }];
   if (port.named) {
     const given = isNamed(wired) ? Object.entries(wired) : [];
     const rows = given.map(([own, ref]) =>

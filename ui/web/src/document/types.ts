@@ -79,14 +79,17 @@ export interface Misfit {
  */
 export class Kinds {
   private readonly solutions = new WeakMap<Doc["nodes"], Solution>();
-  private readonly specsBy = new WeakMap<Doc["definitions"], SpecOf>();
+  private readonly specsBy = new WeakMap<Doc["definitions"], Map<string, SpecOf>>();
 
   constructor(readonly catalog: Catalog) {}
 
   /** Specifications by type: the installed nodes, and the document's own definitions. */
   specs(doc: Doc): SpecOf {
-    let found = this.specsBy.get(doc.definitions);
-    if (!found) this.specsBy.set(doc.definitions, (found = specsOf(this.catalog, doc)));
+    const known = this.specsBy.get(doc.definitions) ?? new Map<string, SpecOf>();
+    this.specsBy.set(doc.definitions, known);
+    const within = doc.within ?? "";
+    let found = known.get(within);
+    if (!found) known.set(within, (found = specsOf(this.catalog, doc)));
     return found;
   }
 

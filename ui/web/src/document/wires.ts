@@ -16,15 +16,31 @@ import {
 import type { Json } from "./json";
 import { changeNode, without } from "./edits";
 import { refTo, resolve, type Source, type SpecOf } from "./references";
-import { slotAt } from "./slots";
+import { nameOfSource } from "./naming";
+import { opened } from "./ports";
+import { inputSlots, slotAt } from "./slots";
 import type { Kinds } from "./types";
 
 const RESULTS = "results.";
 
-/** Wire a source into a slot, in place of what was wired or typed there. */
-export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, target: Id, handle: string): D {
+/** Wire a source into a slot, in place of what was wired or typed there; the last port of a rim makes a new one. */
+export function connect<D extends Doc>(before: D, kinds: Kinds, from: Source, target: Id, wanted: string): D {
+  const {
+    doc,
+    port: out,
+    handle,
+  } = opened(
+    before,
+    from,
+    { node: target, handle: wanted },
+    {
+      source: nameOfSource(before, kinds, from),
+      target: slotAt(before, kinds, target, wanted)?.port.name ?? "",
+    },
+  );
+  const source = { ...from, port: out };
   const node = doc.nodes[target];
-  const slot = slotAt(doc, kinds, target, handle);
+  const slot = slotAt(doc, kinds, target, handle) ?? (node && newSlot(doc, kinds, node, handle));
   if (!node || !slot) return doc;
   const ref = refTo(kinds.specs(doc)(doc.nodes[source.node]?.type ?? ""), source);
   const many = slot.port.list > 0 && !slot.port.either && !slot.port.named;
@@ -56,6 +72,12 @@ export function connect<D extends Doc>(doc: D, kinds: Kinds, source: Source, tar
     params: typedBeside(node.params, port, value),
   });
 }
+
+/** The slot of a result that is about to be made. */
+const newSlot = (doc: Doc, kinds: Kinds, node: DocNode, handle: string) =>
+  inputSlots(doc, kinds, { ...node, wires: { ...node.wires, [handle]: "" } }).find(
+    (own) => own.handle === handle,
+  );
 
 /** What stays typed in: nothing at the port, but for the names of one with names that are not wired. */
 function typedBeside(params: DocNode["params"], port: string, wired: Wired): DocNode["params"] {

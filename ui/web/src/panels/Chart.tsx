@@ -8,6 +8,7 @@ import type { Series } from "../server/types";
 import type { Curve } from "../state/runView";
 import { isLive } from "../state/runAge";
 import { useRuns } from "../state/runs";
+import { seenRun } from "../state/seen";
 import { sayError, useUi } from "../state/ui";
 import { curveColour, smooth } from "../drawing/curves";
 import { Frame } from "./Frame";
@@ -25,7 +26,7 @@ interface Line {
 
 export function ChartDialog() {
   const node = useUi((state) => state.chart);
-  const live = useRuns((state) => (node ? state.view.curves[node] : undefined));
+  const live = useRuns((state) => (node ? seenRun(state.view).curves[node] : undefined));
   const shown = useRuns((state) => state.view.run);
   const runs = useRuns((state) => state.runs);
   const [weight, setWeight] = useState(0.6);

@@ -13,6 +13,7 @@ import type { Port } from "../server/types";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
+import { seenRun } from "../state/seen";
 import { Parameter } from "../widgets/Parameter";
 import { Sparks } from "../canvas/Sparks";
 import { useUi } from "../state/ui";
@@ -34,7 +35,7 @@ export function NodePanel() {
 
 function OneNode({ card }: { card: Card }) {
   const { spec } = card;
-  const logs = useRuns((state) => state.view.logs).filter((log) => log.node === card.id);
+  const logs = useRuns((state) => seenRun(state.view).logs).filter((log) => log.node === card.id);
   const parameters = card.inputs.filter(hasWidget);
   if (!spec)
     return (
@@ -86,7 +87,7 @@ function OneNode({ card }: { card: Card }) {
 
 /** The curves that a node reports in the run that is shown. */
 function CurvesOf({ node }: { node: string }) {
-  const curves = useRuns((state) => state.view.curves[node]);
+  const curves = useRuns((state) => seenRun(state.view).curves[node]);
   if (!curves) return null;
   return (
     <section className="panel-curves">

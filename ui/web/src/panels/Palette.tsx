@@ -1,9 +1,11 @@
 /** The palette: every node, found by typing; filtered to what fits when a wire is loose. */
-import { useMemo } from "react";
-import { add } from "../commands";
+import { useEffect, useMemo } from "react";
+import { add, addBlueprint } from "../commands";
+import { loadBlueprints, specOf, useBlueprints } from "../commands/blueprints";
 import { categoryHue, wireColour } from "../drawing/colours";
 import { titleOf } from "../document/cards";
 import { slotAt } from "../document/rules";
+import { reaches } from "../document/uses";
 import { useEditor } from "../state/editor";
 import { useUi, type PaletteAt } from "../state/ui";
 import { Chooser } from "./Chooser";
@@ -25,10 +27,18 @@ function Open({ at }: { at: PaletteAt }) {
   const slot = loose?.side === "target" ? slotAt(doc, kinds, loose.node, loose.handle) : undefined;
   const kind =
     loose === null ? null : loose.side === "source" ? kinds.of(doc, loose.source) : (slot?.kind ?? null);
+  const blueprints = useBlueprints((state) => state.all);
+  useEffect(() => void loadBlueprints(), []);
+  const brought = useMemo(
+    () => new Map(blueprints.flatMap((own) => (specOf(own) ? [[specOf(own), own] as const] : []))),
+    [blueprints],
+  );
   const specs = useMemo(() => {
-    const own = Object.keys(doc.definitions).flatMap((name) => kinds.specs(doc)(name) ?? []);
-    return [...Object.values(catalog.nodes), ...own];
-  }, [catalog, doc, kinds]);
+    // A definition is no part of itself.
+    const names = Object.keys(doc.definitions).filter((name) => !reaches(doc, name, doc.within ?? ""));
+    const own = names.flatMap((name) => kinds.specs(doc)(name) ?? []);
+    return [...Object.values(catalog.nodes), ...own, ...[...brought.keys()].flatMap((spec) => spec ?? [])];
+  }, [catalog, doc, kinds, brought]);
 
   const find = (query: string): readonly Found[] => {
     const all = search(specs, query);
@@ -48,8 +58,12 @@ function Open({ at }: { at: PaletteAt }) {
           : "Search nodes, types, descriptions…"
       }
       find={find}
-      keyOf={({ spec }) => spec.type}
-      pick={({ spec }) => add(spec.type, at.sheet, at.zone, loose, at.into)}
+      keyOf={({ spec }) => `${spec.category} ${spec.type}`}
+      pick={({ spec }) => {
+        const blueprint = brought.get(spec);
+        if (blueprint) addBlueprint(blueprint, at.sheet, at.zone, loose, at.into);
+        else add(spec.type, at.sheet, at.zone, loose, at.into);
+      }}
       close={close}
       empty="Nothing fits"
       style={inside(at.screen, [420, 440])}

@@ -1,10 +1,8 @@
 /** Every problem of the workflow, each a step from its node. */
 import { CheckCircle2, CircleAlert, TriangleAlert } from "lucide-react";
 import { titleOf } from "../document/cards";
-import { shownFor } from "../document/document";
-import { goTo } from "../state/flow";
-import { useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
+import { isThere, reveal } from "../state/seen";
 import { useProblems } from "../state/validation";
 
 export function ProblemsPanel() {
@@ -24,11 +22,11 @@ export function ProblemsPanel() {
   return (
     <ul className="problem-list">
       {ordered.map((problem, i) => {
-        const id = shownFor(problem.node);
-        const known = id in useEditor.getState().cards;
+        const id = problem.node;
+        const known = isThere(id);
         return (
           <li key={`${problem.node}.${problem.port}.${problem.message}.${i}`} className={problem.severity}>
-            <button disabled={!known} onClick={() => goTo(id)}>
+            <button disabled={!known} onClick={() => reveal(id)}>
               {problem.severity === "error" ? (
                 <CircleAlert size={14} aria-label="error" />
               ) : (
@@ -36,7 +34,7 @@ export function ProblemsPanel() {
               )}
               <span>
                 <b>
-                  {id ? titleOf(id) : "the workflow"}
+                  {id ? id.split("/").map(titleOf).join(" / ") : "the workflow"}
                   {problem.port ? <code>{problem.port}</code> : null}
                 </b>
                 {problem.message}

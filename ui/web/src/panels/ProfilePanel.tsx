@@ -2,12 +2,10 @@
 import { Download, Timer } from "lucide-react";
 import { useState } from "react";
 import { titleOf } from "../document/cards";
-import { shownFor } from "../document/document";
 import { bytes, clock, spent } from "../drawing/format";
 import { rowsOf, type Measure } from "../drawing/profile";
 import type { NodeProfile, Profile } from "../server/types";
-import { useEditor } from "../state/editor";
-import { goTo } from "../state/flow";
+import { isThere, reveal } from "../state/seen";
 import { useProfile } from "../state/profile";
 import { isLive } from "../state/runAge";
 import { submit, useRuns } from "../state/runs";
@@ -54,7 +52,6 @@ const MEASURES: readonly (readonly [Measure, string])[] = [
 
 function Measured({ profile, run }: { profile: Profile; run: number | null }) {
   const [measure, setMeasure] = useState<Measure>("own");
-  const known = useEditor((state) => state.cards);
   return (
     <>
       <p className="profile-sum">
@@ -77,10 +74,9 @@ function Measured({ profile, run }: { profile: Profile; run: number | null }) {
       ) : null}
       <ul className="cost-list">
         {rowsOf(profile, measure).map(({ id, node, share }) => {
-          const shown = shownFor(id);
           return (
             <li key={id}>
-              <button disabled={!(shown in known)} onClick={() => goTo(shown)}>
+              <button disabled={!isThere(id)} onClick={() => reveal(id)}>
                 <span className="cost-name">{id.split("/").map(titleOf).join(" / ")}</span>
                 <span className="cost-flops">{told(node, measure)}</span>
                 <span className="cost-more">{more(node, measure)}</span>

@@ -2,6 +2,7 @@
 import { X } from "lucide-react";
 import { showPanel, useUi, type Panel } from "../state/ui";
 import { CostPanel } from "./CostPanel";
+import { DefinitionsPanel } from "./DefinitionsPanel";
 import { Gallery } from "./Gallery";
 import { NodePanel } from "./NodePanel";
 import { ProblemsPanel } from "./ProblemsPanel";
@@ -10,6 +11,7 @@ import { RunsPanel } from "./RunsPanel";
 
 const TITLES: Record<Panel, string> = {
   node: "Node",
+  definitions: "Definitions",
   problems: "Problems",
   cost: "Before the run",
   profile: "After the run",
@@ -31,6 +33,8 @@ export function SidePanel() {
       <div className="side-body">
         {panel === "node" ? (
           <NodePanel />
+        ) : panel === "definitions" ? (
+          <DefinitionsPanel />
         ) : panel === "problems" ? (
           <ProblemsPanel />
         ) : panel === "cost" ? (

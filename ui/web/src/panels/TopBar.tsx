@@ -8,6 +8,7 @@ import {
   Gauge,
   Images,
   ListTree,
+  Package,
   LogOut,
   Moon,
   Play,
@@ -204,6 +205,9 @@ function Panels() {
     <nav className="panel-buttons" aria-label="Panels">
       <PanelButton panel="node" label="Node and documentation">
         <BookOpen size={16} />
+      </PanelButton>
+      <PanelButton panel="definitions" label="Definitions and blueprints">
+        <Package size={16} />
       </PanelButton>
       <PanelButton panel="problems" label={`Problems: ${errors} errors, ${warnings} warnings`}>
         <TriangleAlert size={16} />

@@ -74,6 +74,10 @@ export const api = {
   discard: (path: string) => call("discard", { path }),
   discarded: () => call("discarded", {}),
   restore: (path: string) => call("restore", { path }),
+  blueprints: () => call("blueprints", {}),
+  saveBlueprint: (name: string, workflow: string, overwrite = false) =>
+    call("save_blueprint", { name, workflow, overwrite }),
+  discardBlueprint: (name: string) => call("discard_blueprint", { name }),
   files: (folder: string) => call("files", { folder }),
   browse: (folder: string) => call("browse", { folder }),
   newFolder: (name: string) => call("new_folder", { name }),

@@ -4,6 +4,7 @@ import type { Catalog } from "../server/types";
 import { cardsOf } from "../document/cards";
 import { write } from "../document/codec";
 import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/document";
+import { enter, leave, shownAt, still, type Path } from "../document/inside";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
 import { fillIn } from "../drawing/layout";
@@ -24,6 +25,14 @@ export interface EditorState extends Drawing {
   readonly kinds: Kinds;
   /** The document that is drawn. */
   readonly document: DocumentId;
+  /** The definitions that one went into, from the sheet on; `doc` is the inside of the last. */
+  readonly path: Path;
+}
+
+/** A sheet: that of a document, or the inside of a definition of it. */
+export interface SheetAt {
+  readonly document: DocumentId;
+  readonly within: string;
 }
 
 const NO_CATALOG: Catalog = { nodes: {}, types: {} };
@@ -42,12 +51,23 @@ export const useEditor = create<EditorState>()(() => ({
   catalog: NO_CATALOG,
   kinds: new Kinds(NO_CATALOG),
   document: activeDocument().id,
+  path: [],
 }));
 
 const { getState, setState } = useEditor;
 
-/** The drawings of documents that are open and not shown. */
-const parked = new Map<DocumentId, Drawing>();
+/** The drawings of sheets that are not shown, and where one was in each document that is open. */
+const parked = new Map<string, Drawing>();
+const paths = new Map<DocumentId, Path>();
+
+export const shownSheet = (
+  { document, path }: Pick<EditorState, "document" | "path"> = getState(),
+): SheetAt => ({
+  document,
+  within: path.at(-1)?.definition ?? "",
+});
+/** Names a sheet among all. */
+export const sheetKey = ({ document, within }: SheetAt): string => `${document} ${within}`;
 
 /** The state that follows from a document: cards, places, and what React Flow draws. */
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
@@ -59,23 +79,52 @@ function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
 }
 
 useDocuments.subscribe(({ open }) => {
-  const shown = activeDocument();
+  const { id } = activeDocument();
   const state = getState();
-  const doc = shown.history.present;
-  if (shown.id === state.document) {
-    if (doc !== state.doc) setState(drawing(state, doc));
+  show(id === state.document ? state.path : (paths.get(id) ?? []));
+  if (id === state.document) return;
+  const left = (key: string) => !open.some((document) => key.startsWith(`${document.id} `));
+  for (const key of parked.keys()) if (left(key)) parked.delete(key);
+  for (const key of paths.keys()) if (left(`${key} `)) paths.delete(key);
+});
+
+/** Show the active document, or the inside of a definition, as far as the way there still leads. */
+export function show(wanted: Path): void {
+  const { id, history } = activeDocument();
+  const state = getState();
+  const path = still(history.present, wanted);
+  const doc = shownAt(history.present, path);
+  const [was, is] = [shownSheet(state), shownSheet({ document: id, path })].map(sheetKey);
+  if (was === is) {
+    if (doc !== state.doc || path !== state.path) setState({ ...drawing(state, doc), path });
     return;
   }
   const { auto, measured, nodes, edges, cards, asPorts } = state;
-  parked.set(state.document, { doc: state.doc, auto, measured, nodes, edges, cards, asPorts });
-  const next = { ...state, ...(parked.get(shown.id) ?? BLANK), document: shown.id };
-  parked.delete(shown.id);
-  for (const id of parked.keys()) if (!open.some((document) => document.id === id)) parked.delete(id);
+  parked.set(was ?? "", { doc: state.doc, auto, measured, nodes, edges, cards, asPorts });
+  paths.set(state.document, state.path);
+  const next = { ...state, ...(parked.get(is ?? "") ?? BLANK), document: id, path };
+  parked.delete(is ?? "");
   setState({ ...next, ...drawing(next, doc) });
-});
+}
 
-/** Change the document that is shown: one step to undo, or part of the one before when `key` is the same. */
+/** Change a sheet, shown or not: one step to undo, or part of the one before when `key` is the same. */
+export function editAt(
+  { document, within }: SheetAt,
+  label: string,
+  change: Edit,
+  key: string | null = null,
+): void {
+  const inside: Edit = (doc) => leave(doc, within, change(enter(doc, within)));
+  editDocument(document, label, within === "" ? change : inside, key);
+}
+
+/** Change what is shown. */
 export function edit(label: string, change: Edit, key: string | null = null): void {
+  editAt(shownSheet(), label, change, key);
+}
+
+/** Change the whole document, wherever in it one is. */
+export function editWhole(label: string, change: Edit, key: string | null = null): void {
   editDocument(getState().document, label, change, key);
 }
 
@@ -92,16 +141,36 @@ function withPlaces<D extends Doc>(doc: D): D {
     : place(doc, Object.fromEntries(missing.map((id) => [id, auto[id] as Place])));
 }
 
-export const undoEdit = () => undoIn(getState().document);
-export const redoEdit = () => redoIn(getState().document);
+export const undoEdit = () => step(undoIn);
+export const redoEdit = () => step(redoIn);
+
+/** A step that changes nothing of what is shown goes to where it changes something. */
+function step(go: (document: DocumentId) => void): void {
+  const before = activeDocument().history.present;
+  const { doc } = getState();
+  go(getState().document);
+  const { present } = activeDocument().history;
+  const now = getState().doc;
+  if (present === before || now.nodes !== doc.nodes || now.places !== doc.places) return;
+  if (present.nodes !== before.nodes || present.places !== before.places) {
+    show([]);
+    return;
+  }
+  const changed = Object.keys(present.definitions).filter(
+    (name) =>
+      before.definitions[name] !== undefined && present.definitions[name] !== before.definitions[name],
+  );
+  const [definition] = changed;
+  if (definition !== undefined && !changed.includes(shownSheet().within)) show([{ definition }]);
+}
 
 export function setCatalog(catalog: Catalog): void {
   setState({ catalog, kinds: new Kinds(catalog) });
   setState({ ...drawing(getState(), getState().doc) });
 }
 
-/** The text of the document that is shown. */
-export const textOf = (): string => write(getState().doc);
+/** The text of the document that is shown, all of it. */
+export const textOf = (): string => write(activeDocument().history.present);
 
 /** Take in sizes that the browser measured; zones grow around them. */
 export function measure(sizes: Readonly<Record<Id, Size>>): void {

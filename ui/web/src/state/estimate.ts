@@ -4,6 +4,7 @@ import { api, Refused } from "../server/api";
 import type { Estimate } from "../server/types";
 import { joined, type Doc } from "../document/document";
 import type { Source } from "../document/references";
+import { activeDocument } from "./documents";
 import { textOf, useEditor } from "./editor";
 import { addProblems } from "./validation";
 
@@ -30,15 +31,16 @@ export const useEstimate = create<Estimating>()(() => ({
 export async function ask(): Promise<void> {
   const { asking, devices, shard } = useEstimate.getState();
   if (asking) return;
-  const { document, doc } = useEditor.getState();
-  const of = doc.nodes;
+  const { document } = useEditor.getState();
+  const nodes = () => activeDocument().history.present.nodes;
+  const of = nodes();
   const isShown = () => useEditor.getState().document === document;
   useEstimate.setState({ asking: true, error: "" });
   try {
     const estimate = await api.estimate(textOf(), devices, shard && devices > 1);
     if (!isShown()) return;
     useEstimate.setState({ estimate, of, asking: false });
-    if (useEditor.getState().doc.nodes === of) addProblems(estimate.problems);
+    if (nodes() === of) addProblems(estimate.problems);
   } catch (error) {
     if (!isShown()) return;
     const text = error instanceof Refused ? error.message : String(error);

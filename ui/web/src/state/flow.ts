@@ -1,8 +1,7 @@
 /** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
 import type { ReactFlowInstance, Viewport } from "@xyflow/react";
 import type { Id } from "../document/document";
-import type { DocumentId } from "./documents";
-import { select, useEditor } from "./editor";
+import { select, sheetKey, shownSheet, useEditor } from "./editor";
 import { useUi } from "./ui";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
 import type { LoomEdge, LoomNode } from "../drawing/view";
@@ -10,9 +9,9 @@ import type { LoomEdge, LoomNode } from "../drawing/view";
 let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
 let pointer: Point | null = null;
 
-/** Where each open document was looked at last. */
-const views = new Map<DocumentId, Viewport>();
-export const viewOf = (id: DocumentId): Viewport | undefined => views.get(id);
+/** Where each sheet was looked at last. */
+const views = new Map<string, Viewport>();
+export const viewOf = (sheet: string): Viewport | undefined => views.get(sheet);
 
 export const setFlow = (instance: ReactFlowInstance<LoomNode, LoomEdge>) => {
   flow = instance;
@@ -52,7 +51,7 @@ const FAR = 0.48;
 
 /** From afar only names are drawn, in letters that grow (in steps) as the view shrinks; those of zones grow before. */
 export function lookFrom(view: Viewport): void {
-  views.set(useEditor.getState().document, view);
+  views.set(sheetKey(shownSheet()), view);
   const { zoom } = view;
   const far = zoom < FAR;
   if (far !== useUi.getState().far) useUi.setState({ far });

@@ -4,7 +4,6 @@ import { api, Refused, type SubmitOptions } from "../server/api";
 import { Live } from "../server/live";
 import type { About, Run, RunEvent, Worker } from "../server/types";
 import { read, write } from "../document/codec";
-import { shownFor } from "../document/document";
 import {
   activate,
   activeDocument,
@@ -17,7 +16,7 @@ import {
 } from "./documents";
 import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
-import { goTo } from "./flow";
+import { reveal } from "./seen";
 import { say, sayError, showPanel } from "./ui";
 
 interface RunsState {
@@ -110,7 +109,7 @@ function tellEnd(run: Run): void {
   const { id } = activeDocument();
   const go = () => {
     activate(id);
-    goTo(shownFor(run.node));
+    reveal(run.node);
   };
   const show = run.node ? { label: "Show", run: go } : undefined;
   if (run.status === "failed") say(run.error || "The run failed", "bad", show);

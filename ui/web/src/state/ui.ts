@@ -5,7 +5,7 @@ import type { Point } from "../drawing/geometry";
 import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
-export type Panel = "node" | "problems" | "cost" | "profile" | "runs" | "gallery";
+export type Panel = "node" | "definitions" | "problems" | "cost" | "profile" | "runs" | "gallery";
 export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart" | "sweep";
 export type Theme = "dark" | "light";
 

@@ -2,8 +2,9 @@
 import { create } from "zustand";
 import { api } from "../server/api";
 import type { Problem } from "../server/types";
-import { shownFor, type Id } from "../document/document";
+import type { Id } from "../document/document";
 import { textOf, useEditor } from "./editor";
+import { grouped } from "./seen";
 
 interface Validity {
   readonly problems: readonly Problem[];
@@ -38,15 +39,6 @@ export function addProblems(more: readonly Problem[]): void {
   useProblems.setState({ problems, byNode: grouped(problems) });
 }
 
-export function grouped(problems: readonly Problem[]): Map<Id, Problem[]> {
-  const byNode = new Map<Id, Problem[]>();
-  for (const problem of problems) {
-    const id = shownFor(problem.node);
-    byNode.set(id, [...(byNode.get(id) ?? []), problem]);
-  }
-  return byNode;
-}
-
 export function startValidation(): void {
   const changed = () => {
     const now = performance.now();
@@ -55,6 +47,10 @@ export function startValidation(): void {
   };
   useEditor.subscribe((state, before) => {
     const { doc } = state;
+    if (state.document === before.document && state.path !== before.path) {
+      const { problems } = useProblems.getState();
+      useProblems.setState({ byNode: grouped(problems) });
+    }
     if (state.document !== before.document) {
       // What was found out about another document is not said of this one.
       running?.abort();

@@ -5,7 +5,7 @@ import type { Id } from "../document/document";
 import type { Json } from "../document/json";
 import type { InSlot } from "../document/slots";
 import { widgetOf } from "../document/widgets";
-import { useEditor } from "../state/editor";
+import { shownSheet } from "../state/editor";
 import { Choice, Toggle } from "./Choice";
 import { JsonField, LinesField, ListField, Multiline, TextField } from "./Text";
 import type { FieldProps } from "./field";
@@ -16,7 +16,7 @@ import { SeedField } from "./SeedField";
 export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slot: InSlot }) {
   const { widget, nullable } = widgetOf(slot.port);
   const { handle } = slot;
-  const [document] = useState(() => useEditor.getState().document);
+  const [sheet] = useState(() => shownSheet());
   const isSet = slot.value !== undefined;
   const field: FieldProps = {
     label: slot.label,
@@ -25,7 +25,7 @@ export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slo
     value: isSet ? slot.value : (slot.port.default as Json | undefined),
     isSet,
     nullable,
-    change: (value, gesture) => setParameter(node, handle, value, gesture, document),
+    change: (value, gesture) => setParameter(node, handle, value, gesture, sheet),
   };
   switch (widget.kind) {
     case "number":

@@ -1,0 +1,18 @@
+/** What a port of a definition is called after: the ports that its wire joins. */
+import { joined, type Doc } from "./document";
+import { sourcePorts, type Source } from "./references";
+import type { Kinds } from "./types";
+
+/** A source by its port where that says something, or by the type of its one value; else by its node. */
+export function nameOfSource(doc: Doc, kinds: Kinds, source: Source): string {
+  if (source.name) return source.name;
+  const spec = kinds.specs(doc)(doc.nodes[source.node]?.type ?? "");
+  const ports = spec ? sourcePorts(spec, source.inner) : [];
+  if (source.port !== "" && source.port !== "value") return source.port;
+  const kind = kinds.of(doc, source)?.name ?? "";
+  return ports.length === 1 && kind !== "" && kind !== "any" ? kind : source.node;
+}
+
+/** Two readers of one source are of one wire: what it comes from, without the ways to say it. */
+export const sameSource = (source: Source): string =>
+  `${source.inner ? "in" : "out"} ${joined(source.node, source.port, source.name)}`;
