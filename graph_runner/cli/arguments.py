@@ -107,8 +107,8 @@ def build() -> argparse.ArgumentParser:
     _workspace(check)
     _only_below(check)
 
-    nodes = commands.add_parser("nodes", help="list the nodes, or explain one")
-    nodes.add_argument("node", nargs="?", help="the node to explain")
+    nodes = commands.add_parser("nodes", help="list the nodes, explain one, or find some by words")
+    nodes.add_argument("node", nargs="*", help="the node to explain, or words to find nodes by: what other programs call them, choices (euler), parameters")  # fmt: skip
     nodes.add_argument("--markdown", type=Path, metavar="FILE", help="write the reference of all nodes to this file")
     nodes.add_argument("--check", action="store_true", help="with --markdown: only say whether the file is up to date")
     _nodes(nodes)

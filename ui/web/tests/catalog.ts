@@ -44,6 +44,7 @@ function node(type: string, inputs: Port[], outputs: Port[], more: Partial<NodeS
     mutates: [],
     grad: [],
     formerly: [],
+    words: [],
     ...more,
   };
 }
