@@ -12,7 +12,7 @@ from pathlib import Path
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, size
 
-COMMANDS = ("run", "check", "nodes", "runs", "clean", "lock")
+COMMANDS = ("run", "check", "nodes", "plugins", "runs", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -112,6 +112,10 @@ def build() -> argparse.ArgumentParser:
     nodes.add_argument("--markdown", type=Path, metavar="FILE", help="write the reference of all nodes to this file")
     nodes.add_argument("--check", action="store_true", help="with --markdown: only say whether the file is up to date")
     _nodes(nodes)
+
+    plugins = commands.add_parser("plugins", help="list the packages that bring nodes, and what is wrong with those that cannot be loaded")  # fmt: skip
+    plugins.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    _nodes(plugins)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=_count, default=20, metavar="N", help="list so many (default 20)")

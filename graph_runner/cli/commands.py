@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `runs`, `clean` and `lock`: what the command line tells besides running."""
+"""`check`, `nodes`, `plugins`, `runs`, `clean` and `lock`: what the command line tells besides running."""
 
 from __future__ import annotations
 
@@ -131,6 +131,27 @@ def _list(registry: Registry, console: Console) -> None:
 
 def _place(spec: NodeSpec) -> tuple[str, str]:
     return spec.category, spec.type
+
+
+def plugins(options: argparse.Namespace) -> int:
+    """List the packages that bring nodes. Returns 1 where one cannot be loaded."""
+    from graph_runner.catalog import plugins as catalog
+    from graph_runner.contract.registry import Registry
+
+    found = catalog.plugins(Registry.installed(options.nodes, passing_over=True))
+    if options.json:
+        print(json.dumps(found))
+        return 1 if any(plugin["error"] for plugin in found) else 0
+    console = Console()
+    for plugin in found:
+        line = Text(plugin["module"], "bold")
+        line.append(f"  {plugin['distribution'] or 'not installed'} {plugin['version']}".rstrip(), "not bold")
+        line.append(f"  {count(len(plugin['nodes']), 'node')}", "not bold")
+        console.print(line, soft_wrap=True)
+        if plugin["error"]:
+            console.print(Text(f"  {plugin['error']}", "red"), soft_wrap=True)
+        console.print(Text(f"  {plugin['folder']}", "dim"), soft_wrap=True)
+    return 1 if any(plugin["error"] for plugin in found) else 0
 
 
 def runs(options: argparse.Namespace) -> int:
