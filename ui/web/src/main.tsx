@@ -7,6 +7,7 @@ import "./style/widgets.css";
 import "./style/panels.css";
 import "./style/documents.css";
 import "./style/narrow.css";
+import "./style/finding.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { api } from "./server/api";
@@ -20,6 +21,7 @@ import { startProfiling } from "./state/profile";
 import { startLive, startWatching } from "./state/runs";
 import { startSession } from "./state/session";
 import { sayError } from "./state/ui";
+import { startUsage } from "./state/usage";
 import { startValidation } from "./state/validation";
 
 const root = document.getElementById("root");
@@ -37,6 +39,7 @@ async function start(): Promise<void> {
   startWatching();
   startProfiling();
   startLooking();
+  startUsage();
 }
 
 start().catch(sayError);

@@ -13,7 +13,7 @@ import {
   ReactFlow,
   type ReactFlowProps,
 } from "@xyflow/react";
-import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
+import { memo, useEffect, useRef, useState, type DragEvent, type MouseEvent } from "react";
 import type { DocumentId } from "../state/documents";
 import { select, selectedIds, setEdges, useEditor } from "../state/editor";
 import { openDropped } from "../state/files";
@@ -25,8 +25,11 @@ import { Frame, Note, Reroute } from "./Drawings";
 import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
+import { HandTool } from "./HandTool";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
+import { TapHint } from "./TapHint";
+import { listenTo } from "./touch";
 import type { LoomEdge, LoomNode } from "../drawing/view";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
@@ -105,6 +108,7 @@ const FIXED: Props = {
   panOnDrag: [0, 1],
   nodeDragThreshold: 3,
   connectOnClick: false,
+  edgesFocusable: false, // Tab goes over nodes; a node lists its wires (Shift W)
   fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
@@ -115,8 +119,11 @@ const onEmpty = (event: MouseEvent): boolean =>
 export function Canvas() {
   const wiring = useUi((state) => state.wiring !== null);
   const far = useUi((state) => state.far);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => (box.current ? listenTo(box.current) : undefined), []);
   return (
     <div
+      ref={box}
       className={`canvas${wiring ? " wiring" : ""}${far ? " far" : ""}`}
       onPointerMove={(event) => setPointer([event.clientX, event.clientY])}
       onPointerLeave={() => setPointer(null)}
@@ -132,6 +139,8 @@ export function Canvas() {
       }}
     >
       <Sheet />
+      <HandTool />
+      <TapHint />
     </div>
   );
 }

@@ -1,4 +1,5 @@
 /** The menus under the right mouse button. */
+import { titleOf } from "../document/cards";
 import { definitionOf } from "../document/definitions";
 import { halves, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
@@ -6,6 +7,7 @@ import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { submit } from "../state/runs";
+import { saveTemplate } from "../state/templates";
 import { say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import type { Point } from "../drawing/geometry";
@@ -79,6 +81,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },
     { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
+    { label: "Save as a template", run: () => void saveTemplate(commands.copiedText() ?? "", titleOf(id)) },
     { label: "Frame", keys: "Ctrl G", run: commands.addFrame },
     ...(many
       ? [

@@ -1,6 +1,8 @@
 /** Every shortcut: what is pressed, what it says in the list, what it does. */
 import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun, submit } from "../state/runs";
+import { keysOf } from "../state/keymap";
+import { holdSpace } from "./HandTool";
 import { openDialog, setTheme, showPanel, toggleMinimap, togglePanel, useUi } from "../state/ui";
 import { step } from "../state/documents";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
@@ -75,6 +77,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: ["W"],
     run: () => useUi.setState({ connector: selectedIds()[0] ?? null }),
   },
+  {
+    group: "Nodes",
+    label: "Wires of the selected node",
+    keys: ["Shift W"],
+    run: () => useUi.setState({ wiresOf: selectedIds()[0] ?? null }),
+  },
   { group: "Nodes", label: "Mute", keys: ["M"], run: () => commands.toggleMode("mute") },
   { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
   { group: "Nodes", label: "Collapse or expand", keys: ["H"], run: () => commands.toggleCollapsed() },
@@ -125,6 +133,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: ["Alt T"],
     run: () => setTheme(useUi.getState().theme === "dark" ? "light" : "dark"),
   },
+  { group: "View", label: "Settings", keys: ["Ctrl ,"], run: () => openDialog("settings"), always: true },
+  { group: "View", label: "Plugins", keys: ["Alt 6"], run: () => togglePanel("plugins") },
   { group: "View", label: "This list", keys: ["?"], run: () => openDialog("shortcuts") },
 
   { group: "File", label: "Save", keys: ["Ctrl S"], run: () => void saveFile(), always: true },
@@ -145,6 +155,7 @@ export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: str
   { group: "Nodes", label: "Add a node, there", keys: "double-click" },
   { group: "Nodes", label: "Bend a wire", keys: "double-click on it" },
   { group: "Nodes", label: "Move the selected nodes", keys: "arrows" },
+  { group: "View", label: "Move the sheet", keys: "Space drag" },
   { group: "View", label: "Select with a box", keys: "Shift drag" },
   { group: "View", label: "Go from node to node", keys: "Tab" },
 ];
@@ -176,9 +187,9 @@ export const isField = (target: EventTarget | null): boolean =>
   target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
 
 export function handleKey(event: KeyboardEvent): void {
-  const { palette: open, dialog, menu, connector, finder } = useUi.getState();
-  if (event.defaultPrevented || open || menu || connector || finder) return;
-  const found = SHORTCUTS.find((shortcut) => shortcut.keys.some((keys) => pressed(event, keys)));
+  const { palette: open, dialog, menu, connector, finder, wiresOf } = useUi.getState();
+  if (event.defaultPrevented || open || menu || connector || finder || wiresOf) return;
+  const found = SHORTCUTS.find((shortcut) => keysOf(shortcut).some((keys) => pressed(event, keys)));
   if (!found) return;
   if ((dialog !== null || isField(event.target)) && !found.always) return;
   // A focused button has its own meaning for the space bar and Enter.
@@ -189,5 +200,7 @@ export function handleKey(event: KeyboardEvent): void {
   )
     return;
   event.preventDefault();
-  found.run();
+  // The space bar held moves the sheet: what it stands for waits until it comes up.
+  if (event.key === " ") holdSpace(found.run);
+  else found.run();
 }

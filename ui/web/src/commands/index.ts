@@ -1,4 +1,5 @@
 /** Every way to change the document. Only here is `edit` called, so that a test can try them all. */
+export * from "./homes";
 export * from "./nodes";
 export * from "./places";
 export * from "./wires";

@@ -32,13 +32,14 @@ export function add(
   zone: Id | null,
   loose: LooseEnd | null = null,
   into?: { node: Id; handle: string },
+  params: Readonly<Record<string, Json>> = {},
 ): Id | null {
   const { doc: shown, kinds } = useEditor.getState();
   const spec = kinds.specs(shown)(type);
   if (!spec) return null;
   let made: Id = "";
   editPlaces(`Add ${type}`, (doc) => {
-    const added = addNode(doc, spec, { zone, at: within(zone, at) });
+    const added = addNode(doc, spec, { zone, at: within(zone, at), params });
     made = added.id;
     if (!loose) return added.doc;
     const link = firstFit(added.doc, kinds, loose, added.id);

@@ -26,6 +26,8 @@ import { isLive } from "../state/runAge";
 import { cancel, liveRun, submit, useRuns } from "../state/runs";
 import { useProblems } from "../state/validation";
 import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
+import { tr } from "../strings";
+import { BarMenu } from "./BarMenu";
 
 export function TopBar() {
   return (
@@ -220,6 +222,7 @@ function Panels() {
       >
         <CircleHelp size={16} />
       </button>
+      <BarMenu />
       {login ? (
         <a className="icon-button" href="logout" aria-label="Log out" data-tip="text|Log out">
           <LogOut size={16} />
@@ -235,8 +238,8 @@ function PanelButton({ panel, label, children }: { panel: Panel; label: string; 
     <button
       className={`icon-button${open ? " on" : ""}`}
       aria-pressed={open}
-      aria-label={label}
-      data-tip={`text|${label}`}
+      aria-label={tr(label)}
+      data-tip={`text|${tr(label)}`}
       onClick={() => togglePanel(panel)}
     >
       {children}

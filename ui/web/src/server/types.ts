@@ -13,6 +13,7 @@ export type {
   FileEntry,
   NodeProfile,
   Output,
+  Plugin,
   Problem,
   Profile,
   Queue,
@@ -21,6 +22,8 @@ export type {
   RunDetail,
   Series,
   ServerMessage,
+  Template,
+  Usage,
   Worker,
   WorkflowEntry,
 } from "../../generated/server";

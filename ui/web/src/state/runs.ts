@@ -18,6 +18,7 @@ import {
 import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
 import { goTo } from "./flow";
+import { takeNodes } from "./plugins";
 import { say, sayError, showPanel } from "./ui";
 
 interface RunsState {
@@ -97,6 +98,7 @@ const live = new Live({
     timer ??= setTimeout(flush, 40);
   },
   caughtUp: () => undefined,
+  nodes: () => void takeNodes(),
   workflows: () => setState((state) => ({ workflowsChanged: state.workflowsChanged + 1 })),
 });
 
