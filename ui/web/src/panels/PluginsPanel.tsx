@@ -9,7 +9,7 @@ export function PluginsPanel() {
   const { list, busy } = usePlugins();
   useEffect(() => void lookAtPlugins(), []);
   return (
-    <div className="plugins">
+    <div className="plugin-list">
       <p className="quiet">
         {t(
           "Packages that bring nodes. After you edited one, load it anew: runs that go on are finished by the process that began them.",

@@ -32,7 +32,7 @@ export function SettingsDialog() {
           <Choice
             label={t("Language")}
             value={settings.language}
-            options={{ auto: t("As the browser, where the whole page speaks it"), ...LANGUAGES }}
+            options={{ auto: t("Automatic"), ...LANGUAGES }}
             choose={(language) => set({ language })}
           />
         </section>
@@ -58,7 +58,7 @@ const named = <T extends string>(all: readonly T[], names: readonly string[]): R
 const wireNames = (): Record<WireStyle, string> => named(WIRES, [t("Curved"), t("Straight"), t("Stepped")]);
 const pointerNames = (): Record<Pointer, string> =>
   named(POINTERS, [
-    t("Find out"),
+    t("Automatic"),
     t("Mouse: the wheel zooms"),
     t("Trackpad: two fingers move, pinching zooms"),
   ]);

@@ -12,10 +12,9 @@ export const de = {
   Straight: "Gerade",
   Stepped: "Rechtwinklig",
   Language: "Sprache",
-  "As the browser, where the whole page speaks it": "Wie der Browser, wenn die ganze Seite sie spricht",
+  Automatic: "Automatisch",
   "Mouse and trackpad": "Maus und Trackpad",
   "Two fingers or the wheel": "Zwei Finger oder das Rad",
-  "Find out": "Selbst erkennen",
   "Mouse: the wheel zooms": "Maus: das Rad zoomt",
   "Trackpad: two fingers move, pinching zooms": "Trackpad: zwei Finger verschieben, Spreizen zoomt",
   "Space and a drag move the sheet everywhere.":
