@@ -39,10 +39,6 @@ export const dropWire = () => useUi.setState({ wiring: null, tapped: false });
 /** A tap: begins a wire at a port, and ends it at another, or on the ground with a new node. */
 function tap(event: MouseEvent): void {
   if ((event as PointerEvent).pointerType !== "touch") return;
-  if (held) {
-    event.stopPropagation(); // the click that ends a long press would close what it opened
-    return;
-  }
   const { tapped, wiring } = useUi.getState();
   const port = portAt(event.target);
   if (!tapped || !wiring) {
@@ -77,8 +73,20 @@ function finish(begun: LooseEnd, port: Port): void {
 let press: { readonly timer: ReturnType<typeof setTimeout>; readonly at: readonly [number, number] } | null =
   null;
 
-/** Whether the press that ends now was a long one. */
-let held = false;
+/** A long press ends in a click on whatever lies under the finger by then, the palette's first lines say: it means nothing. */
+function swallowClick(): void {
+  const swallow = (event: Event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.type === "click") end();
+  };
+  const end = () => {
+    for (const kind of ["mousedown", "click"]) removeEventListener(kind, swallow, true);
+    removeEventListener("pointerdown", end, true);
+  };
+  for (const kind of ["mousedown", "click"]) addEventListener(kind, swallow, true);
+  addEventListener("pointerdown", end, true); // the next finger
+}
 
 function lift(): void {
   if (press) clearTimeout(press.timer);
@@ -88,12 +96,11 @@ function lift(): void {
 /** A finger came down: held still it opens the palette on the ground, and elsewhere the menu of what it is on. */
 function touchDown(event: PointerEvent): void {
   lift();
-  held = false;
   if (event.pointerType !== "touch" || !event.isPrimary) return;
   const { target, clientX, clientY } = event;
   const timer = setTimeout(() => {
     press = null;
-    held = true;
+    swallowClick();
     if (!(target instanceof Element)) return;
     if (target.closest(".react-flow__pane"))
       useUi.setState({ menu: null, palette: { ...spotAt([clientX, clientY]), loose: null } });

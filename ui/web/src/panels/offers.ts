@@ -30,7 +30,7 @@ const HOMES = 3; // finds that are offered with their zone
 export const keyOf = (offer: Offer): string =>
   offer.what === "template"
     ? `template ${offer.template.name}`
-    : `${offer.what} ${offer.what === "inside" ? offer.zone.type : (offer.head ?? "")} ${offer.spec.type}`;
+    : `${offer.what} ${offer.what === "inside" ? offer.zone.type : (offer.head ?? "")} ${offer.spec.category} ${offer.spec.type}`;
 
 /** How often each node is wired to the loose end, or follows the selected node, in the workflows that are known. */
 function usual(usage: Usage, { doc, loose, selected }: Wish): Readonly<Record<string, number>> {
