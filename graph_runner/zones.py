@@ -47,7 +47,7 @@ class Callback(Protocol):
         ...
 
 
-@node(category="zones")
+@node(category="zones", words=("loop", "for"))
 def repeat(
     body: Body[Iteration],
     state: Ports[S],
@@ -64,7 +64,7 @@ def repeat(
     return state
 
 
-@node(category="zones", independent=True)
+@node(category="zones", independent=True, words=("loop", "sweep", "xy plot"))
 def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R]]:
     """Run the body once for each item of the named lists (side by side, of equal length) and collect the results.
 
@@ -84,7 +84,7 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
     return collected
 
 
-@node(category="zones", aside="steps")
+@node(category="zones", aside="steps", words=("callback", "validation"))
 def every(
     body: Body[Callback],
     steps: Annotated[int, Formerly("n"), Field(ge=1)] = 100,  # noqa: ARG001 - the loop around counts
@@ -98,7 +98,7 @@ def every(
     body()
 
 
-@node(category="zones")
+@node(category="zones", words=("subgraph",))
 def group(body: Body[Once]) -> Ports[R]:
     """Run the body once: a named part of a graph."""
     return body()

@@ -43,7 +43,10 @@ class Checkpoint(NamedTuple):
     denoiser: Denoiser | None
 
 
-@node(category="checkpoints")
+@node(
+    category="checkpoints",
+    words=("checkpoint loader", "ckpt", "safetensors", "vae loader", "clip loader", "stable diffusion"),
+)
 def load_checkpoint(
     path: Annotated[str, PathTo("file or folder", checkpoint_files)],
     known: Models = OURS,
@@ -134,6 +137,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
     effect=True,
     saves=lambda given: _saved(given["name"], given["form"]),
     dry=_could_be_saved,
+    words=("export", "safetensors", "ckpt"),
 )
 def save_checkpoint(
     saving: Saving,
@@ -195,7 +199,7 @@ def _tell_idle(lora: Lora, part: Literal["UNet", "text encoder"], tell: Tell, by
     return lora
 
 
-@node(category="checkpoints", dry=_lora_unet_dry)
+@node(category="checkpoints", dry=_lora_unet_dry, words=("lora loader", "load lora"))
 def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> UNet:
     """A UNet with a LoRA file merged in (kohya's or diffusers' naming).
 
@@ -208,7 +212,7 @@ def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0
     return merge_lora(unet, _tell_idle(read_lora(path), "UNet", tell), strength)
 
 
-@node(category="checkpoints", dry=_lora_text_encoder_dry)
+@node(category="checkpoints", dry=_lora_text_encoder_dry, words=("lora loader", "load lora", "clip"))
 def lora_text_encoder(text_encoder: TextEncoder, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 

@@ -17,7 +17,7 @@ from nodes.wires import Conditioning, Embedder, Labels
 Class = Annotated[int, Field(ge=0, lt=2**31)]
 
 
-@node(category="conditioning")
+@node(category="conditioning", words=("label", "class conditioning"))
 def class_context(embedder: Embedder, classes: list[Class] = []) -> Conditioning:  # noqa: B006
     """Classes as a condition; none at all is the null condition that guidance needs.
 

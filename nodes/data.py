@@ -23,7 +23,7 @@ from graph_runner.contract import Inject, Neutral, PathTo, Seed, Unkeyed, node
 from nodes.wires import Autoencoder, Batch, Dataset, Image, Labels, Latent, LatentDataset, Stream
 
 
-@node(category="data")
+@node(category="data", words=("toy data", "synthetic"))
 def shapes_dataset(
     size: Annotated[int, Field(ge=1)] = 20_000,
     resolution: Annotated[int, Field(ge=8, le=1024)] = 32,
@@ -42,7 +42,7 @@ def shapes_dataset(
     return Shapes(resolution, size, seed, objects)
 
 
-@node(category="data", version=2)
+@node(category="data", version=2, words=("own photos", "load images", "dreambooth", "fine-tune"))
 def image_folder(
     path: Annotated[str, PathTo("folder", image_files)],
     workspace: Workspace,

@@ -23,7 +23,7 @@ FirstRow = Annotated[int, Field(ge=0, le=2**62)]
 """Which sample of a larger batch a node's batch begins with: its random numbers are keyed by the sample's number."""
 
 
-@node(category="diffusion")
+@node(category="diffusion", words=("scheduler", "beta schedule", "v-prediction", "zero terminal snr"))
 def noise_schedule(
     kind: Literal["linear", "plain_linear", "cosine"] = "linear",
     timesteps: Annotated[int, Field(ge=2, le=100_000)] = 1000,
@@ -49,7 +49,7 @@ def noise_schedule(
     return schedule.with_zero_terminal_snr(parametrisation) if zero_terminal_snr else schedule
 
 
-@node(category="diffusion")
+@node(category="diffusion", words=("flow matching", "scheduler"))
 def rectified_flow(
     shift: Annotated[float, Field(gt=0, le=100)] = 1.0,
     density: Density = "uniform",
@@ -70,7 +70,7 @@ def rectified_flow(
     return RectifiedFlow(shift, density, mean, std, parametrisation)
 
 
-@node(category="diffusion")
+@node(category="diffusion", words=("scheduler",))
 def edm(
     sigma_min: Annotated[float, Field(gt=0, le=1)] = 0.002,
     sigma_max: Annotated[float, Field(gt=1, le=100_000)] = 80.0,
@@ -94,7 +94,7 @@ def edm(
     return EDM(sigma_min, sigma_max, sigma_data, rho, p_mean, p_std)
 
 
-@node(category="diffusion", version=2)
+@node(category="diffusion", version=2, words=("empty latent", "latent image", "txt2img"))
 def gaussian_noise(
     rng: Rng,
     shape: Sizes = [1, 4, 32, 32],  # noqa: B006
@@ -136,7 +136,7 @@ def random_timesteps(schedule: Schedule, z: Latent, rng: Rng) -> Timestep:
     return schedule.timesteps(rng.rand(len(z)))
 
 
-@node(category="diffusion")
+@node(category="diffusion", words=("forward diffusion", "q_sample"))
 def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Latent:
     """The forward process, signal · z0 + noise · eps: by betas √ᾱ_t · z0 + √(1 − ᾱ_t) · eps (Ho et al. 2020, eq. 4).
 
@@ -146,7 +146,12 @@ def add_noise(schedule: Schedule, z0: Latent, noise: Latent, t: Timestep) -> Lat
     return schedule.add_noise(z0, noise, t)
 
 
-@node(category="diffusion", batched=("z", "t", "condition"), formerly=("unet_denoise",))
+@node(
+    category="diffusion",
+    batched=("z", "t", "condition"),
+    formerly=("unet_denoise",),
+    words=("unet", "model", "apply model", "noise prediction"),
+)
 def denoise(
     model: Denoiser, z: Latent, t: Timestep, condition: Annotated[Conditioning | None, Formerly("context")] = None
 ) -> Prediction:
@@ -160,7 +165,12 @@ def denoise(
     return denoiser.denoise(model, z, t, condition)
 
 
-@node(category="diffusion", batched=("z", "t", "condition"), formerly=("unet_denoise_tiles",))
+@node(
+    category="diffusion",
+    batched=("z", "t", "condition"),
+    formerly=("unet_denoise_tiles",),
+    words=("unet", "tiled diffusion", "multidiffusion"),
+)
 def denoise_tiles(
     model: Denoiser,
     z: Latent,
@@ -183,7 +193,7 @@ def denoise_tiles(
     return tiles.denoise_tiles(model, z, t, condition, kernel, stride)
 
 
-@node(category="guidance")
+@node(category="guidance", words=("cfg", "guidance scale", "classifier-free guidance", "negative prompt"))
 def cfg_combine(
     cond: Annotated[Prediction, Axes("_ c ...")],
     uncond: Annotated[Prediction, Axes("_ c ...")],

@@ -33,19 +33,19 @@ from nodes.wires import (
 StepNumber = Annotated[int, Field(ge=0)]
 
 
-@node(category="first stage")
+@node(category="first stage", words=("vae encode", "img2img"))
 def encode(autoencoder: Autoencoder, images: Image) -> Latent:
     """Images to latents: the mode of the posterior, scaled for the diffusion model."""
     return autoencoder.encode(images)
 
 
-@node(category="first stage", lighter="decode_tiles")
+@node(category="first stage", lighter="decode_tiles", words=("vae decode",))
 def decode(autoencoder: Autoencoder, z: Latent) -> Image:
     """Latents to images. Latents or images that are no numbers are refused."""
     return finite(autoencoder.decode(finite(z, "the latents")), "the decoded images")
 
 
-@node(category="first stage")
+@node(category="first stage", words=("vae decode tiled",))
 def decode_tiles(
     autoencoder: Autoencoder,
     z: Latent,
@@ -60,7 +60,7 @@ def decode_tiles(
     return finite(tiles.decode_tiles(autoencoder, finite(z, "the latents"), kernel, stride), "the decoded images")
 
 
-@node(category="first stage")
+@node(category="first stage", words=("vae",))
 def posterior(autoencoder: Autoencoder, images: Image) -> Posterior:
     """The Gaussian over latents that a KL autoencoder's encoder gives."""
     if not isinstance(autoencoder, KLAutoencoder):
@@ -68,7 +68,7 @@ def posterior(autoencoder: Autoencoder, images: Image) -> Posterior:
     return autoencoder.posterior(images)
 
 
-@node(category="first stage", version=2)
+@node(category="first stage", version=2, words=("vae encode",))
 def sample_posterior(autoencoder: Autoencoder, posterior: Posterior, rng: Rng, first_row: FirstRow = 0) -> Latent:
     """A latent drawn from the posterior, scaled for the diffusion model.
 

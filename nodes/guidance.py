@@ -12,7 +12,7 @@ from graph_runner.contract import node
 from nodes.wires import Gradient, Image, Latent, LogLikelihood, Mask, Prediction, Schedule, Timestep
 
 
-@node(category="guidance")
+@node(category="guidance", words=("rescale cfg",))
 def cfg_rescale(guided: Prediction, cond: Prediction, amount: Annotated[float, Field(ge=0, le=1)] = 0.7) -> Prediction:
     """Bring a guided prediction's deviation back to the conditional one's, against over-exposure (Lin et al. 2024).
 
@@ -41,7 +41,7 @@ def dynamic_threshold(
     return guidance.dynamic_threshold(prediction, z, t, schedule, percentile, floor)
 
 
-@node(category="guidance")
+@node(category="guidance", words=("x0", "denoised"))
 def estimate_z0(prediction: Prediction, z: Latent, t: Timestep, schedule: Schedule) -> Latent:
     """The clean latent that a prediction stands for."""
     return schedule.to_z0(prediction, z, t)
@@ -76,7 +76,7 @@ def likelihood_gradient(log_likelihood: LogLikelihood, z: Latent) -> Gradient:
     return guidance.gradient(log_likelihood, z)
 
 
-@node(category="guidance", formerly=("steer",))
+@node(category="guidance", formerly=("steer",), words=("classifier guidance",))
 def gradient_guidance(
     prediction: Prediction,
     gradient: Gradient,
@@ -93,7 +93,7 @@ def gradient_guidance(
     return guidance.steer(prediction, gradient, t, schedule, scale)
 
 
-@node(category="guidance", formerly=("keep_known",))
+@node(category="guidance", formerly=("keep_known",), words=("inpainting", "set latent noise mask"))
 def inpaint_latent(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: Mask, schedule: Schedule) -> Latent:
     """What the denoiser should see where part of the latent is known: the known part, noised.
 
@@ -105,7 +105,7 @@ def inpaint_latent(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: M
     return guidance.keep_known(z, known, noise, t, 1 - _shrunk(mask, z), schedule)
 
 
-@node(category="guidance", formerly=("predict_known",))
+@node(category="guidance", formerly=("predict_known",), words=("inpainting", "differential diffusion"))
 def inpaint_prediction(
     prediction: Prediction, z: Latent, known: Latent, t: Timestep, mask: Mask, schedule: Schedule
 ) -> Prediction:

@@ -34,7 +34,7 @@ def _batch(images: Tensor | list[Tensor]) -> Tensor:
     return torch.cat(images)
 
 
-@node(category="images", version=2)
+@node(category="images", version=2, words=("image loader", "input image", "img2img"))
 def load_image(
     path: File,
     device: Device,
@@ -54,7 +54,7 @@ def load_image(
     return pictures.load_image(path, (height, width) if height else None, fit)[None].to(device)
 
 
-@node(category="images", version=2)
+@node(category="images", version=2, words=("contact sheet", "xy plot", "tile"))
 def image_grid(
     images: Images,
     columns: Columns = 0,
@@ -71,7 +71,7 @@ def image_grid(
     return pictures.grid(_batch(images), columns or None, captions=captions or None, zoom=zoom or None)[None]
 
 
-@node(category="images", formerly=("enlarge",))
+@node(category="images", formerly=("enlarge",), words=("resize", "hires fix", "nearest"))
 def upscale(
     images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4, kind: Literal["nearest", "bicubic"] = "nearest"
 ) -> Image:
@@ -85,7 +85,7 @@ def upscale(
     return F.interpolate(images, scale_factor=factor, mode="bicubic").clamp(-1, 1)
 
 
-@node(category="images")
+@node(category="images", words=("compare", "xy plot"))
 def side_by_side(
     images: list[Image],
     limit: Annotated[int, Field(ge=1)] = 8,
@@ -101,7 +101,7 @@ def side_by_side(
     return pictures.grid(torch.cat(rows), columns=len(rows[0]), zoom=zoom)[None]
 
 
-@node(category="images", effect=True)
+@node(category="images", effect=True, words=("show", "display"))
 def preview_image(images: Images, outputs: Outputs, name: Name = "preview", columns: Columns = 0) -> None:
     """Show images on the node, several as a grid.
 
@@ -115,7 +115,7 @@ def preview_image(images: Images, outputs: Outputs, name: Name = "preview", colu
     outputs.file(f"{name}.png", write, media="image/png", preview=True)
 
 
-@node(category="images", effect=True)
+@node(category="images", effect=True, words=("png", "export"))
 def save_image(images: Images, outputs: Outputs, name: Name = "image") -> None:
     """Save each image as a PNG that carries its workflow. None is saved where one has values that are no numbers.
 

@@ -40,7 +40,7 @@ class InceptionScore(NamedTuple):
     deviation: Scalar
 
 
-@node(category="metrics", effect=True, formerly=("report",))
+@node(category="metrics", effect=True, formerly=("report",), words=("tensorboard", "log"))
 def log_metrics(values: Ports[Scalar | list[Scalar]], metrics: Metrics) -> None:
     """Show numbers: as curves inside a loop, and in the run's record. What is NaN or infinite is refused.
 
@@ -142,13 +142,13 @@ def stack_features(features: list[Features]) -> Features:
     return torch.cat(features)
 
 
-@node(category="metrics")
+@node(category="metrics", words=("fid",))
 def frechet_distance(real: OfOneNetwork, generated: OfOneNetwork) -> Scalar:
     """Fréchet distance; with Inception features and 50,000 images it is FID (Heusel et al. 2017)."""
     return _scalar(distribution.frechet_distance(real, generated))
 
 
-@node(category="metrics")
+@node(category="metrics", words=("is",))
 def inception_score(
     network: FeatureNet, generated: Features, splits: Annotated[int, Field(ge=1)] = 10
 ) -> InceptionScore:
@@ -165,7 +165,7 @@ def inception_score(
     return InceptionScore(_scalar(mean), _scalar(deviation))
 
 
-@node(category="metrics")
+@node(category="metrics", words=("kid",))
 def kernel_distance(real: OfOneNetwork, generated: OfOneNetwork) -> Scalar:
     """Kernel distance, unbiased at few images; with Inception features it is KID (Bińkowski et al. 2018)."""
     return _scalar(distribution.kernel_distance(real, generated).mean)

@@ -46,7 +46,7 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 Deviation = Annotated[float, Field(gt=0, le=10)]
 
 
-@node(category="models")
+@node(category="models", words=("vae", "autoencoderkl", "first stage"))
 def kl_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     model_channels: Channels = 128,
@@ -87,7 +87,7 @@ def kl_autoencoder(
     )
 
 
-@node(category="models")
+@node(category="models", words=("gan", "patchgan"))
 def patch_discriminator(
     rng: Rng,  # noqa: ARG001
     base_channels: Channels = 64,
@@ -101,7 +101,7 @@ def patch_discriminator(
     return NLayerDiscriminator(base_channels=base_channels, num_layers=num_layers)
 
 
-@node(category="models")
+@node(category="models", words=("diffusion model", "backbone"))
 def unet(
     rng: Rng,  # noqa: ARG001
     in_channels: Channels = 4,
@@ -171,7 +171,7 @@ def unet(
     )
 
 
-@node(category="models")
+@node(category="models", words=("diffusion transformer", "backbone"))
 def dit(
     rng: Rng,  # noqa: ARG001
     in_channels: Channels = 4,
@@ -215,7 +215,7 @@ def dit(
     )
 
 
-@node(category="models")
+@node(category="models", words=("label embedding",))
 def class_embedder(rng: Rng, classes: Classes = 1000, dim: Channels = 512) -> Embedder:  # noqa: ARG001
     """One learned token for each class, and one for no class, untrained (CompVis' ClassEmbedder).
 
@@ -275,7 +275,7 @@ def cast_weights(model: M, dtype: Narrow = "bfloat16") -> M:
     return narrowed(model, getattr(torch, dtype)).eval().requires_grad_(False)
 
 
-@node(category="models")
+@node(category="models", words=("model loader",))
 def load_model(path: WeightFile, known: Models = OURS, dtype: Kept = "float32") -> Any:
     """A saved model of any kind: ours, or one that a package of nodes brings.
 
@@ -285,7 +285,7 @@ def load_model(path: WeightFile, known: Models = OURS, dtype: Kept = "float32") 
     return _load(path, nn.Module, dtype, known)
 
 
-@node(category="models")
+@node(category="models", words=("vae loader", "load vae"))
 def load_autoencoder(path: WeightFile, dtype: Kept = "float32") -> Autoencoder:
     """A saved autoencoder.
 
@@ -295,7 +295,7 @@ def load_autoencoder(path: WeightFile, dtype: Kept = "float32") -> Autoencoder:
     return _load(path, AutoencoderModel, dtype)
 
 
-@node(category="models")
+@node(category="models", words=("unet loader", "load diffusion model"))
 def load_unet(path: WeightFile, dtype: Kept = "float32") -> UNet:
     """A saved UNet.
 
@@ -305,7 +305,7 @@ def load_unet(path: WeightFile, dtype: Kept = "float32") -> UNet:
     return _load(path, UNetModel, dtype)
 
 
-@node(category="models")
+@node(category="models", words=("label",))
 def load_class_embedder(path: WeightFile, dtype: Kept = "float32") -> Embedder:
     """A saved class embedder.
 

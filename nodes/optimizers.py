@@ -25,7 +25,7 @@ def _recipe(optimizer: optimizers.Optimizer, learning_rate: LearningRate | None,
     return Recipe(optimizer, learning_rate or Constant(), clip=Clip(norm=clip))
 
 
-@node(category="optimizers")
+@node(category="optimizers", words=("optimizer",))
 def sgd(
     learning_rate: LearningRate | None = None,
     lr: Annotated[float, Field(gt=0, le=100)] = 1e-2,
@@ -181,7 +181,7 @@ def schedule_free_adamw(
     return _recipe(optimizers.ScheduleFreeAdamW(lr, beta1, beta2, eps, weight_decay), learning_rate, clip)
 
 
-@node(category="optimizers")
+@node(category="optimizers", words=("adamw 8bit", "bitsandbytes"))
 def adam_8bit(
     learning_rate: LearningRate | None = None,
     lr: Rate = 1e-4,

@@ -53,7 +53,7 @@ def preset_settings(
     )
 
 
-@node(category="published models", formerly=("published_autoencoder",))
+@node(category="published models", formerly=("published_autoencoder",), words=("vae",))
 def preset_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     preset: AutoencoderPreset = "kl-f8",

@@ -29,7 +29,12 @@ class Denoise(Protocol):
         ...
 
 
-@node(category="sampling", keep=True, version=2)
+@node(
+    category="sampling",
+    keep=True,
+    version=2,
+    words=("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
+)
 def sample(
     denoise: Body[Denoise],
     noise: Latent,
@@ -68,7 +73,7 @@ def sample(
     return chosen(denoise, z, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=loop)
 
 
-@node(category="sampling", keep=True)
+@node(category="sampling", keep=True, words=("ddim inversion", "image editing"))
 def invert(
     denoise: Body[Denoise],
     z0: Latent,

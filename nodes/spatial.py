@@ -160,7 +160,7 @@ def spatial_rescaler(
     return SpatialRescaler(stages, in_channels, out_channels)
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", words=("segmentation", "in place of a controlnet"))
 def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditioning:
     """A semantic map as channels beside the latent."""
     return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
@@ -176,7 +176,7 @@ def _degraded_shape(
     return images.new_empty(*images.shape[:2], images.shape[2] // factor, images.shape[3] // factor)
 
 
-@node(category="spatial conditions", dry=_degraded_shape, version=2)
+@node(category="spatial conditions", dry=_degraded_shape, version=2, words=("upscaler", "super-resolution", "bsrgan"))
 def degrade_images(
     images: Image,
     rng: Rng,
@@ -194,7 +194,7 @@ def degrade_images(
     return degrade(images, factor, kind, _keyed(rng.from_row(first_row), len(images)))
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", words=("upscaler", "super-resolution", "ldm upscale"))
 def low_resolution_condition(low: Image, z: Latent) -> Conditioning:
     """A low-resolution image as channels beside the latent: raw, not encoded (Rombach et al. 2022, section 4.4).
 
@@ -208,7 +208,7 @@ def _mask_shape(images: Image, rng: Rng, style: str, first_row: int) -> Mask:  #
     return images.new_empty(len(images), 1, *images.shape[2:])
 
 
-@node(category="spatial conditions", dry=_mask_shape, version=2)
+@node(category="spatial conditions", dry=_mask_shape, version=2, words=("inpainting",))
 def random_mask(
     images: Image,
     rng: Rng,
@@ -230,7 +230,7 @@ def _keyed(rng: Rng, rows: int) -> KeyedRandom:
     return KeyedRandom(rng.on("cpu").bits(rows).numpy())
 
 
-@node(category="spatial conditions", version=2)
+@node(category="spatial conditions", version=2, words=("load mask", "inpainting"))
 def load_mask_image(
     path: File, device: Device, height: Side = 0, width: Side = 0, fit: Annotated[Fit, Neutral("crop")] = "crop"
 ) -> Mask:
@@ -246,7 +246,7 @@ def load_mask_image(
     return load_mask(path, (height, width) if height and width else None, fit)[None].to(device)
 
 
-@node(category="spatial conditions", formerly=("hide",))
+@node(category="spatial conditions", formerly=("hide",), words=("inpainting",))
 def mask_image(images: Image, mask: Mask, convention: Convention = "ldm") -> Image:
     """Images with the masked part blanked, to be encoded.
 
@@ -256,7 +256,7 @@ def mask_image(images: Image, mask: Mask, convention: Convention = "ldm") -> Ima
     return masked_image(images, mask, convention)
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", words=("inpaint model conditioning",))
 def inpainting_condition(masked: Latent, mask: Mask, convention: Convention = "ldm") -> Conditioning:
     """The latent of the masked image, and the mask, as channels beside the latent (Rombach et al. 2022, section 4.5).
 
@@ -267,13 +267,13 @@ def inpainting_condition(masked: Latent, mask: Mask, convention: Convention = "l
     return _Conditioning(concat=inpainting_channels(masked, mask, convention))
 
 
-@node(category="spatial conditions")
+@node(category="spatial conditions", words=("composite", "inpainting"))
 def paste(images: Image, filling: Image, mask: Mask) -> Image:
     """The known pixels of images, and the filling where the mask is 1."""
     return composite(images, filling, mask)
 
 
-@node(category="conditioning")
+@node(category="conditioning", words=("in place of a controlnet", "depth", "canny", "pose"))
 def concat_condition(channels: Channels) -> Conditioning:
     """Any channels at the latent's size, beside it."""
     return _Conditioning(concat=channels)

@@ -56,7 +56,7 @@ def wordpiece_tokenizer(
     return tokenizer
 
 
-@node(category="text")
+@node(category="text", words=("clip tokenizer",))
 def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
@@ -66,7 +66,7 @@ def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=
     return TextTokenizer.load(path, length or None)
 
 
-@node(category="text")
+@node(category="text", words=("clip", "text model"))
 def bert_text_encoder(
     rng: Rng,  # noqa: ARG001
     tokenizer: Tokenizer,
@@ -86,7 +86,7 @@ def bert_text_encoder(
     return BERTEmbedder(dim, layers, tokenizer.vocab_size, tokenizer.length, dropout).start_from(embedding_std)
 
 
-@node(category="text")
+@node(category="text", words=("clip set last layer",))
 def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1) -> TextEncoder:
     """A CLIP text encoder without its last layers, as some fine-tuned models were trained ("clip skip").
 
@@ -101,7 +101,7 @@ def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1
     )
 
 
-@node(category="text", version=3)
+@node(category="text", version=3, words=("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"))
 def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
@@ -146,7 +146,7 @@ def _encode_a_part(
     return EncodedCaptions(cast(LatentData, LatentOutline(one, len(data), data.classes)), null)
 
 
-@node(category="text", keep=True, dry=_encode_a_part)
+@node(category="text", keep=True, dry=_encode_a_part, words=("clip text encode", "prompt"))
 def encode_captions(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
@@ -198,7 +198,7 @@ def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Fi
     return drop(captions, rng.on("cpu").rand(len(captions)), probability)
 
 
-@node(category="text")
+@node(category="text", words=("clip text encode", "prompt"))
 def embed_captions(text_encoder: TextEncoder, tokenizer: Tokenizer, captions: Captions, device: Device) -> Conditioning:
     """The captions of a batch as a condition; gradients reach the text encoder.
 

@@ -45,7 +45,13 @@ class Trained(NamedTuple, Generic[M]):
 
 
 @node(
-    category="training", keep=True, trains=True, mutates=("models",), continues="steps", continues_from="continue_from"
+    category="training",
+    keep=True,
+    trains=True,
+    mutates=("models",),
+    continues="steps",
+    continues_from="continue_from",
+    words=("trainer", "fine-tune", "fit", "training loop"),
 )
 def train(
     body: Body[TrainingStep],
@@ -113,7 +119,7 @@ def train(
     return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
 
 
-@node(category="training")
+@node(category="training", words=("loss", "backward"))
 def objective(loss: Loss, models: list[M], optimizer: Optimizer, name: str = "loss") -> Objective:
     """Say which loss trains which models, and how: wire it into the training zone's results.
 
@@ -125,7 +131,7 @@ def objective(loss: Loss, models: list[M], optimizer: Optimizer, name: str = "lo
     return _Objective(loss.float(), tuple(models), optimizer, name)
 
 
-@node(category="optimizers")
+@node(category="optimizers", words=("adam",))
 def adamw(
     learning_rate: LearningRate | None = None,
     lr: Annotated[float, Field(gt=0, le=1)] = 1e-4,
@@ -169,7 +175,7 @@ def power_average(sigma_rel: Annotated[float, Field(gt=0, lt=0.2886)] = 0.1) -> 
     return PowerAverage(sigma_rel)
 
 
-@node(category="training")
+@node(category="training", words=("teacher", "distillation"))
 def frozen_copy(model: M) -> M:
     """A model as it is now, as a value of its own: a teacher, a prior term, the original that a training must stay close to.
 

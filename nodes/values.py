@@ -11,7 +11,7 @@ from graph_runner.contract import node
 T = TypeVar("T")
 
 
-@node(category="values")
+@node(category="values", words=("int", "primitive", "constant"))
 def integers(values: list[int]) -> list[int]:
     """Whole numbers, to wire into several places: the classes to sample and to caption, say.
 
@@ -20,7 +20,7 @@ def integers(values: list[int]) -> list[int]:
     return values
 
 
-@node(category="values")
+@node(category="values", words=("float", "primitive", "constant"))
 def numbers(values: list[float]) -> list[float]:
     """Numbers, to wire into several places or to sweep over.
 
@@ -29,7 +29,7 @@ def numbers(values: list[float]) -> list[float]:
     return values
 
 
-@node(category="values")
+@node(category="values", words=("string", "primitive", "prompt"))
 def texts(values: list[str]) -> list[str]:
     """Texts, to wire into several places or to sweep over.
 

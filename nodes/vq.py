@@ -23,7 +23,7 @@ class Reconstructed(NamedTuple):
     perplexity: Scalar
 
 
-@node(category="models")
+@node(category="models", words=("vae", "vqvae", "vqgan", "first stage"))
 def vq_autoencoder(
     rng: Rng,  # noqa: ARG001 - the engine seeds torch's generators, which initialisation draws from
     model_channels: Channels = 128,

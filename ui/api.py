@@ -17,8 +17,11 @@ from pydantic import Field
 from graph_runner.base.files import remove
 from graph_runner.base.problems import Problem
 from graph_runner.bind.renamed import under_current_names
+from graph_runner.catalog import plugins
 from graph_runner.catalog.describe import Catalog, describe_all
-from graph_runner.contract import Seed
+from graph_runner.catalog.plugins import Plugin
+from graph_runner.catalog.usage import Usage
+from graph_runner.contract import ContractError, Seed
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
@@ -55,6 +58,7 @@ from ui.schemas import (
     RunDetail,
     RunEvent,
     Series,
+    Template,
     Validation,
     WorkflowEntry,
     WorkflowPath,
@@ -105,6 +109,7 @@ class Api:
         manager: RunManager,
         about: Callable[[], About],
         workflows_changed: Callable[[], None],
+        nodes_changed: Callable[[], None],
         confined: bool,
         packages: Sequence[str] = (),
         lent: Sequence[Path] = (),
@@ -116,7 +121,7 @@ class Api:
         self.uploads, self.pictures = Uploads(workspace), Gallery(workspace, manager.ledger)
         self.places = Places(workspace, lent, confined)
         self._packages = packages
-        self._about, self._workflows_changed = about, workflows_changed
+        self._about, self._workflows_changed, self._nodes_changed = about, workflows_changed, nodes_changed
         self._catalog = describe_all(registry.values())
         self._adopting = asyncio.Lock()
 
@@ -146,6 +151,37 @@ class Api:
     def nodes(self) -> Catalog:
         """Every node's specification and every wire type."""
         return self._catalog
+
+    @call(reads=True)
+    def usage(self) -> Usage:
+        """What the shipped and the user's workflows use, and what they wire to what: the palette ranks by it."""
+        return self.library.usage()
+
+    @call(reads=True)
+    def templates(self) -> list[Template]:
+        """Pieces of graphs to paste: the shipped ones, and the user's in `workflows/templates`."""
+        return self.library.templates()
+
+    @call(reads=True)
+    def plugins(self) -> list[Plugin]:
+        """The packages that bring nodes, and what is wrong with those that could not be loaded."""
+        return plugins.plugins(self.registry)
+
+    @call()
+    async def reload(self) -> list[Plugin]:
+        """Load the node packages as their sources are now, without a restart: the catalogue, and a fresh process for each worker.
+
+        A run that goes on is finished by the process that began it. 409 where two nodes have one name; then all stays as it was.
+        """
+        try:
+            registry = await asyncio.to_thread(Registry.anew, self._packages)
+        except ContractError as error:
+            raise RefusedError(409, f"nothing was loaded: {error}") from error
+        self.registry = self.library.registry = registry
+        self._catalog = await asyncio.to_thread(describe_all, registry.values())
+        self.manager.renew()
+        self._nodes_changed()
+        return await asyncio.to_thread(self.plugins)
 
     @call(workflow=EXAMPLE)
     def validate(self, workflow: AnyWorkflow) -> Validation:

@@ -22,15 +22,16 @@ from graph_runner.bind.paths import SHIPPED as FOLDER
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
+from graph_runner.catalog.usage import Usage, usage
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
 from graph_runner.format.wires import joined
 from graph_runner.format.workflow import Workflow, read, write
 from ui.refusal import RefusedError
-from ui.schemas import Document, Solved, Validation, WorkflowEntry, printable
+from ui.schemas import Document, Solved, Template, Validation, WorkflowEntry, printable
 from ui.workspace import Workspace
 
-SHIPPED, OWN = "shipped", "workflows"
+SHIPPED, OWN, TEMPLATES = "shipped", "workflows", "templates"
 LARGEST = 16 * 2**20
 """The largest workflow that is read, in bytes of its text."""
 PICTURES = (".webp", ".png", ".jpg")
@@ -59,6 +60,33 @@ class Library:
         known = {path: self._entry(path, name, path in shipped) for path, name in {**shipped, **users}.items()}
         self._known = known
         return [entry for _, entry in known.values()]
+
+    def usage(self) -> Usage:
+        """What the workflows that can be read use, and how they wire it."""
+        return usage(self._readable([*self.shipped.glob("*.json"), *self._users()]), self.registry)
+
+    def templates(self) -> list[Template]:
+        """Pieces of graphs to paste, of the folder `templates` beside the shipped workflows and of the user's."""
+        own = self.workspace.root / OWN / TEMPLATES
+        found = [
+            *sorted((self.shipped / TEMPLATES).glob("*.json")),
+            *sorted(p for p in self._users() if p.parent == own),
+        ]
+        return [
+            Template(
+                name=path.stem,
+                title=workflow.title or path.stem,
+                about=workflow.about,
+                text=self.document(workflow).text,
+            )
+            for path in found
+            for workflow in self._readable([path])
+        ]
+
+    def _readable(self, paths: Iterable[Path]) -> Iterator[Workflow]:
+        for path in paths:
+            with suppress(WorkflowError, OSError):  # the start page tells what is wrong with it
+                yield _read_file(path)
 
     def _users(self) -> Iterator[Path]:
         """The user's files that are called like workflows; not hidden ones, nor links out of the workspace."""

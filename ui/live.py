@@ -53,7 +53,7 @@ class Feed:
         self._wake = asyncio.Event()
         self._runs: set[int] = set()
         self._removed: list[int] = []
-        self._workers = self._workflows = False
+        self._workers = self._workflows = self._nodes = False
         self._subscriptions: dict[int, Subscription] = {}
         self._behind: set[int] = set()  # subscriptions of which there is more to send
 
@@ -88,6 +88,11 @@ class Feed:
     def workflows_changed(self) -> None:
         """A workflow was saved or deleted."""
         self._workflows = True
+        self._wake.set()
+
+    def nodes_changed(self) -> None:
+        """Node packages were loaded anew."""
+        self._nodes = True
         self._wake.set()
 
     async def subscribe(self, run: int, after: int = 0, brief: bool = False, metrics: bool = True) -> None:
@@ -133,6 +138,9 @@ class Feed:
         if self._workflows:
             self._workflows = False
             messages.append({"workflows": True})
+        if self._nodes:
+            self._nodes = False
+            messages.append({"nodes": True})
         return messages
 
     def _page(self, run: int) -> list[dict[str, Any]]:

@@ -83,6 +83,9 @@ class RunManager:
         self._retry: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._former: set[WorkerProcess | RemoteWorker] = (
+            set()
+        )  # workers whose process loaded nodes that are others by now
 
     def open(self) -> None:
         """Join the cluster, if there is one, or start it: before the server listens, for it takes long. Raises LostError."""
@@ -151,6 +154,22 @@ class RunManager:
         self._dispatch()
         self._tell_runs([run])
         return self.get(run)
+
+    def renew(self) -> None:
+        """Give every worker a fresh process, which loads the nodes as they are now; one that has a run finishes it first."""
+        for worker in self._workers:
+            if isinstance(worker, WorkerProcess) and worker.alive:
+                self._former.add(worker)
+                self._leave(worker)
+
+    def _leave(self, worker: WorkerProcess | RemoteWorker) -> bool:
+        """End a worker's process that is to be another one, once it is ready and has no run; its end starts the next."""
+        if worker not in self._former or not worker.ready or worker.run is not None:
+            return False
+        self._former.discard(worker)
+        worker.state = "down"
+        worker.kill()
+        return True
 
     def get(self, run: int) -> Run:
         """A run's summary. Raises RefusedError where there is no such run."""
@@ -295,9 +314,11 @@ class RunManager:
             self._over(worker.run, status=over["status"], problems=json.dumps(over["problems"]), **told)
             worker.run = None
             worker.state = "idle" if over["fit"] else "down"  # an unfit one leaves, and its end starts another
+            self._leave(worker)
             self._tell_workers()
             self._dispatch()
         elif "ready" in message:
+            self._leave(worker)
             self._tell_workers()
             self._dispatch()
         elif "memory" in message:
@@ -306,6 +327,7 @@ class RunManager:
     def _ended(self, worker: WorkerProcess | RemoteWorker, why: str) -> None:
         """A worker's process ended: that of a run is an error on the node it was at; the next gets a fresh one."""
         run, worker.run = worker.run, None
+        self._former.discard(worker)
         if run is not None and not self._closing:
             self._crashed[run] = why, worker.last_words()
         elif not worker.ready and not self._closing:

@@ -197,6 +197,15 @@ class RunDetail(Run):
     problems: list[ToldProblem]
 
 
+class Template(Answer):
+    """A piece of a graph to paste: a workflow's canonical text."""
+
+    name: str
+    title: str
+    about: str
+    text: str
+
+
 class Worker(Answer):
     """The process that runs graphs on one device."""
 
@@ -470,6 +479,12 @@ class WorkflowsChanged(TypedDict):
     workflows: Literal[True]
 
 
+class NodesChanged(TypedDict):
+    """Node packages were loaded anew: fetch the catalogue again."""
+
+    nodes: Literal[True]
+
+
 class NotUnderstood(TypedDict):
     """The page's last message could not be understood; the socket stays."""
 
@@ -477,7 +492,15 @@ class NotUnderstood(TypedDict):
 
 
 ServerMessage = (
-    Hello | RunsChanged | RunsRemoved | WorkersChanged | EventsAdded | CaughtUp | WorkflowsChanged | NotUnderstood
+    Hello
+    | RunsChanged
+    | RunsRemoved
+    | WorkersChanged
+    | EventsAdded
+    | CaughtUp
+    | WorkflowsChanged
+    | NodesChanged
+    | NotUnderstood
 )
 
 

@@ -139,7 +139,9 @@ class LoomServer(gradio.Server):  # type: ignore[misc]
 def build(settings: Settings) -> LoomServer:
     """A server, ready to be launched. Raises WorkflowError where a node package cannot be imported."""
     workspace = Workspace(settings.workspace)
-    registry = Registry.installed(settings.nodes)
+    registry = Registry.installed(settings.nodes, passing_over=True)
+    if wrong := [name for name in settings.nodes if name in registry.failed]:
+        Registry.scan(wrong)  # whoever names a package is told at once
     options = ["--workspace", str(workspace.root), *engine_options.words(settings.engine)]
     options += ["--threads", str(settings.threads)] if settings.threads else []
     for module in settings.nodes:
@@ -150,6 +152,8 @@ def build(settings: Settings) -> LoomServer:
         for root in (workspace.root, *settings.lent):
             options += ["--only-below", str(root)]
     ledger, notice = opened(workspace.own / "server.db")
+    lost = [f"The node package {name} could not be loaded: {error}" for name, error in registry.failed.items()]
+    notice = "\n".join(filter(None, [notice, *lost]))
     cluster = _cluster(settings, workspace.root, registry)
     manager = RunManager(ledger, workspace.own, settings.devices, options, settings.grace, cluster)
     boot = secrets.token_hex(8)
@@ -176,7 +180,14 @@ def build(settings: Settings) -> LoomServer:
         for feed in feeds:
             feed.workflows_changed()
 
-    api = Api(workspace, registry, manager, about, workflows_changed, settings.confined, settings.nodes, settings.lent)
+    def nodes_changed() -> None:
+        for feed in feeds:
+            feed.nodes_changed()
+
+    api = Api(
+        *(workspace, registry, manager, about, workflows_changed, nodes_changed),
+        *(settings.confined, settings.nodes, settings.lent),
+    )
     views = AppViews(api)
 
     @asynccontextmanager

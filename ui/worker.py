@@ -97,7 +97,7 @@ def main() -> int:
         oom.write_text("500")
     # A worker whose server was killed may still be writing its checkpoint: wait for it.
     with FileLock(options.workspace / ".server" / f"worker-{options.device.replace(':', '-')}.lock"):
-        registry = Registry.installed(options.nodes)
+        registry = Registry.installed(options.nodes, passing_over=True)  # the server tells which are passed over
         place = Place(
             options.workspace,
             options.device,

@@ -68,7 +68,10 @@ class DescribedBody(TypedDict):
 
 
 class DescribedNode(TypedDict):
-    """A node's specification: all that is needed to draw it. documentation: without what the ports' help says."""
+    """A node's specification: all that is needed to draw it, and to find it.
+
+    documentation: without what the ports' help says. words: by which people look for it besides its name.
+    """
 
     type: str
     category: str
@@ -87,6 +90,7 @@ class DescribedNode(TypedDict):
     mutates: list[str]
     grad: list[str]
     formerly: list[str]
+    words: list[str]
 
 
 class Catalog(TypedDict):
@@ -121,6 +125,7 @@ def describe(spec: NodeSpec) -> DescribedNode:
         "mutates": list(spec.mutates),
         "grad": list(spec.grad),
         "formerly": list(spec.formerly),
+        "words": list(spec.words),
     }
 
 

@@ -13,7 +13,7 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "nodes", "runs", "blueprints", "clean", "lock")
+COMMANDS = ("run", "check", "nodes", "plugins", "runs", "blueprints", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -104,11 +104,15 @@ def build() -> argparse.ArgumentParser:
     _workspace(check)
     _only_below(check)
 
-    nodes = commands.add_parser("nodes", help="list the nodes, or explain one")
-    nodes.add_argument("node", nargs="?", help="the node to explain")
+    nodes = commands.add_parser("nodes", help="list the nodes, explain one, or find some by words")
+    nodes.add_argument("node", nargs="*", help="the node to explain, or words to find nodes by: what other programs call them, choices (euler), parameters")  # fmt: skip
     nodes.add_argument("--markdown", type=Path, metavar="FILE", help="write the reference of all nodes to this file")
     nodes.add_argument("--check", action="store_true", help="with --markdown: only say whether the file is up to date")
     _nodes(nodes)
+
+    plugins = commands.add_parser("plugins", help="list the packages that bring nodes, and what is wrong with those that cannot be loaded")  # fmt: skip
+    plugins.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    _nodes(plugins)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")

@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
+"""`check`, `nodes`, `plugins`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
 
 from __future__ import annotations
 
@@ -84,13 +84,15 @@ def check(options: argparse.Namespace) -> int:
 
 
 def nodes(options: argparse.Namespace) -> int:
-    """List the nodes by category, explain one, or write the reference. Returns 1 where a checked one is out of date."""
+    """List the nodes by category, explain one, find some, or write the reference. Returns 1 where a checked one is out of date."""
     from graph_runner.base.files import write_atomically
     from graph_runner.catalog.markdown import entry, reference
+    from graph_runner.catalog.search import search
     from graph_runner.contract.registry import Registry
 
     registry = Registry.installed(options.nodes)
     console = Console()
+    asked = " ".join(options.node)
     if options.markdown is not None:
         text, path = reference(registry.values(), options.markdown), options.markdown
         if not options.check:
@@ -99,15 +101,19 @@ def nodes(options: argparse.Namespace) -> int:
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
             complain([Problem(f"{path} is out of date", remedy=f"Write it anew: nodes --markdown {path}")])
             return 1
-    elif options.node is None:
+    elif not asked:
         _list(registry, console)
-    elif options.node in registry:
-        spec = registry[options.node]
+    elif asked in registry:
+        spec = registry[asked]
         text = f"# {spec.type}\n\n{entry(spec)}"
         console.print(Markdown(text) if console.is_terminal else text, soft_wrap=not console.is_terminal, markup=False)
+    elif found := search(registry.values(), asked):
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for spec, by in found:
+            table.add_row(Text(spec.type, "bold"), Text(spec.summary + (f" ({by})" if by else ""), "dim"))
+        console.print(table)
     else:
-        remedy = did_you_mean(options.node, registry)
-        raise WorkflowError([Problem(f"there is no node {options.node!r}", remedy=remedy)])
+        raise WorkflowError([Problem(f"there is no node {asked!r}", remedy=did_you_mean(asked, registry))])
     return 0
 
 
@@ -121,11 +127,32 @@ def _list(registry: Registry, console: Console) -> None:
         for spec in specs:
             table.add_row(f"  {spec.type}", escape(spec.summary))
         console.print(table)
-    console.print(Text("nodes NAME explains one.", "dim"))
+    console.print(Text("nodes NAME explains one, nodes WORD… finds some (nodes vae, nodes euler).", "dim"))
 
 
 def _place(spec: NodeSpec) -> tuple[str, str]:
     return spec.category, spec.type
+
+
+def plugins(options: argparse.Namespace) -> int:
+    """List the packages that bring nodes. Returns 1 where one cannot be loaded."""
+    from graph_runner.catalog import plugins as catalog
+    from graph_runner.contract.registry import Registry
+
+    found = catalog.plugins(Registry.installed(options.nodes, passing_over=True))
+    if options.json:
+        print(json.dumps(found))
+        return 1 if any(plugin["error"] for plugin in found) else 0
+    console = Console()
+    for plugin in found:
+        line = Text(plugin["module"], "bold")
+        line.append(f"  {plugin['distribution'] or 'not installed'} {plugin['version']}".rstrip(), "not bold")
+        line.append(f"  {count(len(plugin['nodes']), 'node')}", "not bold")
+        console.print(line, soft_wrap=True)
+        if plugin["error"]:
+            console.print(Text(f"  {plugin['error']}", "red"), soft_wrap=True)
+        console.print(Text(f"  {plugin['folder']}", "dim"), soft_wrap=True)
+    return 1 if any(plugin["error"] for plugin in found) else 0
 
 
 def runs(options: argparse.Namespace) -> int:

@@ -133,7 +133,7 @@ def _imports(item: ast.Import | ast.ImportFrom, module: str, path: Path) -> Iter
 
 
 def _without_words(tree: ast.Module) -> ast.Module:
-    """Take docstrings and annotations out of a module."""
+    """Take docstrings, annotations and the words by which nodes are found out of a module."""
     for item in ast.walk(tree):
         if isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = item.body[0] if item.body else None
@@ -145,6 +145,9 @@ def _without_words(tree: ast.Module) -> ast.Module:
                 item.body = item.body[1:] or [ast.Pass()]
         if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             item.returns = None
+            for decorator in item.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func).rpartition(".")[2] == "node":
+                    decorator.keywords = [keyword for keyword in decorator.keywords if keyword.arg != "words"]
         elif isinstance(item, ast.arg):
             item.annotation = None
         elif isinstance(item, ast.AnnAssign):

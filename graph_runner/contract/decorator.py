@@ -29,6 +29,7 @@ def node(
     saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
     lighter: str = "",
+    words: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
 
@@ -45,6 +46,7 @@ def node(
     what is trained there, and an executor may do them elsewhere. dry: what stands in for the function in a dry run, where it goes
     through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
+    words: by which people look for it besides its name: what other programs call it ("ksampler"), what it is for ("img2img").
     lighter: another node, of the same inputs and outputs, that does the same in less memory.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
@@ -69,6 +71,7 @@ def node(
             saves=saves,
             formerly=formerly,
             lighter=lighter,
+            words=words,
         )
         function.__node__ = spec  # type: ignore[attr-defined]
         return function

@@ -7,8 +7,12 @@ from __future__ import annotations
 import copy
 import importlib
 import pkgutil
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from importlib.metadata import entry_points
+from contextlib import suppress
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +31,7 @@ class Registry(Mapping[str, NodeSpec]):
     kinds: marked classes, of which the models are those that files may name (`models`), beside those that the wires carry.
     injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
     (`graph_runner.context.injectable`). scanned: the packages and the host's injectables that it was made of, if it was, so that
-    another process can make it.
+    another process can make it; loaded: when, in seconds since 1970. failed: packages that were passed over, each with the reason.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class Registry(Mapping[str, NodeSpec]):
         injectables: Iterable[Callable[..., Any]] = (),
     ) -> None:
         self.scanned: tuple[tuple[str, ...], tuple[Callable[..., Any], ...]] | None = None
+        self.loaded = time.time()
+        self.failed: dict[str, str] = {}
         self.injectables: dict[str, Callable[..., Any]] = {}
         for make in injectables:
             kind: str = make.__injectable__  # type: ignore[attr-defined]
@@ -82,27 +88,31 @@ class Registry(Mapping[str, NodeSpec]):
         return other
 
     @classmethod
-    def scan(cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
+    def scan(
+        cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = (), passing_over: bool = False
+    ) -> Registry:
         """The nodes and injectables defined in these modules and packages (their submodules too).
 
         A class that they define or import, and that is marked with the table it belongs to, `__listed_in__`, is listed there
-        (its `add` is called): so codecs find by name what packages bring. injectables: the host's own, besides. Raises
-        WorkflowError where a package cannot be imported, naming it, and ContractError where two nodes, or two classes of a
-        table, have one name.
+        (its `add` is called): so codecs find by name what packages bring. injectables: the host's own, besides. passing_over: a
+        package that cannot be imported takes away its own nodes alone, and is told in `failed`. Raises WorkflowError where
+        one cannot, naming it, and ContractError where two nodes, or two classes of a table, have one name.
         """
+        began = time.time()
+        failed: dict[str, str] = {}
         specs: list[NodeSpec] = []
         kinds: dict[type, None] = {}
         packages, injectables = list(packages), list(injectables)
         makers = list(injectables)
         for name in packages:
             try:
-                for module in _modules(name):
-                    specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
-                    makers += _marked(module, "__injectable__", str)
-                    kinds |= dict.fromkeys(filter(marked, vars(module).values()))
-            except ContractError:
-                raise
+                modules = list(_modules(name))
             except Exception as error:  # a stranger's module may raise anything
+                if passing_over:
+                    failed[name] = f"{type(error).__name__}: {error}"
+                    continue
+                if isinstance(error, ContractError):
+                    raise
                 raise WorkflowError(
                     [
                         Problem(
@@ -111,8 +121,12 @@ class Registry(Mapping[str, NodeSpec]):
                         )
                     ]
                 ) from error
+            for module in modules:
+                specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
+                makers += _marked(module, "__injectable__", str)
+                kinds |= dict.fromkeys(filter(marked, vars(module).values()))
         registry = cls(specs, kinds, makers)
-        registry.scanned = tuple(packages), tuple(injectables)
+        registry.scanned, registry.loaded, registry.failed = (tuple(packages), tuple(injectables)), began, failed
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]
@@ -121,10 +135,47 @@ class Registry(Mapping[str, NodeSpec]):
         return registry
 
     @classmethod
-    def installed(cls, extra: Iterable[str] = (), injectables: Iterable[Callable[..., Any]] = ()) -> Registry:
-        """The nodes and injectables of every installed package, ours among them, of `extra` modules, and of the host."""
-        found = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
-        return cls.scan(dict.fromkeys([*(entry.value for entry in found), *extra]), injectables)
+    def installed(
+        cls,
+        extra: Iterable[str] = (),
+        injectables: Iterable[Callable[..., Any]] = (),
+        passing_over: bool = False,
+    ) -> Registry:
+        """The nodes and injectables of every installed package, ours among them, of `extra` modules, and of the host (see `scan`)."""
+        return cls.scan(dict.fromkeys([*(entry.value for entry in packages()), *extra]), injectables, passing_over)
+
+    @classmethod
+    def anew(cls, extra: Iterable[str] = ()) -> Registry:
+        """The same as the sources are now: the modules of node packages are imported again, broken ones passed over.
+
+        What was made of the former ones stays as it was. Python itself (`graph_runner`, `core`, what is no node package) is not
+        read again: a process that runs nodes is better started anew. Raises ContractError where two nodes have one name; then
+        nothing has changed.
+        """
+        extra = list(extra)
+        before = _belonging([*(entry.value for entry in packages()), *extra])
+        for name, module in before.items():
+            del sys.modules[name]
+            if compiled := getattr(module.__spec__, "cached", None):
+                with suppress(OSError):  # Python takes one for good whose source has its size and its second
+                    Path(compiled).unlink()
+        importlib.invalidate_caches()
+        try:
+            return cls.installed(extra, passing_over=True)
+        except BaseException:
+            sys.modules.update(before)
+            raise
+
+
+def packages() -> list[EntryPoint]:
+    """The installed node packages, by name."""
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
+def _belonging(names: Iterable[str]) -> dict[str, ModuleType]:
+    """The loaded modules of these packages: all that have the same top package, but the engine's."""
+    tops = {name.partition(".")[0] for name in names} - {__name__.partition(".")[0]}
+    return {name: module for name, module in sys.modules.items() if name.partition(".")[0] in tops}
 
 
 def _modules(name: str) -> Iterator[ModuleType]:

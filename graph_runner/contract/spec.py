@@ -230,6 +230,7 @@ class NodeSpec:
     dry: Callable[..., Any] | None
     saves: Saves | None = None
     lighter: str = ""
+    words: tuple[str, ...] = ()
     formerly: tuple[str, ...] = ()
     continues_from: str = ""
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored

@@ -144,3 +144,11 @@ def test_beside_a_package_lie_its_project_or_in_site_packages_others_work(
     (tmp_path / place / "others_toys.py").write_text("z = 2\n")
     assert (hash_of(package(nodes=nodes, place=place)) != first) == follows
     assert hash_of(package(nodes=nodes, place=place, beside="y = 7\n")) != first
+
+
+def test_words_by_which_a_node_is_found_are_no_change(package: Write) -> None:
+    before = source.source_hash(package()[0].function)
+    found = NODES.replace("version={version}", 'version={version}, words=("double", "2x")')
+    spec = package(nodes=found)[0]
+    assert spec.words == ("double", "2x")
+    assert source.source_hash(spec.function) == before

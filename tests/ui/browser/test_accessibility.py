@@ -40,7 +40,16 @@ def test_a_scan_finds_nothing_serious(sheet: Sheet, theme: str) -> None:
     sheet.select("guide")
     assert scan(sheet) == [], "the node's documentation"
     sheet.page.locator(".react-flow__pane").click(position={"x": 20, "y": 20})
-    for keys, what in (("Space", "palette"), ("Control+o", "start page"), ("?", "shortcuts")):
+    sheet.press("Alt+6")
+    expect(sheet.page.get_by_role("complementary", name="Plugins").get_by_role("listitem").first).to_be_visible()
+    assert scan(sheet) == [], "plugins"
+    for keys, what in (
+        ("Space", "palette"),
+        ("Control+f", "finder"),
+        ("Control+o", "start page"),
+        ("Control+,", "settings"),
+        ("?", "shortcuts"),
+    ):
         sheet.press(keys)
         sheet.page.wait_for_timeout(400)
         assert scan(sheet) == [], what

@@ -23,6 +23,9 @@ import { SidePanel } from "./panels/SidePanel";
 import { Tabs } from "./panels/Tabs";
 import { TopBar } from "./panels/TopBar";
 import { TypeChooser } from "./panels/TypeChooser";
+import { WireList } from "./panels/WireList";
+import { languageOf, useSettings } from "./state/settings";
+import { t } from "./strings";
 import { say } from "./state/ui";
 
 /** Whether the paste that comes next keeps incoming wires: the paste event does not tell that Shift was held. */
@@ -55,6 +58,9 @@ function copy(event: ClipboardEvent): void {
   if (event.type === "cut") remove();
 }
 
+/** For who goes by Tab: over the bar to the first node. */
+const toFirstNode = () => document.querySelector<HTMLElement>(".react-flow__node[tabindex='0']")?.focus();
+
 export function App() {
   useEffect(() => {
     const down = (event: KeyboardEvent) => {
@@ -72,8 +78,12 @@ export function App() {
       document.removeEventListener("cut", copy);
     };
   }, []);
+  const language = useSettings(languageOf); // another one draws all anew
   return (
-    <ReactFlowProvider>
+    <ReactFlowProvider key={language}>
+      <button className="skip" onClick={toFirstNode}>
+        {t("Skip to the graph")}
+      </button>
       <TopBar />
       <Tabs />
       <main className="stage" aria-label="Workflow">
@@ -89,6 +99,7 @@ export function App() {
       <Connector />
       <Finder />
       <TypeChooser />
+      <WireList />
       <Menu />
       <Dialogs />
       <PictureView />

@@ -14,6 +14,7 @@ import "./style/narrow.css";
 import "./style/viewer.css";
 import "./style/painter.css";
 import "./style/gallery.css";
+import "./style/finding.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { api } from "./server/api";
@@ -29,6 +30,7 @@ import { startLive, startWatching } from "./state/runs";
 import { startSession } from "./state/session";
 import { startTabSign } from "./state/tabSign";
 import { sayError } from "./state/ui";
+import { startUsage } from "./state/usage";
 import { startValidation } from "./state/validation";
 
 const root = document.getElementById("root");
@@ -48,6 +50,7 @@ async function start(): Promise<void> {
   startPacing();
   startProfiling();
   startLooking();
+  startUsage();
 }
 
 start().catch(sayError);

@@ -44,6 +44,7 @@ export function node(type: string, inputs: Port[], outputs: Port[], more: Partia
     mutates: [],
     grad: [],
     formerly: [],
+    words: [],
     ...more,
   };
 }

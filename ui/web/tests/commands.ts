@@ -148,6 +148,12 @@ export const COMMANDS: Record<Command, Try> = {
         return added;
     }
   },
+  addInside(pick, doc) {
+    const [around, type] = [pick.of(Object.keys(CATALOG.nodes)), pick.of(Object.keys(CATALOG.nodes))];
+    if (!around || !type || ids(doc).length > MANY) return null;
+    commands.addInside(around, type, pick.point(), pick.of(zones(doc)) ?? null);
+    return added;
+  },
   remove(pick, doc) {
     const chosen = pick.some(everything(doc)).slice(0, 3);
     select(chosen);

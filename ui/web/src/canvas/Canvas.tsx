@@ -13,7 +13,7 @@ import {
   ReactFlow,
   type ReactFlowProps,
 } from "@xyflow/react";
-import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
+import { memo, useEffect, useRef, useState, type DragEvent, type MouseEvent } from "react";
 import { select, selectedIds, setEdges, sheetKey, shownSheet, useEditor } from "../state/editor";
 import { sayError, useUi, type MenuItem } from "../state/ui";
 import { addReroute, enterUse } from "../commands";
@@ -24,10 +24,13 @@ import { Frame, Reroute } from "./Drawings";
 import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
+import { HandTool } from "./HandTool";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
 import { Note } from "./Note";
+import { TapHint } from "./TapHint";
 import { Tools } from "./Tools";
+import { listenTo } from "./touch";
 import type { LoomEdge, LoomNode } from "../drawing/view";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
@@ -110,6 +113,7 @@ const FIXED: Props = {
   maxZoom: 2.5,
   nodeDragThreshold: 3,
   connectOnClick: false,
+  edgesFocusable: false, // Tab goes over nodes; a node lists its wires (Shift W)
   fitViewOptions: { padding: 0.08, maxZoom: 1 },
   proOptions: { hideAttribution: true },
 };
@@ -124,8 +128,11 @@ const onEmpty = (event: MouseEvent): boolean =>
 export function Canvas() {
   const wiring = useUi((state) => state.wiring !== null);
   const far = useUi((state) => state.far);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => (box.current ? listenTo(box.current) : undefined), []);
   return (
     <div
+      ref={box}
       className={`canvas${wiring ? " wiring" : ""}${far ? " far" : ""}`}
       onPointerMove={(event) => setPointer([event.clientX, event.clientY])}
       onPointerLeave={() => setPointer(null)}
@@ -142,6 +149,8 @@ export function Canvas() {
       }}
     >
       <Sheet />
+      <HandTool />
+      <TapHint />
     </div>
   );
 }

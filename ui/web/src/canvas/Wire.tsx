@@ -2,7 +2,7 @@
  * A wire: a curve in the colour of its type, through its reroutes. One that would run across the sheet is two stubs, the
  * second with the name of where it comes from, until it or one of its nodes is selected. Those of selected nodes are lit.
  */
-import { BaseEdge, getBezierPath, Position, useStore, type EdgeProps } from "@xyflow/react";
+import { BaseEdge, useStore, type EdgeProps } from "@xyflow/react";
 import { memo } from "react";
 import { shallow } from "zustand/shallow";
 import { titleOf } from "../document/cards";
@@ -11,6 +11,8 @@ import { useUi } from "../state/ui";
 import { wireColour } from "../drawing/colours";
 import { isLong } from "../drawing/wires";
 import type { LoomEdge } from "../drawing/view";
+import { pathThrough } from "../drawing/wirePath";
+import { useSettings } from "../state/settings";
 
 export const Wire = memo(function Wire(props: EdgeProps<LoomEdge>) {
   return props.data && props.data.through.length > 0 ? <Bent {...props} /> : <Drawn {...props} points={[]} />;
@@ -33,10 +35,11 @@ function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
   const catalog = useEditor((state) => state.catalog);
   const lit = useEditor((state) => isSelected(state, source) || isSelected(state, target));
   const takes = useUi((state) => state.dropWire === id);
+  const style = useSettings((state) => state.wires);
   const cut = !selected && !lit && points.length === 0 && isLong([sourceX, sourceY], [targetX, targetY]);
   const path = cut
     ? `M${sourceX} ${sourceY} h${STUB} M${targetX - STUB} ${targetY} h${STUB}`
-    : curve([sourceX, sourceY, ...points, targetX, targetY]);
+    : pathThrough(style, [sourceX, sourceY, ...points, targetX, targetY]);
   const look = [
     "wire",
     selected ? "selected" : "",
@@ -66,21 +69,3 @@ function Drawn(props: EdgeProps<LoomEdge> & { points: readonly number[] }) {
 }
 
 const STUB = 22;
-
-/** Curves from left to right through points given as x, y, x, y, … */
-function curve(points: readonly number[]): string {
-  const paths: string[] = [];
-  for (let i = 0; i + 3 < points.length; i += 2) {
-    const [path] = getBezierPath({
-      sourceX: points[i] ?? 0,
-      sourceY: points[i + 1] ?? 0,
-      sourcePosition: Position.Right,
-      targetX: points[i + 2] ?? 0,
-      targetY: points[i + 3] ?? 0,
-      targetPosition: Position.Left,
-      curvature: 0.3,
-    });
-    paths.push(path);
-  }
-  return paths.join(" ");
-}

@@ -1,4 +1,5 @@
 /** The menus under the right mouse button. */
+import { titleOf } from "../document/cards";
 import { definitionItems, faceItems, promoteItems } from "./definitionMenus";
 import { halves, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
@@ -7,6 +8,7 @@ import type { InSlot, OutSlot } from "../document/slots";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { pictureOf, startPainting } from "../state/painting";
 import { run } from "../state/sending";
+import { saveTemplate } from "../state/templates";
 import { openDialog, say, showPanel, useUi, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 import { editItems } from "./editMenu";
@@ -94,6 +96,7 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },
     { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
+    { label: "Save as a template", run: () => void saveTemplate(commands.copiedText() ?? "", titleOf(id)) },
     { label: "Frame", keys: "Ctrl G", run: commands.addFrame },
     ...(many
       ? [

@@ -2,6 +2,8 @@
 import { redoEdit, select, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun } from "../state/runs";
 import { run } from "../state/sending";
+import { keysOf } from "../state/keymap";
+import { holdSpace } from "./HandTool";
 import {
   openDialog,
   say,
@@ -97,6 +99,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: ["W"],
     run: () => useUi.setState({ connector: selectedIds()[0] ?? null }),
   },
+  {
+    group: "Nodes",
+    label: "Wires of the selected node",
+    keys: ["Shift W"],
+    run: () => useUi.setState({ wiresOf: selectedIds()[0] ?? null }),
+  },
   { group: "Nodes", label: "Mute", keys: ["M"], run: () => commands.toggleMode("mute") },
   { group: "Nodes", label: "Bypass", keys: ["B"], run: () => commands.toggleMode("bypass") },
   ...DEFINITION_SHORTCUTS,
@@ -154,6 +162,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: ["Alt T"],
     run: () => setTheme(useUi.getState().theme === "dark" ? "light" : "dark"),
   },
+  { group: "View", label: "Settings", keys: ["Ctrl ,"], run: () => openDialog("settings"), always: true },
+  { group: "View", label: "Plugins", keys: ["Alt 6"], run: () => togglePanel("plugins") },
   { group: "View", label: "This list", keys: ["?"], run: () => openDialog("shortcuts") },
 
   { group: "File", label: "Save", keys: ["Ctrl S"], run: () => void saveFile(), always: true },
@@ -185,6 +195,7 @@ export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: str
   { group: "Nodes", label: "Put a node into a wire", keys: "drag it there" },
   { group: "Edit", label: "Select with a box", keys: "Ctrl drag" },
   { group: "Edit", label: "Calculate in a number's field", keys: "2*16" },
+  { group: "View", label: "Move the sheet", keys: "Space drag" },
   { group: "View", label: "Go from node to node", keys: "Tab" },
 ];
 
@@ -221,9 +232,9 @@ export const isField = (target: EventTarget | null): boolean =>
   target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
 
 export function handleKey(event: KeyboardEvent): void {
-  const { palette: open, dialog, menu, connector, finder, choosing } = useUi.getState();
-  if (event.defaultPrevented || open || menu || connector || finder || choosing) return;
-  const found = SHORTCUTS.find((shortcut) => shortcut.keys.some((keys) => pressed(event, keys)));
+  const { palette: open, dialog, menu, connector, finder, choosing, wiresOf } = useUi.getState();
+  if (event.defaultPrevented || open || menu || connector || finder || choosing || wiresOf) return;
+  const found = SHORTCUTS.find((shortcut) => keysOf(shortcut).some((keys) => pressed(event, keys)));
   if (!found) return;
   if ((dialog !== null || isField(event.target)) && !found.always) return;
   // A focused button has its own meaning for the space bar and Enter.
@@ -234,5 +245,7 @@ export function handleKey(event: KeyboardEvent): void {
   )
     return;
   event.preventDefault();
-  found.run();
+  // The space bar held moves the sheet: what it stands for waits until it comes up.
+  if (event.key === " ") holdSpace(found.run);
+  else found.run();
 }

@@ -77,5 +77,5 @@ export function addBlueprint(
   const taken = (own: string) => own in catalog.nodes;
   const { names } = adopt(doc, blueprint.doc.definitions, taken);
   const brought: Edit = (shown) => adopt(shown, blueprint.doc.definitions, taken).doc;
-  add(names.get(blueprint.name) ?? blueprint.name, at, zone, loose, into, brought);
+  add(names.get(blueprint.name) ?? blueprint.name, at, zone, loose, into, {}, brought);
 }

@@ -1,6 +1,7 @@
 /** Every way to change the document. Only here is `edit` called, so that a test can try them all. */
 export { addBlueprint } from "./blueprints";
 export * from "./definitions";
+export * from "./homes";
 export * from "./nodes";
 export * from "./pictures";
 export * from "./places";

@@ -38,6 +38,7 @@ export function add(
   zone: Id | null,
   loose: LooseEnd | null = null,
   into?: { node: Id; handle: string },
+  params: Readonly<Record<string, Json>> = {},
   prepare: Edit = (doc) => doc,
 ): Id | null {
   const { doc: shown, kinds } = useEditor.getState();
@@ -45,7 +46,7 @@ export function add(
   if (!spec) return null;
   let made: Id = "";
   editPlaces(`Add ${type}`, (doc) => {
-    const added = addNode(prepare(doc), spec, { zone, at: within(zone, at) });
+    const added = addNode(prepare(doc), spec, { zone, at: within(zone, at), params });
     made = added.id;
     if (!loose) return added.doc;
     const joined = fed(added.doc, kinds, loose, added.id);

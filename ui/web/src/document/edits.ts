@@ -32,7 +32,7 @@ export function changeNode<D extends Doc>(doc: D, id: Id, change: Partial<DocNod
 export interface Wanted {
   zone: Id | null;
   at: readonly [number, number];
-  params?: Record<string, Json>;
+  params?: Readonly<Record<string, Json>>;
 }
 
 /** Add a node; one that draws random numbers gets a seed of its own. */

@@ -136,5 +136,6 @@ function definitionSpec(type: string, definition: Definition, specs: SpecOf): No
     mutates: [],
     grad: [],
     formerly: [],
+    words: [],
   };
 }

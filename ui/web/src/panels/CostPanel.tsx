@@ -7,6 +7,7 @@ import { titleOf } from "../document/cards";
 import type { Estimate } from "../server/types";
 import { useEditor } from "../state/editor";
 import { ask, useEstimate } from "../state/estimate";
+import { t } from "../strings";
 
 export function CostPanel() {
   const { estimate, of, asking, error, devices, shard } = useEstimate();
@@ -17,12 +18,13 @@ export function CostPanel() {
   return (
     <div className="cost">
       <p className="cost-about">
-        The graph is gone through on tensors that have a shape and nothing else, each loop once. Nothing is
-        computed.
+        {t(
+          "The graph is gone through on tensors that have a shape and nothing else, each loop once. Nothing is computed.",
+        )}
       </p>
       <p className="cost-processes">
         <label>
-          Processes{" "}
+          {t("Processes")}{" "}
           <input
             type="number"
             min={1}
@@ -39,12 +41,12 @@ export function CostPanel() {
             disabled={devices === 1}
             onChange={(event) => useEstimate.setState({ shard: event.target.checked })}
           />{" "}
-          sharded
+          {t("sharded")}
         </label>
       </p>
       <button className="small-button" disabled={asking} onClick={() => void ask()}>
         {asking ? <LoaderCircle size={13} className="spin" aria-hidden /> : <Gauge size={13} aria-hidden />}
-        {asking ? "Going through…" : estimate && of !== nodes ? "The graph changed: again" : "Again"}
+        {asking ? t("Going through…") : estimate && of !== nodes ? t("The graph changed: again") : t("Again")}
       </button>
       {error ? <p className="cost-error">{error}</p> : null}
       {estimate ? <Found estimate={estimate} stale={of !== nodes} /> : null}
@@ -62,9 +64,9 @@ function Found({ estimate, stale }: { estimate: Estimate; stale: boolean }) {
   return (
     <div className={stale ? "stale" : ""}>
       <dl className="cost-sum">
-        <dt>Operations</dt>
+        <dt>{t("Operations")}</dt>
         <dd>{large(estimate.flops)}FLOP</dd>
-        <dt>Memory at most</dt>
+        <dt>{t("Memory at most")}</dt>
         <dd>
           {bytes(estimate.memory)}
           {estimate.memory_at ? <small> in {titleOf(estimate.memory_at)}</small> : null}
@@ -81,8 +83,8 @@ function Found({ estimate, stale }: { estimate: Estimate; stale: boolean }) {
             <dd className="cost-part">{bytes(size)}</dd>
           </Fragment>
         ))}
-        <dt>Problems</dt>
-        <dd>{estimate.problems.length || "none"}</dd>
+        <dt>{t("Problems")}</dt>
+        <dd>{estimate.problems.length || t("none")}</dd>
       </dl>
       <ul className="cost-list">
         {rows.map(([id, node]) => (

@@ -8,7 +8,10 @@ import { openDialog, useUi } from "../state/ui";
 import { ChartDialog } from "./Chart";
 import { CompareDialog } from "./Compare";
 import { ExportDialog } from "./ExportDialog";
+import { keysOf } from "../state/keymap";
+import { t, tr } from "../strings";
 import { Frame } from "./Frame";
+import { SettingsDialog } from "./Settings";
 import { StartPage } from "./StartPage";
 import { SweepDialog } from "./SweepDialog";
 
@@ -23,6 +26,8 @@ export function Dialogs() {
       return <ExportDialog />;
     case "shortcuts":
       return <ShortcutsDialog />;
+    case "settings":
+      return <SettingsDialog />;
     case "chart":
       return <ChartDialog />;
     case "compare":
@@ -106,14 +111,14 @@ function SaveDialog() {
 function ShortcutsDialog() {
   const groups: Shortcut["group"][] = ["Run", "Edit", "Nodes", "View", "File"];
   return (
-    <Frame title="Shortcuts" wide>
+    <Frame title={t("Shortcuts")} wide>
       <div className="shortcuts">
         {groups.map((group) => (
           <section key={group}>
-            <h3>{group}</h3>
+            <h3>{tr(group)}</h3>
             <dl>
               {SHORTCUTS.filter((shortcut) => shortcut.group === group).map((shortcut) => (
-                <Row key={shortcut.label} label={shortcut.label} keys={shortcut.keys} />
+                <Row key={shortcut.label} label={shortcut.label} keys={keysOf(shortcut)} />
               ))}
               {ALSO.filter((also) => also.group === group).map((also) => (
                 <Row key={also.label} label={also.label} keys={[also.keys]} />
@@ -129,7 +134,7 @@ function ShortcutsDialog() {
 function Row({ label, keys }: { label: string; keys: readonly string[] }) {
   return (
     <div>
-      <dt>{label}</dt>
+      <dt>{tr(label)}</dt>
       <dd>
         {keys.map((key) => (
           <kbd key={key}>{key.replace("Arrow", "")}</kbd>

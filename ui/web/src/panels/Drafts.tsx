@@ -7,6 +7,7 @@ import { allDrafts, dropDraft, keepDraft, type Draft } from "../state/drafts";
 import { openDraft } from "../state/files";
 import { keepNow } from "../state/keeping";
 import { sayError } from "../state/ui";
+import { t } from "../strings";
 
 export function Drafts() {
   const [drafts, setDrafts] = useState<readonly Draft[]>([]);
@@ -27,14 +28,14 @@ export function Drafts() {
   };
   return (
     <section>
-      <h3>Not saved</h3>
+      <h3>{t("Not saved")}</h3>
       <ul className="draft-list">
         {drafts.map((draft) =>
           forgotten.has(draft.id) ? (
             <li key={draft.id} className="forgotten">
               <s>{draft.title}</s>
               <button className="small-button" onClick={() => void takeBack(draft).catch(sayError)}>
-                <Undo2 size={12} aria-hidden /> Undo
+                <Undo2 size={12} aria-hidden /> {t("Undo")}
               </button>
             </li>
           ) : (
@@ -48,19 +49,19 @@ export function Drafts() {
 
 function Row({ draft, forget }: { draft: Draft; forget: () => void }) {
   const isOpen = useDocuments(({ open }) => open.some((document) => document.draft === draft.id));
-  const where = draft.shipped ? "changes to an example" : draft.path;
+  const where = draft.shipped ? t("changes to an example") : draft.path;
   return (
     <li>
       <button onClick={() => void openDraft(draft.id)}>
         <History size={13} aria-hidden />
         <b>{draft.title}</b>
-        <small>{[where, isOpen ? "open here" : ago(draft.time / 1000)].filter(Boolean).join(" · ")}</small>
+        <small>{[where, isOpen ? t("open here") : ago(draft.time / 1000)].filter(Boolean).join(" · ")}</small>
       </button>
       {isOpen ? null : (
         <button
           className="icon-button"
-          aria-label={`Forget the unsaved changes of ${draft.title}`}
-          data-tip="text|Forget"
+          aria-label={t("Forget the unsaved changes of {title}", { title: draft.title })}
+          data-tip={`text|${t("Forget")}`}
           onClick={forget}
         >
           <Trash2 size={13} />

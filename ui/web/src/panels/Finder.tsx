@@ -1,10 +1,12 @@
-/** Finding a node of a large graph by its name or type. */
+/** Finding a node of a large graph by its name, a parameter, a value, or what is said of it; a parameter is gone to. */
 import { categoryHue } from "../drawing/colours";
-import { goTo } from "../state/flow";
+import { focusField, goTo } from "../state/flow";
 import { titleOf } from "../document/cards";
 import { useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
+import { t } from "../strings";
 import { Chooser } from "./Chooser";
+import { find } from "./finding";
 
 export function Finder() {
   const open = useUi((state) => state.finder);
@@ -12,27 +14,18 @@ export function Finder() {
   if (!open) return null;
   return (
     <Chooser
-      label="Find a node"
-      placeholder="Find a node of this workflow…"
-      find={(query) => {
-        const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-        const text = (id: string, type: string, zone: string | null) =>
-          titleOf(`${id} ${type} ${zone ?? ""}`).toLowerCase();
-        const name = words.join(" ");
-        const rank = (id: string) => {
-          const title = titleOf(id).toLowerCase();
-          return title === name ? 0 : title.startsWith(name) ? 1 : title.includes(name) ? 2 : 3;
-        };
-        return Object.values(cards)
-          .filter((card) => words.every((word) => text(card.id, card.type, card.zone).includes(word)))
-          .sort((a, b) => rank(a.id) - rank(b.id));
+      label={t("Find a node")}
+      placeholder={t("Nodes, parameters, values, documentation…")}
+      find={(query) => find(Object.values(cards), query)}
+      keyOf={({ card }) => card.id}
+      pick={({ card, handle }) => {
+        goTo(card.id);
+        if (handle !== null) focusField(card.id, handle);
       }}
-      keyOf={(card) => card.id}
-      pick={(card) => goTo(card.id)}
       close={() => useUi.setState({ finder: false })}
-      empty="There is no node like"
+      empty={t("There is no node like")}
     >
-      {(card) => ({
+      {({ card, by }) => ({
         hue: categoryHue(card.spec?.category ?? ""),
         body: (
           <>
@@ -41,6 +34,7 @@ export function Finder() {
               {titleOf(card.type)}
               {card.zone ? ` · in ${titleOf(card.zone)}` : ""}
             </span>
+            {by ? <i className="by">{by}</i> : null}
           </>
         ),
       })}

@@ -2,6 +2,7 @@
 import { X } from "lucide-react";
 import { useEffect, useRef } from "react";
 import { openDialog } from "../state/ui";
+import { t } from "../strings";
 
 export function Frame({
   title,
@@ -29,7 +30,7 @@ export function Frame({
     >
       <header className="side-head">
         <h2>{title}</h2>
-        <button className="icon-button" aria-label="Close" onClick={close}>
+        <button className="icon-button" aria-label={t("Close")} onClick={close}>
           <X size={15} />
         </button>
       </header>

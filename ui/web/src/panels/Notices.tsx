@@ -5,6 +5,7 @@ import { GONE, openOther, takeOther } from "../state/elsewhere";
 import { saveAs, saveFile } from "../state/files";
 import { useKeeping } from "../state/keeping";
 import { openDialog } from "../state/ui";
+import { t } from "../strings";
 
 export function Notices() {
   return (
@@ -25,25 +26,29 @@ function Elsewhere() {
     <div className="notice" role="alert">
       <FileWarning size={15} aria-hidden />
       <p>
-        <b>{file.path}</b> was {gone ? "deleted" : "changed"} elsewhere
-        {gone ? "; what it held is still here." : dirty ? ", and changed here too." : "."}
+        <b>{file.path}</b>{" "}
+        {gone
+          ? t("was deleted elsewhere; what it held is still here.")
+          : dirty
+            ? t("was changed elsewhere, and changed here too.")
+            : t("was changed elsewhere.")}
       </p>
       <span className="notice-actions">
         {gone ? null : dirty ? (
           <button className="small-button" onClick={() => void openOther(file.path)}>
-            Open the other version
+            {t("Open the other version")}
           </button>
         ) : (
           <button className="small-button" onClick={() => void takeOther(id)}>
-            Show the new version
+            {t("Show the new version")}
           </button>
         )}
         <button className="small-button" onClick={() => openDialog("save")}>
-          Save as…
+          {t("Save as…")}
         </button>
         {gone || dirty ? (
           <button className="small-button" onClick={() => void saveAs(file.path, { id, overwrite: true })}>
-            {gone ? "Write it again" : "Overwrite"}
+            {gone ? t("Write it again") : t("Overwrite")}
           </button>
         ) : null}
       </span>
@@ -58,14 +63,15 @@ function NotKept() {
     <div className="notice" role="alert">
       <HardDriveDownload size={15} aria-hidden />
       <p>
-        <b>{trouble}.</b> Unsaved changes are lost when this page closes: save them, or forget older ones.
+        <b>{trouble}.</b>{" "}
+        {t("Unsaved changes are lost when this page closes: save them, or forget older ones.")}
       </p>
       <span className="notice-actions">
         <button className="small-button" onClick={() => void saveFile()}>
-          Save
+          {t("Save")}
         </button>
         <button className="small-button" onClick={() => openDialog("start")}>
-          Older ones
+          {t("Older ones")}
         </button>
       </span>
     </div>

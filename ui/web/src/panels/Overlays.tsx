@@ -9,6 +9,7 @@ import { wireColour } from "../drawing/colours";
 import { useEditor } from "../state/editor";
 import { shapeOf, useEstimate } from "../state/estimate";
 import { dismiss, useUi } from "../state/ui";
+import { tr } from "../strings";
 import { inside } from "./place";
 import { rangeOf } from "./range";
 
@@ -57,7 +58,7 @@ export function Menu() {
                 }}
               >
                 {item.swatch ? <i className="menu-swatch" style={{ background: item.swatch }} /> : null}
-                {item.label}
+                {tr(item.label)}
                 {item.keys ? <kbd>{item.keys}</kbd> : null}
               </button>
             </li>
@@ -74,7 +75,7 @@ export function Toasts() {
     <div className="toasts" role="status" aria-live="polite">
       {toasts.map((toast) => (
         <div key={toast.id} className={`toast ${toast.tone}`}>
-          <span>{toast.text}</span>
+          <span>{tr(toast.text)}</span>
           {toast.action ? (
             <button
               className="small-button"
@@ -135,7 +136,7 @@ export function Hints() {
   return (
     <div className="hint" role="tooltip" style={inside(hint.at, [280, 120])}>
       {kind === "text" ? (
-        <p>{rest.join("|")}</p>
+        <p>{tr(rest.join("|"))}</p>
       ) : kind === "node" ? (
         <NodeHint id={rest[0] ?? ""} />
       ) : (

@@ -4,7 +4,9 @@ import { showPanel, useUi, type Panel } from "../state/ui";
 import { CostPanel } from "./CostPanel";
 import { DefinitionsPanel } from "./DefinitionsPanel";
 import { Gallery } from "./Gallery";
+import { tr } from "../strings";
 import { NodePanel } from "./NodePanel";
+import { PluginsPanel } from "./PluginsPanel";
 import { ProblemsPanel } from "./ProblemsPanel";
 import { ProfilePanel } from "./ProfilePanel";
 import { RunsPanel } from "./RunsPanel";
@@ -17,16 +19,17 @@ const TITLES: Record<Panel, string> = {
   profile: "After the run",
   runs: "Runs",
   gallery: "Gallery",
+  plugins: "Plugins",
 };
 
 export function SidePanel() {
   const panel = useUi((state) => state.panel);
   if (!panel) return null;
   return (
-    <aside className={`side ${panel}`} aria-label={TITLES[panel]}>
+    <aside className={`side ${panel}`} aria-label={tr(TITLES[panel])}>
       <header className="side-head">
-        <h2>{TITLES[panel]}</h2>
-        <button className="icon-button" aria-label="Close the panel" onClick={() => showPanel(null)}>
+        <h2>{tr(TITLES[panel])}</h2>
+        <button className="icon-button" aria-label={tr("Close the panel")} onClick={() => showPanel(null)}>
           <X size={15} />
         </button>
       </header>
@@ -43,6 +46,8 @@ export function SidePanel() {
           <ProfilePanel />
         ) : panel === "runs" ? (
           <RunsPanel />
+        ) : panel === "plugins" ? (
+          <PluginsPanel />
         ) : (
           <Gallery />
         )}

@@ -11,12 +11,13 @@ import {
 } from "../state/documents";
 import { closeDocument, newWorkflow } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
+import { t } from "../strings";
 
 export function Tabs() {
   const open = useDocuments((state) => state.open);
   const active = useDocuments((state) => state.active);
   return (
-    <nav className="tabs" aria-label="Open workflows">
+    <nav className="tabs" aria-label={t("Open workflows")}>
       <ul>
         {open.map((document) => (
           <Tab key={document.id} document={document} shown={document.id === active} />
@@ -24,8 +25,8 @@ export function Tabs() {
       </ul>
       <button
         className="icon-button"
-        aria-label="New workflow"
-        data-tip="text|New (Alt N)"
+        aria-label={t("New workflow")}
+        data-tip={`text|${t("New")} (Alt N)`}
         onClick={newWorkflow}
       >
         <Plus size={15} />
@@ -59,14 +60,18 @@ function Tab({ document, shown }: { document: OpenDocument; shown: boolean }) {
       <button
         className="tab-name"
         aria-current={shown ? "page" : undefined}
-        data-tip={`text|${path || "Never saved"}`}
+        data-tip={`text|${path || t("Never saved")}`}
         onClick={() => activate(document.id)}
       >
-        {isDirty(document) ? <i className="dirty" role="img" aria-label="Unsaved changes" /> : null}
-        {elsewhere === null ? null : <TriangleAlert size={12} aria-label="Changed elsewhere" />}
+        {isDirty(document) ? <i className="dirty" role="img" aria-label={t("Unsaved changes")} /> : null}
+        {elsewhere === null ? null : <TriangleAlert size={12} aria-label={t("Changed elsewhere")} />}
         <span>{name}</span>
       </button>
-      <button className="tab-close" aria-label={`Close ${name}`} onClick={() => closeDocument(document.id)}>
+      <button
+        className="tab-close"
+        aria-label={t("Close {name}", { name })}
+        onClick={() => closeDocument(document.id)}
+      >
         <X size={13} />
       </button>
     </li>

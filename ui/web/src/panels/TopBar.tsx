@@ -32,9 +32,11 @@ import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
 import { toggleViewer, useViewer } from "../state/viewer";
 import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
+import { BarMenu } from "./BarMenu";
 import { RunCost } from "./RunCost";
 import { RunMenu } from "./RunMenu";
 import { RunShare } from "./RunShare";
+import { tr } from "../strings";
 
 export function TopBar() {
   return (
@@ -244,6 +246,7 @@ function Panels() {
       >
         <CircleHelp size={16} />
       </button>
+      <BarMenu />
       {login ? (
         <a className="icon-button" href="logout" aria-label="Log out" data-tip="text|Log out">
           <LogOut size={16} />
@@ -274,8 +277,8 @@ function PanelButton({ panel, label, children }: { panel: Panel; label: string; 
     <button
       className={`icon-button${open ? " on" : ""}`}
       aria-pressed={open}
-      aria-label={label}
-      data-tip={`text|${label}`}
+      aria-label={tr(label)}
+      data-tip={`text|${tr(label)}`}
       onClick={() => togglePanel(panel)}
     >
       {children}

@@ -1,27 +1,65 @@
-/** Finding nodes: by name first, then by what they are said to do, then by the types they carry. */
+/** Finding nodes: by name, by the words and choices they have, by what they are said to do, by the types they carry. */
 import type { Catalog, NodeSpec, Port } from "../server/types";
+import type { Json } from "../document/json";
 import { element, kindOf, takes, type WireKind } from "../document/types";
 
 export interface Found {
   readonly spec: NodeSpec;
   readonly score: number;
+  /** What it was found by, where that is not its name: "ksampler", "solver: euler". */
+  readonly by: string;
+  /** The choices that were asked for, as parameters of the node. */
+  readonly params: Readonly<Record<string, Json>>;
 }
 
-const plain = (text: string): string => text.toLowerCase().replaceAll("_", " ");
+/** How well one word fits a node, and by what. */
+interface Fit {
+  readonly score: number;
+  readonly by?: string;
+  readonly choice?: readonly [name: string, value: Json];
+}
 
-/** How well one word fits a node; 0 where it does not. */
-function scoreWord(spec: NodeSpec, word: string): number {
+export const plain = (text: string): string => text.toLowerCase().replaceAll(/[_-]/g, " ");
+const begins = (text: string, word: string) =>
+  text.startsWith(word) || text.split(" ").some((part) => part.startsWith(word));
+
+/** How well one word fits a node; null where it does not. */
+function fitOfWord(spec: NodeSpec, word: string): Fit | null {
   const name = plain(spec.type);
-  if (name === word) return 100;
-  if (name.startsWith(word)) return 80;
-  if (name.split(" ").some((part) => part.startsWith(word))) return 60;
-  if (name.includes(word)) return 45;
-  if (initials(name).startsWith(word) && word.length > 1) return 40;
-  if (plain(spec.category).startsWith(word)) return 30;
-  if (plain(spec.summary).includes(word)) return 20;
-  if ([...spec.inputs, ...spec.outputs].some((port) => plain(port.type).startsWith(word))) return 12;
-  const help = spec.inputs.map((port) => port.help);
-  return [spec.documentation, ...help].some((text) => plain(text).includes(word)) ? 6 : 0;
+  if (name === word) return { score: 100 };
+  if (name.startsWith(word)) return { score: 80 };
+  if (begins(name, word)) return { score: 60 };
+  const called = spec.words.find((own) => begins(plain(own), word));
+  if (called !== undefined) return { score: plain(called) === word ? 58 : 50, by: called };
+  if (name.includes(word)) return { score: 45 };
+  const former = spec.formerly.find((own) => begins(plain(own), word));
+  if (former !== undefined) return { score: 44, by: former };
+  const choice = choiceOf(spec, word);
+  if (choice) return choice;
+  if (initials(name).startsWith(word) && word.length > 1) return { score: 40 };
+  if (plain(spec.category).startsWith(word)) return { score: 30 };
+  const within = spec.words.find((own) => plain(own).replaceAll(" ", "").includes(word));
+  if (within !== undefined && word.length > 2) return { score: 25, by: within };
+  if (plain(spec.summary).includes(word)) return { score: 20 };
+  const port = spec.inputs.find((own) => begins(plain(own.name), word));
+  if (port) return { score: 16, by: port.name };
+  if ([...spec.inputs, ...spec.outputs].some((own) => plain(own.type).startsWith(word))) return { score: 12 };
+  const help = spec.inputs.map((own) => own.help);
+  return [spec.documentation, ...help].some((text) => plain(text).includes(word)) ? { score: 6 } : null;
+}
+
+/** A choice of a parameter that is called so: exactly, or at its beginning. */
+function choiceOf(spec: NodeSpec, word: string): Fit | null {
+  if (word.length < 2) return null;
+  const choices = spec.inputs.flatMap(({ name, widget }) =>
+    widget?.kind === "choice"
+      ? widget.choices.flatMap((value) => (typeof value === "string" ? [[name, value] as const] : []))
+      : [],
+  );
+  const of = (fits: (text: string) => boolean) => choices.find(([, value]) => fits(plain(value)));
+  const same = of((text) => text === word);
+  const found = same ?? of((text) => begins(text, word));
+  return found ? { score: same ? 42 : 35, by: `${found[0]}: ${found[1]}`, choice: found } : null;
 }
 
 const initials = (name: string): string =>
@@ -34,8 +72,11 @@ const initials = (name: string): string =>
 export function search(specs: readonly NodeSpec[], query: string): Found[] {
   const words = plain(query).split(/\s+/).filter(Boolean);
   const found = specs.flatMap((spec) => {
-    const scores = words.map((word) => scoreWord(spec, word));
-    return scores.includes(0) ? [] : [{ spec, score: scores.reduce((sum, score) => sum + score, 0) }];
+    const fits = words.map((word) => fitOfWord(spec, word));
+    if (!fits.every((fit) => fit !== null)) return [];
+    const score = fits.reduce((sum, fit) => sum + fit.score, 0);
+    const params = Object.fromEntries(fits.flatMap(({ choice }) => (choice ? [choice] : [])));
+    return [{ spec, score, by: fits.find((fit) => fit.by)?.by ?? "", params }];
   });
   if (words.length === 0) return found;
   return found.sort((a, b) => b.score - a.score || a.spec.type.localeCompare(b.spec.type));

@@ -50,6 +50,10 @@ export type SubmitOptions = Omit<Calls["submit"]["arguments"], "workflow">;
 
 export const api = {
   nodes: () => call("nodes", {}),
+  usage: () => call("usage", {}),
+  templates: () => call("templates", {}),
+  plugins: () => call("plugins", {}),
+  reload: () => call("reload", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),

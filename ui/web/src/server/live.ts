@@ -10,6 +10,7 @@ export interface Listener {
   events(run: number, events: RunEvent[]): void;
   caughtUp(run: number): void;
   workflows(): void;
+  nodes(): void;
 }
 
 type All<U> = (U extends unknown ? (value: U) => void : never) extends (value: infer I) => void ? I : never;
@@ -75,5 +76,6 @@ export class Live {
     }
     if (message.caught_up !== undefined) listener.caughtUp(message.caught_up);
     if (message.workflows) listener.workflows();
+    if (message.nodes) listener.nodes();
   }
 }

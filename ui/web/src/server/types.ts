@@ -17,6 +17,7 @@ export type {
   FoundPicture,
   NodeProfile,
   Output,
+  Plugin,
   Problem,
   Profile,
   Queue,
@@ -25,6 +26,8 @@ export type {
   RunDetail,
   Series,
   ServerMessage,
+  Template,
+  Usage,
   Worker,
   WorkflowEntry,
 } from "../../generated/server";

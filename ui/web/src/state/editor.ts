@@ -195,6 +195,12 @@ export function select(ids: readonly Id[]): void {
   }));
 }
 
+/** Select one wire, and nothing else. */
+export function selectWire(id: string): void {
+  select([]);
+  setEdges((edges) => edges.map((edge) => (edge.id === id ? { ...edge, selected: true } : edge)));
+}
+
 const chosen = new WeakMap<readonly LoomNode[], ReadonlySet<Id>>();
 
 /** Whether a node is selected; worked out once for each change of the nodes, however many ask. */

@@ -90,6 +90,25 @@ export function goTo(id: Id): void {
   frameNodes([shown]);
 }
 
+const TRIES = 60; // frames until a field is drawn: the view may have to come nearer first
+
+/** Put the keyboard into the field of a parameter, once it is drawn. */
+export function focusField(id: Id, handle: string, tries = TRIES): void {
+  const line = `.react-flow__node[data-id="${CSS.escape(id)}"] [data-handle="${CSS.escape(handle)}"]`;
+  const field = document.querySelector<HTMLElement>(
+    `${line} :is(input, select, textarea, [role=spinbutton], [role=slider], [role=combobox], button)`,
+  );
+  if (field) field.focus({ preventScroll: true });
+  else if (tries > 0) requestAnimationFrame(() => focusField(id, handle, tries - 1));
+}
+
+/** Move the view by so many pixels of the screen. */
+export function panBy(dx: number, dy: number): void {
+  if (!flow) return;
+  const { x, y, zoom: scale } = flow.getViewport();
+  void flow.setViewport({ x: x + dx, y: y + dy, zoom: scale });
+}
+
 export function zoom(factor: number): void {
   if (flow) void flow.zoomTo(flow.getZoom() * factor, { duration: gliding(150) });
 }

@@ -16,6 +16,7 @@ import {
 } from "./documents";
 import { isLive, isOld } from "./runAge";
 import { beginView, follow, NO_RUN, type RunView } from "./runView";
+import { takeNodes } from "./plugins";
 import { reveal } from "./seen";
 import { say, sayError, showPanel } from "./ui";
 
@@ -102,6 +103,7 @@ const live = new Live({
     timer ??= setTimeout(flush, 40);
   },
   caughtUp: () => undefined,
+  nodes: () => void takeNodes(),
   workflows: () => setState((state) => ({ workflowsChanged: state.workflowsChanged + 1 })),
 });
 

@@ -5,8 +5,8 @@ import type { Point } from "../drawing/geometry";
 import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
-export type Panel = "node" | "definitions" | "problems" | "cost" | "profile" | "runs" | "gallery";
-export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart" | "sweep";
+export type Panel = "node" | "definitions" | "problems" | "cost" | "profile" | "runs" | "gallery" | "plugins";
+export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart" | "sweep" | "settings";
 export type Theme = "dark" | "light";
 
 export interface Toast {
@@ -53,15 +53,21 @@ export interface Wiring {
 
 interface UiState {
   readonly theme: Theme;
+  /** Whether a person chose it; otherwise it is the system's. */
+  readonly themeChosen: boolean;
   readonly panel: Panel | null;
   readonly dialog: Dialog | null;
   readonly palette: PaletteAt | null;
   readonly connector: Id | null;
   readonly finder: boolean;
   readonly choosing: Choosing | null;
+  /** The node whose wires are listed. */
+  readonly wiresOf: Id | null;
   readonly menu: { readonly at: Point; readonly items: readonly (MenuItem | null)[] } | null;
   readonly toasts: readonly Toast[];
   readonly wiring: Wiring | null;
+  /** Whether it was begun by a tap, and waits for another. */
+  readonly tapped: boolean;
   readonly dropZone: Id | null;
   /** The wire that what is dragged would be put into. */
   readonly dropWire: string | null;
@@ -85,15 +91,18 @@ const stored = (key: string): string | null => localStorage.getItem(`loom.${key}
 
 export const useUi = create<UiState>()(() => ({
   theme: document.documentElement.dataset.theme === "light" ? "light" : "dark", // index.html chose
+  themeChosen: stored("theme") !== null,
   panel: innerWidth <= NARROW ? null : ((stored("panel") ?? "node") as Panel),
   dialog: null,
   palette: null,
   connector: null,
   finder: false,
   choosing: null,
+  wiresOf: null,
   menu: null,
   toasts: [],
   wiring: null,
+  tapped: false,
   dropZone: null,
   dropWire: null,
   boxing: stored("boxing") === "on",
@@ -116,8 +125,10 @@ useDocuments.subscribe((state, before) => {
     connector: null,
     finder: false,
     choosing: null,
+    wiresOf: null,
     menu: null,
     wiring: null,
+    tapped: false,
     dropZone: null,
     dropWire: null,
   });
@@ -143,7 +154,15 @@ export const dismiss = (id: number) =>
 export function setTheme(theme: Theme): void {
   localStorage.setItem("loom.theme", theme);
   document.documentElement.dataset.theme = theme;
-  setState({ theme });
+  setState({ theme, themeChosen: true });
+}
+
+/** Take the system's theme again, as it is now. */
+export function followSystem(): void {
+  localStorage.removeItem("loom.theme");
+  const theme = matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  setState({ theme, themeChosen: false });
 }
 
 export function showPanel(panel: Panel | null): void {
