@@ -16,13 +16,15 @@ import {
 import { memo, useEffect, useState, type DragEvent, type MouseEvent } from "react";
 import type { DocumentId } from "../state/documents";
 import { select, selectedIds, setEdges, useEditor } from "../state/editor";
+import { useLevel } from "../state/level";
 import { openDropped } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
 import { addReroute } from "../commands";
 import { categoryHue, wireColour } from "../drawing/colours";
+import { MIN_ZOOM } from "../drawing/framing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Note, Reroute } from "./Drawings";
-import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
+import { frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { nodeItems, sheetItems, wireItems } from "./menus";
@@ -100,7 +102,7 @@ const FIXED: Props = {
   onlyRenderVisibleElements: true,
   elevateNodesOnSelect: false,
   zIndexMode: "manual",
-  minZoom: 0.05,
+  minZoom: MIN_ZOOM,
   maxZoom: 2.5,
   panOnDrag: [0, 1],
   nodeDragThreshold: 3,
@@ -114,10 +116,10 @@ const onEmpty = (event: MouseEvent): boolean =>
 
 export function Canvas() {
   const wiring = useUi((state) => state.wiring !== null);
-  const far = useUi((state) => state.far);
+  const level = useLevel((state) => state.level);
   return (
     <div
-      className={`canvas${wiring ? " wiring" : ""}${far ? " far" : ""}`}
+      className={`canvas ${level}${wiring ? " wiring" : ""}`}
       onPointerMove={(event) => setPointer([event.clientX, event.clientY])}
       onPointerLeave={() => setPointer(null)}
       onDoubleClick={(event) => {
@@ -152,7 +154,7 @@ function SheetOf({ document }: { document: DocumentId }) {
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
     if (!whole) return undefined;
-    const timer = setTimeout(() => frameAll(0), SETTLES);
+    const timer = setTimeout(frameFirst, SETTLES);
     return () => clearTimeout(timer);
   }, [whole]);
   return (

@@ -4,7 +4,7 @@ import { memo } from "react";
 import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
-import { useUi } from "../state/ui";
+import { useLevel } from "../state/level";
 import { categoryHue } from "../drawing/colours";
 import { CARD_WIDTH, heightOf, linesOf, tells } from "../drawing/geometry";
 import { telling } from "../drawing/telling";
@@ -20,7 +20,7 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
-  const far = useUi((state) => state.far);
+  const far = useLevel((state) => state.level === "far");
   if (!card) return null;
   const look = [
     "card",
@@ -47,7 +47,8 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
       ) : (
         <>
           {far ? (
-            <div style={{ height: heightOf(linesOf(card.inputs, card.outputs)) }}>
+            <div className="far-lines" style={{ height: heightOf(linesOf(card.inputs, card.outputs)) }}>
+              {tells(card) ? <p className="told">{telling(card)}</p> : null}
               <Spots card={card} width={CARD_WIDTH} />
             </div>
           ) : (

@@ -64,7 +64,7 @@ const hasHandle = (state: ReactFlowState, node: Id, handle: string): boolean =>
   state.nodeLookup.get(node)?.internals.handleBounds?.source?.some((own) => own.id === handle) ?? false;
 
 /** Begin a wire at a handle, as React Flow's own handle does. */
-function begin(
+export function begin(
   event: MouseEvent<HTMLElement>,
   get: () => ReactFlowState,
   nodeId: Id,

@@ -31,7 +31,8 @@ export function drop(
   dropped: readonly Id[],
   zone: Id | null,
 ): string[] {
-  const { auto, kinds } = useEditor.getState();
+  const { auto, kinds, pushed } = useEditor.getState();
+  const still = Object.fromEntries(Object.entries(pushed).filter(([id]) => !(id in places)));
   let lost: string[] = [];
   editPlaces("Move", (doc) => {
     const placed = place(doc, places);
@@ -40,7 +41,7 @@ export function drop(
       return node && node.zone !== zone && !dropped.includes(node.zone ?? "");
     });
     if (movers.length === 0) return tidied(placed, auto);
-    const sheet = { doc: placed, auto };
+    const sheet = { doc: placed, auto, pushed: still };
     const origin: Point = zone === null ? [0, 0] : absolute(sheet, zone);
     const landed = Object.fromEntries(
       movers.map((id) => {

@@ -8,11 +8,13 @@ import { Kinds } from "../document/types";
 import { place } from "../document/edits";
 import { fillIn } from "../drawing/layout";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../drawing/view";
-import type { Sheet, Size } from "../drawing/geometry";
+import { pushedOf, type Point, type Sheet, type Size } from "../drawing/geometry";
+import { isFar, useLevel } from "./level";
 import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
 /** What is known of one document's drawing; it stays while the document is open. */
 interface Drawing extends Sheet {
+  readonly pushed: Readonly<Record<Id, Point>>;
   readonly nodes: LoomNode[];
   readonly edges: LoomEdge[];
   /** Parameters shown as ports although nothing is wired to them, as NODE.PARAM. */
@@ -32,6 +34,7 @@ const BLANK: Drawing = {
   cards: {},
   auto: {},
   measured: {},
+  pushed: {},
   nodes: [],
   edges: [],
   asPorts: new Set(),
@@ -54,9 +57,20 @@ function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
   const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
   const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
-  const sheet = { doc, cards, auto, measured: state.measured };
-  return { doc, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
+  return { doc, cards, auto, ...drawn({ ...state, doc, cards, auto }) };
 }
+
+/** What React Flow draws of a sheet: each thing where it stands, and what was in the way of others beside them. */
+function drawn(state: Drawing): Pick<Drawing, "pushed" | "nodes" | "edges"> {
+  const far = isFar();
+  const pushed = pushedOf(state);
+  const sheet = { ...state, pushed };
+  return { pushed, nodes: nodesOf(sheet, state.nodes, far), edges: edgesOf(sheet, state.edges, far) };
+}
+
+useLevel.subscribe((state, before) => {
+  if ((state.level === "far") !== (before.level === "far")) setState(drawn(getState()));
+});
 
 useDocuments.subscribe(({ open }) => {
   const shown = activeDocument();
@@ -66,8 +80,8 @@ useDocuments.subscribe(({ open }) => {
     if (doc !== state.doc) setState(drawing(state, doc));
     return;
   }
-  const { auto, measured, nodes, edges, cards, asPorts } = state;
-  parked.set(state.document, { doc: state.doc, auto, measured, nodes, edges, cards, asPorts });
+  const { auto, measured, pushed, nodes, edges, cards, asPorts } = state;
+  parked.set(state.document, { doc: state.doc, auto, measured, pushed, nodes, edges, cards, asPorts });
   const next = { ...state, ...(parked.get(shown.id) ?? BLANK), document: shown.id };
   parked.delete(shown.id);
   for (const id of parked.keys()) if (!open.some((document) => document.id === id)) parked.delete(id);
@@ -107,8 +121,7 @@ export const textOf = (): string => write(getState().doc);
 export function measure(sizes: Readonly<Record<Id, Size>>): void {
   const state = getState();
   const measured = { ...state.measured, ...sizes };
-  const sheet = { ...state, measured };
-  setState({ measured, nodes: nodesOf(sheet, state.nodes) });
+  setState({ measured, ...drawn({ ...state, measured }) });
 }
 
 export const setNodes = (change: (nodes: LoomNode[]) => LoomNode[]) =>

@@ -57,8 +57,6 @@ interface UiState {
   readonly wiring: Wiring | null;
   readonly dropZone: Id | null;
   readonly minimap: boolean;
-  /** Whether the view is from so far away that only names can be read. */
-  readonly far: boolean;
   /** The node whose chart is open, the picture that is looked at, the runs that are compared. */
   readonly chart: Id | null;
   readonly picture: string | null;
@@ -82,7 +80,6 @@ export const useUi = create<UiState>()(() => ({
   wiring: null,
   dropZone: null,
   minimap: stored("minimap") !== "off",
-  far: false,
   chart: null,
   picture: null,
   compared: [],
