@@ -20,7 +20,7 @@ import { useLevel } from "../state/level";
 import { openDropped } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
 import { addReroute } from "../commands";
-import { categoryHue, wireColour } from "../drawing/colours";
+import { categoryColour, wireColour } from "../drawing/colours";
 import { MIN_ZOOM } from "../drawing/framing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Note, Reroute } from "./Drawings";
@@ -30,6 +30,7 @@ import { Grounds } from "./Grounds";
 import { nodeItems, sheetItems, wireItems } from "./menus";
 import { NodeCard } from "./NodeCard";
 import type { LoomEdge, LoomNode } from "../drawing/view";
+import { Views } from "./Views";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
 import { Zone } from "./Zone";
@@ -154,7 +155,7 @@ function SheetOf({ document }: { document: DocumentId }) {
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
     if (!whole) return undefined;
-    const timer = setTimeout(frameFirst, SETTLES);
+    const timer = setTimeout(() => frameFirst(0), SETTLES);
     return () => clearTimeout(timer);
   }, [whole]);
   return (
@@ -184,6 +185,7 @@ const Ground = memo(function Ground() {
         bgColor="var(--sheet)"
       />
       <Grounds />
+      <Views />
       {minimap ? (
         <MiniMap<LoomNode>
           pannable
@@ -201,7 +203,8 @@ const Ground = memo(function Ground() {
 function mapColour(node: LoomNode): string {
   const { cards, catalog } = useEditor.getState();
   const card = cards[node.id];
-  if (node.type === "frame" || node.type === "zone") return "var(--map-zone)";
+  if (node.type === "frame") return "var(--map-zone)";
   if (!card) return "var(--map-note)";
-  return card.spec ? `oklch(0.6 0.09 ${categoryHue(card.spec.category)})` : wireColour(catalog, "any");
+  const colour = card.spec ? categoryColour(card.spec.category) : wireColour(catalog, "any");
+  return node.type === "zone" ? `color-mix(in oklch, ${colour} var(--stage-tint), var(--card))` : colour;
 }

@@ -7,7 +7,7 @@ import { useRuns } from "../state/runs";
 import { useLevel } from "../state/level";
 import { categoryHue } from "../drawing/colours";
 import { CARD_WIDTH, heightOf, linesOf, tells } from "../drawing/geometry";
-import { telling } from "../drawing/telling";
+import { telling, weightOf } from "../drawing/telling";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
@@ -29,6 +29,7 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
     card.mode,
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : "",
+    weightOf(card),
   ];
   const style = {
     "--hue": categoryHue(card.spec?.category ?? ""),

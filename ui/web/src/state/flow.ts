@@ -69,9 +69,10 @@ export function frameAll(duration = 250): void {
 }
 
 /** Look at the first stage of a graph, or at its beginning where it is too large to be read as a whole. */
-export function frameFirst(): void {
+export function frameFirst(duration: number): void {
   const state = useEditor.getState();
-  look(boundsOf(state, firstStage(state.doc)), 0);
+  const ids = firstStage(state.doc);
+  if (ids.length > 0) look(boundsOf(state, ids), duration);
 }
 
 /** Look at what a zone holds, near enough to use it. */
