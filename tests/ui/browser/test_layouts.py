@@ -36,8 +36,11 @@ LOOK = """() => {
     }
     return {
         scale, boxes, across: [...new Set(across)],
-        titles: boxes.filter((box) => box.zone).map((box) =>
-            parseFloat(getComputedStyle(document.querySelector(`[data-id="${box.id}"] .title`)).fontSize) * scale),
+        titles: boxes.filter((box) => box.zone).map((box) => {
+            const title = document.querySelector(`[data-id="${box.id}"] .title`);
+            const drawn = title.getBoundingClientRect().height / title.offsetHeight;
+            return parseFloat(getComputedStyle(title).fontSize) * drawn;
+        }),
     };
 }"""
 

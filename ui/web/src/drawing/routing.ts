@@ -1,6 +1,6 @@
 /**
  * Ways for wires round the nodes that they do not touch. A curve that runs free is kept; otherwise the way is the shortest
- * one of horizontal and vertical lines along the boxes' sides, a bend counting as a detour (Dijkstra on the grid of all sides).
+ * one of horizontal and vertical lines along the boxes' sides, a bend counting as a detour (A* on the grid of all sides).
  */
 import { alongCurve } from "./wires";
 import type { Box, Point } from "./pushing";
@@ -72,6 +72,7 @@ function shortest(from: Point, to: Point, boxes: readonly Box[]): number[] | nul
   const first = 2 * cellAt(start);
   const cost = new Map<number, number>([[first, 0]]);
   const before = new Map<number, number>();
+  const rest = (cell: number): number => Math.abs(end[0] - x(cell)) + Math.abs(end[1] - y(cell));
   const open = new Queue();
   open.add(first, 0);
   for (let state = open.take(); state !== undefined; state = open.take()) {
@@ -92,7 +93,7 @@ function shortest(from: Point, to: Point, boxes: readonly Box[]): number[] | nul
       if (total >= (cost.get(reached) ?? Infinity)) continue;
       cost.set(reached, total);
       before.set(reached, state);
-      open.add(reached, total);
+      open.add(reached, total + rest(next));
     }
   }
   return null;
