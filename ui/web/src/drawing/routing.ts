@@ -56,16 +56,20 @@ function shortest(from: Point, to: Point, boxes: readonly Box[]): number[] | nul
   const x = (cell: number): number => xs[cell % columns] ?? 0;
   const y = (cell: number): number => ys[Math.floor(cell / columns)] ?? 0;
   const cellAt = (point: Point): number => ys.indexOf(point[1]) * columns + xs.indexOf(point[0]);
-  const isFree = (a: number, b: number): boolean => {
-    const [left, right] = [Math.min(x(a), x(b)), Math.max(x(a), x(b))];
-    const [top, bottom] = [Math.min(y(a), y(b)), Math.max(y(a), y(b))];
-    return !boxes.some(
-      ({ at, size }) =>
-        right > at[0] - NEAR &&
-        left < at[0] + size[0] + NEAR &&
-        bottom > at[1] - NEAR &&
-        top < at[1] + size[1] + NEAR,
-    );
+  // Whether the line from a cell to the next one runs free, looked at once: 0 is not known, 1 free, 2 not.
+  const looked = new Uint8Array(2 * columns * ys.length);
+  const isFree = (a: number, b: number, isVertical: boolean): boolean => {
+    const from = Math.min(a, b);
+    const key = 2 * from + Number(isVertical);
+    if (looked[key] === 0) {
+      const line: Box = {
+        id: "",
+        at: [x(from), y(from)],
+        size: [Math.abs(x(a) - x(b)), Math.abs(y(a) - y(b))],
+      };
+      looked[key] = boxes.some((box) => touches(line, box)) ? 2 : 1;
+    }
+    return looked[key] === 1;
   };
   // A state is a cell and the direction it was come to: 2 * cell for a horizontal line, one more for a vertical one.
   const goal = cellAt(end);
@@ -80,14 +84,15 @@ function shortest(from: Point, to: Point, boxes: readonly Box[]): number[] | nul
     const isVertical = (state & 1) === 1;
     if (cell === goal && !isVertical) return pointsOf(state, before, from, to, x, y);
     const column = cell % columns;
-    for (const [next, turned] of [
-      [column > 0 ? cell - 1 : -1, isVertical],
-      [column < columns - 1 ? cell + 1 : -1, isVertical],
-      [cell - columns, !isVertical],
-      [cell + columns < columns * ys.length ? cell + columns : -1, !isVertical],
+    for (const [next, goesDown] of [
+      [column > 0 ? cell - 1 : -1, false],
+      [column < columns - 1 ? cell + 1 : -1, false],
+      [cell - columns, true],
+      [cell + columns < columns * ys.length ? cell + columns : -1, true],
     ] as const) {
-      if (next < 0 || !isFree(cell, next)) continue;
-      const reached = 2 * next + (Math.abs(next - cell) === 1 && x(next) !== x(cell) ? 0 : 1);
+      if (next < 0 || !isFree(cell, next, goesDown)) continue;
+      const reached = 2 * next + Number(goesDown);
+      const turned = goesDown !== isVertical;
       const length = Math.abs(x(next) - x(cell)) + Math.abs(y(next) - y(cell));
       const total = (cost.get(state) ?? 0) + length + (turned ? BEND : 0);
       if (total >= (cost.get(reached) ?? Infinity)) continue;
@@ -98,6 +103,12 @@ function shortest(from: Point, to: Point, boxes: readonly Box[]): number[] | nul
   }
   return null;
 }
+
+const touches = (line: Box, { at, size }: Box): boolean =>
+  line.at[0] + line.size[0] > at[0] - NEAR &&
+  line.at[0] < at[0] + size[0] + NEAR &&
+  line.at[1] + line.size[1] > at[1] - NEAR &&
+  line.at[1] < at[1] + size[1] + NEAR;
 
 const lines = (ends: readonly number[], sides: readonly number[]): number[] =>
   [...new Set([...ends, ...sides])].sort((a, b) => a - b);
