@@ -29,7 +29,7 @@ export const NodeCard = memo(function NodeCard({ id, selected }: NodeProps<LoomN
     card.mode,
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : "",
-    weightOf(card),
+    `weight-${weightOf(card)}`,
   ];
   const style = {
     "--hue": categoryHue(card.spec?.category ?? ""),
