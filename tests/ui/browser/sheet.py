@@ -30,14 +30,17 @@ class Sheet:
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def open(self, path: str = "") -> Sheet:
-        """Load the page with a workflow of the server, and wait until it is drawn."""
+    def open(self, path: str = "", whole: bool = True) -> Sheet:
+        """Load the page with a workflow of the server, and wait until it is drawn; `whole`: then look at all of it."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.url}/#{path}")
         expect(self.page.locator(".react-flow__pane")).to_be_visible()
         if path:
             expect(self.page.locator(".react-flow__node").first).to_be_attached()
         self.until_still(frames=10, ms=250)
+        if path and whole:
+            self.press("Home")
+            self.until_still(frames=3, ms=100)
         return self
 
     def until_still(self, frames: int = 3, ms: int = 50) -> None:

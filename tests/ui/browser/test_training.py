@@ -47,9 +47,8 @@ def test_a_training_lives_on_without_the_page(
     sheet.run()
     reached = until_turn(sheet, 20)
     sheet.select("diffusion")
-    sheet.press("f")
     expect(sheet.page.locator(".panel-curves li").first).to_be_visible()
-    expect(sheet.picture("show_samples")).to_be_visible()
+    expect(sheet.picture("diffusion")).to_be_visible()  # its card shows the newest of what runs inside
     sheet.page.get_by_role("button", name="Open the chart", exact=True).click()
     expect(sheet.page.locator(".plot canvas")).to_be_visible()
     sheet.page.get_by_label("log scale").check()

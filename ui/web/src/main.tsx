@@ -3,6 +3,7 @@ import "./style/fonts.css";
 import "./style/tokens.css";
 import "./style/page.css";
 import "./style/node.css";
+import "./style/zoom.css";
 import "./style/widgets.css";
 import "./style/panels.css";
 import "./style/documents.css";

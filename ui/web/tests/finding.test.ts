@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { pans } from "../src/canvas/wheel";
 import { cardsOf } from "../src/document/cards";
 import { homesOf, wiredWithin } from "../src/document/homes";
-import { pathThrough } from "../src/drawing/wirePath";
+import { between } from "../src/drawing/wirePath";
 import { find } from "../src/panels/finding";
 import { keyOf, offers, type Wish } from "../src/panels/offers";
 import { search } from "../src/panels/search";
@@ -182,9 +182,9 @@ describe("settings", () => {
   });
 
   it("wires have the style that was chosen", () => {
-    expect(pathThrough("straight", [0, 0, 10, 20])).not.toContain("C");
-    expect(pathThrough("curved", [0, 0, 10, 20])).toContain("C");
-    expect(pathThrough("stepped", [0, 0, 90, 20, 200, 40])).toContain("Q");
+    expect(between("straight", [0, 0], [10, 20])).not.toContain("C");
+    expect(between("curved", [0, 0], [10, 20])).toContain("C");
+    expect(between("stepped", [0, 0], [200, 40])).toContain("Q");
   });
 
   it("two fingers move, a wheel zooms, and pinching zooms always", () => {

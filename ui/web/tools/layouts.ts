@@ -12,9 +12,10 @@ export async function laidOut(text: string, catalog: Catalog, layered: Layered):
   const { doc } = read(text);
   const kinds = new Kinds(catalog);
   const setup = Object.values(cardsOf(doc, kinds, {})).filter((card) => isSetup(doc, card));
+  const kept = place({ ...doc, places: withoutNodes(doc) }, sayings(doc));
   const folded = place(
-    { ...doc, places: withoutNodes(doc) },
-    Object.fromEntries(setup.map(({ id }): [string, Place] => [id, { at: [0, 0], collapsed: true }])),
+    kept,
+    Object.fromEntries(setup.map(({ id }): [string, Partial<Place>] => [id, { collapsed: true }])),
   );
   const places = await layeredPlaces(
     { doc: folded, cards: cardsOf(folded, kinds, {}), measured: {} },
@@ -26,6 +27,15 @@ export async function laidOut(text: string, catalog: Catalog, layered: Layered):
 /** Frames, notes and bends stay; nodes are placed anew. */
 const withoutNodes = (doc: Doc): Doc["places"] =>
   Object.fromEntries(Object.entries(doc.places).filter(([id]) => !(id in doc.nodes)));
+
+/** What is written on nodes, and their colours, until they have a place again. */
+const sayings = (doc: Doc): Record<string, Place> =>
+  Object.fromEntries(
+    Object.keys(doc.nodes).map((id): [string, Place] => {
+      const { text, colour } = doc.places[id] ?? {};
+      return [id, { at: [0, 0], ...(text ? { text } : {}), ...(colour ? { colour } : {}) }];
+    }),
+  );
 
 /** Whether a node only sets something up: it reads nothing, and has several parameters of which none is exposed. */
 function isSetup(doc: Doc, card: Card): boolean {

@@ -15,13 +15,15 @@ import {
 } from "@xyflow/react";
 import { memo, useEffect, useRef, useState, type DragEvent, type MouseEvent } from "react";
 import { select, selectedIds, setEdges, sheetKey, shownSheet, useEditor } from "../state/editor";
+import { useLevel } from "../state/level";
 import { sayError, useUi, type MenuItem } from "../state/ui";
 import { addReroute, enterUse } from "../commands";
-import { categoryHue, wireColour } from "../drawing/colours";
+import { categoryColour, wireColour } from "../drawing/colours";
+import { MIN_ZOOM } from "../drawing/framing";
 import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Reroute } from "./Drawings";
-import { frameAll, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
+import { frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { HandTool } from "./HandTool";
@@ -109,7 +111,7 @@ const FIXED: Props = {
   onlyRenderVisibleElements: true,
   elevateNodesOnSelect: false,
   zIndexMode: "manual",
-  minZoom: 0.05,
+  minZoom: MIN_ZOOM,
   maxZoom: 2.5,
   nodeDragThreshold: 3,
   connectOnClick: false,
@@ -127,13 +129,13 @@ const onEmpty = (event: MouseEvent): boolean =>
 
 export function Canvas() {
   const wiring = useUi((state) => state.wiring !== null);
-  const far = useUi((state) => state.far);
+  const level = useLevel((state) => state.level);
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => (box.current ? listenTo(box.current) : undefined), []);
   return (
     <div
       ref={box}
-      className={`canvas${wiring ? " wiring" : ""}${far ? " far" : ""}`}
+      className={`canvas ${level}${wiring ? " wiring" : ""}`}
       onPointerMove={(event) => setPointer([event.clientX, event.clientY])}
       onPointerLeave={() => setPointer(null)}
       onDoubleClick={(event) => {
@@ -172,7 +174,7 @@ function SheetOf({ sheet }: { sheet: string }) {
   const [whole] = useState(() => view === undefined && nodes.length > 0);
   useEffect(() => {
     if (!whole) return undefined;
-    const timer = setTimeout(() => frameAll(0), SETTLES);
+    const timer = setTimeout(() => frameFirst(0), SETTLES);
     return () => clearTimeout(timer);
   }, [whole]);
   return (
@@ -222,7 +224,8 @@ const Ground = memo(function Ground() {
 function mapColour(node: LoomNode): string {
   const { cards, catalog } = useEditor.getState();
   const card = cards[node.id];
-  if (node.type === "frame" || node.type === "zone") return "var(--map-zone)";
+  if (node.type === "frame") return "var(--map-zone)";
   if (!card) return "var(--map-note)";
-  return card.spec ? `oklch(0.6 0.09 ${categoryHue(card.spec.category)})` : wireColour(catalog, "any");
+  const colour = card.spec ? categoryColour(card.spec.category) : wireColour(catalog, "any");
+  return node.type === "zone" ? `color-mix(in oklch, ${colour} var(--stage-tint), var(--card))` : colour;
 }

@@ -26,6 +26,8 @@ import { useNow } from "./useNow";
 
 export const Header = memo(function Header({ card }: { card: Card }) {
   const run = useRuns((state) => seenRun(state.view).nodes[card.id]);
+  // What a zone is for, as its card says it from afar.
+  const note = useEditor((state) => (card.isZone ? state.doc.places[card.id]?.text?.trim() : undefined));
   const foldable = card.isZone || card.inputs.length > 0 || card.outputs.length > 0;
   return (
     <header className="head">
@@ -40,7 +42,11 @@ export const Header = memo(function Header({ card }: { card: Card }) {
         </button>
       ) : null}
       <Title id={card.id} />
-      {card.collapsed || titleOf(card.id) === titleOf(card.type) ? null : (
+      {note && !card.collapsed ? (
+        <span className="type" data-tip={`text|${note}`}>
+          {note}
+        </span>
+      ) : card.collapsed || titleOf(card.id) === titleOf(card.type) ? null : (
         <span className="type" data-tip={`node|${card.id}`}>
           {titleOf(card.type)}
         </span>
@@ -92,7 +98,7 @@ function Hidden({ card }: { card: Card }) {
 }
 
 /** How a node fares: waiting, running with its step and rate, cached, done, failed. */
-function Fare({ run }: { run: NodeRun }) {
+export function Fare({ run }: { run: NodeRun }) {
   switch (run.state) {
     case "waiting":
       return (

@@ -5,11 +5,11 @@ import { useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
 import { useRuns } from "../state/runs";
 import { seenRun } from "../state/seen";
-import { useUi } from "../state/ui";
+import { useLevel } from "../state/level";
 import { categoryHue } from "../drawing/colours";
 import { CARD_WIDTH, heightOf, linesOf, roomOf, tells } from "../drawing/geometry";
 import { paintOf } from "../drawing/paint";
-import { telling } from "../drawing/telling";
+import { telling, weightOf } from "../drawing/telling";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
@@ -23,7 +23,7 @@ export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: N
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
-  const far = useUi((state) => state.far);
+  const far = useLevel((state) => state.level === "far");
   const [resizing, setResizing] = useState(false);
   if (!card) return null;
   const look = [
@@ -33,6 +33,7 @@ export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: N
     card.mode,
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : card.height > 0 ? "sized" : "",
+    `weight-${weightOf(card)}`,
   ];
   const width = resizing ? (drawn ?? CARD_WIDTH) : card.width || CARD_WIDTH;
   const paint = paintOf(card.colour);
@@ -55,7 +56,11 @@ export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: N
       ) : (
         <>
           {far ? (
-            <div style={{ height: heightOf(linesOf(card.inputs, card.outputs, roomOf(card))) }}>
+            <div
+              className="far-lines"
+              style={{ height: heightOf(linesOf(card.inputs, card.outputs, roomOf(card))) }}
+            >
+              {tells(card) ? <p className="told">{telling(card)}</p> : null}
               <Spots card={card} width={width} />
             </div>
           ) : (

@@ -5,6 +5,7 @@
 import { NodeResizeControl, type NodeProps } from "@xyflow/react";
 import { memo, useEffect, useRef, type ReactNode } from "react";
 import { resize } from "../commands";
+import type { Card } from "../document/cards";
 import { depth, type Id } from "../document/document";
 import { measure, useEditor } from "../state/editor";
 import { useProblems } from "../state/validation";
@@ -14,10 +15,13 @@ import { useUi } from "../state/ui";
 import { categoryHue } from "../drawing/colours";
 import { railRight } from "../drawing/geometry";
 import { paintOf } from "../drawing/paint";
+import { useLevel } from "../state/level";
+import { Entries } from "./Entries";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
 import { Spots } from "./Spots";
+import { StageCard } from "./StageCard";
 import type { LoomNode } from "../drawing/view";
 
 export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNode>) {
@@ -27,7 +31,7 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
-  const far = useUi((state) => state.far);
+  const far = useLevel((state) => state.level === "far");
   const isDrop = useUi((state) => state.dropZone === id);
   if (!card) return null;
   const look = [
@@ -50,21 +54,14 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
         } as React.CSSProperties
       }
     >
-      <Header card={card} />
-      {far ? <Spots card={card} width={width ?? 0} /> : null}
-      <div className="rail left">
-        {far ? null : <Ports node={id} left={card.inputs} right={card.inner} />}
-        <Measured id={id}>
-          <Previews card={card} />
-          <NodeProblems card={card} />
-        </Measured>
-      </div>
-      {railRight(card) > 0 ? (
-        <div className="rail right">
-          {far ? null : <Ports node={id} left={card.results} right={card.outputs} />}
-        </div>
-      ) : null}
-      {card.count === 0 ? <p className="zone-hint">Drag nodes in here, or double-click to add one</p> : null}
+      {far ? (
+        <>
+          <StageCard card={card} />
+          <Spots card={card} width={width ?? 0} />
+        </>
+      ) : (
+        <Inside id={id} card={card} />
+      )}
       <NodeResizeControl
         className="resize"
         minWidth={420}
@@ -74,6 +71,29 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
     </div>
   );
 });
+
+/** A zone near by: its head and its rails, between which its nodes are drawn. */
+function Inside({ id, card }: { id: Id; card: Card }) {
+  return (
+    <>
+      <Header card={card} />
+      <div className="rail left">
+        <Ports node={id} left={card.inputs} right={card.inner} />
+        <Entries card={card} />
+        <Measured id={id}>
+          <Previews card={card} />
+          <NodeProblems card={card} />
+        </Measured>
+      </div>
+      {railRight(card) > 0 ? (
+        <div className="rail right">
+          <Ports node={id} left={card.results} right={card.outputs} />
+        </div>
+      ) : null}
+      {card.count === 0 ? <p className="zone-hint">Drag nodes in here, or double-click to add one</p> : null}
+    </>
+  );
+}
 
 /** What the rail shows below the ports: the zone grows with it. */
 function Measured({ id, children }: { id: Id; children: ReactNode }) {

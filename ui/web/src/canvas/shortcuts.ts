@@ -19,7 +19,7 @@ import { startPainting } from "../state/painting";
 import { toggleViewer } from "../state/viewer";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
-import { frameAll, frameNodes, here, zoom } from "../state/flow";
+import { frameAll, frameFirst, frameNodes, here, zoom } from "../state/flow";
 import { DEFINITION_SHORTCUTS } from "./definitionMenus";
 import { changeType, chooseColour, chooseZone, dissolve } from "./editMenu";
 import { runTo } from "./menus";
@@ -129,6 +129,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     run: () => frameNodes(selectedIds()),
   },
   { group: "View", label: "Frame all", keys: ["Home"], run: () => frameAll() },
+  { group: "View", label: "Look at the first stage", keys: ["Shift Home"], run: () => frameFirst(250) },
   { group: "View", label: "Find a node", keys: ["Ctrl F"], run: () => useUi.setState({ finder: true }) },
   { group: "View", label: "Zoom in", keys: ["+"], run: () => zoom(1.25) },
   { group: "View", label: "Zoom out", keys: ["-"], run: () => zoom(0.8) },

@@ -33,7 +33,8 @@ export function drop(
   zone: Id | null,
   wire: string | null = null,
 ): string[] {
-  const { auto, kinds } = useEditor.getState();
+  const { auto, kinds, pushed } = useEditor.getState();
+  const still = Object.fromEntries(Object.entries(pushed).filter(([id]) => !(id in places)));
   let lost: string[] = [];
   const between = <D extends Doc>(doc: D): D =>
     (wire !== null && dropped[0] !== undefined && insertInto(doc, kinds, dropped[0], wire)) || doc;
@@ -44,7 +45,7 @@ export function drop(
       return node && node.zone !== zone && !dropped.includes(node.zone ?? "");
     });
     if (movers.length === 0) return tidied(between(placed), auto);
-    const sheet = { doc: placed, auto };
+    const sheet = { doc: placed, auto, pushed: still };
     const origin: Point = zone === null ? [0, 0] : absolute(sheet, zone);
     const landed = Object.fromEntries(
       movers.map((id) => {

@@ -1,6 +1,7 @@
 /** What is drawn of each node: its slots with their types, worked out once for each change of the document. */
 import type { NodeSpec } from "../server/types";
 import { inOrder, type DocNode, type Doc, type Id, type Mode } from "./document";
+import { entriesOf, type Entry } from "./entries";
 import { inputSlots, outputSlots, resultSlots, type InSlot, type OutSlot } from "./slots";
 import type { Kinds } from "./types";
 
@@ -22,6 +23,8 @@ export interface Card {
   readonly outputs: readonly OutSlot[];
   readonly inner: readonly OutSlot[];
   readonly results: readonly InSlot[];
+  /** What the body reads from outside the zone, once each. */
+  readonly entries: readonly Entry[];
 }
 
 export type Cards = Readonly<Record<Id, Card>>;
@@ -37,11 +40,18 @@ export function cardsOf(
   for (const node of Object.values(doc.nodes)) {
     if (node.zone !== null) counts.set(node.zone, (counts.get(node.zone) ?? 0) + 1);
   }
+  const made = inOrder(doc).map((node) => cardOf(doc, kinds, node, counts.get(node.id) ?? 0, asPorts));
+  const readers = made.flatMap(({ id, zone, inputs, results }) => [
+    { scope: zone, slots: inputs },
+    { scope: id, slots: results },
+  ]);
+  const entries = entriesOf(doc, readers);
   const cards: Record<Id, Card> = {};
-  for (const node of inOrder(doc)) {
-    const card = cardOf(doc, kinds, node, counts.get(node.id) ?? 0, asPorts);
-    const known = before[node.id];
-    cards[node.id] = known && same(known, card) ? known : card;
+  for (const each of made) {
+    const own = entries.get(each.id);
+    const card = own ? { ...each, entries: own } : each;
+    const known = before[card.id];
+    cards[card.id] = known && same(known, card) ? known : card;
   }
   return cards;
 }
@@ -68,6 +78,7 @@ function cardOf(doc: Doc, kinds: Kinds, node: DocNode, count: number, asPorts: R
     outputs: outputSlots(doc, kinds, node, false),
     inner: isZone ? outputSlots(doc, kinds, node, true) : [],
     results: resultSlots(doc, kinds, node),
+    entries: [],
   };
 }
 
@@ -90,7 +101,8 @@ function same(a: Card, b: Card): boolean {
     sameSlots(a.inputs, b.inputs) &&
     sameSlots(a.outputs, b.outputs) &&
     sameSlots(a.inner, b.inner) &&
-    sameSlots(a.results, b.results)
+    sameSlots(a.results, b.results) &&
+    sameEntries(a.entries, b.entries)
   );
 }
 
@@ -105,6 +117,10 @@ function sameSlots(a: readonly (InSlot | OutSlot)[], b: readonly (InSlot | OutSl
     return slot.ref === other.ref && slot.value === other.value && !slot.source === !other.source;
   });
 }
+
+const sameEntries = (a: readonly Entry[], b: readonly Entry[]): boolean =>
+  a.length === b.length &&
+  a.every((entry, i) => entry.handle === b[i]?.handle && entry.kind.name === b[i].kind.name);
 
 /** A node's name for people. */
 export const titleOf = (id: Id): string => id.replaceAll("_", " ");

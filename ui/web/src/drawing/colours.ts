@@ -50,3 +50,7 @@ const colourOf = (slot: number): string => {
 
 /** The hue of a category. */
 export const categoryHue = (category: string): number => Math.round(((hash(category) % 15) * 360) / 15);
+
+/** What a category is drawn in, on the sheet (`--tint` in style/node.css) and on the minimap alike. */
+export const categoryColour = (category: string): string =>
+  `oklch(var(--zone-l) var(--zone-c) ${categoryHue(category)})`;

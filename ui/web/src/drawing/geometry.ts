@@ -3,8 +3,13 @@ import type { Card, Cards } from "../document/cards";
 import { depth, type Doc, type Id, type Place } from "../document/document";
 import { widgetOf } from "../document/widgets";
 import type { InSlot, OutSlot } from "../document/slots";
+import { push, type Box, type Point, type Size } from "./pushing";
+
+export type { Point, Size };
 
 export const ROW = 24;
+/** The diameter of a handle: wires begin and end at its outer side. */
+export const HANDLE = 10;
 export const HEADER = 30;
 export const PADDING = 6;
 export const CARD_WIDTH = 224;
@@ -12,9 +17,6 @@ export const RAIL_LEFT = 224;
 const RAIL_RIGHT = 168;
 export const ROOM = 24; // around a zone's nodes
 const LEAST = 360; // the width of a zone's inside, however little is in it
-
-export type Size = readonly [number, number];
-export type Point = readonly [number, number];
 
 /** One line of a card: a port on the left, one on the right, or a parameter's widget. */
 export interface Line {
@@ -83,9 +85,22 @@ export function estimate(card: Card): Size {
   return [width, Math.max(card.height, HEADER + heightOf(cardLines(card)))];
 }
 
+/** The height of a zone's entries, which follow the ports on its left rail. */
+const entriesHeight = (card: Card): number =>
+  card.entries.length > 0 ? card.entries.length * ROW + PADDING : 0;
+
 const rails = (card: Card, shown: number): number =>
   HEADER +
-  Math.max(heightOf(linesOf(card.inputs, card.inner)) + shown, heightOf(linesOf(card.results, card.outputs)));
+  Math.max(
+    heightOf(linesOf(card.inputs, card.inner)) + entriesHeight(card) + shown,
+    heightOf(linesOf(card.results, card.outputs)),
+  );
+
+/** How far below a zone's top each of its entries is. */
+export function entryHeights(card: Card): number[] {
+  const top = HEADER - 1 + heightOf(linesOf(card.inputs, card.inner));
+  return card.entries.map((_, i) => top + (i + 0.5) * ROW);
+}
 
 /** Where the middle of a handle is on its node. */
 export interface Spot {
@@ -131,6 +146,12 @@ function findSpots(card: Card, width: number): Spot[] {
   if (!card.isZone) return spotsOf(cardLines(card), 0, width);
   return [
     ...spotsOf(linesOf(card.inputs, card.inner), 0, RAIL_LEFT),
+    ...entryHeights(card).map((y, i): Spot => ({
+      handle: card.entries[i]?.handle ?? "",
+      type: "target",
+      x: 0,
+      y,
+    })),
     ...spotsOf(linesOf(card.results, card.outputs), width - railRight(card), width),
   ];
 }
@@ -153,44 +174,68 @@ export function zoneSize(
   return [Math.max(width, wanted?.[0] ?? 0), Math.max(height, wanted?.[1] ?? 0)];
 }
 
-export interface Sheet {
+/** Places of nodes: what the file says, else what was found for them; and where they were pushed to by what grew. */
+export interface Placed {
   readonly doc: Doc;
-  readonly cards: Cards;
-  /** Places of nodes for which the file has none. */
   readonly auto: Readonly<Record<Id, Place>>;
+  readonly pushed?: Readonly<Record<Id, Point>>;
+}
+
+export interface Sheet extends Placed {
+  readonly cards: Cards;
   /** Sizes as the browser measured them; of an open zone, of what its left rail shows below the ports. */
   readonly measured: Readonly<Record<Id, Size>>;
 }
 
-export const placeOf = (sheet: Pick<Sheet, "doc" | "auto">, id: Id): Place =>
-  sheet.doc.places[id] ?? sheet.auto[id] ?? { at: [0, 0] };
+export function placeOf(sheet: Placed, id: Id): Place {
+  const place = sheet.doc.places[id] ?? sheet.auto[id] ?? { at: [0, 0] };
+  const at = sheet.pushed?.[id];
+  return at ? { ...place, at } : place;
+}
 
 /** The size of every node; zones, from the innermost out, are as large as what they hold. */
-export function sizesOf(sheet: Sheet): Map<Id, Size> {
+export const sizesOf = (sheet: Sheet): Map<Id, Size> => settled(sheet, false).sizes;
+
+/** What was pushed by nodes that grew, and where to. */
+export const pushedOf = (sheet: Sheet): Record<Id, Point> => settled({ ...sheet, pushed: {} }, true).pushed;
+
+/** The size of every node; and with `pushing`, where those go that would be covered, from the innermost zones out. */
+function settled(sheet: Sheet, pushing: boolean): { sizes: Map<Id, Size>; pushed: Record<Id, Point> } {
   const sizes = new Map<Id, Size>();
+  const pushed: Record<Id, Point> = {};
   const deepestFirst = Object.values(sheet.cards)
     .map((card) => ({ card, level: depth(sheet.doc, card.id) }))
     .sort((a, b) => b.level - a.level);
-  const held = new Map<Id, { at: Point; size: Size }[]>();
+  const held = new Map<Id | null, Box[]>();
+  const boxesIn = (zone: Id | null): readonly Box[] => {
+    const boxes = held.get(zone) ?? [];
+    if (!pushing) return boxes;
+    const apart = push(boxes);
+    apart.forEach((box, i) => {
+      if (box !== boxes[i]) pushed[box.id] = box.at;
+    });
+    return apart;
+  };
   for (const { card } of deepestFirst) {
     const open = card.isZone && !card.collapsed;
     const spot = placeOf(sheet, card.id);
     const size = open
-      ? zoneSize(card, held.get(card.id) ?? [], sheet.measured[card.id]?.[1], spot.size)
+      ? zoneSize(card, boxesIn(card.id), sheet.measured[card.id]?.[1], spot.size)
       : card.collapsed
         ? estimate(card)
         : (sheet.measured[card.id] ?? estimate(card));
     sizes.set(card.id, size);
-    if (card.zone === null) continue;
     const boxes = held.get(card.zone);
-    if (boxes) boxes.push({ at: spot.at, size });
-    else held.set(card.zone, [{ at: spot.at, size }]);
+    const box: Box = { id: card.id, at: spot.at, size };
+    if (boxes) boxes.push(box);
+    else held.set(card.zone, [box]);
   }
-  return sizes;
+  if (pushing) boxesIn(null);
+  return { sizes, pushed };
 }
 
 /** Where a node is drawn on the sheet, whatever zones are around it. */
-export function absolute(sheet: Pick<Sheet, "doc" | "auto">, id: Id): Point {
+export function absolute(sheet: Placed, id: Id): Point {
   let [x, y] = placeOf(sheet, id).at;
   for (
     let zone = sheet.doc.nodes[id]?.zone ?? null;

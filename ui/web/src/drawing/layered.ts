@@ -5,7 +5,8 @@
  */
 import type { ElkExtendedEdge, ElkNode, ElkPort } from "elkjs/lib/elk-api";
 import type { Card, Cards } from "../document/cards";
-import { children, type Doc, type Id, type Place } from "../document/document";
+import { children, enclosing, type Doc, type Id, type Place } from "../document/document";
+import { entryHandle, zonesEntered } from "../document/entries";
 import { sourceHandle } from "../document/references";
 import { estimate, handleSpots, HEADER, RAIL_LEFT, ROOM, zoneSize, type Point, type Size } from "./geometry";
 
@@ -129,7 +130,7 @@ interface Link {
 /** The ends of a scope's own rails, as boxes of it. */
 const RAIL = ["rail of ports", "rail of results"] as const;
 
-function linksOf({ doc, cards, places, sizes }: Found, zone: Id | null, among: ReadonlySet<Id>): Link[] {
+function linksOf({ doc, cards, sizes }: Found, zone: Id | null, among: ReadonlySet<Id>): Link[] {
   const y = (id: Id, handle: string): number => {
     const card = cards[id];
     const spot = card && handleSpots(card, sizes[id]?.[0] ?? 0).find((own) => own.handle === handle);
@@ -142,18 +143,20 @@ function linksOf({ doc, cards, places, sizes }: Found, zone: Id | null, among: R
       if (!source) continue;
       const isResult = card.id === zone && handle.startsWith("results.");
       const fromRail = source.inner && source.node === zone;
-      // The box of this scope that the wire leads to: the reader, or the zone around it.
-      let to: Id | null = isResult ? RAIL[1] : card.id;
-      let depth = 0;
-      while (!isResult && to !== null && (doc.nodes[to]?.zone ?? null) !== zone) {
-        depth += places[to]?.at[1] ?? 0;
-        to = doc.nodes[to]?.zone ?? null;
-      }
-      const from = fromRail ? RAIL[0] : source.inner ? null : source.node;
+      const scope = handle.startsWith("results.") ? card.id : card.zone;
+      const entered = zonesEntered(doc, source, scope);
+      // The box of this scope that the wire leads to: the reader, or the zone that it goes into on its way.
+      const around = enclosing(doc, scope);
+      const next = around[around.indexOf(zone) - 1];
+      const to = !around.includes(zone) ? null : isResult ? RAIL[1] : (next ?? card.id);
+      const isEntry = zone !== null && entered.includes(zone);
+      const from = fromRail || isEntry ? RAIL[0] : source.inner ? null : source.node;
       if (to === null || from === null || to === from) continue;
       if ((from !== RAIL[0] && !among.has(from)) || (to !== RAIL[1] && !among.has(to))) continue;
-      const fromY = y(source.node, sourceHandle(source));
-      links.push({ from, to, fromY, toY: depth + y(card.id, handle) });
+      const entry = entryHandle(source);
+      const fromY = isEntry ? y(zone, entry) : y(source.node, sourceHandle(source));
+      const toY = entered.includes(to) ? y(to, entry) : y(card.id, handle);
+      links.push({ from, to, fromY, toY });
     }
   }
   return links;

@@ -3,6 +3,17 @@ import type { Card } from "../document/cards";
 import { print } from "../document/json";
 import { hasWidget } from "./geometry";
 
+/**
+ * How loud a node is drawn: what runs a body, and what keeps or shows a result, louder than the rest; what only sets
+ * something up, quieter.
+ */
+export function weightOf(card: Card): "loud" | "plain" | "quiet" {
+  if (card.isZone || card.spec?.effect) return "loud";
+  const reads = card.inputs.some((slot) => slot.ref !== null);
+  const opens = card.inputs.some((slot) => slot.port.path !== undefined);
+  return reads || opens ? "plain" : "quiet";
+}
+
 const MOST = 40; // letters of one value
 
 /** Its most telling values, "lr 0.002 · betas 0.5, 0.9"; empty for a node without parameters. */

@@ -5,8 +5,10 @@
 import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Card } from "../document/cards";
 import { depth, inOrder, wiresOf, type Id, type Place } from "../document/document";
+import { entryHandle } from "../document/entries";
 import { sourceHandle } from "../document/references";
-import { absolute, handleSpots, hiddenIn, placeOf, sizesOf, type Sheet, type Spot } from "./geometry";
+import { absolute, HANDLE, handleSpots, hiddenIn, placeOf, sizesOf, type Sheet, type Spot } from "./geometry";
+import { finder, type Way } from "./ways";
 
 export type LoomNode = Node<Record<string, never>, "card" | "zone" | "frame" | "note" | "reroute">;
 
@@ -16,12 +18,15 @@ export interface WireData extends Record<string, unknown> {
   /** Reroutes that the wire passes, in order. */
   readonly through: readonly Id[];
   readonly faint: boolean;
+  /** Its way over the zones that it goes into; null where its end is hidden. */
+  readonly way: Way | null;
 }
 export type LoomEdge = Edge<WireData, "wire">;
 
 const NOTHING: Record<string, never> = {};
 
-export function nodesOf(sheet: Sheet, before: readonly LoomNode[]): LoomNode[] {
+/** `far`: zones are drawn as cards, without what is in them. */
+export function nodesOf(sheet: Sheet, before: readonly LoomNode[], far = false): LoomNode[] {
   const known = new Map(before.map((node) => [node.id, node]));
   const sizes = sizesOf(sheet);
   const drawings = Object.entries(sheet.doc.places)
@@ -29,7 +34,7 @@ export function nodesOf(sheet: Sheet, before: readonly LoomNode[]): LoomNode[] {
     .map(([id, place]) => drawn(id, place));
   const nodes = inOrder(sheet.doc).flatMap((node) => {
     const card = sheet.cards[node.id];
-    return card ? [boxed(sheet, card, sizes.get(node.id) ?? [0, 0])] : [];
+    return card ? [boxed(sheet, card, sizes.get(node.id) ?? [0, 0], far)] : [];
   });
   const frames = drawings.filter((node) => node.type === "frame");
   const others = drawings.filter((node) => node.type !== "frame");
@@ -43,7 +48,7 @@ export function nodesOf(sheet: Sheet, before: readonly LoomNode[]): LoomNode[] {
 const carried = (old: LoomNode | undefined): Partial<LoomNode> =>
   old ? { ...(old.measured ? { measured: old.measured } : {}), selected: old.selected ?? false } : {};
 
-function boxed(sheet: Sheet, card: Card, size: readonly [number, number]): LoomNode {
+function boxed(sheet: Sheet, card: Card, size: readonly [number, number], far: boolean): LoomNode {
   const open = card.isZone && !card.collapsed;
   const [x, y] = placeOf(sheet, card.id).at;
   return {
@@ -53,7 +58,7 @@ function boxed(sheet: Sheet, card: Card, size: readonly [number, number]): LoomN
     data: NOTHING,
     measured: { width: size[0], height: size[1] },
     handles: handlesOf(card, size[0]),
-    hidden: hiddenIn(sheet, card.id) !== null,
+    hidden: shownAs(sheet, card.id, far) !== card.id,
     zIndex: 10 * depth(sheet.doc, card.id) + (open ? 1 : 5),
     ...(card.zone === null ? {} : { parentId: card.zone }),
     ...(open ? { width: size[0], height: size[1] } : {}),
@@ -73,7 +78,6 @@ function drawn(id: Id, place: Place): LoomNode {
   };
 }
 
-const HANDLE = 10;
 /** Where another wire begins at a reroute. */
 const BRANCH: NodeHandle[] = [
   { id: "out:", type: "source", position: Position.Right, x: 6, y: 1, width: HANDLE, height: HANDLE },
@@ -114,7 +118,7 @@ function sameNode(a: LoomNode, b: LoomNode): boolean {
   );
 }
 
-export function edgesOf(sheet: Sheet, before: readonly LoomEdge[]): LoomEdge[] {
+export function edgesOf(sheet: Sheet, before: readonly LoomEdge[], far = false): LoomEdge[] {
   const known = new Map(before.map((edge) => [edge.id, edge]));
   const reroutes = new Map<string, Id[]>();
   for (const [id, place] of Object.entries(sheet.doc.places)) {
@@ -122,29 +126,40 @@ export function edgesOf(sheet: Sheet, before: readonly LoomEdge[]): LoomEdge[] {
     for (const wire of wiresOf(place)) reroutes.set(wire, [...(reroutes.get(wire) ?? []), id]);
   }
   const edges = new Map<string, LoomEdge>();
+  const wayOf = finder(sheet);
+  const drawn = new Set<string>();
   for (const card of Object.values(sheet.cards)) {
     for (const slot of [...card.inputs, ...card.results]) {
       if (!slot.source || !(slot.source.node in sheet.cards)) continue;
       const id = `${card.id}.${slot.handle}`;
-      const from = shownAs(sheet, slot.source.node);
-      const to = shownAs(sheet, card.id);
+      const from = shownAs(sheet, slot.source.node, far);
+      const to = shownAs(sheet, card.id, far);
       if (from === to && (from !== slot.source.node || to !== card.id)) continue;
-      if (slot.handle.startsWith("results.") && card.collapsed) continue;
+      const isResult = slot.handle.startsWith("results.");
+      if (isResult && (card.collapsed || (far && to === card.id))) continue;
+      const old = known.get(id);
+      const { source } = slot;
+      const run = { source, target: card.id, handle: slot.handle, scope: isResult ? card.id : card.zone };
       const edge: LoomEdge = {
         id,
         type: "wire",
         source: from,
         target: to,
         sourceHandle: from === slot.source.node ? sourceHandle(slot.source) : "out:inside",
-        targetHandle: to === card.id ? slot.handle : "inside",
+        targetHandle:
+          to === card.id ? slot.handle : sheet.cards[to]?.collapsed ? "inside" : entryHandle(slot.source),
         data: {
           kind: kindName(sheet.cards[slot.source.node], sourceHandle(slot.source)),
           many: slot.kind.many > 0,
           through: reroutes.get(id) ?? [],
-          faint: card.mode === "mute" || from !== slot.source.node || to !== card.id,
+          faint: card.mode === "mute" || from !== slot.source.node || (to !== card.id && !far),
+          way: from === slot.source.node && to === card.id ? wayOf(run, old?.data?.way ?? undefined) : null,
         },
       };
-      const old = known.get(id);
+      // Of the wires that end at one entry of a zone whose inside is hidden, one is drawn.
+      const ends = `${edge.source} ${edge.sourceHandle ?? ""} ${edge.target} ${edge.targetHandle ?? ""}`;
+      if (drawn.has(ends)) continue;
+      drawn.add(ends);
       edges.set(id, old && sameEdge(old, edge) ? old : { ...edge, selected: old?.selected ?? false });
     }
   }
@@ -155,7 +170,21 @@ const kindName = (card: Card | undefined, handle: string): string =>
   [...(card?.outputs ?? []), ...(card?.inner ?? [])].find((slot) => slot.handle === handle)?.kind.name ??
   "any";
 
-const shownAs = (sheet: Sheet, id: Id): Id => hiddenIn(sheet, id) ?? id;
+/** What a node is drawn as: itself, or the outermost zone that hides it. */
+function shownAs(sheet: Sheet, id: Id, far: boolean): Id {
+  if (!far) return hiddenIn(sheet, id) ?? id;
+  const seen = new Set<Id>();
+  let at = id;
+  for (
+    let zone = sheet.doc.nodes[id]?.zone ?? null;
+    zone !== null && !seen.has(zone);
+    zone = sheet.doc.nodes[zone]?.zone ?? null
+  ) {
+    seen.add(zone);
+    at = zone;
+  }
+  return at;
+}
 
 function sameEdge(a: LoomEdge, b: LoomEdge): boolean {
   return (
@@ -166,6 +195,7 @@ function sameEdge(a: LoomEdge, b: LoomEdge): boolean {
     a.data?.kind === b.data?.kind &&
     a.data?.faint === b.data?.faint &&
     a.data?.many === b.data?.many &&
+    a.data?.way === b.data?.way &&
     (a.data?.through ?? []).join() === (b.data?.through ?? []).join()
   );
 }

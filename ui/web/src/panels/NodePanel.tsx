@@ -18,6 +18,7 @@ import { Parameter } from "../widgets/Parameter";
 import { Sparks } from "../canvas/Sparks";
 import { useUi } from "../state/ui";
 import { Prose } from "./Prose";
+import { ZoneNote } from "./ZoneNote";
 import { rangeOf } from "./range";
 
 export function NodePanel() {
@@ -53,6 +54,7 @@ function OneNode({ card }: { card: Card }) {
           {spec.type} · {spec.category} · version {spec.version}
         </p>
       </header>
+      {card.isZone ? <ZoneNote card={card} /> : null}
       <CurvesOf node={card.id} />
       <Prose text={spec.documentation} />
       {parameters.length > 0 ? (

@@ -9,11 +9,13 @@ import { Kinds } from "../document/types";
 import { place } from "../document/edits";
 import { fillIn } from "../drawing/layout";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../drawing/view";
-import type { Sheet, Size } from "../drawing/geometry";
+import { pushedOf, type Point, type Sheet, type Size } from "../drawing/geometry";
+import { isFar, useLevel } from "./level";
 import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
 /** What is known of one document's drawing; it stays while the document is open. */
 interface Drawing extends Sheet {
+  readonly pushed: Readonly<Record<Id, Point>>;
   readonly nodes: LoomNode[];
   readonly edges: LoomEdge[];
   /** Parameters shown as ports although nothing is wired to them, as NODE.PARAM. */
@@ -41,6 +43,7 @@ const BLANK: Drawing = {
   cards: {},
   auto: {},
   measured: {},
+  pushed: {},
   nodes: [],
   edges: [],
   asPorts: new Set(),
@@ -74,9 +77,20 @@ function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
   const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
   const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
-  const sheet = { doc, cards, auto, measured: state.measured };
-  return { doc, cards, auto, nodes: nodesOf(sheet, state.nodes), edges: edgesOf(sheet, state.edges) };
+  return { doc, cards, auto, ...drawn({ ...state, doc, cards, auto }) };
 }
+
+/** What React Flow draws of a sheet: each thing where it stands, and what was in the way of others beside them. */
+function drawn(state: Drawing): Pick<Drawing, "pushed" | "nodes" | "edges"> {
+  const far = isFar();
+  const pushed = pushedOf(state);
+  const sheet = { ...state, pushed };
+  return { pushed, nodes: nodesOf(sheet, state.nodes, far), edges: edgesOf(sheet, state.edges, far) };
+}
+
+useLevel.subscribe((state, before) => {
+  if ((state.level === "far") !== (before.level === "far")) setState(drawn(getState()));
+});
 
 useDocuments.subscribe(({ open }) => {
   const { id } = activeDocument();
@@ -99,8 +113,8 @@ export function show(wanted: Path): void {
     if (doc !== state.doc || path !== state.path) setState({ ...drawing(state, doc), path });
     return;
   }
-  const { auto, measured, nodes, edges, cards, asPorts } = state;
-  parked.set(was ?? "", { doc: state.doc, auto, measured, nodes, edges, cards, asPorts });
+  const { auto, measured, pushed, nodes, edges, cards, asPorts } = state;
+  parked.set(was ?? "", { doc: state.doc, auto, measured, pushed, nodes, edges, cards, asPorts });
   paths.set(state.document, state.path);
   const next = { ...state, ...(parked.get(is ?? "") ?? BLANK), document: id, path };
   parked.delete(is ?? "");
@@ -176,8 +190,7 @@ export const textOf = (): string => write(activeDocument().history.present);
 export function measure(sizes: Readonly<Record<Id, Size>>): void {
   const state = getState();
   const measured = { ...state.measured, ...sizes };
-  const sheet = { ...state, measured };
-  setState({ measured, nodes: nodesOf(sheet, state.nodes) });
+  setState({ measured, ...drawn({ ...state, measured }) });
 }
 
 export const setNodes = (change: (nodes: LoomNode[]) => LoomNode[]) =>

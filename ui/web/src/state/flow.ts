@@ -1,10 +1,12 @@
 /** The one React Flow on the page: where the pointer is on its sheet, and what it looks at. */
-import type { ReactFlowInstance, Viewport } from "@xyflow/react";
+import { getViewportForBounds, type ReactFlowInstance, type Rect, type Viewport } from "@xyflow/react";
 import type { Id } from "../document/document";
 import { select, sheetKey, shownSheet, useEditor } from "./editor";
-import { useUi } from "./ui";
+import { setLevel } from "./level";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
-import type { LoomEdge, LoomNode } from "../drawing/view";
+import { MIN_ZOOM, readable } from "../drawing/framing";
+import { boundsOf, type LoomEdge, type LoomNode } from "../drawing/view";
+import { firstStage } from "../document/stages";
 
 let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
 let pointer: Point | null = null;
@@ -47,19 +49,13 @@ export function here(): Spot {
   return spotAt(pointer ?? middle);
 }
 
-const FAR = 0.48;
-
-/** From afar only names are drawn, in letters that grow (in steps) as the view shrinks; those of zones grow before. */
+/** What is drawn larger the smaller the view is grows with it in steps: `--away` is 1 near by. */
 export function lookFrom(view: Viewport): void {
   views.set(sheetKey(shownSheet()), view);
-  const { zoom } = view;
-  const far = zoom < FAR;
-  if (far !== useUi.getState().far) useUi.setState({ far });
-  const size = String(2 ** (Math.round(-Math.log2(zoom) * 3) / 3));
+  setLevel(view.zoom);
+  const away = String(view.zoom > 1 ? 1 : 2 ** (Math.round(-Math.log2(view.zoom) * 3) / 3));
   const { style } = document.documentElement;
-  const near = far || zoom > 1 ? "1" : size;
-  if (style.getPropertyValue("--near") !== near) style.setProperty("--near", near);
-  if (far && style.getPropertyValue("--far") !== size) style.setProperty("--far", size);
+  if (style.getPropertyValue("--away") !== away) style.setProperty("--away", away);
 }
 
 /** How long a movement of the view takes, in ms: none at all for who asked their system for less motion. */
@@ -71,15 +67,31 @@ export function frameAll(duration = 250): void {
   void flow?.fitView({ padding: 0.08, duration: gliding(duration), maxZoom: 1 });
 }
 
+/** Look at the first stage of a graph, or at its beginning where it is too large to be read as a whole. */
+export function frameFirst(duration: number): void {
+  const state = useEditor.getState();
+  const ids = firstStage(state.doc);
+  if (ids.length > 0) look(boundsOf(state, ids), duration);
+}
+
+/** Look at what a zone holds, near enough to use it. */
+export const lookInside = (zone: Id): void => look(boundsOf(useEditor.getState(), [zone]), 250);
+
+function look(bounds: Rect, duration: number): void {
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  if (pane) void flow?.setViewport(readable(bounds, pane), { duration: gliding(duration) });
+}
+
 export function frameNodes(ids: readonly Id[]): void {
   if (ids.length === 0) frameAll();
-  else
-    void flow?.fitView({
-      nodes: ids.map((id) => ({ id })),
-      padding: 0.3,
-      duration: gliding(250),
-      maxZoom: 1.2,
-    });
+  else if (flow) {
+    // Nodes of a zone that is a card now are drawn when they are near.
+    const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+    const bounds = boundsOf(useEditor.getState(), ids);
+    if (!pane) return;
+    const view = getViewportForBounds(bounds, pane.width, pane.height, MIN_ZOOM, 1.2, 0.3);
+    void flow.setViewport(view, { duration: gliding(250) });
+  }
 }
 
 /** Show a node: select it and bring it into view, or the collapsed zone it is in. */

@@ -212,3 +212,19 @@ function addPoint(
     curve.values.push(value);
   }
 }
+
+/** The newest picture that some nodes show, and the curves of the first that has some. */
+export function newestIn(
+  view: RunView,
+  nodes: readonly Id[],
+): { picture: string | null; curves: Readonly<Record<string, Curve>> | null } {
+  const pictures = nodes.flatMap((id) =>
+    (view.nodes[id]?.files ?? []).filter((file) => file.media.startsWith("image/")),
+  );
+  const newest = pictures.reduce<ShownFile | null>(
+    (last, file) => (last && last.time > file.time ? last : file),
+    null,
+  );
+  const curved = nodes.find((id) => id in view.curves);
+  return { picture: newest?.path ?? null, curves: view.curves[curved ?? ""] ?? null };
+}

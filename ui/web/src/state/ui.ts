@@ -74,8 +74,6 @@ interface UiState {
   /** Whether dragging the ground draws a box around nodes, rather than moving the sheet. */
   readonly boxing: boolean;
   readonly minimap: boolean;
-  /** Whether the view is from so far away that only names can be read. */
-  readonly far: boolean;
   /** The node whose chart is open, the picture that is looked at, the runs that are compared. */
   readonly chart: Id | null;
   readonly picture: string | null;
@@ -107,7 +105,6 @@ export const useUi = create<UiState>()(() => ({
   dropWire: null,
   boxing: stored("boxing") === "on",
   minimap: stored("minimap") !== "off",
-  far: false,
   chart: null,
   picture: null,
   compared: [],

@@ -1,0 +1,92 @@
+/**
+ * A zone as it is seen from afar: its number among the stages, its name, a sentence, what the workflow exposes of it as fields,
+ * and the newest that it has to show. The letters are as large on the screen as those near by.
+ */
+import { ZoomIn } from "lucide-react";
+import { memo } from "react";
+import { useShallow } from "zustand/react/shallow";
+import { titleOf, type Card } from "../document/cards";
+import { inside } from "../document/document";
+import { exposedIn, stagesOf } from "../document/stages";
+import { fileUrl } from "../server/api";
+import { useEditor } from "../state/editor";
+import { lookInside } from "../state/flow";
+import { newestIn } from "../state/runView";
+import { useRuns } from "../state/runs";
+import { useUi } from "../state/ui";
+import { Parameter } from "../widgets/Parameter";
+import { Fare } from "./Header";
+import { Sparks } from "./Sparks";
+
+export const StageCard = memo(function StageCard({ card }: { card: Card }) {
+  const { id } = card;
+  const run = useRuns((state) => state.view.nodes[id]);
+  const note = useEditor((state) => state.doc.places[id]?.text);
+  const number = useEditor((state) => numberOf(stagesOf(state.doc), id));
+  return (
+    <section className="zone-card" aria-label={`Stage ${titleOf(id)}`} onDoubleClick={() => lookInside(id)}>
+      <div className="zone-card-page">
+        <div className="zone-card-words">
+          <header className="zone-card-head">
+            {number === null ? null : <b className="zone-card-number">{number}</b>}
+            <span className="title">{titleOf(id)}</span>
+            {run ? <Fare run={run} /> : null}
+            <button
+              className="field-button zone-card-in nodrag"
+              aria-label={`Look inside ${id}`}
+              data-tip="text|Look inside (double-click)"
+              onClick={() => lookInside(id)}
+            >
+              <ZoomIn size={13} />
+            </button>
+          </header>
+          <p className="zone-card-note">{note?.trim() ? note : card.spec?.summary}</p>
+          <Fields card={card} />
+        </div>
+        <Newest card={card} />
+      </div>
+    </section>
+  );
+});
+
+/** The place of a stage among several. */
+const numberOf = (stages: readonly string[], id: string): number | null =>
+  stages.length > 1 && stages.includes(id) ? stages.indexOf(id) + 1 : null;
+
+function Fields({ card }: { card: Card }) {
+  const doc = useEditor((state) => state.doc);
+  const cards = useEditor((state) => state.cards);
+  const fields = exposedIn(doc, cards, card.id);
+  if (fields.length === 0) return null;
+  return (
+    <ul className="zone-card-fields">
+      {fields.map(({ node, slot, name }) => (
+        <li key={name} data-handle={slot.handle}>
+          <Parameter node={node} slot={slot} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** The newest picture of what runs inside, and the curves. */
+function Newest({ card }: { card: Card }) {
+  const doc = useEditor((state) => state.doc);
+  const held = [card.id, ...inside(doc, card.id).map(({ id }) => id)];
+  const { picture, curves } = useRuns(useShallow((state) => newestIn(state.view, held)));
+  if (!picture && !curves) return null;
+  return (
+    <div className="zone-card-shown">
+      {picture ? (
+        <button
+          className="picture nodrag"
+          aria-label={`Look at the newest picture of ${card.id}`}
+          onClick={() => useUi.setState({ picture })}
+        >
+          <img src={fileUrl(picture, 256)} alt={`Newest of ${card.id}`} draggable={false} />
+        </button>
+      ) : null}
+      {curves ? <Sparks curves={curves} /> : null}
+    </div>
+  );
+}

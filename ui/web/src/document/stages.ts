@@ -1,0 +1,58 @@
+/** The stages of a workflow: the zones of its top, in the file's order, each with what leads to it. */
+import type { Card, Cards } from "./cards";
+import { children, enclosing, halves, inside, nodeOf, refsOf, type Doc, type Id } from "./document";
+import type { InSlot } from "./slots";
+
+export const stagesOf = (doc: Doc): Id[] =>
+  children(doc, null).flatMap(({ id, results }) => (results === null ? [] : [id]));
+
+/** The first stage and what it is made from; everything where there is no zone. */
+export function firstStage(doc: Doc): Id[] {
+  const [stage] = stagesOf(doc);
+  if (stage === undefined) return Object.keys(doc.nodes);
+  const found = new Set<Id>([stage]);
+  const reached = (ref: string): void => {
+    const id = outermost(doc, nodeOf(ref));
+    if (id === null || found.has(id)) return;
+    found.add(id);
+    sourcesOf(doc, id).forEach(reached);
+  };
+  sourcesOf(doc, stage).forEach(reached);
+  return [...found];
+}
+
+/** The references that a node, and all that is drawn inside of it, reads. */
+const sourcesOf = (doc: Doc, id: Id): string[] =>
+  [doc.nodes[id], ...inside(doc, id)].flatMap((node) =>
+    node
+      ? [...Object.values(node.wires), ...Object.values(node.results ?? {})].flatMap((wired) => [
+          ...refsOf(wired),
+        ])
+      : [],
+  );
+
+function outermost(doc: Doc, id: Id): Id | null {
+  if (!(id in doc.nodes)) return null;
+  return [id, ...enclosing(doc, doc.nodes[id]?.zone ?? null)].at(-2) ?? id;
+}
+
+/** A parameter that the workflow exposes. */
+export interface Exposed {
+  readonly node: Id;
+  readonly slot: InSlot;
+  /** What the workflow calls it. */
+  readonly name: string;
+}
+
+/** What a workflow exposes of a zone and of the nodes inside of it. */
+export function exposedIn(doc: Doc, cards: Cards, zone: Id): Exposed[] {
+  const held = new Set([zone, ...inside(doc, zone).map(({ id }) => id)]);
+  return Object.entries(doc.exposed.params).flatMap(([name, ref]) => {
+    const [node, param] = halves(ref);
+    const slot = held.has(node) ? parameter(cards[node], param) : undefined;
+    return slot ? [{ node, slot, name: name.replaceAll("_", " ") }] : [];
+  });
+}
+
+const parameter = (card: Card | undefined, name: string): InSlot | undefined =>
+  card?.inputs.find((slot) => slot.handle === name && slot.ref === null);
