@@ -84,7 +84,7 @@ describe("another type", () => {
   it("offers what keeps most wires first, and never a zone for a node", () => {
     const doc = docOf({ a: { type: "image" }, e: { type: "encode", wires: { images: "a" } } });
     const found = swapsFor(doc, KINDS, "a").map((own) => own.spec.type);
-    expect(found.slice(0, 3).sort()).toEqual(["decode", "hide", "picture"]);
+    expect(found.slice(0, 4).sort()).toEqual(["decode", "hide", "load_image", "picture"]);
     expect(found).not.toContain("noise");
     expect(swapsFor(docOf(SAMPLING), KINDS, "sample").every((own) => own.spec.body !== null)).toBe(true);
   });
