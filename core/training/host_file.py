@@ -53,7 +53,7 @@ class HostFile:
         if self._file is not None and self._refused is None:
             try:
                 self._file.seek(begin)
-                self._file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+                self._file.write(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
             except OSError as error:
                 self._refused = error
 

@@ -24,6 +24,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from core.allocator import give_back
+from core.models.regional import is_compiled
 from core.training.host_file import HostFile
 from core.training.objective import Objective
 
@@ -37,7 +38,7 @@ class Sharding:
     """The models of a training, split among the processes of a mesh (one dimension); they are changed in place.
 
     twins: make of each a copy that is split as it is (`twins`, in the models' order), whose weights are float32 where the model's are
-    half. Raises ValueError for a model whose weights are of several dtypes.
+    half. Raises ValueError for a model whose weights are of several dtypes, and for one that is compiled.
     """
 
     def __init__(self, models: Sequence[nn.Module], mesh: DeviceMesh, twins: bool = False) -> None:
@@ -192,6 +193,12 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
     if len(kinds := {parameter.dtype for parameter in model.parameters()}) > 1:
         told = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise ValueError(f"a {type(model).__name__} whose weights are {told} cannot be sharded; give them one dtype")
+    if is_compiled(model):
+        raise ValueError(
+            f"a {type(model).__name__} that is compiled cannot be sharded: what is compiled block by block would hold the code that puts "
+            "a block's weights together, which cannot be; leave out the compiling (--compile, compile_model), or let each process hold"
+            " whole models"
+        )
     units = blocks(model)
     for unit in (*units, model):
         unit.register_forward_hook(_no_view)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -268,6 +268,13 @@ def test_blocks_are_what_repeats() -> None:
     assert blocks(Critic()) == []
     maker.middle.layer.weight = maker.first.weight  # type: ignore[assignment]
     assert blocks(maker) == list(maker.blocks), "what shares weights stays with the rest"
+
+
+def test_a_compiled_model_is_refused() -> None:
+    unet = shipped()["unet"]
+    unet.compile(backend="eager")
+    with pytest.raises(ValueError, match=r"a UNet that is compiled cannot be sharded.*leave out the compiling"):
+        sharding.Sharding([unet], cast(Any, None))
 
 
 def test_a_hollow_copy_has_no_weights_and_leaves_the_model_as_it_is() -> None:
