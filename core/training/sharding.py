@@ -23,7 +23,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from core.allocator import give_back
+from core.allocator import give_back, large_blocks_apart
 from core.models.regional import is_compiled
 from core.training.host_file import HostFile
 from core.training.objective import Objective
@@ -43,6 +43,8 @@ class Sharding:
 
     def __init__(self, models: Sequence[nn.Module], mesh: DeviceMesh, twins: bool = False) -> None:
         self.mesh = mesh
+        if mesh.device_type == "cpu":
+            large_blocks_apart()
         shapes = [hollow(model) for model in models]
         units = [_split(model, mesh) for model in models]
         self.twins = [copy.deepcopy(shape) for shape in shapes] if twins else []

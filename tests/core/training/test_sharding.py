@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -274,7 +275,7 @@ def test_a_compiled_model_is_refused() -> None:
     unet = shipped()["unet"]
     unet.compile(backend="eager")
     with pytest.raises(ValueError, match=r"a UNet that is compiled cannot be sharded.*leave out the compiling"):
-        sharding.Sharding([unet], cast(Any, None))
+        sharding.Sharding([unet], cast(Any, SimpleNamespace(device_type="cuda")))  # no process is asked
 
 
 def test_a_hollow_copy_has_no_weights_and_leaves_the_model_as_it_is() -> None:
