@@ -166,14 +166,12 @@ print(peak() - before, sum(each.nbytes for each in model.parameters()))
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory of a process")
-@pytest.mark.parametrize("kind", ["bfloat16", "float8"])
-def test_a_run_that_keeps_weights_narrow_loads_them_so(tmp_path: Path, kind: str) -> None:
+def test_a_run_that_keeps_weights_narrow_loads_them_so(tmp_path: Path) -> None:
     path = half_file(tmp_path, 192)
-    command = [sys.executable, "-c", BY_RUN, str(path), str(tmp_path), kind, "load_unet"]
+    command = [sys.executable, "-c", BY_RUN, str(path), str(tmp_path), "bfloat16", "load_unet"]
     told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True).stdout.split()
     grown, size = map(int, told)
-    mapped = path.stat().st_size if kind != "bfloat16" else 0  # the file is gone through beside what is made of it
-    assert grown < 1.1 * size + mapped, f"{grown / size:.2f}"
+    assert grown < 1.1 * size, f"{grown / size:.2f}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
