@@ -20,13 +20,13 @@ from core.models.dit import DiT
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
-from graph_runner.contract import Lighter, Name, Neutral, Ports, node
+from graph_runner.contract import Lighter, Name, Neutral, Ports, StoredAs, node
 from nodes.wires import Autoencoder, Denoiser, Discriminator, Embedder, UNet, WeightFile
 
 M = TypeVar("M", bound=nn.Module)
 
 Narrow = Literal["bfloat16", "float16", "float8_e4m3fn"]
-Kept = Annotated[Literal["float32", "as in the file", Narrow], Neutral("float32")]
+Kept = Annotated[Literal["float32", "as in the file", Narrow], Neutral("float32"), StoredAs()]
 """How a loaded model's weights are kept (`core.layerwise`)."""
 
 OURS = Models(MODELS)

@@ -11,13 +11,14 @@ from core.training import optimizers
 from core.training.learning_rate import Constant
 from core.training.muon import Muon
 from core.training.recipe import Clip, Frozen, Group, Recipe
-from graph_runner.contract import node
+from graph_runner.contract import Neutral, node
 from nodes.wires import LearningRate, Optimizer
 
 Rate = Annotated[float, Field(gt=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 Small = Annotated[float, Field(gt=0)]
 Limit = Annotated[float, Field(ge=0)]
+State = Annotated[optimizers.State, Neutral("float32")]
 Patterns = Annotated[list[Annotated[str, Field(min_length=1)]], Field(max_length=1000)]
 
 
@@ -33,6 +34,7 @@ def sgd(
     nesterov: bool = False,
     weight_decay: Limit = 0.0,
     clip: Limit = 0.0,
+    state: State = "float32",
 ) -> Optimizer:
     """Settings of stochastic gradient descent with momentum (Polyak 1964; Sutskever et al. 2013).
 
@@ -42,8 +44,9 @@ def sgd(
     nesterov: look ahead along it.
     weight_decay: added to the gradients, times the weights.
     clip: the largest norm of the objective's gradients; 0 for no limit.
+    state: what the running sum is kept in; bfloat16 takes half the memory, and rounds it at random, right on average.
     """
-    return _recipe(optimizers.SGD(lr, momentum, nesterov, weight_decay), learning_rate, clip)
+    return _recipe(optimizers.SGD(lr, momentum, nesterov, weight_decay, state), learning_rate, clip)
 
 
 @node(category="optimizers")
@@ -111,6 +114,7 @@ def lion(
     beta2: Decay = 0.99,
     weight_decay: Limit = 0.1,
     clip: Limit = 0.0,
+    state: State = "float32",
 ) -> Optimizer:
     """Settings of Lion (Chen et al. 2023), whose steps are signs. It needs the package pytorch-optimizer.
 
@@ -120,8 +124,9 @@ def lion(
     beta2: decay of the gradients' running mean.
     weight_decay: decoupled weight decay, three to ten times larger than AdamW's.
     clip: the largest norm of the objective's gradients; 0 for no limit.
+    state: what the running mean is kept in; bfloat16 takes half the memory, and rounds it at random, right on average.
     """
-    return _recipe(optimizers.Lion(lr, beta1, beta2, weight_decay), learning_rate, clip)
+    return _recipe(optimizers.Lion(lr, beta1, beta2, weight_decay, state), learning_rate, clip)
 
 
 @node(category="optimizers")

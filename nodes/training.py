@@ -18,7 +18,7 @@ from core.data.transfer import on_device
 from core.models.ema import PowerAverage
 from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
-from core.training.optimizers import AdamW
+from core.training.optimizers import AdamW, State
 from core.training.recipe import Clip, Recipe
 from core.training.state import TrainingState
 from core.training.trainer import Trainer
@@ -144,6 +144,7 @@ def adamw(
     horizon: Annotated[int, Field(ge=0)] = 0,
     final: Annotated[float, Field(ge=0, le=1)] = 0.0,
     clip: Annotated[float, Field(ge=0)] = 0.0,
+    state: Annotated[State, Neutral("float32")] = "float32",
 ) -> Optimizer:
     """Settings of AdamW (Loshchilov & Hutter 2019) and of its learning rate.
 
@@ -158,12 +159,13 @@ def adamw(
     horizon: the step at which the fall ends; apart from the zone's steps, so that a longer training can go on.
     final: where the fall ends, as a share of lr.
     clip: the largest norm of the objective's gradients; 0 for no limit.
+    state: what the two running means are kept in; bfloat16 takes half the memory, and rounds them at random, right on average.
     """
     if learning_rate is None:
         learning_rate = by_name(decay, warmup, horizon, final)
     elif warmup or decay != "constant":
         raise ValueError("a learning rate is wired in, and warmup or decay is typed in too; leave out one of them")
-    return Recipe(AdamW(lr, beta1, beta2, eps, weight_decay), learning_rate, clip=Clip(norm=clip))
+    return Recipe(AdamW(lr, beta1, beta2, eps, weight_decay, state), learning_rate, clip=Clip(norm=clip))
 
 
 @node(category="training")

@@ -70,15 +70,13 @@ class EMA:
     """A copy of a model, `ema.model`, whose weights are the average of the original's over its training.
 
     Averages of half-precision weights are float32: bfloat16 would lose the small steps. Buffers are copied as they are.
+    twin: such a copy, where there is one already.
     """
 
-    def __init__(self, model: nn.Module, averaging: Averaging) -> None:
+    def __init__(self, model: nn.Module, averaging: Averaging, twin: nn.Module | None = None) -> None:
         self.averaging = averaging
         self.updates = 0
-        self.model = deepcopy(model).eval().requires_grad_(False)
-        for parameter in self.model.parameters():
-            if parameter.dtype in (torch.float16, torch.bfloat16):
-                parameter.data = parameter.data.float()
+        self.model = (_copied(model) if twin is None else twin).eval().requires_grad_(False)
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -101,3 +99,11 @@ class EMA:
         weights = dict(state)
         self.updates = int(weights.pop("updates"))
         self.model.load_state_dict(weights)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    copy = deepcopy(model)
+    for parameter in copy.parameters():
+        if parameter.dtype in (torch.float16, torch.bfloat16):
+            parameter.data = parameter.data.float()
+    return copy

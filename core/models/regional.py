@@ -67,6 +67,11 @@ class Regional(nn.Module):
                 yield from self._outermost(child)
 
 
+def is_compiled(model: nn.Module) -> bool:
+    """Whether any part of a model is compiled."""
+    return any(part._compiled_call_impl is not None for part in model.modules())
+
+
 def _begin(module: nn.Module, args: Any) -> None:  # noqa: ARG001 - as hooks are called
     """Tell CUDA graphs that what the last call's blocks gave is used up: between a model's blocks and its result lie others."""
     torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]

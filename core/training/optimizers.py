@@ -8,13 +8,18 @@ pytorch-optimizer (Lion, Prodigy, schedule-free AdamW) and bitsandbytes (8-bit A
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 
+from core.training.half_state import keeping_half
+
+State = Literal["float32", "bfloat16"]
+"""What an optimizer keeps its running means in (see `core.training.half_state`)."""
 Groups = list[dict[str, Any]]
 """Parameters as PyTorch's optimizers take them: groups of {"params": [(name, parameter), …], and settings of its own}."""
 FACTOR = "lr_factor"
@@ -57,9 +62,11 @@ class _Adaptive:
 class AdamW(_Adaptive):
     """AdamW (Loshchilov & Hutter 2019)."""
 
+    state: State = "float32"
+
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's AdamW."""
-        return torch.optim.AdamW(groups, **self._settings(), fused=_on_gpu(groups))
+        return _kept(torch.optim.AdamW, self.state)(groups, **self._settings(), fused=_on_gpu(groups))
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,7 @@ class SGD:
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
+    state: State = "float32"
 
     def __post_init__(self) -> None:
         if self.nesterov and not self.momentum:
@@ -77,7 +85,7 @@ class SGD:
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """PyTorch's SGD."""
-        return torch.optim.SGD(
+        return _kept(torch.optim.SGD, self.state)(
             groups,
             lr=self.lr,
             momentum=self.momentum,
@@ -118,16 +126,15 @@ class Lion:
     beta1: float = 0.9
     beta2: float = 0.99
     weight_decay: float = 0.1
+    state: State = "float32"
 
     def __post_init__(self) -> None:
         _refuse_absent("Lion", "pytorch_optimizer")
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
         """pytorch-optimizer's Lion."""
-        lion: torch.optim.Optimizer = import_module("pytorch_optimizer").Lion(
-            groups, lr=self.lr, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay
-        )
-        return lion
+        kind = _kept(import_module("pytorch_optimizer").Lion, self.state)
+        return kind(groups, lr=self.lr, betas=(self.beta1, self.beta2), weight_decay=self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -216,6 +223,11 @@ def refuse_split(optimizer: Optimizer) -> None:
         raise ValueError(
             f"{type(optimizer).__name__} cannot train sharded models: {why}; take AdamW, or let each process hold whole models"
         )
+
+
+def _kept(kind: type[torch.optim.Optimizer], state: State) -> Callable[..., torch.optim.Optimizer]:
+    """The class of an optimizer that keeps its running means so."""
+    return keeping_half(kind) if state == "bfloat16" else kind
 
 
 def _on_gpu(groups: Groups) -> bool | None:

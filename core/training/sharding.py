@@ -4,13 +4,16 @@ Each process keeps a part of every weight, and so of its gradient, its average a
 put together when the block is entered, on the way forth and on the way back, and let go afterwards. Weights outside of blocks
 are whole for the length of a step: so a body may use a model by any of its methods, and take gradients at a single layer
 (`adaptive_weight`). Whoever looks at a model from outside of the steps sees a whole, plain copy.
+
+Only at the start a process holds its models whole: each is split block by block, and an average is made of the parts. What a
+training gives lies in a file that the processes of a machine map (`core.training.host_file`).
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,6 +23,9 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from core.allocator import give_back, large_blocks_apart
+from core.models.regional import is_compiled
+from core.training.host_file import HostFile
 from core.training.objective import Objective
 
 PRECISION = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
@@ -31,19 +37,30 @@ SMALLEST_BLOCK = 0.002
 class Sharding:
     """The models of a training, split among the processes of a mesh (one dimension); they are changed in place.
 
-    Raises ValueError for a model whose weights are of several dtypes.
+    twins: make of each a copy that is split as it is (`twins`, in the models' order), whose weights are float32 where the model's are
+    half. Raises ValueError for a model whose weights are of several dtypes, and for one that is compiled.
     """
 
-    def __init__(self, models: Sequence[nn.Module], mesh: DeviceMesh) -> None:
-        self.models, self.mesh = list(models), mesh
-        self._hollow = {id(model): hollow(model) for model in self.models}
-        self._units = [unit for model in self.models for unit in _split(model, mesh)]
+    def __init__(self, models: Sequence[nn.Module], mesh: DeviceMesh, twins: bool = False) -> None:
+        self.mesh = mesh
+        if mesh.device_type == "cpu":
+            large_blocks_apart()
+        shapes = [hollow(model) for model in models]
+        units = [_split(model, mesh) for model in models]
+        self.twins = [copy.deepcopy(shape) for shape in shapes] if twins else []
+        for twin, model in zip(self.twins, models, strict=False):
+            units.append(_split(twin, mesh))
+            _fill(twin, model)
+        self.models = [*models, *self.twins]
+        self._hollow = {id(model): shape for model, shape in zip(self.models, shapes * 2, strict=False)}
+        self._units = [unit for each in units for unit in each]
         self._step = _Step(self.models)
         fully_shard(self._step, mesh=mesh)
         pairs = {unit: _leaves(unit) for unit in self._units}
         self.leaves = {id(own): whole for each in pairs.values() for own, whole in each}
         self._outer = [pair for model in self.models for pair in pairs[model]]
         self._versions: list[int] = []  # of the whole weights outside of blocks, when they were put together
+        give_back()
 
     def forward(self, step: Callable[[], Sequence[Objective]]) -> Sequence[Objective]:
         """What the step gives, with the models in a state to be used."""
@@ -82,39 +99,46 @@ class Sharding:
         yield
         self.gather()
 
-    def whole(self, value: Any, everywhere: bool) -> Any:
+    def whole(self, value: Any) -> Any:
         """A value that holds these models, alone, in lists, in dicts or within other models, with plain copies in their
-        place, in eval mode without gradients; any other value as it is. All processes must ask, in the same order. Not
-        everywhere: the first process alone gets that, and nobody else has a whole model at once."""
+        place, in eval mode without gradients, on the first process; any other value, and on the others any, as it is. All processes
+        must ask, in the same order."""
         if isinstance(value, dict):
-            return {key: self.whole(item, everywhere) for key, item in value.items()}
+            return {key: self.whole(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.whole(item, everywhere) for item in value]
+            return [self.whole(item) for item in value]
         if not isinstance(value, nn.Module):
             return value
         within = [module for module in value.modules() if id(module) in self._hollow]
         if not within:
             return value
-        if not everywhere and self.mesh.get_local_rank() > 0:
+        if self.mesh.get_local_rank() > 0:
             for model in within:
                 for parameter in model.parameters():
                     _full(parameter)
             return value
-        copies = {id(module): self._whole(module) for module in within}
+        copies = {id(module): self._plain(module, _gathered(module)) for module in within}
         if id(value) in copies:
             return copies[id(value)]
         others = {id(p): p for p in (*value.parameters(), *value.buffers())}
         return copy.deepcopy(value, cast("dict[int, Any]", others | copies)).eval()
 
-    def _whole(self, model: nn.Module) -> nn.Module:
+    def ended(self) -> dict[int, nn.Module]:
+        """By the id of each model a plain one in its place, in eval mode without gradients; all processes must ask. No step may
+        follow. The weights are on the CPU, mapped from a file (`HostFile`); where none can be written, each process holds them."""
+        with suppress(OSError):
+            file = HostFile(self.mesh.get_group())
+            places = {id(p): file.add(_full(p)) for model in self.models for p in model.parameters()}
+            file.share()
+            mapped = {key: place() for key, place in places.items()}
+            return {id(model): self._plain(model, mapped) for model in self.models}
+        return {id(model): self._plain(model, _gathered(model)) for model in self.models}
+
+    def _plain(self, model: nn.Module, weights: Mapping[int, Tensor]) -> nn.Module:
+        """A model of the same class. weights: whole ones, by the id of the part of each."""
         plain = copy.deepcopy(self._hollow[id(model)])
-        gathered: dict[int, nn.Parameter] = {}  # weights that are one stay one
-        state: dict[str, Tensor] = {}
-        for name, own in model.named_parameters(remove_duplicate=False):
-            if id(own) not in gathered:
-                gathered[id(own)] = nn.Parameter(_full(own), requires_grad=False)
-            state[name] = gathered[id(own)]
-        plain.load_state_dict(state, strict=False, assign=True)
+        whole = {key: nn.Parameter(weight, requires_grad=False) for key, weight in weights.items()}
+        _assign(plain, {name: whole[id(own)] for name, own in model.named_parameters(remove_duplicate=False)})
         for mine, current in zip(plain.buffers(), model.buffers(), strict=True):
             mine.copy_(current)
         return plain.eval().requires_grad_(False)
@@ -171,6 +195,12 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
     if len(kinds := {parameter.dtype for parameter in model.parameters()}) > 1:
         told = ", ".join(sorted(str(kind).removeprefix("torch.") for kind in kinds))
         raise ValueError(f"a {type(model).__name__} whose weights are {told} cannot be sharded; give them one dtype")
+    if is_compiled(model):
+        raise ValueError(
+            f"a {type(model).__name__} that is compiled cannot be sharded: what is compiled block by block would hold the code that puts "
+            "a block's weights together, which cannot be; leave out the compiling (--compile, compile_model), or let each process hold"
+            " whole models"
+        )
     units = blocks(model)
     for unit in (*units, model):
         unit.register_forward_hook(_no_view)
@@ -179,6 +209,27 @@ def _split(model: nn.Module, mesh: DeviceMesh) -> list[nn.Module]:
     fully_shard(model, mesh=mesh, reshard_after_forward=False, mp_policy=PRECISION)
     _fsdp(model).set_reshard_after_backward(False, recurse=False)
     return [*units, model]
+
+
+@torch.no_grad()
+def _fill(twin: nn.Module, model: nn.Module) -> None:
+    """Give a hollow copy that was split the parts of the model's weights."""
+    half = (torch.float16, torch.bfloat16)
+    parts = {
+        id(own): nn.Parameter(own.detach().float() if own.dtype in half else own.detach().clone(), requires_grad=False)
+        for own in model.parameters()
+    }
+    _assign(twin, {name: parts[id(own)] for name, own in model.named_parameters(remove_duplicate=False)})
+
+
+def _assign(model: nn.Module, weights: dict[str, nn.Parameter]) -> None:
+    """Put these in the place of a model's weights; those that are one stay one."""
+    model.load_state_dict(weights, strict=False, assign=True)
+
+
+def _gathered(model: nn.Module) -> dict[int, Tensor]:
+    """Whole copies of a model's weights, by the id of each."""
+    return {id(own): _full(own) for own in model.parameters()}
 
 
 def _no_view(module: nn.Module, args: Any, output: Any) -> Any:  # noqa: ARG001 - as hooks are called

@@ -21,6 +21,7 @@ state holds parts, a body is called through `forward`, and others see what is `w
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
+from core.allocator import give_back
 from core.layerwise import widen
 from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.parts import all_split_as
@@ -75,10 +77,11 @@ class Trainer:
             model.requires_grad_(True)
             model.train()
         averaging = ExponentialAverage(ema) if isinstance(ema, float | int) else ema
-        self.averages = {name: EMA(model, averaging) for name, model in self.models.items()} if ema else {}
         self.mean, self.scaled, self.begin, self.mesh = mean, scaled, begin, mesh
-        averages = [average.model for average in self.averages.values()]
-        self.sharding = _sharding([*self.models.values(), *averages], mesh)
+        self.sharding = _sharding([*self.models.values()], mesh, twins=bool(ema))
+        twins = dict(zip(self.models, self.sharding.twins, strict=False)) if self.sharding is not None else {}
+        averaged = {name: EMA(model, averaging, twins.get(name)) for name, model in self.models.items()} if ema else {}
+        self.averages = averaged
         self.steps = 0
         self._optimizers: list[torch.optim.Optimizer] = []
         self._settings: list[Settings] = []  # of each optimizer, as it was made
@@ -196,20 +199,27 @@ class Trainer:
             for model in self.models.values():
                 model.train()
 
-    def whole(self, value: Any, everywhere: bool = False) -> Any:
-        """A value as it is to be seen from outside of the steps, on the first process or everywhere: plain copies in place of
-        models that are split. All processes must ask, in the same order."""
-        return value if self.sharding is None else self.sharding.whole(value, everywhere)
+    def whole(self, value: Any) -> Any:
+        """A value as it is to be seen on the first process from outside of the steps: plain copies in place of models that are
+        split. All processes must ask, in the same order."""
+        return value if self.sharding is None else self.sharding.whole(value)
 
     def finish(self) -> None:
-        """Leave whole models with the weights that are to be used. No step may follow."""
+        """Leave whole models with the weights that are to be used. No step may follow; the optimizers are let go."""
         stay_averaged(self._optimizers)
         if self._restored is not None:  # there was no step left
             for name, model in self.models.items():
                 model.load_state_dict(all_split_as(self._restored["models"][name], model.state_dict()))
-        self.models = self.whole(self.models, everywhere=True)
+        self._restored, self._optimizers, self._gradients = None, [], []
+        if self.sharding is None:
+            return
+        plain = self.sharding.ended()
+        self.models = {name: plain[id(model)] for name, model in self.models.items()}
         for average in self.averages.values():
-            average.model = self.whole(average.model, everywhere=True)
+            average.model = plain[id(average.model)]
+        self.sharding = None
+        gc.collect()  # FSDP2's parts know each other in circles
+        give_back()
 
     def state_dict(self) -> dict[str, Any]:
         """Models, averages, optimizers and the count of steps, in float16 the scales too; for models that train at other
@@ -320,9 +330,9 @@ class Trainer:
             raise ValueError(f"objective {objective.name!r}: {error}") from error
 
 
-def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None) -> Sharding | None:
+def _sharding(models: Sequence[nn.Module], mesh: DeviceMesh | None, twins: bool) -> Sharding | None:
     if mesh is None:
         return None
     from core.training.sharding import Sharding  # FSDP2 takes seconds to import
 
-    return Sharding(models, mesh)
+    return Sharding(models, mesh, twins)

@@ -48,7 +48,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.exit(2)
     if argv[0] not in (*COMMANDS, "-h", "--help", "--version"):
         argv = ["run", *argv]
-    return parser.parse_args(argv)
+    return parser.parse_args(engine_options.apart(argv))
 
 
 def _seed(text: str) -> int:

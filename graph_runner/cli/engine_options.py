@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from graph_runner.base.telling import bytes_of
@@ -62,6 +64,21 @@ def add_to(parser: argparse.ArgumentParser, *, run: bool = False) -> None:
         parser.add_argument(_flag(name), **told)
 
 
+def apart(words: Sequence[str]) -> list[str]:
+    """A command line on which an option that may stand alone does so where a file follows it: `--compile FILE`.
+
+    argparse would take the file for the option's value. A word that is neither a value nor looks like a file stays, for argparse to
+    refuse with the values that there are.
+    """
+    alone = {_flag(name): told for name, told in OPTIONS.items() if told.get("nargs") == "?"}
+    made = list(words)
+    for i, (word, following) in enumerate(pairwise(made)):
+        told = alone.get(word)
+        if told is not None and following not in told["choices"] and _is_file(following):
+            made[i] = f"{word}={told['const']}"
+    return made
+
+
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """What was chosen, as `Engine` takes it."""
     return {name: getattr(options, name) for name in OPTIONS}
@@ -116,3 +133,8 @@ def is_flag(told: Mapping[str, Any]) -> bool:
 
 def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
+
+
+def _is_file(word: str) -> bool:
+    path = Path(word)
+    return not word.startswith("-") and (bool(path.suffix) or len(path.parts) > 1 or path.is_file())

@@ -38,6 +38,7 @@ from graph_runner.contract.markers import (
     PathTo,
     Ports,
     Seed,
+    StoredAs,
     Unkeyed,
 )
 from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, Wire
@@ -66,6 +67,7 @@ __all__ = [
     "PortType",
     "Ports",
     "Seed",
+    "StoredAs",
     "Unkeyed",
     "Wire",
     "node",

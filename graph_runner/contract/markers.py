@@ -131,6 +131,11 @@ class Lighter:
         return now // 2 if isinstance(now, int) and now > 1 else None
 
 
+class StoredAs:
+    """Marks a literal parameter that says what a node that loads keeps weights in: dtypes by their names, "float32" where it is left alone.
+    There a run's `--weights` counts, so that what will be narrow is never wide before."""
+
+
 Body = Annotated[T, BodyMarker()]
 """`Body[P]`: the nodes drawn inside the zone, as a callable; the Protocol P's `__call__` names the inner ports."""
 Ports = Annotated[Mapping[str, T], PortsMarker()]

@@ -25,6 +25,7 @@ from graph_runner.contract.markers import (
     PathTo,
     PortsMarker,
     Seed,
+    StoredAs,
     Unkeyed,
 )
 from graph_runner.contract.models import is_module
@@ -266,7 +267,8 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     # Of several paths, as where a node narrows `Folder`, the last is meant.
     kind, reads = (paths[-1].kind, paths[-1].reads) if paths else (None, None)
     lighter = next((extra for extra in extras if isinstance(extra, Lighter)), None)
-    return Param(name, adapter, default, kind, keyed, reads, neutral, lighter)
+    stored = any(isinstance(extra, StoredAs) for extra in extras)
+    return Param(name, adapter, default, kind, keyed, reads, neutral, lighter, stored)
 
 
 PATH_BY_ITSELF = (

@@ -163,6 +163,7 @@ class Param(NamedTuple):
     reads: Reads | None = None  # which files a node reads of what lies at its path; None for all
     neutral: Neutral | None = None
     lighter: Lighter | None = None
+    stored: bool = False  # it says what weights are kept in
 
     @property
     def required(self) -> bool:

@@ -33,7 +33,7 @@ from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Stateful
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
-from graph_runner.estimate.training import KINDS, Holder, Imagined, note, watch, whole_at_once
+from graph_runner.estimate.training import KINDS, Holder, Imagined, note, split, watch, whole_at_once
 from graph_runner.format.wires import joined
 from graph_runner.run.activation import Activation
 from graph_runner.run.call import Calls, Entered
@@ -147,8 +147,6 @@ def dry_run(
         if id in run.nodes:
             run.nodes[id].flops = flops * run.shares.get(id, 1)
     parts = {kind or "activations": size for kind, size in run.meter.parts.items() if size}
-    if shard and run.whole:
-        parts["communication"] = parts.get("communication", 0) + run.whole
     memory = sum(parts.values())
     return Estimate(run.nodes, run.problems, memory, run.meter.peak_at, parts, processes, shard)
 
@@ -176,7 +174,7 @@ class _DryRun:
         weights: Weights,
         divided: Mapping[str, int],
     ) -> None:
-        self.calls = Calls(_standing_in(precision), weights)
+        self.calls = Calls(_standing_in(precision), weights, instead=weights.instead)
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes, divided)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
@@ -185,7 +183,6 @@ class _DryRun:
         self.turns: Counter[str] = Counter()
         self.listeners = list(listeners)
         self.shares: dict[str, float] = {}  # of nodes that did a part: how many times it makes the whole
-        self.whole = 0  # bytes of weights that a sharded training puts together
         self._left_open = 0
         self._at = ""  # the step that is gone through
 
@@ -273,6 +270,7 @@ class _DryLoop:
         self.run, self.activation = run, activation
         self._base = activation.path
         self._rounds = 1
+        self._forget = run.meter.passed()
 
     def __call__(
         self,
@@ -291,14 +289,18 @@ class _DryLoop:
         meter = self.run.meter
         holder = state if isinstance(state, Holder) else None
         hooks: list[RemovableHandle] = []
+        together = 0
         if holder is not None:
             hooks = watch(holder, meter)
-            self.run.whole = max(self.run.whole, whole_at_once(holder.models.values()))
+            if meter.divided:
+                self._forget()  # here averages were copied whole
+                split(holder, meter)
+                together = whole_at_once(holder.models.values())
         self._rounds = 1 if state is None else 2
         for turn in range(min(n, self._rounds)):
             own.path = (*self._base, turn)
             rehearsal = nullcontext() if turn + 1 == min(n, self._rounds) else meter.unnoticed()
-            with meter.times(0 if turn else n), rehearsal:
+            with meter.times(0 if turn else n), rehearsal, meter.beside(together, "communication"):
                 yield turn
             if holder is not None:
                 note(holder, meter)

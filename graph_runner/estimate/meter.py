@@ -91,11 +91,36 @@ class Meter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     @contextmanager
     def unnoticed(self) -> Iterator[None]:
         """While inside, what lives at once is no peak: the same follows, with more beside it."""
-        before = self.peak, self.peak_at, self.parts
+        forget = self.passed()
         try:
             yield
         finally:
+            forget()
+
+    @contextmanager
+    def beside(self, size: int, kind: str) -> Iterator[None]:
+        """While inside, so many bytes more live, which no tensor shows."""
+        held = _Held(size, kind)
+        self._grow(held)
+        try:
+            yield
+        finally:
+            self._let_go(held)
+
+    def lived(self, parts: Mapping[str, int]) -> None:
+        """Say what lived at once before, beside what lives now: bytes by what they were, in place of those of that kind now."""
+        kinds = {**self._kinds, **parts}
+        if (live := sum(kinds.values())) > self.peak:
+            self.peak, self.peak_at, self.parts = live, self._at[-1], kinds
+
+    def passed(self) -> Callable[[], None]:
+        """What forgets the peak since now."""
+        before = self.peak, self.peak_at, self.parts
+
+        def forget() -> None:
             self.peak, self.peak_at, self.parts = before
+
+        return forget
 
     def hold_real(self, model: torch.nn.Module) -> None:
         """Count the weights of a model that was made outside of the dry run."""

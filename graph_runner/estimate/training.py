@@ -84,6 +84,12 @@ def watch(holder: Holder, meter: Meter) -> list[torch.utils.hooks.RemovableHandl
     return [weight.register_hook(named) for weight in trained]  # type: ignore[no-untyped-call]
 
 
+def split(holder: Holder, meter: Meter) -> None:
+    """A training that splits its models begins: they were whole, and there were no averages, which are made of parts."""
+    weights = {id(weight): weight.nbytes for model in holder.models.values() for weight in model.parameters()}
+    meter.lived({"weights": sum(weights.values()), "averages": 0})
+
+
 def note(holder: Holder, meter: Meter) -> None:
     """Name what a trainer holds by now."""
     for kind, tensors in holder.held().items():

@@ -5,8 +5,9 @@ where their readers look.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -41,11 +42,18 @@ def rested(step: Step, value: Any) -> None:  # noqa: ARG001 - see `Settle`
 class Calls:
     """Calls nodes (see `graph_runner.run.interpreter.Do`).
 
-    entered: see `Entered`; asked for by each step anew. settle: see `Settle`. elsewhere: nodes compute on another device than the host.
+    entered: see `Entered`; asked for by each step anew. settle: see `Settle`. instead: by a node's id, parameters that the run says
+    something else of than the node. elsewhere: nodes compute on another device than the host.
     """
 
-    def __init__(self, entered: Entered, settle: Settle = rested, elsewhere: bool = False) -> None:
-        self.entered, self.settle, self.elsewhere = entered, settle, elsewhere
+    def __init__(
+        self,
+        entered: Entered,
+        settle: Settle = rested,
+        elsewhere: bool = False,
+        instead: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    ) -> None:
+        self.entered, self.settle, self.elsewhere, self.instead = entered, settle, elsewhere, instead
         self._joiner = Joiner()
 
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
@@ -115,6 +123,7 @@ class Calls:
     def _call(self, step: Step, kwargs: dict[str, Any], frame: Frame, around: Activation) -> Any:
         """Call the node's function, with what it asks for injected."""
         spec, runtime = step.spec, around.runtime
+        kwargs |= self.instead.get(step.id, {})
         if runtime.residence is not None:
             use = _use(spec)
             if around.step is None:  # at the top values may have waited off the device

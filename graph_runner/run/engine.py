@@ -33,7 +33,7 @@ from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, write
 from graph_runner.run import executors, loggers, surroundings
-from graph_runner.run.acceleration import Acceleration
+from graph_runner.run.acceleration import OFF, Acceleration
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.devices import choose_device
@@ -100,8 +100,8 @@ class Engine:
     taken of the device's memory; left out, what it has free; on a CPU it says nothing. guest: it does parts of another engine's
     runs, which made the workspace ready. compile, attention, channels_last: see `graph_runner.run.acceleration.Acceleration`; they
     change results by rounding alone, and no key. advise: says what would help a workflow that ran out of memory (see
-    `graph_runner.estimate.remedies`). Raises ValueError for a device that is absent, for a workspace that cannot be used, and where
-    one process alone should shard.
+    `graph_runner.estimate.remedies`). Raises ValueError for a device that is absent, for a workspace that cannot be used, where
+    one process alone should shard, and where what is split should be compiled.
     """
 
     def __init__(
@@ -136,6 +136,11 @@ class Engine:
         self.weights = known_weights(weights)
         allow_tf32(tf32)
         self.acceleration = Acceleration(compile, attention, channels_last)
+        if shard and compile != OFF:
+            raise ValueError(
+                "models that are split among processes are not compiled: each block's weights are put together where it is called;"
+                " leave out --compile, or --shard"
+            )
         self.advise = advise
         self.processes = processes or Processes()
         self.processes.split_models(shard)
@@ -327,10 +332,12 @@ class Engine:
         self, top: Scope, check_numbers: bool, profile: bool = False
     ) -> tuple[Profile | None, Interpreter]:
         """What counts the steps of a run, if anything does, and what does them."""
+        weights = Weights(self.weights, top)
         calls = Calls(
             lambda spec: self.precision.around(spec, self.acceleration.around(spec, spec.function)),
-            Weights(self.weights, top),
+            weights,
             elsewhere=self.residence is not None,
+            instead=weights.instead,
         )
         if not check_numbers and not profile:
             return None, Interpreter(calls, calls.quick)

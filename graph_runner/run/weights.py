@@ -40,12 +40,22 @@ class Weights:
     def __init__(self, kind: str, top: Scope) -> None:
         self.dtype = KINDS[kind]
         self._exact = set(_exact(top)) if kind != "float32" else set[str]()
+        self.instead = {bound.id: kept for bound in top.walk() if (kept := self._loaded(bound))}
+        """By the ids of nodes that load: in what, where they leave it to the run."""
 
     def __call__(self, step: Step, value: Any) -> None:
         """A node has given this."""
         at_rest(value)
         if self.dtype != torch.float32 and step.id not in self._exact and isinstance(value, nn.Module):
             narrow(value, self.dtype)
+
+    def _loaded(self, bound: BoundNode) -> dict[str, str]:
+        """The parameters of a node that loads, as the run has them."""
+        if self.dtype == torch.float32 or bound.id in self._exact:
+            return {}
+        alone = [param for param in bound.spec.params.values() if param.stored and param.name not in bound.wires]
+        left = [param.name for param in alone if bound.params.get(param.name, param.default) == "float32"]
+        return dict.fromkeys(left, str(self.dtype).removeprefix("torch."))
 
 
 def _exact(top: Scope) -> Iterator[str]:

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 
 SUFFIX = ".safetensors"
+PIECE = 64 * 2**20
+"""Bytes, about, of a file: while one is written there are two more copies of what goes into it."""
 
 
 def save_parts(tensors: dict[str, Tensor], folder: Path) -> None:
@@ -26,8 +28,9 @@ def save_parts(tensors: dict[str, Tensor], folder: Path) -> None:
     from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageWriter
     from torch.distributed.checkpoint.state_dict_saver import save
 
+    writer = HuggingFaceStorageWriter(str(folder), fqn_to_index_mapping=_pieces(tensors), save_distributed=True)
     try:
-        save(tensors, storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True))
+        save(tensors, storage_writer=writer)
     except CheckpointException as error:
         rank, (cause, _) = next(iter(error.failures.items()))
         number = cause.errno if isinstance(cause, OSError) else None
@@ -46,6 +49,20 @@ def load_parts(folder: Path, mesh: DeviceMesh | None = None) -> dict[str, Tensor
         warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)  # as it was asked for
         load(tensors, storage_reader=reader, no_dist=True)
     return tensors
+
+
+def _pieces(tensors: dict[str, Tensor]) -> dict[str, int]:
+    """Which of a process' files a tensor goes into, counted from 1: the same on all processes."""
+    from torch.distributed.tensor import DTensor
+
+    files, filled, file = dict[str, int](), 0, 1
+    for name, tensor in tensors.items():
+        parts = tensor.device_mesh.size() if isinstance(tensor, DTensor) else 1
+        if filled and filled + tensor.nbytes // parts > PIECE:
+            filled, file = 0, file + 1
+        filled += tensor.nbytes // parts
+        files[name] = file
+    return files
 
 
 def _room(known: Any, mesh: DeviceMesh | None) -> Tensor:

@@ -18,6 +18,7 @@ from tests.nodes.test_processes import leaves
 
 SHIPPED = Path(__file__).parents[2] / "workflows/train_autoencoder.json"
 PORTS = ["autoencoder.models.autoencoder", "autoencoder.ema.autoencoder"]
+UNET = {"in_channels": 4, "out_channels": 4, "model_channels": 16, "channel_mult": [1, 2], "norm_groups": 4}
 CURVES = 0.1
 """How far a half-precision curve may be from float32's, as a share of it, at any point. Measured: .03 at most. With the weights
 of the first step kept the shipped autoencoder's was .66 away."""
@@ -104,28 +105,32 @@ def test_a_resumed_training_equals_an_uninterrupted_one_to_the_bit(
     assert len(scales) == (2 if dtype == "float16" else 0), "each objective has a scale of its own"
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-@pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m", "euler_ancestral"])
-def test_sampling_in_half_precision_gives_what_float32_gives(
-    registry: Registry, tmp_path: Path, dtype: str, solver: str
-) -> None:
-    unet = {"in_channels": 4, "out_channels": 4, "model_channels": 16, "channel_mult": [1, 2], "norm_groups": 4}
+def sampling(params: dict[str, Any], **more: Any) -> Workflow:
+    """A sample of a UNet whose weights all matter. params: of the sampling zone. more: nodes beside it."""
     nodes = {
-        "fresh": {"type": "unet", "params": unet},
+        "fresh": {"type": "unet", "params": UNET},
         "unet": {"type": "awakened_unet", "wires": {"model": "fresh"}},
         "schedule": {"type": "noise_schedule"},
         "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8]}},
         "draw": {
             "type": "sample",
             "wires": {"noise": "noise", "schedule": "schedule"},
-            "params": {"steps": 6, "solver": solver},
+            "params": params,
             "body": {
                 "nodes": {"eps": {"type": "denoise", "wires": {"model": "unet", "z": "draw.z", "t": "draw.t"}}},
                 "results": {"prediction": "eps"},
             },
         },
     }
-    workflow = Workflow.model_validate({"loom": 1, "nodes": nodes})
+    return Workflow.model_validate({"loom": 1, "nodes": nodes | more})
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("solver", ["ddim", "dpmpp_2m", "euler_ancestral"])
+def test_sampling_in_half_precision_gives_what_float32_gives(
+    registry: Registry, tmp_path: Path, dtype: str, solver: str
+) -> None:
+    workflow = sampling({"steps": 6, "solver": solver})
     found, wanted = (
         Engine(registry, tmp_path, dtype=each).run(workflow, targets=["draw"]).values["draw"]
         for each in (dtype, "float32")

@@ -146,3 +146,8 @@ def test_the_shipped_two_objectives_train_split_as_whole(tmp_path: Path) -> None
 def test_one_process_has_nobody_to_share_with(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="to shard is to split a model among several processes, and this is one"):
         Engine(registry(), tmp_path, shard=True)
+
+
+def test_what_is_split_is_not_compiled_and_that_is_told_before_anything_is_done(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"split among processes are not compiled.*leave out --compile, or --shard"):
+        Engine(registry(), tmp_path, shard=True, compile="default")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from core.checkpoints.model_io import FORMAT_VERSION, HEADER
 from core.checkpoints.weights import write_weights
-from core.layerwise import is_narrow
+from core.layerwise import is_narrow, narrowed
 from core.models.unet import UNet
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import validate
@@ -23,32 +23,12 @@ from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
-from tests.nodes.test_precision import CURVES, autoencoder, close, curves
+from graph_runner.run.weights import Weights
+from tests.nodes.test_precision import CURVES, autoencoder, close, curves, sampling
 
 KINDS = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float8": torch.float8_e4m3fn}
-UNET = {"in_channels": 4, "out_channels": 4, "model_channels": 16, "channel_mult": [1, 2], "norm_groups": 4}
 ROUNDED = {"bfloat16": 0.02, "float16": 0.01, "float8": 0.2}
 """How far a sample may be from float32's, as a share of it. Measured: .003, .0004 and .04."""
-
-
-def sampling(**changes: Any) -> Workflow:
-    """A sample of a UNet whose weights all matter."""
-    nodes = {
-        "fresh": {"type": "unet", "params": UNET},
-        "unet": {"type": "awakened_unet", "wires": {"model": "fresh"}},
-        "schedule": {"type": "noise_schedule"},
-        "noise": {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8]}},
-        "draw": {
-            "type": "sample",
-            "wires": {"noise": "noise", "schedule": "schedule"},
-            "params": {"steps": 4},
-            "body": {
-                "nodes": {"eps": {"type": "denoise", "wires": {"model": "unet", "z": "draw.z", "t": "draw.t"}}},
-                "results": {"prediction": "eps"},
-            },
-        },
-    }
-    return Workflow.model_validate({"loom": 1, "nodes": nodes | changes})
 
 
 def sample(registry: Registry, workspace: Path, workflow: Workflow, **options: Any) -> Result:
@@ -66,8 +46,8 @@ def kinds(model: nn.Module) -> set[torch.dtype]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_sample_is_float32s_but_for_rounded_weights(registry: Registry, tmp_path: Path, kind: str) -> None:
     """By the run's option; with float32 the keys are as they were, and with another the values are kept apart."""
-    wanted = sample(registry, tmp_path, sampling())
-    found = sample(registry, tmp_path, sampling(), weights=kind)
+    wanted = sample(registry, tmp_path, sampling({"steps": 4}))
+    found = sample(registry, tmp_path, sampling({"steps": 4}), weights=kind)
     assert kinds(wanted.values["unet"]) == {torch.float32}
     assert kinds(found.values["unet"]) == {torch.float32, KINDS[kind]}
     assert found.values["draw"].dtype == torch.float32
@@ -79,11 +59,11 @@ def test_a_sample_is_float32s_but_for_rounded_weights(registry: Registry, tmp_pa
 
 def test_a_node_keeps_a_models_weights_so_and_leaves_the_model_alone(registry: Registry, tmp_path: Path) -> None:
     small = {"type": "cast_weights", "wires": {"model": "unet"}, "params": {"dtype": "float8_e4m3fn"}}
-    workflow = sampling(small=small)
+    workflow = sampling({"steps": 4}, small=small)
     body = workflow.nodes["draw"].body
     assert body is not None
     body.nodes["eps"].wires["model"] = "small"
-    found, wanted = sample(registry, tmp_path, workflow), sample(registry, tmp_path, sampling())
+    found, wanted = sample(registry, tmp_path, workflow), sample(registry, tmp_path, sampling({"steps": 4}))
     assert kinds(found.values["unet"]) == {torch.float32}
     assert 0 < share(found.values["draw"], wanted.values["draw"]) < ROUNDED["float8"]
 
@@ -168,6 +148,56 @@ def test_a_half_file_takes_its_own_size(tmp_path: Path) -> None:
         assert grown < most * size, f"{dtype}: {grown / size:.2f}"
 
 
+BY_RUN = """
+import sys
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import Workflow
+from graph_runner.run.engine import Engine
+from tests.workflows.measured import peak
+
+path, workspace, kind, node = sys.argv[1:]
+engine = Engine(Registry.scan(["nodes"]), workspace, weights=kind)
+file = {"type": node, "params": {"path": path}}
+before = peak()
+model = engine.run(Workflow.model_validate({"loom": 1, "nodes": {"it": file}}), targets=["it"], only=True).values["it"]
+print(peak() - before, sum(each.nbytes for each in model.parameters()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the memory of a process")
+def test_a_run_that_keeps_weights_narrow_loads_them_so(tmp_path: Path) -> None:
+    path = half_file(tmp_path, 192)
+    command = [sys.executable, "-c", BY_RUN, str(path), str(tmp_path), "bfloat16", "load_unet"]
+    told = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, check=True).stdout.split()
+    grown, size = map(int, told)
+    assert grown < 1.1 * size, f"{grown / size:.2f}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_keeps_weights_narrow_has_nodes_load_them_so_unless_they_train(
+    registry: Registry, tmp_path: Path, kind: str
+) -> None:
+    path = str(half_file(tmp_path, 16))
+    nodes: dict[str, Any] = {
+        "left": {"type": "load_unet", "params": {"path": path}},
+        "said": {"type": "load_unet", "params": {"path": path, "dtype": "float16"}},
+        "saved": {"type": "load_unet", "params": {"path": path}},
+        "keep": {"type": "save_models", "params": {"name": "kept"}, "wires": {"models": {"unet": "saved"}}},
+    }
+    top, problems = validate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry, Paths(tmp_path))
+    assert problems == []
+    asked = {name: str(dtype).removeprefix("torch.") for name, dtype in KINDS.items()}
+    assert Weights(kind, top).instead == {"left": {"dtype": asked[kind]}}
+    assert Weights("float32", top).instead == {}
+    alone = Workflow.model_validate({"loom": 1, "nodes": {"left": nodes["left"]}})
+    found = Engine(registry, tmp_path, weights=kind).run(alone, targets=["left"]).values["left"]
+    wanted = narrowed(Engine(registry, tmp_path).run(alone, targets=["left"]).values["left"], KINDS[kind])
+    assert kinds(found) == {torch.float32, KINDS[kind]}
+    state = found.state_dict()
+    assert all(torch.equal(state[key].float(), value.float()) for key, value in wanted.state_dict().items())
+
+
 @pytest.mark.parametrize("dtype", ["float32", "as in the file", "bfloat16", "float16", "float8_e4m3fn"])
 def test_a_model_is_loaded_as_asked(registry: Registry, tmp_path: Path, dtype: str) -> None:
     half_file(tmp_path, 16)
@@ -199,7 +229,7 @@ def test_the_key_of_a_node_that_loads_is_what_it_was_before_it_could_do_so_other
 
 
 def test_a_dry_run_goes_through_narrow_weights(registry: Registry, tmp_path: Path) -> None:
-    top, _ = validate(sampling(), registry)
+    top, _ = validate(sampling({"steps": 4}), registry)
     wide, small = (dry_run(top, tmp_path, weights=kind) for kind in ("float32", "float8"))
     assert wide.problems == small.problems == []
     assert small.nodes["eps"].gives == wide.nodes["eps"].gives == {"prediction": "2×4×8×8"}

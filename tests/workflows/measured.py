@@ -21,6 +21,13 @@ def anonymous() -> int:
     return int(found[1]) * 1024
 
 
+def peak() -> int:
+    """The most bytes of memory that this process has had, with those that lie in files (VmHWM)."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", _STATUS.read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
 def main(workflow: str, workspace: str, how: str = "") -> None:
     from graph_runner.contract.processes import joined
     from graph_runner.contract.registry import Registry
