@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import graph_runner
 from graph_runner.base.home import HomeError, home_of
 from graph_runner.base.problems import Problem
 
 if TYPE_CHECKING:
     from graph_runner.bind.graph import Scope
 
-assert graph_runner.__file__ is not None
-SHIPPED = Path(graph_runner.__file__).parents[1] / "workflows"
+SHIPPED = Path(__file__).parents[2] / "workflows"
 """The folder of the workflows that ship, and of the small models that they read."""
 LONG = 300
 """Of a longer path, only so many characters are told."""

@@ -117,7 +117,9 @@ def test_dragging_selects_and_a_reroute_branches(sheet: Sheet) -> None:
     sheet.press("Escape", "s")
 
     sheet.find("unet")
-    sheet.page.locator('.react-flow__edge[data-id="cond.model"] .react-flow__edge-interaction').dispatch_event("dblclick")
+    sheet.page.locator('.react-flow__edge[data-id="cond.model"] .react-flow__edge-interaction').dispatch_event(
+        "dblclick"
+    )
     reroute = sheet.page.locator(".react-flow__node-reroute")
     expect(reroute).to_have_count(1)
     reroute.click()

@@ -108,7 +108,7 @@ it(
         for (const _ of states) redoEdit();
         expect(whole()).toBe(states.at(-1));
       }),
-      { numRuns: cases(250, 5000), ...(THOROUGH ? {} : { seed: 1 }) },
+      { numRuns: cases(250, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
     );
     // Every kind was tried, and did something.
     expect([...tried].sort()).toEqual(Object.keys(COMMANDS).sort());
