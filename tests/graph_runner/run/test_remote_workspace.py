@@ -22,6 +22,7 @@ from graph_runner.store import space
 from graph_runner.store.folders import load_tree, save_tree
 from tests.graph_runner import slow_toys, toys
 from tests.graph_runner.conftest import TOYS, graph
+from tests.graph_runner.run.test_elsewhere import Near, sweep
 from tests.remote import Machines, objects
 
 
@@ -232,3 +233,31 @@ def test_runs_of_other_machines_are_listed(engine, machines, capsys):
     machines.workspace("b")
     assert main(["runs", "--workspace", machines.address]) == 0
     assert "done" in capsys.readouterr().out
+
+
+class Far(Near):
+    """Does items as another machine would, with a copy of its own."""
+
+    def __init__(self, machines: Machines) -> None:
+        super().__init__()
+        self.machines = machines
+
+    def __call__(self, job, hear, stop, at_once):
+        self.machines.workspace("far")
+        yield from super().__call__(job, hear, stop, at_once)
+
+
+def test_items_of_a_sweep_come_from_machines_with_copies_of_their_own(engine, machines, registry, tmp_path):
+    nodes = {
+        "y": {"type": "scale", "wires": {"x": "one", "by": "sweep.item.by"}},
+        "k": {"type": "kept", "wires": {"x": "y"}},
+        "show": {"type": "show_number", "wires": {"x": "k"}},
+    }
+    drawn = graph(sweep([1.0, 2.0, 3.0], nodes, {"sums": "k"}))
+    serial = Engine(registry, tmp_path / "plain").run(drawn, targets=["sweep"], only=True)
+    here = engine("here")
+    result = here.run(drawn, targets=["sweep"], only=True, on=Far(machines))
+    assert repr(result.values) == repr(serial.values)
+    assert machines.workspace("far") != here.workspace
+    assert len(result.shown) == 3
+    assert all((here.workspace / shown.path).exists() for shown in result.shown)
