@@ -12,12 +12,12 @@ import pytest
 
 from graph_runner.base.events import Metric
 from ui import runs
+from ui.doing import as_json
 from ui.ledger import Ledger, opened
 from ui.live import PAGE, Feed, follow
 from ui.refusal import RefusedError
 from ui.runs import RunManager
 from ui.schemas import Run
-from ui.doing import as_json
 
 TEXT = '{"loom": 1, "nodes": {}}'
 
