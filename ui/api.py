@@ -202,7 +202,9 @@ class Api:
         devices: the memory is that of each of so many processes that share a training; shard: they split its models.
         """
         roots = (self.workspace.root, *self.lent) if self.confined else ()
-        return await estimate(await self._checked(workflow), self.workspace, self._packages, roots, devices, shard)
+        return await estimate(
+            await self._checked(workflow), self.workspace, self.registry, self._packages, roots, devices, shard
+        )
 
     @call(workflow=EXAMPLE)
     def canonical(self, workflow: AnyWorkflow) -> Document:

@@ -8,6 +8,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from graph_runner.bind.paths import Paths
+from graph_runner.bind.validate import validate
+from graph_runner.contract.registry import Registry
+from graph_runner.estimate import known
 from graph_runner.format.workflow import Workflow, save
 from ui.refusal import RefusedError
 from ui.schemas import Estimate
@@ -17,6 +21,7 @@ from ui.workspace import Workspace
 async def estimate(
     workflow: Workflow,
     workspace: Workspace,
+    registry: Registry,
     packages: Iterable[str],
     roots: Iterable[Path] = (),
     devices: int = 1,
@@ -28,6 +33,9 @@ async def estimate(
     see `graph_runner.estimate.dry.dry_run`. Raises
     RefusedError where the dry run fails.
     """
+    before = await asyncio.to_thread(_before, workflow, workspace, registry, roots, devices, shard)
+    if before is not None:
+        return before
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "workflow.json"
         save(workflow, file)
@@ -50,3 +58,13 @@ async def estimate(
         words = complaints.decode(errors="replace").strip().splitlines() or ["the process ended without a word"]
         raise RefusedError(422, f"what this workflow would do could not be found out: {words[0]}")
     return Estimate.model_validate_json(told)
+
+
+def _before(
+    workflow: Workflow, workspace: Workspace, registry: Registry, roots: Iterable[Path], devices: int, shard: bool
+) -> Estimate | None:
+    """What was found out before of the same graph, without a process."""
+    top = validate(workflow, registry, Paths(workspace.root, tuple(roots)))[0]
+    asked = {"dtype": "float32", "weights": "float32", "devices": devices, "shard": shard}
+    found = known.find(workspace.root, known.key_of(top, asked))
+    return None if found is None else Estimate.model_validate(found.to_json())

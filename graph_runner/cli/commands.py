@@ -20,8 +20,10 @@ from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.cli.wording import complain, count, duration, place
 
 if TYPE_CHECKING:
+    from graph_runner.bind.graph import Scope
     from graph_runner.contract import NodeSpec
     from graph_runner.contract.registry import Registry
+    from graph_runner.estimate.dry import Estimate
     from graph_runner.run.history import Run
 
 
@@ -47,29 +49,9 @@ def check(options: argparse.Namespace) -> int:
     if options.graph_only:
         print(f"{options.workflow}: {nodes}, ready to run")
         return 0
-    import torch
-
     from graph_runner.cli import estimate
-    from graph_runner.cli.progress import listener
-    from graph_runner.estimate.dry import dry_run
 
-    display = listener(Console(stderr=True))
-    try:
-        heard = [] if options.json else [display]
-        dtype, makers = getattr(torch, options.dtype), registry.injectables
-        found = dry_run(
-            top,
-            workspace,
-            dtype=dtype,
-            roots=roots,
-            injectables=makers,
-            listeners=heard,
-            weights=options.weights,
-            processes=options.devices,
-            shard=options.shard,
-        )
-    finally:
-        display.close()
+    found = _estimate(options, top, workspace, roots, registry)
     wrong = len(errors(found.problems))
     if options.json:
         print(json.dumps(found.to_json()))
@@ -81,6 +63,38 @@ def check(options: argparse.Namespace) -> int:
     print(f"{options.workflow}: {nodes}, ready to run")
     estimate.tell(found, top, options.all)
     return 0
+
+
+def _estimate(
+    options: argparse.Namespace, top: Scope, workspace: Path, roots: list[Path], registry: Registry
+) -> Estimate:
+    """What a dry run tells, now or before of the same graph."""
+    import torch
+
+    from graph_runner.cli.progress import listener
+    from graph_runner.estimate import known
+    from graph_runner.estimate.dry import dry_run
+
+    key = known.key_of(top, {name: getattr(options, name) for name in ("dtype", "weights", "devices", "shard")})
+    if (before := known.find(workspace, key)) is not None:
+        return before
+    display = listener(Console(stderr=True))
+    try:
+        found = dry_run(
+            top,
+            workspace,
+            dtype=getattr(torch, options.dtype),
+            roots=roots,
+            injectables=registry.injectables,
+            listeners=[] if options.json else [display],
+            weights=options.weights,
+            processes=options.devices,
+            shard=options.shard,
+        )
+    finally:
+        display.close()
+    known.keep(workspace, key, found)
+    return found
 
 
 def nodes(options: argparse.Namespace) -> int:

@@ -51,7 +51,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 OF_A_RUN: dict[str, dict[str, Any]] = {
     "device": {"default": "auto", "help": "auto (a GPU where there is one), cpu, cuda, cuda:N or mps"},
     "devices": {"type": several, "metavar": "N|A,B,…", "help": "train on so many GPUs together, or on those of these numbers; with --device cpu, in so many processes (see docs/scale.md)"},
-    "shard": {"action": "store_true", "help": "split models that train, with their averages and optimizers' states, among the processes of the run"},
+    "shard": {"action": "store_true", "default": False, "help": "split models that train, with their averages and optimizers' states, among the processes of the run"},
     "on": {"default": "here", "metavar": "NAME[:OPTION=VALUE,…]", "help": "who does the items of for_each: here, ray (a cluster of this machine), ray://HOST:PORT, or what an installed package brings"},
     "threads": {"type": count, "metavar": "N", "help": "threads that a processor computes with (default: as many as there are free processors)"},
 }  # fmt: skip

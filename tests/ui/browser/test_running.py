@@ -86,7 +86,7 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     dialog = page.get_by_role("dialog", name="Sweep over seed")
     dialog.get_by_label("From").fill("1")
     dialog.get_by_label("To").fill("3")
-    dialog.get_by_label("Values").fill("3")
+    dialog.get_by_label("Values", exact=True).fill("3")
     expect(dialog.get_by_text("1, 2, 3", exact=True)).to_be_visible()
     dialog.get_by_role("button", name="Draw the sweep").click()
     expect(sheet.node("sweep")).to_be_attached()

@@ -116,7 +116,8 @@ function RunRow({ run, open, toggle }: { run: Run; open: boolean; toggle: () => 
         <span className="run-title">
           <b>{run.title || "Untitled workflow"}</b>
           <small>
-            #{run.run} · {ago(run.created)} · {run.device}
+            #{run.run} · {ago(run.created)}
+            {run.device ? ` · ${run.device}` : ""}
             {run.targets.length > 0 ? ` · to ${run.targets.join(", ")}` : ""}
             {shown ? <RunShare /> : null}
           </small>
