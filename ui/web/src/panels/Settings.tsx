@@ -1,6 +1,6 @@
 /** The settings of this browser: colours, wires, the wheel, the language, and which keys do what. */
 import { RotateCcw } from "lucide-react";
-import { useEffect, useState } from "react";
+import { Fragment, useEffect, useState } from "react";
 import { SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
 import { combination, keysOf, rebound, restore } from "../state/keymap";
 import type { WireStyle } from "../drawing/wirePath";
@@ -118,7 +118,8 @@ function Keymap({ settings }: { settings: Settings }) {
 function Row({ shortcut, settings }: { shortcut: Shortcut; settings: Settings }) {
   const [waiting, setWaiting] = useState(false);
   const { label } = shortcut;
-  const keys = keysOf(shortcut, settings);
+  const keys = keysOf(shortcut, settings).map((each) => each.replace("Arrow", ""));
+  const shown = waiting ? t("press keys…") : keys.join(" ") || t("none");
   useEffect(() => {
     if (!waiting) return undefined;
     const take = (event: KeyboardEvent) => {
@@ -138,15 +139,18 @@ function Row({ shortcut, settings }: { shortcut: Shortcut; settings: Settings })
       <td>
         <button
           className="keys"
-          aria-label={t("Change the keys of {what}", { what: tr(label) })}
+          aria-label={`${t("Change the keys of {what}", { what: tr(label) })}: ${shown}`}
           onClick={() => setWaiting(true)}
           onBlur={() => setWaiting(false)}
         >
-          {waiting
-            ? t("press keys…")
-            : keys.length === 0
-              ? t("none")
-              : keys.map((each) => <kbd key={each}>{each.replace("Arrow", "")}</kbd>)}
+          {waiting || keys.length === 0
+            ? shown
+            : keys.map((each, i) => (
+                <Fragment key={each}>
+                  {i > 0 ? " " : ""}
+                  <kbd>{each}</kbd>
+                </Fragment>
+              ))}
         </button>
         {label in settings.keys ? (
           <button
