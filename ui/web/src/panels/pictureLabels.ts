@@ -21,9 +21,7 @@ function sweptAt(doc: Doc, node: Id, turn: number): string {
       const lists = Object.entries(value).filter(([, list]) => Array.isArray(list));
       const items = lists.flatMap(([name, list]) => {
         const item = (list as Json[])[turn];
-        return item === undefined
-          ? []
-          : [`${name} ${typeof item === "string" ? item : print(item)}`];
+        return item === undefined ? [] : [`${name} ${typeof item === "string" ? item : print(item)}`];
       });
       if (items.length > 0) return items.join(", ");
     }
