@@ -160,7 +160,9 @@ class Words:
     def hold(self, terms: list[str], output: Output) -> bool:
         """Whether all terms are in them, or in the picture's own node and path. `seed=7` and `#7` are that seed and run, and no other."""
         own = f"{self.text}\n{output.node.replace('_', ' ')}\n{output.path}".lower()
-        return all(term in self.exact if "=" in term or term[0] == "#" else term.replace("_", " ") in own for term in terms)
+        return all(
+            term in self.exact if "=" in term or term[0] == "#" else term.replace("_", " ") in own for term in terms
+        )
 
 
 def _nodes(part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
