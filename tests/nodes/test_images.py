@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nodes import images, values
+from nodes import images, spatial, values
 
 CPU = torch.device("cpu")
 
@@ -65,3 +65,10 @@ def test_plain_values_are_passed_on() -> None:
     assert values.integers([1, 2]) == [1, 2]
     assert values.numbers([0.5]) == [0.5]
     assert values.texts(["a", ""]) == ["a", ""]
+
+
+def test_a_mask_meets_another_aspect_ratio_as_its_picture_does(photo: str) -> None:
+    for fit in ("crop", "pad", "stretch"):
+        picture = images.load_image(photo, CPU, height=4, width=4, fit=fit)[0, 0]
+        mask = spatial.load_mask_image(photo, CPU, height=4, width=4, fit=fit)[0, 0]
+        assert torch.equal(mask, (picture >= 0).float()), fit

@@ -56,7 +56,7 @@ def a_restored_run(sheet: Sheet) -> None:
 
 def a_pictures_workflow(sheet: Sheet) -> None:
     sheet.page.get_by_role("button", name="Gallery", exact=True).click()
-    sheet.page.locator(".gallery-grid button").last.click()
+    sheet.page.locator(".gallery-grid .gallery-picture").last.click()
     sheet.page.get_by_role("button", name="Open its workflow").click()
 
 

@@ -28,8 +28,9 @@ export function Results() {
 function Open() {
   const { width, scope, mode, current, pinned } = useViewer();
   const ofRun = useRunPictures();
-  const recent = useRecentPictures(scope === "recent" || ofRun.length === 0);
-  const listed = scope === "run" && ofRun.length > 0 ? ofRun : recent;
+  const isOfRun = scope === "run" && ofRun.length > 0; // before the first, what was last is looked at
+  const recent = useRecentPictures(!isOfRun);
+  const listed = isOfRun ? ofRun : recent;
   const stray = current !== null && !listed.some(({ path }) => path === current);
   const pictures = stray ? [...listed, lone(current)] : listed;
   const found = current === null ? -1 : pictures.findIndex(({ path }) => path === current);
@@ -44,10 +45,12 @@ function Open() {
         <h2>Viewer</h2>
         <select
           aria-label="Which pictures"
-          value={scope}
+          value={isOfRun ? "run" : "recent"}
           onChange={(event) => useViewer.setState({ scope: event.target.value as Scope, current: null })}
         >
-          <option value="run">This run</option>
+          <option value="run" disabled={ofRun.length === 0}>
+            This run
+          </option>
           <option value="recent">Latest runs</option>
         </select>
         <span className="grow" />

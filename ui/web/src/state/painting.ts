@@ -2,15 +2,18 @@
 import { create } from "zustand";
 import type { Id } from "../document/document";
 import { maskedPicture, maskLoader, picturePortOf } from "../document/pictures";
+import { NOTHING, type Strokes } from "../drawing/brush";
 import { useEditor } from "./editor";
 import { useRuns } from "./runs";
 import { say } from "./ui";
 
-interface Painting {
+export interface Painting {
   readonly node: Id;
   readonly picture: string;
   /** The mask that is there already; null is none. */
   readonly mask: string | null;
+  /** What was painted on it before it was left unsaved. */
+  readonly strokes: Strokes;
 }
 
 export const usePainting = create<{ readonly now: Painting | null }>()(() => ({ now: null }));
@@ -38,8 +41,25 @@ export function startPainting(node: Id, picture: string | null = null): void {
   const loader = maskLoader(doc, kinds, on);
   const mask = loader ? doc.nodes[loader.node]?.params[loader.port.name] : undefined;
   usePainting.setState({
-    now: { node: on, picture: found, mask: typeof mask === "string" && mask !== "" ? mask : null },
+    now: {
+      node: on,
+      picture: found,
+      mask: typeof mask === "string" && mask !== "" ? mask : null,
+      strokes: NOTHING,
+    },
   });
 }
 
 export const stopPainting = () => usePainting.setState({ now: null });
+
+/** Leave without saving; a message leads back to what was painted. */
+export function leavePainting(strokes: Strokes): void {
+  const { now } = usePainting.getState();
+  if (!now) return;
+  stopPainting();
+  if (strokes.done.length > 0)
+    say("The mask was not saved", "plain", {
+      label: "Go on painting",
+      run: () => usePainting.setState({ now: { ...now, strokes } }),
+    });
+}

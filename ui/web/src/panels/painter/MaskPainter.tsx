@@ -2,10 +2,10 @@
 import { Brush as BrushIcon, Contrast, Eraser, PaintBucket, Redo2, Trash2, Undo2 } from "lucide-react";
 import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { setMask } from "../../commands";
-import { apply, did, NOTHING, redid, stamp, undid, type Brush, type Step } from "../../drawing/brush";
+import { apply, did, redid, stamp, undid, type Brush, type Step } from "../../drawing/brush";
 import type { Point, Size } from "../../drawing/geometry";
 import { api, fileUrl } from "../../server/api";
-import { stopPainting, usePainting } from "../../state/painting";
+import { leavePainting, stopPainting, usePainting, type Painting } from "../../state/painting";
 import { say, sayError } from "../../state/ui";
 import { useLook, type Pen } from "../viewer/useLook";
 import { Tool } from "../viewer/Viewer";
@@ -18,14 +18,14 @@ export function MaskPainter() {
   return now ? <Painter key={`${now.node} ${now.picture}`} {...now} /> : null;
 }
 
-function Painter({ node, picture, mask }: { node: string; picture: string; mask: string | null }) {
+function Painter({ node, picture, mask, strokes: before }: Painting) {
   const dialog = useRef<HTMLDialogElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const base = useRef<ImageData | null>(null);
   const line = useRef<Point[]>([]);
   const [size, setSize] = useState<Size>([1, 1]);
   const [brush, setBrush] = useState<Brush>({ size: 40, hardness: 0.8, erases: false });
-  const [strokes, setStrokes] = useState(NOTHING);
+  const [strokes, setStrokes] = useState(before);
   const [cursor, setCursor] = useState<Point | null>(null);
   const [isDown, setDown] = useState(false);
   const [saving, setSaving] = useState(false);
@@ -85,7 +85,7 @@ function Painter({ node, picture, mask }: { node: string; picture: string; mask:
     setCursor([natural[0] / 2, natural[1] / 2]);
     setBrush((own) => ({ ...own, size: Math.max(1, Math.round(Math.min(...natural) / 8)) }));
     if (mask !== null) base.current = await baseOf(fileUrl(mask), natural, COLOUR);
-    repaint([]);
+    repaint(before.done);
   };
 
   const save = async () => {
@@ -160,7 +160,13 @@ function Painter({ node, picture, mask }: { node: string; picture: string; mask:
   };
 
   return (
-    <dialog ref={dialog} className="painter" aria-label="Paint a mask" onKeyDown={key} onClose={stopPainting}>
+    <dialog
+      ref={dialog}
+      className="painter"
+      aria-label="Paint a mask"
+      onKeyDown={key}
+      onClose={() => leavePainting(strokes)}
+    >
       <div className="painter-bar" role="toolbar" aria-label="Mask">
         <Tool label="Brush (B)" on={!brush.erases} run={() => setBrush({ ...brush, erases: false })}>
           <BrushIcon size={15} />
@@ -210,7 +216,7 @@ function Painter({ node, picture, mask }: { node: string; picture: string; mask:
           <Redo2 size={15} />
         </Tool>
         <span className="grow" />
-        <button className="small-button" onClick={stopPainting}>
+        <button className="small-button" onClick={() => leavePainting(strokes)}>
           Cancel
         </button>
         <button
