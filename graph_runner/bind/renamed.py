@@ -30,7 +30,7 @@ def under_current_names(workflow: Workflow, registry: Mapping[str, NodeSpec]) ->
         }
     )
     layout = {
-        id: place if place.wire is None else place.model_copy(update={"wire": top.parameter(place.wire)})
+        id: place if place.wire is None else place.model_copy(update={"wire": mapped(place.wire, top.parameter)})
         for id, place in workflow.layout.items()
     }
     return workflow.model_copy(
