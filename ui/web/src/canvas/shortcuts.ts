@@ -101,7 +101,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "Nodes", label: "Dissolve the zone", keys: ["Shift Z"], run: dissolve },
   { group: "Nodes", label: "Colour", keys: ["Shift C"], run: () => chooseColour() },
   { group: "Nodes", label: "Wider", keys: ["Alt Shift ArrowRight"], run: () => commands.resizeBy([32, 0]) },
-  { group: "Nodes", label: "Narrower", keys: ["Alt Shift ArrowLeft"], run: () => commands.resizeBy([-32, 0]) },
+  {
+    group: "Nodes",
+    label: "Narrower",
+    keys: ["Alt Shift ArrowLeft"],
+    run: () => commands.resizeBy([-32, 0]),
+  },
   { group: "Nodes", label: "Taller", keys: ["Alt Shift ArrowDown"], run: () => commands.resizeBy([0, 32]) },
   { group: "Nodes", label: "Lower", keys: ["Alt Shift ArrowUp"], run: () => commands.resizeBy([0, -32]) },
   { group: "Nodes", label: "Note", keys: ["N"], run: () => commands.addNote(here().sheet) },

@@ -215,7 +215,9 @@ export function resizeBy([dx, dy]: Size, ids: readonly Id[] = selectedIds()): vo
   const sized = ids.flatMap((id) => {
     const now = sizes.get(id) ?? placeOf(sheet, id).size;
     if (!now || sheet.cards[id]?.collapsed) return [];
-    return [[id, { size: [Math.max(LEAST[0], now[0] + dx), Math.max(LEAST[1], now[1] + dy)] as const }] as const];
+    return [
+      [id, { size: [Math.max(LEAST[0], now[0] + dx), Math.max(LEAST[1], now[1] + dy)] as const }] as const,
+    ];
   });
   editPlaces("Resize", (doc) => place(doc, Object.fromEntries(sized)), "resize by keys");
 }
