@@ -43,7 +43,7 @@ class Shelf:
             raise RefusedError(413, f"{path} is larger than {LARGEST >> 20} MiB, and no workflow is")
         with self.library.writing:
             target = self._free(to)
-            with _folders(to):
+            with _told(to):
                 write_atomically(target, source.read_bytes())
             for picture in _pictures(source):
                 write_atomically(target.with_suffix(picture.suffix), picture.read_bytes())
@@ -99,7 +99,7 @@ class Shelf:
 
     def _carry(self, source: Path, target: Path) -> None:
         """Rename a workflow file, and the pictures beside it."""
-        with _folders(target.name):
+        with _told(target.name):
             target.parent.mkdir(parents=True, exist_ok=True)
         pictures = list(_pictures(source))
         source.rename(target)
@@ -134,7 +134,7 @@ def _pictures(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _folders(path: str) -> Iterator[None]:
+def _told(path: str) -> Iterator[None]:
     """Say in a sentence that a file is where a folder is wanted."""
     try:
         yield
