@@ -45,7 +45,7 @@ class Shelf:
             target = self._free(to)
             for file in (source, *_pictures(source)):
                 copy = target.with_suffix(file.suffix)
-                with _folders(to):
+                with _told(to):
                     write_atomically(copy, file.read_bytes())
                 self.library.workspace.home.keep(copy)
         return WorkflowPath(path=to)
@@ -100,7 +100,7 @@ class Shelf:
 
     def _carry(self, source: Path, target: Path) -> None:
         """Rename a workflow file, and the pictures beside it. Those that are deleted wait on this machine."""
-        with _folders(target.name):
+        with _told(target.name):
             target.parent.mkdir(parents=True, exist_ok=True)
         own = self.root / OWN
         for file in (source, *_pictures(source)):
@@ -139,7 +139,7 @@ def _pictures(file: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def _folders(path: str) -> Iterator[None]:
+def _told(path: str) -> Iterator[None]:
     """Say in a sentence that a file is where a folder is wanted."""
     try:
         yield

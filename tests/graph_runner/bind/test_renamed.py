@@ -220,7 +220,7 @@ OLD_NODES: dict[str, Any] = {
 OLD_FILE: dict[str, Any] = {
     "exposed": {"params": {"factor": "parts.by"}, "outputs": {"low": "parts.low"}},
     "definitions": {"twice": {"inputs": ["v"], "nodes": {"s": {"type": "split", "wires": {"x": "inputs.v"}}}, "results": {"out": "s.low"}, "layout": {"bend": {"at": [4, 5], "kind": "reroute", "wire": "s.x"}}}},
-    "layout": {"bend": {"at": [0, 0], "kind": "reroute", "wire": "parts.x"}, "bow": {"at": [0, 0], "kind": "reroute", "wire": "round.results.best"}},
+    "layout": {"bend": {"at": [0, 0], "kind": "reroute", "wire": "parts.x"}, "bow": {"at": [0, 0], "kind": "reroute", "wire": "round.results.best"}, "fork": {"at": [0, 0], "kind": "reroute", "wire": ["parts.x", "round.results.best"]}},
 }  # fmt: skip
 
 
@@ -251,7 +251,11 @@ def test_renamed_ports_and_a_later_parameter_keep_files_bits_and_cache_hits(port
     assert told["definitions"]["twice"]["nodes"]["s"]["wires"] == {"given": "inputs.v"}
     assert told["definitions"]["twice"]["results"] == {"out": "s.part"}
     assert told["definitions"]["twice"]["layout"]["bend"]["wire"] == "s.given"
-    assert [place["wire"] for place in told["layout"].values()] == ["parts.given", "round.results.chosen"]
+    assert [place["wire"] for place in told["layout"].values()] == [
+        "parts.given",
+        "round.results.chosen",
+        ["parts.given", "round.results.chosen"],
+    ]
     moved = {**OLD_NODES["parts"], "params": {"by": 4, "plus": 1.0}}
     again = Engine(ports(AFTER), tmp_path).run(graph({**OLD_NODES, "parts": moved}), targets=["parts.low"])
     assert float(again.values["parts.low"]) == 13, "another value of the later parameter is another key"

@@ -441,6 +441,11 @@ export const COMMANDS: Record<Command, Try> = {
     commands.dissolveZones([zone]);
     return either(added, rewires(doc), under(`nodes.${zone}`, `places.${zone}`, ...own));
   },
+  resizeBy(pick, doc) {
+    const chosen = pick.some(everything(doc));
+    commands.resizeBy([pick.upTo(80) - 40, pick.upTo(80) - 40], chosen);
+    return either(added, under(...chosen.map((id) => `places.${id}.size`)));
+  },
   resize: onDrawing("size", (id, pick) => commands.resize(id, [100 + pick.upTo(400), 60 + pick.upTo(300)])),
 };
 

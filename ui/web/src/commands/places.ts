@@ -206,3 +206,19 @@ export const setColour = (ids: readonly Id[], colour: string) =>
 /** Give something a size; undefined goes back to its usual one. */
 export const resize = (id: Id, size: Size | undefined) =>
   editPlaces("Resize", (doc) => place(doc, { [id]: { size } }));
+
+const LEAST: Size = [160, 60];
+
+/** Make the selected nodes, zones, frames and notes larger or smaller, by so many pixels. */
+export function resizeBy([dx, dy]: Size, ids: readonly Id[] = selectedIds()): void {
+  const sheet = useEditor.getState();
+  const sizes = sizesOf(sheet);
+  const sized = ids.flatMap((id) => {
+    const now = sizes.get(id) ?? placeOf(sheet, id).size;
+    if (!now || sheet.cards[id]?.collapsed) return [];
+    return [
+      [id, { size: [Math.max(LEAST[0], now[0] + dx), Math.max(LEAST[1], now[1] + dy)] as const }] as const,
+    ];
+  });
+  editPlaces("Resize", (doc) => place(doc, Object.fromEntries(sized)), "resize by keys");
+}

@@ -5,6 +5,7 @@ import { removeRelinked } from "../document/relinking";
 import { swap } from "../document/swapping";
 import { dissolve, wrap, wrappable } from "../document/zones";
 import { HEADER, placeOf, RAIL_LEFT, ROOM, type Point } from "../drawing/geometry";
+import { remove } from "./nodes";
 import { editPlaces, select, selectedIds, useEditor } from "../state/editor";
 import { say } from "../state/ui";
 
@@ -12,6 +13,7 @@ import { say } from "../state/ui";
 export function removeAndJoin(ids: readonly Id[] = selectedIds()): void {
   const { kinds } = useEditor.getState();
   if (ids.length > 0) editPlaces("Delete and join", (doc) => removeRelinked(doc, kinds, ids));
+  else remove(); // wires, which join nothing
 }
 
 /** Give a node another type; its wires and equal parameters stay where they can. */

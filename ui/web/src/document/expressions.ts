@@ -52,7 +52,7 @@ function tokensOf(text: string): string[] {
 }
 
 function strange(rest: string): string {
-  const letter = [...rest][0] ?? "";
+  const letter = Array.from(rest)[0] ?? "";
   if (letter === "^") return "^ is no operator here; a power is written 2**10";
   return `${letter} has no meaning in a number; what may stand there is + - * / // % ** ( )`;
 }

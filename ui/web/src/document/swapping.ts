@@ -66,7 +66,7 @@ function entering(doc: Doc, kinds: Kinds, enters: readonly Reader[], spec: NodeS
 
 const leaving = (kinds: Kinds, leaves: readonly Reader[], spec: NodeSpec): number =>
   leaves.filter(({ slot }) =>
-    spec.outputs.some((port) => port.variable || takes(kinds.catalog, kindOf(slot.port), kindOf(port))),
+    spec.outputs.some((port) => port.bound === "" && takes(kinds.catalog, kindOf(slot.port), kindOf(port))),
   ).length;
 
 /** How much two types have in common: ports of one name and type, and what they give. */

@@ -81,13 +81,13 @@ function shownOf(sheet: Sheet, ids: readonly Id[] | null): Set<Id> {
 
 /** Text as XML may hold it. */
 const escaped = (text: string): string =>
-  [...text]
+  Array.from(text)
     .filter((letter) => letter >= " " && !/[\ud800-\udfff\ufffe\uffff]/u.test(letter))
     .join("")
     .replace(/[&<>"]/g, (letter) => `&#${letter.charCodeAt(0)};`);
 
 const cut = (text: string, width: number): string => {
-  const letters = [...text];
+  const letters = Array.from(text);
   const most = Math.max(1, Math.floor(width / LETTER));
   return letters.length > most ? `${letters.slice(0, most - 1).join("")}…` : text;
 };
