@@ -6,12 +6,13 @@ of its own. Whatever reads workflows reads it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
 from graph_runner.base.files import remove as remove_file
-from graph_runner.base.names import refuse_twin
+from graph_runner.base.names import LONGEST, refuse_twin
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.format.workflow import Definition, Node, Workflow, load, save, walk
 
@@ -143,7 +144,7 @@ def _needed(workflow: Workflow, name: str) -> list[str]:
 
 
 def _path(workspace: Path, name: str) -> Path:
-    if not name.isidentifier() or not name.isascii() or name != name.lower() or name.startswith("_"):
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) + len(".json") > LONGEST:
         remedy = "Names of definitions are lower case: a letter, then letters, digits or _"
         raise WorkflowError([Problem(f"{name[:60]!r} is no name of a blueprint", remedy=remedy)])
     return workspace / FOLDER / f"{name}.json"

@@ -7,9 +7,11 @@
 import * as commands from "../src/commands";
 import { definitionNamed, definitionOf } from "../src/document/definitions";
 import { inside, isInside, refsOf, wiresOf, type Doc, type Id } from "../src/document/document";
+import { enter } from "../src/document/inside";
 import { portsOf, type Side } from "../src/document/ports";
 import { sourceOf, type Source } from "../src/document/references";
 import { objection } from "../src/document/rules";
+import { inputSlots } from "../src/document/slots";
 import { swapsFor } from "../src/document/swapping";
 import { wrappable } from "../src/document/zones";
 import { select, useEditor } from "../src/state/editor";
@@ -263,12 +265,20 @@ export const COMMANDS: Record<Command, Try> = {
     commands.makeIndependent(id);
     return either(added, under(`nodes.${id}.type`));
   },
-  promoteParameter(pick) {
-    const slot = pick.of(
-      slots().filter(({ slot: own }) => own.port.schema !== undefined && own.ref === null),
-    );
-    if (!slot || useEditor.getState().doc.within === undefined) return null;
-    commands.promoteParameter(slot.node, slot.handle);
+  promoteParameter(pick, doc) {
+    const { kinds } = useEditor.getState();
+    const found = Object.keys(doc.definitions).flatMap((name) => {
+      const inner = enter(doc, name);
+      return Object.values(inner.nodes).flatMap((node) =>
+        inputSlots(inner, kinds, node).flatMap(({ port, ref }) =>
+          port.schema === undefined || ref !== null ? [] : [{ name, id: node.id, param: port.name }],
+        ),
+      );
+    });
+    const chosen = pick.of(found);
+    if (!chosen) return null;
+    commands.enterDefinition(chosen.name);
+    commands.promoteParameter(chosen.id, chosen.param);
     return ofDefinitions;
   },
   addDefinitionPort: onDefinition((name, pick) =>

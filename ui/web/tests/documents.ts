@@ -103,7 +103,7 @@ export const BLUEPRINT = docOf(
       },
       single: {
         inputs: ["z"],
-        nodes: { d: { type: "decode", wires: { z: "inputs.z" } } },
+        nodes: { d: { type: "decode", wires: { z: "inputs.z" } }, n: { type: "noise" } },
         results: { image: "d" },
       },
     },

@@ -137,6 +137,7 @@ export const openText = (text: string, run: number | null = null): OpenDocument 
   open({ doc: readTelling(text), run });
 
 export function newWorkflow(): void {
+  asked++; // a file that is still on its way stays away
   if (!isUntouched(activeDocument())) open({ doc: EMPTY });
   openDialog(null);
 }
