@@ -10,7 +10,9 @@ import { definitionOf } from "../src/document/definitions";
 import { enter } from "../src/document/inside";
 import { activeDocument, restore } from "../src/state/documents";
 import { CATALOG } from "./catalog";
-import { changes, COMMANDS, Picker, type Change } from "./commands";
+import { changes, type Change } from "./changes";
+import { COMMANDS } from "./commands";
+import { Picker } from "./picker";
 import { docOf, GUIDED, SAMPLING, TRAINING } from "./documents";
 import { cases, THOROUGH } from "./effort";
 
@@ -110,7 +112,7 @@ it(
         for (const _ of states) redoEdit();
         expect(whole()).toBe(states.at(-1));
       }),
-      { numRuns: cases(400, 5000), ...(THOROUGH ? {} : { seed: 1 }) },
+      { numRuns: cases(400, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
     );
     // Every kind was tried, and did something.
     expect([...tried].sort()).toEqual(Object.keys(COMMANDS).sort());

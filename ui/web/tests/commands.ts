@@ -15,40 +15,14 @@ import { inputSlots } from "../src/document/slots";
 import { swapsFor } from "../src/document/swapping";
 import { wrappable } from "../src/document/zones";
 import { select, useEditor } from "../src/state/editor";
-import { absolute, type Point } from "../src/drawing/geometry";
+import { absolute } from "../src/drawing/geometry";
 import { layOut } from "../src/drawing/layout";
 import { CATALOG } from "./catalog";
+import type { Change } from "./changes";
 import { BLUEPRINT } from "./documents";
+import type { Picker } from "./picker";
 
-export interface Change {
-  readonly path: string;
-  readonly was: unknown;
-  readonly is: unknown;
-}
 type MayTouch = (change: Change) => boolean;
-
-/** Chooses by numbers that a generator made, so that a failing sequence can be shrunk. */
-export class Picker {
-  private at = 0;
-  constructor(private readonly numbers: readonly number[]) {}
-  upTo(n: number): number {
-    return (this.numbers[this.at++ % this.numbers.length] ?? 0) % n;
-  }
-  of<T>(list: readonly T[]): T | undefined {
-    return list.length === 0 ? undefined : list[this.upTo(list.length)];
-  }
-  some<T>(list: readonly T[]): T[] {
-    return list.filter(() => this.upTo(3) === 0);
-  }
-  point(): Point {
-    return [this.upTo(900) - 200, this.upTo(700) - 150];
-  }
-  text(): string {
-    return (
-      ["", "a", "noise", "My workflow", "ä 漢字 \u{1f9f6}", 'quo"te\n', "sample", "b7"][this.upTo(8)] ?? ""
-    );
-  }
-}
 
 /** No change of the document, of another kind than an edit, or one that comes later (arrange, by putInOrder). */
 type NoEdit =
@@ -421,6 +395,7 @@ export const COMMANDS: Record<Command, Try> = {
   },
   removeAndJoin(pick, doc) {
     const chosen = pick.some(everything(doc)).slice(0, 3);
+    if (chosen.length === 0) return null;
     const gone = new Set(
       chosen.flatMap((id) => [id, ...(id in doc.nodes ? inside(doc, id) : []).map((node) => node.id)]),
     );
@@ -517,23 +492,3 @@ const bendOf =
     const list = `${node}.${handle}`.replace(/\d+$/, "");
     return section === "places" && wiresOf(doc.places[id] ?? {}).some((wire) => wire.startsWith(list));
   };
-
-/** A document as paths and plain values: `nodes.guide.params.scale` is 3. Lists are one value. */
-export function flat(doc: Doc): Map<string, unknown> {
-  const found = new Map<string, unknown>();
-  const visit = (path: string, value: unknown) => {
-    const entries =
-      typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : null;
-    if (entries === null) found.set(path, typeof value === "string" ? value : JSON.stringify(value));
-    else for (const [key, inner] of entries) visit(path === "" ? key : `${path}.${key}`, inner);
-  };
-  visit("", doc);
-  return found;
-}
-
-export function changes(before: Doc, after: Doc): Change[] {
-  const [a, b] = [flat(before), flat(after)];
-  return [...new Set([...a.keys(), ...b.keys()])]
-    .map((path) => ({ path, was: a.get(path), is: b.get(path) }))
-    .filter(({ was, is }) => was !== is);
-}

@@ -58,7 +58,14 @@ describe("calculations", () => {
   ])("%s is told", (text, sentence) => expect(() => evaluate(text)).toThrow(sentence));
 
   it("any text gives a finite number or a sentence", () => {
-    const letters = fc.constantFrom(...Array.from("0123456789.+-*/%()e_, ^"), "**", "//", "sqrt", "min", "pi");
+    const letters = fc.constantFrom(
+      ...Array.from("0123456789.+-*/%()e_, ^"),
+      "**",
+      "//",
+      "sqrt",
+      "min",
+      "pi",
+    );
     fc.assert(
       fc.property(fc.array(letters, { maxLength: 30 }), (parts) => {
         try {

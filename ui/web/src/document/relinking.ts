@@ -4,6 +4,7 @@
  */
 import { halves, nodeOf, type Doc, type DocNode, type Id, type Ref } from "./document";
 import { removeNodes } from "./edits";
+import { isRim, isRimNode } from "./inside";
 import { refTo, resolve, type Source } from "./references";
 import { objection } from "./rules";
 import { inputSlots, outputSlots, resultSlots, type InSlot } from "./slots";
@@ -114,7 +115,7 @@ export function removeRelinked<D extends Doc>(doc: D, kinds: Kinds, ids: readonl
   let next = doc;
   for (const id of ids) {
     const node = next.nodes[id];
-    if (!node) continue;
+    if (!node || isRimNode(node)) continue;
     const now: Doc = next;
     const enters = inputSlots(now, kinds, node).flatMap((slot) => (slot.source ? [slot.source] : []));
     const standIns = (source: Source): Source[] => {
@@ -154,7 +155,7 @@ export function insertInto<D extends Doc>(doc: D, kinds: Kinds, id: Id, wire: st
   const [target, handle] = halves(wire);
   const reader = doc.nodes[target];
   const source = reader && wiredSlots(doc, kinds, [reader]).find((own) => own.handle === handle)?.source;
-  if (!source || target === id || source.node === id) return null;
+  if (!source || target === id || source.node === id || isRim(doc, id)) return null;
   const into = entrance(doc, kinds, source, id);
   if (into === null) return null;
   const joined = connect(doc, kinds, source, id, into);

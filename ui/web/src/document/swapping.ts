@@ -2,6 +2,7 @@
 import type { NodeSpec, Port } from "../server/types";
 import { halves, inside, type Doc, type DocNode, type Id } from "./document";
 import { changeNode, randomSeed, rename } from "./edits";
+import { isRimNode } from "./inside";
 import { equal, type Json } from "./json";
 import {
   exposedFollow,
@@ -16,6 +17,7 @@ import { objection } from "./rules";
 import { inputSlots, resultSlots } from "./slots";
 import { kindOf, takes, type Kinds } from "./types";
 import type { Source } from "./references";
+import { reaches } from "./uses";
 import { connect, renameWire } from "./wires";
 
 /** A type that a node could have instead, and how many of its wires would stay. */
@@ -28,13 +30,14 @@ export interface Swap {
 /** The types that could take a node's place: first those that keep the most wires, then parameters, then its category. */
 export function swapsFor(doc: Doc, kinds: Kinds, id: Id): Swap[] {
   const node = doc.nodes[id];
-  if (!node) return [];
+  if (!node || isRimNode(node)) return [];
   const specs = kinds.specs(doc);
   const before = specs(node.type);
   const enters = wiredSlots(doc, kinds, [node]).filter(({ handle }) => !handle.startsWith("results."));
   const leaves = readersOf(doc, kinds, id, false);
   const of = enters.length + leaves.length;
-  const types = [...Object.keys(doc.definitions), ...Object.keys(kinds.catalog.nodes)];
+  const definitions = Object.keys(doc.definitions).filter((name) => !reaches(doc, name, doc.within ?? ""));
+  const types = [...definitions, ...Object.keys(kinds.catalog.nodes)];
   return types
     .flatMap((type) => {
       const spec = specs(type);

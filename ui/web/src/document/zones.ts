@@ -7,6 +7,7 @@
 import type { NodeSpec } from "../server/types";
 import { children, inside, type Doc, type DocNode, type Id } from "./document";
 import { addNode, removeNodes } from "./edits";
+import { isRim } from "./inside";
 import type { Source } from "./references";
 import {
   exposedFollow,
@@ -34,7 +35,7 @@ export interface Wrapped<D extends Doc> {
 
 /** The nodes among `ids` that one zone can hold: those of the first one's scope that lie in no other of them. */
 export function wrappable(doc: Doc, ids: readonly Id[]): Id[] {
-  const nodes = ids.filter((id) => id in doc.nodes);
+  const nodes = ids.filter((id) => id in doc.nodes && !isRim(doc, id));
   const scopes = nodes.map((id) => doc.nodes[id]?.zone ?? null);
   const outer = nodes.filter((_, i) => !nodes.includes(scopes[i] ?? ""));
   const scope = doc.nodes[outer[0] ?? ""]?.zone ?? null;
