@@ -12,6 +12,10 @@ from tests.test_architecture import ROOT
 
 PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
+    "core.allocator": "core/training/test_sharding.py",
+    "graph_runner.base.bucket": "graph_runner/base/test_remote.py",
+    "graph_runner.catalog.plugins": "graph_runner/cli/test_plugins.py",
+    "graph_runner.cli.blueprints": "graph_runner/format/test_blueprints.py",
     "core.diffusion.solvers.dpmpp": "core/diffusion/test_solver_order.py",
     "core.diffusion.solvers.lcm": "core/diffusion/test_solver_contract.py",
     "core.diffusion.solvers.ldm": "core/diffusion/test_solvers_of_the_paper.py",
@@ -41,15 +45,12 @@ REACHED = {
     "graph_runner.run.out_of_memory": "graph_runner/run/test_out_of_memory.py",
     "graph_runner.run.runtime": "graph_runner/run/test_interpreter.py",
     "graph_runner.run.streaming": "graph_runner/run/test_residence.py",
-    "graph_runner.run.surroundings": "graph_runner/run/test_acceleration.py",
-    "graph_runner.run.targets": "graph_runner/run/test_execute.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.diffusion": "nodes/test_rows.py",
     "nodes.guidance": "nodes/test_sampling.py",
     "nodes.learning_rates": "nodes/test_optimizers.py",
     "nodes.optimizers": "nodes/test_optimizers.py",
     "nodes.published": "nodes/test_contract.py",
-    "nodes.spatial": "nodes/test_conditions.py",
     "nodes.training": "nodes/test_train_zone.py",
 }
 """Modules that are tested by what calls them (the command line, a registry, a graph), and the tests that do."""

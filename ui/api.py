@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -27,11 +27,12 @@ from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
 from graph_runner.run.device_memory import DeviceMemory
 from graph_runner.run.history import RECORDS
-from ui import blueprints as kept_blueprints
 from ui import library
 from ui.adoption import finished_elsewhere
 from ui.changes import Asked, changed
+from ui.declared import EXAMPLE, AnyWorkflow, Name, RunNumber, call
 from ui.estimates import estimate
+from ui.file_calls import FileCalls
 from ui.gallery import Gallery
 from ui.ledger import parsed, seed_of
 from ui.library import Library
@@ -42,13 +43,8 @@ from ui.runs import RunManager
 from ui.schemas import (
     LIVE,
     About,
-    BlueprintEntry,
-    Discarded,
     Document,
     Estimate,
-    FileEntry,
-    Folder,
-    FoundPictures,
     Memory,
     Number,
     Output,
@@ -60,19 +56,11 @@ from ui.schemas import (
     Series,
     Template,
     Validation,
-    WorkflowEntry,
-    WorkflowPath,
 )
 from ui.shelf import Shelf
 from ui.uploads import Uploads
 from ui.workspace import Workspace
 
-F = TypeVar("F", bound=Callable[..., Any])
-AnyWorkflow = dict[str, Any] | str
-RunNumber = Number
-Name = Annotated[str, Field(max_length=4096)]
-"""A path, or less; half characters are no part of it."""
-Paths = Annotated[list[Name], Field(max_length=200)]
 LARGEST_PROFILE = 2**26
 """Bytes of what a run's folder tells of its nodes: some hundred thousand."""
 LARGEST_RECORD = 2**20
@@ -80,26 +68,11 @@ LARGEST_RECORD = 2**20
 
 
 Options = Annotated[dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=200)] | bool | int | None], Field(max_length=100)]  # fmt: skip
-EXAMPLE = {"loom": 1, "nodes": {"noise": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8]}}}}
-"""A workflow as small as one can be."""
-BLUEPRINT = {"loom": 1, "definitions": {"guided": {"inputs": ["z"], "nodes": {}, "results": {"z": "inputs.z"}}}}
-"""A workflow with a definition as small as one can be."""
 TRAINING = {"loom": 1, "nodes": {"fit": {"type": "train", "params": {"steps": 200}}}}
 """The part of a workflow that says how long it trains."""
 
 
-def call(*, reads: bool = False, **example: Any) -> Callable[[F], F]:
-    """Mark a method as a call. reads: it changes nothing, so GET will do. example: arguments, as the documentation shows them."""
-
-    def mark(method: F) -> F:
-        method.__call_reads__ = reads  # type: ignore[attr-defined]
-        method.__call_example__ = example  # type: ignore[attr-defined]
-        return method
-
-    return mark
-
-
-class Api:
+class Api(FileCalls):
     """The calls. Those that touch runs are coroutines of the server's loop; the others may run in any thread."""
 
     def __init__(
@@ -128,7 +101,9 @@ class Api:
     @classmethod
     def names(cls) -> list[str]:
         """The names of all calls."""
-        return [name for name, value in vars(cls).items() if hasattr(value, "__call_reads__")]
+        return [
+            name for owner in cls.__mro__ for name, value in vars(owner).items() if hasattr(value, "__call_reads__")
+        ]
 
     def check(self, workflow: AnyWorkflow) -> tuple[Workflow | None, Validation]:
         """A workflow, None where its form is wrong, and all that is wrong with it."""
@@ -399,151 +374,6 @@ class Api:
                 await asyncio.to_thread(self.workspace.home.forget, self.workspace.root / gone.folder)
                 await asyncio.to_thread(remove, self.workspace.root / gone.folder)
         return True
-
-    @call(reads=True)
-    def workflows(self) -> list[WorkflowEntry]:
-        """Every workflow, shipped ones first."""
-        return self.library.listing()
-
-    @call(reads=True, path="shipped/quickstart.json")
-    def open(self, path: Name) -> Document:
-        """A workflow from a file or from a picture.
-
-        path: `shipped/NAME.json`, `workflows/NAME.json`, or any `.json` or `.png` of the workspace
-        (`runs/…/outputs/a.png`: the workflow that made it).
-        """
-        return self.library.open(path)
-
-    @call(paths=["workflows/example.json"])
-    def stamps(self, paths: Paths) -> dict[str, str]:
-        """The etags of workflow files as they are now, by their paths; empty where there is none.
-
-        Tells whether what a page has open was changed by others.
-        """
-        return {path: self.library.stamp(path) for path in paths}
-
-    @call(path="workflows/example.json", workflow=EXAMPLE)
-    async def save(self, path: Name, workflow: AnyWorkflow, etag: Name = "", overwrite: bool = False) -> Document:
-        """Write a workflow, in its canonical form, below `workflows/`.
-
-        409 where the file exists and its etag is not the one given, unless `overwrite`.
-        """
-        document = await asyncio.to_thread(lambda: self.library.save(path, library.parsed(workflow), etag, overwrite))
-        self._workflows_changed()
-        return document
-
-    @call(path="shipped/quickstart.json", to="workflows/copy.json")
-    async def duplicate(self, path: Name, to: Name) -> WorkflowPath:
-        """Copy a workflow, an example or one of the user's, to a new file below `workflows/`.
-
-        409 where there is a file of that name.
-        """
-        made = await asyncio.to_thread(self.shelf.duplicate, path, to)
-        self._workflows_changed()
-        return made
-
-    @call(path="workflows/copy.json", to="workflows/studies/copy.json")
-    async def move(self, path: Name, to: Name) -> WorkflowPath:
-        """Give a user's workflow file another name, or put it into a folder, with the picture beside it.
-
-        409 where there is a file of that name. Folders are made as they are named, and go when they are empty.
-        """
-        moved = await asyncio.to_thread(self.shelf.move, path, to)
-        self._workflows_changed()
-        return moved
-
-    @call(path="workflows/example.json")
-    async def discard(self, path: Name) -> bool:
-        """Delete a user's workflow file. `restore` puts it back, until 100 others were deleted."""
-        await asyncio.to_thread(self.shelf.discard, path)
-        self._workflows_changed()
-        return True
-
-    @call(reads=True)
-    def discarded(self) -> list[Discarded]:
-        """The deleted workflows that can be had back, the last first."""
-        return self.shelf.discarded()
-
-    @call(path="workflows/example.json")
-    async def restore(self, path: Name) -> WorkflowPath:
-        """Put a deleted workflow back where it was, the newest of that path.
-
-        409 where there is a file of that name now.
-        """
-        restored = await asyncio.to_thread(self.shelf.restore, path)
-        self._workflows_changed()
-        return restored
-
-    @call(reads=True)
-    def blueprints(self) -> list[BlueprintEntry]:
-        """The definitions that lie in the workspace for all workflows, each with the text of its workflow file."""
-        return kept_blueprints.listing(self.workspace, self.registry)
-
-    @call(name="guided", workflow=BLUEPRINT)
-    def save_blueprint(self, name: Name, workflow: AnyWorkflow, overwrite: bool = False) -> BlueprintEntry:
-        """Save a definition of a workflow, with those that it uses, as the blueprint of its name.
-
-        409 where there is one that says something else, unless `overwrite`.
-        """
-        return kept_blueprints.keep(self.workspace, name, library.parsed(workflow), overwrite)
-
-    @call(name="guided")
-    def discard_blueprint(self, name: Name) -> bool:
-        """Delete a blueprint. Workflows that it was put into keep their definitions."""
-        kept_blueprints.discard(self.workspace, name)
-        return True
-
-    @call(reads=True, folder="workflows")
-    def files(self, folder: Name = "") -> list[FileEntry]:
-        """What a folder of the workspace holds, folders first: for file and folder pickers."""
-        return self.workspace.listing(folder)
-
-    @call(reads=True, folder="workflows")
-    def browse(self, folder: Name = "") -> Folder:
-        """What a folder of the server's machine holds, for the pickers of path parameters.
-
-        folder: within the workspace relative to it, else absolute. 403 where workflows may not read there.
-        """
-        return self.places.look(folder)
-
-    @call(name="holiday")
-    def new_folder(self, name: Name) -> FileEntry:
-        """An empty folder below `uploads/`, named like this one, for pictures that are sent next (`POST /pictures`)."""
-        return self.uploads.new_folder(name)
-
-    @call(reads=True, query="portrait seed=7", limit=20)
-    def gallery(
-        self,
-        query: Name = "",
-        favourites: bool = False,
-        previews: bool = False,
-        limit: Annotated[int, Field(ge=1, le=1000)] = 60,
-        before: Number = 0,
-    ) -> FoundPictures:
-        """Pictures of runs that are over, newest first, `limit` of them and the rest of the last one's run.
-
-        query: words that the run's title, nodes and parameters hold, its prompts among them; `seed=7` is a parameter's very value, `#7` a run.
-        before: those of older runs than this number, as the answer gives it, which may come with no picture yet.
-        """
-        return self.pictures.find(query, favourites, previews, limit, before)
-
-    @call(path="runs/example/outputs/image.png", favourite=True)
-    def favour(self, path: Name, favourite: bool = True) -> bool:
-        """Mark a picture as a favourite, or take the mark off."""
-        self.pictures.mark(path, favourite)
-        return favourite
-
-    @call(path="runs/example/outputs/image.png")
-    def throw_away(self, path: Name) -> bool:
-        """Throw a picture away. For thirty days `bring_back` gets it back."""
-        self.pictures.throw_away(path)
-        return True
-
-    @call(path="runs/example/outputs/image.png")
-    def bring_back(self, path: Name) -> FileEntry:
-        """Get a picture back that was thrown away. 409 where another file has its name by now."""
-        self.pictures.bring_back(path)
-        return self.workspace.entry(self.workspace.file(path))
 
 
 def _sentence(problems: list[Problem]) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from graph_runner.base.problems import WorkflowError
-from ui.api import Api, RunNumber
+from ui.api import Api
+from ui.declared import RunNumber
 from ui.refusal import RefusedError
 
 

@@ -17,8 +17,9 @@ from typing import Any
 from fastapi import WebSocket, WebSocketDisconnect
 from pydantic import ValidationError
 
+from ui.messages import ClientMessage
 from ui.runs import RunManager
-from ui.schemas import ClientMessage, RunEvent, printable
+from ui.schemas import RunEvent, printable
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Feed:
         self._wake.set()
 
     async def subscribe(self, run: int, after: int = 0, brief: bool = False, metrics: bool = True) -> None:
-        """Send this run's events from number after + 1 on (`ui.schemas.ClientMessage` tells of `brief` and `metrics`).
+        """Send this run's events from number after + 1 on (`ui.messages.ClientMessage` tells of `brief` and `metrics`).
 
         Raises ValueError where there are too many subscriptions.
         """

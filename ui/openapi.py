@@ -21,8 +21,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 from starlette.routing import BaseRoute
 
 from graph_runner.base.files import write_atomically
+from ui.messages import ClientMessage, ServerMessage
 from ui.reference import markdown
-from ui.schemas import ClientMessage, ServerMessage
 
 HERE = Path(__file__).parent
 REF = "#/components/schemas/{model}"

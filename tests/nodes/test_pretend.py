@@ -21,7 +21,7 @@ from graph_runner.contract.spec import NodeSpec
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
 from tests.nodes.test_contract import ELSEWHERE, OPTIONAL, REGISTRY, arguments, plain
-from tests.nodes.test_weights import sampling
+from tests.nodes.test_precision import sampling
 from tests.nodes.test_world import differs, leaves
 from tests.pretend import DEVICE, engine_there
 
@@ -68,7 +68,7 @@ def test_a_node_gives_there_what_it_gives_on_the_cpu(name: str, tmp_path: Path) 
 def test_a_solver_draws_there_what_it_draws_on_the_cpu(
     registry: Registry, tmp_path: Path, solver: str, process: str
 ) -> None:
-    workflow = sampling(schedule={"type": process})
+    workflow = sampling({}, schedule={"type": process})
     workflow.nodes["draw"].params |= {"solver": solver, "steps": 3}
     here, there = Engine(registry, tmp_path / "here"), engine_there(registry, tmp_path / "there")
     try:

@@ -11,9 +11,10 @@ from websockets.sync.client import connect
 
 from tests.ui.conftest import RunningServer, looping
 from ui.calls import CALLS
+from ui.messages import ClientMessage, ServerMessage
 from ui.openapi import HERE
 from ui.reference import markdown
-from ui.schemas import AnyEvent, ClientMessage, ServerMessage
+from ui.schemas import AnyEvent
 
 
 @pytest.fixture(scope="module")

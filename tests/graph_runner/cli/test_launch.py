@@ -76,8 +76,8 @@ def test_a_node_that_fails_in_one_process_ends_all_with_its_own_error(tmp_path: 
     (log,) = tmp_path.glob("workspace/runs/*/processes/1.stderr.log")
     assert str(log.relative_to(tmp_path)) in err
     assert "raise ValueError" in log.read_text()
-    (failed,) = [line for line in next(tmp_path.glob(EVENTS)).read_text().splitlines() if '"failed"' in line[:60]]
-    assert json.loads(failed)["node"] == "inner"
+    events = [json.loads(line) for line in next(tmp_path.glob(EVENTS)).read_text().splitlines()]
+    assert [event["node"] for event in events if event["event"] == "failed"] == ["inner"]
     with started(tmp_path, arguments) as process:
         _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err

@@ -3,7 +3,7 @@
  * and the newest that it has to show. The letters are as large on the screen as those near by.
  */
 import { ZoomIn } from "lucide-react";
-import { memo } from "react";
+import { memo, useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { titleOf, type Card } from "../document/cards";
 import { inside } from "../document/document";
@@ -14,6 +14,7 @@ import { lookInside } from "../state/flow";
 import { newestIn } from "../state/runView";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
+import { absolute, sizesOf } from "../drawing/geometry";
 import { Parameter } from "../widgets/Parameter";
 import { Fare } from "./Header";
 import { Sparks } from "./Sparks";
@@ -25,6 +26,7 @@ export const StageCard = memo(function StageCard({ card }: { card: Card }) {
   const number = useEditor((state) => numberOf(stagesOf(state.doc), id));
   return (
     <section className="zone-card" aria-label={`Stage ${titleOf(id)}`} onDoubleClick={() => lookInside(id)}>
+      <Ghost id={id} />
       <div className="zone-card-page">
         <div className="zone-card-words">
           <header className="zone-card-head">
@@ -48,6 +50,29 @@ export const StageCard = memo(function StageCard({ card }: { card: Card }) {
     </section>
   );
 });
+
+/** What is inside, where it stands: too faint to be read, enough to be recognised. */
+function Ghost({ id }: { id: string }) {
+  const sheet = useEditor(
+    useShallow(({ doc, cards, auto, measured, pushed }) => ({ doc, cards, auto, measured, pushed })),
+  );
+  const boxes = useMemo(() => {
+    const sizes = sizesOf(sheet);
+    const [left, top] = absolute(sheet, id);
+    return inside(sheet.doc, id).map((node) => {
+      const [x, y] = absolute(sheet, node.id);
+      const [width, height] = sizes.get(node.id) ?? [0, 0];
+      return { id: node.id, x: x - left, y: y - top, width, height };
+    });
+  }, [sheet, id]);
+  return (
+    <svg className="zone-card-ghost" aria-hidden>
+      {boxes.map(({ id: key, ...box }) => (
+        <rect key={key} {...box} rx={8} />
+      ))}
+    </svg>
+  );
+}
 
 /** The place of a stage among several. */
 const numberOf = (stages: readonly string[], id: string): number | null =>

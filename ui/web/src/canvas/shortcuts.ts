@@ -247,9 +247,10 @@ export function handleKey(event: KeyboardEvent): void {
   const found = SHORTCUTS.find((shortcut) => keysOf(shortcut).some((keys) => pressed(event, keys)));
   if (!found) return;
   if ((dialog !== null || isField(event.target)) && !found.always) return;
-  // A focused button has its own meaning for the space bar and Enter.
+  // A focused button has its own meaning for the space bar and Enter, alone.
   if (
     (event.key === " " || event.key === "Enter") &&
+    !(event.ctrlKey || event.metaKey || event.altKey) &&
     event.target instanceof HTMLElement &&
     event.target.closest("button, a, summary, [role=slider], [role=spinbutton]")
   )
