@@ -103,7 +103,7 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
 def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_server: RunningServer) -> None:
     sheet.open("shipped/quickstart.json")
     sheet.press("Control+o")
-    sheet.page.get_by_role("button", name="Sample a trained model").focus()
+    sheet.start_page.locator("button.entry").filter(has_text="Sample a trained model").first.focus()
     sheet.press("Enter")
     title = sheet.page.get_by_label("Title of the workflow")
     expect(title).to_have_value("Sample a trained model")

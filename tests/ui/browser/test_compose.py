@@ -76,8 +76,9 @@ def test_a_graph_is_composed_run_saved_and_opened_again(sheet: Sheet, real_serve
     sheet.press("Alt+n")
     expect(sheet.node("cfg_combine")).to_have_count(0)
     sheet.press("Control+o")
-    sheet.start_page.get_by_role("button", name="composed").click()
+    sheet.start_page.locator("button.entry").filter(has_text="composed").first.click()
     expect(sheet.node("cfg_combine")).to_be_attached()
+    sheet.press("Home")
     assert len(sheet.wires()) == 18
     sheet.save_as("composed_again")
     assert (real_server.workspace / "workflows/composed_again.json").read_bytes() == written

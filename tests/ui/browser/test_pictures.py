@@ -167,6 +167,9 @@ def test_results_are_viewed_compared_found_marked_and_thrown_away(sheet: Sheet, 
     ground.focus()
     sheet.press("PageUp")
     expect(image).not_to_have_attribute("src", newest)
+    sheet.page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=image.element_handle())
+    sheet.press("0")
+    expect(viewer.locator(".viewer-zoom")).not_to_have_text("100 %")  # small pictures are shown larger
     fitted = viewer.locator(".viewer-zoom").inner_text()
     sheet.press("+", "+", "ArrowLeft")
     expect(viewer.locator(".viewer-zoom")).not_to_have_text(fitted)

@@ -51,13 +51,18 @@ export const StageCard = memo(function StageCard({ card }: { card: Card }) {
   );
 });
 
-/** What is inside, where it stands: too faint to be read, enough to be recognised. */
+/** From this size on, in pixels of the sheet, there is room for what is inside beside the words. */
+const ROOMY = [1300, 800] as const;
+
+/** What is inside of a large zone, where it stands: too faint to be read, enough to be recognised. */
 function Ghost({ id }: { id: string }) {
   const sheet = useEditor(
     useShallow(({ doc, cards, auto, measured, pushed }) => ({ doc, cards, auto, measured, pushed })),
   );
   const boxes = useMemo(() => {
     const sizes = sizesOf(sheet);
+    const [own = 0, tall = 0] = sizes.get(id) ?? [];
+    if (own < ROOMY[0] || tall < ROOMY[1]) return [];
     const [left, top] = absolute(sheet, id);
     return inside(sheet.doc, id).map((node) => {
       const [x, y] = absolute(sheet, node.id);

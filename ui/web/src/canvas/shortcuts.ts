@@ -1,5 +1,5 @@
 /** Every shortcut: what is pressed, what it says in the list, what it does. */
-import { redoEdit, select, selectedIds, undoEdit } from "../state/editor";
+import { redoEdit, selectedIds, undoEdit } from "../state/editor";
 import { cancel, liveRun } from "../state/runs";
 import { run } from "../state/sending";
 import { keysOf } from "../state/keymap";
@@ -84,7 +84,6 @@ export const SHORTCUTS: readonly Shortcut[] = [
     run: () => commands.removeAndJoin(),
   },
   { group: "Edit", label: "Select all", keys: ["Ctrl A"], run: commands.selectAll },
-  { group: "Edit", label: "Select nothing", keys: ["Escape"], run: () => select([]) },
   { group: "Edit", label: "Drag the ground to select, or to move the sheet", keys: ["S"], run: toggleBoxing },
 
   {

@@ -2,10 +2,12 @@
 import { Ellipsis } from "lucide-react";
 import { saveFile } from "../state/files";
 import { openDialog, setTheme, showPanel, useUi, type MenuItem, type Panel } from "../state/ui";
+import { toggleViewer } from "../state/viewer";
 import { t, tr } from "../strings";
 
 const PANELS: readonly (readonly [Panel, string])[] = [
   ["node", "Node and documentation"],
+  ["definitions", "Definitions and blueprints"],
   ["problems", "Problems"],
   ["cost", "Before the run: shapes and cost"],
   ["profile", "After the run: what each node took"],
@@ -18,7 +20,9 @@ function items(narrow: boolean): (MenuItem | null)[] {
   const hidden: (MenuItem | null)[] = [
     ...PANELS.map(([panel, label]) => ({ label, run: () => showPanel(panel) })),
     null,
+    { label: "Viewer beside the sheet", run: toggleViewer },
     { label: "Save", run: () => void saveFile() },
+    { label: "Export", run: () => openDialog("export") },
     { label: "Find a node", run: () => useUi.setState({ finder: true }) },
     {
       label: theme === "dark" ? "Light theme" : "Dark theme",
