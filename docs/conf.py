@@ -45,6 +45,7 @@ CONTENTS = {
     "Using it": [
         "tutorial",
         "canvas",
+        "interactions",
         "workflows",
         "tasks",
         "solvers",

@@ -1,7 +1,17 @@
 /** The folders of src, each above those before it: a file imports what is in its own folder or below, and never itself. */
 import { readdirSync } from "node:fs";
 
-const FOLDERS = ["strings", "server", "document", "drawing", "state", "commands", "widgets", "canvas", "panels"];
+const FOLDERS = [
+  "strings",
+  "server",
+  "document",
+  "drawing",
+  "state",
+  "commands",
+  "widgets",
+  "canvas",
+  "panels",
+];
 
 const unplaced = readdirSync(`${import.meta.dirname}/src`, { withFileTypes: true })
   .filter((entry) => entry.isDirectory() && entry.name !== "style" && !FOLDERS.includes(entry.name))
