@@ -186,3 +186,13 @@ def dependencies(scope: Scope) -> nx.DiGraph[str]:
         if not source.inner and source.node in scope.nodes
     )
     return graph
+
+
+def in_order(graph: nx.DiGraph[str]) -> bool:
+    """Whether every node comes before those that read it, as the nodes were added: then they go in no circle, and need no sorting."""
+    before: set[str] = set()
+    for node, readers in graph.adjacency():
+        before.add(node)
+        if not before.isdisjoint(readers):
+            return False
+    return True

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from graph_runner.base.names import Taken
 from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
 from graph_runner.bind.expand import Expanded, expand
-from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, reads, sources_of
+from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, in_order, reads, sources_of
 from graph_runner.bind.modes import without_modes
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
@@ -247,7 +247,7 @@ def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Proble
 
 def _circles(graph: nx.DiGraph[str]) -> Iterator[list[str]]:
     """Nodes of a scope that wait for each other."""
-    for component in nx.strongly_connected_components(graph):
+    for component in () if in_order(graph) else nx.strongly_connected_components(graph):
         if len(component) > 1 or graph.has_edge(*(2 * list(component))):
             yield sorted(component)
 

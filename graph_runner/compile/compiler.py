@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import networkx as nx
 
-from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, reads, sources_of
+from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, in_order, reads, sources_of
 from graph_runner.compile.fuse import fuse
 from graph_runner.compile.keys import Keys, draws, has_effect, lasting
 from graph_runner.compile.plan import Code, Kept, Plan, Step, Unit
@@ -132,7 +132,7 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
     """Number every value that is read, then make the steps. asked: slots that outlive the steps, besides the results."""
     order = {id: i for i, id in enumerate(scope.nodes)}
     graph = dependencies(scope)
-    ids = list(nx.lexicographical_topological_sort(graph, key=order.__getitem__))
+    ids = list(order) if in_order(graph) else list(nx.lexicographical_topological_sort(graph, key=order.__getitem__))
     wirings = {id: _wiring(scope.nodes[id], slots, keys, readers) for id in ids}
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
     results: list[tuple[str, str, int | tuple[int, ...]]] = []

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import networkx as nx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from graph_runner.bind.graph import BoundNode, FrozenError, Scope
+from graph_runner.bind.graph import BoundNode, FrozenError, Scope, in_order
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
@@ -101,3 +104,15 @@ def test_paths_are_placed_while_a_graph_is_bound_and_all_that_is_wrong_is_told_a
     assert top.nodes["there"].params["path"] == str(tmp_path / "there.txt")
     assert {(problem.node, problem.port) for problem in problems} == {("gone", "path"), ("lost", "path"), ("far", "x")}
     assert validate(graph(nodes), registry)[0].nodes["there"].params["path"] == "there.txt"
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=10))
+def test_nodes_in_order_are_those_that_sorting_leaves_where_they_are(edges: list[tuple[int, int]]) -> None:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from("abcdefg")
+    graph.add_edges_from(("abcdefg"[a], "abcdefg"[b]) for a, b in edges)
+    if in_order(graph):
+        assert nx.is_directed_acyclic_graph(graph)
+        assert list(nx.lexicographical_topological_sort(graph)) == list("abcdefg")
+    elif nx.is_directed_acyclic_graph(graph):
+        assert list(nx.lexicographical_topological_sort(graph)) != list("abcdefg")
