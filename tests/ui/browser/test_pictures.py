@@ -156,6 +156,8 @@ def test_results_are_viewed_compared_found_marked_and_thrown_away(sheet: Sheet, 
     page = sheet.page
     page.get_by_role("button", name="Viewer", exact=True).click()
     viewer = page.get_by_role("region", name="Viewer")
+    sheet.find("noise")
+    sheet.type_in("noise", "seed", "9021")  # so that this run has pictures of its own
     sheet.run()
     image = viewer.locator(".viewer-content:not(.over) img")
     expect(image).to_be_visible(timeout=60_000)
