@@ -166,6 +166,7 @@ def in_a_world(processes: Processes) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_shipped_two_objectives_train_on_two_processes_as_on_one(tmp_path: Path) -> None:
     first, second = in_two("tests.nodes.test_processes:in_a_world", tmp_path)
     one, two = leaves(first["one"]["state"]), leaves(first["two"]["state"])

@@ -95,6 +95,7 @@ def test_a_package_that_cannot_be_loaded_takes_away_its_own_nodes_alone(trying: 
     assert "number" in trying.call("nodes")["nodes"]
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_is_finished_by_the_process_that_began_it(trying: RunningServer, package: Path) -> None:
     waiting = {
         "a": {"type": "number", "params": {"value": 1}},

@@ -8,7 +8,11 @@ from playwright.sync_api import expect
 from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import ROOT
 
-NAMES = sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+QUICK = ("captioned_pictures", "inpainting", "layout_to_image", "quickstart", "sample")
+NAMES = [
+    pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow)
+    for name in sorted(path.stem for path in (ROOT / "workflows").glob("*.json"))
+]
 
 # The boxes of nodes and zones on the screen, how large zones' titles are on it, and what each wire runs over besides its ends
 # and the zones around them. Wires are looked at each 6 pixels of the sheet.
