@@ -112,7 +112,7 @@ class Watched:
         before = self.spent()
         self.page.goto("about:blank")
         self.page.goto(self.address)
-        self.page.wait_for_function(f"() => document.querySelectorAll('{self.node}').length > 20")
+        self.page.wait_for_function(f"() => document.querySelectorAll('{self.node}').length > 3")
         frames = (
             "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
         )
@@ -228,7 +228,7 @@ def measure(browser: Browser, server: RunningServer, bare: Path, workflow: dict[
         )
         ours.page.wait_for_timeout(1500)
         sheet = Sheet(ours.page, server.url)
-        sheet.press("Alt+2", "Alt+2")  # no side panel
+        sheet.press("Alt+2", "Alt+2", "Home")  # no side panel, and all in view as on the bare page
         for zoom in ZOOMS:
             for page in pages.values():
                 page.zoom(zoom)
