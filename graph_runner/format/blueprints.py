@@ -95,13 +95,13 @@ def remove(workspace: Path, name: str) -> None:
 def put_into(workflow: Workflow, blueprint: Blueprint, taken: Collection[str] = ()) -> tuple[Workflow, str]:
     """A workflow with a blueprint's definitions, and the name that the blueprint has there.
 
-    A definition that is there already, word for word, is taken for the blueprint's; where another one has the name, or a
-    node type (`taken`), the newcomer gets a number. Uses are written by whoever asks.
+    A definition that is there already, word for word as all that it uses, is taken for the blueprint's; where another one has
+    the name, or a node type (`taken`), the newcomer gets a number. Uses are written by whoever asks.
     """
     brought = blueprint.workflow.definitions
     names: dict[str, str] = {}
-    for name, definition in brought.items():
-        if workflow.definitions.get(name) == definition:
+    for name in brought:
+        if all(workflow.definitions.get(each) == brought[each] for each in _needed(blueprint.workflow, name)):
             names[name] = name
             continue
         used = {*workflow.definitions, *taken, *names.values()}

@@ -71,6 +71,16 @@ def test_what_is_put_in_gets_names_of_its_own_and_runs_there(
     assert validate(used, registry)[1] == []
 
 
+def test_the_same_words_of_another_definition_are_no_blueprint(
+    made: Workflow, tmp_path: Path, registry: Registry
+) -> None:
+    found = blueprints.keep(tmp_path, made, "four")
+    mine = graph({}, definitions={"double": OTHER, "four": FOUR})
+    put, name = blueprints.put_into(mine, found, registry)
+    assert (name, list(put.definitions)) == ("four2", ["double", "four", "double2", "four2"])
+    assert {node.type for node in put.definitions["four2"].nodes.values()} == {"double2"}
+
+
 def test_from_the_command_line(
     made: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
