@@ -11,8 +11,10 @@ from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.format import blueprints
-from graph_runner.format.workflow import Workflow, load, save
+from graph_runner.format.png import KEYWORD
+from graph_runner.format.workflow import Workflow, load, save, write
 from tests.graph_runner.conftest import graph
+from tests.graph_runner.format.test_png import picture
 
 DOUBLE = {"inputs": ["x"], "nodes": {"sum": {"type": "add", "wires": {"a": "inputs.x", "b": "inputs.x"}}}, "results": {"out": "sum"}}  # fmt: skip
 FOUR = {"about": "Four times.", "inputs": ["x"], "nodes": {"a": {"type": "double", "wires": {"x": "inputs.x"}}, "b": {"type": "double", "wires": {"x": "a.out"}}}, "results": {"out": "b.out"}, "layout": {"a": {"at": [1, 2]}}}  # fmt: skip
@@ -98,5 +100,8 @@ def test_from_the_command_line(
     assert main(["blueprints", "insert", "four", "mine.json"]) == 0
     assert list(load("mine.json").definitions) == ["double", "four"]
     assert main(["blueprints", "insert", "four"]) == 2
+    before = picture(tmp_path / "carrying.png", **{KEYWORD: write(made)}).read_bytes()
+    assert main(["blueprints", "insert", "four", "carrying.png"]) == 2
+    assert Path("carrying.png").read_bytes() == before, "a picture stays one"
     assert main(["blueprints", "delete", "four"]) == 0
     assert main(["blueprints", "delete", "four"]) == 2
