@@ -22,7 +22,7 @@ from graph_runner.base.telling import bytes_of
 from graph_runner.store.checkpoints import LOCK
 
 FORGETTABLE = ("cache", "checkpoints")
-WRITTEN = (*FORGETTABLE, "models", "runs", "uploads", "workflows")
+WRITTEN = (*FORGETTABLE, "models", "runs", "uploads", "workflows", "blueprints")
 """The folders of a workspace that are written to."""
 COPY_SIZE, DEFAULT_COPY_SIZE = "LATENT_LOOM_COPY_SIZE", "50GB"
 """In the environment: what cache, checkpoints and models of a copy may take."""

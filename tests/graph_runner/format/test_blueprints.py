@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from graph_runner.format.png import KEYWORD
 from graph_runner.format.workflow import Workflow, load, save, write
 from tests.graph_runner.conftest import graph
 from tests.graph_runner.format.test_png import picture
+from tests.remote import Machines
 
 DOUBLE = {"inputs": ["x"], "nodes": {"sum": {"type": "add", "wires": {"a": "inputs.x", "b": "inputs.x"}}}, "results": {"out": "sum"}}  # fmt: skip
 FOUR = {"about": "Four times.", "inputs": ["x"], "nodes": {"a": {"type": "double", "wires": {"x": "inputs.x"}}, "b": {"type": "double", "wires": {"x": "a.out"}}}, "results": {"out": "b.out"}, "layout": {"a": {"at": [1, 2]}}}  # fmt: skip
@@ -105,3 +107,18 @@ def test_from_the_command_line(
     assert Path("carrying.png").read_bytes() == before, "a picture stays one"
     assert main(["blueprints", "delete", "four"]) == 0
     assert main(["blueprints", "delete", "four"]) == 2
+
+
+def test_of_a_workspace_at_an_address_all_machines_have_the_same(
+    made: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines = Machines(f"memory://{uuid.uuid4().hex}/work", tmp_path, monkeypatch)
+    blueprints.keep(machines.workspace("a"), made, "four")
+    assert blueprints.read(machines.workspace("b"), "four").workflow.definitions == {
+        name: made.definitions[name] for name in ("double", "four")
+    }
+    assert [one.name for one in blueprints.listing(machines.workspace("c"))] == ["four"]
+    with pytest.raises(FileExistsError):
+        blueprints.keep(machines.workspace("d"), graph({}, definitions={"four": DOUBLE}), "four")
+    blueprints.remove(machines.workspace("e"), "four")
+    assert blueprints.listing(machines.workspace("f")) == []
