@@ -288,6 +288,31 @@ def test_a_holder_that_beats_is_waited_for(machines, monkeypatch):
             time.sleep(0.01)
 
 
+def test_a_number_that_others_have_passed_meanwhile_is_no_lease(machines, monkeypatch):
+    a = machines.home("a")
+    store, place = a.bucket.fs, f"{a.bucket.root}/checkpoints/line.leases"
+    store.pipe_file(f"{place}/0000000001", b'{"free": true}')
+    look = leases._content
+
+    def slow(store, place, number):
+        content = look(store, place, number)
+        if number == 1:  # while the answer is on its way one takes 2 and lets it go, and another takes 3
+            store.pipe_file(f"{place}/0000000003", b"{}")
+            store.rm_file(f"{place}/0000000001")
+        return content
+
+    monkeypatch.setattr(leases, "_content", slow)
+    told, stop = [], threading.Event()
+
+    def tell(sentence, level):
+        told.append(sentence)
+        stop.set()
+
+    with a.lease(a.workspace / "checkpoints" / "line", stop, tell):
+        assert "waits for another run" in told[0]
+    assert leases._numbers(store, place) == [3]
+
+
 KILLED = """
 import os, signal, sys, threading
 from pathlib import Path
