@@ -231,6 +231,14 @@ def test_what_a_store_says_cannot_lead_out_of_the_copy(machines, name):
     assert not list(machines.folder.rglob("outside*"))
 
 
+def test_what_is_asked_for_cannot_lead_out_of_the_copy(machines):
+    a = machines.home("a")
+    a.bucket.fs.pipe_file(f"{a.bucket.root}/../outside", b"evil")
+    a.bring(a.workspace / ".." / "outside")
+    a.bring(a.workspace / "models" / ".." / ".." / "outside")
+    assert not list(machines.folder.rglob("outside*"))
+
+
 def lease(home: remote.Remote, stop: threading.Event, told: list[str]):
     return home.lease(home.workspace / "checkpoints" / "line", stop, lambda sentence, _: told.append(sentence))
 
