@@ -221,9 +221,9 @@ def test_a_folder_is_listed_as_a_user_sees_it(machines):
     assert [kept.path.name for kept in a.held(a.workspace)] == ["models"]
 
 
-@pytest.mark.parametrize("name", ["../../outside", "a/../../outside"])
+@pytest.mark.parametrize("name", ["../../outside", "a/../../outside", "{folder}/outside"])
 def test_what_a_store_says_cannot_lead_out_of_the_copy(machines, name):
-    a = machines.home("a")
+    a, name = machines.home("a"), name.format(folder=machines.folder)
     at = f"{a.bucket.root}/models/one"
     a.bucket.write(at + remote.MANIFEST, {"generation": "generation-0123456789ab", "files": {name: 4}})
     a.bucket.fs.pipe_file(f"{at}/generation-0123456789ab/{name}", b"evil")
