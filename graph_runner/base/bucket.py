@@ -83,7 +83,8 @@ class Bucket:
     def found(self, name: str) -> dict[str, Info]:
         """All objects below a name."""
         found: dict[str, Info] = self.fs.find(name, detail=True)
-        return {each: info for each, info in found.items() if each.startswith(f"{name}/") and _safe(each)}
+        base = f"{name}/"
+        return {each: info for each, info in found.items() if each.startswith(base) and _safe(each.removeprefix(base))}
 
     def info(self, name: str) -> Info | None:
         """One object or folder; None where there is none."""
@@ -143,7 +144,8 @@ class Bucket:
 
 def _safe(name: str) -> bool:
     """Whether a name leads below where it is looked for."""
-    return ".." not in PurePosixPath(name).parts
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 def _remedy(error: Exception) -> str:

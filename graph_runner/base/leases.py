@@ -106,6 +106,9 @@ def taken(store: Any, place: str, copy: Path, stop: threading.Event, tell: Tell)
             with suppress(FileExistsError):
                 content = json.dumps(who).encode()
                 store.pipe_file(f"{place}/{number:010d}", content, mode="create")
+                if _numbers(store, place)[-1:] != [number]:  # it was had in turn and removed meanwhile
+                    store.rm_file(f"{place}/{number:010d}")
+                    continue
                 if not _exclusive(store, f"{place}/{number:010d}", content):
                     tell("this store lets two processes create one object: train the same once at a time", "warning")
                 for old in numbers:

@@ -51,8 +51,8 @@ class Remote(Home):
             raise ValueError(str(error)) from error
 
     def bring(self, path: Path) -> None:
-        """See `Home.bring`. Where a folder was kept, what is in it comes with all of it."""
-        if not path.is_relative_to(self.workspace) or path == self.workspace:
+        """See `Home.bring`. Where a folder was kept, what is in it comes with all of it. What climbs out of the copy stays away."""
+        if ".." in path.parts or not path.is_relative_to(self.workspace) or path == self.workspace:
             return
         with self.bucket.asking(), self._alone():
             if (around := self._around(path)) is not None:

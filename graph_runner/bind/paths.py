@@ -14,8 +14,8 @@ from graph_runner.base.problems import Problem
 if TYPE_CHECKING:
     from graph_runner.bind.graph import Scope
 
-SHIPPED = Path(__file__).parents[2] / "workflows"
-"""The folder of the workflows that ship, and of the small models that they read."""
+SHIPPED = (Path(__file__).parents[2] / "workflows").resolve()
+"""The folder of the workflows that ship, and of the small models that they read; links followed, as those of all roots are."""
 LONG = 300
 """Of a longer path, only so many characters are told."""
 

@@ -58,12 +58,13 @@ def _is_in(module: str, package: str) -> bool:
 
 
 def _folder(name: str) -> Path | None:
-    """The folder of a package, or of a module that is none; None where it cannot be found."""
-    with suppress(ImportError, ValueError, AttributeError):  # its parent may be broken too
+    """The folder of a package, or of a module that is none; that of what it lies in, where only this can be found; else None."""
+    with suppress(Exception):  # looking for what lies in a package imports that, and a stranger's may raise anything
         spec = find_spec(name)
         if spec is not None and spec.origin is not None:
             return Path(spec.origin).parent
-    return None
+    parent = name.rpartition(".")[0]
+    return _folder(parent) if parent else None
 
 
 def _sources(name: str, folder: Path | None) -> Iterator[Path]:

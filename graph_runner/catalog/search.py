@@ -11,8 +11,8 @@ from graph_runner.contract import NodeSpec
 def search(specs: Iterable[NodeSpec], query: str) -> list[tuple[NodeSpec, str]]:
     """The nodes in which every word of a query is found, best first, each with what it was found by ("" is its name).
 
-    Names come before the words that a node says of itself, those before the choices of its parameters ("solver: euler"),
-    and these before its category, parameters and documentation.
+    Names come before the words that a node says of itself and its former names, those before the choices of its parameters
+    ("solver: euler"), and these before its category, parameters and documentation.
     """
     asked = plain(query).split()
     found: list[tuple[int, str, NodeSpec]] = []
@@ -29,20 +29,21 @@ def plain(text: str) -> str:
 
 
 def _place(spec: NodeSpec, word: str) -> tuple[int, str] | None:
-    """Where a word is found first, and by what; None where it is not."""
-    return next(((rank, by) for rank, (by, text) in enumerate(_texts(spec)) if word in plain(text)), None)
+    """Among which texts a word is found first, and by what; None where it is not."""
+    places = ((rank, by) for rank, texts in enumerate(_texts(spec)) for by, text in texts if word in plain(text))
+    return next(places, None)
 
 
-def _texts(spec: NodeSpec) -> Iterator[tuple[str, str]]:
-    """All that a node is found by, best first: what is told of it, and the text."""
-    yield "", spec.type
-    yield from zip(spec.words, spec.words, strict=True)
-    yield from ((f"formerly {name}", name) for name in spec.formerly)
+def _texts(spec: NodeSpec) -> Iterator[list[tuple[str, str]]]:
+    """All that a node is found by, best first, those of one kind together: what is told of it, and the text."""
+    yield [("", spec.type)]
+    yield [*zip(spec.words, spec.words, strict=True), *((f"formerly {name}", name) for name in spec.formerly)]
     described = describe(spec)
-    yield from ((f"{port['name']}: {choice}", str(choice)) for port in described["inputs"] for choice in _choices(port))
-    yield "", spec.category
-    yield from ((port["name"], port["name"]) for port in described["inputs"])
-    yield "", " ".join([described["documentation"], *(port["help"] for port in described["inputs"])])
+    ports = described["inputs"]
+    yield [(f"{port['name']}: {choice}", str(choice)) for port in ports for choice in _choices(port)]
+    yield [("", spec.category)]
+    yield [(port["name"], port["name"]) for port in ports]
+    yield [("", " ".join([described["documentation"], *(port["help"] for port in ports)]))]
 
 
 def _choices(port: DescribedPort) -> list[object]:

@@ -14,7 +14,7 @@ from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.cli.wording import place
 from graph_runner.format import blueprints
 from graph_runner.format.png import open_workflow
-from graph_runner.format.workflow import save
+from graph_runner.format.workflow import load, save
 
 
 def blueprints_command(options: argparse.Namespace, workspace: Path) -> int:
@@ -36,7 +36,7 @@ def blueprints_command(options: argparse.Namespace, workspace: Path) -> int:
 
             path = _needed(options.workflow, "insert NAME WORKFLOW.json")
             found = blueprints.read(workspace, _needed(options.name, "insert NAME WORKFLOW.json"))
-            workflow, name = blueprints.put_into(open_workflow(path), found, Registry.installed())
+            workflow, name = blueprints.put_into(load(path), found, Registry.installed())
             save(workflow, path)
             print(f"{path}: has the definition {name}; a node of that type uses it")
         case "delete":

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from graph_runner.base.files import remove as remove_file
+from graph_runner.base.home import home_of
 from graph_runner.base.names import LONGEST, refuse_twin
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.format.workflow import Definition, Node, Workflow, load, save, walk
@@ -35,6 +37,8 @@ class Blueprint(NamedTuple):
 def listing(workspace: Path) -> list[Blueprint]:
     """Every blueprint of a workspace, by name; those that cannot be read say why."""
     found = []
+    with suppress(OSError):  # what is here can be worked with meanwhile
+        home_of(workspace).bring_below(workspace / FOLDER)
     for path in sorted((workspace / FOLDER).glob("*.json")):
         if path.name.startswith("."):
             continue
@@ -47,7 +51,7 @@ def listing(workspace: Path) -> list[Blueprint]:
 
 def read(workspace: Path, name: str) -> Blueprint:
     """A blueprint by its name. Raises WorkflowError where there is none, or its file does not hold what it is called."""
-    path = _path(workspace, name)
+    path = _brought(workspace, name)
     if not path.exists():
         names = [other.stem for other in path.parent.glob("*.json")]
         raise WorkflowError([Problem(f"there is no blueprint {name!r}", remedy=did_you_mean(name, names))])
@@ -67,7 +71,7 @@ def keep(workspace: Path, workflow: Workflow, name: str, overwrite: bool = False
     if name not in workflow.definitions:
         remedy = did_you_mean(name, workflow.definitions)
         raise WorkflowError([Problem(f"the workflow has no definition {name!r}", remedy=remedy)])
-    path = _path(workspace, name)
+    path = _brought(workspace, name)
     try:
         refuse_twin(path.parent, path.name)
     except ValueError as error:
@@ -81,27 +85,29 @@ def keep(workspace: Path, workflow: Workflow, name: str, overwrite: bool = False
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     save(made, path)
+    home_of(workspace).keep(path)
     return Blueprint(name, made)
 
 
 def remove(workspace: Path, name: str) -> None:
     """Delete a blueprint. Workflows that it was put into keep their definitions. Raises WorkflowError where there is none."""
-    path = _path(workspace, name)
+    path = _brought(workspace, name)
     if not path.is_file():
         read(workspace, name)  # which says what there is instead
+    home_of(workspace).forget(path)
     remove_file(path)
 
 
 def put_into(workflow: Workflow, blueprint: Blueprint, taken: Collection[str] = ()) -> tuple[Workflow, str]:
     """A workflow with a blueprint's definitions, and the name that the blueprint has there.
 
-    A definition that is there already, word for word, is taken for the blueprint's; where another one has the name, or a
-    node type (`taken`), the newcomer gets a number. Uses are written by whoever asks.
+    A definition that is there already, word for word as all that it uses, is taken for the blueprint's; where another one has
+    the name, or a node type (`taken`), the newcomer gets a number. Uses are written by whoever asks.
     """
     brought = blueprint.workflow.definitions
     names: dict[str, str] = {}
-    for name, definition in brought.items():
-        if workflow.definitions.get(name) == definition:
+    for name in brought:
+        if all(workflow.definitions.get(each) == brought[each] for each in _needed(blueprint.workflow, name)):
             names[name] = name
             continue
         used = {*workflow.definitions, *taken, *names.values()}
@@ -143,8 +149,11 @@ def _needed(workflow: Workflow, name: str) -> list[str]:
     return [other for other in workflow.definitions if other in found]
 
 
-def _path(workspace: Path, name: str) -> Path:
+def _brought(workspace: Path, name: str) -> Path:
+    """Where a blueprint lies, as it is at the workspace's home."""
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or len(name) + len(".json") > LONGEST:
         remedy = "Names of definitions are lower case: a letter, then letters, digits or _"
         raise WorkflowError([Problem(f"{name[:60]!r} is no name of a blueprint", remedy=remedy)])
-    return workspace / FOLDER / f"{name}.json"
+    path = workspace / FOLDER / f"{name}.json"
+    home_of(workspace).bring(path)
+    return path

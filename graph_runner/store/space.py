@@ -22,7 +22,7 @@ from graph_runner.base.telling import bytes_of
 from graph_runner.store.checkpoints import LOCK
 
 FORGETTABLE = ("cache", "checkpoints")
-WRITTEN = (*FORGETTABLE, "models", "runs", "uploads", "workflows")
+WRITTEN = (*FORGETTABLE, "models", "runs", "uploads", "workflows", "blueprints")
 """The folders of a workspace that are written to."""
 COPY_SIZE, DEFAULT_COPY_SIZE = "LATENT_LOOM_COPY_SIZE", "50GB"
 """In the environment: what cache, checkpoints and models of a copy may take."""
@@ -82,18 +82,20 @@ def forgettable(workspace: Path) -> list[Kept]:
 
 def keep_copy_small(workspace: Path) -> None:
     """Forget in the copy of an address what was used longest ago and lies at home too, down to the size that the environment
-    says. It comes again when it is needed."""
+    says. It comes again when it is needed. Raises ValueError where that is no size."""
     home = home_of(workspace)
-    if home.address:
-        found = [
-            kept
-            for kept in _here(workspace, (*FORGETTABLE, "models"))
-            if all(
-                map(home.can_go, kept.path.glob("step-*") if kept.path.parent.name == "checkpoints" else [kept.path])
-            )
-        ]
+    if not home.address:
+        return
+    try:
         budget = bytes_of(os.environ.get(COPY_SIZE, DEFAULT_COPY_SIZE))
-        make_room(sorted(found, key=lambda kept: kept.used), budget, _forgotten)
+    except ValueError as error:
+        raise ValueError(f"{COPY_SIZE}: {error}") from error
+    found = [
+        kept
+        for kept in _here(workspace, (*FORGETTABLE, "models"))
+        if all(map(home.can_go, kept.path.glob("step-*") if kept.path.parent.name == "checkpoints" else [kept.path]))
+    ]
+    make_room(sorted(found, key=lambda kept: kept.used), budget, _forgotten)
 
 
 def make_room(found: Iterable[Kept], budget: int, forget: Callable[[Path], bool] | None = None) -> list[Kept]:

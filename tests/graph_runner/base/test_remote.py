@@ -221,13 +221,21 @@ def test_a_folder_is_listed_as_a_user_sees_it(machines):
     assert [kept.path.name for kept in a.held(a.workspace)] == ["models"]
 
 
-@pytest.mark.parametrize("name", ["../../outside", "a/../../outside"])
+@pytest.mark.parametrize("name", ["../../outside", "a/../../outside", "{folder}/outside"])
 def test_what_a_store_says_cannot_lead_out_of_the_copy(machines, name):
-    a = machines.home("a")
+    a, name = machines.home("a"), name.format(folder=machines.folder)
     at = f"{a.bucket.root}/models/one"
     a.bucket.write(at + remote.MANIFEST, {"generation": "generation-0123456789ab", "files": {name: 4}})
     a.bucket.fs.pipe_file(f"{at}/generation-0123456789ab/{name}", b"evil")
     a.bring(a.workspace / "models" / "one")
+    assert not list(machines.folder.rglob("outside*"))
+
+
+def test_what_is_asked_for_cannot_lead_out_of_the_copy(machines):
+    a = machines.home("a")
+    a.bucket.fs.pipe_file(f"{a.bucket.root}/../outside", b"evil")
+    a.bring(a.workspace / ".." / "outside")
+    a.bring(a.workspace / "models" / ".." / ".." / "outside")
     assert not list(machines.folder.rglob("outside*"))
 
 
@@ -286,6 +294,31 @@ def test_a_holder_that_beats_is_waited_for(machines, monkeypatch):
         store.pipe_file(f"{place}/0000000002", b"{}")  # another has taken it for dead
         while not first.lost:
             time.sleep(0.01)
+
+
+def test_a_number_that_others_have_passed_meanwhile_is_no_lease(machines, monkeypatch):
+    a = machines.home("a")
+    store, place = a.bucket.fs, f"{a.bucket.root}/checkpoints/line.leases"
+    store.pipe_file(f"{place}/0000000001", b'{"free": true}')
+    look = leases._content
+
+    def slow(store, place, number):
+        content = look(store, place, number)
+        if number == 1:  # while the answer is on its way one takes 2 and lets it go, and another takes 3
+            store.pipe_file(f"{place}/0000000003", b"{}")
+            store.rm_file(f"{place}/0000000001")
+        return content
+
+    monkeypatch.setattr(leases, "_content", slow)
+    told, stop = [], threading.Event()
+
+    def tell(sentence, level):
+        told.append(sentence)
+        stop.set()
+
+    with a.lease(a.workspace / "checkpoints" / "line", stop, tell):
+        assert "waits for another run" in told[0]
+    assert leases._numbers(store, place) == [3]
 
 
 KILLED = """

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,16 @@ def test_a_model_that_ships_is_found_until_the_workspace_has_its_own(places: Pat
     own.parent.mkdir(parents=True)
     own.write_text("mine")
     assert Paths(places).place("models/quickstart/unet.safetensors", "file") == own
+
+
+def test_a_model_that_ships_is_found_where_the_program_was_installed_through_a_link(places: Path) -> None:
+    (places.parent / "installed").symlink_to(SHIPPED.parent)
+    code = "import sys; from pathlib import Path; from graph_runner.bind.paths import Paths; here = Path(sys.argv[1])\n"
+    code += "print(Paths(here, (here,)).place('models/quickstart/unet.safetensors', 'file'))"
+    environment = {**os.environ, "PYTHONPATH": str(places.parent / "installed")}
+    asked = [sys.executable, "-c", code, str(places)]
+    found = subprocess.run(asked, env=environment, cwd=places, capture_output=True, text=True, check=True)
+    assert Path(found.stdout.strip()) == SHIPPED / "models" / "quickstart" / "unet.safetensors"
 
 
 @pytest.mark.parametrize("command", [["run"], ["check"], ["check", "--graph-only"]])

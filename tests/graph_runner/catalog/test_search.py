@@ -12,7 +12,7 @@ from graph_runner.contract import node
 from graph_runner.contract.registry import Registry
 
 
-@node(category="pictures", words=("image mixer", "alpha-composite"), formerly=("mix",))
+@node(category="pictures", words=("image mixer", "overlay", "double exposure", "alpha-composite"), formerly=("mix",))
 def blend(way: Literal["over", "screen"] = "over", opacity: float = 1.0) -> float:
     """Lay one picture over another.
 
@@ -22,9 +22,9 @@ def blend(way: Literal["over", "screen"] = "over", opacity: float = 1.0) -> floa
 
 
 @node(category="sizes")
-def stretch(factor: float = 2.0) -> float:
+def stretch(factor: float = 2.0, alpha: float = 1.0) -> float:
     """Make one larger."""
-    return factor
+    return factor * alpha
 
 
 SPECS = [blend.__node__, stretch.__node__]  # type: ignore[attr-defined]
@@ -33,6 +33,7 @@ SPECS = [blend.__node__, stretch.__node__]  # type: ignore[attr-defined]
 @pytest.mark.parametrize(
     ("query", "names", "by"),
     [
+        ("alpha", ["blend", "stretch"], "alpha-composite"),  # a word, though a later one, before a parameter
         ("blend", ["blend"], ""),
         ("Image Mixer", ["blend"], "image mixer"),
         ("alpha_composite", ["blend"], "alpha-composite"),
@@ -53,7 +54,7 @@ def test_a_node_is_found_by_its_name_words_choices_parameters_and_documentation(
 
 
 def test_words_are_described() -> None:
-    assert describe(SPECS[0])["words"] == ["image mixer", "alpha-composite"]
+    assert describe(SPECS[0])["words"] == ["image mixer", "overlay", "double exposure", "alpha-composite"]
 
 
 @pytest.mark.parametrize(

@@ -35,3 +35,17 @@ def test_packages_are_listed_and_a_broken_one_is_told(
     assert "nothing_of_that_name" in found["broken_trial"]["error"]
     assert found["broken_trial"]["folder"] == str(tmp_path)
     assert "broken_trial" not in sys.modules
+
+
+def test_a_package_whose_parent_raises_is_told_with_the_folder_to_look_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = tmp_path / "broken_parent"
+    package.mkdir()
+    (package / "__init__.py").write_text("nothing_of_that_name\n")
+    (package / "nodes.py").write_text("")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert main(["plugins", "--json", "--nodes", "broken_parent.nodes"]) == 1
+    found = {plugin["module"]: plugin for plugin in json.loads(capsys.readouterr().out)}["broken_parent.nodes"]
+    assert "nothing_of_that_name" in found["error"]
+    assert found["folder"] == str(package)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.format import blueprints
-from graph_runner.format.workflow import Workflow, load, save
+from graph_runner.format.png import KEYWORD
+from graph_runner.format.workflow import Workflow, load, save, write
 from tests.graph_runner.conftest import graph
+from tests.graph_runner.format.test_png import picture
+from tests.remote import Machines
 
 DOUBLE = {"inputs": ["x"], "nodes": {"sum": {"type": "add", "wires": {"a": "inputs.x", "b": "inputs.x"}}}, "results": {"out": "sum"}}  # fmt: skip
 FOUR = {"about": "Four times.", "inputs": ["x"], "nodes": {"a": {"type": "double", "wires": {"x": "inputs.x"}}, "b": {"type": "double", "wires": {"x": "a.out"}}}, "results": {"out": "b.out"}, "layout": {"a": {"at": [1, 2]}}}  # fmt: skip
@@ -71,6 +75,16 @@ def test_what_is_put_in_gets_names_of_its_own_and_runs_there(
     assert validate(used, registry)[1] == []
 
 
+def test_the_same_words_of_another_definition_are_no_blueprint(
+    made: Workflow, tmp_path: Path, registry: Registry
+) -> None:
+    found = blueprints.keep(tmp_path, made, "four")
+    mine = graph({}, definitions={"double": OTHER, "four": FOUR})
+    put, name = blueprints.put_into(mine, found, registry)
+    assert (name, list(put.definitions)) == ("four2", ["double", "four", "double2", "four2"])
+    assert {node.type for node in put.definitions["four2"].nodes.values()} == {"double2"}
+
+
 def test_from_the_command_line(
     made: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,5 +102,23 @@ def test_from_the_command_line(
     assert main(["blueprints", "insert", "four", "mine.json"]) == 0
     assert list(load("mine.json").definitions) == ["double", "four"]
     assert main(["blueprints", "insert", "four"]) == 2
+    before = picture(tmp_path / "carrying.png", **{KEYWORD: write(made)}).read_bytes()
+    assert main(["blueprints", "insert", "four", "carrying.png"]) == 2
+    assert Path("carrying.png").read_bytes() == before, "a picture stays one"
     assert main(["blueprints", "delete", "four"]) == 0
     assert main(["blueprints", "delete", "four"]) == 2
+
+
+def test_of_a_workspace_at_an_address_all_machines_have_the_same(
+    made: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines = Machines(f"memory://{uuid.uuid4().hex}/work", tmp_path, monkeypatch)
+    blueprints.keep(machines.workspace("a"), made, "four")
+    assert blueprints.read(machines.workspace("b"), "four").workflow.definitions == {
+        name: made.definitions[name] for name in ("double", "four")
+    }
+    assert [one.name for one in blueprints.listing(machines.workspace("c"))] == ["four"]
+    with pytest.raises(FileExistsError):
+        blueprints.keep(machines.workspace("d"), graph({}, definitions={"four": DOUBLE}), "four")
+    blueprints.remove(machines.workspace("e"), "four")
+    assert blueprints.listing(machines.workspace("f")) == []

@@ -209,6 +209,9 @@ def test_the_copy_is_kept_small_and_brings_again_what_it_let_go(engine, monkeypa
     assert (a.workspace / "cache" / "unkept").exists()
     engine("a").run(graph(trained(5)))
     assert slow_toys.TURNS == [0, 1, 2, 3, 4]
+    monkeypatch.setenv(space.COPY_SIZE, "much")
+    with pytest.raises(ValueError, match=f"{space.COPY_SIZE}: 'much' is no size; write"):
+        engine("a")
 
 
 def test_cleaning_makes_room_at_home(engine, monkeypatch, capsys):

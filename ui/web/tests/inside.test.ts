@@ -227,6 +227,13 @@ describe("a blueprint", () => {
     expect(next.definitions.pair).toMatchObject({ nodes: { one: { type: "single2" } } });
     expect(Object.keys(adopt(BLUEPRINT, BLUEPRINT.definitions).doc.definitions)).toEqual(["pair", "single"]);
   });
+
+  it("is not what has its words, of another definition", () => {
+    const own = { ...BLUEPRINT.definitions, single: { nodes: {}, results: {} } };
+    const { doc: next, names } = adopt(docOf({}, { definitions: own }), BLUEPRINT.definitions);
+    expect(Object.fromEntries(names)).toEqual({ pair: "pair2", single: "single2" });
+    expect(next.definitions.pair2).toMatchObject({ nodes: { one: { type: "single2" } } });
+  });
 });
 
 it("a use that is pasted into another workflow brings its definition, and takes the one that is there", () => {

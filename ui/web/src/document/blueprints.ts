@@ -29,8 +29,8 @@ export function closure(doc: Doc, name: string): string[] {
 }
 
 /**
- * A document with the definitions of another: one that is there already, word for word, is taken for it; where another
- * one has the name, the newcomer gets one of its own. `names`: what each is called here.
+ * A document with the definitions of another: one that is there already, word for word as all that it uses, is taken
+ * for it; where another one has the name, the newcomer gets one of its own. `names`: what each is called here.
  */
 export function adopt<D extends Doc>(
   doc: D,
@@ -39,9 +39,12 @@ export function adopt<D extends Doc>(
 ): { doc: D; names: Map<string, string> } {
   const names = new Map<string, string>();
   const used = new Set<string>(Object.keys(doc.definitions));
-  for (const [name, definition] of Object.entries(from)) {
+  const there = (name: string) => {
     const own = doc.definitions[name];
-    const same = own !== undefined && equal(own, definition);
+    return own !== undefined && equal(own, from[name]);
+  };
+  for (const name of Object.keys(from)) {
+    const same = closure({ ...EMPTY, definitions: from }, name).every(there);
     const called = same ? name : freshId((wanted) => used.has(wanted) || taken(wanted), name);
     used.add(called);
     names.set(name, called);
