@@ -112,6 +112,7 @@ class Gallery:
         place = self._bin / f"{time.time_ns():x}" / path
         place.parent.mkdir(parents=True)
         os.replace(found, place)  # noqa: PTH105 (a link is moved, and not what it leads to)
+        self.workspace.home.forget(found)  # else it would be brought from there when it is next asked for
 
     def bring_back(self, path: str) -> None:
         """Put a picture back that was thrown away. Raises RefusedError where it is not in the bin, or another has its place."""
@@ -123,6 +124,7 @@ class Gallery:
             raise RefusedError(409, f"there is another {path!r} by now; rename that first")
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(kept[-1] / path, target)  # noqa: PTH105
+        self.workspace.home.keep(target)
         remove(kept[-1])
 
     def _picture(self, path: str) -> Path:
