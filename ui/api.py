@@ -96,7 +96,7 @@ class Api(FileCalls):
         self._packages = packages
         self._about, self._workflows_changed, self._nodes_changed = about, workflows_changed, nodes_changed
         self._catalog = describe_all(registry.values())
-        self._adopting = asyncio.Lock()
+        self._adopting, self._loading = asyncio.Lock(), asyncio.Lock()
 
     @classmethod
     def names(cls) -> list[str]:
@@ -148,12 +148,13 @@ class Api(FileCalls):
 
         A run that goes on is finished by the process that began it. 409 where two nodes have one name; then all stays as it was.
         """
-        try:
-            registry = await asyncio.to_thread(Registry.anew, self._packages)
-        except ContractError as error:
-            raise RefusedError(409, f"nothing was loaded: {error}") from error
-        self.registry = self.library.registry = registry
-        self._catalog = await asyncio.to_thread(describe_all, registry.values())
+        async with self._loading:  # two at once would take each other's modules away
+            try:
+                registry = await asyncio.to_thread(Registry.anew, self._packages)
+            except ContractError as error:
+                raise RefusedError(409, f"nothing was loaded: {error}") from error
+            self.registry = self.library.registry = registry
+            self._catalog = await asyncio.to_thread(describe_all, registry.values())
         self.manager.renew()
         self._nodes_changed()
         return await asyncio.to_thread(self.plugins)

@@ -24,7 +24,7 @@ class Asked:
 
 def changed(before: Asked, now: Asked) -> list[str]:
     """In words: "guide.scale 3 → 5", "without save"; at most `MOST`, and then how many more."""
-    old, new = dict(_nodes(before.workflow)), dict(_nodes(now.workflow))
+    old, new = dict(every_node(before.workflow)), dict(every_node(now.workflow))
     told = [
         f"{id}.{name} {values}"
         for id in new
@@ -40,12 +40,15 @@ def changed(before: Asked, now: Asked) -> list[str]:
     return told if len(told) <= MOST else [*told[:MOST], f"{len(told) - MOST} more"]
 
 
-def _nodes(graph: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every node, of every depth."""
+def every_node(graph: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node of a workflow as it was read, of every depth, those of its definitions too; what is no node is passed over."""
     for id, node in _of(graph, "nodes").items():
         if isinstance(node, Mapping):
             yield id, node
-            yield from _nodes(_of(node, "body"))
+            yield from every_node(_of(node, "body"))
+    definitions = _of(graph, "definitions")
+    for name in definitions:
+        yield from every_node(_of(definitions, name))
 
 
 def _wiring(node: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -48,12 +48,17 @@ class Channel:
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the server says, until it has gone (or was killed, which resets the connection where it had not read all)."""
-        with suppress(ConnectionError), self._socket.makefile("rb") as file:
-            while len(header := file.read(HEADER)) == HEADER:
-                size = int.from_bytes(header, "big")
-                if len(body := file.read(size)) < size:
-                    return
-                yield json.loads(body)
+        return received(self._socket)
+
+
+def received(connection: socket.socket) -> Iterator[dict[str, Any]]:
+    """What the other end of a connection says, until it has gone."""
+    with suppress(ConnectionError), connection.makefile("rb") as file:
+        while len(header := file.read(HEADER)) == HEADER:
+            size = int.from_bytes(header, "big")
+            if len(body := file.read(size)) < size:
+                return
+            yield json.loads(body)
 
 
 async def heard(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any] | int]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from graph_runner.base.files import remove, write_atomically
+from ui.changes import every_node
 from ui.ledger import Ledger, parsed
 from ui.refusal import RefusedError
 from ui.schemas import LIVE, FoundPicture, FoundPictures, Output, Run
@@ -112,6 +113,7 @@ class Gallery:
         place = self._bin / f"{time.time_ns():x}" / path
         place.parent.mkdir(parents=True)
         os.replace(found, place)  # noqa: PTH105 (a link is moved, and not what it leads to)
+        self.workspace.home.forget(found)  # else it would be brought from there when it is next asked for
 
     def bring_back(self, path: str) -> None:
         """Put a picture back that was thrown away. Raises RefusedError where it is not in the bin, or another has its place."""
@@ -123,6 +125,7 @@ class Gallery:
             raise RefusedError(409, f"there is another {path!r} by now; rename that first")
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(kept[-1] / path, target)  # noqa: PTH105
+        self.workspace.home.keep(target)
         remove(kept[-1])
 
     def _picture(self, path: str) -> Path:
@@ -145,10 +148,10 @@ class Gallery:
 class Words:
     """What a run can be found by: its title and number, its nodes, and what was set in them."""
 
-    def __init__(self, run: Run, workflow: Any) -> None:
+    def __init__(self, run: Run, workflow: Mapping[str, Any]) -> None:
         said = [run.title, f"run {run.run}", run.device]
         self.exact = {f"#{run.run}", f"seed={run.seed}"}
-        for id, node in _nodes(workflow):
+        for id, node in every_node(workflow):
             said += [id, str(node.get("type", ""))]
             params = node.get("params")
             for name, value in params.items() if isinstance(params, dict) else ():
@@ -163,19 +166,3 @@ class Words:
         return all(
             term in self.exact if "=" in term or term[0] == "#" else term.replace("_", " ") in own for term in terms
         )
-
-
-def _nodes(part: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every node of a workflow as it was read, of every depth, those of its definitions too."""
-    if not isinstance(part, dict):
-        return
-    nodes = part.get("nodes")
-    for id, node in nodes.items() if isinstance(nodes, dict) else ():
-        if isinstance(node, dict):
-            yield id, node
-            yield from _nodes(node.get("body"))
-    definitions = part.get("definitions")
-    for definition in definitions.values() if isinstance(definitions, dict) else ():
-        yield from _nodes(definition)
-        if isinstance(definition, dict):
-            yield from _nodes(definition.get("body"))

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from ui import migrations
 from ui.adoption import FinishedRun, fits
-from ui.schemas import LIVE, Output, Run, RunDetail, RunEvent, Series, Status
+from ui.schemas import LIVE, Output, Run, RunDetail, RunEvent, Series, Status, printable
 
 log = logging.getLogger(__name__)
 
@@ -139,15 +139,18 @@ class Ledger:
         """
         failure = next((event for event in reversed(found.events) if event["event"] == "failed"), {})
         first, last = found.events[0], found.events[-1]
+        shown = [
+            event["path"] for event in found.events if event["event"] == "shown" and event["media"].startswith("image/")
+        ]
         rows = [(n, event["event"], _json(event)) for n, event in enumerate(found.events, 1)]
         with closing(sqlite3.connect(self.path)) as own, own:
             cursor = own.execute(
                 "INSERT INTO runs (title, text, targets, only_targets, seed, fresh, wanted, device, status, created,"
-                " started, ended, folder, error, node, profile) VALUES (?,?,'[]',0,?,0,'',?,?,?,?,?,?,?,?,?)",
+                " started, ended, folder, error, node, profile, picture) VALUES (?,?,'[]',0,?,0,'',?,?,?,?,?,?,?,?,?,?)",
                 (
                     *(found.title, found.text, found.seed, found.device, last["status"], first["time"], first["time"]),
-                    *(last["time"], found.folder, str(failure.get("message", "")), str(failure.get("node", ""))),
-                    found.profile,
+                    *(last["time"], found.folder, printable(failure.get("message", ""))),
+                    *(printable(failure.get("node", "")), found.profile, printable(shown[-1] if shown else "")),
                 ),
             )
             number = cursor.lastrowid

@@ -182,9 +182,7 @@ class RunManager:
         """Take a run out of the queue, or stop it: at the end of its step, or at once."""
         summary = self.get(run)
         if summary.status == "queued":
-            with self.ledger.together():
-                self._append(run, {"time": time.time(), "event": "ended", "status": "stopped", "seconds": 0.0})
-                self._over(run, status="stopped")
+            self._withdraw([run])
             self._tell_runs([waiting.run for waiting in self.ledger.with_status("queued")])
         worker = next((worker for worker in self._workers if worker.run == run), None)
         if worker is not None and summary.status in LIVE:
@@ -199,7 +197,16 @@ class RunManager:
 
     def clear(self) -> list[Run]:
         """Take all that waits out of the queue."""
-        return [self.cancel(run.run, force=False) for run in self.ledger.with_status("queued")]
+        waiting = [run.run for run in self.ledger.with_status("queued")]
+        self._withdraw(waiting)
+        return [self.get(run) for run in waiting]
+
+    def _withdraw(self, runs: Sequence[int]) -> None:
+        """End runs that wait: all of them, or none."""
+        with self.ledger.together():
+            for run in runs:
+                self._append(run, {"time": time.time(), "event": "ended", "status": "stopped", "seconds": 0.0})
+                self._over(run, status="stopped")
 
     def move(self, run: int, position: int) -> list[Run]:
         """Put a run at this position of the queue, 1 being next, if it still waits. Returns what waits then."""

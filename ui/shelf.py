@@ -22,7 +22,7 @@ KEPT = 100
 
 
 class Shelf:
-    """The user's workflow files of one library. A picture beside a workflow goes where its file goes."""
+    """The user's workflow files of one library. A picture beside a workflow goes where its file goes, if its place there is free."""
 
     def __init__(self, library: Library) -> None:
         self.library, self.root = library, library.workspace.root
@@ -43,8 +43,7 @@ class Shelf:
             raise RefusedError(413, f"{path} is larger than {LARGEST >> 20} MiB, and no workflow is")
         with self.library.writing:
             target = self._free(to)
-            for file in (source, *_pictures(source)):
-                copy = target.with_suffix(file.suffix)
+            for file, copy in _with_pictures(source, target):
                 with _told(to):
                     write_atomically(copy, file.read_bytes())
                 self.library.workspace.home.keep(copy)
@@ -103,8 +102,7 @@ class Shelf:
         with _told(target.name):
             target.parent.mkdir(parents=True, exist_ok=True)
         own = self.root / OWN
-        for file in (source, *_pictures(source)):
-            moved = target.with_suffix(file.suffix)
+        for file, moved in _with_pictures(source, target):
             file.rename(moved)
             if moved.is_relative_to(own):
                 self.library.workspace.home.keep(moved)
@@ -129,13 +127,17 @@ class Shelf:
     def _held(folder: Path) -> Iterator[str]:
         """The paths of the workflows in a folder of what was deleted."""
         for path in folder.rglob("*.json"):
-            yield path.relative_to(folder).as_posix()
+            if path.is_file():
+                yield path.relative_to(folder).as_posix()
 
 
-def _pictures(file: Path) -> Iterator[Path]:
+def _with_pictures(source: Path, target: Path) -> Iterator[tuple[Path, Path]]:
+    """A workflow's file and the pictures beside it, each with its place beside another; none whose place a picture has already."""
+    yield source, target
     for suffix in PICTURES:
-        if (picture := file.with_suffix(suffix)).is_file():
-            yield picture
+        picture, place = source.with_suffix(suffix), target.with_suffix(suffix)
+        if picture.is_file() and not os.path.lexists(place):
+            yield picture, place
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,19 @@ from graph_runner.contract.processes import joined
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.remedies import adviser
 from graph_runner.run.engine import Engine
-from ui.channel import Channel
-from ui.doing import Place, as_json, run
+from ui.channel import Channel, received
+from ui.doing import Place, Sender, as_json, run
 from ui.pictures import Projections
 
 JOB, WORKFLOW, SOCKET, WORDS = "job.json", "workflow.json", "events", "words.txt"
 LAST_WORDS = 4000
 """Characters of what a launcher wrote, where nothing else is known of a failure."""
 LOOK_SECONDS = 0.2
+LATE_SECONDS = 10.0
+"""How long what a killed launcher's processes told is waited for: they end as soon as they notice."""
 
 
-def run_together(place: Place, job: Mapping[str, Any], stop: threading.Event, channel: Channel) -> bool:
+def run_together(place: Place, job: Mapping[str, Any], stop: threading.Event, channel: Sender) -> bool:
     """Do one run in the processes that it asks for, and tell all about it. Returns whether this process is fit for another: it is."""
     over: list[dict[str, Any]] = []
     began = time.perf_counter()
@@ -64,8 +67,9 @@ def run_together(place: Place, job: Mapping[str, Any], stop: threading.Event, ch
                     process.send_signal(signal.SIGTERM)  # all stop at the end of their step, with a checkpoint
                 elif told:
                     time.sleep(LOOK_SECONDS)
-        door.close()
-        hearing.join(LOOK_SECONDS if not over else None)
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as nobody:
+            nobody.connect(str(folder / SOCKET))  # it would wait for ever for a process that never came
+        hearing.join(LATE_SECONDS if not over else None)
         said = (folder / WORDS).read_text(errors="replace")[-LAST_WORDS:]
     if not over:  # the first process could not say it
         status = "stopped" if process.returncode == launch.STOPPED else "failed"
@@ -78,17 +82,15 @@ def run_together(place: Place, job: Mapping[str, Any], stop: threading.Event, ch
     return True
 
 
-def _hear(door: socket.socket, channel: Channel, over: list[dict[str, Any]]) -> None:
+def _hear(door: socket.socket, channel: Sender, over: list[dict[str, Any]]) -> None:
     """Hand on what the first process tells, until it has gone. That it is over is told once all processes are."""
-    try:
-        connection, _ = door.accept()
-    except OSError:  # closed: nobody came
-        return
-    for message in Channel(connection.detach()).messages():
-        if "over" in message:
-            over.append(message["over"])
-        else:
-            channel.send(**message)
+    connection, _ = door.accept()
+    with connection:
+        for message in received(connection):
+            if "over" in message:
+                over.append(message["over"])
+            else:
+                channel.send(**message)
 
 
 def _sentence(words: str) -> str:

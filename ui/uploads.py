@@ -44,6 +44,7 @@ class Uploads:
             target = self._within(folder, name, PurePosixPath(name).suffix.lower())
             if not target.exists() or target.read_bytes() != content:
                 write_atomically(target, content)
+                self.workspace.home.keep(target)
             return self.workspace.entry(target)
         kind = checked_picture(sent, name)
         if mask:
@@ -55,6 +56,7 @@ class Uploads:
         target = self._within(folder, name, ends)
         with atomic_file(target) as temporary:
             shutil.copyfile(sent, temporary)
+        self.workspace.home.keep(target)
         return self.workspace.entry(target)
 
     def new_folder(self, name: str) -> FileEntry:

@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,9 @@ def memory_of(device: torch.device) -> dict[str, int | None]:
     except OSError:  # another system than Linux
         told = {}
     if device.type != "cpu":
-        memory = DeviceMemory(device)
-        told |= {"used": memory.used(), "free": memory.free(), "total": memory.total()}
+        with suppress(RuntimeError):  # a device in which a run broke something: stops must be heard all the same
+            memory = DeviceMemory(device)
+            told |= {"used": memory.used(), "free": memory.free(), "total": memory.total()}
     return told
 
 

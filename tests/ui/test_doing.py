@@ -15,7 +15,7 @@ from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
 from graph_runner.store.cache import Cache
-from ui import doing
+from ui import doing, worker
 from ui.pictures import LATENT, Projections
 
 Latent = Annotated[Tensor, Wire("latent", LATENT)]
@@ -73,3 +73,11 @@ def test_a_run_is_profiled_where_that_is_asked_for(tmp_path: Path) -> None:
     run(engine, projections, profile=True, fresh=True)
     [path] = tmp_path.glob("runs/*/profile.json")
     assert json.loads(path.read_text())["nodes"]["z"]["calls"] == 1
+
+
+def test_a_device_that_tells_nothing_any_more_leaves_the_worker_listening(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: torch.device) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(worker, "DeviceMemory", broken)
+    assert "used" not in worker.memory_of(torch.device("cuda"))

@@ -13,7 +13,7 @@ import pytest
 from graph_runner.base.events import Metric
 from ui import runs
 from ui.doing import as_json
-from ui.ledger import Ledger, opened
+from ui.ledger import SUMMARY, Ledger, opened
 from ui.live import PAGE, Feed, follow
 from ui.refusal import RefusedError
 from ui.runs import RunManager
@@ -138,6 +138,21 @@ def test_the_queue_is_in_order_and_a_device_takes_what_is_for_it(tmp_path: Path)
     ledger.interrupt()
     assert [run.run for run in ledger.with_status("interrupted")] == [first]
     assert ledger.events(first, 0, 10)[-1]["status"] == "interrupted"
+
+
+def test_a_queue_of_large_workflows_is_counted_and_cleared_without_reading_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.db")
+    for _ in range(5):
+        ledger.add("a", TEXT, [], False, 0, False, "")
+    plan = [row["detail"] for row in ledger._db.execute(f"EXPLAIN QUERY PLAN {SUMMARY} WHERE run = 1")]
+    [counting] = [detail for detail in plan if detail.startswith("SEARCH q ")]
+    assert "COVERING INDEX" in counting
+    said: list[str] = []
+    ledger._db.set_trace_callback(said.append)
+    cleared = RunManager(ledger, tmp_path, [], []).clear()
+    assert [(run.run, run.status) for run in cleared] == [(n, "stopped") for n in range(1, 6)]
+    assert sum("status IN" in each for each in said) == 1, "the queue is looked through once, and not for each run"
+    assert [ledger.events(n, 0, 10)[-1]["status"] for n in range(1, 6)] == ["stopped"] * 5
 
 
 def test_a_slow_follower_misses_nothing(tmp_path: Path) -> None:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from graph_runner.contract.registry import Registry
 from tests.ui.conftest import RunningServer
+from ui.api import Api
+from ui.ledger import Ledger
+from ui.runs import RunManager
+from ui.workspace import Workspace
 
 BROKEN = '''"""Nodes of somebody who is trying them out."""
 from graph_runner.contract import node
@@ -93,6 +100,28 @@ def test_a_package_that_cannot_be_loaded_takes_away_its_own_nodes_alone(trying: 
     assert status == 409
     assert "two nodes are called 'number'" in said
     assert "number" in trying.call("nodes")["nodes"]
+
+
+def test_packages_are_loaded_once_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, most = 0, 0
+
+    def anew(_: object) -> Registry:
+        nonlocal loading, most
+        loading += 1
+        most = max(most, loading)
+        time.sleep(0.05)
+        loading -= 1
+        return registry
+
+    async def both() -> None:
+        await asyncio.gather(api.reload(), api.reload())
+
+    registry = Registry.scan(["graph_runner.zones"])
+    manager = RunManager(Ledger(tmp_path / "runs.db"), tmp_path, [], [])
+    api = Api(Workspace(tmp_path), registry, manager, MagicMock(), MagicMock(), MagicMock(), confined=False)
+    monkeypatch.setattr(Registry, "anew", anew)
+    asyncio.run(both())
+    assert most == 1
 
 
 @pytest.mark.slow

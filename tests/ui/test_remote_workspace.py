@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import time
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from PIL import Image
 
 from graph_runner.base.home import COPIES
 from tests.remote import CREDENTIALS, server
@@ -57,3 +59,20 @@ def test_what_one_server_has_another_shows(servers):
     again = two.submit(NODES)
     two.over(again)
     assert "cached" in [event["event"] for event in two.call("events", run=again)]  # k, by its key
+
+
+def test_pictures_that_one_server_takes_in_or_throws_away_do_so_for_the_other(servers):
+    one, two = servers
+    out = io.BytesIO()
+    Image.new("RGB", (12, 8), "teal").save(out, "PNG")
+    folder = one.call("new_folder", name="holiday")["path"]
+    for name, content in (("a.png", out.getvalue()), ("a.txt", b"a cat")):
+        sent = one.http.post("/pictures", params={"name": name, "folder": folder}, content=content)
+        assert sent.status_code == 200, sent.text
+    assert {each["name"] for each in two.call("files", folder=folder)} == {"a.png", "a.txt"}
+    assert two.http.get(f"/files/{folder}/a.txt").content == b"a cat"
+    one.call("throw_away", path=f"{folder}/a.png")
+    for each in servers:
+        assert each.http.get(f"/files/{folder}/a.png").status_code == 404
+    one.call("bring_back", path=f"{folder}/a.png")
+    assert two.http.get(f"/files/{folder}/a.png").content == out.getvalue()

@@ -90,21 +90,23 @@ def test_what_a_run_does_otherwise_is_told_by_name(server: RunningServer) -> Non
     assert run["changes"] == ["a.value 1 → 3", "seed 0 → 4", "dtype default → bfloat16"]
 
 
-def test_changes_are_found_inside_of_zones_and_are_few_and_short() -> None:
+def test_changes_are_found_inside_of_zones_and_definitions_and_are_few_and_short() -> None:
     old = {
         "nodes": {
             "z": {"type": "zone", "body": {"nodes": {"n": {"type": "t", "params": {"text": "a"}}}}},
             "gone": {"type": "t"},
-        }
+        },
+        "definitions": {"d": {"nodes": {"inner": {"type": "t", "params": {"scale": 2}}}}},
     }
     new = {
         "nodes": {
             "z": {"type": "zone", "body": {"nodes": {"n": {"type": "t", "params": {"text": "b" * 99}}}}},
             "come": {"type": "t"},
-        }
+        },
+        "definitions": {"d": {"nodes": {"inner": {"type": "t", "params": {"scale": 3}}}}},
     }
     told = changed(Asked(old, 0, {}), Asked(new, 0, {}))
-    assert told[1:] == ["with come", "without gone"]
+    assert told[1:] == ["inner.scale 2 → 3", "with come", "without gone"]
     assert told[0].startswith("n.text a → bbb")
     assert len(told[0]) < 60
     many = {"nodes": {f"n{i}": {"type": "t"} for i in range(20)}}

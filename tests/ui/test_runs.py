@@ -210,12 +210,16 @@ def test_runs_of_the_command_line_are_in_the_history(server: RunningServer) -> N
     (folder / "workflow.json").write_text(workflow)
     (folder / "environment.json").write_text('{"seed": 5, "device": "cpu"}')
     lines = ['{"time": 1.0, "event": "metric", "node": "r", "values": {"x": NaN}}',
+             '{"time": 1.5, "event": "shown", "node": "r", "path": "runs/x/a.png", "media": "image/png", "preview": false}',
+             '{"time": 1.7, "event": "shown", "node": "r", "path": "runs/x/a.npy", "media": "application/x", "preview": false}',
+             '{"time": 1.8, "event": "failed", "node": "r", "message": "half a character: \\ud800"}',
              '{"time": 2.0, "event": "ended", "status": "done", "seconds": 1.0}']  # fmt: skip
     (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
     os.utime(folder / "events.jsonl", (1, 1))
     server.call("history")
     found = [run for run in server.call("history", limit=1000) if run["title"] == "By hand"]
     assert [(run["status"], run["seed"], run["folder"]) for run in found] == [("done", 5, f"runs/{folder.name}")]
+    assert found[0]["picture"] == "runs/x/a.png"
     assert server.call("metrics", run=found[0]["run"])[0]["values"] == [None]
 
 

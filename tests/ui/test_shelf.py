@@ -50,6 +50,24 @@ def test_nothing_is_written_over(server: RunningServer) -> None:
         assert status == 400, told
     assert server.refused("move", path=one, to=one)[0] == 409
     assert {one: "One", two: "Two"}.items() <= listed(server).items()
+    three, lonely = saved(server, "three"), server.workspace / "workflows/lonely.png"
+    Image.new("RGB", (8, 8)).save(server.workspace / "workflows/three.png")
+    lonely.write_bytes(b"a picture that somebody put there")
+    server.call("duplicate", path=three, to="workflows/lonely.json")
+    server.call("discard", path="workflows/lonely.json")
+    server.call("restore", path="workflows/lonely.json")
+    server.call("discard", path="workflows/lonely.json")
+    lonely.write_bytes(b"another")
+    server.call("move", path=three, to="workflows/lonely.json")
+    assert lonely.read_bytes() == b"another"
+    server.call("discard", path="workflows/lonely.json")
+
+
+def test_a_folder_that_is_called_like_a_workflow_is_none_of_the_deleted(server: RunningServer) -> None:
+    path = saved(server, "odd.json/inside")
+    server.call("discard", path=path)
+    assert [each["path"] for each in server.call("discarded") if "odd.json" in each["path"]] == [path]
+    assert server.refused("restore", path="workflows/odd.json")[0] == 404
 
 
 def test_a_copy_is_the_same_bytes_of_an_example_too(server: RunningServer) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.ui.conftest import RunningServer, looping
 from ui.doing import Place
+from ui.together import run_together
 
 TWO = {"device": "cpu", "devices": "2", "threads": 1}
 
@@ -38,6 +43,46 @@ def until_gone(pids: list[int]) -> None:
 def test_a_place_is_told_whole_to_another_process(tmp_path: Path) -> None:
     place = Place(tmp_path, "cpu", {"dtype": "float32"}, ("a",), (tmp_path,), ("csv",), 2)
     assert Place.of_json(place.to_json()) == place
+
+
+TELLS = """
+import socket, sys
+from ui.channel import packed
+connection = socket.socket(socket.AF_UNIX)
+connection.connect(sys.argv[1] + "/events")
+for n in range(1000):
+    connection.sendall(packed({"event": n}))
+sys.exit(1)
+"""
+NEVER_COMES = "import sys; sys.exit('there is no such device')"
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="there are no open files to look at")
+@pytest.mark.parametrize("script", [TELLS, NEVER_COMES])
+def test_what_a_lost_process_told_comes_first_and_nothing_is_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str
+) -> None:
+    class Slow:
+        def send(self, **message: Any) -> None:
+            time.sleep(0.001)
+            sent.append(message)
+
+    def open_now() -> tuple[int, int]:
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+
+    def other(command: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        return started([sys.executable, "-c", script, command[3]], **how)
+
+    sent: list[dict[str, Any]] = []
+    started, before = subprocess.Popen, open_now()
+    monkeypatch.setattr(subprocess, "Popen", other)
+    run_together(Place(tmp_path, "cpu", {}), {"text": "{}"}, threading.Event(), Slow())
+    *told, _, ended, over = sent
+    assert told == ([{"event": n} for n in range(1000)] if script == TELLS else [])
+    assert ended["event"]["event"] == "ended"
+    assert over["over"]["status"] == "failed"
+    assert script == TELLS or over["over"]["error"] == "there is no such device"
+    assert open_now() == before
 
 
 @pytest.mark.slow
