@@ -78,27 +78,41 @@ export function roomOf(card: Card): number {
 
 const cardLines = (card: Card): Line[] => linesOf(card.inputs, card.outputs, roomOf(card));
 
+/** Worked out once for each card: one stays the same object while nothing about it changes (document/cards.ts). */
+function ofCard<T>(make: (card: Card) => T): (card: Card) => T {
+  const known = new WeakMap<Card, { readonly made: T }>();
+  return (card) => {
+    const found = known.get(card) ?? { made: make(card) };
+    known.set(card, found);
+    return found.made;
+  };
+}
+
 /** The size a card will have, before the browser has measured it. */
-export function estimate(card: Card): Size {
+export const estimate = ofCard((card): Size => {
   const width = card.width || CARD_WIDTH;
   if (card.collapsed) return [width, HEADER + (tells(card) ? VALUES : 0)];
   return [width, Math.max(card.height, HEADER + heightOf(cardLines(card)))];
-}
+});
+
+/** The heights of a zone's ports: of those on the left rail, and of those on the right one. */
+const railHeights = ofCard((card) => ({
+  left: heightOf(linesOf(card.inputs, card.inner)),
+  right: heightOf(linesOf(card.results, card.outputs)),
+}));
 
 /** The height of a zone's entries, which follow the ports on its left rail. */
 const entriesHeight = (card: Card): number =>
   card.entries.length > 0 ? card.entries.length * ROW + PADDING : 0;
 
-const rails = (card: Card, shown: number): number =>
-  HEADER +
-  Math.max(
-    heightOf(linesOf(card.inputs, card.inner)) + entriesHeight(card) + shown,
-    heightOf(linesOf(card.results, card.outputs)),
-  );
+const rails = (card: Card, shown: number): number => {
+  const { left, right } = railHeights(card);
+  return HEADER + Math.max(left + entriesHeight(card) + shown, right);
+};
 
 /** How far below a zone's top each of its entries is. */
 export function entryHeights(card: Card): number[] {
-  const top = HEADER - 1 + heightOf(linesOf(card.inputs, card.inner));
+  const top = HEADER - 1 + railHeights(card).left;
   return card.entries.map((_, i) => top + (i + 0.5) * ROW);
 }
 
@@ -193,8 +207,14 @@ export function placeOf(sheet: Placed, id: Id): Place {
   return at ? { ...place, at } : place;
 }
 
-/** The size of every node; zones, from the innermost out, are as large as what they hold. */
-export const sizesOf = (sheet: Sheet): Map<Id, Size> => settled(sheet, false).sizes;
+const sizesOn = new WeakMap<Sheet, ReadonlyMap<Id, Size>>();
+
+/** The size of every node; zones, from the innermost out, are as large as what they hold. Worked out once for a sheet. */
+export function sizesOf(sheet: Sheet): ReadonlyMap<Id, Size> {
+  const sizes = sizesOn.get(sheet) ?? settled(sheet, false).sizes;
+  sizesOn.set(sheet, sizes);
+  return sizes;
+}
 
 /** What was pushed by nodes that grew, and where to. */
 export const pushedOf = (sheet: Sheet): Record<Id, Point> => settled({ ...sheet, pushed: {} }, true).pushed;
