@@ -181,7 +181,8 @@ async function settingsIn(path: string): Promise<Settings> {
 
 /** The rim that is dragged, or moved by arrows, to make room. */
 function Rim({ width }: { width: number }) {
-  const [from, setFrom] = useState<number | null>(null);
+  /** Where the viewer ends on the right, while a hand holds the rim. */
+  const [end, setEnd] = useState<number | null>(null);
   const key = (event: KeyboardEvent) => {
     const by = { ArrowLeft: 24, ArrowRight: -24 }[event.key];
     if (by === undefined) return;
@@ -200,13 +201,13 @@ function Rim({ width }: { width: number }) {
       onKeyDown={key}
       onPointerDown={(event: PointerEvent<HTMLDivElement>) => {
         event.currentTarget.setPointerCapture(event.pointerId);
-        setFrom(event.clientX + width * -1);
+        setEnd(event.clientX + width);
       }}
       onPointerMove={(event) => {
-        if (from !== null) widen(width - (event.clientX - (from + width)));
+        if (end !== null) widen(end - event.clientX);
       }}
-      onPointerUp={() => setFrom(null)}
-      onPointerCancel={() => setFrom(null)}
+      onPointerUp={() => setEnd(null)}
+      onPointerCancel={() => setEnd(null)}
     />
   );
 }
