@@ -14,7 +14,7 @@ export function SettingsDialog() {
   const theme = useUi((state) => (state.themeChosen ? state.theme : "system"));
   return (
     <Frame title={t("Settings")} wide>
-      <div className="settings">
+      <div className="settings-page">
         <section>
           <h3>{t("Appearance")}</h3>
           <Choice
