@@ -83,8 +83,9 @@ describe("what the palette offers", () => {
     const usage = { used: { data: 9, decode: 2 }, after: { "sample.latent": { decode: 3 } }, before: {} };
     const heads = listed(usage, wish({ selected: "sample" }), "");
     expect(heads[0]).toMatchObject({ head: "next", spec: { type: "decode" } });
-    expect(listed(usage, wish(), "")[0]).toMatchObject({ head: "used", spec: { type: "data" } });
-    expect(new Set(heads.map(keyOf)).size).toBe(heads.length);
+    const used = listed(usage, wish(), "");
+    expect(used[0]).toMatchObject({ head: "used", spec: { type: "data" } });
+    for (const lines of [heads, used]) expect(new Set(lines.map(keyOf)).size).toBe(lines.length);
 
     const loose = {
       side: "source",
