@@ -1,15 +1,19 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from "vitest";
+import { handleKey } from "../src/canvas/shortcuts";
 import { pans } from "../src/canvas/wheel";
 import { cardsOf } from "../src/document/cards";
 import { homesOf, wiredWithin } from "../src/document/homes";
+import { NOTHING } from "../src/drawing/brush";
 import { between } from "../src/drawing/wirePath";
 import { find } from "../src/panels/finding";
 import { keyOf, offers, type Wish } from "../src/panels/offers";
 import { search } from "../src/panels/search";
 import type { Catalog, NodeSpec, Template, Usage } from "../src/server/types";
 import { combination, keysOf, rebound } from "../src/state/keymap";
+import { usePainting } from "../src/state/painting";
 import { ORIGINAL, settingsFrom } from "../src/state/settings";
+import { useUi } from "../src/state/ui";
 import { preferred } from "../src/strings";
 import { CATALOG } from "./catalog";
 import { docOf, KINDS, SAMPLING } from "./documents";
@@ -161,6 +165,23 @@ describe("keys", () => {
     const settings = { ...ORIGINAL, keys: next?.keys ?? {} };
     expect(ALL.map((own) => keysOf(own, settings))).toEqual([[], ["M"]]);
     expect(rebound(ALL, ORIGINAL, "Note", "Ctrl C")).toBeNull();
+  });
+
+  it("do nothing on the sheet while a picture or a mask lies over it", () => {
+    const taken = () => {
+      const event = new KeyboardEvent("keydown", { key: "M", shiftKey: true, cancelable: true });
+      handleKey(event);
+      return event.defaultPrevented;
+    };
+    const painting = { node: "a", picture: "a.png", mask: null, strokes: NOTHING };
+    expect(taken()).toBe(true);
+    useUi.setState({ picture: "a.png" });
+    expect(taken()).toBe(false);
+    useUi.setState({ picture: null });
+    usePainting.setState({ now: painting });
+    expect(taken()).toBe(false);
+    usePainting.setState({ now: null });
+    expect(taken()).toBe(true);
   });
 });
 
