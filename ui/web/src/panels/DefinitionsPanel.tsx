@@ -21,6 +21,7 @@ import { usesOf } from "../document/uses";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { say } from "../state/ui";
+import { IconButton } from "../widgets/IconButton";
 
 export function DefinitionsPanel() {
   const within = useEditor((state) => state.path.at(-1)?.definition);
@@ -123,29 +124,23 @@ function PortList({ name, side, title, ports }: PortListProps) {
               name={port}
               change={(wanted) => renameDefinitionPort(name, side, port, wanted)}
             />
-            <button
-              className="icon-button"
-              aria-label={`Move ${port} up`}
+            <IconButton
+              label={`Move ${port} up`}
               disabled={i === 0}
-              onClick={() => moveDefinitionPort(name, side, port, -1)}
+              run={() => moveDefinitionPort(name, side, port, -1)}
             >
               <ArrowUp size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Move ${port} down`}
+            </IconButton>
+            <IconButton
+              label={`Move ${port} down`}
               disabled={i === ports.length - 1}
-              onClick={() => moveDefinitionPort(name, side, port, 1)}
+              run={() => moveDefinitionPort(name, side, port, 1)}
             >
               <ArrowDown size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Remove ${port}`}
-              onClick={() => removeDefinitionPort(name, side, port)}
-            >
+            </IconButton>
+            <IconButton label={`Remove ${port}`} run={() => removeDefinitionPort(name, side, port)}>
               <X size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>
@@ -183,39 +178,27 @@ function AllDefinitions() {
               change={(wanted) => renameDefinitionTo(name, wanted)}
             />
             <small>{uses === 0 ? "not used" : uses === 1 ? "used once" : `used ${uses} times`}</small>
-            <button
-              className="icon-button"
-              aria-label={`Open ${name}`}
-              data-tip="text|Open: show its inside"
-              onClick={() => enterDefinition(name)}
-            >
+            <IconButton label={`Open ${name}`} tip="Open: show its inside" run={() => enterDefinition(name)}>
               <CornerDownRight size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Duplicate ${name}`}
-              data-tip="text|Duplicate"
-              onClick={() => copyDefinition(name)}
-            >
+            </IconButton>
+            <IconButton label={`Duplicate ${name}`} tip="Duplicate" run={() => copyDefinition(name)}>
               <Copy size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Save ${name} as a blueprint`}
-              data-tip="text|Save as a blueprint, for other workflows"
-              onClick={() => void saveBlueprint(name)}
+            </IconButton>
+            <IconButton
+              label={`Save ${name} as a blueprint`}
+              tip="Save as a blueprint, for other workflows"
+              run={() => void saveBlueprint(name)}
             >
               <Package size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Delete ${name}`}
-              data-tip={uses > 0 ? "text|It is used: unpack or delete its uses first" : "text|Delete"}
+            </IconButton>
+            <IconButton
+              label={`Delete ${name}`}
+              tip={uses > 0 ? "It is used: unpack or delete its uses first" : "Delete"}
               disabled={uses > 0}
-              onClick={() => removeDefinition(name)}
+              run={() => removeDefinition(name)}
             >
               <Trash2 size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>
@@ -240,14 +223,13 @@ function Blueprints() {
           <li key={name}>
             <b data-tip={about ? `text|${about}` : undefined}>{titleOf(name)}</b>
             <small />
-            <button
-              className="icon-button"
-              aria-label={`Delete the blueprint ${name}`}
-              data-tip="text|Delete"
-              onClick={() => void deleteBlueprint(name)}
+            <IconButton
+              label={`Delete the blueprint ${name}`}
+              tip="Delete"
+              run={() => void deleteBlueprint(name)}
             >
               <Trash2 size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>

@@ -11,9 +11,10 @@ import type { NodeRun } from "../state/runView";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { openViewer, useViewer, widen, type Scope } from "../state/viewer";
+import { IconButton } from "../widgets/IconButton";
 import { settingsOf, type Settings } from "./flatten";
 import { apart, labelOf } from "./pictureLabels";
-import { Tool, Viewer, type Viewed } from "./viewer/Viewer";
+import { Viewer, type Viewed } from "./viewer/Viewer";
 
 interface Result extends Viewed {
   readonly path: string;
@@ -82,20 +83,20 @@ function Open() {
         tools={
           shown ? (
             <>
-              <Tool
+              <IconButton
                 label={isPinned ? "Compare with this one no longer" : "Compare others with this one"}
                 on={isPinned}
                 run={() => useViewer.setState({ pinned: isPinned ? null : shown.path })}
               >
                 {isPinned ? <PinOff size={14} /> : <Pin size={14} />}
-              </Tool>
-              <Tool label="What made it" run={() => useUi.setState({ picture: shown.path })}>
+              </IconButton>
+              <IconButton label="What made it" run={() => useUi.setState({ picture: shown.path })}>
                 <Info size={15} />
-              </Tool>
+              </IconButton>
               {shown.node ? (
-                <Tool label="Paint a mask on it" run={() => startPainting(shown.node, shown.path)}>
+                <IconButton label="Paint a mask on it" run={() => startPainting(shown.node, shown.path)}>
                   <Paintbrush size={14} />
-                </Tool>
+                </IconButton>
               ) : null}
             </>
           ) : null

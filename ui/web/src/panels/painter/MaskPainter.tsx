@@ -7,8 +7,8 @@ import type { Point, Size } from "../../drawing/geometry";
 import { api, fileUrl } from "../../server/api";
 import { leavePainting, stopPainting, usePainting, type Painting } from "../../state/painting";
 import { say, sayError } from "../../state/ui";
+import { IconButton } from "../../widgets/IconButton";
 import { useLook, type Pen } from "../viewer/useLook";
-import { Tool } from "../viewer/Viewer";
 import { baseOf, toFile } from "./maskFile";
 
 const COLOUR = "#ff5a6e"; // told from most photographs; opaque here, and half of it is seen
@@ -168,12 +168,12 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
       onClose={() => leavePainting(strokes)}
     >
       <div className="painter-bar" role="toolbar" aria-label="Mask">
-        <Tool label="Brush (B)" on={!brush.erases} run={() => setBrush({ ...brush, erases: false })}>
+        <IconButton label="Brush (B)" on={!brush.erases} run={() => setBrush({ ...brush, erases: false })}>
           <BrushIcon size={15} />
-        </Tool>
-        <Tool label="Eraser (E)" on={brush.erases} run={() => setBrush({ ...brush, erases: true })}>
+        </IconButton>
+        <IconButton label="Eraser (E)" on={brush.erases} run={() => setBrush({ ...brush, erases: true })}>
           <Eraser size={15} />
-        </Tool>
+        </IconButton>
         <label className="painter-slide" data-tip="text|Width of the brush ([ and ])">
           Size
           <input
@@ -196,25 +196,29 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
             onChange={(event) => setBrush({ ...brush, hardness: Number(event.target.value) })}
           />
         </label>
-        <Tool label="Fill all (F)" run={() => step("fill")}>
+        <IconButton label="Fill all (F)" run={() => step("fill")}>
           <PaintBucket size={15} />
-        </Tool>
-        <Tool label="Invert (I)" run={() => step("invert")}>
+        </IconButton>
+        <IconButton label="Invert (I)" run={() => step("invert")}>
           <Contrast size={15} />
-        </Tool>
-        <Tool label="Clear (Delete)" run={() => step("clear")}>
+        </IconButton>
+        <IconButton label="Clear (Delete)" run={() => step("clear")}>
           <Trash2 size={15} />
-        </Tool>
-        <Tool label="Undo (Ctrl Z)" disabled={strokes.done.length === 0} run={() => change(undid(strokes))}>
+        </IconButton>
+        <IconButton
+          label="Undo (Ctrl Z)"
+          disabled={strokes.done.length === 0}
+          run={() => change(undid(strokes))}
+        >
           <Undo2 size={15} />
-        </Tool>
-        <Tool
+        </IconButton>
+        <IconButton
           label="Redo (Ctrl Shift Z)"
           disabled={strokes.undone.length === 0}
           run={() => change(redid(strokes))}
         >
           <Redo2 size={15} />
-        </Tool>
+        </IconButton>
         <span className="grow" />
         <button className="small-button" onClick={() => leavePainting(strokes)}>
           Cancel
