@@ -16,6 +16,7 @@ import {
 import { saveBlueprint, useBlueprints, loadBlueprints, deleteBlueprint } from "../commands/blueprints";
 import { titleOf } from "../document/cards";
 import { definitionNamed } from "../document/definitions";
+import { NO_NAME, nameTyped } from "../document/naming";
 import { portsOf, type Side } from "../document/ports";
 import { usesOf } from "../document/uses";
 import { activeOf, useDocuments } from "../state/documents";
@@ -36,21 +37,11 @@ export function DefinitionsPanel() {
 
 const useWhole = () => useDocuments((state) => activeOf(state).history.present);
 
-/** A name as it is typed, as the file takes it; null, told, where it takes none such. */
-function nameFrom(text: string): string | null {
-  const name = text
-    .trim()
-    .toLowerCase()
-    .replace(/[\s-]+/g, "_");
-  if (/^[a-z][a-z0-9_]*$/.test(name)) return name;
-  say("A name is a letter, then letters, digits or spaces", "bad");
-  return null;
-}
-
 function Name({ label, name, change }: { label: string; name: string; change: (name: string) => void }) {
   const finish = (field: HTMLInputElement) => {
-    const wanted = field.value.trim() === titleOf(name) ? name : nameFrom(field.value);
-    if (wanted !== null && wanted !== name) change(wanted);
+    const wanted = field.value.trim() === titleOf(name) ? name : nameTyped(field.value);
+    if (wanted === null) say(NO_NAME, "bad");
+    else if (wanted !== name) change(wanted);
     field.value = titleOf(name);
   };
   return (
