@@ -4,7 +4,7 @@ import { halves, type Doc, type Id } from "../document/document";
 import { homesOf, isWithin } from "../document/homes";
 import type { WireKind } from "../document/types";
 import type { LooseEnd } from "../state/ui";
-import { fitOf, plain, search, type Found } from "./search";
+import { fitOf, holds, search, type Found } from "./search";
 
 export type Offer =
   | ({ readonly what: "node"; readonly likely?: true; readonly head?: string } & Found)
@@ -71,12 +71,7 @@ export function offers(
     score + 4 * Math.log2(1 + often(counts, spec)) + Math.log2(1 + often(usage.used, spec));
   const nodes = [...found].sort((a, b) => rank(b) - rank(a) || a.spec.type.localeCompare(b.spec.type));
   const pieces = templates
-    .filter(({ title, about }) => {
-      const text = plain(`${title} ${about}`);
-      return plain(query)
-        .split(/\s+/)
-        .every((word) => text.includes(word));
-    })
+    .filter(({ title, about }) => holds(`${title} ${about}`, query))
     .map((template) => ({ what: "template", template }) as const);
   return [...withHomes(catalog, usage, wish, query, nodes), ...pieces];
 }
