@@ -24,8 +24,10 @@ import { DEFINITION_SHORTCUTS } from "./definitionMenus";
 import { changeType, chooseColour, chooseZone, dissolve } from "./editMenu";
 import { runTo } from "./menus";
 
+export const GROUPS = ["Run", "Edit", "Nodes", "View", "File"] as const;
+
 export interface Shortcut {
-  readonly group: "Run" | "Edit" | "Nodes" | "View" | "File";
+  readonly group: (typeof GROUPS)[number];
   readonly label: string;
   /** As shown, e.g. "Ctrl Shift Z". The last word is the key. */
   readonly keys: readonly string[];
