@@ -4,11 +4,12 @@ import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { setMask } from "../../commands";
 import { apply, did, redid, stamp, undid, type Brush, type Step } from "../../drawing/brush";
 import type { Point, Size } from "../../drawing/geometry";
+import { inPicture } from "../../drawing/zooming";
 import { api, fileUrl } from "../../server/api";
 import { leavePainting, stopPainting, usePainting, type Painting } from "../../state/painting";
 import { say, sayError } from "../../state/ui";
 import { IconButton } from "../../widgets/IconButton";
-import { useLook, type Pen } from "../viewer/useLook";
+import { lying, useLook, type Pen } from "../viewer/useLook";
 import { baseOf, toFile } from "./maskFile";
 
 const COLOUR = "#ff5a6e"; // told from most photographs; opaque here, and half of it is seen
@@ -162,7 +163,7 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
   return (
     <dialog
       ref={dialog}
-      className="painter"
+      className="dialog painter"
       aria-label="Paint a mask"
       onKeyDown={key}
       onClose={() => leavePainting(strokes)}
@@ -242,20 +243,10 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
         onPointerMove={(event) => {
           looking.handlers.onPointerMove(event);
           const rim = event.currentTarget.getBoundingClientRect();
-          setCursor([
-            (event.clientX - rim.left - look.at[0]) / look.scale,
-            (event.clientY - rim.top - look.at[1]) / look.scale,
-          ]);
+          setCursor(inPicture(look, [event.clientX - rim.left, event.clientY - rim.top]));
         }}
       >
-        <div
-          className="viewer-content"
-          style={{
-            width: size[0],
-            height: size[1],
-            transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-          }}
-        >
+        <div className="viewer-content" style={lying(size, look)}>
           <img
             src={fileUrl(picture)}
             alt={`Picture of ${node}`}

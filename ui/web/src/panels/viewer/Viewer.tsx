@@ -13,8 +13,9 @@ import {
 } from "lucide-react";
 import { useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Size } from "../../drawing/geometry";
+import type { Look } from "../../drawing/zooming";
 import { IconButton } from "../../widgets/IconButton";
-import { useLook } from "./useLook";
+import { lying, useLook } from "./useLook";
 
 export interface Viewed {
   readonly url: string;
@@ -135,14 +136,7 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
           {...looking.handlers}
         >
           {shown ? (
-            <div
-              className="viewer-content"
-              style={{
-                width: size[0],
-                height: size[1],
-                transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-              }}
-            >
+            <div className="viewer-content" style={lying(size, look)}>
               <img
                 src={shown.url}
                 alt={shown.label}
@@ -179,29 +173,14 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
 }
 
 /** The other picture over the left part, as far as the slider says. */
-function Split({
-  against,
-  shown,
-  size,
-  look,
-}: {
-  against: Viewed;
-  shown: Viewed;
-  size: Size;
-  look: { scale: number; at: readonly [number, number] };
-}) {
+function Split({ against, shown, size, look }: { against: Viewed; shown: Viewed; size: Size; look: Look }) {
   const [share, setShare] = useState(50);
   const edge = look.at[0] + (size[0] * look.scale * share) / 100;
   return (
     <>
       <div
         className="viewer-content over"
-        style={{
-          width: size[0],
-          height: size[1],
-          transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-          clipPath: `inset(0 ${100 - share}% 0 0)`,
-        }}
+        style={{ ...lying(size, look), clipPath: `inset(0 ${100 - share}% 0 0)` }}
       >
         <img src={against.url} alt={against.label} draggable={false} />
       </div>
