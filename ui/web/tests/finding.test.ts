@@ -6,6 +6,7 @@ import { cardsOf } from "../src/document/cards";
 import { homesOf, wiredWithin } from "../src/document/homes";
 import { NOTHING } from "../src/drawing/brush";
 import { between } from "../src/drawing/wirePath";
+import { barItems, PANELS } from "../src/panels/BarMenu";
 import { find } from "../src/panels/finding";
 import { keyOf, offers, type Wish } from "../src/panels/offers";
 import { search } from "../src/panels/search";
@@ -13,6 +14,7 @@ import type { Catalog, NodeSpec, Template, Usage } from "../src/server/types";
 import { combination, keysOf, rebound } from "../src/state/keymap";
 import { usePainting } from "../src/state/painting";
 import { ORIGINAL, settingsFrom } from "../src/state/settings";
+import { useRuns } from "../src/state/runs";
 import { useUi } from "../src/state/ui";
 import { preferred } from "../src/strings";
 import { CATALOG } from "./catalog";
@@ -182,6 +184,19 @@ describe("keys", () => {
     expect(taken()).toBe(false);
     usePainting.setState({ now: null });
     expect(taken()).toBe(true);
+  });
+});
+
+describe("the narrow bar", () => {
+  const labels = (narrow: boolean) => barItems(narrow).flatMap((item) => (item ? [item.label] : []));
+
+  it("has all panels in its menu, and the way out where there is a login", () => {
+    expect(labels(true)).toEqual(expect.arrayContaining(Object.values(PANELS)));
+    expect(labels(true)).not.toContain("Log out");
+    useRuns.setState({ about: { ...ABOUT, login: true } });
+    expect(labels(true)).toContain("Log out");
+    expect(labels(false)).not.toContain("Log out"); // the bar has a button for it
+    useRuns.setState({ about: null });
   });
 });
 

@@ -19,7 +19,8 @@ export const PANELS = {
 
 export type BarPanel = keyof typeof PANELS & Panel;
 
-function items(narrow: boolean): (MenuItem | null)[] {
+/** What the menu offers; in a narrow window all that the bar has no room for. */
+export function barItems(narrow: boolean): (MenuItem | null)[] {
   const { theme } = useUi.getState();
   const hidden: (MenuItem | null)[] = [
     ...(Object.keys(PANELS) as BarPanel[]).map((panel) => ({
@@ -57,7 +58,7 @@ export function BarMenu() {
       data-tip={`text|${tr("Plugins")}, ${tr("Settings")}`}
       onClick={(event) => {
         const box = event.currentTarget.getBoundingClientRect();
-        const all = items(matchMedia(NARROW).matches);
+        const all = barItems(matchMedia(NARROW).matches);
         useUi.setState({ menu: { at: [box.right - 220, box.bottom + 4], items: all } });
       }}
     >
