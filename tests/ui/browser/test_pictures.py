@@ -195,6 +195,12 @@ def test_results_are_viewed_compared_found_marked_and_thrown_away(sheet: Sheet, 
     expect(rim).to_have_attribute("aria-valuenow", "448")
     page.reload()
     expect(rim).to_have_attribute("aria-valuenow", "448")
+    held = sheet.centre(rim)
+    page.mouse.move(*held)
+    page.mouse.down()
+    page.mouse.move(held[0] + 60, held[1], steps=6)  # the rim stays under the pointer on each step
+    page.mouse.up()
+    expect(rim).to_have_attribute("aria-valuenow", "388")
     viewer.get_by_role("button", name="Close the viewer").click()
 
     sheet.press("Alt+3")

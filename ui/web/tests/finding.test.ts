@@ -1,15 +1,21 @@
 // @vitest-environment happy-dom
 import { describe, expect, it } from "vitest";
+import { handleKey } from "../src/canvas/shortcuts";
 import { pans } from "../src/canvas/wheel";
 import { cardsOf } from "../src/document/cards";
 import { homesOf, wiredWithin } from "../src/document/homes";
+import { NOTHING } from "../src/drawing/brush";
 import { between } from "../src/drawing/wirePath";
+import { barItems, PANELS } from "../src/panels/BarMenu";
 import { find } from "../src/panels/finding";
 import { keyOf, offers, type Wish } from "../src/panels/offers";
 import { search } from "../src/panels/search";
 import type { Catalog, NodeSpec, Template, Usage } from "../src/server/types";
 import { combination, keysOf, rebound } from "../src/state/keymap";
+import { usePainting } from "../src/state/painting";
 import { ORIGINAL, settingsFrom } from "../src/state/settings";
+import { useRuns } from "../src/state/runs";
+import { useUi } from "../src/state/ui";
 import { preferred } from "../src/strings";
 import { CATALOG } from "./catalog";
 import { docOf, KINDS, SAMPLING } from "./documents";
@@ -83,8 +89,9 @@ describe("what the palette offers", () => {
     const usage = { used: { data: 9, decode: 2 }, after: { "sample.latent": { decode: 3 } }, before: {} };
     const heads = listed(usage, wish({ selected: "sample" }), "");
     expect(heads[0]).toMatchObject({ head: "next", spec: { type: "decode" } });
-    expect(listed(usage, wish(), "")[0]).toMatchObject({ head: "used", spec: { type: "data" } });
-    expect(new Set(heads.map(keyOf)).size).toBe(heads.length);
+    const used = listed(usage, wish(), "");
+    expect(used[0]).toMatchObject({ head: "used", spec: { type: "data" } });
+    for (const lines of [heads, used]) expect(new Set(lines.map(keyOf)).size).toBe(lines.length);
 
     const loose = {
       side: "source",
@@ -160,6 +167,36 @@ describe("keys", () => {
     const settings = { ...ORIGINAL, keys: next?.keys ?? {} };
     expect(ALL.map((own) => keysOf(own, settings))).toEqual([[], ["M"]]);
     expect(rebound(ALL, ORIGINAL, "Note", "Ctrl C")).toBeNull();
+  });
+
+  it("do nothing on the sheet while a picture or a mask lies over it", () => {
+    const taken = () => {
+      const event = new KeyboardEvent("keydown", { key: "M", shiftKey: true, cancelable: true });
+      handleKey(event);
+      return event.defaultPrevented;
+    };
+    const painting = { node: "a", picture: "a.png", mask: null, strokes: NOTHING };
+    expect(taken()).toBe(true);
+    useUi.setState({ picture: "a.png" });
+    expect(taken()).toBe(false);
+    useUi.setState({ picture: null });
+    usePainting.setState({ now: painting });
+    expect(taken()).toBe(false);
+    usePainting.setState({ now: null });
+    expect(taken()).toBe(true);
+  });
+});
+
+describe("the narrow bar", () => {
+  const labels = (narrow: boolean) => barItems(narrow).flatMap((item) => (item ? [item.label] : []));
+
+  it("has all panels in its menu, and the way out where there is a login", () => {
+    expect(labels(true)).toEqual(expect.arrayContaining(Object.values(PANELS)));
+    expect(labels(true)).not.toContain("Log out");
+    useRuns.setState({ about: { ...ABOUT, login: true } });
+    expect(labels(true)).toContain("Log out");
+    expect(labels(false)).not.toContain("Log out"); // the bar has a button for it
+    useRuns.setState({ about: null });
   });
 });
 

@@ -12,6 +12,7 @@ import {
 import { memo, useState } from "react";
 import { titleOf, type Card } from "../document/cards";
 import { inside, type Id } from "../document/document";
+import { NO_NAME, nameTyped } from "../document/naming";
 import { useEditor } from "../state/editor";
 import { useProfile } from "../state/profile";
 import { useProblems } from "../state/validation";
@@ -176,13 +177,10 @@ function Title({ id }: { id: string }) {
   }
   const finish = (text: string) => {
     setEditing(false);
-    const wanted = text
-      .trim()
-      .toLowerCase()
-      .replace(/[\s-]+/g, "_");
-    if (wanted === id || wanted === "") return;
-    if (/^[a-z][a-z0-9_]*$/.test(wanted)) renameNode(id, wanted);
-    else say("A name is a letter, then letters, digits or spaces", "bad");
+    if (text.trim() === "") return;
+    const wanted = nameTyped(text);
+    if (wanted === null) say(NO_NAME, "bad");
+    else if (wanted !== id) renameNode(id, wanted);
   };
   return (
     <input

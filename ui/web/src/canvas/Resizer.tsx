@@ -1,4 +1,4 @@
-/** The corner by which a frame, a note, or a node that shows something is made larger; its size is saved. */
+/** The corner by which a zone, a frame, a note or a node is made larger; its size is saved. */
 import { NodeResizeControl } from "@xyflow/react";
 import { resize } from "../commands";
 import type { Id } from "../document/document";

@@ -2,26 +2,21 @@
 import { ListStart, Maximize } from "lucide-react";
 import { memo } from "react";
 import { frameAll, frameFirst } from "../state/flow";
+import { IconButton } from "../widgets/IconButton";
 
 export const Views = memo(function Views() {
   return (
     <div className="views" role="group" aria-label="Views">
-      <button
-        className="icon-button"
-        aria-label="Show all"
-        data-tip="text|Show all (Home)"
-        onClick={() => frameAll()}
-      >
+      <IconButton label="Show all" tip="Show all (Home)" run={() => frameAll()}>
         <Maximize size={15} />
-      </button>
-      <button
-        className="icon-button"
-        aria-label="Show the first stage"
-        data-tip="text|Show the first stage (Shift Home)"
-        onClick={() => frameFirst(250)}
+      </IconButton>
+      <IconButton
+        label="Show the first stage"
+        tip="Show the first stage (Shift Home)"
+        run={() => frameFirst(250)}
       >
         <ListStart size={15} />
-      </button>
+      </IconButton>
     </div>
   );
 });

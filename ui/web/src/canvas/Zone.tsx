@@ -2,9 +2,8 @@
  * A zone: the two halves of a node, with its body between. Wires go in on the far left, are read inside from the left
  * rail's inner rim, come back as results on the right rail's inner rim, and go out on the far right.
  */
-import { NodeResizeControl, type NodeProps } from "@xyflow/react";
+import type { NodeProps } from "@xyflow/react";
 import { memo, useEffect, useRef, type ReactNode } from "react";
-import { resize } from "../commands";
 import type { Card } from "../document/cards";
 import { depth, type Id } from "../document/document";
 import { measure, useEditor } from "../state/editor";
@@ -20,6 +19,7 @@ import { Entries } from "./Entries";
 import { Header } from "./Header";
 import { Ports } from "./Ports";
 import { NodeProblems, Previews } from "./Previews";
+import { Resizer } from "./Resizer";
 import { Spots } from "./Spots";
 import { StageCard } from "./StageCard";
 import type { LoomNode } from "../drawing/view";
@@ -62,12 +62,7 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
       ) : (
         <Inside id={id} card={card} />
       )}
-      <NodeResizeControl
-        className="resize"
-        minWidth={420}
-        minHeight={150}
-        onResizeEnd={(_event, { width, height }) => resize(id, [width, height])}
-      />
+      <Resizer id={id} least={[420, 150]} />
     </div>
   );
 });

@@ -3,7 +3,7 @@ import { definitionOf } from "../document/definitions";
 import type { Doc, Id } from "../document/document";
 import { inputRead } from "../document/ports";
 import type { InSlot } from "../document/slots";
-import { useEditor, select, selectedIds, shownSheet, toggleAsPort } from "../state/editor";
+import { useEditor, select, selectedIds, shownSheet } from "../state/editor";
 import { togglePanel, type MenuItem } from "../state/ui";
 import * as commands from "../commands";
 
@@ -22,18 +22,13 @@ export function definitionItems(doc: Doc, id: Id): Items {
 }
 
 /** Of a parameter inside of a definition. */
-export const promoteItems = (node: Id, slot: InSlot): Items => [
-  { label: "Show on the definition", run: () => commands.promoteParameter(node, slot.handle) },
-  { label: "Turn into a port", run: () => toggleAsPort(node, slot.handle) },
-  {
-    label: "Back to the default",
-    disabled: slot.value === undefined,
-    run: () => commands.setParameter(node, slot.handle, undefined),
-  },
-];
+export const promoteItem = (node: Id, slot: InSlot): MenuItem => ({
+  label: "Show on the definition",
+  run: () => commands.promoteParameter(node, slot.handle),
+});
 
 /** Of a port inside that reads an input: a parameter that is shown on the definition can be taken back. */
-export function faceItems(_node: Id, slot: InSlot): Items {
+export function faceItems(slot: InSlot): Items {
   const { within } = shownSheet();
   const input = within === "" ? null : inputRead(slot.ref ?? undefined);
   if (input === null) return [];

@@ -1,10 +1,11 @@
 /** The menus under the right mouse button. */
 import { titleOf } from "../document/cards";
-import { definitionItems, faceItems, promoteItems } from "./definitionMenus";
+import { definitionItems, faceItems, promoteItem } from "./definitionMenus";
 import { halves, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
+import { outermost } from "../document/sweep";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { pictureOf, startPainting } from "../state/painting";
 import { run } from "../state/sending";
@@ -18,26 +19,29 @@ import { choose } from "./bringing";
 
 export function parameterItems(node: Id, slot: InSlot): (MenuItem | null)[] {
   const { doc } = useEditor.getState();
-  if (doc.within !== undefined) return promoteItems(node, slot);
+  const isWithin = doc.within !== undefined;
   const exposed = Object.values(doc.exposed.params).includes(`${node}.${slot.handle}`);
-  return [
-    { label: "Turn into a port", run: () => toggleAsPort(node, slot.handle) },
-    {
-      label: "Sweep over it…",
-      run: () => {
-        useUi.setState({ sweep: { node, handle: slot.handle } });
-        openDialog("sweep");
-      },
+  const sweep = {
+    label: "Sweep over it…",
+    run: () => {
+      useUi.setState({ sweep: { node, handle: slot.handle } });
+      openDialog("sweep");
     },
+  };
+  const expose = {
+    label: exposed ? "Hide in the app view" : "Show in the app view",
+    run: () => commands.toggleExposed("params", `${node}.${slot.handle}`, slot.handle),
+  };
+  return [
+    ...(isWithin ? [promoteItem(node, slot)] : []),
+    { label: "Turn into a port", run: () => toggleAsPort(node, slot.handle) },
+    ...(isWithin ? [] : [sweep]),
     {
       label: "Back to the default",
       disabled: slot.value === undefined,
       run: () => commands.setParameter(node, slot.handle, undefined),
     },
-    {
-      label: exposed ? "Hide in the app view" : "Show in the app view",
-      run: () => commands.toggleExposed("params", `${node}.${slot.handle}`, slot.handle),
-    },
+    ...(isWithin ? [] : [expose]),
   ];
 }
 
@@ -49,7 +53,7 @@ export function portItems(node: Id, slot: InSlot): (MenuItem | null)[] {
       disabled: slot.ref === null,
       run: () => commands.disconnectWire({ node, handle: slot.handle }),
     },
-    ...faceItems(node, slot),
+    ...faceItems(slot),
     ...(slot.adds && slot.port.named && slot.port.list
       ? [{ label: "Type values in", run: () => typeIn(node, slot.port.name) }]
       : []),
@@ -123,11 +127,7 @@ export function runTo(ids: readonly Id[]): void {
     commands.runToUse(path[0]);
     return;
   }
-  const outermost = (id: Id): Id => {
-    const zone = doc.nodes[id]?.zone ?? null;
-    return zone === null ? id : outermost(zone);
-  };
-  const targets = [...new Set(ids.filter((id) => id in doc.nodes).map(outermost))];
+  const targets = [...new Set(ids.filter((id) => id in doc.nodes).map((id) => outermost(doc, id)))];
   if (targets.length > 0) void run({ targets, only: true });
   else say("Select a node to run to");
 }

@@ -15,7 +15,7 @@ import {
   useUi,
 } from "../state/ui";
 import { step } from "../state/documents";
-import { startPainting } from "../state/painting";
+import { startPainting, usePainting } from "../state/painting";
 import { toggleViewer } from "../state/viewer";
 import { closeDocument, newWorkflow, saveFile } from "../state/files";
 import * as commands from "../commands";
@@ -24,8 +24,10 @@ import { DEFINITION_SHORTCUTS } from "./definitionMenus";
 import { changeType, chooseColour, chooseZone, dissolve } from "./editMenu";
 import { runTo } from "./menus";
 
+export const GROUPS = ["Run", "Edit", "Nodes", "View", "File"] as const;
+
 export interface Shortcut {
-  readonly group: "Run" | "Edit" | "Nodes" | "View" | "File";
+  readonly group: (typeof GROUPS)[number];
   readonly label: string;
   /** As shown, e.g. "Ctrl Shift Z". The last word is the key. */
   readonly keys: readonly string[];
@@ -241,11 +243,14 @@ export const isField = (target: EventTarget | null): boolean =>
   target.closest("input, textarea, select, [contenteditable], [role=dialog], [role=menu]") !== null;
 
 export function handleKey(event: KeyboardEvent): void {
-  const { palette: open, dialog, menu, connector, finder, choosing, wiresOf } = useUi.getState();
-  if (event.defaultPrevented || open || menu || connector || finder || choosing || wiresOf) return;
+  const { palette: open, dialog, picture, menu, connector, finder, choosing, wiresOf } = useUi.getState();
+  const { now: painting } = usePainting.getState();
+  if (event.defaultPrevented || open || menu || connector || finder || choosing || wiresOf || painting)
+    return;
   const found = SHORTCUTS.find((shortcut) => keysOf(shortcut).some((keys) => pressed(event, keys)));
   if (!found) return;
-  if ((dialog !== null || isField(event.target)) && !found.always) return;
+  // A click beside its buttons takes the focus out of what lies over the sheet; the keys do not go to the sheet by that.
+  if ((dialog !== null || picture !== null || isField(event.target)) && !found.always) return;
   // A focused button has its own meaning for the space bar and Enter, alone.
   if (
     (event.key === " " || event.key === "Enter") &&

@@ -2,12 +2,10 @@
 import type { Id } from "../document/document";
 import { connectWire } from "../commands/wires";
 import { sourceOf } from "../document/references";
-import { objection } from "../document/rules";
 import { spotAt } from "../state/flow";
-import { useEditor } from "../state/editor";
 import { say, useUi, type LooseEnd } from "../state/ui";
 import { takeWheel } from "./wheel";
-import { beginWire } from "./wiring";
+import { beginWire, objectionTo } from "./wiring";
 
 const LONG = 500; // milliseconds
 const STILL = 10; // pixels that a finger may tremble
@@ -56,18 +54,16 @@ function tap(event: MouseEvent): void {
 }
 
 function finish(begun: LooseEnd, port: Port): void {
-  const other = endOf(port);
-  if (begun.side === other.side) {
-    const same = JSON.stringify(begun) === JSON.stringify(other);
+  if (begun.side === port.side) {
+    const same = JSON.stringify(begun) === JSON.stringify(endOf(port));
     if (!same) say("A wire goes from an output to an input", "bad"); // a second tap on the port only lets go of the wire
     return;
   }
-  const [source, target] = begun.side === "source" ? [begun, other] : [other, begun];
-  if (source.side !== "source" || target.side !== "target") return;
-  const { doc, kinds } = useEditor.getState();
-  const reason = objection(doc, kinds, source.source, target.node, target.handle);
-  if (reason === null) connectWire(source.source, { node: target.node, handle: target.handle });
-  else say(reason, "bad");
+  const { node, handle } = port;
+  const reason = objectionTo(begun, node, handle);
+  if (reason !== null) say(reason, "bad");
+  else if (begun.side === "source") connectWire(begun.source, { node, handle });
+  else connectWire(sourceOf(node, handle), begun);
 }
 
 let press: { readonly timer: ReturnType<typeof setTimeout>; readonly at: readonly [number, number] } | null =

@@ -37,21 +37,24 @@ export function beginWire(node: Id, handle: string, type: HandleType): void {
   useUi.setState({ wiring: { end, fits: fitting(end) } });
 }
 
+/** Why a loose end may not go to a handle; null where it may. */
+export function objectionTo(end: LooseEnd, node: Id, handle: string): string | null {
+  const { doc, kinds } = useEditor.getState();
+  return end.side === "source"
+    ? objection(doc, kinds, end.source, node, handle)
+    : objection(doc, kinds, sourceOf(node, handle), end.node, end.handle);
+}
+
 /** All handles that a loose end may go to. */
 export function fitting(end: LooseEnd): Map<Id, Set<string>> {
-  const { doc, kinds, cards } = useEditor.getState();
+  const { cards } = useEditor.getState();
   const fits = new Map<Id, Set<string>>();
   for (const card of Object.values(cards)) {
     const handles =
       end.side === "source"
         ? [...card.inputs, ...card.results].map((slot) => slot.handle)
         : [...card.outputs, ...card.inner].map((slot) => slot.handle);
-    const good = handles.filter((handle) =>
-      end.side === "source"
-        ? objection(doc, kinds, end.source, card.id, handle) === null
-        : objection(doc, kinds, sourceOf(card.id, handle), end.node, end.handle) === null,
-    );
-    fits.set(card.id, new Set(good));
+    fits.set(card.id, new Set(handles.filter((handle) => objectionTo(end, card.id, handle) === null)));
   }
   return fits;
 }
@@ -82,12 +85,8 @@ export function endWire(
   useUi.setState({ wiring: null });
   if (!wiring || connection.isValid) return;
   if (connection.toHandle) {
-    const { doc, kinds } = useEditor.getState();
     const { nodeId, id } = connection.toHandle;
-    const reason =
-      wiring.end.side === "source"
-        ? objection(doc, kinds, wiring.end.source, nodeId, id ?? "")
-        : objection(doc, kinds, sourceOf(nodeId, id ?? ""), wiring.end.node, wiring.end.handle);
+    const reason = objectionTo(wiring.end, nodeId, id ?? "");
     const same = connection.toHandle.type === connection.fromHandle.type;
     say(reason ?? (same ? "A wire goes from an output to an input" : "This does not fit"), "bad");
     return;

@@ -1,24 +1,32 @@
 /** What the bar of a narrow window has no room for, as a menu; and everywhere the settings and the plugins. */
 import { Ellipsis } from "lucide-react";
 import { saveFile } from "../state/files";
+import { useRuns } from "../state/runs";
 import { openDialog, setTheme, showPanel, useUi, type MenuItem, type Panel } from "../state/ui";
 import { toggleViewer } from "../state/viewer";
 import { t, tr } from "../strings";
 
-const PANELS: readonly (readonly [Panel, string])[] = [
-  ["node", "Node and documentation"],
-  ["definitions", "Definitions and blueprints"],
-  ["problems", "Problems"],
-  ["cost", "Before the run: shapes and cost"],
-  ["profile", "After the run: what each node took"],
-  ["runs", "Runs"],
-  ["gallery", "Gallery"],
-];
+/** The panels that have a button in the bar, by what it says; each panel's own head says it shorter. */
+export const PANELS = {
+  node: "Node and documentation",
+  definitions: "Definitions and blueprints",
+  problems: "Problems",
+  cost: "Before the run: shapes and cost",
+  profile: "After the run: what each node took",
+  runs: "Runs",
+  gallery: "Gallery",
+} as const;
 
-function items(narrow: boolean): (MenuItem | null)[] {
+export type BarPanel = keyof typeof PANELS & Panel;
+
+/** What the menu offers; in a narrow window all that the bar has no room for. */
+export function barItems(narrow: boolean): (MenuItem | null)[] {
   const { theme } = useUi.getState();
   const hidden: (MenuItem | null)[] = [
-    ...PANELS.map(([panel, label]) => ({ label, run: () => showPanel(panel) })),
+    ...(Object.keys(PANELS) as BarPanel[]).map((panel) => ({
+      label: PANELS[panel],
+      run: () => showPanel(panel),
+    })),
     null,
     { label: "Viewer beside the sheet", run: toggleViewer },
     { label: "Save", run: () => void saveFile() },
@@ -30,10 +38,12 @@ function items(narrow: boolean): (MenuItem | null)[] {
     },
     { label: "Shortcuts", run: () => openDialog("shortcuts") },
   ];
+  const leave: MenuItem = { label: "Log out", run: () => location.assign("logout") };
   return [
     ...(narrow ? hidden : []),
     { label: "Plugins", run: () => showPanel("plugins") },
     { label: "Settings", keys: "Ctrl ,", run: () => openDialog("settings") },
+    ...(narrow && useRuns.getState().about?.login ? [null, leave] : []),
   ];
 }
 
@@ -48,7 +58,7 @@ export function BarMenu() {
       data-tip={`text|${tr("Plugins")}, ${tr("Settings")}`}
       onClick={(event) => {
         const box = event.currentTarget.getBoundingClientRect();
-        const all = items(matchMedia(NARROW).matches);
+        const all = barItems(matchMedia(NARROW).matches);
         useUi.setState({ menu: { at: [box.right - 220, box.bottom + 4], items: all } });
       }}
     >

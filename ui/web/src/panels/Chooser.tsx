@@ -1,6 +1,6 @@
 /** A list found by typing and chosen by keyboard or mouse: what the palette, the connector and the finder are. */
 import { Search } from "lucide-react";
-import { useEffect, useId, useRef, useState, type CSSProperties, type ReactNode } from "react";
+import { useEffect, useId, useMemo, useRef, useState, type CSSProperties, type ReactNode } from "react";
 
 interface Props<T> {
   label: string;
@@ -23,7 +23,7 @@ export function Chooser<T>(props: Props<T>) {
   const [chosen, setChosen] = useState(0);
   const list = useRef<HTMLUListElement>(null);
   const id = useId();
-  const found = find(query);
+  const found = useMemo(() => find(query), [find, query]); // moving over the list finds nothing else
   useEffect(() => {
     list.current?.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }, [chosen, query]);

@@ -7,10 +7,13 @@ import { titleOf } from "../document/cards";
 import { sourceHandle } from "../document/references";
 import { useUi } from "../state/ui";
 import { Chooser } from "./Chooser";
+import { holds } from "./search";
 
 const MOST = 200;
 
-const portName = (handle: string): string => handle.replace(/^(out|inner):/, "").replace(/\.?\+$/, " (new)");
+/** A port as lists of wires say it. */
+export const portName = (handle: string): string =>
+  handle.replace(/^(out|inner):/, "").replace(/\.?\+$/, " (new)");
 
 export function Connector() {
   const node = useUi((state) => state.connector);
@@ -30,12 +33,7 @@ function Open({ node }: { node: string }) {
     <Chooser
       label={`Connect ${titleOf(node)} with`}
       placeholder={`Connect ${titleOf(node)} with…`}
-      find={(query) => {
-        const words = query.toLowerCase().split(/\s+/).filter(Boolean);
-        return wires
-          .filter((wire) => words.every((word) => `${wire.from} ${wire.to}`.toLowerCase().includes(word)))
-          .slice(0, MOST);
-      }}
+      find={(query) => wires.filter(({ from, to }) => holds(`${from} ${to}`, query)).slice(0, MOST)}
       keyOf={(wire) => wire.from + wire.to}
       pick={({ source, target, handle, bend }) =>
         connectWire(source, { node: target, handle }, null, bend ?? null)

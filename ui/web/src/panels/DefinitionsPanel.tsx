@@ -16,11 +16,13 @@ import {
 import { saveBlueprint, useBlueprints, loadBlueprints, deleteBlueprint } from "../commands/blueprints";
 import { titleOf } from "../document/cards";
 import { definitionNamed } from "../document/definitions";
+import { NO_NAME, nameTyped } from "../document/naming";
 import { portsOf, type Side } from "../document/ports";
 import { usesOf } from "../document/uses";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { say } from "../state/ui";
+import { IconButton } from "../widgets/IconButton";
 
 export function DefinitionsPanel() {
   const within = useEditor((state) => state.path.at(-1)?.definition);
@@ -35,21 +37,11 @@ export function DefinitionsPanel() {
 
 const useWhole = () => useDocuments((state) => activeOf(state).history.present);
 
-/** A name as it is typed, as the file takes it; null, told, where it takes none such. */
-function nameFrom(text: string): string | null {
-  const name = text
-    .trim()
-    .toLowerCase()
-    .replace(/[\s-]+/g, "_");
-  if (/^[a-z][a-z0-9_]*$/.test(name)) return name;
-  say("A name is a letter, then letters, digits or spaces", "bad");
-  return null;
-}
-
 function Name({ label, name, change }: { label: string; name: string; change: (name: string) => void }) {
   const finish = (field: HTMLInputElement) => {
-    const wanted = field.value.trim() === titleOf(name) ? name : nameFrom(field.value);
-    if (wanted !== null && wanted !== name) change(wanted);
+    const wanted = field.value.trim() === titleOf(name) ? name : nameTyped(field.value);
+    if (wanted === null) say(NO_NAME, "bad");
+    else if (wanted !== name) change(wanted);
     field.value = titleOf(name);
   };
   return (
@@ -123,29 +115,23 @@ function PortList({ name, side, title, ports }: PortListProps) {
               name={port}
               change={(wanted) => renameDefinitionPort(name, side, port, wanted)}
             />
-            <button
-              className="icon-button"
-              aria-label={`Move ${port} up`}
+            <IconButton
+              label={`Move ${port} up`}
               disabled={i === 0}
-              onClick={() => moveDefinitionPort(name, side, port, -1)}
+              run={() => moveDefinitionPort(name, side, port, -1)}
             >
               <ArrowUp size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Move ${port} down`}
+            </IconButton>
+            <IconButton
+              label={`Move ${port} down`}
               disabled={i === ports.length - 1}
-              onClick={() => moveDefinitionPort(name, side, port, 1)}
+              run={() => moveDefinitionPort(name, side, port, 1)}
             >
               <ArrowDown size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Remove ${port}`}
-              onClick={() => removeDefinitionPort(name, side, port)}
-            >
+            </IconButton>
+            <IconButton label={`Remove ${port}`} run={() => removeDefinitionPort(name, side, port)}>
               <X size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>
@@ -183,39 +169,27 @@ function AllDefinitions() {
               change={(wanted) => renameDefinitionTo(name, wanted)}
             />
             <small>{uses === 0 ? "not used" : uses === 1 ? "used once" : `used ${uses} times`}</small>
-            <button
-              className="icon-button"
-              aria-label={`Open ${name}`}
-              data-tip="text|Open: show its inside"
-              onClick={() => enterDefinition(name)}
-            >
+            <IconButton label={`Open ${name}`} tip="Open: show its inside" run={() => enterDefinition(name)}>
               <CornerDownRight size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Duplicate ${name}`}
-              data-tip="text|Duplicate"
-              onClick={() => copyDefinition(name)}
-            >
+            </IconButton>
+            <IconButton label={`Duplicate ${name}`} tip="Duplicate" run={() => copyDefinition(name)}>
               <Copy size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Save ${name} as a blueprint`}
-              data-tip="text|Save as a blueprint, for other workflows"
-              onClick={() => void saveBlueprint(name)}
+            </IconButton>
+            <IconButton
+              label={`Save ${name} as a blueprint`}
+              tip="Save as a blueprint, for other workflows"
+              run={() => void saveBlueprint(name)}
             >
               <Package size={13} />
-            </button>
-            <button
-              className="icon-button"
-              aria-label={`Delete ${name}`}
-              data-tip={uses > 0 ? "text|It is used: unpack or delete its uses first" : "text|Delete"}
+            </IconButton>
+            <IconButton
+              label={`Delete ${name}`}
+              tip={uses > 0 ? "It is used: unpack or delete its uses first" : "Delete"}
               disabled={uses > 0}
-              onClick={() => removeDefinition(name)}
+              run={() => removeDefinition(name)}
             >
               <Trash2 size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>
@@ -240,14 +214,13 @@ function Blueprints() {
           <li key={name}>
             <b data-tip={about ? `text|${about}` : undefined}>{titleOf(name)}</b>
             <small />
-            <button
-              className="icon-button"
-              aria-label={`Delete the blueprint ${name}`}
-              data-tip="text|Delete"
-              onClick={() => void deleteBlueprint(name)}
+            <IconButton
+              label={`Delete the blueprint ${name}`}
+              tip="Delete"
+              run={() => void deleteBlueprint(name)}
             >
               <Trash2 size={13} />
-            </button>
+            </IconButton>
           </li>
         ))}
       </ul>

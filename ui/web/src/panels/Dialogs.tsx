@@ -1,6 +1,6 @@
 /** The dialog that is open, and the small ones. */
 import { useState } from "react";
-import { ALSO, SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
+import { ALSO, GROUPS, SHORTCUTS } from "../canvas/shortcuts";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { openFile, saveAs } from "../state/files";
@@ -109,11 +109,10 @@ function SaveDialog() {
 }
 
 function ShortcutsDialog() {
-  const groups: Shortcut["group"][] = ["Run", "Edit", "Nodes", "View", "File"];
   return (
     <Frame title={t("Shortcuts")} wide>
       <div className="shortcuts">
-        {groups.map((group) => (
+        {GROUPS.map((group) => (
           <section key={group}>
             <h3>{tr(group)}</h3>
             <dl>

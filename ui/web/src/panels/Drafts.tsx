@@ -8,6 +8,7 @@ import { openDraft } from "../state/files";
 import { keepNow } from "../state/keeping";
 import { sayError } from "../state/ui";
 import { t } from "../strings";
+import { IconButton } from "../widgets/IconButton";
 
 export function Drafts() {
   const [drafts, setDrafts] = useState<readonly Draft[]>([]);
@@ -58,14 +59,13 @@ function Row({ draft, forget }: { draft: Draft; forget: () => void }) {
         <small>{[where, isOpen ? t("open here") : ago(draft.time / 1000)].filter(Boolean).join(" · ")}</small>
       </button>
       {isOpen ? null : (
-        <button
-          className="icon-button"
-          aria-label={t("Forget the unsaved changes of {title}", { title: draft.title })}
-          data-tip={`text|${t("Forget")}`}
-          onClick={forget}
+        <IconButton
+          label={t("Forget the unsaved changes of {title}", { title: draft.title })}
+          tip={t("Forget")}
+          run={forget}
         >
           <Trash2 size={13} />
-        </button>
+        </IconButton>
       )}
     </li>
   );

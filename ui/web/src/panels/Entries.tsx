@@ -5,6 +5,7 @@ import { api } from "../server/api";
 import type { WorkflowEntry } from "../server/types";
 import { openFile } from "../state/files";
 import { copyFile, renameFile, shortPath } from "../state/shelf";
+import { IconButton } from "../widgets/IconButton";
 import { Sketch } from "./Sketch";
 
 interface Props {
@@ -72,32 +73,17 @@ function Tools({ entry, rename, copy, discard }: ToolsProps) {
           <AppWindow size={14} />
         </a>
       )}
-      <button
-        className="icon-button"
-        aria-label={`Duplicate ${name}`}
-        data-tip="text|Duplicate"
-        onClick={copy}
-      >
+      <IconButton label={`Duplicate ${name}`} tip="Duplicate" run={copy}>
         <Copy size={14} />
-      </button>
+      </IconButton>
       {entry.shipped ? null : (
         <>
-          <button
-            className="icon-button"
-            aria-label={`Rename ${name}`}
-            data-tip="text|Rename, or move to a folder"
-            onClick={rename}
-          >
+          <IconButton label={`Rename ${name}`} tip="Rename, or move to a folder" run={rename}>
             <Pencil size={14} />
-          </button>
-          <button
-            className="icon-button"
-            aria-label={`Delete ${name}`}
-            data-tip="text|Delete; below it can be put back"
-            onClick={discard}
-          >
+          </IconButton>
+          <IconButton label={`Delete ${name}`} tip="Delete; below it can be put back" run={discard}>
             <Trash2 size={14} />
-          </button>
+          </IconButton>
         </>
       )}
     </span>

@@ -8,6 +8,7 @@ import { isLive } from "../state/runAge";
 import { useRuns } from "../state/runs";
 import { sayError, useUi } from "../state/ui";
 import { useViewer } from "../state/viewer";
+import { IconButton } from "../widgets/IconButton";
 import { compare, sendToNode, throwAway } from "./pictureActions";
 
 const PAGE = 48;
@@ -123,47 +124,24 @@ function Tile({ picture, mark, discard }: { picture: FoundPicture; mark: () => v
         </span>
       </button>
       <span className="gallery-actions">
-        <Action
+        <IconButton
+          small
           label={favourite ? `No favourite any more: ${name}` : `Favourite: ${name}`}
           on={favourite}
           run={mark}
         >
           <Heart size={13} fill={favourite ? "currentColor" : "none"} />
-        </Action>
-        <Action label={`Compare ${name}`} on={isPinned} run={() => compare(path)}>
+        </IconButton>
+        <IconButton small label={`Compare ${name}`} on={isPinned} run={() => compare(path)}>
           <SquareSplitHorizontal size={13} />
-        </Action>
-        <Action label={`Send ${name} to a node`} run={() => sendToNode(path)}>
+        </IconButton>
+        <IconButton small label={`Send ${name} to a node`} run={() => sendToNode(path)}>
           <Workflow size={13} />
-        </Action>
-        <Action label={`Throw away ${name}`} run={discard}>
+        </IconButton>
+        <IconButton small label={`Throw away ${name}`} run={discard}>
           <Trash2 size={13} />
-        </Action>
+        </IconButton>
       </span>
     </li>
-  );
-}
-
-function Action({
-  label,
-  run,
-  on,
-  children,
-}: {
-  label: string;
-  run: () => void;
-  on?: boolean;
-  children: React.ReactNode;
-}) {
-  return (
-    <button
-      className={`field-button${on ? " on" : ""}`}
-      aria-label={label}
-      aria-pressed={on}
-      data-tip={`text|${label}`}
-      onClick={run}
-    >
-      {children}
-    </button>
   );
 }

@@ -11,9 +11,10 @@ import type { NodeRun } from "../state/runView";
 import { useRuns } from "../state/runs";
 import { useUi } from "../state/ui";
 import { openViewer, useViewer, widen, type Scope } from "../state/viewer";
+import { IconButton } from "../widgets/IconButton";
 import { settingsOf, type Settings } from "./flatten";
 import { apart, labelOf } from "./pictureLabels";
-import { Tool, Viewer, type Viewed } from "./viewer/Viewer";
+import { Viewer, type Viewed } from "./viewer/Viewer";
 
 interface Result extends Viewed {
   readonly path: string;
@@ -82,20 +83,20 @@ function Open() {
         tools={
           shown ? (
             <>
-              <Tool
+              <IconButton
                 label={isPinned ? "Compare with this one no longer" : "Compare others with this one"}
                 on={isPinned}
                 run={() => useViewer.setState({ pinned: isPinned ? null : shown.path })}
               >
                 {isPinned ? <PinOff size={14} /> : <Pin size={14} />}
-              </Tool>
-              <Tool label="What made it" run={() => useUi.setState({ picture: shown.path })}>
+              </IconButton>
+              <IconButton label="What made it" run={() => useUi.setState({ picture: shown.path })}>
                 <Info size={15} />
-              </Tool>
+              </IconButton>
               {shown.node ? (
-                <Tool label="Paint a mask on it" run={() => startPainting(shown.node, shown.path)}>
+                <IconButton label="Paint a mask on it" run={() => startPainting(shown.node, shown.path)}>
                   <Paintbrush size={14} />
-                </Tool>
+                </IconButton>
               ) : null}
             </>
           ) : null
@@ -181,7 +182,8 @@ async function settingsIn(path: string): Promise<Settings> {
 
 /** The rim that is dragged, or moved by arrows, to make room. */
 function Rim({ width }: { width: number }) {
-  const [from, setFrom] = useState<number | null>(null);
+  /** Where the viewer ends on the right, while a hand holds the rim. */
+  const [end, setEnd] = useState<number | null>(null);
   const key = (event: KeyboardEvent) => {
     const by = { ArrowLeft: 24, ArrowRight: -24 }[event.key];
     if (by === undefined) return;
@@ -200,13 +202,13 @@ function Rim({ width }: { width: number }) {
       onKeyDown={key}
       onPointerDown={(event: PointerEvent<HTMLDivElement>) => {
         event.currentTarget.setPointerCapture(event.pointerId);
-        setFrom(event.clientX + width * -1);
+        setEnd(event.clientX + width);
       }}
       onPointerMove={(event) => {
-        if (from !== null) widen(width - (event.clientX - (from + width)));
+        if (end !== null) widen(end - event.clientX);
       }}
-      onPointerUp={() => setFrom(null)}
-      onPointerCancel={() => setFrom(null)}
+      onPointerUp={() => setEnd(null)}
+      onPointerCancel={() => setEnd(null)}
     />
   );
 }

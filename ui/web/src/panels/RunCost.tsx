@@ -18,15 +18,16 @@ export function RunCost() {
     );
   }
   const seconds = pace > 0 && estimate.flops > 0 ? estimate.flops / pace : null;
+  const time = seconds === null ? "" : `≤ ${clock(Math.max(seconds, 0.1))} · `;
+  const cost = `${time}${bytes(estimate.memory)}`;
   return (
     <button
       className="run-cost"
-      aria-label="What a run will cost"
+      aria-label={`What a run will cost: ${cost}`}
       data-tip="text|At most, where nothing is cached; the time by the pace of earlier runs here. Press for all of it"
       onClick={() => showPanel("cost")}
     >
-      {seconds === null ? "" : `≤ ${clock(Math.max(seconds, 0.1))} · `}
-      {bytes(estimate.memory)}
+      {cost}
     </button>
   );
 }

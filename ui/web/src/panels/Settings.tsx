@@ -1,10 +1,10 @@
 /** The settings of this browser: colours, wires, the wheel, the language, and which keys do what. */
 import { RotateCcw } from "lucide-react";
 import { Fragment, useEffect, useState } from "react";
-import { SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
+import { GROUPS, SHORTCUTS, type Shortcut } from "../canvas/shortcuts";
 import { combination, keysOf, rebound, restore } from "../state/keymap";
 import type { WireStyle } from "../drawing/wirePath";
-import { POINTERS, set, useSettings, WIRES, type Pointer, type Settings } from "../state/settings";
+import { set, useSettings, type Pointer, type Settings } from "../state/settings";
 import { followSystem, say, setTheme, useUi } from "../state/ui";
 import { LANGUAGES, t, tr } from "../strings";
 import { Frame } from "./Frame";
@@ -14,7 +14,7 @@ export function SettingsDialog() {
   const theme = useUi((state) => (state.themeChosen ? state.theme : "system"));
   return (
     <Frame title={t("Settings")} wide>
-      <div className="settings">
+      <div className="settings-page">
         <section>
           <h3>{t("Appearance")}</h3>
           <Choice
@@ -53,15 +53,16 @@ export function SettingsDialog() {
   );
 }
 
-const named = <T extends string>(all: readonly T[], names: readonly string[]): Record<T, string> =>
-  Object.fromEntries(all.map((each, i) => [each, names[i] ?? each])) as Record<T, string>;
-const wireNames = (): Record<WireStyle, string> => named(WIRES, [t("Curved"), t("Straight"), t("Stepped")]);
-const pointerNames = (): Record<Pointer, string> =>
-  named(POINTERS, [
-    t("Automatic"),
-    t("Mouse: the wheel zooms"),
-    t("Trackpad: two fingers move, pinching zooms"),
-  ]);
+const wireNames = (): Record<WireStyle, string> => ({
+  curved: t("Curved"),
+  straight: t("Straight"),
+  stepped: t("Stepped"),
+});
+const pointerNames = (): Record<Pointer, string> => ({
+  auto: t("Automatic"),
+  mouse: t("Mouse: the wheel zooms"),
+  trackpad: t("Trackpad: two fingers move, pinching zooms"),
+});
 
 interface ChoiceProps<T extends string> {
   label: string;
@@ -84,8 +85,6 @@ function Choice<T extends string>({ label, value, options, choose }: ChoiceProps
     </label>
   );
 }
-
-const GROUPS: readonly Shortcut["group"][] = ["Run", "Edit", "Nodes", "View", "File"];
 
 function Keymap({ settings }: { settings: Settings }) {
   const changed = Object.keys(settings.keys).length > 0;

@@ -49,15 +49,15 @@ export function StartPage() {
             }}
           />
         </div>
+        {wrong ? (
+          <p className="notice" role="alert">
+            {wrong}
+          </p>
+        ) : null}
         <Drafts />
         {own.length > 0 ? (
           <section>
             <h3>Your workflows</h3>
-            {wrong ? (
-              <p className="notice" role="alert">
-                {wrong}
-              </p>
-            ) : null}
             {byFolder(own).map(([folder, inside]) => (
               <div key={folder} role="group" aria-label={folder || "In no folder"}>
                 {folder ? <h4 className="folder-name">{folder.replaceAll("/", " / ")}</h4> : null}

@@ -12,6 +12,7 @@ import {
 import { closeDocument, newWorkflow } from "../state/files";
 import { useUi, type MenuItem } from "../state/ui";
 import { t } from "../strings";
+import { IconButton } from "../widgets/IconButton";
 
 export function Tabs() {
   const open = useDocuments((state) => state.open);
@@ -23,14 +24,9 @@ export function Tabs() {
           <Tab key={document.id} document={document} shown={document.id === active} />
         ))}
       </ul>
-      <button
-        className="icon-button"
-        aria-label={t("New workflow")}
-        data-tip={`text|${t("New")} (Alt N)`}
-        onClick={newWorkflow}
-      >
+      <IconButton label={t("New workflow")} tip={`${t("New")} (Alt N)`} run={newWorkflow}>
         <Plus size={15} />
-      </button>
+      </IconButton>
     </nav>
   );
 }

@@ -31,12 +31,12 @@ import { cancel, liveRun, useRuns } from "../state/runs";
 import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
 import { toggleViewer, useViewer } from "../state/viewer";
-import { openDialog, setTheme, togglePanel, useUi, type Panel } from "../state/ui";
-import { BarMenu } from "./BarMenu";
+import { openDialog, setTheme, togglePanel, useUi } from "../state/ui";
+import { IconButton } from "../widgets/IconButton";
+import { BarMenu, PANELS, type BarPanel } from "./BarMenu";
 import { RunCost } from "./RunCost";
 import { RunMenu } from "./RunMenu";
 import { RunShare } from "./RunShare";
-import { tr } from "../strings";
 
 export function TopBar() {
   return (
@@ -87,22 +87,16 @@ function FileName() {
       <span className="file-path" data-tip={path ? `text|${path}` : "text|Never saved"}>
         {shipped ? "example" : path ? path.replace(/^workflows\//, "") : "not saved"}
       </span>
-      <button
-        className="icon-button"
-        aria-label="Save"
-        data-tip="text|Save (Ctrl S)"
-        onClick={() => void saveFile()}
-      >
+      <IconButton label="Save" tip="Save (Ctrl S)" run={() => void saveFile()}>
         <Save size={15} />
-      </button>
-      <button
-        className="icon-button"
-        aria-label="Export"
-        data-tip="text|Export as JSON, SVG or PNG (Ctrl Shift E)"
-        onClick={() => openDialog("export")}
+      </IconButton>
+      <IconButton
+        label="Export"
+        tip="Export as JSON, SVG or PNG (Ctrl Shift E)"
+        run={() => openDialog("export")}
       >
         <Share size={15} />
-      </button>
+      </IconButton>
       {path ? (
         <a
           className="icon-button"
@@ -205,10 +199,10 @@ function Panels() {
   const warnings = useProblems((state) => state.problems.length) - errors;
   return (
     <nav className="panel-buttons" aria-label="Panels">
-      <PanelButton panel="node" label="Node and documentation">
+      <PanelButton panel="node">
         <BookOpen size={16} />
       </PanelButton>
-      <PanelButton panel="definitions" label="Definitions and blueprints">
+      <PanelButton panel="definitions">
         <Package size={16} />
       </PanelButton>
       <PanelButton panel="problems" label={`Problems: ${errors} errors, ${warnings} warnings`}>
@@ -217,35 +211,29 @@ function Panels() {
           <span className={`count ${errors > 0 ? "error" : "warning"}`}>{errors || warnings}</span>
         ) : null}
       </PanelButton>
-      <PanelButton panel="cost" label="Before the run: shapes and cost">
+      <PanelButton panel="cost">
         <Gauge size={16} />
       </PanelButton>
-      <PanelButton panel="profile" label="After the run: what each node took">
+      <PanelButton panel="profile">
         <Timer size={16} />
       </PanelButton>
-      <PanelButton panel="runs" label="Runs">
+      <PanelButton panel="runs">
         <ListTree size={16} />
       </PanelButton>
-      <PanelButton panel="gallery" label="Gallery">
+      <PanelButton panel="gallery">
         <Images size={16} />
       </PanelButton>
       <ViewerButton />
       <span className="divider" />
-      <button
-        className="icon-button"
-        aria-label={theme === "dark" ? "Light theme" : "Dark theme"}
-        onClick={() => setTheme(theme === "dark" ? "light" : "dark")}
+      <IconButton
+        label={theme === "dark" ? "Light theme" : "Dark theme"}
+        run={() => setTheme(theme === "dark" ? "light" : "dark")}
       >
         {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
-      </button>
-      <button
-        className="icon-button"
-        aria-label="Shortcuts"
-        data-tip="text|Shortcuts (?)"
-        onClick={() => openDialog("shortcuts")}
-      >
+      </IconButton>
+      <IconButton label="Shortcuts" tip="Shortcuts (?)" run={() => openDialog("shortcuts")}>
         <CircleHelp size={16} />
-      </button>
+      </IconButton>
       <BarMenu />
       {login ? (
         <a className="icon-button" href="logout" aria-label="Log out" data-tip="text|Log out">
@@ -259,29 +247,28 @@ function Panels() {
 function ViewerButton() {
   const open = useViewer((state) => state.open);
   return (
-    <button
-      className={`icon-button${open ? " on" : ""}`}
-      aria-pressed={open}
-      aria-label="Viewer"
-      data-tip="text|Viewer beside the sheet: the newest picture, live (Alt V)"
-      onClick={toggleViewer}
+    <IconButton
+      label="Viewer"
+      tip="Viewer beside the sheet: the newest picture, live (Alt V)"
+      on={open}
+      run={toggleViewer}
     >
       <Eye size={16} />
-    </button>
+    </IconButton>
   );
 }
 
-function PanelButton({ panel, label, children }: { panel: Panel; label: string; children: React.ReactNode }) {
+interface PanelButtonProps {
+  panel: BarPanel;
+  label?: string;
+  children: React.ReactNode;
+}
+
+function PanelButton({ panel, label = PANELS[panel], children }: PanelButtonProps) {
   const open = useUi((state) => state.panel === panel);
   return (
-    <button
-      className={`icon-button${open ? " on" : ""}`}
-      aria-pressed={open}
-      aria-label={tr(label)}
-      data-tip={`text|${tr(label)}`}
-      onClick={() => togglePanel(panel)}
-    >
+    <IconButton label={label} on={open} run={() => togglePanel(panel)}>
       {children}
-    </button>
+    </IconButton>
   );
 }

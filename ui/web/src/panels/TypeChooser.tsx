@@ -8,6 +8,7 @@ import type { NodeSpec } from "../server/types";
 import { useEditor } from "../state/editor";
 import { useUi, type Choosing } from "../state/ui";
 import { Chooser } from "./Chooser";
+import { holds } from "./search";
 
 interface Choice {
   readonly spec: NodeSpec;
@@ -28,7 +29,9 @@ function Types({ choosing }: { choosing: Choosing }) {
       label={swapping ? `Another type for ${titleOf(choosing.id)}` : "A zone around the selection"}
       placeholder={swapping ? "Change to…" : "Wrap in…"}
       empty={swapping ? "No other type fits these wires" : "There is no zone like that"}
-      find={(query) => choices.filter(({ spec }) => matches(spec, query))}
+      find={(query) =>
+        choices.filter(({ spec }) => holds(`${spec.type} ${spec.category} ${spec.summary}`, query))
+      }
       keyOf={({ spec }) => spec.type}
       close={() => useUi.setState({ choosing: null })}
       pick={({ spec }) => (swapping ? swapType(choosing.id, spec.type) : wrapInZone(spec.type, choosing.ids))}
@@ -45,12 +48,6 @@ function Types({ choosing }: { choosing: Choosing }) {
     </Chooser>
   );
 }
-
-const matches = (spec: NodeSpec, query: string): boolean =>
-  query
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => `${titleOf(spec.type)} ${spec.category} ${spec.summary}`.toLowerCase().includes(word));
 
 function swaps(id: string): Choice[] {
   const { doc, kinds } = useEditor.getState();

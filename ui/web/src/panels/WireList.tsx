@@ -6,6 +6,8 @@ import { selectWire, useEditor } from "../state/editor";
 import { useUi } from "../state/ui";
 import { t } from "../strings";
 import { Chooser } from "./Chooser";
+import { portName } from "./Connector";
+import { holds } from "./search";
 
 export function WireList() {
   const node = useUi((state) => state.wiresOf);
@@ -14,21 +16,14 @@ export function WireList() {
   const own = edges
     .filter((edge) => edge.source === node || edge.target === node)
     .map((edge) => {
-      const from = `${titleOf(edge.source)} · ${(edge.sourceHandle ?? "").replace(/^(out|inner):/, "")}`;
+      const from = `${titleOf(edge.source)} · ${portName(edge.sourceHandle ?? "")}`;
       return { id: edge.id, from, to: `${titleOf(edge.target)} · ${halves(edge.id)[1]}` };
     });
   return (
     <Chooser
       label={t("Wires of {node}", { node: titleOf(node) })}
       placeholder={t("Wires of {node}", { node: titleOf(node) })}
-      find={(query) =>
-        own.filter(({ from, to }) =>
-          query
-            .toLowerCase()
-            .split(/\s+/)
-            .every((word) => `${from} ${to}`.toLowerCase().includes(word)),
-        )
-      }
+      find={(query) => own.filter(({ from, to }) => holds(`${from} ${to}`, query))}
       keyOf={({ id }) => id}
       pick={({ id }) => selectWire(id)}
       close={() => useUi.setState({ wiresOf: null })}

@@ -1,14 +1,13 @@
 /** What the palette lists, and in which order: nodes, nodes inside a new zone, templates. */
 import type { Catalog, NodeSpec, Port, Template, Usage } from "../server/types";
-import type { Doc, Id } from "../document/document";
+import { halves, type Doc, type Id } from "../document/document";
 import { homesOf, isWithin } from "../document/homes";
-import { halves } from "../document/document";
 import type { WireKind } from "../document/types";
 import type { LooseEnd } from "../state/ui";
-import { fitOf, plain, search, type Found } from "./search";
+import { fitOf, holds, search, type Found } from "./search";
 
 export type Offer =
-  | ({ readonly what: "node"; readonly head?: string } & Found)
+  | ({ readonly what: "node"; readonly likely?: true; readonly head?: string } & Found)
   | ({ readonly what: "inside"; readonly zone: NodeSpec; readonly head?: string } & Found)
   | { readonly what: "template"; readonly template: Template; readonly head?: string };
 
@@ -27,10 +26,13 @@ export interface Wish {
 const OFTEN = 6;
 const HOMES = 3; // finds that are offered with their zone
 
-export const keyOf = (offer: Offer): string =>
-  offer.what === "template"
-    ? `template ${offer.template.name}`
-    : `${offer.what} ${offer.what === "inside" ? offer.zone.type : (offer.head ?? "")} ${offer.spec.category} ${offer.spec.type}`;
+/** What tells a line from all others: what is likely is listed with its category once more. */
+export function keyOf(offer: Offer): string {
+  if (offer.what === "template") return `template ${offer.template.name}`;
+  const { category, type } = offer.spec;
+  if (offer.what === "inside") return `inside ${offer.zone.type} ${category} ${type}`;
+  return `${offer.likely ? "likely" : "node"} ${category} ${type}`;
+}
 
 /** How often each node is wired to the loose end, or follows the selected node, in the workflows that are known. */
 function usual(usage: Usage, { doc, loose, selected }: Wish): Readonly<Record<string, number>> {
@@ -69,12 +71,7 @@ export function offers(
     score + 4 * Math.log2(1 + often(counts, spec)) + Math.log2(1 + often(usage.used, spec));
   const nodes = [...found].sort((a, b) => rank(b) - rank(a) || a.spec.type.localeCompare(b.spec.type));
   const pieces = templates
-    .filter(({ title, about }) => {
-      const text = plain(`${title} ${about}`);
-      return plain(query)
-        .split(/\s+/)
-        .every((word) => text.includes(word));
-    })
+    .filter(({ title, about }) => holds(`${title} ${about}`, query))
     .map((template) => ({ what: "template", template }) as const);
   return [...withHomes(catalog, usage, wish, query, nodes), ...pieces];
 }
@@ -119,8 +116,9 @@ function browsing(
       (item, i) =>
         ({
           what: "node",
+          likely: true,
           ...item,
-          ...(i === 0 ? { head: follows ? heads.next : heads.used } : { head: "" }),
+          ...(i === 0 ? { head: follows ? heads.next : heads.used } : {}),
         }) as const,
     );
   const pieces = templates.map(

@@ -20,6 +20,15 @@ interface Fit {
 }
 
 export const plain = (text: string): string => text.toLowerCase().replaceAll(/[_-]/g, " ");
+
+/** Whether every word of what was typed is somewhere in a text. */
+export const holds = (text: string, query: string): boolean => {
+  const whole = plain(text);
+  return plain(query)
+    .split(/\s+/)
+    .every((word) => whole.includes(word));
+};
+
 const begins = (text: string, word: string) =>
   text.startsWith(word) || text.split(" ").some((part) => part.startsWith(word));
 

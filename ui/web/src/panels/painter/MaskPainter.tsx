@@ -4,11 +4,12 @@ import { useEffect, useRef, useState, type KeyboardEvent } from "react";
 import { setMask } from "../../commands";
 import { apply, did, redid, stamp, undid, type Brush, type Step } from "../../drawing/brush";
 import type { Point, Size } from "../../drawing/geometry";
+import { inPicture } from "../../drawing/zooming";
 import { api, fileUrl } from "../../server/api";
 import { leavePainting, stopPainting, usePainting, type Painting } from "../../state/painting";
 import { say, sayError } from "../../state/ui";
-import { useLook, type Pen } from "../viewer/useLook";
-import { Tool } from "../viewer/Viewer";
+import { IconButton } from "../../widgets/IconButton";
+import { lying, useLook, type Pen } from "../viewer/useLook";
 import { baseOf, toFile } from "./maskFile";
 
 const COLOUR = "#ff5a6e"; // told from most photographs; opaque here, and half of it is seen
@@ -162,18 +163,18 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
   return (
     <dialog
       ref={dialog}
-      className="painter"
+      className="dialog painter"
       aria-label="Paint a mask"
       onKeyDown={key}
       onClose={() => leavePainting(strokes)}
     >
       <div className="painter-bar" role="toolbar" aria-label="Mask">
-        <Tool label="Brush (B)" on={!brush.erases} run={() => setBrush({ ...brush, erases: false })}>
+        <IconButton label="Brush (B)" on={!brush.erases} run={() => setBrush({ ...brush, erases: false })}>
           <BrushIcon size={15} />
-        </Tool>
-        <Tool label="Eraser (E)" on={brush.erases} run={() => setBrush({ ...brush, erases: true })}>
+        </IconButton>
+        <IconButton label="Eraser (E)" on={brush.erases} run={() => setBrush({ ...brush, erases: true })}>
           <Eraser size={15} />
-        </Tool>
+        </IconButton>
         <label className="painter-slide" data-tip="text|Width of the brush ([ and ])">
           Size
           <input
@@ -196,25 +197,29 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
             onChange={(event) => setBrush({ ...brush, hardness: Number(event.target.value) })}
           />
         </label>
-        <Tool label="Fill all (F)" run={() => step("fill")}>
+        <IconButton label="Fill all (F)" run={() => step("fill")}>
           <PaintBucket size={15} />
-        </Tool>
-        <Tool label="Invert (I)" run={() => step("invert")}>
+        </IconButton>
+        <IconButton label="Invert (I)" run={() => step("invert")}>
           <Contrast size={15} />
-        </Tool>
-        <Tool label="Clear (Delete)" run={() => step("clear")}>
+        </IconButton>
+        <IconButton label="Clear (Delete)" run={() => step("clear")}>
           <Trash2 size={15} />
-        </Tool>
-        <Tool label="Undo (Ctrl Z)" disabled={strokes.done.length === 0} run={() => change(undid(strokes))}>
+        </IconButton>
+        <IconButton
+          label="Undo (Ctrl Z)"
+          disabled={strokes.done.length === 0}
+          run={() => change(undid(strokes))}
+        >
           <Undo2 size={15} />
-        </Tool>
-        <Tool
+        </IconButton>
+        <IconButton
           label="Redo (Ctrl Shift Z)"
           disabled={strokes.undone.length === 0}
           run={() => change(redid(strokes))}
         >
           <Redo2 size={15} />
-        </Tool>
+        </IconButton>
         <span className="grow" />
         <button className="small-button" onClick={() => leavePainting(strokes)}>
           Cancel
@@ -238,20 +243,10 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
         onPointerMove={(event) => {
           looking.handlers.onPointerMove(event);
           const rim = event.currentTarget.getBoundingClientRect();
-          setCursor([
-            (event.clientX - rim.left - look.at[0]) / look.scale,
-            (event.clientY - rim.top - look.at[1]) / look.scale,
-          ]);
+          setCursor(inPicture(look, [event.clientX - rim.left, event.clientY - rim.top]));
         }}
       >
-        <div
-          className="viewer-content"
-          style={{
-            width: size[0],
-            height: size[1],
-            transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-          }}
-        >
+        <div className="viewer-content" style={lying(size, look)}>
           <img
             src={fileUrl(picture)}
             alt={`Picture of ${node}`}

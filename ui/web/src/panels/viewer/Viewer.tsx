@@ -13,7 +13,9 @@ import {
 } from "lucide-react";
 import { useState, type KeyboardEvent, type ReactNode } from "react";
 import type { Size } from "../../drawing/geometry";
-import { useLook } from "./useLook";
+import type { Look } from "../../drawing/zooming";
+import { IconButton } from "../../widgets/IconButton";
+import { lying, useLook } from "./useLook";
 
 export interface Viewed {
   readonly url: string;
@@ -68,19 +70,23 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
   return (
     <div className="viewer">
       <div className="viewer-bar" role="toolbar" aria-label="Pictures">
-        <Tool label="Picture before (Page Up)" disabled={at <= 0} run={() => go(at - 1)}>
+        <IconButton label="Picture before (Page Up)" disabled={at <= 0} run={() => go(at - 1)}>
           <ChevronLeft size={15} />
-        </Tool>
-        <Tool label="Next picture (Page Down)" disabled={at >= pictures.length - 1} run={() => go(at + 1)}>
+        </IconButton>
+        <IconButton
+          label="Next picture (Page Down)"
+          disabled={at >= pictures.length - 1}
+          run={() => go(at + 1)}
+        >
           <ChevronRight size={15} />
-        </Tool>
+        </IconButton>
         <span className="viewer-count">{pictures.length === 0 ? "" : `${at + 1} of ${pictures.length}`}</span>
         <span className="grow" />
         {mode === "grid" ? null : (
           <>
-            <Tool label="Zoom out (-)" run={() => looking.zoom(1 / ZOOM)}>
+            <IconButton label="Zoom out (-)" run={() => looking.zoom(1 / ZOOM)}>
               <Minus size={15} />
-            </Tool>
+            </IconButton>
             <button
               className="viewer-zoom"
               aria-label={`Zoom ${Math.round(look.scale * 100)} %: fit the picture (0)`}
@@ -89,20 +95,24 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
             >
               {Math.round(look.scale * 100)} %
             </button>
-            <Tool label="Zoom in (+)" run={() => looking.zoom(ZOOM)}>
+            <IconButton label="Zoom in (+)" run={() => looking.zoom(ZOOM)}>
               <Plus size={15} />
-            </Tool>
+            </IconButton>
           </>
         )}
-        <Tool label="One picture" on={mode === "one"} run={() => setMode("one")}>
+        <IconButton label="One picture" on={mode === "one"} run={() => setMode("one")}>
           <Maximize size={14} />
-        </Tool>
-        <Tool label="Two pictures under a slider" on={mode === "compare"} run={() => setMode("compare")}>
+        </IconButton>
+        <IconButton
+          label="Two pictures under a slider"
+          on={mode === "compare"}
+          run={() => setMode("compare")}
+        >
           <SquareSplitHorizontal size={15} />
-        </Tool>
-        <Tool label="All as labelled tiles" on={mode === "grid"} run={() => setMode("grid")}>
+        </IconButton>
+        <IconButton label="All as labelled tiles" on={mode === "grid"} run={() => setMode("grid")}>
           <Grid2x2 size={15} />
-        </Tool>
+        </IconButton>
         {tools}
       </div>
       {mode === "grid" ? (
@@ -126,14 +136,7 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
           {...looking.handlers}
         >
           {shown ? (
-            <div
-              className="viewer-content"
-              style={{
-                width: size[0],
-                height: size[1],
-                transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-              }}
-            >
+            <div className="viewer-content" style={lying(size, look)}>
               <img
                 src={shown.url}
                 alt={shown.label}
@@ -170,29 +173,14 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
 }
 
 /** The other picture over the left part, as far as the slider says. */
-function Split({
-  against,
-  shown,
-  size,
-  look,
-}: {
-  against: Viewed;
-  shown: Viewed;
-  size: Size;
-  look: { scale: number; at: readonly [number, number] };
-}) {
+function Split({ against, shown, size, look }: { against: Viewed; shown: Viewed; size: Size; look: Look }) {
   const [share, setShare] = useState(50);
   const edge = look.at[0] + (size[0] * look.scale * share) / 100;
   return (
     <>
       <div
         className="viewer-content over"
-        style={{
-          width: size[0],
-          height: size[1],
-          transform: `translate(${look.at[0]}px, ${look.at[1]}px) scale(${look.scale})`,
-          clipPath: `inset(0 ${100 - share}% 0 0)`,
-        }}
+        style={{ ...lying(size, look), clipPath: `inset(0 ${100 - share}% 0 0)` }}
       >
         <img src={against.url} alt={against.label} draggable={false} />
       </div>
@@ -235,32 +223,5 @@ function Tiles({
         </li>
       ))}
     </ul>
-  );
-}
-
-export function Tool({
-  label,
-  run,
-  on,
-  disabled,
-  children,
-}: {
-  label: string;
-  run: () => void;
-  on?: boolean;
-  disabled?: boolean;
-  children: ReactNode;
-}) {
-  return (
-    <button
-      className={`icon-button${on ? " on" : ""}`}
-      aria-label={label}
-      aria-pressed={on}
-      data-tip={`text|${label}`}
-      disabled={disabled}
-      onClick={run}
-    >
-      {children}
-    </button>
   );
 }

@@ -1,7 +1,22 @@
 /** Zoom and pan of a picture by wheel, drag, two fingers and keys. What one finger or the left button does can be handed in. */
-import { useCallback, useEffect, useRef, useState, type PointerEvent, type RefObject } from "react";
+import {
+  useCallback,
+  useEffect,
+  useRef,
+  useState,
+  type CSSProperties,
+  type PointerEvent,
+  type RefObject,
+} from "react";
 import type { Point, Size } from "../../drawing/geometry";
 import { fitted, inPicture, moved, pinched, zoomed, type Look } from "../../drawing/zooming";
+
+/** Where a picture lies in its box, as a style. */
+export const lying = ([width, height]: Size, { scale, at: [x, y] }: Look): CSSProperties => ({
+  width,
+  height,
+  transform: `translate(${x}px, ${y}px) scale(${scale})`,
+});
 
 /** What the left button does instead of moving the picture; points are the picture's pixels. */
 export interface Pen {
