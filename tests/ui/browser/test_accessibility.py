@@ -103,7 +103,7 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
 def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_server: RunningServer) -> None:
     sheet.open("shipped/quickstart.json")
     sheet.press("Control+o")
-    sheet.start_page.locator("button.entry").filter(has_text="Sample a trained model").first.focus()
+    sheet.example("Sample a trained model").focus()
     sheet.press("Enter")
     title = sheet.page.get_by_label("Title of the workflow")
     expect(title).to_have_value("Sample a trained model")
@@ -112,13 +112,7 @@ def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_ser
     sheet.page.keyboard.type(" by keyboard")
     sheet.press("Enter")
     sheet.run()
-    picture = sheet.page.get_by_role("button", name=re.compile("Look at the picture of")).first
-    expect(picture).to_be_attached(timeout=60_000)
-    picture.focus()
-    sheet.press("Enter")
-    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_be_visible()
-    sheet.press("Escape")
-    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_have_count(0)
+    sheet.look()
 
     sheet.press("Control+s")
     sheet.page.keyboard.type("by_keyboard")
