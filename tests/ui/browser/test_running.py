@@ -25,7 +25,7 @@ def newest(server: RunningServer) -> dict[str, Any]:
 
 def test_a_run_is_asked_for_by_its_menu_and_its_queue_is_put_in_order(sheet: Sheet, real_server: RunningServer) -> None:
     page = sheet.page
-    sheet.open(saved(real_server, "asked", looping(2000, 0.01)))
+    sheet.open(saved(real_server, "asked", looping(10_000, 0.01)))
     menu = page.get_by_role("button", name="Options of a run")
     menu.press("Enter")
     page.get_by_label("dtype of the run").select_option("bfloat16")
@@ -101,7 +101,7 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     sheet.press("Control+Shift+z")
     expect(sheet.node("sweep")).to_be_attached()
     sheet.press("Control+s")
-    expect(page.get_by_text("Saved", exact=False).first).to_be_visible()
+    expect(page.get_by_text(f"Saved {path}")).to_be_visible()
     sheet.run()
     sheet.until_over()
     assert newest(real_server)["status"] == "done", newest(real_server)
