@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from graph_runner.contract.registry import Registry
 from tests.ui.conftest import RunningServer, graph
 from ui import shelf
+from ui.library import Library
+from ui.workspace import Workspace
 
 TOY = {"a": {"type": "number", "params": {"value": 1}}, "m": {"type": "measure", "wires": {"x": "a"}}}
 
@@ -102,17 +106,14 @@ def test_what_is_deleted_can_be_had_back(server: RunningServer) -> None:
     assert path not in [gone["path"] for gone in server.call("discarded")]
 
 
-def test_only_so_many_are_kept(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    from graph_runner.contract.registry import Registry
-    from ui.library import Library
-    from ui.workspace import Workspace
-
+def test_only_so_many_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "KEPT", 2)
-    kept = shelf.Shelf(Library(Workspace(server.workspace), Registry({})))
-    for gone in kept.discarded():
-        kept.restore(gone.path)
+    kept = shelf.Shelf(Library(Workspace(tmp_path), Registry({})))
+    (tmp_path / "workflows").mkdir(exist_ok=True)
     for i in range(4):
-        kept.discard(saved(server, f"row{i}"))
+        path = f"workflows/row{i}.json"
+        (tmp_path / path).write_text(json.dumps(graph(TOY)))
+        kept.discard(path)
     assert [gone.path for gone in kept.discarded()] == ["workflows/row3.json", "workflows/row2.json"]
 
 

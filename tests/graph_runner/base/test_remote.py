@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -334,7 +335,8 @@ with home.lease(home.workspace / "checkpoints" / "line", threading.Event(), prin
 @only_s3
 def test_a_killed_holder_of_the_same_machine_is_not_waited_for(machines):
     a = machines.home("a")
-    subprocess.run([sys.executable, "-c", KILLED, machines.address], check=False)
+    killed = subprocess.run([sys.executable, "-c", KILLED, machines.address], check=False)
+    assert killed.returncode == -signal.SIGKILL, "it held the lineage when it died"
     told: list[str] = []
     with lease(a, threading.Event(), told):
         assert told == []

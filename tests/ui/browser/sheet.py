@@ -151,6 +151,17 @@ class Sheet:
     def picture(self, id: str) -> Locator:
         return self.node(id).locator(".picture img")
 
+    def look(self) -> None:
+        """Look at the first picture that a run shows, by keyboard, and close it."""
+        picture = self.page.get_by_role("button", name=re.compile("Look at the picture of")).first
+        expect(picture).to_be_attached(timeout=60_000)
+        picture.focus()
+        self.press("Enter")
+        opened = self.page.get_by_role("button", name="Open its workflow")
+        expect(opened).to_be_visible()
+        self.press("Escape")
+        expect(opened).to_have_count(0)
+
     def until_over(self, seconds: float = 60) -> None:
         """Wait for the run that is shown to end."""
         expect(self.page.get_by_role("button", name="Run", exact=True)).to_be_visible(timeout=seconds * 1000)
@@ -182,6 +193,12 @@ class Sheet:
     @property
     def start_page(self) -> Locator:
         return self.page.get_by_role("dialog", name="Open a workflow")
+
+    def example(self, title: str) -> Locator:
+        """A shipped workflow on the start page; the user's may have its title."""
+        heading = self.page.get_by_role("heading", name="Examples")
+        examples = self.start_page.locator("section").filter(has=heading)
+        return examples.locator("button.entry").filter(has_text=title)
 
     def drop(self, name: str, content: bytes) -> None:
         """Drop a file on the sheet."""

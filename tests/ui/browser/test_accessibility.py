@@ -13,10 +13,14 @@ from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import ROOT, RunningServer
 
 AXE = ROOT / "ui/web/node_modules/axe-core/axe.min.js"
+SETTLED = """() => document.getAnimations().every(
+    (it) => it.playState !== "running" || it.effect.getComputedTiming().endTime === Infinity
+)"""
 
 
 def scan(sheet: Sheet) -> list[str]:
-    """Serious and critical findings, each with the elements that it names."""
+    """Serious and critical findings, each with the elements that it names, once what fades in is there."""
+    sheet.page.wait_for_function(SETTLED)
     sheet.page.evaluate(Path(AXE).read_text())  # the page's policy lets no script in but its own
     found: list[dict[str, Any]] = sheet.page.evaluate("async () => (await axe.run()).violations")
     return [
@@ -33,9 +37,9 @@ def test_a_scan_finds_nothing_serious(sheet: Sheet, theme: str) -> None:
     if theme == "light":
         sheet.press("Alt+t")
     sheet.page.get_by_label("Node and documentation").first.click()
-    for panel in ("Runs", "Gallery", "Node and documentation"):
+    for panel, name in (("Runs", "Runs"), ("Gallery", "Gallery"), ("Node and documentation", "Node")):
         sheet.page.get_by_label(panel, exact=True).first.click()
-        sheet.page.wait_for_timeout(200)
+        expect(sheet.page.get_by_role("complementary", name=name, exact=True)).to_be_visible()
         assert scan(sheet) == [], panel
     sheet.select("guide")
     assert scan(sheet) == [], "the node's documentation"
@@ -43,17 +47,19 @@ def test_a_scan_finds_nothing_serious(sheet: Sheet, theme: str) -> None:
     sheet.press("Alt+6")
     expect(sheet.page.get_by_role("complementary", name="Plugins").get_by_role("listitem").first).to_be_visible()
     assert scan(sheet) == [], "plugins"
-    for keys, what in (
-        ("Space", "palette"),
-        ("Control+f", "finder"),
-        ("Control+o", "start page"),
-        ("Control+,", "settings"),
-        ("?", "shortcuts"),
+    for keys, role, name in (
+        ("Space", "combobox", "Search nodes"),
+        ("Control+f", "combobox", "Find a node"),
+        ("Control+o", "dialog", "Open a workflow"),
+        ("Control+,", "dialog", "Settings"),
+        ("?", "dialog", "Shortcuts"),
     ):
         sheet.press(keys)
-        sheet.page.wait_for_timeout(400)
-        assert scan(sheet) == [], what
+        opened = sheet.page.get_by_role(role, name=name)  # type: ignore[arg-type]
+        expect(opened).to_be_visible()
+        assert scan(sheet) == [], name
         sheet.press("Escape")
+        expect(opened).to_have_count(0)
 
 
 def test_the_theme_is_the_systems_until_one_is_chosen(sheet: Sheet) -> None:
@@ -103,7 +109,7 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
 def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_server: RunningServer) -> None:
     sheet.open("shipped/quickstart.json")
     sheet.press("Control+o")
-    sheet.start_page.locator("button.entry").filter(has_text="Sample a trained model").first.focus()
+    sheet.example("Sample a trained model").focus()
     sheet.press("Enter")
     title = sheet.page.get_by_label("Title of the workflow")
     expect(title).to_have_value("Sample a trained model")
@@ -112,13 +118,7 @@ def test_opening_running_looking_and_saving_need_no_mouse(sheet: Sheet, real_ser
     sheet.page.keyboard.type(" by keyboard")
     sheet.press("Enter")
     sheet.run()
-    picture = sheet.page.get_by_role("button", name=re.compile("Look at the picture of")).first
-    expect(picture).to_be_attached(timeout=60_000)
-    picture.focus()
-    sheet.press("Enter")
-    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_be_visible()
-    sheet.press("Escape")
-    expect(sheet.page.get_by_role("button", name="Open its workflow")).to_have_count(0)
+    sheet.look()
 
     sheet.press("Control+s")
     sheet.page.keyboard.type("by_keyboard")

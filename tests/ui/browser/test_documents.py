@@ -39,8 +39,7 @@ def empty_sheet(sheet: Sheet) -> None:
 
 def an_entry(sheet: Sheet) -> None:
     sheet.press("Control+o")
-    examples = sheet.start_page.locator("section").filter(has=sheet.page.get_by_role("heading", name="Examples"))
-    examples.locator("button.entry").filter(has_text="Annealed Langevin").click()
+    sheet.example("Annealed Langevin").click()
 
 
 def a_dropped_file(sheet: Sheet) -> None:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import BrowserContext, expect
+from torch import zeros
 
+from core.images import save_png
+from graph_runner.format.png import KEYWORD
 from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import RunningServer
 
@@ -17,6 +21,15 @@ SAMPLE = "shipped/sample.json"
 def test_a_wire_goes_only_where_it_fits_and_says_why_not(sheet: Sheet) -> None:
     sheet.open(SAMPLE)
     before = sheet.wires()
+
+    def colour(wire: str) -> str:
+        path = sheet.page.locator(f'.react-flow__edge[data-id="{wire}"] .react-flow__edge-path').first
+        return str(path.evaluate("it => getComputedStyle(it).stroke"))
+
+    assert colour("cond.condition") == colour("uncond.condition")
+    kinds = ("cond.condition", "cond.model", "decoded.z", "grid.images")
+    assert len({colour(wire) for wire in kinds}) == len(kinds)
+
     start = sheet.centre(sheet.socket("noise", "out:latent"))
     sheet.page.mouse.move(*start)
     sheet.page.mouse.down()
@@ -86,7 +99,7 @@ def test_a_parameter_becomes_a_port_and_back(sheet: Sheet) -> None:
     expect(sheet.field("guide", "scale")).to_be_visible()
 
 
-def test_nodes_move_into_zones_and_out(sheet: Sheet) -> None:
+def test_nodes_move_into_zones_and_out(sheet: Sheet, real_server: RunningServer) -> None:
     sheet.open(SAMPLE)
     zone = sheet.box(sheet.node("sample"))
     head = sheet.node("autoencoder").locator(".title")
@@ -102,11 +115,18 @@ def test_nodes_move_into_zones_and_out(sheet: Sheet) -> None:
         (zone["x"] + zone["width"] * 0.72, zone["y"] + zone["height"] - 30),
     )
     assert {"cond.model", "uncond.model"} <= sheet.wires()
-    sheet.save_as("moved")
-    saved = sheet.page.evaluate(
-        "() => fetch('api/open', {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify({path: 'workflows/moved.json'})}).then(r => r.json())"
-    )
-    assert "unet" in saved["workflow"]["nodes"]["sample"]["body"]["nodes"]
+    sheet.save_as("moved_in")
+    saved = real_server.call("open", path="workflows/moved_in.json")["workflow"]
+    assert "unet" in saved["nodes"]["sample"]["body"]["nodes"]
+
+    sheet.press("Home")
+    zone = sheet.box(sheet.node("sample"))
+    below = (zone["x"] + zone["width"] / 2, zone["y"] + zone["height"] + 60)
+    sheet.drag(sheet.centre(sheet.node("unet").locator(".title")), below)
+    assert {"cond.model", "uncond.model"} <= sheet.wires()
+    sheet.save_as("moved_out")
+    saved = real_server.call("open", path="workflows/moved_out.json")["workflow"]
+    assert "unet" in saved["nodes"]
 
 
 def test_copies_go_from_page_to_page(context: BrowserContext, sheet: Sheet, real_server: RunningServer) -> None:
@@ -138,7 +158,9 @@ def test_everything_is_undone_and_done_again(sheet: Sheet, real_server: RunningS
     sheet.select("grid")
     sheet.press("m", "h", "Control+d")
     expect(sheet.node("grid2")).to_be_attached()
-    sheet.press("Control+g", "Delete")
+    sheet.press("Control+g")
+    expect(sheet.page.locator(".react-flow__node-frame")).to_have_count(1)
+    sheet.press("Delete")
     sheet.select("decoded")
     sheet.press("Delete")
     sheet.press("Control+a", "Control+l")
@@ -174,15 +196,18 @@ def test_zones_collapse_with_their_wires(sheet: Sheet) -> None:
     expect(sheet.node("guide")).to_be_attached()
 
 
-def test_a_picture_and_a_file_open_where_they_are_dropped(sheet: Sheet, real_server: RunningServer) -> None:
+def test_a_picture_and_a_file_open_where_they_are_dropped(
+    sheet: Sheet, real_server: RunningServer, tmp_path: Path
+) -> None:
     text = real_server.call("open", path="shipped/langevin.json")["text"]
     sheet.open(SAMPLE)
-    transfer = sheet.page.evaluate_handle(
-        "text => { const data = new DataTransfer(); data.items.add(new File([text], 'langevin.json')); return data; }",
-        text,
-    )
-    sheet.page.dispatch_event(".react-flow__pane", "drop", {"dataTransfer": transfer})
-    expect(sheet.page.get_by_label("Title of the workflow")).to_have_value(re.compile("Langevin"))
+    sheet.drop("langevin.json", text.encode())
+    expect(sheet.title).to_have_value(re.compile("Langevin"))
+
+    picture = tmp_path / "langevin.png"
+    save_png(picture, zeros(3, 8, 8), {KEYWORD: text.replace("Langevin", "Langevin in a picture")})
+    sheet.drop("langevin.png", picture.read_bytes())
+    expect(sheet.title).to_have_value(re.compile("Langevin in a picture"))
 
 
 def test_a_click_means_one_node_of_several(sheet: Sheet) -> None:
@@ -192,11 +217,15 @@ def test_a_click_means_one_node_of_several(sheet: Sheet) -> None:
     sheet.page.keyboard.down("Shift")  # a box around much
     sheet.drag((zone["x"] + 10, zone["y"] - 60), (zone["x"] + zone["width"] + 300, zone["y"] + zone["height"] + 10))
     sheet.page.keyboard.up("Shift")
-    assert selected.count() > 2
+    expect(selected.nth(2)).to_be_attached()
     sheet.select("grid")
     expect(selected).to_have_count(1)
     sheet.press("h")
     expect(sheet.node("grid").locator(".type")).to_have_count(0)
+    sheet.press("Control+a")
+    expect(selected.nth(2)).to_be_attached()
+    sheet.press("Escape")
+    expect(selected).to_have_count(0)
 
 
 def test_running_to_a_node_runs_nothing_else(sheet: Sheet, real_server: RunningServer) -> None:

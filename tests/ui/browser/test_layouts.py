@@ -119,3 +119,9 @@ def test_from_afar_a_zone_is_a_card_with_its_fields(sheet: Sheet) -> None:
     expect(sheet.node("autoencoder").get_by_role("list", name="Read from outside of autoencoder")).to_be_visible()
     sheet.page.get_by_role("button", name="Show all").click()
     expect(card).to_be_visible()
+    grid = sheet.node("grid")
+    far = sheet.box(grid)["width"]
+    grid.locator(".title").first.click()
+    sheet.press("f")
+    expect(card).to_have_count(0)
+    assert sheet.box(grid)["width"] > 1.5 * far

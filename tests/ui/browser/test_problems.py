@@ -52,7 +52,7 @@ def test_every_problem_is_shown_on_its_node(sheet: Sheet, real_server: RunningSe
     expect(sheet.page.get_by_text("This cannot run yet")).to_be_visible()
 
 
-def test_a_bad_value_is_marked_while_it_is_typed(sheet: Sheet) -> None:
+def test_a_bad_value_is_marked_once_it_is_typed(sheet: Sheet) -> None:
     """How soon, `python -m benchmarks.canvas` tells."""
     sheet.open("shipped/sample.json")
     field = sheet.field("grid", "zoom")

@@ -25,7 +25,7 @@ def newest(server: RunningServer) -> dict[str, Any]:
 
 def test_a_run_is_asked_for_by_its_menu_and_its_queue_is_put_in_order(sheet: Sheet, real_server: RunningServer) -> None:
     page = sheet.page
-    sheet.open(saved(real_server, "asked", looping(2000, 0.01)))
+    sheet.open(saved(real_server, "asked", looping(10_000, 0.01)))
     menu = page.get_by_role("button", name="Options of a run")
     menu.press("Enter")
     page.get_by_label("dtype of the run").select_option("bfloat16")
@@ -74,14 +74,20 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     seed = trained["nodes"]["noise"]["params"].get("seed", 0)  # type: ignore[index]
     sheet.open(path)
     sheet.find("noise")
+    field = sheet.field("noise", "seed")
+    sheet.node("noise").get_by_role("button", name="One more: seed of noise").click()
+    expect(field).to_have_value(str(seed + 1))
+    sheet.node("noise").get_by_role("button", name="Draw another: seed of noise").click()
+    expect(field).not_to_have_value(str(seed + 1))
+    sheet.type_in("noise", "seed", str(seed))
     sheet.node("noise").get_by_role("button", name="After a run it stays: seed of noise").click()
     sheet.run()
-    expect(sheet.field("noise", "seed")).to_have_value(str(seed + 1))
+    expect(field).to_have_value(str(seed + 1))
     sheet.until_over()
     sheet.undo()
-    expect(sheet.field("noise", "seed")).to_have_value(str(seed))
+    expect(field).to_have_value(str(seed))
 
-    sheet.field("noise", "seed").click(button="right")
+    field.click(button="right")
     page.get_by_role("menuitem", name="Sweep over it…").click()
     dialog = page.get_by_role("dialog", name="Sweep over seed")
     dialog.get_by_label("From").fill("1")
@@ -95,7 +101,7 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     sheet.press("Control+Shift+z")
     expect(sheet.node("sweep")).to_be_attached()
     sheet.press("Control+s")
-    expect(page.get_by_text("Saved", exact=False).first).to_be_visible()
+    expect(page.get_by_text(f"Saved {path}")).to_be_visible()
     sheet.run()
     sheet.until_over()
     assert newest(real_server)["status"] == "done", newest(real_server)

@@ -9,20 +9,36 @@ from playwright.sync_api import expect
 from tests.ui.browser.sheet import Sheet
 
 
-def test_nodes_are_lined_up_bypassed_and_have_another_type(sheet: Sheet) -> None:
+def test_nodes_are_lined_up_laid_out_muted_bypassed_and_have_another_type(sheet: Sheet) -> None:
     sheet.open("shipped/sample.json")
+
+    def apart() -> float:
+        return abs(sheet.box(sheet.node("embedder"))["y"] - sheet.box(sheet.node("null"))["y"])
+
     sheet.find("embedder")
-    sheet.node("prompt").locator(".title").first.click(modifiers=["Shift"])
+    sheet.press("Home")
+    assert apart() > 10
+    sheet.node("null").locator(".title").first.click(modifiers=["Shift"])
     sheet.press("Alt+ArrowUp")
-    tops = [sheet.box(sheet.node(id))["y"] for id in ("embedder", "prompt")]
-    assert abs(tops[0] - tops[1]) < 1
+    assert apart() < 1
+
+    # It lies on another node now: laid out anew, it does not.
+    aligned = sheet.node("null").get_attribute("style") or ""
+    sheet.press("Control+l")
+    expect(sheet.node("null")).not_to_have_attribute("style", aligned)
+    upper, lower = sorted((sheet.box(sheet.node(id)) for id in ("prompt", "null")), key=lambda box: box["y"])
+    beside = upper["x"] + upper["width"] <= lower["x"] or lower["x"] + lower["width"] <= upper["x"]
+    assert beside or upper["y"] + upper["height"] <= lower["y"]
     sheet.undo()
+    sheet.undo()
+    assert apart() > 10
 
     sheet.find("decoded")
-    sheet.press("b")
-    expect(sheet.node("decoded").locator(".card")).to_have_class(re.compile(r"\bbypass\b"))
-    sheet.undo()
-    expect(sheet.node("decoded").locator(".card")).not_to_have_class(re.compile(r"\bbypass\b"))
+    for key, mode in (("b", r"\bbypass\b"), ("m", r"\bmute\b")):
+        sheet.press(key)
+        expect(sheet.node("decoded").locator(".card")).to_have_class(re.compile(mode))
+        sheet.undo()
+        expect(sheet.node("decoded").locator(".card")).not_to_have_class(re.compile(mode))
 
     sheet.find("save")
     sheet.press("Shift+s")
@@ -46,11 +62,16 @@ def test_a_number_is_dragged_and_a_text_is_written(sheet: Sheet) -> None:
     sheet.undo()
     expect(field).to_have_attribute("aria-valuenow", "3")
 
-    about = sheet.page.get_by_label("About")
+    sheet.press("Alt+n")
+    expect(sheet.node("guide")).to_have_count(0)
+    text = sheet.add("text context", (500, 300)).get_by_label("prompts of text_context, one on each line")
+    text.focus()
+    sheet.page.keyboard.type("a cat")
+    sheet.press("Enter")
+    sheet.page.keyboard.type("a dog")
     sheet.press("Escape")
-    about.fill("One line\nand another")
-    about.press("Control+Enter")
-    expect(about).to_have_value("One line\nand another")
+    expect(text).not_to_be_focused()
+    expect(text).to_have_value("a cat\na dog")
 
 
 def test_the_app_view_is_a_form_of_what_the_workflow_exposes(sheet: Sheet) -> None:
