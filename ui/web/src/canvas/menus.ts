@@ -1,7 +1,7 @@
 /** The menus under the right mouse button. */
 import { titleOf } from "../document/cards";
 import { definitionItems, faceItems, promoteItems } from "./definitionMenus";
-import { halves, type Id } from "../document/document";
+import { halves, outermost, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
@@ -123,11 +123,7 @@ export function runTo(ids: readonly Id[]): void {
     commands.runToUse(path[0]);
     return;
   }
-  const outermost = (id: Id): Id => {
-    const zone = doc.nodes[id]?.zone ?? null;
-    return zone === null ? id : outermost(zone);
-  };
-  const targets = [...new Set(ids.filter((id) => id in doc.nodes).map(outermost))];
+  const targets = [...new Set(ids.filter((id) => id in doc.nodes).map((id) => outermost(doc, id)))];
   if (targets.length > 0) void run({ targets, only: true });
   else say("Select a node to run to");
 }
