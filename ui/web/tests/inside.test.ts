@@ -1,7 +1,8 @@
 // @vitest-environment happy-dom
 /** Definitions on the canvas: made, gone into, changed there, and what becomes of their uses. */
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import {
+  chooseSeeding,
   connectWire,
   copiedText,
   enterDefinition,
@@ -22,9 +23,12 @@ import { toWorkflow } from "../src/document/codec";
 import type { Doc } from "../src/document/document";
 import { objectionToDefinition } from "../src/document/extract";
 import { enter, leave, locate, shownIn } from "../src/document/inside";
+import { afterRun } from "../src/document/seeds";
 import { usesOf } from "../src/document/uses";
 import { activeDocument, restore } from "../src/state/documents";
 import { select, setCatalog, undoEdit, useEditor } from "../src/state/editor";
+import { tellsOf } from "../src/state/estimate";
+import { toClipboard } from "../src/state/export";
 import { CATALOG } from "./catalog";
 import { BLUEPRINT, docOf, GUIDED, KINDS, SAMPLING, TRAINING } from "./documents";
 
@@ -247,6 +251,43 @@ it("a use that is pasted into another workflow brings its definition, and takes 
   const { definitions } = whole();
   pasteText(text, [0, 0], null, false);
   expect(whole().definitions).toBe(definitions);
+});
+
+describe("while the inside of a definition is shown", () => {
+  beforeEach(() => {
+    open(GUIDED);
+    enterUse("g");
+  });
+
+  it("the whole workflow is exported", async () => {
+    const written = vi.fn<(text: string) => Promise<void>>().mockResolvedValue();
+    vi.stubGlobal("navigator", { clipboard: { writeText: written } });
+    await toClipboard("json", false);
+    vi.unstubAllGlobals();
+    expect(JSON.parse(written.mock.calls[0]?.[0] ?? "")).toEqual(toWorkflow(whole()));
+  });
+
+  it("an estimate still tells of the whole, until something is changed there", () => {
+    const of = whole();
+    expect(tellsOf(of, whole())).toBe(true);
+    setParameter("mix", "scale", 5);
+    expect(whole().nodes).toBe(of.nodes);
+    expect(tellsOf(of, whole())).toBe(false);
+  });
+
+  it("a seed there counts on after a run", () => {
+    setParameter("mix", "seed", 7);
+    chooseSeeding("mix", "seed", "next");
+    expect(enter(afterRun(whole()), "guided").nodes.mix?.params.seed).toBe(8);
+  });
+});
+
+it("a choice for a seed leaves a node where the drawing put it", () => {
+  open(docOf(SAMPLING));
+  const { auto } = useEditor.getState();
+  chooseSeeding("sample", "seed", "next");
+  expect(shown().places.sample).toMatchObject({ at: auto.sample?.at, after: { seed: "next" } });
+  expect(auto.sample?.at).not.toEqual([0, 0]);
 });
 
 it("what is not changed inside stays the same object", () => {

@@ -2,7 +2,8 @@
 import { describe, expect, it } from "vitest";
 import { toWorkflow } from "../src/document/codec";
 import { afterRun, setSeeding } from "../src/document/seeds";
-import { list, outermost, range, sweep } from "../src/document/sweep";
+import { outermost } from "../src/document/document";
+import { list, range, sweep } from "../src/document/sweep";
 import { Kinds } from "../src/document/types";
 import { askedInWords, asked, askPlainly, setOption, useAsking } from "../src/state/runOptions";
 import { beginView, follow, NO_RUN } from "../src/state/runView";

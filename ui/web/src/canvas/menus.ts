@@ -1,11 +1,10 @@
 /** The menus under the right mouse button. */
 import { titleOf } from "../document/cards";
 import { definitionItems, faceItems, promoteItem } from "./definitionMenus";
-import { halves, type Id } from "../document/document";
+import { halves, outermost, type Id } from "../document/document";
 import { refTo, sourceOf } from "../document/references";
 import { scopeOf } from "../document/rules";
 import type { InSlot, OutSlot } from "../document/slots";
-import { outermost } from "../document/sweep";
 import { select, selectedIds, toggleAsPort, useEditor } from "../state/editor";
 import { pictureOf, startPainting } from "../state/painting";
 import { run } from "../state/sending";

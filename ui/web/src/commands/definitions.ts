@@ -1,12 +1,12 @@
 /** What a person can do to definitions, and to the ports of one. */
 import { definitionNamed, definitionOf } from "../document/definitions";
 import { makeDefinition, objectionToDefinition } from "../document/extract";
-import type { Doc, Id } from "../document/document";
+import { outermost, type Doc, type Id } from "../document/document";
 import { changeNode } from "../document/edits";
 import { addPort, movePort, promote, removePort, renamePortOf, type Side } from "../document/ports";
 import { deleteDefinition, duplicateDefinition, renameDefinition, usesOf } from "../document/uses";
 import { activeDocument } from "../state/documents";
-import { submit } from "../state/runs";
+import { run } from "../state/sending";
 import type { Step } from "../document/inside";
 import {
   edit,
@@ -150,11 +150,7 @@ export function removeDefinition(name: string): void {
 
 /** Run what one is inside of: the outermost zone around the use by which one came in. */
 export function runToUse({ use, definition }: Step): void {
-  const { nodes } = activeDocument().history.present;
   const first = use ?? usesIn(definition).find(({ within }) => within === "")?.node.id;
-  let target = first;
-  for (let zone = nodes[target ?? ""]?.zone ?? null; zone !== null; zone = nodes[zone]?.zone ?? null)
-    target = zone;
-  if (target === undefined) say(`No use of "${definition}" is on the sheet: there is nothing to run`);
-  else void submit({ targets: [target], only: true });
+  if (first === undefined) say(`No use of "${definition}" is on the sheet: there is nothing to run`);
+  else void run({ targets: [outermost(activeDocument().history.present, first)], only: true });
 }

@@ -16,18 +16,13 @@ import {
   type Place,
   type Ref,
   rewired,
+  rootsOf,
 } from "./document";
 import { resolve, type SpecOf } from "./references";
 
 /** The text of some nodes and drawings, with what is inside of the zones among them, and the definitions that they use. */
 export function copy(doc: Doc, ids: readonly Id[], placeOf: (id: Id) => Place): string {
-  const wanted = new Set(ids);
-  const roots = ids.filter((id) => {
-    if (isRim(doc, id)) return false;
-    for (let zone = doc.nodes[id]?.zone ?? null; zone !== null; zone = doc.nodes[zone]?.zone ?? null)
-      if (wanted.has(zone)) return false;
-    return true;
-  });
+  const roots = rootsOf(doc, ids).filter((id) => !isRim(doc, id));
   const nodes: Record<Id, DocNode> = {};
   const places: Record<Id, Place> = {};
   for (const root of roots) {

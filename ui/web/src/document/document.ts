@@ -122,6 +122,15 @@ export function enclosing(doc: Doc, zone: Id | null): (Id | null)[] {
   return scopes;
 }
 
+/** The node at the top that a node is drawn in, or itself. */
+export const outermost = (doc: Doc, id: Id): Id => enclosing(doc, doc.nodes[id]?.zone ?? null).at(-2) ?? id;
+
+/** Those of a selection that lie in no other node of it. */
+export const rootsOf = (doc: Doc, ids: readonly Id[]): Id[] =>
+  ids.filter(
+    (id) => !enclosing(doc, doc.nodes[id]?.zone ?? null).some((zone) => zone !== null && ids.includes(zone)),
+  );
+
 /** Whether `id` lies in `zone`, at any depth. */
 export function isInside(doc: Doc, id: Id, zone: Id): boolean {
   return enclosing(doc, doc.nodes[id]?.zone ?? null).includes(zone);

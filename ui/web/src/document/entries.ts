@@ -3,7 +3,7 @@
  * however many nodes in there read it. Entries are drawn; the file knows nothing of them.
  */
 import { enclosing, joined, type Doc, type Id } from "./document";
-import { sourceHandle, type Source } from "./references";
+import { sourceKey, type Source } from "./references";
 import type { InSlot } from "./slots";
 import type { WireKind } from "./types";
 
@@ -14,7 +14,7 @@ export interface Entry {
   readonly kind: WireKind;
 }
 
-export const entryHandle = (source: Source): string => `entry:${source.node} ${sourceHandle(source)}`;
+export const entryHandle = (source: Source): string => `entry:${sourceKey(source)}`;
 
 /** The zones that a wire goes into on its way from `source` to what is read in `scope`, outermost first. */
 export function zonesEntered(doc: Doc, source: Source, scope: Id | null): Id[] {

@@ -14,6 +14,7 @@ import {
   nodeOf,
   refsOf,
   rewired,
+  rootsOf,
   type Doc,
   type DocNode,
   type Id,
@@ -24,28 +25,24 @@ import {
 import { without } from "./edits";
 import { isRimNode } from "./inside";
 import type { Json } from "./json";
-import { nameOfSource, sameSource } from "./naming";
-import { resolve } from "./references";
+import { nameOfSource } from "./naming";
+import { resolve, sourceKey } from "./references";
 import { dependencies } from "./rules";
 import type { Kinds } from "./types";
 
-/** Those of a selection that lie in no other node of it. */
-function rootsOf(doc: Doc, ids: readonly Id[]): DocNode[] {
-  const chosen = new Set(ids);
-  const covered = (node: DocNode): boolean => {
-    for (let zone = node.zone; zone !== null; zone = doc.nodes[zone]?.zone ?? null)
-      if (chosen.has(zone)) return true;
-    return false;
-  };
-  return ids.flatMap((id) => {
-    const node = doc.nodes[id];
-    return node && !covered(node) ? [node] : [];
-  });
+const rootNodes = (doc: Doc, ids: readonly Id[]): DocNode[] =>
+  rootsOf(doc, ids).flatMap((id) => doc.nodes[id] ?? []);
+
+/** A node with each of its references replaced, told the scope that it is read in. */
+function rewiredIn(node: DocNode, change: (scope: Id | null) => (ref: Ref) => Ref): DocNode {
+  const { wires } = rewired({ ...node, results: null }, change(node.zone));
+  const { results } = rewired({ ...node, wires: {} }, change(node.id));
+  return { ...node, wires, results };
 }
 
 /** Why no definition can be made of these nodes; null where one can. */
 export function objectionToDefinition(doc: Doc, kinds: Kinds, ids: readonly Id[]): string | null {
-  const roots = rootsOf(doc, ids);
+  const roots = rootNodes(doc, ids);
   const [first] = roots;
   if (!first) return "Select the nodes that the definition is made of";
   if (roots.some((node) => node.zone !== first.zone))
@@ -106,7 +103,7 @@ export function makeDefinition<D extends Doc>(
   origin: readonly [number, number] = [0, 0],
 ): { doc: D; id: Id; name: string } {
   const specs = kinds.specs(doc);
-  const roots = rootsOf(doc, ids);
+  const roots = rootNodes(doc, ids);
   const zone = roots[0]?.zone ?? null;
   const members = [...roots, ...roots.flatMap((node) => inside(doc, node.id))];
   const own = new Set(members.map((node) => node.id));
@@ -114,7 +111,7 @@ export function makeDefinition<D extends Doc>(
 
   const keyOf = (ref: Ref, scope: Id | null): string => {
     const source = resolve(doc, specs, ref, scope);
-    return source ? sameSource(source) : ref;
+    return source ? sourceKey(source) : ref;
   };
   const nameOf = (ref: Ref, scope: Id | null): string => {
     const source = resolve(doc, specs, ref, scope);
@@ -174,10 +171,7 @@ export function makeDefinition<D extends Doc>(
     own.has(nodeOf(ref)) ? joined(id, letOut(ref, scope)) : ref;
   const outside = Object.entries(doc.nodes).flatMap(([other, node]): [Id, DocNode][] => {
     if (own.has(other)) return [];
-    const wires = rewired({ ...node, results: null }, outward(node.zone)).wires;
-    const given =
-      node.results && rewired({ ...node, wires: node.results, results: null }, outward(node.id)).wires;
-    return [[other, { ...node, wires, results: given as DocNode["results"] }]];
+    return [[other, rewiredIn(node, outward)]];
   });
   const outputs = Object.fromEntries(
     Object.entries(doc.exposed.outputs).map(([key, ref]) => [key, outward(null)(ref)]),
@@ -188,13 +182,7 @@ export function makeDefinition<D extends Doc>(
   for (const node of members) {
     const inward = (scope: Id | null) => (ref: Ref) =>
       own.has(nodeOf(ref)) ? ref : joined(INPUTS, inputs.get(keyOf(ref, scope)) ?? "");
-    const wires = rewired({ ...node, results: null }, inward(node.zone)).wires;
-    const given =
-      node.results && rewired({ ...node, wires: node.results, results: null }, inward(node.id)).wires;
-    nodes[node.id] = {
-      ...{ ...node, wires, results: given as DocNode["results"] },
-      zone: node.zone === zone ? null : node.zone,
-    };
+    nodes[node.id] = { ...rewiredIn(node, inward), zone: node.zone === zone ? null : node.zone };
   }
   const typed: Record<string, Json> = {};
   const shown = [...inputs.values()];
@@ -233,11 +221,9 @@ export function makeDefinition<D extends Doc>(
     ...(Object.keys(layout).length > 0 ? { layout } : {}),
   };
   const before = Object.keys(doc.nodes).findIndex((other) => own.has(other));
-  const kept = outside.filter(([other]) => Object.keys(doc.nodes).indexOf(other) < before);
-  const rest = outside.filter(([other]) => !kept.some(([earlier]) => earlier === other));
   const next = {
     ...doc,
-    nodes: Object.fromEntries([...kept, [id, use] as const, ...rest]),
+    nodes: Object.fromEntries(outside.toSpliced(before, 0, [id, use])),
     places: { ...places, [id]: { at } },
     exposed: { params, outputs },
     definitions: { ...doc.definitions, [name]: definition as unknown as Json },

@@ -13,7 +13,17 @@ import {
   remember,
   type Definition,
 } from "./definitions";
-import { EMPTY, freshId, halves, joined, rewired, type Doc, type DocNode, type Id } from "./document";
+import {
+  EMPTY,
+  enclosing,
+  freshId,
+  halves,
+  joined,
+  rewired,
+  type Doc,
+  type DocNode,
+  type Id,
+} from "./document";
 import type { Json } from "./json";
 
 /** The types of the two nodes of the rim: no node can be called so. */
@@ -128,7 +138,7 @@ export function readers<D extends Doc>(whole: D, name: string, port: (named: str
     return graph.nodes[head]?.type === name ? joined(head, port(rest)) : ref;
   };
   const next = everywhere(whole, (node, graph) => {
-    const own = around(graph, node); // inside of a use's body its name stands for its inner ports
+    const own = scopesOf(graph, node); // inside of a use's body its name stands for its inner ports
     return rewired(node, (ref) => (own.includes(halves(ref)[0]) ? ref : follow(graph)(ref)));
   });
   const outputs = Object.entries(whole.exposed.outputs).map(
@@ -137,13 +147,10 @@ export function readers<D extends Doc>(whole: D, name: string, port: (named: str
   return { ...next, exposed: { ...next.exposed, outputs: Object.fromEntries(outputs) } };
 }
 
-/** The zones that a node lies in, and itself where it is one. */
-const around = (graph: Doc, node: DocNode): Id[] => {
-  const zones: Id[] = node.results === null ? [] : [node.id];
-  for (let zone = node.zone; zone !== null && !zones.includes(zone); zone = graph.nodes[zone]?.zone ?? null)
-    zones.push(zone);
-  return zones;
-};
+/** The zones that a node lies in, and itself where it is one; null, the top, ends them. */
+export const scopesOf = (graph: Doc, node: DocNode): (Id | null)[] =>
+  enclosing(graph, node.results === null ? node.zone : node.id);
+
 /** A way as far as it still leads: uses may be gone, or of another definition now. */
 export function still(whole: Doc, path: Path): Path {
   const found: Step[] = [];

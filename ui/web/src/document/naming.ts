@@ -1,5 +1,5 @@
 /** Names: as people type them, and what a port of a definition is called after, the ports that its wire joins. */
-import { joined, type Doc } from "./document";
+import type { Doc } from "./document";
 import { sourcePorts, type Source } from "./references";
 import type { Kinds } from "./types";
 
@@ -23,7 +23,3 @@ export function nameOfSource(doc: Doc, kinds: Kinds, source: Source): string {
   const kind = kinds.of(doc, source)?.name ?? "";
   return ports.length === 1 && kind !== "" && kind !== "any" ? kind : source.node;
 }
-
-/** Two readers of one source are of one wire: what it comes from, without the ways to say it. */
-export const sameSource = (source: Source): string =>
-  `${source.inner ? "in" : "out"} ${joined(source.node, source.port, source.name)}`;

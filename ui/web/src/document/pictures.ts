@@ -5,7 +5,7 @@
 import type { Catalog, NodeSpec, Port } from "../server/types";
 import type { Doc, Id } from "./document";
 import { addNode, setParam } from "./edits";
-import type { Source } from "./references";
+import { sourceKey, type Source } from "./references";
 import { objection } from "./rules";
 import { inputSlots, outputSlots } from "./slots";
 import type { Kinds, WireKind } from "./types";
@@ -69,10 +69,11 @@ export function maskPorts(doc: Doc, kinds: Kinds, id: Id): MaskPort[] {
         own === node && slot.source?.node === id && isOf(kinds.catalog, kinds.of(doc, slot.source), "image"),
     );
   const direct = masks.filter(({ node }) => node === id || reads(node));
-  const key = (source: Source) => `${source.node}.${source.port}`;
-  const replaced = new Set(direct.flatMap(({ slot }) => (slot.source ? [key(slot.source)] : [])));
+  const replaced = new Set(direct.flatMap(({ slot }) => (slot.source ? [sourceKey(slot.source)] : [])));
   return masks
-    .filter((port) => direct.includes(port) || (port.slot.source && replaced.has(key(port.slot.source))))
+    .filter(
+      (port) => direct.includes(port) || (port.slot.source && replaced.has(sourceKey(port.slot.source))),
+    )
     .map(({ node, slot }) => ({ node, handle: slot.handle, source: slot.source }));
 }
 

@@ -15,7 +15,7 @@ import {
   type Wired,
 } from "./document";
 import { changeNode, without } from "./edits";
-import { changeInside, enter, everywhere, GIVES, NEW, readers, takesOf, TAKES } from "./inside";
+import { changeInside, enter, everywhere, GIVES, NEW, readers, scopesOf, takesOf, TAKES } from "./inside";
 import type { Json } from "./json";
 import { renamedKey, usesOf } from "./uses";
 
@@ -171,14 +171,8 @@ export function renamePortOf<D extends Doc>(
 /** A reference that names an inner port of a use around a node, with the port called otherwise. */
 function insideOf(graph: Doc, node: DocNode, name: string, ref: Ref, read: (port: string) => string): Ref {
   const [head, rest] = halves(ref);
-  if (graph.nodes[head]?.type !== name) return ref;
-  for (
-    let zone: Id | null = node.results === null ? node.zone : node.id;
-    zone !== null;
-    zone = graph.nodes[zone]?.zone ?? null
-  )
-    if (zone === head) return joined(head, read(rest));
-  return ref;
+  const isInner = graph.nodes[head]?.type === name && scopesOf(graph, node).includes(head);
+  return isInner ? joined(head, read(rest)) : ref;
 }
 
 const eachNode = (doc: Doc, change: (node: DocNode) => DocNode): Doc => ({

@@ -31,6 +31,9 @@ export interface Source {
 export const sourceHandle = (source: Source): string =>
   `${source.inner ? "inner" : "out"}:${joined(source.port, source.name)}`;
 
+/** Equal for equal sources, however they are referred to. */
+export const sourceKey = (source: Source): string => `${source.node} ${sourceHandle(source)}`;
+
 export function sourceOf(node: Id, handle: string): Source {
   const [side = "", rest = ""] = handle.split(":");
   const [port, name] = halves(rest);

@@ -1,6 +1,6 @@
 /** The stages of a workflow: the zones of its top, in the file's order, each with what leads to it. */
 import type { Card, Cards } from "./cards";
-import { children, enclosing, halves, inside, nodeOf, refsOf, type Doc, type Id } from "./document";
+import { children, halves, inside, nodeOf, outermost, refsOf, type Doc, type Id } from "./document";
 import type { InSlot } from "./slots";
 
 export const stagesOf = (doc: Doc): Id[] =>
@@ -12,8 +12,9 @@ export function firstStage(doc: Doc): Id[] {
   if (stage === undefined) return Object.keys(doc.nodes);
   const found = new Set<Id>([stage]);
   const reached = (ref: string): void => {
+    if (!(nodeOf(ref) in doc.nodes)) return;
     const id = outermost(doc, nodeOf(ref));
-    if (id === null || found.has(id)) return;
+    if (found.has(id)) return;
     found.add(id);
     sourcesOf(doc, id).forEach(reached);
   };
@@ -30,11 +31,6 @@ const sourcesOf = (doc: Doc, id: Id): string[] =>
         ])
       : [],
   );
-
-function outermost(doc: Doc, id: Id): Id | null {
-  if (!(id in doc.nodes)) return null;
-  return [id, ...enclosing(doc, doc.nodes[id]?.zone ?? null)].at(-2) ?? id;
-}
 
 /** A parameter that the workflow exposes. */
 export interface Exposed {

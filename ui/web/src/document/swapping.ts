@@ -133,7 +133,7 @@ export function swap<D extends Doc>(
   });
   next = { ...next, exposed: { ...next.exposed, params: Object.fromEntries(shown) } };
   // A name that only said the type says the new one.
-  if (!new RegExp(`^${old.type}\\d*$`).test(id)) return { doc: next, id, lost };
+  if (!id.startsWith(old.type) || !/^\d*$/.test(id.slice(old.type.length))) return { doc: next, id, lost };
   const renamed = rename(next, id, type);
   const name = Object.keys(renamed.nodes).find((own) => !(own in next.nodes)) ?? id;
   return { doc: renamed, id: name, lost };

@@ -5,11 +5,11 @@
 import { addNode, changeNode, place, rename, without } from "./edits";
 import {
   children,
-  enclosing,
   freshId,
   inside,
   isTaken,
   nodeOf,
+  outermost,
   refsOf,
   type Doc,
   type Id,
@@ -35,11 +35,6 @@ export interface Swept<D extends Doc> {
   readonly zone: Id;
   /** Whether pictures come out of it. */
   readonly grid: boolean;
-}
-
-/** The node at the top that a node is drawn in, or itself. */
-export function outermost(doc: Doc, id: Id): Id {
-  return enclosing(doc, doc.nodes[id]?.zone ?? null).at(-2) ?? id;
 }
 
 /** A document with a sweep over a parameter drawn into it; null where the server has no zone for it. */

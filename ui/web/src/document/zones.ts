@@ -5,7 +5,7 @@
  * readers read the zone; and what a zone hands to its body takes the place of what entered of the same type.
  */
 import type { NodeSpec } from "../server/types";
-import { children, inside, type Doc, type DocNode, type Id } from "./document";
+import { children, inside, rootsOf, type Doc, type DocNode, type Id } from "./document";
 import { addNode, removeNodes } from "./edits";
 import { isRim } from "./inside";
 import type { Source } from "./references";
@@ -36,8 +36,7 @@ export interface Wrapped<D extends Doc> {
 /** The nodes among `ids` that one zone can hold: those of the first one's scope that lie in no other of them. */
 export function wrappable(doc: Doc, ids: readonly Id[]): Id[] {
   const nodes = ids.filter((id) => id in doc.nodes && !isRim(doc, id));
-  const scopes = nodes.map((id) => doc.nodes[id]?.zone ?? null);
-  const outer = nodes.filter((_, i) => !nodes.includes(scopes[i] ?? ""));
+  const outer = rootsOf(doc, nodes);
   const scope = doc.nodes[outer[0] ?? ""]?.zone ?? null;
   return outer.filter((id) => doc.nodes[id]?.zone === scope);
 }

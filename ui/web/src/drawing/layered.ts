@@ -5,7 +5,7 @@
  */
 import type { ElkExtendedEdge, ElkNode, ElkPort } from "elkjs/lib/elk-api";
 import type { Card, Cards } from "../document/cards";
-import { children, enclosing, type Doc, type Id, type Place } from "../document/document";
+import { children, enclosing, outermost, type Doc, type Id, type Place } from "../document/document";
 import { entryHandle, zonesEntered } from "../document/entries";
 import { sourceHandle } from "../document/references";
 import { estimate, handleSpots, HEADER, RAIL_LEFT, ROOM, zoneSize, type Point, type Size } from "./geometry";
@@ -252,9 +252,3 @@ export function bandsOf(sheet: Unplaced, top: readonly Id[]): Id[][] {
   for (const id of top) (bands[bandOf(id)] ??= []).push(id);
   return bands.filter((ids) => ids.length > 0);
 }
-
-const outermost = (doc: Doc, id: Id): Id => {
-  let at = id;
-  for (let zone = doc.nodes[id]?.zone ?? null; zone !== null; zone = doc.nodes[zone]?.zone ?? null) at = zone;
-  return at;
-};

@@ -4,7 +4,7 @@
  */
 import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Card } from "../document/cards";
-import { depth, inOrder, wiresOf, type Id, type Place } from "../document/document";
+import { depth, inOrder, outermost, wiresOf, type Id, type Place } from "../document/document";
 import { entryHandle } from "../document/entries";
 import { sourceHandle } from "../document/references";
 import { absolute, HANDLE, handleSpots, hiddenIn, placeOf, sizesOf, type Sheet, type Spot } from "./geometry";
@@ -171,20 +171,8 @@ const kindName = (card: Card | undefined, handle: string): string =>
   "any";
 
 /** What a node is drawn as: itself, or the outermost zone that hides it. */
-function shownAs(sheet: Sheet, id: Id, far: boolean): Id {
-  if (!far) return hiddenIn(sheet, id) ?? id;
-  const seen = new Set<Id>();
-  let at = id;
-  for (
-    let zone = sheet.doc.nodes[id]?.zone ?? null;
-    zone !== null && !seen.has(zone);
-    zone = sheet.doc.nodes[zone]?.zone ?? null
-  ) {
-    seen.add(zone);
-    at = zone;
-  }
-  return at;
-}
+const shownAs = (sheet: Sheet, id: Id, far: boolean): Id =>
+  far ? outermost(sheet.doc, id) : (hiddenIn(sheet, id) ?? id);
 
 function sameEdge(a: LoomEdge, b: LoomEdge): boolean {
   return (

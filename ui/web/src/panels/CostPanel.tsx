@@ -5,15 +5,16 @@ import { goTo } from "../state/flow";
 import { bytes, large } from "../drawing/format";
 import { titleOf } from "../document/cards";
 import type { Estimate } from "../server/types";
+import { activeDocument, activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
-import { ask, useEstimate } from "../state/estimate";
+import { ask, tellsOf, useEstimate } from "../state/estimate";
 import { t } from "../strings";
 
 export function CostPanel() {
   const { estimate, of, asking, error, devices, shard } = useEstimate();
-  const nodes = useEditor((state) => state.doc.nodes);
+  const isOld = useDocuments((state) => !tellsOf(of, activeOf(state).history.present));
   useEffect(() => {
-    if (useEstimate.getState().of !== useEditor.getState().doc.nodes) void ask();
+    if (!tellsOf(useEstimate.getState().of, activeDocument().history.present)) void ask();
   }, []);
   return (
     <div className="cost">
@@ -46,10 +47,10 @@ export function CostPanel() {
       </p>
       <button className="small-button" disabled={asking} onClick={() => void ask()}>
         {asking ? <LoaderCircle size={13} className="spin" aria-hidden /> : <Gauge size={13} aria-hidden />}
-        {asking ? t("Going through…") : estimate && of !== nodes ? t("The graph changed: again") : t("Again")}
+        {asking ? t("Going through…") : estimate && isOld ? t("The graph changed: again") : t("Again")}
       </button>
       {error ? <p className="cost-error">{error}</p> : null}
-      {estimate ? <Found estimate={estimate} stale={of !== nodes} /> : null}
+      {estimate ? <Found estimate={estimate} stale={isOld} /> : null}
     </div>
   );
 }

@@ -171,7 +171,7 @@ function PortHint({ node, handle }: { node: string; handle: string }) {
   const type = kinds.catalog.types[slot.kind.name];
   const shape = slot.port.shape || type?.shape || "";
   const gives = /^(out|inner):/.test(handle);
-  const found = shapeOf(estimate, doc.nodes, gives ? sourceOf(node, handle) : (slot as InSlot).source);
+  const found = shapeOf(estimate, doc, gives ? sourceOf(node, handle) : (slot as InSlot).source);
   const range = slot.port.schema ? rangeOf(slot.port.schema) : "";
   return (
     <>

@@ -1,16 +1,16 @@
 /** What a run will cost, beside the button that starts it: time, where earlier runs tell the pace, and memory. */
 import { bytes, clock } from "../drawing/format";
-import { useEditor } from "../state/editor";
-import { useEstimate, wonder } from "../state/estimate";
+import { activeOf, useDocuments } from "../state/documents";
+import { tellsOf, useEstimate, wonder } from "../state/estimate";
 import { usePace } from "../state/pace";
 import { showPanel } from "../state/ui";
 
 export function RunCost() {
   const { estimate, of, asking } = useEstimate();
-  const nodes = useEditor((state) => state.doc.nodes);
+  const whole = useDocuments((state) => activeOf(state).history.present);
   const pace = usePace((state) => state.pace);
-  if (Object.keys(nodes).length === 0) return null;
-  if (!estimate || of !== nodes) {
+  if (Object.keys(whole.nodes).length === 0) return null;
+  if (!estimate || !tellsOf(of, whole)) {
     return (
       <button className="run-cost" data-tip="text|What a run will cost" onClick={wonder} disabled={asking}>
         {asking ? "cost …" : "cost?"}

@@ -10,8 +10,8 @@ import { addProblems } from "./validation";
 
 interface Estimating {
   readonly estimate: Estimate | null;
-  /** The nodes that it tells of: others in the document now make it out of date. */
-  readonly of: Doc["nodes"] | null;
+  /** The whole document that it tells of (`tellsOf`). */
+  readonly of: Doc | null;
   /** The memory is that of each of so many processes, which split the models that train where they shard them. */
   readonly devices: number;
   readonly shard: boolean;
@@ -32,15 +32,14 @@ export async function ask(): Promise<void> {
   const { asking, devices, shard } = useEstimate.getState();
   if (asking) return;
   const { document } = useEditor.getState();
-  const nodes = () => activeDocument().history.present.nodes;
-  const of = nodes();
+  const of = activeDocument().history.present;
   const isShown = () => useEditor.getState().document === document;
   useEstimate.setState({ asking: true, error: "" });
   try {
     const estimate = await api.estimate(textOf(), devices, shard && devices > 1);
     if (!isShown()) return;
     useEstimate.setState({ estimate, of, asking: false });
-    if (nodes() === of) addProblems(estimate.problems);
+    if (tellsOf(of, activeDocument().history.present)) addProblems(estimate.problems);
   } catch (error) {
     if (!isShown()) return;
     const text = error instanceof Refused ? error.message : String(error);
@@ -48,11 +47,15 @@ export async function ask(): Promise<void> {
   }
 }
 
+/** Whether what was found out about one document holds for another: nodes and definitions are the same. */
+export const tellsOf = (of: Doc | null, doc: Doc): boolean =>
+  of?.nodes === doc.nodes && of.definitions === doc.definitions;
+
 /** Ask, if it is not known of the document as it is: somebody is about to run it. */
 export function wonder(): void {
-  const { of } = useEstimate.getState();
-  const { nodes } = useEditor.getState().doc;
-  if (of !== nodes && Object.keys(nodes).length > 0) void ask();
+  const { present } = activeDocument().history;
+  const isKnown = tellsOf(useEstimate.getState().of, present);
+  if (!isKnown && Object.keys(present.nodes).length > 0) void ask();
 }
 
 /** Forget what was found out about a document when another is shown; an answer on its way is then nobody's. */
@@ -64,7 +67,7 @@ export function startEstimating(): void {
 }
 
 /** The shape that a port gives, where it was found out for the document as it is. */
-export function shapeOf(state: Estimating, nodes: Doc["nodes"], source: Source | null): string {
-  if (!source || source.inner || state.of !== nodes) return "";
+export function shapeOf(state: Estimating, doc: Doc, source: Source | null): string {
+  if (!source || source.inner || !tellsOf(state.of, doc)) return "";
   return state.estimate?.nodes[source.node]?.gives[joined(source.port, source.name)] ?? "";
 }

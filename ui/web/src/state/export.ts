@@ -13,8 +13,10 @@ const LARGEST = 8192; // pixels of a side: what browsers draw on
 
 /** The document, or (pictures) the selection of it, as a file. */
 async function made(kind: Kind, selection: boolean): Promise<Blob> {
-  const { doc } = useEditor.getState();
-  if (kind === "json") return new Blob([`${write(doc, 1)}\n`], { type: MEDIA.json });
+  if (kind === "json") {
+    const whole = activeDocument().history.present; // also where the inside of a definition is shown
+    return new Blob([`${write(whole, 1)}\n`], { type: MEDIA.json });
+  }
   const svg = svgOf(useEditor.getState(), look(), selection ? selectedIds() : null);
   return kind === "svg" ? new Blob([svg], { type: MEDIA.svg }) : pngOf(svg);
 }

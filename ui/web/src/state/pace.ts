@@ -1,7 +1,7 @@
 /** How many operations a second runs do here, as those that were watched from this page told; kept in the browser. */
 import { create } from "zustand";
-import { useEditor } from "./editor";
-import { useEstimate } from "./estimate";
+import { activeDocument } from "./documents";
+import { tellsOf, useEstimate } from "./estimate";
 import { weightsOf } from "./share";
 import { useRuns } from "./runs";
 
@@ -24,8 +24,8 @@ export function startPacing(): void {
     if (view.status !== "done" || before.status === "done" || before.run !== view.run || view.began === 0)
       return;
     const { estimate, of } = useEstimate.getState();
-    const { doc } = useEditor.getState();
-    if (!estimate || of !== doc.nodes) return;
+    const doc = activeDocument().history.present;
+    if (!estimate || !tellsOf(of, doc)) return;
     const weights = weightsOf(doc, estimate);
     const done = view.planned.filter((id) => view.nodes[id]?.state === "done");
     const flops = done.reduce((sum, id) => sum + (weights[id] ?? 0), 0);

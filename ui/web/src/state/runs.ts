@@ -77,8 +77,8 @@ const live = new Live({
     if (about.notice && before?.boot !== about.boot) say(about.notice, "bad");
     takeRuns([...queue.running, ...queue.queued]);
     void api.history().then((past) => {
+      setState({ history: true }); // first: who looks for a document's run looks when runs come in
       takeRuns(past);
-      setState({ history: true });
     }, sayError);
     if (before && before.boot !== about.boot) {
       setState((state) => ({ view: state.view.run === null ? NO_RUN : beginView(state.view.run, NO_RUN) }));

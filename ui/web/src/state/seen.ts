@@ -1,5 +1,5 @@
 /** What is told of the run's nodes, by the nodes that are drawn where one is: a use stands for all that is inside of it. */
-import { halves, joined, type Doc, type Id } from "../document/document";
+import type { Doc, Id } from "../document/document";
 import { locate, shownIn, type Path } from "../document/inside";
 import type { Problem, Profile } from "../server/types";
 import { activeDocument } from "./documents";
@@ -129,11 +129,4 @@ export function reveal(id: string): void {
   show(path);
   select([node]);
   setTimeout(() => (node in useEditor.getState().cards ? goTo(node) : frameAll()), 120); // once its sheet is drawn
-}
-
-/** The node of the run that a node drawn here is: inside of a definition the way to it comes first. */
-export function runNameOf(ref: string): string {
-  const { path } = useEditor.getState();
-  const [head, port] = halves(ref);
-  return joined([...path.flatMap(({ use }) => (use === undefined ? [] : [use])), head].join("/"), port);
 }

@@ -1,6 +1,5 @@
 /** How much of a run is done, and how long it will still take, as far as its events tell. */
-import { outermost } from "../document/sweep";
-import type { Doc, Id } from "../document/document";
+import { outermost, type Doc, type Id } from "../document/document";
 import type { Estimate } from "../server/types";
 import type { RunView } from "./runView";
 

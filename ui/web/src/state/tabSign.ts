@@ -1,6 +1,5 @@
 /** What the browser's tab says of the run that is shown: its share in the title and the icon, and its end to who looks elsewhere. */
-import { nameOf, activeOf, useDocuments } from "./documents";
-import { useEditor } from "./editor";
+import { nameOf, activeDocument, useDocuments } from "./documents";
 import { useEstimate } from "./estimate";
 import { isLive } from "./runAge";
 import { useAsking } from "./runOptions";
@@ -10,8 +9,10 @@ import type { Run } from "../server/types";
 
 /** The share of the run that is shown, at a moment in seconds since 1970. */
 export function shareNow(now: number): Share | null {
-  const { doc } = useEditor.getState();
-  return shareOf(useRuns.getState().view, weightsOf(doc, useEstimate.getState().estimate), now);
+  const { view } = useRuns.getState();
+  if (view.status !== "running") return null;
+  const { present } = activeDocument().history;
+  return shareOf(view, weightsOf(present, useEstimate.getState().estimate), now);
 }
 
 const icon = (): HTMLLinkElement | null => document.querySelector('link[rel="icon"]');
@@ -32,7 +33,7 @@ function ring(share: number, colour: string): string {
 let over: "done" | "failed" | null = null;
 
 function show(): void {
-  const name = nameOf(activeOf(useDocuments.getState()));
+  const name = nameOf(activeDocument());
   const { view } = useRuns.getState();
   const share = shareNow(Date.now() / 1000);
   const percent = share ? `${Math.floor(100 * share.done)} % · ` : view.status === "running" ? "… · " : "";

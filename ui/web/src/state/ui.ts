@@ -83,7 +83,7 @@ interface UiState {
 }
 
 /** Where the panel would lie over the sheet (style/narrow.css), it waits to be asked for. */
-const NARROW = 760;
+export const NARROW = 760;
 
 const stored = (key: string): string | null => localStorage.getItem(`loom.${key}`);
 

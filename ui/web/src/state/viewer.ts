@@ -1,5 +1,6 @@
 /** What the viewer beside the sheet shows; whether it is open, and how wide, is remembered. */
 import { create } from "zustand";
+import { NARROW } from "./ui";
 
 export type Scope = "run" | "recent";
 
@@ -20,7 +21,7 @@ const WIDEST = 1200;
 const bounded = (width: number): number => Math.min(WIDEST, Math.max(NARROWEST, Math.round(width)));
 
 export const useViewer = create<ViewerState>()(() => ({
-  open: localStorage.getItem("loom.viewer") === "open" && innerWidth > 760,
+  open: localStorage.getItem("loom.viewer") === "open" && innerWidth > NARROW,
   width: bounded(Number(localStorage.getItem("loom.viewer-width")) || 400),
   scope: "run",
   mode: "one",
