@@ -34,6 +34,8 @@ GENERATION = re.compile(r"/generation-[0-9a-f]{12}/")
 LEASES = ".leases"
 SAME_SECONDS = 0.01
 """Times that differ by less are the same: file systems cut them off in their own ways."""
+RECENT_SECONDS = 2.0
+"""What was written so lately may be written again with the same size and time: stores tell whole seconds."""
 
 
 class Remote(Home):
@@ -259,8 +261,10 @@ class Remote(Home):
             if _same(path, info) or (path.exists() and path.stat().st_mtime > written(info)):
                 continue
             with suppress(FileNotFoundError), atomic_file(path) as temporary:
+                recent = time.time() - written(info) < RECENT_SECONDS
                 self.bucket.get({info["name"]: temporary})
-                os.utime(temporary, (written(info), written(info)))
+                time_here = written(info) - recent  # a second earlier: it is brought again next time
+                os.utime(temporary, (time_here, time_here))
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
