@@ -204,3 +204,17 @@ export function boundsOf(
   const bottom = Math.max(...boxes.map((box) => box.at[1] + box.size[1]));
   return { x, y, width: right - x, height: bottom - y };
 }
+
+/** How far above a stage a note may lie that is read with it, in pixels of the sheet. */
+const NEAR = 160;
+
+/** The notes right above a box: they tell of what is in it. */
+export function notesAbove(sheet: Sheet, box: { x: number; y: number; width: number }): Id[] {
+  return Object.entries(sheet.doc.places).flatMap(([id, { kind, size }]) => {
+    if (kind !== "note") return [];
+    const [x, y] = absolute(sheet, id);
+    const [width, height] = size ?? [0, 0];
+    const gap = box.y - (y + height);
+    return x < box.x + box.width && x + width > box.x && gap >= 0 && gap < NEAR ? [id] : [];
+  });
+}

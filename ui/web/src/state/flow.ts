@@ -5,7 +5,7 @@ import { select, sheetKey, shownSheet, useEditor } from "./editor";
 import { setLevel } from "./level";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
 import { MIN_ZOOM, readable } from "../drawing/framing";
-import { boundsOf, type LoomEdge, type LoomNode } from "../drawing/view";
+import { boundsOf, notesAbove, type LoomEdge, type LoomNode } from "../drawing/view";
 import { firstStage } from "../document/stages";
 
 let flow: ReactFlowInstance<LoomNode, LoomEdge> | null = null;
@@ -67,11 +67,12 @@ export function frameAll(duration = 250): void {
   void flow?.fitView({ padding: 0.08, duration: gliding(duration), maxZoom: 1 });
 }
 
-/** Look at the first stage of a graph, or at its beginning where it is too large to be read as a whole. */
+/** Look at the first stage of a graph with the notes above it, or at its beginning where it is too large to be read as a whole. */
 export function frameFirst(duration: number): void {
   const state = useEditor.getState();
   const ids = firstStage(state.doc);
-  if (ids.length > 0) look(boundsOf(state, ids), duration);
+  if (ids.length === 0) return;
+  look(boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]), duration);
 }
 
 /** Look at what a zone holds, near enough to use it. */
