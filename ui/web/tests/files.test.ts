@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { setTitle } from "../src/commands";
 import { EMPTY } from "../src/document/document";
 import { api, Refused } from "../src/server/api";
-import type { Document } from "../src/server/types";
+import type { Document, WorkflowEntry } from "../src/server/types";
 import { addressShown, startAddress } from "../src/state/address";
 import {
   activate,
@@ -19,7 +19,15 @@ import {
 import { allDrafts, dropDraft } from "../src/state/drafts";
 import { openOther, startLooking, takeOther } from "../src/state/elsewhere";
 import { ask, startEstimating, useEstimate } from "../src/state/estimate";
-import { closeDocument, openAddress, openFile, openFirst, saveAs, saveFile } from "../src/state/files";
+import {
+  closeDocument,
+  newWorkflow,
+  openAddress,
+  openFile,
+  openFirst,
+  saveAs,
+  saveFile,
+} from "../src/state/files";
 import { keepNow, startKeeping } from "../src/state/keeping";
 import { readSession, startSession } from "../src/state/session";
 import { undoEdit, useEditor } from "../src/state/editor";
@@ -247,6 +255,50 @@ describe("a reload", () => {
     expect(isDirty(activeDocument())).toBe(true);
     await saveFile();
     await vi.waitFor(async () => expect(await allDrafts()).toEqual([]));
+  });
+});
+
+describe("a page that is used before it has begun", () => {
+  const example = { path: "shipped/example.json", shipped: true, problem: "" } as WorkflowEntry;
+
+  beforeEach(() => {
+    restore([{ doc: EMPTY }], 0);
+    sessionStorage.clear();
+    location.hash = "";
+  });
+
+  it("opens an example where nobody did anything", async () => {
+    server.workflows.mockResolvedValueOnce([example]);
+    await openFirst();
+    expect(title()).toBe("Example");
+  });
+
+  it.each([
+    ["asks for a new workflow", newWorkflow],
+    ["writes a title", () => setTitle("Mine")],
+  ])("opens no example over one that %s", async (_, use) => {
+    const entries = deferred<WorkflowEntry[]>();
+    server.workflows.mockReturnValueOnce(entries.promise);
+    const beginning = openFirst();
+    use();
+    const mine = title();
+    entries.resolve([example]);
+    await beginning;
+    expect(title()).toBe(mine);
+  });
+
+  it("keeps what was made meanwhile beside what is restored", async () => {
+    await openFile("shipped/example.json");
+    await keepNow();
+    const kept = JSON.stringify(readSession());
+    restore([{ doc: EMPTY }], 0);
+    sessionStorage.setItem("loom.tabs", kept);
+    location.hash = "";
+    const beginning = openFirst();
+    setTitle("Mine");
+    await beginning;
+    expect(names()).toEqual(["Example", "Mine"]);
+    expect(title()).toBe("Mine");
   });
 });
 

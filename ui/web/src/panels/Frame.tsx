@@ -25,6 +25,10 @@ export function Frame({
       ref={box}
       className={`dialog${wide ? " wide" : ""}`}
       aria-label={title}
+      onCancel={(event) => {
+        event.preventDefault(); // its "close" comes later, and would close what the next key has opened
+        close();
+      }}
       onClose={close}
       onPointerDown={(event) => event.target === event.currentTarget && close()}
     >

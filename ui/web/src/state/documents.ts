@@ -106,11 +106,15 @@ export function open(opening: Opening): OpenDocument {
   return made;
 }
 
-/** Begin with these documents instead of the first, empty one. */
-export function restore(openings: readonly Opening[], shown: number): readonly OpenDocument[] {
+/** Begin with these documents instead of the first, empty one. `own`: those that somebody made meanwhile stay, and in view. */
+export function restore(
+  openings: readonly Opening[],
+  shown: number,
+  own: readonly OpenDocument[] = [],
+): readonly OpenDocument[] {
   const all = openings.map(opened);
-  const active = all[shown] ?? all[0];
-  if (active) setState({ open: all, active: active.id });
+  const active = own.find(({ id }) => id === getState().active) ?? all[shown] ?? all[0];
+  if (active) setState({ open: [...all, ...own], active: active.id });
   return all;
 }
 

@@ -214,17 +214,14 @@ async function reopened({ draft, path, run }: Tab): Promise<(Opening & { revisio
 
 /** What the page opens with: what this tab had open, what the address names, or a graph that shows a picture at once. */
 export async function openFirst(): Promise<void> {
-  await takeOverDrafts().catch(sayError);
+  let before = asked;
   const session = readSession();
+  await takeOverDrafts().catch(sayError);
   const found = await Promise.all(session.tabs.map(reopened));
   const openings = found.filter((opening) => opening !== null);
-  const documents = restore(
-    openings,
-    Math.max(
-      0,
-      openings.findIndex((own) => own === found[session.active]),
-    ),
-  );
+  const shown = openings.findIndex((opening) => opening === found[session.active]);
+  const own = useDocuments.getState().open.filter((document) => !isUntouched(document));
+  const documents = restore(openings, Math.max(0, shown), own);
   documents.forEach((document, i) => {
     const revision = openings[i]?.revision;
     if (revision) knowDraft(document, revision);
@@ -233,8 +230,14 @@ export async function openFirst(): Promise<void> {
   const address = addressShown();
   const named = documents.find((document) => addressOf(document) === address);
   if (named) activate(named.id);
-  if (named || (address !== "" && (await openAddress(address))) || documents.length > 0) return;
+  if (named) return;
+  if (address !== "") {
+    if (await openAddress(address)) return;
+    before = asked;
+  }
+  if (documents.length > 0) return;
   const entries = await api.workflows().catch(() => []);
+  if (asked !== before || !isUntouched(activeDocument())) return; // somebody has begun already
   const first =
     entries.find((entry) => entry.path === "shipped/sample.json") ??
     entries.find((entry) => entry.shipped && !entry.problem);

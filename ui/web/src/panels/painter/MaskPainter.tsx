@@ -166,6 +166,10 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
       className="dialog painter"
       aria-label="Paint a mask"
       onKeyDown={key}
+      onCancel={(event) => {
+        event.preventDefault();
+        leavePainting(strokes);
+      }}
       onClose={() => leavePainting(strokes)}
     >
       <div className="painter-bar" role="toolbar" aria-label="Mask">
