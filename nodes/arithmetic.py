@@ -32,7 +32,7 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
     words=("formula", "math", "equation", "calculate", "python", "subtract", "divide", "sqrt", "exp", "minus"),
 )
 def expression(
-    formula: Formula,
+    formula: Formula = "a + s * (b - a)",
     values: Annotated[Ports[N], NamesIn("formula", expressions.NAMES, expressions.FRACTIONS)] | None = None,
 ) -> N:
     """A formula, such as a + s * (b - a): each name in it is a port, for a number or a tensor.
