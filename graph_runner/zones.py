@@ -8,7 +8,7 @@ from typing import Annotated, Protocol, TypeVar
 from pydantic import Field
 
 from graph_runner.contract import Body, Formerly, Ports, node
-from graph_runner.contract.context import Loop
+from graph_runner.contract.context import Loop, Turn
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -40,9 +40,12 @@ class Once(Protocol):
 
 
 class Callback(Protocol):
-    """A body without ports or results, run for what it shows."""
+    """A body without results, run for what it shows.
 
-    def __call__(self) -> None:
+    step: of the loop around, the one that has just ended, counted from 0. share: the part of all steps that is done.
+    """
+
+    def __call__(self, step: int, share: float) -> None:
         """Show what there is to show."""
         ...
 
@@ -87,6 +90,7 @@ def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R
 @node(category="zones", aside="steps", words=("callback", "validation"))
 def every(
     body: Body[Callback],
+    turn: Turn,
     steps: Annotated[int, Formerly("n"), Field(ge=1)] = 100,  # noqa: ARG001 - the loop around counts
 ) -> None:
     """Run the body every so many steps of the zone around it, and after the last: a callback, for previews and validation.
@@ -95,7 +99,7 @@ def every(
     computes, so it can be edited without computing the zone anew.
     steps: from one run to the next; in a loop that is no training, iterations.
     """
-    body()
+    body(turn.number, turn.share)
 
 
 @node(category="zones", words=("subgraph",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Protocol
 
 import torch
@@ -22,11 +23,33 @@ Solver = Literal[
 
 
 class Denoise(Protocol):
-    """The (guided) denoiser: noisy latents and their timestep in, a prediction out."""
+    """The (guided) denoiser: noisy latents and their timestep in, a prediction out; and which step it is, and the share done.
+
+    step: counted from 0, of those that are walked. share: of them the part that is done, from 0 at the first on.
+    """
+
+    def __call__(self, z: Latent, t: Timestep, step: int, share: float) -> Prediction:
+        """What the denoiser predicts."""
+        ...
+
+
+class Stepwise:
+    """A body as the denoiser that solvers call: it is told which step it is."""
+
+    def __init__(self, denoise: Denoise, loop: Loop) -> None:
+        self.denoise, self.loop = denoise, loop
+        self._step, self._steps = 0, 1
 
     def __call__(self, z: Latent, t: Timestep) -> Prediction:
         """What the denoiser predicts."""
-        ...
+        return self.denoise(z, t, self._step, self._step / self._steps)
+
+    def turns(self, steps: int) -> Iterator[int]:
+        """The loop's steps."""
+        self._steps = steps
+        for step in self.loop(steps):
+            self._step = step
+            yield step
 
 
 @node(
@@ -70,7 +93,8 @@ def sample(
     else:
         levels = levels.last_part(strength)
         z = schedule.add_noise(z0, noise, levels.start.t)
-    return chosen(denoise, z, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=loop)
+    stepwise = Stepwise(denoise, loop)
+    return chosen(stepwise, z, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=stepwise.turns)
 
 
 @node(category="sampling", keep=True, words=("ddim inversion", "image editing"))
@@ -89,8 +113,8 @@ def invert(
     steps: of the solver; sample with as many.
     spacing: which timesteps are visited; sample at the same ones.
     """
-    chosen = SOLVERS["ddim_inversion"]
-    return chosen(denoise, z0, chosen.levels(schedule, steps, spacing), turns=loop)
+    chosen, stepwise = SOLVERS["ddim_inversion"], Stepwise(denoise, loop)
+    return chosen(stepwise, z0, chosen.levels(schedule, steps, spacing), turns=stepwise.turns)
 
 
 @node(category="sampling")

@@ -115,6 +115,10 @@ Channels = Annotated[
     Tensor, Wire("channels", "b c h w", accepts=("image", "latent"), about="channels beside the latent")
 ]
 LogLikelihood = Annotated[Tensor, Wire("log_likelihood", "b", about="log p(y|z) of each sample")]
+PerSample = Annotated[
+    Tensor, Wire("per_sample", "b", accepts=("log_likelihood", "timestep"), about="one number for each sample")
+]
+AnyTensor = Annotated[Tensor, Wire("tensor", about="a tensor of any shape, which means nothing in particular")]
 Gradient = Annotated[Tensor, Wire("gradient", "b c h w", about="∇ log p(y|z), by which guidance steers")]
 Features = Annotated[Tensor, Wire("features", "n d", about="one row for each image, for distances of distributions")]
 FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]

@@ -13,6 +13,10 @@ from tests.test_architecture import ROOT
 PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
     "core.allocator": "core/training/test_sharding.py",
+    "core.broadcasting": "core/test_expressions.py",
+    "core.elementwise": "core/test_expressions.py",
+    "graph_runner.bind.names_in_texts": "graph_runner/bind/test_calculating.py",
+    "nodes.arithmetic": "nodes/test_arithmetic.py",
     "graph_runner.base.bucket": "graph_runner/base/test_remote.py",
     "graph_runner.catalog.plugins": "graph_runner/cli/test_plugins.py",
     "graph_runner.cli.blueprints": "graph_runner/format/test_blueprints.py",

@@ -36,6 +36,7 @@ class RectifiedFlow(Process):
     parametrisation: FlowParametrisation = "velocity"
 
     straight: ClassVar[Coordinates] = STRAIGHT
+    velocity: ClassVar[Parametrisation | None] = VELOCITY
 
     def __post_init__(self) -> None:
         if self.parametrisation not in PREDICTS:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from core.diffusion.parametrisation import Estimate, Parametrisation
+from core.diffusion.parametrisation import EPS, Estimate, Parametrisation
 from core.kinds import Kinds
 
 Spacing = Literal["leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm"]
@@ -90,6 +90,8 @@ class Process(ABC):
     """Where solvers look if nothing else is asked for; None for each solver's own."""
     straight: ClassVar[Coordinates] = EXPLODING
     """The coordinates in which Euler, Heun and the like integrate: those in which paths are least bent."""
+    velocity: ClassVar[Parametrisation | None] = None
+    """What is called velocity here: v of a variance-preserving process, dz/dt of straight paths; None where nothing is."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -202,6 +204,35 @@ class Process(ABC):
     def from_z0(self, z0: Tensor, z: Tensor, t: Timestep) -> Tensor:
         """The prediction at (z, t) that would imply z0: inverse of `to_z0` in its first argument."""
         return self.predicts.from_z0(z0, z, *self.rates(t, like=z))
+
+    def from_eps(self, eps: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The prediction at (z, t) that would imply eps: inverse of `to_eps` in its first argument."""
+        return self._in_words_of(EPS, eps, z, t)
+
+    def to_velocity(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The velocity that a prediction at (z, t) implies. Raises ValueError for a process that has none."""
+        rates = self.rates(t, like=z)
+        if (velocity := self._velocity()) == self.predicts:
+            return prediction
+        return velocity.of(*self.estimate(prediction, z, *rates), *rates)
+
+    def from_velocity(self, velocity: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The prediction at (z, t) that would imply a velocity: inverse of `to_velocity` in its first argument."""
+        return self._in_words_of(self._velocity(), velocity, z, t)
+
+    def _in_words_of(self, other: Parametrisation, value: Tensor, z: Tensor, t: Timestep) -> Tensor:
+        """The prediction at (z, t) that says what `value` says in another parametrisation."""
+        if other == self.predicts:
+            return value
+        rates = self.rates(t, like=z)
+        return self.predicts.of(*other.read(value, z, *rates), *rates)
+
+    def _velocity(self) -> Parametrisation:
+        if self.velocity is None:
+            raise ValueError(
+                f"{type(self).__name__} has no velocity; v is of schedules of betas, eps − z0 of rectified flow"
+            )
+        return self.velocity
 
     # --- kept in files ------------------------------------------------------------------------------------------------
 

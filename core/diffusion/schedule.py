@@ -50,6 +50,7 @@ class NoiseSchedule(Process):
 
     least: ClassVar[float] = 0.0
     spacing: ClassVar[Spacing | None] = None
+    velocity: ClassVar[parametrisations.Parametrisation | None] = parametrisations.V
 
     def __post_init__(self) -> None:
         if self.parametrisation not in PARAMETRISATIONS:

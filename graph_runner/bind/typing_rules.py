@@ -15,6 +15,7 @@ import networkx as nx
 from graph_runner.base.problems import Problem
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Slot, Source, Wired
 from graph_runner.contract import Port, PortType
+from graph_runner.contract.broadcast import NUMBERS, NamesIn, broadest
 from graph_runner.contract.spec import ANY
 from graph_runner.format.wires import split
 
@@ -22,6 +23,8 @@ Environment = dict[tuple[str, str], PortType]  # (variable or type, name within 
 SOME = "*"
 """The name, within Ports, of whatever a broken wire would have brought: it may be any."""
 
+WHOLE, FRACTION = (PortType(kind.__name__, base=kind) for kind in (int, float))
+"""The kinds of numbers that are calculated."""
 
 Graphs = Mapping[Scope, "nx.DiGraph[str]"]
 """Of each scope, which nodes wait for which."""
@@ -48,6 +51,8 @@ def _solve_node(bound: BoundNode, graphs: Graphs, circular: Collection[str]) -> 
             problems += _match(port.type, _type_of_literal(value), env, name, bound.id, f"{port.name}.{name}")
         if port.named and port.required and port.name not in bound.wires.keys() | bound.params.keys():
             env[port.type.name, SOME] = ANY  # that it is missing is told once
+        if port.names_in is not None and port.type.broadcasts:
+            env[port.type.name, ""] = _calculated(bound, port, port.names_in, env)
     if bound.body is not None and bound.spec.body is not None:
         for port in bound.spec.body.ports:
             bound.body.ports.update(_leave(port, env))
@@ -57,6 +62,16 @@ def _solve_node(bound: BoundNode, graphs: Graphs, circular: Collection[str]) -> 
         bound.outputs.update(_leave(port, env))
     bound.typed = True
     return problems
+
+
+def _calculated(bound: BoundNode, port: Port, names_in: NamesIn, env: Environment) -> PortType:
+    """The kind of what is calculated of named wires, by the text that says how."""
+    text = bound.params.get(names_in.parameter)
+    if not isinstance(text, str):  # wired, or wrong
+        return ANY
+    kinds = [env[port.type.name, name] for name in names_in.names(text) if (port.type.name, name) in env]
+    kind = broadest(kinds or [WHOLE])
+    return kind if kind.name not in NUMBERS else FRACTION if names_in.fractional(text) else broadest([WHOLE, kind])
 
 
 def _enter(
@@ -134,7 +149,9 @@ def _match(
         known = env.setdefault((port.name, name), stands_for)
         if wrong:
             return [Problem(wrong, id, where, "Wire a list of nodes into it" if port.many > source.many else "")]
-        if not known.takes(stands_for) and port.base is not None:  # different kinds of one bound: what they share
+        if not known.takes(stands_for) and port.broadcasts:
+            env[port.name, name] = broadest((known, stands_for))
+        elif not known.takes(stands_for) and port.base is not None:  # different kinds of one bound: what they share
             env[port.name, name] = PortType(port.base.__name__, stands_for.many, base=port.base)
         elif not known.takes(stands_for):
             message = f"takes {known.listed(port.many)} here (another wire says so), and {origin} is {source}"
@@ -153,6 +170,8 @@ def _stand_for(port: PortType, source: PortType, origin: str) -> tuple[str, Port
     if source.many < port.many and not single and source.name != "any":
         return f"takes a list, and {origin} is one {source}", source
     stands_for = replace(source, many=source.many - (0 if single else min(port.many, source.many)))
+    if port.broadcasts and stands_for.many:
+        return f"takes {port}, and {origin} is {source}", ANY
     if stands_for.name != "any" and not replace(port, many=stands_for.many, either=False).takes(stands_for):
         return f"takes {port}, and {origin} is {source}", ANY
     return "", stands_for

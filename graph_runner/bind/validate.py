@@ -22,6 +22,7 @@ from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_me
 from graph_runner.bind.expand import Expanded, expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, in_order, reads, sources_of
 from graph_runner.bind.modes import without_modes
+from graph_runner.bind.names_in_texts import names_in_texts
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
 from graph_runner.bind.renamed import under_current_names
@@ -138,6 +139,7 @@ def _bind(
         for port in spec.inputs:
             if port.name not in meant:
                 _bind_input(bound, port, node, problems)
+        problems += names_in_texts(bound, node)
         if spec.body is None and node.body is not None:
             problems.append(
                 Problem(f"{node.type!r} takes no body", id, "body", "Move its nodes out, or use a zone such as 'group'")

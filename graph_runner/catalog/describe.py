@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import Any, NotRequired, cast
 
 from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
@@ -35,11 +36,21 @@ class DescribedWire(TypedDict):
     storable: bool
 
 
+class DescribedNames(TypedDict):
+    """Where the names of a port's wires stand: in a parameter, found by a pattern; by another it is told whether whole numbers may
+    give a fraction (see `graph_runner.contract.NamesIn`). Both are read by JavaScript as by Python."""
+
+    parameter: str
+    pattern: str
+    fraction: str
+
+
 class DescribedPort(TypedDict):
     """A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
 
     nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
-    bound: the class that a type variable is bound to. formerly: names that it had.
+    bound: the class that a type variable is bound to. broadcasts: whether it may carry another kind of number or tensor at each
+    port. formerly: names that it had. names_in: of named wires, where the names stand.
     """
 
     name: str
@@ -58,6 +69,8 @@ class DescribedPort(TypedDict):
     path: NotRequired[PathKind]
     widget: NotRequired[Widget]
     nullable: NotRequired[bool]
+    broadcasts: NotRequired[bool]
+    names_in: NotRequired[DescribedNames]
 
 
 class DescribedBody(TypedDict):
@@ -172,7 +185,7 @@ def _bound(kind: PortType) -> str:
 
 
 def _port(port: Port) -> DescribedPort:
-    return {
+    described: DescribedPort = {
         "name": port.name,
         "type": port.type.name,
         "list": port.type.many,
@@ -185,6 +198,11 @@ def _port(port: Port) -> DescribedPort:
         "help": port.help,
         "formerly": list(port.formerly),
     }
+    if port.type.broadcasts:
+        described["broadcasts"] = True
+    if port.names_in is not None:
+        described["names_in"] = cast(DescribedNames, asdict(port.names_in))
+    return described
 
 
 def _input(spec: NodeSpec, port: Port) -> DescribedPort:

@@ -12,7 +12,7 @@ from typing import Any
 
 from graph_runner.catalog.describe import DescribedPort, describe, ports_of
 from graph_runner.compile.source import project_of
-from graph_runner.contract import NodeSpec, Port, PortType
+from graph_runner.contract import NodeSpec, NumberOrTensor, Port, PortType
 
 _HEAD = """\
 # Nodes
@@ -85,7 +85,8 @@ def _row(port: Port) -> tuple[str, str]:
 
 def _type(port: Port) -> str:
     kind: PortType = port.type
-    one = "any type" if kind.variable else kind.name
+    calculated = "number or tensor" if kind.base is NumberOrTensor else "tensor"
+    one = calculated if kind.broadcasts else "any type" if kind.variable else kind.name
     text = "list of " * kind.many + one
     if kind.either:
         text = f"{one}, or {text}"

@@ -19,6 +19,7 @@ A parameter is, by its annotation: a wired port (`Annotated[..., Wire]`), a set 
 
 from pydantic import Field
 
+from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.decorator import node
 from graph_runner.contract.markers import (
     LARGEST_SEED,
@@ -59,8 +60,10 @@ __all__ = [
     "Joinable",
     "Lighter",
     "Name",
+    "NamesIn",
     "Neutral",
     "NodeSpec",
+    "NumberOrTensor",
     "Param",
     "PathTo",
     "Port",

@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
@@ -47,6 +48,7 @@ BUILT_IN = frozenset(
         "rng",
         "saving",
         "tell",
+        "turn",
         "value_folder",
         "workspace",
     )
@@ -217,6 +219,20 @@ class Loop(Protocol):
         For zones that are `independent`: the steps may be done elsewhere, and several at once.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Turn:
+    """The step that the innermost loop around a node has reached: its number, counted from 0, of how many."""
+
+    __inject__: ClassVar[str] = "turn"
+    number: int
+    of: int
+
+    @property
+    def share(self) -> float:
+        """The part of the steps that is done when this one is."""
+        return (self.number + 1) / max(self.of, 1)
 
 
 class Outputs(Protocol):

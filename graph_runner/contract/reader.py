@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from pydantic import PydanticSchemaGenerationError, TypeAdapter
 
 from graph_runner.contract import docstring
+from graph_runner.contract.broadcast import NamesIn
 from graph_runner.contract.markers import (
     NAME,
     Axes,
@@ -73,6 +74,11 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
     if "rng" in injected.values() and "seed" not in params:
         params["seed"] = Param("seed", TypeAdapter(Seed), 0, None)
         inputs.append(Port("seed", PortType("int", base=int), False, help="another seed, another draw"))
+    for port in inputs:
+        if port.names_in is not None and port.names_in.parameter not in params:
+            raise ContractError(
+                f"node {name!r}: {port.name!r} takes its names from {port.names_in.parameter!r}, which is no parameter"
+            )
     for former in declared.get("formerly", ()):
         if former == name or not re.fullmatch(NAME, former):
             raise ContractError(
@@ -162,7 +168,8 @@ def _read_port(name: str, hint: Any, where: str, text: str) -> tuple[Port, bool]
         if _holds_paths(element):
             raise ContractError(f"{where}: {PATH_BY_ITSELF}")
         port_type, _ = _read_type(element, where)
-        return Port(name, port_type, not optional, True, text, formerly, axes), False
+        names_in = next((extra for extra in hint.__metadata__ if isinstance(extra, NamesIn)), None)
+        return Port(name, port_type, not optional, True, text, formerly, axes, names_in), False
     port_type, literal = _read_type(hint, where)
     return Port(name, port_type, not optional, False, text, formerly, axes), literal
 

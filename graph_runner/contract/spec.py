@@ -12,8 +12,10 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
+from torch import Tensor
 
 from graph_runner.base.contents import Reads
+from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.markers import Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
 
@@ -71,11 +73,16 @@ class PortType:
         return f"{self.one()} or {lists}" if self.either else lists
 
     @property
+    def broadcasts(self) -> bool:
+        """Whether it is a variable whose ports may each carry another kind of tensor, or number."""
+        return self.variable and self.base in (NumberOrTensor, Tensor)
+
+    @property
     def self_contained(self) -> bool:
         """Whether a value of this type holds all that it is: a tensor, a plain value, or one that the disk can keep."""
         if self.wire is not None and self.wire.codec is not None:
             return True
-        if is_module(self.base):
+        if is_module(self.base) or self.broadcasts:
             return True
         plain = self.base is not None and self.base.__module__ in ("builtins", "torch")
         return not self.variable and plain
@@ -135,6 +142,7 @@ class Port:
     help: str = ""
     formerly: tuple[str, ...] = ()
     axes: str = ""  # a symbolic shape whose letters the node's ports share
+    names_in: NamesIn | None = None  # where the names of its wires stand, if the user does not make them up
 
     @property
     def first_name(self) -> str:

@@ -284,6 +284,7 @@ class _DryLoop:
         if n == 0:
             return
         own, step = self.activation, self.activation.step
+        own.steps = n
         if step is not None:
             self.run.turns[step.id] = n
         meter = self.run.meter

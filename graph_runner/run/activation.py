@@ -23,6 +23,7 @@ class Activation:
         self.runtime, self.around, self.step = runtime, around, step
         self.path: tuple[int, ...] = around.path if around else ()  # iterations and micro-batches of the loops around
         self.turns: tuple[int, ...] = around.turns if around else ()
+        self.steps: int = around.steps if around else 1  # how many the innermost loop has
         self.micro: int = around.micro if around else 0  # which part of a step's batch, counted over the loops around
         self.training: bool = around.training if around else False
         self.sharded: bool = around.sharded if around else False
@@ -116,7 +117,10 @@ class Activation:
         """The zones from here on that hand something to their bodies."""
         around: Activation | None = self
         while around is not None and around.step is not None:
-            if around.step.spec.body is not None and around.step.spec.body.ports:
+            spec = around.step.spec
+            if (
+                spec.body is not None and spec.body.ports and not spec.aside
+            ):  # what a callback hands on is the loop's turn
                 yield around.step
             around = around.around
 

@@ -226,6 +226,7 @@ def _may_hold_models(spec: NodeSpec) -> bool:
 
 def _gives_models(spec: NodeSpec) -> bool:
     return any(
-        port.type.variable or (port.type.base is not None and issubclass(port.type.base, torch.nn.Module))
+        (port.type.variable and not port.type.broadcasts)
+        or (port.type.base is not None and issubclass(port.type.base, torch.nn.Module))
         for port in spec.outputs
     )

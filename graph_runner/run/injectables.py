@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from graph_runner.base import events
-from graph_runner.contract.context import Models, Processes, Rng, derive
+from graph_runner.contract.context import Models, Processes, Rng, Turn, derive
 from graph_runner.run.loop import ZoneLoop
 from graph_runner.run.outputs import OutputFolder
 from graph_runner.store.cache import CACHE, entry_name
@@ -73,6 +73,10 @@ Injectable = Callable[[NodeCall], Any]
 
 def _rng(call: NodeCall) -> Rng:
     return Rng(derive(call.around.runtime.seed, *call.use, call.turns), call.device, call.around.part)
+
+
+def _turn(call: NodeCall) -> Turn:
+    return Turn(call.turn or 0, call.around.steps)
 
 
 def _processes(call: NodeCall) -> Processes:
@@ -139,6 +143,7 @@ INJECTABLES: Mapping[str, Injectable] = {
     "rng": _rng,
     "saving": _saving,
     "tell": _tell,
+    "turn": _turn,
     "value_folder": _value_folder,
     "workspace": lambda call: call.workspace,
 }

@@ -55,6 +55,7 @@ class ZoneLoop:
     ) -> Iterator[int]:
         """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
+        own.steps = n
         own.seen = seen if own.processes.world > 1 else None
         nested, begin, saver = own.stateful, 0, None
         if state is not None:

@@ -103,6 +103,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "scalar": lambda: torch.tensor(0.3),
     "logits": lambda: _rand(B, 1, 3, 3),
     "log_likelihood": lambda: _rand(B),
+    "per_sample": lambda: _rand(B),
     "features": lambda: _rand(32, 6),
     "posterior": lambda: DiagonalGaussian(_rand(B, C, S, S), torch.full((B, C, S, S), -2.0)),
     "schedule": lambda: NoiseSchedule.linear(1000),
@@ -164,6 +165,13 @@ PARAMS: dict[str, dict[str, Any]] = {
     "texts": {"values": ["a"]},
     "layout_objects": {"labels": [1], "boxes": [[0.1, 0.1, 0.5, 0.5]]},
     "annealed_timestep": {"iteration": 3},
+    "expression": {"formula": "a + s * (b - a)"},
+    "rearrange": {"pattern": "b c (h p) (w q) -> b (c p q) h w", "sizes": {"p": 2, "q": 2}},
+    "solver_level": {"index": 3},
+    "split": {"sizes": [1, 3]},
+    "to_scalar": {"value": 0.5},
+    "to_timestep": {"t": 100.0},
+    "weighted_sum": {"weights": [1.0, -2.0]},
     "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
@@ -173,8 +181,30 @@ PARAMS: dict[str, dict[str, Any]] = {
     "text_context": {"prompts": ["a (red:1.3) circle"]},
 }
 
+_CALCULATING = {
+    "add_values": "ab",
+    "multiply_values": "ab",
+    "lerp": "ab",
+    "slerp": "ab",
+    "compare": "ab",
+    "clamp": "x",
+    "norm": "x",
+    "mean": "x",
+    "rows": "x",
+    "split": "x",
+    "rearrange": "x",
+    "mean_loss": "x",
+}
+
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
+    **{name: dict.fromkeys(ports, WIRES["latent"]) for name, ports in _CALCULATING.items()},
+    "where": {"then": WIRES["latent"], "otherwise": lambda: 0.5, "condition": WIRES["log_likelihood"]},
+    "expression": {"values": lambda: {"a": WIRES["latent"](), "b": WIRES["prediction"](), "s": 0.5}},
+    "weighted_sum": {"values": lambda: [WIRES["latent"](), WIRES["prediction"]()]},
+    "cat": {"items": lambda: [WIRES["latent"](), WIRES["prediction"]()]},
+    "as_kind_of": {"x": WIRES["prediction"], "like": WIRES["latent"]},
+    "to_number": {"x": WIRES["loss"]},
     **{name: {"data": drawings} for name in ("bucket_pictures", "frame_pictures", "weight_samples")},
     "denoise": {"condition": lambda: None},
     "denoise_tiles": {"condition": lambda: None},

@@ -26,7 +26,7 @@ FILE = HERE / "wires.json"
 SHIPPED = ("quickstart", "langevin", "image_guidance", "layout_to_image", "vq_autoencoder")
 EACH = 400
 """Random wires tried in each graph; of those that are refused one in four is kept."""
-RULES = ("list", "either", "variable", "bound", "named", "required", "name", "type")
+RULES = ("list", "either", "variable", "bound", "broadcasts", "named", "names_in", "required", "name", "type")
 Wire = tuple[
     str, str, str, Any
 ]  # what is wired (a node and a handle), into which node and handle, and what is then written
@@ -45,7 +45,8 @@ def catalogue(registry: Registry) -> dict[str, Any]:
         body = spec["body"] or {"ports": [], "results": []}
         for ports in (spec["inputs"], spec["outputs"], body["ports"], body["results"]):
             ports[:] = [
-                {**{key: port[key] for key in RULES}, "shape": "", "help": "", "formerly": []} for port in ports
+                {**{key: port[key] for key in RULES if key in port}, "shape": "", "help": "", "formerly": []}
+                for port in ports
             ]
     return whole
 
@@ -172,7 +173,7 @@ def _slots(id: str, port: Port, address: str, known: Any, typed: bool) -> Iterat
     if port.named:
         names = known if isinstance(known, dict) else {}
         yield from ((id, f"{address}.{name}", names, 0) for name in names)
-        if not typed:
+        if not typed and port.names_in is None:
             yield id, f"{address}.+", names, 0
     elif isinstance(known, list):
         yield from ((id, f"{address}.{i}", known, 0) for i in [*range(len(known)), "+"])

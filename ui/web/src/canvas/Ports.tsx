@@ -142,7 +142,7 @@ export function Mark({ problem }: { problem: Problem }) {
 function PortName({ node, slot }: { node: Id; slot: InSlot }) {
   const [editing, setEditing] = useState(false);
   const tip = `slot|${node}|${slot.handle}`;
-  if (!slot.name || slot.adds) {
+  if (!slot.name || slot.adds || slot.port.names_in) {
     return (
       <span className="port-name" data-tip={tip}>
         {slot.adds ? `+ ${slot.label}` : slot.label}

@@ -20,7 +20,7 @@ import {
 import type { Json } from "./json";
 import { NEW } from "./inside";
 import { ANY, resolve, sourceHandle, type Source } from "./references";
-import { element, kindOf, type Kinds, type WireKind } from "./types";
+import { element, kindOf, namesIn, namingText, type Kinds, type WireKind } from "./types";
 
 export interface InSlot {
   readonly handle: string;
@@ -136,10 +136,24 @@ function portSlots(
   if (name === NEW) return [{ ...slot(doc, kinds, node, port, NEW, "result", null, scope, ""), adds: true }];
   if (port.named) {
     const given = isNamed(wired) ? Object.entries(wired) : [];
-    const rows = given.map(([own, ref]) =>
-      slot(doc, kinds, node, port, `${address}.${own}`, own, ref, scope, own),
-    );
+    const row = (own: string, ref: Ref | null): InSlot =>
+      slot(doc, kinds, node, port, `${address}.${own}`, own, ref, scope, own);
+    const rows = given.map(([own, ref]) => row(own, ref));
     const typed = node.params[name];
+    const text = namingText(kinds.specs(doc)(node.type), node, port);
+    if (text !== null) {
+      // One for each name in the text, in its order; what is wired under another one stays, to be taken out.
+      const names = namesIn(port, text);
+      const numbers = (typed ?? {}) as object;
+      const open = names.filter((own) => !(own in numbers) && !given.some(([other]) => other === own));
+      const place = (own: string) => (names.includes(own) ? names.indexOf(own) : names.length);
+      const all = [...rows, ...open.map((own) => row(own, null))].toSorted(
+        (a, b) => place(a.name) - place(b.name),
+      );
+      return typed === undefined
+        ? all
+        : [...all, { ...row("", null), handle: address, label: name, value: typed }];
+    }
     const adding = { ...slot(doc, kinds, node, port, `${address}.+`, name, null, scope, ""), adds: true };
     return [
       ...rows,

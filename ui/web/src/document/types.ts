@@ -2,7 +2,7 @@
  * The types of wires, as the engine has them (graph_runner/bind/typing_rules.py): nominal, with type variables solved at
  * each node. What the rules know of types comes with the catalogue; tests/wires.json asks both the same questions.
  */
-import type { Catalog, Port } from "../server/types";
+import type { Catalog, NodeSpec, Port } from "../server/types";
 import { halves, isList, isNamed, type Doc, type DocNode, type Id, type Wired } from "./document";
 import { isLosslessNumber } from "lossless-json";
 import { asNamed, resolve, sourcePorts, type Source, type SpecOf } from "./references";
@@ -57,6 +57,37 @@ export function takes(catalog: Catalog, port: PortKind, source: WireKind): boole
   const plain = catalog.types[port.name]?.nominal ? null : type?.plain;
   return plain ? takes(catalog, port, { name: plain.type, many: plain.list + source.many }) : false;
 }
+
+const NUMBERS = ["bool", "int", "float"];
+
+/** How broad a kind is when it is calculated with: its axes, and those of them that are not 1; numbers come before all. */
+function breadth(catalog: Catalog, kind: WireKind): readonly [number, number] {
+  if (NUMBERS.includes(kind.name)) return [-1, NUMBERS.indexOf(kind.name)];
+  const axes = catalog.types[kind.name]?.shape.split(" ").filter(Boolean) ?? [];
+  return [axes.length, axes.filter((axis) => axis !== "1").length];
+}
+
+/** The kind that broadcasting gives: the broadest, among alike ones the first. */
+function broadest(catalog: Catalog, kinds: readonly WireKind[]): WireKind | undefined {
+  const wider = (a: WireKind, b: WireKind) => {
+    const [[axes, wide], [others, otherWide]] = [breadth(catalog, a), breadth(catalog, b)];
+    return others > axes || (others === axes && otherWide > wide) ? b : a;
+  };
+  return kinds.length > 0 ? kinds.reduce(wider) : undefined;
+}
+
+/** The text in which the names of a port's wires stand; null where the user makes them up, or only the run knows it. */
+export function namingText(spec: NodeSpec | undefined, node: DocNode, port: Port): string | null {
+  const parameter = port.names_in?.parameter;
+  if (parameter === undefined || parameter in node.wires) return null;
+  const text = node.params[parameter] ?? spec?.inputs.find((input) => input.name === parameter)?.default;
+  return typeof text === "string" ? text : "";
+}
+
+/** The names that stand in a text, each once. */
+export const namesIn = (port: Port, text: string): string[] => [
+  ...new Set(port.names_in ? text.match(new RegExp(port.names_in.pattern, "g")) : []),
+];
 
 type Environment = ReadonlyMap<string, WireKind>;
 const at = (variable: string, name: string) => `${variable}/${name}`;
@@ -185,9 +216,23 @@ class Solution {
               `${port.name}.${name}`,
             );
         } else if (wired === undefined && port.required) env.set(at(port.type, SOME), ANYTHING);
+        if (port.names_in && port.broadcasts) env.set(at(port.type, ""), this.calculated(env, node, port));
       }
       return env;
     });
+  }
+
+  /** The kind of what is calculated of named wires, by the text that says how. */
+  private calculated(env: Environment, node: DocNode, port: Port): WireKind {
+    const text = namingText(this.specs(node.type), node, port);
+    if (text === null) return ANYTHING;
+    const whole: WireKind = { name: "int", many: 0 };
+    const given = namesIn(port, text).flatMap((name) => env.get(at(port.type, name)) ?? []);
+    const kind = broadest(this.catalog, given) ?? whole;
+    if (!NUMBERS.includes(kind.name)) return kind;
+    const fraction = port.names_in?.fraction;
+    if (fraction && new RegExp(fraction).test(text)) return { name: "float", many: 0 };
+    return kind.name === "bool" ? whole : kind;
   }
 
   private solved(node: DocNode): Environment {
@@ -274,7 +319,9 @@ class Solution {
       return;
     }
     const standsFor = listed(flowing, single ? 0 : -Math.min(kind.many, flowing.many));
-    const fits = takes(this.catalog, { ...kind, many: standsFor.many, either: false }, standsFor);
+    const fits =
+      !(port.broadcasts && standsFor.many > 0) &&
+      takes(this.catalog, { ...kind, many: standsFor.many, either: false }, standsFor);
     if (standsFor.name !== "any" && !fits) {
       remember(ANYTHING);
       refuse(`takes ${saying(kind)}, and this is ${saying(flowing)}`);
@@ -282,7 +329,8 @@ class Solution {
     }
     const known = remember(standsFor);
     if (takes(this.catalog, known, standsFor)) return;
-    if (port.bound) env.set(key, { name: ownName(port.bound), many: standsFor.many });
+    if (port.broadcasts) env.set(key, broadest(this.catalog, [known, standsFor]) ?? known);
+    else if (port.bound) env.set(key, { name: ownName(port.bound), many: standsFor.many });
     else
       refuse(
         `takes ${saying(listed(known, kind.many))} here (another wire says so), and this is ${saying(flowing)}`,
