@@ -73,12 +73,12 @@ def _let_go(scope: Scope) -> None:
 def _hoist(scope: Scope) -> None:
     """Move nodes that draw nothing, change nothing and depend on no port of their zone out of it, inmost first.
 
-    Never out of a callback's body: it may never run at all.
+    Never out of the body of a callback or a condition: it may never run at all.
     """
     for bound in list(scope.nodes.values()):
         if bound.body is not None:
             _hoist(bound.body)
-    if scope.parent is None or scope.zone is None or scope.zone.spec.aside:
+    if scope.parent is None or scope.zone is None or scope.zone.spec.aside or scope.zone.spec.conditional:
         return
     for id in list(nx.topological_sort(dependencies(scope))):
         bound = scope.nodes[id]
@@ -277,7 +277,10 @@ def _paths_in(bound: BoundNode) -> frozenset[str]:
 
 
 def _differentiate(scope: Scope, graph: nx.DiGraph[str], slots: _Slots) -> tuple[tuple[int, ...], set[str]]:
-    """The inner ports with respect to which nodes differentiate, and the nodes between, which run with gradients on."""
+    """The inner ports with respect to which nodes differentiate, and the nodes between, which run with gradients on.
+
+    A node that differentiates may be drawn in a zone inside: then that zone is run with gradients on, as a whole.
+    """
     leaves: list[int] = []
     grads: set[str] = set()
     for bound, wired in _differentiated(scope):
@@ -290,8 +293,10 @@ def _differentiate(scope: Scope, graph: nx.DiGraph[str], slots: _Slots) -> tuple
 
 
 def _differentiated(scope: Scope) -> Iterator[tuple[BoundNode, Source]]:
+    """The nodes of a scope that differentiate with respect to one of its ports, or have inside what does, and that port."""
     for bound in scope.nodes.values():
-        for port in bound.spec.grad:
-            wired = bound.wires.get(port)
-            if isinstance(wired, Source) and scope.zone is not None and wired.inner and wired.node == scope.zone.id:
-                yield bound, wired
+        for inside in [bound, *(bound.body.walk() if bound.body is not None else ())]:
+            for port in inside.spec.grad:
+                wired = inside.wires.get(port)
+                if isinstance(wired, Source) and scope.zone is not None and wired.inner and wired.node == scope.zone.id:
+                    yield bound, wired

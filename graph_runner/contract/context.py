@@ -211,6 +211,10 @@ class Loop(Protocol):
         """The micro-batches of the current step."""
         ...
 
+    def end(self) -> None:
+        """The current step is the last one, however many were asked for."""
+        ...
+
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What the zone's body gives for each of these arguments, in order, as steps 0, 1, … of this loop.
 

@@ -29,6 +29,7 @@ def node(
     saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
     lighter: str = "",
+    conditional: str = "",
     words: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
@@ -47,6 +48,8 @@ def node(
     through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
     words: by which people look for it besides its name: what other programs call it ("ksampler"), what it is for ("img2img").
+    conditional: a zone whose body may not run at all, as the named input says: nothing of the body is computed before that is known,
+    and a dry run goes through it.
     lighter: another node, of the same inputs and outputs, that does the same in less memory.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
@@ -71,6 +74,7 @@ def node(
             saves=saves,
             formerly=formerly,
             lighter=lighter,
+            conditional=conditional,
             words=words,
         )
         function.__node__ = spec  # type: ignore[attr-defined]

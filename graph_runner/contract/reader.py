@@ -94,6 +94,10 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         raise ContractError(f"node {name!r}: continues names {declared['continues']!r}, which is no parameter of it")
     if (origin := declared["continues_from"]) and (origin not in params or params[origin].path_kind is None):
         raise ContractError(f"node {name!r}: continues_from names {origin!r}, which is no Checkpoint that it takes")
+    if (condition := declared["conditional"]) and (body is None or condition not in {port.name for port in inputs}):
+        raise ContractError(
+            f"node {name!r}: conditional names {condition!r}; name the input of a zone that says whether its body runs"
+        )
     return NodeSpec(
         type=name,
         function=function,

@@ -203,7 +203,7 @@ class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
     aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "". independent: no
-    iteration depends on another. continues_from: the parameter that names a checkpoint to begin at; else "".
+    iteration depends on another. conditional: of a zone whose body may not run at all, the input that says so; else "". continues_from: the parameter that names a checkpoint to begin at; else "".
     """
 
     type: str
@@ -234,6 +234,7 @@ class NodeSpec:
     words: tuple[str, ...] = ()
     formerly: tuple[str, ...] = ()
     continues_from: str = ""
+    conditional: str = ""
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored
 
     @property

@@ -174,7 +174,9 @@ class _DryRun:
         weights: Weights,
         divided: Mapping[str, int],
     ) -> None:
-        self.calls = Calls(_standing_in(precision), weights, instead=weights.instead)
+        # Whether a body runs only the run will show: here it does.
+        runs = {bound.id: {bound.spec.conditional: True} for bound in top.walk() if bound.spec.conditional}
+        self.calls = Calls(_standing_in(precision), weights, instead={**weights.instead, **runs})
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes, divided)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
@@ -244,7 +246,7 @@ class _DryRun:
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
         inputs = (slot for step in unit.members for slot in step.inputs())
-        if any(frame[slot] is OPEN for slot in inputs):
+        if not unit.spec.conditional and any(frame[slot] is OPEN for slot in inputs):
             return "what it reads is not known"
         return "it only has an effect" if unit.spec.effect and unit.spec.dry is None else ""
 
@@ -323,6 +325,9 @@ class _DryLoop:
             with self.run.meter.times(0 if micro else n):
                 yield micro
         self.activation.path = base
+
+    def end(self) -> None:
+        """Whether a loop ends early only the run will show."""
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What the body gives for the first, standing for all."""

@@ -188,15 +188,20 @@ def store(step: Step, frame: Frame, value: Any, settle: Settle = rested) -> None
     for slot, (port, name) in step.stores:
         if form == "one":
             frame[slot] = value
-        elif form == "mapping":  # a loop that never turned gives no names, and empty lists
-            frame[slot] = value[name] if name in value or not spec.outputs[0].type.many else []
+        elif form == "mapping":
+            frame[slot] = _named(value, name, spec.outputs[0].type.many)
         else:
             part = getattr(value, port)
-            frame[slot] = part[name] if name else part
+            frame[slot] = _named(part, name, spec.output[port].type.many) if name else part
         if frame[slot] is None:
             raise _absent(port)
         if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
             settle(step, frame[slot])
+
+
+def _named(values: Mapping[str, Any], name: str, many: int) -> Any:
+    """One of the values that a user named: of a loop that never turned, which gives no names, an empty list."""
+    return values[name] if name in values or not many else []
 
 
 def _absent(port: str) -> ValueError:

@@ -44,6 +44,7 @@ class ZoneLoop:
         self.activation = activation
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
+        self._ended = False
 
     def __call__(
         self,
@@ -76,9 +77,10 @@ class ZoneLoop:
             own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
             yield turn
             own.path = (*self._base, turn)
-            last = turn == n - 1
             for ended in listeners:
-                ended(turn, last)
+                ended(turn, self._ended or turn == n - 1)
+            if self._ended:
+                break
         own.path, own.turns = self._base, self._around
 
     def micro(self, n: int) -> Iterator[int]:
@@ -88,6 +90,10 @@ class ZoneLoop:
             own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
         own.path, own.micro = (*self._base, self._turn), self._micro
+
+    def end(self) -> None:
+        """The current iteration is the last one."""
+        self._ended = True
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What the body gives for each of these, here or elsewhere; what is inside of another loop goes where that one is."""

@@ -290,6 +290,7 @@ def test_what_cannot_be_a_node_is_refused_with_the_reason() -> None:
     refused(lost, "Missing")
     refused(fine, "mutates names 'y', which is no input", mutates=("y",))
     refused(fine, "continues names 'y', which is no parameter", continues="y")
+    refused(fine, "conditional names 'x'; name the input of a zone", conditional="x")
     refused(fine, "every n steps gives nothing", aside="x")
     refused(fine, 'aside=True does not say how often.*aside="x"', aside=True)
     refused(fine, "aside names 'y', which is no parameter.*whole number", aside="y")
