@@ -125,6 +125,12 @@ class Rng:
         """The same numbers, for a batch whose first row is row `first_row` of a larger one: how a row is drawn alone."""
         return Rng(self.seed, self.device, self.part, self.first_row + first_row)
 
+    def after(self, asked: int) -> Rng:
+        """The same numbers without those that are drawn the first `asked` times: what an earlier part of a work has drawn."""
+        later = Rng(self.seed, self.device, self.part, self.first_row)
+        later._asked = self._asked + asked
+        return later
+
     def on(self, device: torch.device | str) -> Rng:
         """The same numbers, drawn on another device: on the CPU for what is decided there, so that it waits for no other."""
         return Rng(self.seed, device, self.part, self.first_row)
