@@ -176,7 +176,12 @@ def scan(body: Body[Scan], over: Ports[list[T]], state: Ports[S], loop: Loop) ->
     return Collected(state, each)
 
 
-@node(category="zones", conditional="when", words=("if", "condition", "branch", "gate", "bypass"))
+@node(
+    category="zones",
+    conditional="when",
+    lazy={"otherwise": lambda when: not when},
+    words=("if", "condition", "branch", "gate", "bypass"),
+)
 def switch(
     body: Body[Branch], processes: Processes, when: bool | float = True, otherwise: Ports[S] | None = None
 ) -> Ports[S]:
