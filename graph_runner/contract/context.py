@@ -48,6 +48,7 @@ BUILT_IN = frozenset(
         "saving",
         "tell",
         "value_folder",
+        "watch",
         "workspace",
     )
 )
@@ -186,6 +187,23 @@ class Stateful(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Hears what callbacks measure of a loop (`Watch`), and says when it is over."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no step follows."""
+        ...
+
+    def measured(self, told: Any) -> None:
+        """What a callback has told after a step."""
+        ...
+
+    def anew(self) -> None:
+        """Forget all that was measured: another training goes on from here."""
+        ...
+
+
 class Loop(Protocol):
     """The steps of a zone. Here, and only here, the engine counts steps and micro-batches, reports progress, cancels,
     writes and restores checkpoints and runs the `every` bodies of the zone.
@@ -204,12 +222,14 @@ class Loop(Protocol):
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,
         origin: str = "",
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
         aside: a context around `every` bodies (a trainer puts its models in eval mode there). seen: as what a value of the
         body is seen there, and by nodes that save or show (whole models in place of those that processes split); all processes ask.
-        origin: a checkpoint of another training to begin at, where this one has none yet.
+        origin: a checkpoint of another training to begin at, where this one has none yet. judge: hears what callbacks measure, and may
+        end the loop; what it knows is for `state` to keep.
         """
         ...
 
@@ -266,6 +286,20 @@ class Metrics(Protocol):
 
     def __call__(self, **values: float | Tensor) -> None:
         """Report numbers by name."""
+        ...
+
+
+class Watch(Protocol):
+    """Tells the loop around a callback what it has measured: the loop's zone may end by it, or give something else.
+
+    A callback that takes it decides what its zone computes, and is a part of that zone's key. It runs after every so many steps, and not
+    besides after the last, so that a zone that is given more steps goes on as if it had had them from the beginning.
+    """
+
+    __inject__: ClassVar[str] = "watch"
+
+    def __call__(self, told: Any) -> None:
+        """Tell it."""
         ...
 
 

@@ -86,6 +86,8 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         _check_aside(name, aside, params, {port.name: port.type for port in inputs})
         if outputs:
             raise ContractError(f"node {name!r}: what runs every n steps gives nothing that others read; return None")
+    if "watch" in injected.values() and not aside:
+        raise ContractError(f"node {name!r}: a Watch tells the loop around a callback; say how often it runs (aside=…)")
     for group in ("mutates", "grad", "batched"):
         for wanted in declared[group]:
             if wanted not in {port.name for port in inputs}:

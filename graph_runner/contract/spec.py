@@ -258,6 +258,11 @@ class NodeSpec:
         """By each input that is not always read, the other inputs that say whether it is."""
         return {port: tuple(inspect.signature(asks).parameters) for port, asks in self.lazy.items()}
 
+    @property
+    def decides(self) -> bool:
+        """Whether it is a callback by which the zone around it may compute something else."""
+        return bool(self.aside) and "watch" in self.injected.values()
+
     @cached_property
     def seeded(self) -> bool:
         """Whether the function itself takes the seed that every node that draws has."""

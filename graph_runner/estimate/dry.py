@@ -30,7 +30,7 @@ from graph_runner.bind.paths import Paths
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
-from graph_runner.contract.context import Stateful
+from graph_runner.contract.context import Judge, Stateful
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
 from graph_runner.estimate.training import KINDS, Holder, Imagined, note, split, watch, whole_at_once
@@ -40,7 +40,7 @@ from graph_runner.run.call import Calls, Entered
 from graph_runner.run.failures import NodeError
 from graph_runner.run.injectables import INJECTABLES, Injectable
 from graph_runner.run.interpreter import Frame, Interpreter
-from graph_runner.run.loop import interval
+from graph_runner.run.loop import interval, refuse_unheard
 from graph_runner.run.precision import Precision
 from graph_runner.run.runtime import Runtime
 from graph_runner.run.weights import Weights
@@ -281,8 +281,10 @@ class _DryLoop:
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,  # noqa: ARG002 - a process alone
         origin: str = "",  # noqa: ARG002
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The first of n iterations, standing for all."""
+        refuse_unheard(self.activation, judge)
         if n == 0:
             return
         own, step = self.activation, self.activation.step

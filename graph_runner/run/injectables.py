@@ -120,6 +120,12 @@ def _tell(call: NodeCall) -> Callable[..., None]:
     return tell
 
 
+def _watch(call: NodeCall) -> Callable[[Any], None]:
+    loop = call.around.around  # the callback's own activation is around it
+    assert loop is not None
+    return loop.told.append
+
+
 def _progress(call: NodeCall) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         call.around.runtime.emit(events.Progress(call.node, done, total, call.turns))
@@ -140,5 +146,6 @@ INJECTABLES: Mapping[str, Injectable] = {
     "saving": _saving,
     "tell": _tell,
     "value_folder": _value_folder,
+    "watch": _watch,
     "workspace": lambda call: call.workspace,
 }

@@ -18,7 +18,7 @@ import torch
 from graph_runner.base import events
 from graph_runner.base.home import home_of
 from graph_runner.compile.plan import Step
-from graph_runner.contract.context import Stateful, derive
+from graph_runner.contract.context import Judge, Stateful, derive
 from graph_runner.run.failures import NodeError, Stopped
 from graph_runner.store.checkpoints import Checkpoints, mesh_of
 
@@ -53,10 +53,12 @@ class ZoneLoop:
         aside: Around | None = None,
         seen: Callable[[Any], Any] | None = None,
         origin: str = "",
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
         own.seen = seen if own.processes.world > 1 else None
+        refuse_unheard(own, judge)
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
             checkpoints = _checkpoints(own, self._base)
@@ -64,11 +66,19 @@ class ZoneLoop:
             begin = checkpoints.restore(state, n)
             if not begin and origin:
                 begin = checkpoints.take_over(Path(origin), state, n, own.step.spec.continues_from if own.step else "")
+                if judge is not None:
+                    judge.anew()
             own.stateful = True
             saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
         teller = Teller(own, n, self._around, within=bool(self._base))
-        listeners = list(self._listeners(aside or nullcontext, teller, saver))
+        listeners = list(self._listeners(aside or nullcontext, teller, saver, judge))
+
+        def over() -> bool:
+            return self._ended or (judge is not None and judge.over)
+
         for turn in range(begin, n):
+            if over():
+                break
             if not nested and runtime.stopping(own.sharded):
                 teller.tell(turn)
                 if saver is not None and turn > begin:
@@ -78,9 +88,7 @@ class ZoneLoop:
             yield turn
             own.path = (*self._base, turn)
             for ended in listeners:
-                ended(turn, self._ended or turn == n - 1)
-            if self._ended:
-                break
+                ended(turn, over() or turn == n - 1)
         own.path, own.turns = self._base, self._around
 
     def micro(self, n: int) -> Iterator[int]:
@@ -117,10 +125,12 @@ class ZoneLoop:
 
         return ended
 
-    def _listeners(self, aside: Around, teller: Teller, saver: Saver | None) -> Iterator[TurnEnded]:
+    def _listeners(
+        self, aside: Around, teller: Teller, saver: Saver | None, judge: Judge | None
+    ) -> Iterator[TurnEnded]:
         own = self.activation
         if own.body is not None and own.body.code.asides:
-            yield Asides(own, aside)
+            yield Asides(own, aside, judge)
         yield teller
         if own.runtime.observer is not None and not self._base:
             yield Watcher(own, own.runtime.observer)
@@ -131,8 +141,8 @@ class ZoneLoop:
 class Asides:
     """Runs the callbacks that are due, on the values of the iteration that has ended."""
 
-    def __init__(self, activation: Activation, around: Around) -> None:
-        self.activation, self.around = activation, around
+    def __init__(self, activation: Activation, around: Around, judge: Judge | None = None) -> None:
+        self.activation, self.around, self.judge = activation, around, judge
 
     def __call__(self, turn: int, last: bool) -> None:
         """An iteration has ended."""
@@ -140,12 +150,29 @@ class Asides:
         if body is None or body.frame is None:
             return
         frame = body.frame
-        due = [step for step in body.code.asides if (turn + 1) % interval(step, frame, own.when) == 0 or last]
+        due = [step for step in body.code.asides if (turn + 1) % interval(step, frame, own.when) == 0]
+        if self.judge is not None and (deciding := [step for step in due if step.spec.decides]):
+            own.told.clear()
+            self._run(deciding, frame)
+            for told in own.processes.agree(own.told):
+                self.judge.measured(told)
+            last = last or self.judge.over
+        self._run([step for step in body.code.asides if not step.spec.decides and (last or step in due)], frame)
+
+    def _run(self, due: list[Step], frame: Frame) -> None:
+        own = self.activation
         frame = own.whole(due, frame)
         if due and own.processes.rank == 0:
             with torch.no_grad(), self.around():
                 for step in due:
                     own.runtime.interpreter.perform_one(step, frame, own)
+
+
+def refuse_unheard(own: Activation, judge: Judge | None) -> None:
+    """Raises ValueError, naming it, where a callback would decide how a loop goes on that does not hear it."""
+    asides = own.body.code.asides if own.body is not None and judge is None else ()
+    if told := [step.id for step in asides if step.spec.decides]:
+        raise ValueError(f"{told[0]!r} decides when a training ends, and this is none; move it into the body of one")
 
 
 def interval(step: Step, frame: Frame, when: str = "") -> int:
