@@ -21,10 +21,11 @@ from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
 from core.training.optimizers import AdamW, State
 from core.training.recipe import Clip, Recipe
+from core.training.restoring import begin_with
 from core.training.state import TrainingState
 from core.training.trainer import Trainer
-from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng, Tell
-from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, Unkeyed, node
+from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng, Tell, TrainedState
+from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, RunOrCheckpoint, Unkeyed, node
 from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
@@ -65,6 +66,7 @@ def train(
     device: Device,
     dtype: Dtype,
     tell: Tell,
+    trained: TrainedState,
     steps: Annotated[int, Field(ge=0, le=10**9)] = 1000,
     batch_size: Annotated[int, Field(ge=1, le=2**20), Lighter()] = 32,
     accumulate: Annotated[int, Field(ge=1, le=2**16)] = 1,
@@ -73,6 +75,7 @@ def train(
     workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
     continue_from: Annotated[Checkpoint, Neutral("")] = "",
+    warm_start: Annotated[RunOrCheckpoint, Neutral("")] = "",
 ) -> Trained[M]:
     """Train copies of models; the nodes inside are one step, from the batch to the objectives.
 
@@ -94,9 +97,18 @@ def train(
     log_every: steps between two points of the curves.
     continue_from: a checkpoint to begin at, of a training with other settings (rate, batch size, schedule, data): its models,
         averages, optimizers' state and count of steps are taken over. `--continue RUN` and the canvas' "Go on" set it.
+    warm_start: a run, by its name or folder, or a checkpoint, whose models this training begins with (the best ones, where it measured
+        any), by their names; steps, optimizers and averages begin anew.
     """
     if averaging is not None and ema:
         raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
+    if warm_start and (before := trained(warm_start)):
+        try:
+            fresh = begin_with(models, before)
+        except ValueError as error:
+            raise ValueError(f"cannot begin with {warm_start}: {error}") from error
+        if fresh:
+            tell(f"{', '.join(fresh)} begins as wired in: {warm_start} has none of that name", "info")
     begin = processes.begin_mean if processes.world > 1 else None
     mesh = processes.mesh(device)
     trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)

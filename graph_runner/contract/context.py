@@ -47,6 +47,7 @@ BUILT_IN = frozenset(
         "rng",
         "saving",
         "tell",
+        "trained",
         "value_folder",
         "watch",
         "workspace",
@@ -310,6 +311,19 @@ class Tell(Protocol):
 
     def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
         """Say it."""
+        ...
+
+
+class TrainedState(Protocol):
+    """Reads what a training had reached, from a `RunOrCheckpoint`: what its zone's `state_dict` gave, tensors on the host."""
+
+    __inject__: ClassVar[str] = "trained"
+
+    def __call__(self, path: str) -> dict[str, Any]:
+        """The state; of a run of several trainings, that of the zone with this node's id. Empty in a dry run.
+
+        Raises ValueError where it is not clear which is meant, and StoreError for a damaged checkpoint.
+        """
         ...
 
 
