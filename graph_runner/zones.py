@@ -1,14 +1,15 @@
-"""The zones that know no domain: `repeat`, `for_each`, `every` and `group`. Each is ordinary Python that calls its body."""
+"""The zones that know no domain: loops, choices, callbacks and groups. Each is ordinary Python that calls its body."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
+from torch import Tensor
 
 from graph_runner.contract import Body, Formerly, Ports, node
-from graph_runner.contract.context import Loop, Turn
+from graph_runner.contract.context import Loop, Processes, Turn
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -21,6 +22,51 @@ class Iteration(Protocol):
     def __call__(self, state: Ports[S], iteration: Annotated[int, Formerly("turn")]) -> Ports[S]:
         """The next state."""
         ...
+
+
+class Advanced(NamedTuple, Generic[S]):
+    """What an iteration of `repeat_until` gives: the next state, and whether it is the last."""
+
+    state: Ports[S]
+    until: Any
+
+
+class Advance(Protocol):
+    """One iteration of `repeat_until`: the state and the iteration's number in, the next state and whether to end out."""
+
+    def __call__(self, state: Ports[S], iteration: int) -> Advanced[S]:
+        """The next state, and whether it is the last."""
+        ...
+
+
+class Fold(Protocol):
+    """One item of `accumulate`: the state, one item of each list and its index in, the next state out."""
+
+    def __call__(self, state: Ports[S], item: Ports[T], index: int) -> Ports[S]:
+        """The next state."""
+        ...
+
+
+class Scanned(NamedTuple, Generic[S, R]):
+    """What an item of `scan` gives: the next state, and results of its own."""
+
+    state: Ports[S]
+    each: Ports[R]
+
+
+class Scan(Protocol):
+    """One item of `scan`: the state, one item of each list and its index in, the next state and the item's results out."""
+
+    def __call__(self, state: Ports[S], item: Ports[T], index: int) -> Scanned[S, R]:
+        """The next state, and the item's results."""
+        ...
+
+
+class Collected(NamedTuple, Generic[S, R]):
+    """What `scan` gives: the state after the last item, and each item's results as lists."""
+
+    state: Ports[S]
+    each: Ports[list[R]]
 
 
 class Item(Protocol):
@@ -36,6 +82,14 @@ class Once(Protocol):
 
     def __call__(self) -> Ports[R]:
         """The results."""
+        ...
+
+
+class Branch(Protocol):
+    """A body without ports that may not be run at all."""
+
+    def __call__(self) -> Ports[S]:
+        """What is given where it runs."""
         ...
 
 
@@ -67,19 +121,89 @@ def repeat(
     return state
 
 
+def _once(body: Body[Advance], state: Ports[S], loop: Loop, iterations: int, **_: Any) -> Ports[S]:
+    """One iteration, in a dry run: when `repeat_until` ends only the run will show."""
+    for iteration in loop(iterations):
+        state = body(state, iteration).state
+    return state
+
+
+@node(category="zones", dry=_once, words=("while", "while loop", "do while", "until", "break", "convergence"))
+def repeat_until(
+    body: Body[Advance],
+    state: Ports[S],
+    loop: Loop,
+    processes: Processes,
+    iterations: Annotated[int, Field(ge=0, le=10_000_000)] = 100,
+) -> Ports[S]:
+    """Run the body until it says that it is done, each iteration's state being the next one's: a while loop with a bound.
+
+    The body gives `until` beside the state: true, or a number other than 0, ends the loop with that state.
+
+    state: named values that enter the first iteration; inside they are read as ports, and the body gives each anew.
+    iterations: how many at most.
+    """
+    for iteration in loop(iterations):
+        state, until = body(state, iteration)
+        if processes.agree(holds(until, "until")):
+            loop.end()
+    return state
+
+
+@node(category="zones", words=("reduce", "fold", "running total"))
+def accumulate(body: Body[Fold], over: Ports[list[T]], state: Ports[S], loop: Loop) -> Ports[S]:
+    """Run the body once for each item of the named lists, each item's results being the next one's state: a fold.
+
+    over: named lists, wired or typed in, side by side and of equal length.
+    state: named values that the first item meets; the body gives each anew.
+    """
+    items = side_by_side(over)
+    for index in loop(len(items)):
+        state = body(state, items[index], index)
+    return state
+
+
+@node(category="zones", words=("carry", "trajectory", "cumulative", "recurrence"))
+def scan(body: Body[Scan], over: Ports[list[T]], state: Ports[S], loop: Loop) -> Collected[S, R]:
+    """As accumulate, and besides the state the body gives results of each item, which are collected as lists.
+
+    over: named lists, wired or typed in, side by side and of equal length.
+    state: named values that the first item meets; the body gives each anew.
+    """
+    items = side_by_side(over)
+    each: dict[str, list[R]] = {}
+    for index in loop(len(items)):
+        state, results = body(state, items[index], index)
+        for name, value in results.items():
+            each.setdefault(name, []).append(value)
+    return Collected(state, each)
+
+
+@node(
+    category="zones",
+    conditional="when",
+    lazy={"otherwise": lambda when: not when},
+    words=("if", "condition", "branch", "gate", "bypass"),
+)
+def switch(
+    body: Body[Branch], processes: Processes, when: bool | float = True, otherwise: Ports[S] | None = None
+) -> Ports[S]:
+    """Run the body where a value says so; elsewhere nothing of it is computed, and what is wired in otherwise passes by.
+
+    when: true, or a number other than 0, runs the body. Where several processes train together, the first one's counts.
+    otherwise: what is given where the body does not run, by the names of the body's results.
+    """
+    return body() if processes.agree(holds(when, "when")) else otherwise or {}
+
+
 @node(category="zones", independent=True, words=("loop", "sweep", "xy plot"))
 def for_each(body: Body[Item], over: Ports[list[T]], loop: Loop) -> Ports[list[R]]:
     """Run the body once for each item of the named lists (side by side, of equal length) and collect the results.
 
     over: named lists, wired or typed in: {"scale": [1, 3, 5]}.
     """
-    lengths = {name: len(items) for name, items in over.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
     collected: dict[str, list[R]] = {}
-    items = [
-        ({name: each[index] for name, each in over.items()}, index) for index in range(max(lengths.values(), default=0))
-    ]
+    items = [(item, index) for index, item in enumerate(side_by_side(over))]
     done: Iterator[Mapping[str, R]] = loop.map(body, items)
     for results in done:
         for name, value in results.items():
@@ -106,3 +230,22 @@ def every(
 def group(body: Body[Once]) -> Ports[R]:
     """Run the body once: a named part of a graph."""
     return body()
+
+
+def side_by_side(over: Mapping[str, Sequence[T]]) -> list[dict[str, T]]:
+    """The items of named lists, one of each at a time. Raises ValueError where they are not equally long."""
+    lengths = {name: len(items) for name, items in over.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"the lists of 'over' have different lengths ({lengths}); make them equally long")
+    return [{name: each[i] for name, each in over.items()} for i in range(max(lengths.values(), default=0))]
+
+
+def holds(value: Any, name: str) -> bool:
+    """Whether a condition holds: true, or a number other than 0, of whatever shape that is one number.
+
+    Raises ValueError, naming the port, for what says neither.
+    """
+    if isinstance(value, bool | int | float) or (isinstance(value, Tensor) and value.numel() == 1):
+        return bool(value)
+    what = f"{value.numel()} numbers" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    raise ValueError(f"{name!r} takes true, false or one number, and is given {what}")

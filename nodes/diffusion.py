@@ -193,18 +193,24 @@ def denoise_tiles(
     return tiles.denoise_tiles(model, z, t, condition, kernel, stride)
 
 
-@node(category="guidance", words=("cfg", "guidance scale", "classifier-free guidance", "negative prompt"))
+@node(
+    category="guidance",
+    lazy={"uncond": lambda scale: scale != 1},
+    words=("cfg", "guidance scale", "classifier-free guidance", "negative prompt"),
+)
 def cfg_combine(
     cond: Annotated[Prediction, Axes("_ c ...")],
     uncond: Annotated[Prediction, Axes("_ c ...")],
-    scale: Annotated[float, Field(ge=0, le=30)] = 7.5,
+    scale: Annotated[float, Field(ge=-100, le=100)] = 7.5,
 ) -> Prediction:
     """Classifier-free guidance: uncond + scale · (cond − uncond) (Ho & Salimans 2021).
 
     cond: under the condition.
-    uncond: under the null condition.
-    scale: 1 gives the conditional prediction; larger values follow the condition more closely.
+    uncond: under the null condition; not computed where scale is 1.
+    scale: 1 gives the conditional prediction; larger values follow the condition more closely, those below 0 flee it.
     """
+    if scale == 1:
+        return cond
     return guidance.classifier_free(cond, uncond, scale)
 
 

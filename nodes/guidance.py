@@ -76,20 +76,27 @@ def likelihood_gradient(log_likelihood: LogLikelihood, z: Latent) -> Gradient:
     return guidance.gradient(log_likelihood, z)
 
 
-@node(category="guidance", formerly=("steer",), words=("classifier guidance",))
+@node(
+    category="guidance",
+    formerly=("steer",),
+    lazy={"gradient": lambda scale: scale != 0},
+    words=("classifier guidance",),
+)
 def gradient_guidance(
     prediction: Prediction,
     gradient: Gradient,
     t: Timestep,
     schedule: Schedule,
-    scale: Annotated[float, Field(ge=0, le=1000)] = 1.0,
+    scale: Annotated[float, Field(ge=-1000, le=1000)] = 1.0,
 ) -> Prediction:
     """Guidance by a gradient: eps − noise · scale · ∇ log p(y|z) (Dhariwal & Nichol 2021, algorithm 2).
 
     prediction: the denoiser's.
-    gradient: of a classifier's or image guider's likelihood.
-    scale: how strongly.
+    gradient: of a classifier's or image guider's likelihood; not computed where scale is 0.
+    scale: how strongly; below 0, away from what is likely.
     """
+    if scale == 0:
+        return prediction
     return guidance.steer(prediction, gradient, t, schedule, scale)
 
 

@@ -12,7 +12,7 @@ from core.diffusion import langevin
 from core.diffusion.process import Spacing
 from core.diffusion.solvers import SOLVERS
 from graph_runner.context import Device, Loop, Rng
-from graph_runner.contract import Body, Formerly, node
+from graph_runner.contract import Body, Formerly, Neutral, node
 from nodes.diffusion import FirstRow
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 
@@ -56,28 +56,36 @@ class Stepwise:
     category="sampling",
     keep=True,
     version=2,
-    words=("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
+    words=(
+        *("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
+        *("refiner", "ensemble of experts", "denoising_end", "denoising_start", "add noise"),
+    ),
 )
 def sample(
     denoise: Body[Denoise],
-    noise: Latent,
+    noise: Latent | None,
     schedule: Schedule,
     loop: Loop,
     rng: Rng,
     z0: Latent | None = None,
+    z: Latent | None = None,
     solver: Solver = "ddim",
     steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
     eta: Annotated[float, Field(ge=0, le=1)] | None = None,
     spacing: Spacing | None = None,
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
     first_row: FirstRow = 0,
+    start_at_step: Annotated[int, Field(ge=0, le=10_000), Neutral(0)] = 0,
+    end_at_step: Annotated[int | None, Field(ge=1, le=10_000), Neutral(None)] = None,
 ) -> Latent:
     """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
 
-    They are evaluated as often as the solver wants.
+    They are evaluated as often as the solver wants. Where several denoisers share the steps (experts, a refiner), the first one
+    ends early, and the next starts at that step from its latent.
 
     noise: standard normal; where it starts, scaled as the schedule's process has it.
     z0: a picture's latent to start from instead, with noise added (image to image).
+    z: a noisy latent to go on from at start_at_step, instead of noise: what another sample gives that ended at that step.
     schedule: the one the denoiser was trained with.
     solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
     steps: of the solver.
@@ -85,16 +93,31 @@ def sample(
     spacing: which timesteps are visited; nothing for the default of the schedule's process, or of the solver.
     strength: of image to image: the share of the steps that is walked, from the noise level there.
     first_row: the sample of a larger batch that the noise begins with, counted from 0, for solvers that add noise.
+    start_at_step: the first of the steps that is walked, counted from 0; needs z, or z0, which gets the noise of that step.
+    end_at_step: the step before which it ends, with a latent that is as noisy as there; nothing for all steps.
     """
     chosen = SOLVERS[solver]
     levels = chosen.levels(schedule, steps, spacing)
-    if z0 is None:
-        z = schedule.prior(noise, levels.start)
-    else:
-        levels = levels.last_part(strength)
+    rng = rng.from_row(first_row)
+    if z is not None:
+        if noise is not None or z0 is not None:
+            raise ValueError("z is a latent to go on from as it is; leave out noise and z0, or wire those and no z")
+        levels, rng = levels.part(start_at_step, end_at_step), rng.after(start_at_step * chosen.draws)
+    elif noise is None:
+        raise ValueError("there is nothing to start from: wire noise, or, to go on from a noisy latent, z")
+    elif z0 is not None:
+        if start_at_step and strength < 1:
+            raise ValueError(f"strength {strength} and start_at_step {start_at_step} both say where to start; give one")
+        first = len(levels) - len(levels.last_part(strength))
+        levels = levels.part(start_at_step or first, end_at_step)
         z = schedule.add_noise(z0, noise, levels.start.t)
+    elif start_at_step:
+        raise ValueError(f"what starts at step {start_at_step} goes on from a latent: wire z, or z0")
+    else:
+        levels = levels.part(0, end_at_step)
+        z = schedule.prior(noise, levels.start)
     stepwise = Stepwise(denoise, loop)
-    return chosen(stepwise, z, levels, eta=eta, draw=rng.from_row(first_row).randn_like, turns=stepwise.turns)
+    return chosen(stepwise, z, levels, eta=eta, draw=rng.randn_like, turns=stepwise.turns)
 
 
 @node(category="sampling", keep=True, words=("ddim inversion", "image editing"))

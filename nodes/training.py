@@ -16,14 +16,16 @@ from torch import nn
 from core.data.stream_batches import batches_of
 from core.data.transfer import on_device
 from core.models.ema import PowerAverage
+from core.training.best import Best
 from core.training.learning_rate import by_name
 from core.training.objective import Objective as _Objective
 from core.training.optimizers import AdamW, State
 from core.training.recipe import Clip, Recipe
+from core.training.restoring import begin_with
 from core.training.state import TrainingState
 from core.training.trainer import Trainer
-from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
-from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, Unkeyed, node
+from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng, Tell, TrainedState
+from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, RunOrCheckpoint, Unkeyed, node
 from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
@@ -63,6 +65,8 @@ def train(
     processes: Processes,
     device: Device,
     dtype: Dtype,
+    tell: Tell,
+    trained: TrainedState,
     steps: Annotated[int, Field(ge=0, le=10**9)] = 1000,
     batch_size: Annotated[int, Field(ge=1, le=2**20), Lighter()] = 32,
     accumulate: Annotated[int, Field(ge=1, le=2**16)] = 1,
@@ -71,6 +75,7 @@ def train(
     workers: Annotated[int, Field(ge=0, le=1024), Unkeyed()] = 0,
     log_every: Annotated[int, Field(ge=1), Unkeyed()] = 10,
     continue_from: Annotated[Checkpoint, Neutral("")] = "",
+    warm_start: Annotated[RunOrCheckpoint, Neutral("")] = "",
 ) -> Trained[M]:
     """Train copies of models; the nodes inside are one step, from the batch to the objectives.
 
@@ -78,7 +83,7 @@ def train(
     objectives make a GAN step. A killed or stopped training goes on where it stood, to the same bits; more steps go on
     from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))). In float16 each objective's gradients
     are scaled; where they overflow, its models stay as they are for that step. A loss or a weight that is no number any more
-    ends the training, and is never kept.
+    ends the training, and is never kept. What early_stopping inside measures may end it before, and then the best models are given.
 
     data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed. Where a stream stands is a
         part of the checkpoint.
@@ -92,18 +97,28 @@ def train(
     log_every: steps between two points of the curves.
     continue_from: a checkpoint to begin at, of a training with other settings (rate, batch size, schedule, data): its models,
         averages, optimizers' state and count of steps are taken over. `--continue RUN` and the canvas' "Go on" set it.
+    warm_start: a run, by its name or folder, or a checkpoint, whose models this training begins with (the best ones, where it measured
+        any), by their names; steps, optimizers and averages begin anew.
     """
     if averaging is not None and ema:
         raise ValueError(f"ema is {ema}, and an averaging is wired in; set ema to 0, or wire none")
+    if warm_start and (before := trained(warm_start)):
+        try:
+            fresh = begin_with(models, before)
+        except ValueError as error:
+            raise ValueError(f"cannot begin with {warm_start}: {error}") from error
+        if fresh:
+            tell(f"{', '.join(fresh)} begins as wired in: {warm_start} has none of that name", "info")
     begin = processes.begin_mean if processes.world > 1 else None
     mesh = processes.mesh(device)
     trainer = Trainer(models, averaging or ema, processes.mean, dtype == torch.float16, begin, mesh)
     rank, world, pinned = processes.rank, processes.world, device.type == "cuda"
     batches = batches_of(data, batch_size, rng.seed, workers=workers, rank=rank, world=world, pinned=pinned)
-    state = TrainingState(trainer, batches, processes.gather)
+    best = Best(trainer)
+    state = TrainingState(trainer, batches, processes.gather, best)
     stream = None
     try:
-        for turn in loop(steps, state=state, aside=trainer.evaluating, seen=trainer.whole, origin=continue_from):
+        for turn in loop(steps, state, trainer.evaluating, trainer.whole, continue_from, best):
             stream = stream or on_device(batches.iterate(turn * accumulate, steps * accumulate), device)
             for part in loop.micro(accumulate):
                 objectives = trainer.forward(partial(body, next(stream), turn, trainer.models, trainer.averaged))
@@ -115,7 +130,9 @@ def train(
     finally:
         if stream is not None:
             stream.close()
-    trainer.finish()
+    if best.kept is not None and best.step < trainer.steps:
+        tell(f"gives the models of step {best.step}, the best of {trainer.steps} ({best.value:.4g})", "info")
+    trainer.finish(best.kept)
     return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
 
 

@@ -110,3 +110,14 @@ def dynamic_threshold(
     limit = torch.quantile(z0.flatten(1).abs().float(), percentile, dim=1).clamp(min=floor).to(z0.dtype)
     limit = limit.reshape(-1, *[1] * (z0.ndim - 1))
     return process.from_z0(z0.clamp(-limit, limit) * (floor / limit), z, t)
+
+
+def in_interval(t: Tensor, process: Process, scale: float, sigma_low: float, sigma_high: float) -> float:
+    """The scale where sigma_low < sigma(t) ≤ sigma_high, and 1 elsewhere (Kynkäänniemi et al. 2024, eq. 5).
+
+    t: (b,), one timestep for all rows; sigma is noise / signal. Raises ValueError where the rows have several.
+    """
+    at = float(t[0])
+    if bool((t != at).any()):
+        raise ValueError("the rows have several timesteps, and one scale is asked for; give a sampler's t")
+    return scale if sigma_low < process.level(at).sigma <= sigma_high else 1.0

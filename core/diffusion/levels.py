@@ -1,6 +1,7 @@
 """The noise levels that a solver visits: spacings of timesteps and of sigmas, as data.
 
-`Levels.of(process, steps, spacing)` chooses them, a solver walks them. Image-to-image is a shorter walk (`last_part`).
+`Levels.of(process, steps, spacing)` chooses them, a solver walks them. Image-to-image is a shorter walk
+(`last_part`); where several denoisers share a walk, each takes a part of it (`part`).
 """
 
 from __future__ import annotations
@@ -89,6 +90,20 @@ class Levels:
         for i in turns(len(self)):
             yield self.levels[-1 - i], self.levels[-2 - i]
 
+    def part(self, start: int, end: int | None = None) -> Levels:
+        """The steps from number `start` up to and without number `end`, counted from 0; None for all that follow.
+
+        Solvers of one step (`history` 1) give the same in two parts as in one walk: to the bit where they are written for the
+        process' own scale of z, elsewhere but for one rounding to it and back. ValueError if no step would be left.
+        """
+        end = len(self) if end is None else end
+        if not 0 <= start < end <= len(self):
+            raise ValueError(
+                f"from step {start} up to step {end} there is no part of {len(self)} steps: the start must lie"
+                f" before the end, both from 0 to {len(self)}"
+            )
+        return replace(self, levels=self.levels[start : end + 1])
+
     def last_part(self, strength: float) -> Levels:
         """The last ⌊strength · steps⌋ steps, for image-to-image: start them from add_noise(z0, noise, result.start.t).
 
@@ -99,7 +114,7 @@ class Levels:
             raise ValueError(
                 f"strength {strength} leaves {steps} of {len(self)} steps: choose it from {1 / len(self):.3g} to 1"
             )
-        return replace(self, levels=self.levels[-steps - 1 :])
+        return self.part(len(self) - steps)
 
     def finite(self) -> Levels:
         """The same levels with an infinite sigma (pure noise), or a huge one, replaced by SIGMA_LIMIT."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from core.parts import all_split_as
 from core.training.states import split
 
 Settings = list[dict[str, Any]]
@@ -25,6 +26,21 @@ def settings(optimizer: torch.optim.Optimizer) -> Settings:
     return [
         {key: value for key, value in group.items() if key not in OF_PARAMETERS} for group in optimizer.param_groups
     ]
+
+
+def begin_with(models: Mapping[str, nn.Module], state: Mapping[str, Any]) -> list[str]:
+    """Give models the weights that those of the same names had in a training (`Trainer.state_dict`): the best ones, where it measured any.
+
+    Returns the names that it does not have. Raises ValueError where it has none of them, or has others under these names.
+    """
+    weights = state.get("best", state)["models"]
+    common = {name: model for name, model in models.items() if name in weights}
+    if not common:
+        raise ValueError(f"it trained {', '.join(weights)}, and here is {', '.join(models)}; give one the same name")
+    refuse_others(common, {name: weights[name] for name in common})
+    for name, model in common.items():
+        model.load_state_dict(all_split_as(weights[name], model.state_dict()))
+    return sorted(models.keys() - common.keys())
 
 
 def refuse_others(models: Mapping[str, nn.Module], stored: Mapping[str, Mapping[str, Tensor]]) -> None:

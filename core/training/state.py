@@ -1,4 +1,4 @@
-"""All that a training goes on from: its trainer, and where its data stands if that is a stream."""
+"""All that a training goes on from: its trainer, the best models so far, and where its data stands if that is a stream."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from core.data.loader import Batches
 from core.data.stream_batches import StreamBatches
+from core.training.best import Best
 from core.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class TrainingState:
     """A trainer's state, and beside it the position in a stream.
 
     Batches that have numbers need none, and their checkpoints are the trainer's. gather: every process' value, on the one that
-    writes checkpoints.
+    writes checkpoints. best: the best models so far.
     """
 
     def __init__(
@@ -30,8 +31,9 @@ class TrainingState:
         trainer: Trainer,
         batches: Batches | StreamBatches,
         gather: Callable[[Any], list[Any]] = lambda value: [value],
+        best: Best | None = None,
     ) -> None:
-        self.trainer, self.gather = trainer, gather
+        self.trainer, self.gather, self.best = trainer, gather, best or Best(trainer)
         self.stream = batches if isinstance(batches, StreamBatches) else None
 
     @property
@@ -54,12 +56,15 @@ class TrainingState:
             self.stream.share(self.gather)
 
     def state_dict(self) -> dict[str, Any]:
-        """As `Trainer.state_dict`, with `data`."""
+        """As `Trainer.state_dict`, with `data`, and with the `best` models where any were measured."""
         state = self.trainer.state_dict()
+        if best := self.best.state_dict():
+            state = {**state, "best": best}
         return state if self.stream is None else {**state, "data": self.stream.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave, or what a trainer's alone did."""
         if self.stream is not None:
             self.stream.load_state_dict(state.get("data", {}))
+        self.best.load_state_dict(state.get("best", {}))
         self.trainer.load_state_dict(state)

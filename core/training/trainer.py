@@ -204,12 +204,20 @@ class Trainer:
         split. All processes must ask, in the same order."""
         return value if self.sharding is None else self.sharding.whole(value)
 
-    def finish(self) -> None:
-        """Leave whole models with the weights that are to be used. No step may follow; the optimizers are let go."""
+    def finish(self, best: Mapping[str, Any] | None = None) -> None:
+        """Leave whole models with the weights that are to be used. No step may follow; the optimizers are let go.
+
+        best: the "models" and "averages" of an earlier `state_dict`, to leave instead of the last ones.
+        """
         stay_averaged(self._optimizers)
         if self._restored is not None:  # there was no step left
             for name, model in self.models.items():
                 model.load_state_dict(all_split_as(self._restored["models"][name], model.state_dict()))
+        if best is not None:
+            for name, model in self.models.items():
+                model.load_state_dict(all_split_as(best["models"][name], model.state_dict()))
+            for name, average in self.averages.items():
+                average.load_state_dict(all_split_as(best["averages"][name], average.state_dict()))
         self._restored, self._optimizers, self._gradients = None, [], []
         if self.sharding is None:
             return

@@ -30,7 +30,7 @@ class PathError(ValueError):
 
 class Paths:
     """Makes paths absolute: relative ones start at the workspace, `~` is the user's home. A model that the
-    workspace lacks may be among those that ship, at the same path below `models`.
+    workspace lacks may be among those that ship, at the same path below `models`. A run may be called by its name alone.
 
     roots: the folders below which every path must lead, links followed; none for anywhere. A host that others reach (a
     server) names the workspace, and what its owner lends besides. Links below such a path are the owner's, and are followed.
@@ -65,7 +65,7 @@ class Paths:
         try:
             if self.home.address and (self.anew or not path.exists()):
                 self.home.bring(path)
-            path = self._shipped(path) or path
+            path = self._shipped(path) or self._run(path) or path
             target, there, folder = path.resolve(), path.exists(), path.is_dir()
         except HomeError as error:
             raise PathError(str(error), wanted) from error
@@ -91,6 +91,11 @@ class Paths:
             return None
         shipped = SHIPPED / path.relative_to(self.workspace)
         return shipped if shipped.is_file() else None
+
+    def _run(self, path: Path) -> Path | None:
+        """The folder of a run that is called by its name alone, where the workspace itself has nothing of that name."""
+        run = self.workspace / "runs" / path.name
+        return run if path.parent == self.workspace and not path.exists() and run.is_dir() else None
 
     def _windows(self, text: str) -> PathError | None:
         """What to say of a path that Windows would understand, and this system does not."""

@@ -57,7 +57,11 @@ def _solve_node(bound: BoundNode, graphs: Graphs, circular: Collection[str]) -> 
         for port in bound.spec.body.ports:
             bound.body.ports.update(_leave(port, env))
         problems += solve_types(bound.body, graphs, circular)
+        promised = {name for _, name in env}
         problems += _check_results(bound, bound.body, env)
+        mapping = bound.spec.body_returns is not None and bound.spec.body_returns.form == "mapping"
+        if bound.spec.conditional and mapping and SOME not in promised:
+            problems += _nothing_otherwise(bound, promised)
     for port in bound.spec.outputs:
         bound.outputs.update(_leave(port, env))
     bound.typed = True
@@ -223,6 +227,20 @@ def _check_results(bound: BoundNode, body: Scope, env: Environment) -> list[Prob
             else:
                 problems.append(_no_result(bound, port.name, f" ({port.type})"))
     return problems
+
+
+def _nothing_otherwise(bound: BoundNode, promised: Collection[str]) -> list[Problem]:
+    """Results of a body that may not run, for which nothing is given where it does not."""
+    assert bound.body is not None
+    message = "is given by the body alone, which may not run"
+    remedy = "Wire what is given where it does not, by the same name"
+    named = [port.name for port in bound.spec.inputs if port.named]
+    where = named[0] if named else "results"
+    return [
+        Problem(f"{result!r} {message}", bound.id, f"{where}.{result}", remedy)
+        for result in bound.body.results
+        if result not in promised
+    ]
 
 
 def _no_result(bound: BoundNode, result: str, kind: str = "") -> Problem:

@@ -277,12 +277,13 @@ def _rules_of_zones(top: Scope) -> list[Problem]:
             )
         if any(around.zone is not None and around.zone.spec.trains for around in bound.scope.enclosing()):
             continue
+        around = {scope.zone.id for scope in bound.scope.enclosing() if scope.zone is not None}
         for port in bound.spec.grad:
             wired = bound.wires.get(port, UNKNOWN)
-            if wired != UNKNOWN and not (isinstance(wired, Source) and wired.inner and zone and wired.node == zone.id):
+            if wired != UNKNOWN and not (isinstance(wired, Source) and wired.inner and wired.node in around):
                 problems.append(
                     Problem(
-                        "is what the node differentiates with respect to, and is no port of the zone around the node",
+                        "is what the node differentiates with respect to, and is no port of a zone around the node",
                         bound.id,
                         port,
                         f"Wire it to a port of {zone.id!r}"

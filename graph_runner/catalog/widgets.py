@@ -68,6 +68,8 @@ def widget_of(name: str, schema: dict[str, Any], default: Any = None, path: Path
             return {"kind": "multiline" if long or (isinstance(default, str) and "\n" in default) else "text"}
         case "array":
             return _list(schema)
+    if [option.get("type") for option in schema.get("anyOf", ())] == ["boolean", "number"]:  # a condition
+        return {"kind": "toggle"}
     return {"kind": "json"}
 
 

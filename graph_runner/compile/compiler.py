@@ -11,7 +11,8 @@ import networkx as nx
 from graph_runner.bind.graph import BoundNode, Scope, Source, Wired, dependencies, in_order, reads, sources_of
 from graph_runner.compile.fuse import fuse
 from graph_runner.compile.keys import Keys, draws, has_effect, lasting
-from graph_runner.compile.plan import Code, Kept, Plan, Step, Unit
+from graph_runner.compile.lazy import not_always_read
+from graph_runner.compile.plan import Code, Kept, Need, Plan, Step, Unit
 from graph_runner.format.wires import split
 
 
@@ -73,12 +74,12 @@ def _let_go(scope: Scope) -> None:
 def _hoist(scope: Scope) -> None:
     """Move nodes that draw nothing, change nothing and depend on no port of their zone out of it, inmost first.
 
-    Never out of a callback's body: it may never run at all.
+    Never out of the body of a callback or a condition: it may never run at all.
     """
     for bound in list(scope.nodes.values()):
         if bound.body is not None:
             _hoist(bound.body)
-    if scope.parent is None or scope.zone is None or scope.zone.spec.aside:
+    if scope.parent is None or scope.zone is None or scope.zone.spec.aside or scope.zone.spec.conditional:
         return
     for id in list(nx.topological_sort(dependencies(scope))):
         bound = scope.nodes[id]
@@ -132,8 +133,16 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
     """Number every value that is read, then make the steps. asked: slots that outlive the steps, besides the results."""
     order = {id: i for i, id in enumerate(scope.nodes)}
     graph = dependencies(scope)
+    waiting = not_always_read(scope, graph)
     ids = list(order) if in_order(graph) else list(nx.lexicographical_topological_sort(graph, key=order.__getitem__))
     wirings = {id: _wiring(scope.nodes[id], slots, keys, readers) for id in ids}
+    needed = {
+        id: tuple(
+            Need(each.asks, each.constants, tuple((name, slots.of(source)) for name, source in each.wires.items()))
+            for each in found
+        )
+        for id, found in waiting.items()
+    }
     returns = scope.zone.spec.body_returns if scope.zone is not None else None
     results: list[tuple[str, str, int | tuple[int, ...]]] = []
     for result, wired in scope.results.items():
@@ -149,7 +158,10 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
         elif not source.inner and source.node in stores:
             stores[source.node].append((slot, (source.port, source.name)))
     leaves, grads = _differentiate(scope, graph, slots)
-    steps = {id: _step(scope.nodes[id], wirings[id], tuple(stores[id]), id in grads, keys, readers) for id in ids}
+    steps = {
+        id: _step(scope.nodes[id], wirings[id], tuple(stores[id]), id in grads, keys, readers, needed.get(id, ()))
+        for id in ids
+    }
     asides = tuple(step for step in steps.values() if step.spec.aside)
     units = [unit for unit in (fuse(graph, steps) if scope.zone else steps.values()) if not unit.spec.aside]
     keep = {*asked, *(slot for step in asides for slot in step.reads())}
@@ -190,6 +202,7 @@ def _step(
     grads: bool,
     keys: Keys | None,
     readers: Counter[str],
+    needed: tuple[Need, ...] = (),
 ) -> Step:
     spec, wires = bound.spec, bound.wires
     params = bound.params
@@ -211,6 +224,7 @@ def _step(
         keys.lineage(bound) if keys is not None and spec.loops else "",
         wiring.whole,
         keys.handed(bound) if keys is not None and bound.body is not None else "",
+        needed,
     )
 
 
@@ -277,7 +291,10 @@ def _paths_in(bound: BoundNode) -> frozenset[str]:
 
 
 def _differentiate(scope: Scope, graph: nx.DiGraph[str], slots: _Slots) -> tuple[tuple[int, ...], set[str]]:
-    """The inner ports with respect to which nodes differentiate, and the nodes between, which run with gradients on."""
+    """The inner ports with respect to which nodes differentiate, and the nodes between, which run with gradients on.
+
+    A node that differentiates may be drawn in a zone inside: then that zone is run with gradients on, as a whole.
+    """
     leaves: list[int] = []
     grads: set[str] = set()
     for bound, wired in _differentiated(scope):
@@ -290,8 +307,10 @@ def _differentiate(scope: Scope, graph: nx.DiGraph[str], slots: _Slots) -> tuple
 
 
 def _differentiated(scope: Scope) -> Iterator[tuple[BoundNode, Source]]:
+    """The nodes of a scope that differentiate with respect to one of its ports, or have inside what does, and that port."""
     for bound in scope.nodes.values():
-        for port in bound.spec.grad:
-            wired = bound.wires.get(port)
-            if isinstance(wired, Source) and scope.zone is not None and wired.inner and wired.node == scope.zone.id:
-                yield bound, wired
+        for inside in [bound, *(bound.body.walk() if bound.body is not None else ())]:
+            for port in inside.spec.grad:
+                wired = inside.wires.get(port)
+                if isinstance(wired, Source) and scope.zone is not None and wired.inner and wired.node == scope.zone.id:
+                    yield bound, wired

@@ -2,7 +2,7 @@
 
 Ids, layout and order do not count; a node's first name and version, parameters, files by content, the keys of what is wired in, the
 run's dtype, and (only where something draws) its seed do. A zone's key covers what its results depend on, so the bodies
-of `every` are outside of it.
+of `every` are outside of it, and those of callbacks that decide what it computes (`early_stopping`) are not.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Keys:
             self.key(body.nodes[id])  # in order, so that no chain of nodes becomes a chain of calls
         first = zone.body.first_results if zone.body is not None else {}
         results = {under(result, first): self._wired(wired, body) for result, wired in body.results.items()}
-        effects = sorted(self.key(bound) for bound in body.nodes.values() if lasting(bound))
+        effects = sorted(self.key(bound) for bound in body.nodes.values() if lasting(bound) or bound.spec.decides)
         return [results, effects]
 
     def _wired(self, wired: Wired, scope: Scope) -> Any:
@@ -159,8 +159,8 @@ def lasting(bound: BoundNode) -> bool:
 
 
 def _computing(bound: BoundNode) -> list[BoundNode]:
-    """The node and all in its body but callbacks."""
-    if bound.spec.aside:
+    """The node and all in its body but callbacks that decide nothing."""
+    if bound.spec.aside and not bound.spec.decides:
         return []
     inside = bound.body.nodes.values() if bound.body is not None else ()
     return [bound, *(part for child in inside for part in _computing(child))]

@@ -7,12 +7,25 @@ once a plan runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from graph_runner.bind.graph import Slot
 from graph_runner.contract import NodeSpec, PortType
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Need:
+    """What says whether a value is needed: a function, its literals, and the slots that it reads."""
+
+    asks: Callable[..., Any]
+    constants: Mapping[str, Any]
+    singles: tuple[tuple[str, int], ...]
+
+    def holds(self, frame: list[Any]) -> bool:
+        """Whether it is, as the values in a frame say."""
+        return bool(self.asks(**self.constants, **{name: frame[slot] for name, slot in self.singles}))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -23,7 +36,8 @@ class Step:
     there. copied: inputs that it changes and others read. paths: wired paths of files, and what they lead to ("file",
     "folder", …). grads: it runs with gradients on, because a later node differentiates through it. captures: what its body
     reads of the scope around it (slot outside, slot inside). key, lineage: see `graph_runner.compile.keys`. whole: in lists,
-    the slots of lists whose items go in. handed: of a zone, a key of what its body is handed.
+    the slots of lists whose items go in. handed: of a zone, a key of what its body is handed. needed: if any, the call is made
+    only where one of these says so.
     """
 
     id: str
@@ -42,6 +56,7 @@ class Step:
     lineage: str = ""
     whole: frozenset[int] = frozenset()
     handed: str = ""
+    needed: tuple[Need, ...] = ()
 
     @property
     def members(self) -> tuple[Step, ...]:
@@ -58,6 +73,7 @@ class Step:
         """The slots that the call and its body read."""
         yield from self.inputs()
         yield from (slot for slot, _ in self.captures)
+        yield from (slot for need in self.needed for _, slot in need.singles)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -48,8 +48,10 @@ BUILT_IN = frozenset(
         "rng",
         "saving",
         "tell",
+        "trained",
         "turn",
         "value_folder",
+        "watch",
         "workspace",
     )
 )
@@ -127,6 +129,12 @@ class Rng:
         """The same numbers, for a batch whose first row is row `first_row` of a larger one: how a row is drawn alone."""
         return Rng(self.seed, self.device, self.part, self.first_row + first_row)
 
+    def after(self, asked: int) -> Rng:
+        """The same numbers without those that are drawn the first `asked` times: what an earlier part of a work has drawn."""
+        later = Rng(self.seed, self.device, self.part, self.first_row)
+        later._asked = self._asked + asked
+        return later
+
     def on(self, device: torch.device | str) -> Rng:
         """The same numbers, drawn on another device: on the CPU for what is decided there, so that it waits for no other."""
         return Rng(self.seed, device, self.part, self.first_row)
@@ -182,6 +190,23 @@ class Stateful(Protocol):
         ...
 
 
+class Judge(Protocol):
+    """Hears what callbacks measure of a loop (`Watch`), and says when it is over."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no step follows."""
+        ...
+
+    def measured(self, told: Any) -> None:
+        """What a callback has told after a step."""
+        ...
+
+    def anew(self) -> None:
+        """Forget all that was measured: another training goes on from here."""
+        ...
+
+
 class Loop(Protocol):
     """The steps of a zone. Here, and only here, the engine counts steps and micro-batches, reports progress, cancels,
     writes and restores checkpoints and runs the `every` bodies of the zone.
@@ -200,17 +225,23 @@ class Loop(Protocol):
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,
         origin: str = "",
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The steps still to do, of n: 0 … n-1, or from where the checkpoint of `state` stands.
 
         aside: a context around `every` bodies (a trainer puts its models in eval mode there). seen: as what a value of the
         body is seen there, and by nodes that save or show (whole models in place of those that processes split); all processes ask.
-        origin: a checkpoint of another training to begin at, where this one has none yet.
+        origin: a checkpoint of another training to begin at, where this one has none yet. judge: hears what callbacks measure, and may
+        end the loop; what it knows is for `state` to keep.
         """
         ...
 
     def micro(self, n: int) -> Iterator[int]:
         """The micro-batches of the current step."""
+        ...
+
+    def end(self) -> None:
+        """The current step is the last one, however many were asked for."""
         ...
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
@@ -275,6 +306,20 @@ class Metrics(Protocol):
         ...
 
 
+class Watch(Protocol):
+    """Tells the loop around a callback what it has measured: the loop's zone may end by it, or give something else.
+
+    A callback that takes it decides what its zone computes, and is a part of that zone's key. It runs after every so many steps, and not
+    besides after the last, so that a zone that is given more steps goes on as if it had had them from the beginning.
+    """
+
+    __inject__: ClassVar[str] = "watch"
+
+    def __call__(self, told: Any) -> None:
+        """Tell it."""
+        ...
+
+
 class Tell(Protocol):
     """Says what a node noticed and the user should know, in a sentence: shown on the node, and by `check` beforehand."""
 
@@ -282,6 +327,19 @@ class Tell(Protocol):
 
     def __call__(self, sentence: str, level: Literal["info", "warning"] = "warning") -> None:
         """Say it."""
+        ...
+
+
+class TrainedState(Protocol):
+    """Reads what a training had reached, from a `RunOrCheckpoint`: what its zone's `state_dict` gave, tensors on the host."""
+
+    __inject__: ClassVar[str] = "trained"
+
+    def __call__(self, path: str) -> dict[str, Any]:
+        """The state; of a run of several trainings, that of the zone with this node's id. Empty in a dry run.
+
+        Raises ValueError where it is not clear which is meant, and StoreError for a damaged checkpoint.
+        """
         ...
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from graph_runner.contract.reader import read_spec
@@ -29,6 +30,8 @@ def node(
     saves: Saves | None = None,
     formerly: tuple[str, ...] = (),
     lighter: str = "",
+    conditional: str = "",
+    lazy: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     words: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
     """Mark a function as a node.
@@ -47,6 +50,10 @@ def node(
     through much by itself: it takes the same, does a part, and reports how large a part by its progress. formerly: names the node had before, the first published
     one first; files that use them open, and what it draws and what is cached stay as they were.
     words: by which people look for it besides its name: what other programs call it ("ksampler"), what it is for ("img2img").
+    conditional: a zone whose body may not run at all, as the named input says: nothing of the body is computed before that is known,
+    and a dry run goes through it.
+    lazy: inputs that it does not always read, each with a function of some of its other single inputs, by their names, that says whether it
+    does: {"uncond": lambda scale: scale != 1}. Where it does not, what only makes that value is not computed, and None comes in.
     lighter: another node, of the same inputs and outputs, that does the same in less memory.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
@@ -71,6 +78,8 @@ def node(
             saves=saves,
             formerly=formerly,
             lighter=lighter,
+            conditional=conditional,
+            lazy=lazy,
             words=words,
         )
         function.__node__ = spec  # type: ignore[attr-defined]

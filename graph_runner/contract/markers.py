@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from graph_runner.base.contents import Reads
 from graph_runner.base.names import safe_name
+from graph_runner.base.trained import checksums_of
 
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ def _checksums(checkpoint: Path) -> Mapping[str, Path]:
 
 Checkpoint = Annotated[str, PathTo("folder", _checksums)]
 """The folder of one checkpoint of a training (`checkpoints/…/step-100` in the workspace), for a zone to begin at."""
+
+
+RunOrCheckpoint = Annotated[str, PathTo("folder", checksums_of)]
+"""A run that trained something, by its name or folder, or the folder of one checkpoint: models to begin with (`TrainedState`)."""
 
 
 class BodyMarker:

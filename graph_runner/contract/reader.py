@@ -6,7 +6,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -92,6 +92,8 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         _check_aside(name, aside, params, {port.name: port.type for port in inputs})
         if outputs:
             raise ContractError(f"node {name!r}: what runs every n steps gives nothing that others read; return None")
+    if "watch" in injected.values() and not aside:
+        raise ContractError(f"node {name!r}: a Watch tells the loop around a callback; say how often it runs (aside=…)")
     for group in ("mutates", "grad", "batched"):
         for wanted in declared[group]:
             if wanted not in {port.name for port in inputs}:
@@ -100,6 +102,11 @@ def read_spec(function: Callable[..., Any], **declared: Any) -> NodeSpec:
         raise ContractError(f"node {name!r}: continues names {declared['continues']!r}, which is no parameter of it")
     if (origin := declared["continues_from"]) and (origin not in params or params[origin].path_kind is None):
         raise ContractError(f"node {name!r}: continues_from names {origin!r}, which is no Checkpoint that it takes")
+    if (condition := declared["conditional"]) and (body is None or condition not in {port.name for port in inputs}):
+        raise ContractError(
+            f"node {name!r}: conditional names {condition!r}; name the input of a zone that says whether its body runs"
+        )
+    _check_lazy(name, declared["lazy"], {port.name: port for port in inputs}, params)
     return NodeSpec(
         type=name,
         function=function,
@@ -124,6 +131,15 @@ def _check_aside(name: str, aside: Any, params: dict[str, Param], types: dict[st
         wrong += "" if aside is True else ", which is no parameter of it that takes a whole number"
         remedy = f'aside="{whole[0]}"' if whole else 'steps: Annotated[int, Field(ge=1)] = 1 and aside="steps"'
         raise ContractError(f"node {name!r}: {wrong}; name the number of steps from one run to the next: {remedy}")
+
+
+def _check_lazy(name: str, lazy: Mapping[str, Any], inputs: dict[str, Port], params: dict[str, Param]) -> None:
+    """Parameters of the node, typed in or wired, say whether an input is read."""
+    for port, asks in lazy.items():
+        if port not in inputs or port in params:
+            raise ContractError(f"node {name!r}: lazy names {port!r}, which is no wired input of it")
+        if others := [each for each in inspect.signature(asks).parameters if each not in params]:
+            raise ContractError(f"node {name!r}: whether {port!r} is read goes by {others[0]!r}, which is no parameter")
 
 
 def _hints_of(function: Any, where: str) -> dict[str, Any]:

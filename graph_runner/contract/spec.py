@@ -211,7 +211,7 @@ class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
     aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "". independent: no
-    iteration depends on another. continues_from: the parameter that names a checkpoint to begin at; else "".
+    iteration depends on another. lazy: inputs that are not always read, and whether they are. conditional: of a zone whose body may not run at all, the input that says so; else "". continues_from: the parameter that names a checkpoint to begin at; else "".
     """
 
     type: str
@@ -242,6 +242,8 @@ class NodeSpec:
     words: tuple[str, ...] = ()
     formerly: tuple[str, ...] = ()
     continues_from: str = ""
+    conditional: str = ""
+    lazy: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored
 
     @property
@@ -258,6 +260,16 @@ class NodeSpec:
     def loops(self) -> bool:
         """Whether the node goes round: a zone with steps or iterations."""
         return "loop" in self.injected.values()
+
+    @cached_property
+    def lazy_names(self) -> dict[str, tuple[str, ...]]:
+        """By each input that is not always read, the other inputs that say whether it is."""
+        return {port: tuple(inspect.signature(asks).parameters) for port, asks in self.lazy.items()}
+
+    @property
+    def decides(self) -> bool:
+        """Whether it is a callback by which the zone around it may compute something else."""
+        return bool(self.aside) and "watch" in self.injected.values()
 
     @cached_property
     def seeded(self) -> bool:

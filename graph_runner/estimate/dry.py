@@ -30,7 +30,7 @@ from graph_runner.bind.paths import Paths
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
-from graph_runner.contract.context import Stateful
+from graph_runner.contract.context import Judge, Stateful
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
 from graph_runner.estimate.training import KINDS, Holder, Imagined, note, split, watch, whole_at_once
@@ -40,7 +40,7 @@ from graph_runner.run.call import Calls, Entered
 from graph_runner.run.failures import NodeError
 from graph_runner.run.injectables import INJECTABLES, Injectable
 from graph_runner.run.interpreter import Frame, Interpreter
-from graph_runner.run.loop import interval
+from graph_runner.run.loop import interval, refuse_unheard
 from graph_runner.run.precision import Precision
 from graph_runner.run.runtime import Runtime
 from graph_runner.run.weights import Weights
@@ -174,7 +174,9 @@ class _DryRun:
         weights: Weights,
         divided: Mapping[str, int],
     ) -> None:
-        self.calls = Calls(_standing_in(precision), weights, instead=weights.instead)
+        # Whether a body runs only the run will show: here it does.
+        runs = {bound.id: {bound.spec.conditional: True} for bound in top.walk() if bound.spec.conditional}
+        self.calls = Calls(_standing_in(precision), weights, instead={**weights.instead, **runs})
         self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
         self.meter = Meter(self.fakes, divided)
         self.nodes = {bound.id: NodeEstimate(bound.spec.type) for bound in top.walk()}
@@ -244,7 +246,7 @@ class _DryRun:
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
         inputs = (slot for step in unit.members for slot in step.inputs())
-        if any(frame[slot] is OPEN for slot in inputs):
+        if not unit.spec.conditional and any(frame[slot] is OPEN for slot in inputs):
             return "what it reads is not known"
         return "it only has an effect" if unit.spec.effect and unit.spec.dry is None else ""
 
@@ -279,8 +281,10 @@ class _DryLoop:
         aside: Callable[[], AbstractContextManager[Any]] | None = None,
         seen: Callable[[Any], Any] | None = None,  # noqa: ARG002 - a process alone
         origin: str = "",  # noqa: ARG002
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The first of n iterations, standing for all."""
+        refuse_unheard(self.activation, judge)
         if n == 0:
             return
         own, step = self.activation, self.activation.step
@@ -324,6 +328,9 @@ class _DryLoop:
             with self.run.meter.times(0 if micro else n):
                 yield micro
         self.activation.path = base
+
+    def end(self) -> None:
+        """Whether a loop ends early only the run will show."""
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What the body gives for the first, standing for all."""

@@ -34,6 +34,7 @@ class Activation:
         # Those who go through this together: all, but in callbacks of a training, where the first is alone.
         self.processes: Processes = around.processes if around else runtime.processes
         self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
+        self.told: list[Any] = []  # by callbacks, of the iteration that has ended
         self.seen: Callable[[Any], Any] | None = around.seen if around else None  # as what others see a value
         if step is not None and step.spec.trains:
             self.training = self.sharded = True

@@ -58,6 +58,9 @@ class Calls:
 
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do a step."""
+        wanted = [step for step in unit.members if not step.needed or _is_needed(step, frame, around)]
+        if len(wanted) < len(unit.members):
+            return self._some(unit, wanted, frame, around)
         if isinstance(unit, Joined):
             return self._joined(unit, frame, around)
         if unit.spec.effect and not unit.stores:
@@ -67,6 +70,21 @@ class Calls:
         value = self._called(unit, arguments(unit, frame), frame, around)
         store(unit, frame, value, self.settle)
         return [value]
+
+    def _some(self, unit: Unit, wanted: Sequence[Step], frame: Frame, around: Activation) -> Sequence[Any]:
+        """Make those calls that are needed, one by one; of the others nobody reads the value."""
+        values = []
+        for step in unit.members:
+            if step in wanted:
+                with blamed(step.id, around.when):
+                    value = self._called(step, arguments(step, frame), frame, around)
+                    store(step, frame, value, self.settle)
+            else:
+                value = None
+                for slot, _ in step.stores:
+                    frame[slot] = None
+            values.append(value)
+        return values
 
     def quick(self, unit: Unit, released: tuple[int, ...]) -> Bound | None:
         """The quickest way to do a step that needs nothing but its arguments (see `graph_runner.run.interpreter.Quick`)."""
@@ -188,15 +206,20 @@ def store(step: Step, frame: Frame, value: Any, settle: Settle = rested) -> None
     for slot, (port, name) in step.stores:
         if form == "one":
             frame[slot] = value
-        elif form == "mapping":  # a loop that never turned gives no names, and empty lists
-            frame[slot] = value[name] if name in value or not spec.outputs[0].type.many else []
+        elif form == "mapping":
+            frame[slot] = _named(value, name, spec.outputs[0].type.many)
         else:
             part = getattr(value, port)
-            frame[slot] = part[name] if name else part
+            frame[slot] = _named(part, name, spec.output[port].type.many) if name else part
         if frame[slot] is None:
             raise _absent(port)
         if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
             settle(step, frame[slot])
+
+
+def _named(values: Mapping[str, Any], name: str, many: int) -> Any:
+    """One of the values that a user named: of a loop that never turned, which gives no names, an empty list."""
+    return values[name] if name in values or not many else []
 
 
 def _absent(port: str) -> ValueError:
@@ -210,7 +233,18 @@ def _is_plain(step: Step) -> bool:
     """Whether a step takes single values and literals alone, and gives one value that is no model."""
     spec = step.spec
     special = (step.lists, step.dicts, step.copied, step.paths, step.body, spec.injected, spec.takes_models, step.grads)
-    return not any(special) and spec.returns.form == "one" and len(step.stores) == 1 and not _gives_models(spec)
+    return (
+        not (any(special) or step.needed)
+        and spec.returns.form == "one"
+        and len(step.stores) == 1
+        and not _gives_models(spec)
+    )
+
+
+def _is_needed(step: Step, frame: Frame, around: Activation) -> bool:
+    """Whether anybody will read what a step gives; where processes share a training, or nothing is computed, all is done by all."""
+    together = around.sharded and around.processes.world > 1
+    return together or around.runtime.dry or any(need.holds(frame) for need in step.needed)
 
 
 def _use(spec: NodeSpec) -> Use:

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from graph_runner.base import events
+from graph_runner.base.trained import checkpoint_of
 from graph_runner.contract.context import Models, Processes, Rng, Turn, derive
 from graph_runner.run.loop import ZoneLoop
 from graph_runner.run.outputs import OutputFolder
 from graph_runner.store.cache import CACHE, entry_name
-from graph_runner.store.folders import files_of
+from graph_runner.store.folders import files_of, load_meta, load_tree
 
 if TYPE_CHECKING:
     from graph_runner.run.activation import Activation
@@ -124,6 +125,26 @@ def _tell(call: NodeCall) -> Callable[..., None]:
     return tell
 
 
+def _watch(call: NodeCall) -> Callable[[Any], None]:
+    loop = call.around.around  # the callback's own activation is around it
+    assert loop is not None
+    return loop.told.append
+
+
+def _trained(call: NodeCall) -> Callable[[str], dict[str, Any]]:
+    def trained(path: str) -> dict[str, Any]:
+        if call.dry:
+            return {}
+        checkpoint = checkpoint_of(Path(path), call.node)
+        run = load_meta(checkpoint).get("run", "another run")
+        tree: dict[str, Any] = load_tree(checkpoint)
+        told = f"begins with the models of {run} after {checkpoint.name.removeprefix('step-')} steps"
+        call.around.runtime.emit(events.Log(told, call.node))
+        return tree
+
+    return trained
+
+
 def _progress(call: NodeCall) -> Callable[[int, int], None]:
     def progress(done: int, total: int) -> None:
         call.around.runtime.emit(events.Progress(call.node, done, total, call.turns))
@@ -143,7 +164,9 @@ INJECTABLES: Mapping[str, Injectable] = {
     "rng": _rng,
     "saving": _saving,
     "tell": _tell,
+    "trained": _trained,
     "turn": _turn,
     "value_folder": _value_folder,
+    "watch": _watch,
     "workspace": lambda call: call.workspace,
 }

@@ -18,7 +18,7 @@ import torch
 from graph_runner.base import events
 from graph_runner.base.home import home_of
 from graph_runner.compile.plan import Step
-from graph_runner.contract.context import Stateful, derive
+from graph_runner.contract.context import Judge, Stateful, derive
 from graph_runner.run.failures import NodeError, Stopped
 from graph_runner.store.checkpoints import Checkpoints, mesh_of
 
@@ -44,6 +44,7 @@ class ZoneLoop:
         self.activation = activation
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
+        self._ended = False
 
     def __call__(
         self,
@@ -52,11 +53,13 @@ class ZoneLoop:
         aside: Around | None = None,
         seen: Callable[[Any], Any] | None = None,
         origin: str = "",
+        judge: Judge | None = None,
     ) -> Iterator[int]:
         """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
         own.steps = n
         own.seen = seen if own.processes.world > 1 else None
+        refuse_unheard(own, judge)
         nested, begin, saver = own.stateful, 0, None
         if state is not None:
             checkpoints = _checkpoints(own, self._base)
@@ -64,11 +67,19 @@ class ZoneLoop:
             begin = checkpoints.restore(state, n)
             if not begin and origin:
                 begin = checkpoints.take_over(Path(origin), state, n, own.step.spec.continues_from if own.step else "")
+                if judge is not None:
+                    judge.anew()
             own.stateful = True
             saver = Saver(checkpoints, state, runtime.checkpoint_seconds) if not runtime.search else None
         teller = Teller(own, n, self._around, within=bool(self._base))
-        listeners = list(self._listeners(aside or nullcontext, teller, saver))
+        listeners = list(self._listeners(aside or nullcontext, teller, saver, judge))
+
+        def over() -> bool:
+            return self._ended or (judge is not None and judge.over)
+
         for turn in range(begin, n):
+            if over():
+                break
             if not nested and runtime.stopping(own.sharded):
                 teller.tell(turn)
                 if saver is not None and turn > begin:
@@ -77,9 +88,8 @@ class ZoneLoop:
             own.path, own.turns, self._turn = (*self._base, turn), (*self._around, turn), turn
             yield turn
             own.path = (*self._base, turn)
-            last = turn == n - 1
             for ended in listeners:
-                ended(turn, last)
+                ended(turn, over() or turn == n - 1)
         own.path, own.turns = self._base, self._around
 
     def micro(self, n: int) -> Iterator[int]:
@@ -89,6 +99,10 @@ class ZoneLoop:
             own.path, own.micro = (*self._base, self._turn, micro), self._micro * n + micro
             yield micro
         own.path, own.micro = (*self._base, self._turn), self._micro
+
+    def end(self) -> None:
+        """The current iteration is the last one."""
+        self._ended = True
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What the body gives for each of these, here or elsewhere; what is inside of another loop goes where that one is."""
@@ -112,10 +126,12 @@ class ZoneLoop:
 
         return ended
 
-    def _listeners(self, aside: Around, teller: Teller, saver: Saver | None) -> Iterator[TurnEnded]:
+    def _listeners(
+        self, aside: Around, teller: Teller, saver: Saver | None, judge: Judge | None
+    ) -> Iterator[TurnEnded]:
         own = self.activation
         if own.body is not None and own.body.code.asides:
-            yield Asides(own, aside)
+            yield Asides(own, aside, judge)
         yield teller
         if own.runtime.observer is not None and not self._base:
             yield Watcher(own, own.runtime.observer)
@@ -126,8 +142,8 @@ class ZoneLoop:
 class Asides:
     """Runs the callbacks that are due, on the values of the iteration that has ended."""
 
-    def __init__(self, activation: Activation, around: Around) -> None:
-        self.activation, self.around = activation, around
+    def __init__(self, activation: Activation, around: Around, judge: Judge | None = None) -> None:
+        self.activation, self.around, self.judge = activation, around, judge
 
     def __call__(self, turn: int, last: bool) -> None:
         """An iteration has ended."""
@@ -135,12 +151,29 @@ class Asides:
         if body is None or body.frame is None:
             return
         frame = body.frame
-        due = [step for step in body.code.asides if (turn + 1) % interval(step, frame, own.when) == 0 or last]
+        due = [step for step in body.code.asides if (turn + 1) % interval(step, frame, own.when) == 0]
+        if self.judge is not None and (deciding := [step for step in due if step.spec.decides]):
+            own.told.clear()
+            self._run(deciding, frame)
+            for told in own.processes.agree(own.told):
+                self.judge.measured(told)
+            last = last or self.judge.over
+        self._run([step for step in body.code.asides if not step.spec.decides and (last or step in due)], frame)
+
+    def _run(self, due: list[Step], frame: Frame) -> None:
+        own = self.activation
         frame = own.whole(due, frame)
         if due and own.processes.rank == 0:
             with torch.no_grad(), self.around():
                 for step in due:
                     own.runtime.interpreter.perform_one(step, frame, own)
+
+
+def refuse_unheard(own: Activation, judge: Judge | None) -> None:
+    """Raises ValueError, naming it, where a callback would decide how a loop goes on that does not hear it."""
+    asides = own.body.code.asides if own.body is not None and judge is None else ()
+    if told := [step.id for step in asides if step.spec.decides]:
+        raise ValueError(f"{told[0]!r} decides when a training ends, and this is none; move it into the body of one")
 
 
 def interval(step: Step, frame: Frame, when: str = "") -> int:

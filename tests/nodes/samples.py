@@ -207,6 +207,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "to_number": {"x": WIRES["loss"]},
     **{name: {"data": drawings} for name in ("bucket_pictures", "frame_pictures", "weight_samples")},
     "denoise": {"condition": lambda: None},
+    "guidance_interval": {"t": lambda: torch.tensor([700, 700])},
     "denoise_tiles": {"condition": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {

@@ -22,6 +22,8 @@ REGISTRY = Registry.scan(["graph_runner.zones", "nodes"])
 # Why a node is not called here; everything else is.
 ELSEWHERE = {
     **dict.fromkeys(["repeat", "for_each", "every", "group"], "tests/graph_runner"),
+    **dict.fromkeys(["switch", "repeat_until", "accumulate", "scan"], "tests/graph_runner/test_control.py"),
+    "early_stopping": "tests/nodes/test_early_stopping.py",
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),
     **dict.fromkeys(

@@ -26,6 +26,8 @@ NEEDS_FILES = {
     "ddim_by_hand",
     "heun_by_hand",
     "slerp",
+    "guidance_interval",
+    "sdedit",
     "image_guidance",
     "stable_diffusion",
     "images_folder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
+from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Rng, derive
+from graph_runner.contract.registry import Registry
+from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from nodes.sampling import Solver
@@ -190,3 +194,52 @@ def test_inpainting_keeps_what_is_known(engine: Engine) -> None:
 def test_null_conditions_of_one_row_serve_any_batch() -> None:
     null = Conditioning(context=torch.zeros(1, 1, 16))
     assert null.expand(5).batch_size == 5
+
+
+def plain(zone: str) -> dict[str, Any]:
+    return {"nodes": call(f"{zone}_eps", zone), "results": {"prediction": f"{zone}_eps"}}
+
+
+@pytest.mark.parametrize("solver", ["ddim", "ddpm", "heun", "dpmpp_sde"])
+def test_two_samples_share_the_steps_of_one(engine: Engine, solver: str) -> None:
+    """The first ends early, the last goes on: with one seed both draw what the whole would."""
+    step = {"solver": solver, "steps": 6}
+    last = sampling(plain("last"), **step, start_at_step=4, wires={"z": "first"})
+    del last["wires"]["noise"]
+    graph = nodes(
+        whole=sampling(plain("whole"), **step), first=sampling(plain("first"), **step, end_at_step=4), last=last
+    )
+    values = engine.run(graph, targets=["whole", "last", "first"]).values
+    if solver in ("ddim", "ddpm"):  # written for the scale that the schedule has
+        assert torch.equal(values["last"], values["whole"])
+    assert_close(values["last"], values["whole"])
+    assert not torch.allclose(values["first"], values["whole"], atol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("wires", "params", "told"),
+    [
+        ({"z": "noise"}, {}, "leave out noise and z0"),
+        ({}, {"start_at_step": 2}, "what starts at step 2 goes on from a latent: wire z, or z0"),
+        ({"z0": "noise"}, {"start_at_step": 2, "strength": 0.5}, "both say where to start; give one"),
+        ({}, {"end_at_step": 5, "steps": 4}, "from step 0 up to step 5 there is no part of 4 steps"),
+        ({"noise": None}, {}, "there is nothing to start from: wire noise"),
+    ],
+)
+def test_a_part_that_cannot_be_sampled_is_refused_before_anything_runs(
+    registry: Registry, wires: dict[str, Any], params: dict[str, Any], told: str
+) -> None:
+    zone = sampling(plain("sample"), wires=wires, **params)
+    zone["wires"] = {port: wire for port, wire in zone["wires"].items() if wire is not None}
+    top, problems = validate(nodes(sample=zone), registry)
+    assert not errors(problems)
+    assert told in "; ".join(problem.message for problem in dry_run(top, Path()).problems)
+
+
+def test_image_to_image_may_start_at_a_step(engine: Engine) -> None:
+    """A picture gets the noise of the step: the same as by its share of the steps."""
+    by_step = sampling(plain("a"), steps=6, start_at_step=4, wires={"z0": "picture"})
+    by_share = sampling(plain("b"), steps=6, strength=1 / 3, wires={"z0": "picture"})
+    picture = {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 9}}
+    values = engine.run(nodes(a=by_step, b=by_share, picture=picture), targets=["a", "b"]).values
+    assert torch.equal(values["a"], values["b"])

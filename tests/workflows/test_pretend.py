@@ -27,7 +27,17 @@ from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
-NEEDS = dict.fromkeys(("sample", "langevin", "ddim_by_hand", "heun_by_hand", "slerp", "image_guidance"), "quickstart")
+SAMPLERS = (
+    "sample",
+    "langevin",
+    "ddim_by_hand",
+    "heun_by_hand",
+    "slerp",
+    "image_guidance",
+    "guidance_interval",
+    "sdedit",
+)
+NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
 QUICK = ("quickstart", "sample")

@@ -34,6 +34,8 @@ class Solver:
     source: the paper, and the code whose semantics it has.
     spacing, end: the levels it is used with where nothing else is asked for.
     eta: the default of its parameter for added noise, None if it has none.
+    history: steps that it looks back on, with this one; more than 1 for multi-step methods, which begin anew in each part of a walk.
+    draws: of noise a step, where it adds any.
     by_timestep: whether it counts whole timesteps, and so is defined for schedules of betas only.
     """
 
@@ -46,6 +48,8 @@ class Solver:
     eta: float | None = None
     stochastic: bool = False
     by_timestep: bool = False
+    history: int = 1
+    draws: int = 1
 
     def levels(self, process: Process, steps: int = 50, spacing: Spacing | None = None) -> Levels:
         """The levels it visits in `steps` steps; see `Levels.of`.
@@ -93,12 +97,12 @@ SOLVERS: dict[str, Solver] = {
         ldm.ddim, 1, 1, "Song et al. 2021, DDIM; latent-diffusion", "leading", "t0", eta=0.0, stochastic=True
     ),
     "ddpm": Solver(ldm.ddpm, 1, 1, "Ho et al. 2020, DDPM, algorithm 2; latent-diffusion", "leading", stochastic=True),
-    "plms": Solver(ldm.plms, 2, 1, "Liu et al. 2022, PNDM; latent-diffusion", "leading", "t0"),
+    "plms": Solver(ldm.plms, 2, 1, "Liu et al. 2022, PNDM; latent-diffusion", "leading", "t0", history=4),
     "euler": Solver(karras.euler, 1, 1, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
     "euler_ancestral": Solver(karras.euler_ancestral, 1, 1, "k-diffusion", "linspace", eta=1.0, stochastic=True),
     "heun": Solver(karras.heun, 2, 2, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
     "dpm2": Solver(karras.dpm2, 2, 2, "Lu et al. 2022a, DPM-Solver; k-diffusion", "linspace"),
-    "lms": Solver(karras.lms, 4, 1, "Adams-Bashforth; k-diffusion", "linspace"),
+    "lms": Solver(karras.lms, 4, 1, "Adams-Bashforth; k-diffusion", "linspace", history=4),
     "dpmpp_2s_ancestral": Solver(
         dpmpp.dpmpp_2s_ancestral,
         2,
@@ -108,9 +112,9 @@ SOLVERS: dict[str, Solver] = {
         eta=1.0,
         stochastic=True,
     ),
-    "dpmpp_2m": Solver(dpmpp.dpmpp_2m, 2, 1, "Lu et al. 2022b, DPM-Solver++(2M); k-diffusion", "karras"),
+    "dpmpp_2m": Solver(dpmpp.dpmpp_2m, 2, 1, "Lu et al. 2022b, DPM-Solver++(2M); k-diffusion", "karras", history=2),
     "dpmpp_sde": Solver(
-        dpmpp.dpmpp_sde, 2, 2, "Lu et al. 2022b, DPM-Solver++; k-diffusion", "karras", eta=1.0, stochastic=True
+        dpmpp.dpmpp_sde, 2, 2, "Lu et al. 2022b, DPM-Solver++; k-diffusion", "karras", eta=1.0, stochastic=True, draws=2
     ),
     "dpmpp_2m_sde": Solver(
         dpmpp.dpmpp_2m_sde,
@@ -120,8 +124,9 @@ SOLVERS: dict[str, Solver] = {
         "karras",
         eta=1.0,
         stochastic=True,
+        history=2,
     ),
-    "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace"),
+    "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace", history=2),
     "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True, by_timestep=True),
     "ddim_inversion": Solver(ldm.ddim_inversion, 1, 1, "Song et al. 2021, section 4.3; diffusers", "leading", "t0"),
 }

@@ -267,7 +267,7 @@ def test_a_gradient_is_taken_with_respect_to_a_port_of_the_zone_around(check: Ch
         return {"one": ONE, "it": zone(inner, {"number": "dy"})}
 
     assert check(nodes("it.x")) == []
-    only(check(nodes("y")), "dy", "x", "no port of the zone around", "Wire it to a port of 'it'")
+    only(check(nodes("y")), "dy", "x", "no port of a zone around", "Wire it to a port of 'it'")
     nodes_ = {"one": ONE, "dy": {"type": "slope", "wires": {"y": "one", "x": "one"}}}
     only(check(nodes_), "dy", "x", "Move the node into a zone")
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from graph_runner.catalog.describe import describe, describe_all
-from graph_runner.context import Device, Loop, Rng
+from graph_runner.context import Device, Loop, Rng, Watch
 from graph_runner.contract import (
     Body,
     ContractError,
@@ -280,6 +280,9 @@ def test_what_cannot_be_a_node_is_refused_with_the_reason() -> None:
     def half(x: float) -> None:
         """x."""
 
+    def watching(watch: Watch) -> None:
+        """A watch."""
+
     refused(bare, "'bare': annotate parameter 'x'")
     refused(star, r"\*x is no port; take a list or Ports")
     refused(silent, "'silent': write a docstring")
@@ -290,6 +293,8 @@ def test_what_cannot_be_a_node_is_refused_with_the_reason() -> None:
     refused(lost, "Missing")
     refused(fine, "mutates names 'y', which is no input", mutates=("y",))
     refused(fine, "continues names 'y', which is no parameter", continues="y")
+    refused(watching, "a Watch tells the loop around a callback; say how often")
+    refused(fine, "conditional names 'x'; name the input of a zone", conditional="x")
     refused(fine, "every n steps gives nothing", aside="x")
     refused(fine, 'aside=True does not say how often.*aside="x"', aside=True)
     refused(fine, "aside names 'y', which is no parameter.*whole number", aside="y")
