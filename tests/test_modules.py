@@ -12,6 +12,9 @@ from tests.test_architecture import ROOT
 
 PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
+    "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
+    "nodes.early_stopping": "nodes/test_early_stopping.py",
+    "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",
     "graph_runner.base.bucket": "graph_runner/base/test_remote.py",
     "graph_runner.catalog.plugins": "graph_runner/cli/test_plugins.py",
