@@ -12,6 +12,9 @@ from tests.test_architecture import ROOT
 
 PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
+    "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
+    "nodes.early_stopping": "nodes/test_early_stopping.py",
+    "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",
     "core.broadcasting": "core/test_expressions.py",
     "core.elementwise": "core/test_expressions.py",

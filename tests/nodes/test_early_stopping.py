@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,8 @@ import torch
 
 from graph_runner.base import events
 from graph_runner.bind.validate import errors, validate
+from graph_runner.context import Processes
+from graph_runner.contract import node
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.run.engine import Engine, Result
@@ -19,15 +23,18 @@ from graph_runner.run.failures import NodeError
 from tests.graph_runner import toys
 from tests.graph_runner.conftest import graph
 from tests.graph_runner.drawing import ONE, every, record, repeat, scale
+from tests.graph_runner.toys import Number
 from tests.nodes.test_train_zone import setting, training
+from tests.world import in_two, watched
 
 GOAL = 0.45
+PACKAGES = ["tests.graph_runner.toys", "tests.nodes.toy_data", "graph_runner.zones", "nodes.training"]
+PACKAGES += ["nodes.early_stopping", __name__]
 
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    packages = ["tests.graph_runner.toys", "tests.nodes.toy_data", "graph_runner.zones"]
-    return Registry.scan([*packages, "nodes.training", "nodes.early_stopping"])
+    return Registry.scan(PACKAGES)
 
 
 @pytest.fixture
@@ -175,3 +182,49 @@ def test_a_dry_run_counts_the_measurements(registry: Registry, tmp_path: Path) -
     estimate = dry_run(top, tmp_path)
     assert not estimate.problems
     assert estimate.nodes["far"].runs == 4
+
+
+def in_a_world(processes: Processes) -> dict[str, Any]:
+    """On one process and on both, how the training ends; a switch in it would go another way on each, by the rows that it holds."""
+    registry = Registry.scan(PACKAGES)
+    found: dict[str, Any] = {}
+    for name, world in (("one", Processes()), ("two", processes)):
+        if world.world == 1 and processes.rank > 0:
+            continue
+        workspace = world.agree(tempfile.mkdtemp())
+        drawn = nodes(patience=3)
+        drawn["data"]["params"]["values"] = [2.0, 2.0]
+        drawn["fit"]["params"]["batch_size"] = 2
+        inner = drawn["fit"]["body"]["nodes"]
+        inner["mine"] = {"type": "ranked", "wires": {"x": "loss"}}
+        inner["way"] = {
+            "type": "switch",
+            "wires": {"when": "mine", "otherwise": {"y": "loss"}},
+            "body": {"nodes": {"far": scale("loss", 0.0)}, "results": {"y": "far"}},
+        }
+        inner["counted"]["wires"]["x"] = "way.y"
+        inner["stop"]["body"]["nodes"]["away"] = inner["stop"]["body"]["nodes"].pop("far")
+        inner["stop"]["body"]["nodes"]["r"]["wires"]["x"] = "away"
+        inner["stop"]["body"]["results"]["metric"] = "away"
+        with watched(name):
+            result = ran(Engine(registry, workspace, processes=world), drawn)
+        found[name] = {"steps": toys.CALLS.count("step"), **{k: float(v) for k, v in result.values.items()}}
+        world.agree(None)
+        if world.rank == 0:
+            shutil.rmtree(workspace)
+    return found
+
+
+@pytest.mark.slow
+def test_two_processes_end_where_one_does_and_go_one_way(tmp_path: Path) -> None:
+    first, second = in_two("tests.nodes.test_early_stopping:in_a_world", tmp_path)
+    assert first["two"] == second["two"]
+    assert first["two"]["steps"] == first["one"]["steps"] == by_hand(20, 1, 3)[3]
+    for value in ("weight", "average"):
+        assert first["two"][value] == pytest.approx(first["one"][value], abs=1e-6)
+
+
+@node(category="toy")
+def ranked(x: Number, processes: Processes) -> Number:
+    """0 on the first process, and 1 on the others."""
+    return x.detach() * 0 + processes.rank

@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from graph_runner.bind.validate import validate
-from graph_runner.contract import node
-from graph_runner.contract.reader import ContractError
+from graph_runner.contract import ContractError, node
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.run.engine import Result

@@ -57,7 +57,7 @@ function objectionToSolution(
   return own ? `${slot.label} ${found.why}` : `${told(found)} would not fit any more: it ${found.why}`;
 }
 
-/** What a node differentiates with respect to is a port of the zone around it, unless gradients flow there anyhow. */
+/** What a node differentiates with respect to is a port of a zone around it, unless gradients flow there anyhow. */
 function objectionToGradient(
   doc: Doc,
   kinds: Kinds,
@@ -68,12 +68,13 @@ function objectionToGradient(
   const specs = kinds.specs(doc);
   const node = doc.nodes[target];
   if (!node || !specs(node.type)?.grad.includes(slot.handle)) return null;
-  const trains = enclosing(doc, node.zone).some((zone) => {
+  const scopes = enclosing(doc, node.zone);
+  const trains = scopes.some((zone) => {
     const around = zone === null ? undefined : doc.nodes[zone];
     return around && (specs(around.type)?.trains ?? false);
   });
-  if (trains || (source.inner && source.node === node.zone)) return null;
-  return `${slot.label} is what the node differentiates with respect to: wire a port of the zone around it`;
+  if (trains || (source.inner && scopes.includes(source.node))) return null;
+  return `${slot.label} is what the node differentiates with respect to: wire a port of a zone around it`;
 }
 
 /** What is kept on disk, and read, must be of a type that the disk can hold. */
