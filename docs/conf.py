@@ -49,6 +49,7 @@ CONTENTS = {
         "workflows",
         "tasks",
         "solvers",
+        "arithmetic",
         "nodes",
         "workflow-format",
         "zones",

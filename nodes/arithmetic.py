@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 
 @node(
     category="arithmetic",
-    words=("formula", "math", "equation", "calculate", "python", "subtract", "divide", "sqrt", "exp", "minus"),
+    words=("formula", "math", "equation", "calculate", "subtract", "divide", "sqrt", "exp", "minus"),
 )
 def expression(
     formula: Formula = "a + s * (b - a)",

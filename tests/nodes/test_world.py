@@ -32,6 +32,8 @@ SHARES = {
     "image_grid": ARRANGED,
     "side_by_side": ARRANGED,
     "stack_images": "the rows of one batch come before those of the next, here in each process' share",
+    "cat": "the rows of one batch come before those of the next, here in each process' share",
+    "rows": "takes rows by their number, here in each process' share",
     "langevin_step": "all rows are at the level of the first, and the sample's differ",
 }
 

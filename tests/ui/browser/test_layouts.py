@@ -67,7 +67,8 @@ def test_the_first_stage_can_be_read_and_used(sheet: Sheet, name: str) -> None:
     # Ports and fields are there, and large enough to be met with the mouse.
     socket = sheet.box(sheet.page.locator(".zone .socket").first)
     assert socket["width"] >= 7
-    assert sheet.box(sheet.page.locator(".zone .field").first)["height"] >= 14
+    field = sheet.page.locator(".zone .field").or_(sheet.page.locator(".react-flow__node .field")).first
+    assert sheet.box(field)["height"] >= 14
 
     sheet.press("Home")
     sheet.until_still()
