@@ -16,21 +16,24 @@ _SMALLEST = 96  # pixels across; smaller cells are enlarged, so that a label has
 
 
 def labelled_grid(
-    images: Sequence[Tensor], rows: Sequence[str], columns: Sequence[str], zoom: int | None = None
+    images: Sequence[Tensor], columns: Sequence[str], rows: Sequence[str] | None = None, zoom: int | None = None
 ) -> Tensor:
-    """Tile images (b, 3, h, w), each batch a cell, into one (3, H, W) on white, by the row and the column that each is labelled with.
+    """Tile images (b, 3, h, w), each batch a cell, into one (3, H, W) on white, by the column and the row that each is labelled with.
 
-    rows, columns: a label for each cell; rows and columns stand in the order in which their labels first come. All labels empty
-    leave no room for any. A cell that no image has stays white.
+    columns, rows: a label for each cell; columns and rows stand in the order in which their labels first come. A place that no
+    image has stays white. Without rows, cells stand one after the other, about square, each with its label beneath.
     zoom: enlarge each pixel so many times; None enlarges only cells too small for their labels.
     Raises ValueError, naming the labels, for two cells in one place, and for labels or sizes that do not fit the images.
     """
-    if not images or {len(images)} != {len(rows), len(columns)}:
-        raise ValueError(
-            f"{len(images)} cells, {len(rows)} labels of rows and {len(columns)} of columns; give one label for each cell"
-        )
+    down = [""] * len(images) if rows is None else rows
+    if not images or {len(images)} != {len(down), len(columns)}:
+        told = f"{len(images)} cells, {len(columns)} labels of columns" + (f" and {len(down)} of rows" if rows else "")
+        raise ValueError(f"{told}; give one label for each cell")
     if len({tuple(batch.shape) for batch in images}) > 1:
         raise ValueError("the cells differ in size, or in how many images they hold; wire batches of one shape")
+    cells = [grid(batch, padding=0) for batch in images]
+    if rows is None:
+        return grid(torch.stack(cells), captions=columns, zoom=zoom)
     up, across = list(dict.fromkeys(rows)), list(dict.fromkeys(columns))
     places = [(up.index(row), across.index(column)) for row, column in zip(rows, columns, strict=True)]
     if len(set(places)) < len(places):
@@ -38,7 +41,6 @@ def labelled_grid(
         raise ValueError(
             f"two cells are labelled {up[row]!r} and {across[column]!r}; label them apart, by a third parameter too"
         )
-    cells = [grid(batch, padding=0) for batch in images]
     zoom = zoom or -(-_SMALLEST // cells[0].shape[2])
     cells = [F.interpolate(cell[None], scale_factor=zoom, mode="nearest")[0] for cell in cells]
     height, width = cells[0].shape[1:]

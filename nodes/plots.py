@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from core import images as pictures
 from core import labelled_grid as cells
 from core import plots as drawing
 from core.plots import Plot as _Plot
-from core.tables.table import table_of, told
+from core.tables.table import told
 from graph_runner.context import Outputs
 from graph_runner.contract import Name, node
 from nodes.wires import Image, Plot, Table
@@ -165,16 +166,17 @@ def labelled_grid(
 
     images: each one a cell; of a list, such as `for_each` collects, each batch.
     columns: a label for each cell, which says in which column it stands; equal labels are one column.
-    rows: a label for each cell, which says in which row it stands; none for a single row.
+    rows: a label for each cell, which says in which row it stands; none for cells one after the other, each with its label beneath.
     column_name: what the columns' labels are of, written before each.
     row_name: what the rows' labels are of, written before each.
     zoom: enlarge each pixel so many times; 0 to enlarge only cells too small for their labels.
     """
     each = images if isinstance(images, list) else list(torch.split(images, 1))
-    across, down = _texts(column_name, columns), _texts(row_name, rows) or [""] * len(each)
-    return cells.labelled_grid(each, down, across, zoom or None)[None]
+    across, down = _texts(column_name, columns), _texts(row_name, rows)
+    return cells.labelled_grid(each, across, down or None, zoom or None)[None]
 
 
 def _texts(name: str, labels: list[Any]) -> list[str]:
-    """Labels that are wired may be tensors, as what a loop collects is."""
-    return [f"{name} {told(label)}".strip() for label in table_of({"labels": labels}).column("labels")]
+    """What is swept may be numbers, texts, tensors of one number or lists."""
+    plain = [label.tolist() if isinstance(label, Tensor) else label for label in labels]
+    return [f"{name} {label if isinstance(label, list) else told(label)}".strip() for label in plain]
