@@ -33,6 +33,7 @@ class Denoise(Protocol):
     category="sampling",
     keep=True,
     version=2,
+    draws_when=lambda given: SOLVERS[given["solver"]].draws(given["eta"]),
     words=("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
 )
 def sample(

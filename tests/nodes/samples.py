@@ -204,6 +204,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         "rescaler": lambda: None,
         "ema_unet": lambda: None,
     },  # one conditioner, one UNet
+    "combinations": {"lists": lambda: {"scale": [1.0, 3.0], "seed": [0, 1, 2]}},
     "table": {"columns": lambda: {"scale": [1, 3], "fid": [torch.tensor(4.0), torch.tensor(2.0)], "solver": "ddim"}},
     "join_tables": {"right": lambda: Table({"seed": (1, 0), "kid": (0.1, 0.2)})},
     "gradient_guidance": {"t": lambda: torch.tensor([10, 700])},

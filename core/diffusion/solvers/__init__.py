@@ -47,6 +47,11 @@ class Solver:
     stochastic: bool = False
     by_timestep: bool = False
 
+    def draws(self, eta: float | None = None) -> bool:
+        """Whether it adds noise, with this eta (None for its own)."""
+        eta = self.eta if eta is None else eta
+        return self.stochastic if eta is None else eta > 0
+
     def levels(self, process: Process, steps: int = 50, spacing: Spacing | None = None) -> Levels:
         """The levels it visits in `steps` steps; see `Levels.of`.
 
