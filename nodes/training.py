@@ -24,7 +24,7 @@ from core.training.state import TrainingState
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng
 from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, Unkeyed, node
-from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
+from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, Table, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -38,10 +38,11 @@ class TrainingStep(Protocol):
 
 
 class Trained(NamedTuple, Generic[M]):
-    """The trained models, and the averages of their weights."""
+    """The trained models, the averages of their weights, and the losses on the way."""
 
     models: Ports[M]
     ema: Ports[M]
+    curve: Table
 
 
 @node(
@@ -80,6 +81,8 @@ def train(
     are scaled; where they overflow, its models stay as they are for that step. A loss or a weight that is no number any more
     ends the training, and is never kept.
 
+    The curve is a table of the mean losses: a row for each step, and where there are many one for several.
+
     data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed. Where a stream stands is a
         part of the checkpoint.
     models: named models; inside they are read as models.NAME, and their averages as ema.NAME.
@@ -116,7 +119,7 @@ def train(
         if stream is not None:
             stream.close()
     trainer.finish()
-    return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
+    return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged), trainer.curve.table())
 
 
 @node(category="training", words=("loss", "backward"))

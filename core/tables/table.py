@@ -110,9 +110,9 @@ def _plain(value: Any, name: str) -> Any:
             raise ValueError(
                 f"the column {name!r} is given a tensor of {value.ndim} axes; measure it first: a cell is one number"
             )
-        if value.ndim:
-            return [_plain(item, name) for item in value]
-        return value.item() if holds_numbers(value) else None
+        if not holds_numbers(value):
+            return [_plain(item, name) for item in value] if value.ndim else None
+        return value.tolist()  # waits for the device once
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
