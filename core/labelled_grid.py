@@ -12,7 +12,9 @@ from core.images import from_pil, grid
 from core.lettering import strips
 
 _GAP = 4  # pixels around each cell
-_SMALLEST = 96  # pixels across; smaller cells are enlarged, so that a label has room above
+_SMALLEST = (
+    96  # pixels across; smaller cells are enlarged, so that a label has room above; and what labels of rows take
+)
 
 
 def labelled_grid(
@@ -45,7 +47,7 @@ def labelled_grid(
     cells = [F.interpolate(cell[None], scale_factor=zoom, mode="nearest")[0] for cell in cells]
     height, width = cells[0].shape[1:]
     heads = _lettered(across, width)
-    sides = _lettered(up, max(_SMALLEST, width // 2))
+    sides = _lettered(up, _SMALLEST)
     left, top = sides.shape[3], heads.shape[2]
     sheet = torch.ones(3, top + len(up) * (height + _GAP) + _GAP, left + len(across) * (width + _GAP) + _GAP)
     for i, head in enumerate(heads):
