@@ -52,6 +52,7 @@ CONTENTS = {
         "nodes",
         "workflow-format",
         "zones",
+        "tables",
         "training",
         "data",
         "data-larger-than-memory",

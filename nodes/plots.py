@@ -71,7 +71,7 @@ def bar_plot(
 
 
 @node(category="plots", words=("chart", "matrix", "colour map"))
-def heat_map(table: Table, x: str, y: str, value: str, title: str = "", log: bool = False) -> Plot:
+def heat_map_plot(table: Table, x: str, y: str, value: str, title: str = "", log: bool = False) -> Plot:
     """The numbers of a table as colours, in rows and columns: what a sweep over two parameters gives.
 
     x: the column whose values stand across.
@@ -84,7 +84,7 @@ def heat_map(table: Table, x: str, y: str, value: str, title: str = "", log: boo
 
 
 @node(category="plots", words=("distribution", "chart"))
-def histogram(
+def histogram_plot(
     table: Table,
     x: str,
     by: str = "",

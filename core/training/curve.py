@@ -92,5 +92,5 @@ class LossCurve:
         self._sum, self._count = state["sum"], state["count"]
 
     def begin_after(self, steps: int) -> None:
-        """So many steps were done whose losses nobody wrote down, as before version 0.3."""
+        """So many steps were done whose losses nobody wrote down: by a checkpoint that has no curve."""
         self._before = steps

@@ -182,8 +182,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "sort_rows": {"by": ["seed", "fid"]},
     **{name: {"column": "fid"} for name in ("best_rows", "table_column", "table_value")},
     **{name: {"x": "scale", "y": "fid", "by": "seed"} for name in ("line_plot", "scatter_plot", "bar_plot")},
-    "heat_map": {"x": "scale", "y": "seed", "value": "fid"},
-    "histogram": {"x": "fid"},
+    "heat_map_plot": {"x": "scale", "y": "seed", "value": "fid"},
+    "histogram_plot": {"x": "fid"},
     "labelled_grid": {"columns": [1, 3]},
 }
 
