@@ -184,7 +184,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     **{name: {"x": "scale", "y": "fid", "by": "seed"} for name in ("line_plot", "scatter_plot", "bar_plot")},
     "heat_map_plot": {"x": "scale", "y": "seed", "value": "fid"},
     "histogram_plot": {"x": "fid"},
-    "labelled_grid": {"columns": [1, 3]},
+    "labelled_grid": {"columns": [1, 3, 5]},
 }
 
 # Inputs for which a wire type's general sample would not do.
@@ -204,6 +204,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         "rescaler": lambda: None,
         "ema_unet": lambda: None,
     },  # one conditioner, one UNet
+    "labelled_grid": {"images": lambda: [WIRES["image"]()[:1]] * 3},
     "combinations": {"lists": lambda: {"scale": [1.0, 3.0], "seed": [0, 1, 2]}},
     "table": {"columns": lambda: {"scale": [1, 3], "fid": [torch.tensor(4.0), torch.tensor(2.0)], "solver": "ddim"}},
     "join_tables": {"right": lambda: Table({"seed": (1, 0), "kid": (0.1, 0.2)})},
