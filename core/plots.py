@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -17,11 +17,10 @@ from core.files import atomic_file
 from core.tables.operations import sort
 from core.tables.table import Cell, Table, told
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
 Kind = Literal["line", "scatter", "bar", "heat map", "histogram"]
+Axes: TypeAlias = Any
+Figure: TypeAlias = Any
+"""matplotlib's, which is imported where something is drawn."""
 INCH = 100  # pixels
 _STYLE = {
     "svg.fonttype": "none",  # texts stay texts
@@ -168,6 +167,7 @@ def _bar(axes: Axes, plot: Plot) -> None:
         off = np.nan_to_num(rows.numbers(plot.deviation)) if plot.deviation else None
         axes.bar(places, rows.numbers(plot.y), wide, yerr=off, capsize=3, label=_label(plot, value))
     axes.set_xticks(range(len(names)), [told(name) for name in names])
+    axes.set_xlim(-0.5, max(len(names), 1) - 0.5)
     _finish(axes, plot, plot.x, plot.y)
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import csv
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from core.files import atomic_file
-from core.tables.frames import frame_of, of_frame
+from core.tables.frames import Frame, frame_of, of_frame
 from core.tables.table import Table
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 Format = Literal["csv", "parquet"]
 FORMATS = (".csv", ".parquet")
@@ -65,7 +62,7 @@ def load_table(path: Path) -> Table:
     return table
 
 
-def _read_csv(path: Path) -> DataFrame:
+def _read_csv(path: Path) -> Frame:
     import pandas
 
     with warnings.catch_warnings():
@@ -75,7 +72,7 @@ def _read_csv(path: Path) -> DataFrame:
         )
 
 
-def _read_parquet(path: Path) -> DataFrame:
+def _read_parquet(path: Path) -> Frame:
     import pandas
 
     return pandas.read_parquet(path, engine="pyarrow", dtype_backend="numpy_nullable")

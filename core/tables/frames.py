@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from core.tables.table import Cell, Table
 
-if TYPE_CHECKING:
-    from pandas import DataFrame
+Frame = Any
+"""pandas' DataFrame: pandas is imported where one is made, for that takes most of a second."""
 
 
-def frame_of(table: Table) -> DataFrame:
+def frame_of(table: Table) -> Frame:
     """The table as a frame of Python's own values, so that whole numbers stay whole beside what is unknown."""
-    from pandas import DataFrame, Series  # takes half a second to import
+    from pandas import DataFrame, Series
 
     return DataFrame({name: Series(column, dtype=object) for name, column in table.columns.items()})
 
 
-def of_frame(frame: DataFrame) -> Table:
+def of_frame(frame: Frame) -> Table:
     """The table of a frame; what pandas takes for missing, NaN too, is None."""
     columns: dict[str, tuple[Cell, ...]] = {}
     for name, column in frame.items():

@@ -22,7 +22,7 @@ class LossCurve:
 
     What it holds depends on the losses alone: neither on how often somebody looks, nor on how many steps are to come. So a
     training that goes on and one that went through have one curve. Losses stay on their device, and nothing waits for them.
-    mean: averages over processes, which all take their steps together.
+    mean: averages scalars over processes, which all take their steps together.
     """
 
     def __init__(self, mean: Mean) -> None:
