@@ -53,6 +53,7 @@ CONTENTS = {
         "nodes",
         "workflow-format",
         "zones",
+        "tables",
         "training",
         "data",
         "data-larger-than-memory",

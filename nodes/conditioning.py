@@ -66,7 +66,7 @@ def vector_condition(
     return _Conditioning(parts=[Vector(torch.tensor(vectors, device=device))])
 
 
-@node(category="conditioning", version=2)
+@node(category="conditioning", version=2, draws_when=lambda given: given["probability"] > 0)
 def drop_labels(
     labels: Labels, embedder: Embedder, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
 ) -> Labels:

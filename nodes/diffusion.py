@@ -118,7 +118,7 @@ def noise_like(z: Latent, rng: Rng, first_row: FirstRow = 0) -> Latent:
     return rng.from_row(first_row).randn_like(z)
 
 
-@node(category="diffusion", version=2)
+@node(category="diffusion", version=2, draws_when=lambda given: given["strength"] > 0)
 def offset_noise(noise: Latent, rng: Rng, strength: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Latent:
     """Noise with a random shift of each channel's mean, so that a model learns very dark and very bright pictures too.
 

@@ -56,6 +56,7 @@ class Stepwise:
     category="sampling",
     keep=True,
     version=2,
+    draws_when=lambda given: SOLVERS[given["solver"]].adds_noise(given["eta"]),
     words=(
         *("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
         *("refiner", "ensemble of experts", "denoising_end", "denoising_start", "add noise"),

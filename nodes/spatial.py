@@ -84,7 +84,7 @@ def layout_objects(tokenizer: LayoutTokenizer, labels: list[int], boxes: list[li
     return tokenizer(torch.tensor([labels]), torch.tensor(boxes).reshape(1, -1, 4)).to(device)
 
 
-@node(category="layouts", version=2)
+@node(category="layouts", version=2, draws_when=lambda given: given["shuffle"])
 def layout_tokens(
     tokenizer: LayoutTokenizer,
     labels: ObjectLabels,
@@ -176,7 +176,13 @@ def _degraded_shape(
     return images.new_empty(*images.shape[:2], images.shape[2] // factor, images.shape[3] // factor)
 
 
-@node(category="spatial conditions", dry=_degraded_shape, version=2, words=("upscaler", "super-resolution", "bsrgan"))
+@node(
+    category="spatial conditions",
+    dry=_degraded_shape,
+    version=2,
+    draws_when=lambda given: given["kind"] != "bicubic",
+    words=("upscaler", "super-resolution", "bsrgan"),
+)
 def degrade_images(
     images: Image,
     rng: Rng,
@@ -291,7 +297,7 @@ def null_like(conditioning: Conditioning) -> Conditioning:
     return conditioning.null()
 
 
-@node(category="conditioning", version=2)
+@node(category="conditioning", version=2, draws_when=lambda given: given["probability"] > 0)
 def drop_conditions(
     conditioning: Conditioning, null: Conditioning, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1
 ) -> Conditioning:

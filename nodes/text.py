@@ -188,7 +188,7 @@ def batch_captions(batch: Batch) -> Captions:
     return field(batch, "captions")
 
 
-@node(category="text", version=2)
+@node(category="text", version=2, draws_when=lambda given: given["probability"] > 0)
 def drop_captions(captions: Captions, rng: Rng, probability: Annotated[float, Field(ge=0, le=1)] = 0.1) -> Captions:
     """Replace captions by the empty one at random: the training half of classifier-free guidance.
 

@@ -26,7 +26,7 @@ from core.training.state import TrainingState
 from core.training.trainer import Trainer
 from graph_runner.context import Device, Dtype, Loop, Metrics, Processes, Rng, Tell, TrainedState
 from graph_runner.contract import Body, Checkpoint, Lighter, Neutral, Ports, RunOrCheckpoint, Unkeyed, node
-from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, TrainingData
+from nodes.wires import Averaging, Batch, LearningRate, Loss, Objective, Optimizer, Table, TrainingData
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -40,10 +40,11 @@ class TrainingStep(Protocol):
 
 
 class Trained(NamedTuple, Generic[M]):
-    """The trained models, and the averages of their weights."""
+    """The trained models, the averages of their weights, and the losses on the way."""
 
     models: Ports[M]
     ema: Ports[M]
+    curve: Table
 
 
 @node(
@@ -84,6 +85,8 @@ def train(
     from fewer. Averages follow Rombach et al. 2022 (decay min(ema, (1 + n)/(10 + n))). In float16 each objective's gradients
     are scaled; where they overflow, its models stay as they are for that step. A loss or a weight that is no number any more
     ends the training, and is never kept. What early_stopping inside measures may end it before, and then the best models are given.
+
+    The curve is a table of the mean losses: a row for each step, and where there are many one for several.
 
     data: the samples; batches are drawn from it epoch after epoch, in an order keyed by the seed. Where a stream stands is a
         part of the checkpoint.
@@ -133,7 +136,7 @@ def train(
     if best.kept is not None and best.step < trainer.steps:
         tell(f"gives the models of step {best.step}, the best of {trainer.steps} ({best.value:.4g})", "info")
     trainer.finish(best.kept)
-    return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged))
+    return Trained(cast(dict[str, M], trainer.models), cast(dict[str, M], trainer.averaged), trainer.curve.table())
 
 
 @node(category="training", words=("loss", "backward"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Annotated, TypeVar
 
 from pydantic import Field
 
-from graph_runner.contract import node
+from graph_runner.contract import Ports, node
 
 T = TypeVar("T")
 
@@ -57,3 +58,15 @@ def list_item(items: list[T], index: Annotated[int, Field(ge=-1_000_000, le=1_00
     if not -len(items) <= index < len(items):
         raise ValueError(f"there is no item {index}: the list holds {len(items)}")
     return items[index]
+
+
+@node(category="values", words=("grid search", "cartesian product", "sweep over two parameters", "repeat over seeds"))
+def combinations(lists: Ports[list[T]]) -> Ports[list[T]]:
+    """All combinations of the items of named lists, as lists side by side: to sweep over several parameters with one for_each.
+
+    The last list changes fastest.
+
+    lists: named lists, wired or typed in: {"scale": [1, 3, 5], "seed": [0, 1, 2]}.
+    """
+    rows = list(product(*lists.values()))
+    return {name: [row[i] for row in rows] for i, name in enumerate(lists)}

@@ -24,6 +24,8 @@ from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.unet import UNet as _UNet
+from core.plots import Plot as _Plot
+from core.tables.table import Table as _Table
 from core.training.learning_rate import LearningRate as _LearningRate
 from core.training.objective import Objective as _Objective
 from core.training.optimizers import Optimizer as _Optimizer
@@ -69,6 +71,30 @@ class ConditioningCodec:
     def load(self, tree: dict[str, Any]) -> _Conditioning:
         """The condition."""
         return _Conditioning.from_tree(tree)
+
+
+class TableCodec:
+    """Tables on disk."""
+
+    def save(self, table: _Table) -> dict[str, Any]:
+        """Its columns."""
+        return {name: list(column) for name, column in table.columns.items()}
+
+    def load(self, tree: dict[str, Any]) -> _Table:
+        """The table."""
+        return _Table({name: tuple(column) for name, column in tree.items()})
+
+
+class PlotCodec:
+    """Plots on disk: what is drawn, not the drawing."""
+
+    def save(self, plot: _Plot) -> dict[str, Any]:
+        """Its table and settings."""
+        return plot.to_tree()
+
+    def load(self, tree: dict[str, Any]) -> _Plot:
+        """The plot."""
+        return _Plot.from_tree(tree)
 
 
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
@@ -146,3 +172,6 @@ Optimizer = Annotated[_Optimizer | Recipe, Wire("optimizer", about="settings of 
 LearningRate = Annotated[_LearningRate, Wire("learning_rate", about="the learning rate over the steps of a training")]
 Averaging = Annotated[_Averaging, Wire("averaging", about="how the weights of a training are averaged")]
 Objective = Annotated[_Objective, Wire("objective", about="which loss trains which models with which optimizer")]
+
+Table = Annotated[_Table, Wire("table", codec=TableCodec(), about="rows of numbers and texts in named columns")]
+Plot = Annotated[_Plot, Wire("plot", codec=PlotCodec(), about="what is drawn of a table: a line, bars, a heat map, …")]

@@ -57,7 +57,9 @@ REACHED = {
     "nodes.guidance": "nodes/test_sampling.py",
     "nodes.learning_rates": "nodes/test_optimizers.py",
     "nodes.optimizers": "nodes/test_optimizers.py",
+    "nodes.plots": "nodes/test_tables.py",
     "nodes.published": "nodes/test_contract.py",
+    "nodes.tables": "nodes/test_tables.py",
     "nodes.training": "nodes/test_train_zone.py",
 }
 """Modules that are tested by what calls them (the command line, a registry, a graph), and the tests that do."""

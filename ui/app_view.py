@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import gradio
-import pandas  # type: ignore[import-untyped]
+import pandas
 from fastapi import FastAPI
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send

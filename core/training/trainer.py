@@ -35,6 +35,7 @@ from core.allocator import give_back
 from core.layerwise import widen
 from core.models.ema import EMA, Averaging, ExponentialAverage
 from core.parts import all_split_as
+from core.training.curve import LossCurve
 from core.training.gradients import Begin, Gradients, ShardedGradients, WholeGradients
 from core.training.objective import Objective
 from core.training.optimizers import FACTOR, refuse_split
@@ -83,6 +84,7 @@ class Trainer:
         averaged = {name: EMA(model, averaging, twins.get(name)) for name, model in self.models.items()} if ema else {}
         self.averages = averaged
         self.steps = 0
+        self.curve = LossCurve(mean)
         self._optimizers: list[torch.optim.Optimizer] = []
         self._settings: list[Settings] = []  # of each optimizer, as it was made
         self._shares: list[list[float]] = []  # of each optimizer's groups: what was built, as a share of the peak rate
@@ -121,6 +123,7 @@ class Trainer:
             known = self._losses.get(objective.name)
             self._losses[objective.name] = objective.loss.detach() + (0 if known is None else known)
             self._counts[objective.name] = self._counts.get(objective.name, 0) + 1
+            self.curve.add(objective.name, objective.loss)
 
     def step(self) -> None:
         """Step every optimizer that gathered gradients, then the averages."""
@@ -143,6 +146,7 @@ class Trainer:
                 stepped[id(model)] = moved or stepped.get(id(model), False)
             optimizer.zero_grad(set_to_none=True)
         self.steps += 1
+        self.curve.stepped()
         for name, average in self.averages.items():
             if stepped.get(id(self.models[name]), True):
                 average.update(self.models[name])
@@ -248,6 +252,7 @@ class Trainer:
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "made_with": self._settings,
             "objectives": self._kinds(),
+            "curve": self.curve.state_dict(),
         }
         if others:
             state["trained_at"] = others
@@ -271,6 +276,10 @@ class Trainer:
         are restored once the first objectives tell what they train. Raises ValueError for other models, naming them."""
         refuse_others(self.models, state["models"])
         self.steps = state["steps"]
+        if "curve" in state:
+            self.curve.load_state_dict(state["curve"])
+        else:
+            self.curve.begin_after(self.steps)
         for name, model in self.models.items():
             weights = state["models"][name] | state.get("trained_at", {}).get(name, {})
             model.load_state_dict(all_split_as(weights, model.state_dict()))

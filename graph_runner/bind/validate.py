@@ -9,7 +9,7 @@ import difflib
 import inspect
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -75,7 +75,7 @@ def _validate(
     problems += _rules_of_zones(top)
     problems += _not_injectable(top, registry)
     problems += _without_codec(top)
-    problems += _equal_seeds(top)
+    problems += _equal_seeds(top, {id for id, node in walk(written) if "seed" in node.params})
     problems += _saved_twice(top)
     problems += _exposed(workflow, registry)
 
@@ -336,26 +336,43 @@ def _without_codec(top: Scope) -> list[Problem]:
     ]
 
 
-def _equal_seeds(top: Scope) -> list[Problem]:
-    """Two draws of one type and one seed in one scope are equal; that is rarely meant."""
+def _equal_seeds(top: Scope, chosen: Collection[str]) -> list[Problem]:
+    """Two draws of one type and one seed in one scope are equal. That may be meant, as in branches that are compared, and somebody
+    who typed the same seed into both meant it; but not where nobody chose it, nor where one node reads the same numbers twice.
+
+    chosen: the nodes into which a seed is typed.
+    """
     problems = []
     for scope in top.scopes():
-        groups: dict[tuple[str, Any], list[str]] = {}
+        groups: dict[tuple[str, Any], list[BoundNode]] = {}
         for bound in scope.nodes.values():
-            if bound.spec.draws and "seed" in bound.params:
-                groups.setdefault((bound.spec.type, bound.params["seed"]), []).append(bound.id)
-        for (kind, seed), ids in groups.items():
-            if len(ids) > 1:
-                problems.append(
-                    Problem(
-                        f"{some(ids, 12)} ({kind}) draw the same numbers: all have seed {seed}",
-                        ids[-1],
-                        "seed",
-                        "Give one another seed",
-                        "warning",
-                    )
-                )
+            if "seed" in bound.params and bound.spec.draws_with(bound.params):
+                groups.setdefault((bound.spec.type, bound.params["seed"]), []).append(bound)
+        for (kind, seed), equal in groups.items():
+            if len(equal) < 2:
+                continue
+            if all(bound.id in chosen for bound in equal):
+                equal = _read_together(equal, scope)
+                remedy = "Give one another seed; or read one of them twice"
+            else:
+                remedy = "Give one another seed; or, where equal ones are meant, type the same into each"
+            if equal:
+                ids = [bound.id for bound in equal]
+                message = f"{some(ids, 12)} ({kind}) draw the same numbers: all have seed {seed}"
+                problems.append(Problem(message, ids[-1], "seed", remedy, "warning"))
     return problems
+
+
+def _read_together(draws: list[BoundNode], scope: Scope) -> list[BoundNode]:
+    """The first of these draws that are the same in all else too and that one node reads; none where no two are."""
+    for reader in scope.nodes.values():
+        read = {source.node for source in reads(reader)}
+        own = [draw for draw in draws if draw.id in read]
+        for first in own:
+            same = [draw for draw in own if draw.params == first.params and draw.wires == first.wires]
+            if len(same) > 1:
+                return same
+    return []
 
 
 def _saved_twice(top: Scope) -> list[Problem]:

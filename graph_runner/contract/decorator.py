@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from graph_runner.contract.reader import read_spec
-from graph_runner.contract.spec import Saves
+from graph_runner.contract.spec import Draws, Saves
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,6 +28,7 @@ def node(
     continues_from: str = "",
     dry: Callable[..., Any] | None = None,
     saves: Saves | None = None,
+    draws_when: Draws | None = None,
     formerly: tuple[str, ...] = (),
     lighter: str = "",
     conditional: str = "",
@@ -57,6 +58,7 @@ def node(
     lighter: another node, of the same inputs and outputs, that does the same in less memory.
     saves: what it writes through its `Saving`, from its literals and the names of its wires, so that two nodes of one graph
     do not save under one name.
+    draws_when: whether it draws random numbers, from its literals, where it does not always: what draws nothing may share a seed.
     """
 
     def attach(function: F) -> F:
@@ -76,6 +78,7 @@ def node(
             continues_from=continues_from,
             dry=dry,
             saves=saves,
+            draws_when=draws_when,
             formerly=formerly,
             lighter=lighter,
             conditional=conditional,

@@ -23,6 +23,10 @@ Saves = Callable[[Mapping[str, Any]], Iterable[str]]
 """The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
 
 
+Draws = Callable[[Mapping[str, Any]], bool]
+"""Whether a node draws random numbers, by its literals. Where it asks for one that is wired (KeyError), it is taken to."""
+
+
 class Codec(Protocol):
     """How the disk keeps the values of one wire type: as a tree of tensors and JSON values, and back."""
 
@@ -244,6 +248,7 @@ class NodeSpec:
     continues_from: str = ""
     conditional: str = ""
     lazy: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    draws_when: Draws | None = None
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored
 
     @property
@@ -255,6 +260,15 @@ class NodeSpec:
     def draws(self) -> bool:
         """Whether what the node computes depends on random numbers."""
         return "rng" in self.injected.values()
+
+    def draws_with(self, literals: Mapping[str, Any]) -> bool:
+        """The same with these literals: a solver of no noise draws nothing, though its node could."""
+        if not self.draws or self.draws_when is None:
+            return self.draws
+        try:
+            return self.draws_when(literals)
+        except KeyError:
+            return True
 
     @property
     def loops(self) -> bool:

@@ -25,6 +25,8 @@ from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
 from core.models.unet import UNet
+from core.plots import Plot
+from core.tables.table import Table
 from core.training.learning_rate import Constant
 from core.training.objective import Objective
 from core.training.optimizers import AdamW
@@ -141,6 +143,8 @@ WIRES: dict[str, Callable[[], Any]] = {
     "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
     "feature_network": SmallFeatures,
     "perceptual_network": HaarDistance,
+    "table": lambda: Table({"scale": (1, 1, 3, 3), "seed": (0, 1, 0, 1), "fid": (4.0, 5.0, 2.0, None)}),
+    "plot": lambda: Plot("line", WIRES["table"](), "scale", "fid", by="seed"),
 }
 
 # Small stand-ins for parameters whose defaults build large models or name files, and for those without a default.
@@ -179,6 +183,16 @@ PARAMS: dict[str, dict[str, Any]] = {
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
     "text_context": {"prompts": ["a (red:1.3) circle"]},
+    "join_tables": {"on": ["seed"], "how": "left"},
+    "group_rows": {"by": ["scale"]},
+    "select_rows": {"column": "seed", "value": 1},
+    "select_columns": {"columns": ["fid"]},
+    "sort_rows": {"by": ["seed", "fid"]},
+    **{name: {"column": "fid"} for name in ("best_rows", "table_column", "table_value")},
+    **{name: {"x": "scale", "y": "fid", "by": "seed"} for name in ("line_plot", "scatter_plot", "bar_plot")},
+    "heat_map_plot": {"x": "scale", "y": "seed", "value": "fid"},
+    "histogram_plot": {"x": "fid"},
+    "labelled_grid": {"columns": [1, 3, 5]},
 }
 
 _CALCULATING = {
@@ -221,5 +235,9 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         "rescaler": lambda: None,
         "ema_unet": lambda: None,
     },  # one conditioner, one UNet
+    "labelled_grid": {"images": lambda: [WIRES["image"]()[:1]] * 3},
+    "combinations": {"lists": lambda: {"scale": [1.0, 3.0], "seed": [0, 1, 2]}},
+    "table": {"columns": lambda: {"scale": [1, 3], "fid": [torch.tensor(4.0), torch.tensor(2.0)], "solver": "ddim"}},
+    "join_tables": {"right": lambda: Table({"seed": (1, 0), "kid": (0.1, 0.2)})},
     "gradient_guidance": {"t": lambda: torch.tensor([10, 700])},
 }

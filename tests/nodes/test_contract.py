@@ -37,12 +37,14 @@ ELSEWHERE = {
         "read files: tests/nodes/test_sources.py",
     ),
     **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
+    "load_table": "reads a file: tests/nodes/test_tables.py",
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 
-# Nodes that need a package of the extra `optimizers`.
+# Nodes that need a package without which the rest runs.
 OPTIONAL = {
+    **dict.fromkeys(["plot_image", "save_plot"], "matplotlib"),
     **dict.fromkeys(["lion", "prodigy", "schedule_free_adamw"], "pytorch_optimizer"),
     "adam_8bit": "bitsandbytes",
 }

@@ -51,6 +51,11 @@ class Solver:
     history: int = 1
     draws: int = 1
 
+    def adds_noise(self, eta: float | None = None) -> bool:
+        """Whether it adds noise, with this eta (None for its own)."""
+        eta = self.eta if eta is None else eta
+        return self.stochastic if eta is None else eta > 0
+
     def levels(self, process: Process, steps: int = 50, spacing: Spacing | None = None) -> Levels:
         """The levels it visits in `steps` steps; see `Levels.of`.
 

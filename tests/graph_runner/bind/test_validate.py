@@ -272,12 +272,29 @@ def test_a_gradient_is_taken_with_respect_to_a_port_of_the_zone_around(check: Ch
     only(check(nodes_), "dy", "x", "Move the node into a zone")
 
 
-def test_equal_seeds_in_one_scope_are_a_warning(check: Check) -> None:
+def test_equal_seeds_that_nobody_chose_are_a_warning(check: Check) -> None:
+    unchosen, chosen = {"type": "random_number"}, {"type": "random_number", "params": {"seed": 0}}
+    for first, second in ((unchosen, unchosen), (unchosen, chosen), (chosen, unchosen)):
+        found = check({"a": first, "b": second, "c": {"type": "random_number", "params": {"seed": 4}}})
+        only(found, "b", "seed", "a, b (random_number) draw the same numbers", "type the same into each")
+        assert found[0].severity == "warning"
+        assert errors(found) == []
+
+
+def test_equal_seeds_that_are_typed_in_are_meant_in_branches_and_not_where_they_meet(check: Check) -> None:
     draw = {"type": "random_number", "params": {"seed": 3}}
-    found = check({"a": draw, "b": draw, "c": {"type": "random_number", "params": {"seed": 4}}})
-    only(found, "b", "seed", "a, b (random_number) draw the same numbers", "another seed")
-    assert found[0].severity == "warning"
-    assert errors(found) == []
+    assert check({"a": draw, "b": draw}) == []
+    branches = {
+        "a": draw,
+        "b": draw,
+        "left": {"type": "scale", "params": {"by": 2.0}, "wires": {"x": "a"}},
+        "right": {"type": "scale", "params": {"by": 3.0}, "wires": {"x": "b"}},
+        "compared": {"type": "add", "wires": {"a": "left", "b": "right"}},
+    }
+    assert check(branches) == []
+    found = check({"a": draw, "b": draw, "sum": {"type": "add", "wires": {"a": "a", "b": "b"}}})
+    only(found, "b", "seed", "a, b (random_number) draw the same numbers", "read one of them twice")
+    assert check({"a": draw, "twice": {"type": "add", "wires": {"a": "a", "b": "a"}}}) == []
 
 
 def test_everything_wrong_is_told_at_once(check: Check) -> None:

@@ -108,7 +108,8 @@ def test_a_seed_counts_on_and_a_sweep_ends_in_a_grid_that_a_page_opened_anew_sho
     found = graph_of(real_server.workspace / path)
     assert found["noise"]["wires"] == {"seed": "sweep.item.seed"}
     assert found["sweep"]["params"] == {"over": {"seed": [1, 2, 3]}}
-    assert found["image_grid"]["params"] == {"captions": ["seed 1", "seed 2", "seed 3"]}
+    assert found["labelled_grid"]["params"] == {"column_name": "seed"}
+    assert found["labelled_grid"]["wires"] == {"images": "sweep.image", "columns": "sweep.seed"}
 
     page.evaluate("sessionStorage.clear()")
     sheet.open(path)

@@ -23,11 +23,18 @@ const KINDS = new Kinds({
       [port("value", "image")],
     ),
     blur: node("blur", [picture()], [port("value", "image")]),
-    image_grid: node(
-      "image_grid",
-      [port("images", "image", { list: 1, either: true })],
+    labelled_grid: node(
+      "labelled_grid",
+      [port("images", "image", { list: 1, either: true }), port("columns", "any", { list: 1, schema: {} })],
       [port("value", "image")],
     ),
+    measure: node(
+      "measure",
+      [picture()],
+      [port("score", "scalar"), port("deviation", "scalar"), port("table", "table")],
+    ),
+    table: node("table", [port("columns", "any", { named: true })], [port("value", "table")]),
+    save_table: node("save_table", [port("table", "table")], []),
     preview_image: node("preview_image", [picture()], []),
   },
 });
@@ -46,14 +53,14 @@ const painted = docOf(
 );
 
 describe("a sweep", () => {
-  it("is a zone round what depends on the parameter, and ends in a grid with a caption for each value", () => {
+  it("is a zone round what depends on the parameter, and ends in a grid that takes its labels from it", () => {
     const swept = sweep(painted, KINDS, "painted", "scale", [1, 2.5]);
     if (!swept) throw new Error();
     const { nodes, exposed } = toWorkflow(swept.doc) as {
       nodes: Record<string, Record<string, never>>;
       exposed: object;
     };
-    expect(Object.keys(nodes)).toEqual(["apart", "sweep", "image_grid2", "preview_image"]);
+    expect(Object.keys(nodes)).toEqual(["apart", "sweep", "labelled_grid", "preview_image"]);
     expect(nodes.sweep).toEqual({
       type: "for_each",
       params: { over: { scale: [1, 2.5] } },
@@ -62,19 +69,49 @@ describe("a sweep", () => {
           painted: { type: "paint", wires: { scale: "sweep.item.scale" } },
           blurred: { type: "blur", wires: { images: "painted" } },
           shown: { type: "preview_image", wires: { images: "blurred" } },
-          image_grid: { type: "image_grid", wires: { images: "blurred" } },
         },
-        results: { image: "image_grid" },
+        results: { scale: "sweep.item.scale", image: "blurred" },
       },
     });
-    expect(nodes.image_grid2).toEqual({
-      type: "image_grid",
-      params: { captions: ["scale 1", "scale 2.5"] },
-      wires: { images: "sweep.image" },
+    expect(nodes.labelled_grid).toEqual({
+      type: "labelled_grid",
+      params: { column_name: "scale" },
+      wires: { images: "sweep.image", columns: "sweep.scale" },
     });
-    expect(nodes.preview_image).toEqual({ type: "preview_image", wires: { images: "image_grid2" } });
+    expect(nodes.preview_image).toEqual({ type: "preview_image", wires: { images: "labelled_grid" } });
     expect(exposed).toEqual({ outputs: { other: "apart" } });
     expect(KINDS.misfits(swept.doc)).toEqual([]);
+  });
+
+  it("ends in a table too where numbers come out, with a row for each value", () => {
+    const measured = docOf({
+      painted: { type: "paint", params: { scale: 3 } },
+      quality: { type: "measure", wires: { images: "painted" } },
+    });
+    const swept = sweep(measured, KINDS, "painted", "scale", [1, 2]);
+    if (!swept) throw new Error();
+    expect([swept.grid, swept.table]).toEqual([true, true]);
+    expect(swept.doc.nodes.sweep?.results).toEqual({
+      scale: "sweep.item.scale",
+      image: "painted",
+      quality_score: "quality.score",
+      quality_deviation: "quality.deviation",
+    });
+    expect(swept.doc.nodes.table?.wires).toEqual({
+      columns: {
+        scale: "sweep.scale",
+        quality_score: "sweep.quality_score",
+        quality_deviation: "sweep.quality_deviation",
+      },
+    });
+    expect(swept.doc.nodes.save_table).toMatchObject({
+      params: { name: "sweep-scale" },
+      wires: { table: "table" },
+    });
+    expect(KINDS.misfits(swept.doc)).toEqual([]);
+    const lists = sweep(measured, KINDS, "painted", "scale", [[1], [2]]);
+    const named = lists?.doc.nodes.table?.wires.columns ?? {};
+    expect(Object.keys(named)).toEqual(["quality_score", "quality_deviation"]);
   });
 
   it("keeps what it moves where it was in respect of each other", () => {

@@ -8,11 +8,12 @@ import { say } from "../state/ui";
 /** Draw a sweep over a parameter. Gives its zone; null where none could be drawn. */
 export function sweepOver(id: Id, param: string, values: readonly Json[]): Id | null {
   const { kinds } = useEditor.getState();
-  const made: { zone: Id | null; grid: boolean } = { zone: null, grid: false };
+  const made: { zone: Id | null; ends: string[] } = { zone: null, ends: [] };
   editPlaces(`Sweep over ${param}`, (doc) => {
     const swept = sweep(doc, kinds, id, param, values);
     if (!swept) return doc;
-    [made.zone, made.grid] = [swept.zone, swept.grid];
+    made.zone = swept.zone;
+    made.ends = [swept.grid ? "a grid" : "", swept.table ? "a table" : ""].filter(Boolean);
     return swept.doc;
   });
   if (made.zone === null) {
@@ -21,9 +22,9 @@ export function sweepOver(id: Id, param: string, values: readonly Json[]): Id | 
   }
   select([made.zone]);
   say(
-    made.grid
-      ? `${values.length} values, and a grid of what they give. Run it, or undo it as a whole.`
-      : `${values.length} values. No pictures come out of it, so there is no grid.`,
+    made.ends.length > 0
+      ? `${values.length} values, and ${made.ends.join(" and ")} of what they give. Run it, or undo it as a whole.`
+      : `${values.length} values. Neither pictures nor numbers come out of it, so there is no grid and no table.`,
   );
   return made.zone;
 }

@@ -1,6 +1,7 @@
 /**
  * A sweep over a parameter: a `for_each` zone round the node that has it and all that depends on it, one turn for each
- * value. Where pictures come out, they go into a grid with a caption for each value. All of it is drawn, and may be edited.
+ * value. Where pictures come out, they go into a grid with a label for each value; where numbers do, into a table with a row for
+ * each. Both read the values from the zone. All of it is drawn, and may be edited.
  */
 import { addNode, changeNode, place, rename, without } from "./edits";
 import {
@@ -12,20 +13,26 @@ import {
   outermost,
   refsOf,
   type Doc,
+  type DocNode,
   type Id,
   type Ref,
 } from "./document";
-import { digitsOf, parse, print, readNumber, type Json } from "./json";
-import { resolve, type SpecOf } from "./references";
+import { digitsOf, parse, readNumber, type Json } from "./json";
+import { refTo, resolve, type SpecOf } from "./references";
 import { outputSlots } from "./slots";
 import type { Kinds } from "./types";
 
 /** The nodes that a sweep is drawn with. */
 const ZONE = "for_each";
-const TILE = "image_grid";
+const GRID = "labelled_grid";
 const SHOW = "preview_image";
+const TABLE = "table";
+const SAVE = "save_table";
 const PICTURES = "image";
+const NUMBERS = new Set(["scalar", "loss", "float", "int"]);
 const GAP = 80;
+/** From one node that is drawn beside the zone to the next. */
+const APART = 300;
 /** Room of a zone's rail and rim beside what is drawn inside. */
 const RIM: readonly [number, number] = [250, 60];
 export const MOST_VALUES = 100;
@@ -35,6 +42,8 @@ export interface Swept<D extends Doc> {
   readonly zone: Id;
   /** Whether pictures come out of it. */
   readonly grid: boolean;
+  /** Whether numbers do. */
+  readonly table: boolean;
 }
 
 /** A document with a sweep over a parameter drawn into it; null where the server has no zone for it. */
@@ -49,7 +58,8 @@ export function sweep<D extends Doc>(
   const zoneSpec = specs(ZONE);
   if (!zoneSpec || !doc.nodes[id]) return null;
   const within = dependents(doc, specs, outermost(doc, id));
-  const pictures = picturesOf(doc, kinds, within);
+  const pictures = specs(GRID) && specs(SHOW) ? picturesOf(doc, kinds, within) : null;
+  const numbers = specs(TABLE) && specs(SAVE) ? numbersOf(doc, kinds, within) : [];
   const name = freshId(() => false, param);
   const corner = cornerOf(doc, within);
   const added = addNode(doc, zoneSpec, { zone: null, at: corner, params: { over: { [name]: values } } });
@@ -71,25 +81,40 @@ export function sweep<D extends Doc>(
   });
   const outputs = Object.entries(next.exposed.outputs).filter(([, ref]) => !within.has(nodeOf(ref)));
   next = { ...next, exposed: { ...next.exposed, outputs: Object.fromEntries(outputs) } };
-  const [tile, show] = [specs(TILE), specs(SHOW)];
-  if (pictures === null || !tile || !show) return { doc: next, zone, grid: false };
 
-  // Each turn gives one picture, so that captions and tiles are equally many.
-  const isTile = next.nodes[nodeOf(pictures)]?.type === TILE;
-  let given = pictures;
-  if (!isTile) {
-    const single = addNode(next, tile, { zone, at: rightOf(doc, within, corner, RIM) });
-    next = changeNode(single.doc, single.id, { wires: { images: pictures } });
-    given = single.id;
+  const results: Record<string, Ref> = { [name]: `${zone}.item.${name}` };
+  const give = (wanted: string, ref: Ref): Ref => {
+    const own = freshId((taken) => taken in results, wanted);
+    results[own] = ref;
+    return own;
+  };
+  const images = pictures === null ? null : give("image", pictures);
+  const columns = numbers.map((ref) => give(ref.replaceAll(".", "_"), ref));
+  if (images === null && columns.length === 0) return { doc: next, zone, grid: false, table: false };
+  next = changeNode(next, zone, { results });
+
+  const right = rightOf(doc, within, corner, [corner[0] + RIM[0] + 2 * GAP, corner[1]]);
+  const draw = (type: string, at: readonly [number, number], wires: DocNode["wires"], params = {}): Id => {
+    const spec = specs(type);
+    if (!spec) return "";
+    const drawn = addNode(next, spec, { zone: null, at, params });
+    next = changeNode(drawn.doc, drawn.id, { wires });
+    return drawn.id;
+  };
+  if (images !== null) {
+    const wires = { images: `${zone}.${images}`, columns: `${zone}.${name}` };
+    const grid = draw(GRID, right, wires, { column_name: param });
+    draw(SHOW, [right[0] + APART, right[1]], { [specs(SHOW)?.inputs[0]?.name ?? "images"]: grid });
   }
-  next = changeNode(next, zone, { results: { image: given } });
-  const captions = values.map((value) => `${param} ${inWords(value)}`);
-  const beside = rightOf(doc, within, corner, [corner[0] + RIM[0] + 2 * GAP, corner[1]]);
-  const grid = addNode(next, tile, { zone: null, at: beside, params: { captions } });
-  next = changeNode(grid.doc, grid.id, { wires: { images: `${zone}.image` } });
-  const shown = addNode(next, show, { zone: null, at: [beside[0] + 300, beside[1]] });
-  const port = show.inputs[0]?.name ?? "images";
-  return { doc: changeNode(shown.doc, shown.id, { wires: { [port]: grid.id } }), zone, grid: true };
+  if (columns.length > 0) {
+    const at = [right[0], right[1] + (images === null ? 0 : APART)] as const;
+    // A cell is a number or a text: values that are lists are no column.
+    const cells = values.some((value) => Array.isArray(value)) ? columns : [name, ...columns];
+    const named = Object.fromEntries(cells.map((own) => [own, `${zone}.${own}`]));
+    const table = draw(TABLE, at, { columns: named });
+    draw(SAVE, [at[0] + APART, at[1]], { table }, { name: `sweep-${param.replaceAll("_", "-")}` });
+  }
+  return { doc: next, zone, grid: images !== null, table: columns.length > 0 };
 }
 
 /** A node and all at the top that reads it, at any remove. */
@@ -128,6 +153,18 @@ function picturesOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref | null
   return last[0] ?? null;
 }
 
+/** All numbers, one a turn, that come out of these nodes. */
+function numbersOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref[] {
+  return [...within].flatMap((id) => {
+    const node = doc.nodes[id];
+    if (!node) return [];
+    const spec = kinds.specs(doc)(node.type);
+    return outputSlots(doc, kinds, node, false)
+      .filter(({ kind }) => kind.many === 0 && NUMBERS.has(kind.name))
+      .map(({ port, name }) => refTo(spec, { node: id, inner: false, port: port.name, name }));
+  });
+}
+
 function cornerOf(doc: Doc, ids: ReadonlySet<Id>): readonly [number, number] {
   const all = [...ids].flatMap((id) => (doc.places[id] ? [doc.places[id].at] : []));
   return all.length === 0 ? [0, 0] : [Math.min(...all.map(([x]) => x)), Math.min(...all.map(([, y]) => y))];
@@ -148,8 +185,6 @@ const widthTo = (doc: Doc, id: Id): number => {
   const spot = doc.places[id];
   return spot ? spot.at[0] + (spot.size?.[0] ?? 224) : 0;
 };
-
-const inWords = (value: Json): string => (typeof value === "string" ? value : print(value));
 
 /** So many numbers from one to another, both among them; whole ones where the parameter takes no others, each once. */
 export function range(from: number, to: number, count: number, integer: boolean): Json[] {

@@ -35,11 +35,18 @@ export async function download(kind: Kind, selection: boolean): Promise<void> {
 }
 
 /** Put it on the clipboard: a PNG as a picture, everything else as text, which all programs take. */
-export async function toClipboard(kind: Kind, selection: boolean): Promise<void> {
+export const toClipboard = (kind: Kind, selection: boolean): Promise<void> =>
+  kind === "png"
+    ? told(() => navigator.clipboard.write([new ClipboardItem({ [MEDIA.png]: made(kind, selection) })]))
+    : told(async () => navigator.clipboard.writeText(await (await made(kind, selection)).text()));
+
+/** Put a text on the clipboard. */
+export const copyText = (text: string): Promise<void> => told(() => navigator.clipboard.writeText(text));
+
+/** Copy, and say whether it was done. */
+async function told(copy: () => Promise<void>): Promise<void> {
   try {
-    if (kind === "png")
-      await navigator.clipboard.write([new ClipboardItem({ [MEDIA.png]: made(kind, selection) })]);
-    else await navigator.clipboard.writeText(await (await made(kind, selection)).text());
+    await copy();
     say("Copied", "good");
   } catch (error) {
     if (error instanceof DOMException || error instanceof TypeError)

@@ -1,0 +1,1 @@
+"""Tables: named columns of plain values; what is computed of them, and their files."""

@@ -1,0 +1,141 @@
+"""Tables made of tables: joined, put beneath each other, grouped, sorted, chosen from."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from core.tables.frames import frame_of, of_frame
+from core.tables.table import Cell, Table
+
+Relation = Literal["==", "!=", "<", "<=", ">", ">="]
+RELATIONS: Mapping[Relation, Callable[[Any, Any], bool]] = {
+    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
+Join = Literal["inner", "left", "outer"]
+
+
+def join(left: Table, right: Table, on: Sequence[str], how: Join = "inner") -> Table:
+    """Rows of two tables that agree in some columns, side by side; of each pair that does, one.
+
+    how: rows without a partner are left out ("inner"), kept of the left table ("left"), or of both ("outer").
+    Raises ValueError for a column that one of them lacks, or that both have besides.
+    """
+    if not on:
+        raise ValueError("name at least one column to join on")
+    for table in (left, right):
+        table.only(on)
+    if both := [name for name in left.columns if name in right.columns and name not in on]:
+        raise ValueError(f"both tables have a column {both[0]!r}; join on it too, or leave it out of one of them")
+    return of_frame(frame_of(left).merge(frame_of(right), on=list(on), how=how, sort=False))
+
+
+def beneath(tables: Sequence[Table], labels: Sequence[Cell] = (), name: str = "") -> Table:
+    """The rows of all tables beneath each other; a column that one lacks is None there.
+
+    labels: one for each table, which goes into a first column, `name`. Raises ValueError where they are not equally many.
+    """
+    if labels and len(labels) != len(tables):
+        raise ValueError(f"{len(labels)} labels for {len(tables)} tables; give one each")
+    if labels and any(name in table.columns for table in tables):
+        raise ValueError(f"the tables have a column {name!r} of their own; call that of the labels otherwise")
+    known = [{name: (label,) * len(table), **table.columns} for table, label in zip(tables, labels, strict=False)]
+    parts: Sequence[Mapping[str, tuple[Cell, ...]]] = known or [table.columns for table in tables]
+    names = list(dict.fromkeys(each for part in parts for each in part))
+    return Table(
+        {
+            each: tuple(
+                cell for part, table in zip(parts, tables, strict=True) for cell in part.get(each, (None,) * len(table))
+            )
+            for each in names
+        }
+    )
+
+
+def group(table: Table, by: Sequence[str], values: Sequence[str] = ()) -> Table:
+    """A row for each combination of some columns, in the order in which they first come: how many rows it has (`count`), and of
+    each value its mean and sample deviation (n − 1; None of a single one), as NAME_mean and NAME_deviation.
+
+    What is unknown is left out of both. values: columns of numbers; none named are all that are not in `by`.
+    Raises ValueError for a column that is not there, or holds texts.
+    """
+    table.only(by)
+    values = list(values) or [name for name in table.columns if name not in by and table.is_numeric(name)]
+    if again := [name for name in values if name in by]:
+        raise ValueError(f"the column {again[0]!r} is what rows are grouped by; name another one")
+    numbers = {name: table.numbers(name) for name in values}
+    places: dict[tuple[Cell, ...], list[int]] = {}
+    for i, combination in enumerate(
+        zip(*(table.column(name) for name in by), strict=True) if by else [()] * len(table)
+    ):
+        places.setdefault(combination, []).append(i)
+    columns: dict[str, tuple[Cell, ...]] = {name: tuple(each[i] for each in places) for i, name in enumerate(by)}
+    columns["count"] = tuple(map(len, places.values()))
+    for name, column in numbers.items():
+        parts = [column[rows] for rows in places.values()]
+        known = [part[~np.isnan(part)] for part in parts]
+        columns[f"{name}_mean"] = tuple(float(part.mean()) if len(part) else None for part in known)
+        columns[f"{name}_deviation"] = tuple(float(part.std(ddof=1)) if len(part) > 1 else None for part in known)
+    return Table(columns)
+
+
+def select(table: Table, column: str, relation: Relation, value: Cell) -> Table:
+    """The rows whose cell stands in this relation to a value. What is unknown stands in none but "!=", and "==" None.
+
+    Raises ValueError where a text would be compared with a number by size.
+    """
+    compare = RELATIONS[relation]
+
+    def holds(cell: Cell) -> bool:
+        if relation not in ("==", "!=") and (cell is None or value is None):
+            return False
+        try:
+            return compare(cell, value)
+        except TypeError as error:
+            raise ValueError(
+                f"the column {column!r} holds {cell!r:.60}, which is neither less nor more than {value!r:.60}"
+            ) from error
+
+    return table.pick([i for i, cell in enumerate(table.column(column)) if holds(cell)])
+
+
+def sort(table: Table, by: Sequence[str], descending: bool = False) -> Table:
+    """The rows in the order of some columns, the first counting most; equal ones stay in order, what is unknown comes last.
+
+    Raises ValueError for a column that is not there, or holds texts beside numbers.
+    """
+    rows = list(range(len(table)))
+    for name in reversed(by):
+        column = table.column(name)
+        known = [i for i in rows if not _unknown(column[i])]
+        try:
+            known.sort(key=lambda i, column=column: column[i], reverse=descending)  # type: ignore[misc]
+        except TypeError as error:
+            raise ValueError(f"the column {name!r} holds texts and numbers, which have no order") from error
+        rows = known + [i for i in rows if _unknown(column[i])]
+    return table.pick(rows)
+
+
+def best(table: Table, column: str, largest: bool = False, count: int = 1, within: Sequence[str] = ()) -> Table:
+    """The rows with the smallest (or largest) numbers in a column, best first; so many of each combination of `within`.
+
+    Rows in which the number is unknown are never among them.
+    """
+    table.numbers(column)
+    table.only(within)
+    ordered = sort(table, [column], largest)
+    taken: dict[tuple[Cell, ...], int] = {}
+    rows = []
+    for i, cell in enumerate(ordered.column(column)):
+        combination = tuple(ordered.columns[name][i] for name in within)
+        if not _unknown(cell) and taken.get(combination, 0) < count:
+            taken[combination] = taken.get(combination, 0) + 1
+            rows.append(i)
+    return ordered.pick(rows)
+
+
+def _unknown(cell: Cell) -> bool:
+    return cell is None or cell != cell

@@ -1,0 +1,97 @@
+"""Plots: what is drawn is what the table holds, the same file each time, and what cannot be drawn is told by column."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from core.plots import Kind, Plot, picture_of, save_plots
+from core.tables.operations import group
+from core.tables.table import Table, table_of
+
+pytest.importorskip("matplotlib")
+
+SCALES, SEEDS = (1, 3, 5), (0, 1)
+TABLE = table_of(
+    {
+        "scale": [s for s in SCALES for _ in SEEDS],
+        "seed": [seed for _ in SCALES for seed in SEEDS],
+        "fid": [9.0, 8.0, 4.0, 3.0, 6.0, None],
+        "cost in $": ["low"] * 6,
+    }
+)
+PLOTS: dict[Kind, Plot] = {
+    "line": Plot("line", TABLE, "scale", "fid", by="seed", title="FID of $ and _"),
+    "scatter": Plot("scatter", TABLE, "scale", "fid", by="seed", log=True),
+    "bar": Plot("bar", TABLE, "scale", "fid", by="seed"),
+    "heat map": Plot("heat map", TABLE, "scale", "seed", "fid"),
+    "histogram": Plot("histogram", TABLE, "fid", by="seed", bins=4),
+}
+
+
+def texts(svg: str) -> set[str]:
+    return {re.sub(r"<[^>]*>", "", found) for found in re.findall(r"<text.*?</text>", svg, re.DOTALL)}
+
+
+@pytest.mark.parametrize("kind", PLOTS)
+def test_each_kind_tells_its_columns_and_series(kind: Kind, tmp_path: Path) -> None:
+    plot = PLOTS[kind]
+    save_plots([plot], tmp_path / "plot.svg")
+    told = texts((tmp_path / "plot.svg").read_text())
+    assert {plot.x, *filter(None, (plot.y, plot.value, plot.title))} <= told
+    assert not plot.by or {"seed 0", "seed 1"} <= told
+    assert Plot.from_tree(plot.to_tree()) == plot
+
+
+def test_equal_plots_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        save_plots([PLOTS["bar"]], tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_a_line_is_drawn_where_its_numbers_are(tmp_path: Path) -> None:
+    """y goes up as the numbers do, the rows in order of x whatever their order in the table."""
+    table = table_of({"x": [3, 1, 2], "y": [30.0, 10.0, 20.0]})
+    save_plots([Plot("line", table, "x", "y")], tmp_path / "line.svg")
+    svg = (tmp_path / "line.svg").read_text()
+    lines = [found for found in re.findall(r'<path d="([^"]*)" clip-path', svg) if found.count("L") == 2]
+    points = np.array([[float(n) for n in re.findall(r"[\d.]+", found)] for found in lines])[0].reshape(3, 2)
+    assert np.allclose(np.diff(points[:, 0]), np.diff(points[:, 0])[0]), "equal steps across"
+    assert (np.diff(points[:, 0]) > 0).all()
+    assert (np.diff(points[:, 1]) < 0).all(), "upwards, as SVG counts"
+
+
+def test_plots_beside_each_other_are_one_picture_of_the_asked_size() -> None:
+    picture = picture_of([PLOTS["line"], PLOTS["heat map"]], width=300, height=200)
+    assert picture.size == (600, 200)
+    assert picture.mode == "RGB"
+    assert len(np.unique(np.asarray(picture))) > 20
+
+
+def test_a_deviation_is_drawn_as_a_band_and_one_that_is_unknown_is_none() -> None:
+    grouped = group(TABLE, ["scale"], ["fid"])
+    assert grouped.columns["fid_deviation"][-1] is None
+    with_band = picture_of([Plot("line", grouped, "scale", "fid_mean", deviation="fid_deviation")])
+    without = picture_of([Plot("line", grouped, "scale", "fid_mean")])
+    assert with_band.tobytes() != without.tobytes()
+
+
+def test_what_cannot_be_drawn_is_told_by_column() -> None:
+    with pytest.raises(ValueError, match="no column 'fd'; it has scale, seed, fid"):
+        Plot("line", TABLE, "scale", "fd")
+    with pytest.raises(ValueError, match="'cost in \\$' holds the text 'low'"):
+        Plot("scatter", TABLE, "scale", "cost in $")
+    with pytest.raises(ValueError, match=r"two rows have scale 1 and cost in \$ low.*group the rows first"):
+        picture_of([Plot("heat map", TABLE, "scale", "cost in $", "fid")])
+    with pytest.raises(ValueError, match="no plot to draw"):
+        picture_of([])
+
+
+@pytest.mark.parametrize("kind", PLOTS)
+def test_tables_without_rows_and_of_the_unknown_alone_are_drawn(kind: Kind) -> None:
+    for rows in ((), (None, None)):
+        table = Table(dict.fromkeys(TABLE.columns, rows))
+        picture_of([Plot.from_tree({**PLOTS[kind].to_tree(), "table": table.columns})])

@@ -1,0 +1,31 @@
+import { describe, expect, it } from "vitest";
+import { csvOf, csvRows, sorted } from "../src/drawing/table";
+
+const ROWS = [
+  ["ddim", "10", "a, b"],
+  ["heun", "9.5", 'say "x"'],
+  ["euler", "", "two\nlines"],
+  ["ddpm", "1e-3", ""],
+];
+const HEAD = ["solver", "fid", "note"];
+
+describe("a table on a node", () => {
+  it("is what the file says, commas, quotes, line breaks and empty cells included", () => {
+    expect(csvRows(csvOf(HEAD, ROWS))).toEqual([HEAD, ...ROWS]);
+    expect(csvRows("a,b\n1,\n,2\n")).toEqual([
+      ["a", "b"],
+      ["1", ""],
+      ["", "2"],
+    ]);
+    expect(csvRows("a")).toEqual([["a"]]);
+  });
+
+  it("is sorted by numbers where they are, else by text, what is unknown last, and as it was", () => {
+    const by = (column: number, descending: boolean) =>
+      sorted(ROWS, { column, descending }).map(([solver]) => solver);
+    expect(by(1, false)).toEqual(["ddpm", "heun", "ddim", "euler"]);
+    expect(by(1, true)).toEqual(["ddim", "heun", "ddpm", "euler"]);
+    expect(by(0, false)).toEqual(["ddim", "ddpm", "euler", "heun"]);
+    expect(sorted(ROWS, null)).toEqual(ROWS);
+  });
+});
