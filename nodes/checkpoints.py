@@ -121,7 +121,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
     for unet in (parts["unet"], ema_unet):
         if form == "compvis" and unet is not None and not isinstance(unet, UNetModel):
             raise ValueError(f"a CompVis file holds a UNet, and this is a {type(unet).__name__}; choose another form")
-    if parts["schedule"] is not None and form != "latent loom":
+    if parts["schedule"] is not None and form == "compvis":
         with_betas(parts["schedule"], f"the form {form!r}")
     return LatentDiffusion(
         parts["unet"],

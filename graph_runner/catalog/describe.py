@@ -39,7 +39,8 @@ class DescribedPort(TypedDict):
     """A port of a node. An input that may be typed in has a JSON Schema, a widget, perhaps a default, perhaps a kind of path.
 
     nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
-    bound: the class that a type variable is bound to. formerly: names that it had.
+    bound: the class that a type variable is bound to. formerly: names that it had. begins: what a new node on the canvas has
+    instead of the default.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DescribedPort(TypedDict):
     formerly: list[str]
     schema: NotRequired[dict[str, Any]]
     default: NotRequired[Any]
+    begins: NotRequired[Any]
     path: NotRequired[PathKind]
     widget: NotRequired[Widget]
     nullable: NotRequired[bool]
@@ -195,6 +197,8 @@ def _input(spec: NodeSpec, port: Port) -> DescribedPort:
         described["schema"] = param.adapter.json_schema()
         if param.default is not inspect.Parameter.empty:
             described["default"] = param.adapter.dump_python(param.default, mode="json")
+        if param.begins is not None:
+            described["begins"] = param.begins.value
         if param.path_kind:
             described["path"] = cast(PathKind, param.path_kind)
         plain, described["nullable"] = unwrapped(described["schema"])

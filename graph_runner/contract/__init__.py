@@ -23,6 +23,7 @@ from graph_runner.contract.decorator import node
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
+    Begins,
     Body,
     Checkpoint,
     ContractError,
@@ -46,6 +47,7 @@ from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, W
 __all__ = [
     "LARGEST_SEED",
     "Axes",
+    "Begins",
     "Body",
     "Checkpoint",
     "Codec",

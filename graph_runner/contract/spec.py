@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import TypeAdapter
 
 from graph_runner.base.contents import Reads
-from graph_runner.contract.markers import Lighter, Neutral
+from graph_runner.contract.markers import Begins, Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
@@ -164,6 +164,7 @@ class Param(NamedTuple):
     neutral: Neutral | None = None
     lighter: Lighter | None = None
     stored: bool = False  # it says what weights are kept in
+    begins: Begins | None = None
 
     @property
     def required(self) -> bool:

@@ -16,8 +16,8 @@ from tiny_pipelines import PIPELINES, PROMPTS, SCALE, STEPS, modules, noise, qui
 from torch import Tensor
 
 from core.checkpoints.compvis import load_compvis, save_compvis
-from core.checkpoints.diffusers_config import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.diffusers_folder import load_diffusers, save_diffusers
+from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.weights import read_weights, write_weights
