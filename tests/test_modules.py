@@ -19,6 +19,8 @@ REACHED = {
     "core.diffusion.solvers.dpmpp": "core/diffusion/test_solver_order.py",
     "core.diffusion.solvers.lcm": "core/diffusion/test_solver_contract.py",
     "core.diffusion.solvers.ldm": "core/diffusion/test_solvers_of_the_paper.py",
+    "core.diffusion.solvers.multistep": "core/diffusion/test_solver_order.py",
+    "core.diffusion.grids": "core/diffusion/test_schedulers.py",
     "core.diffusion.solvers.model": "core/diffusion/test_solver_contract.py",
     "core.training.schedule_free": "core/training/test_optimizers.py",
     "core.training.restoring": "nodes/test_continue.py",

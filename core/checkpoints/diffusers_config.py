@@ -80,7 +80,8 @@ BERT_ONLY: Config = {
 
 def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     """UNet2DConditionModel's configuration as `UNet`'s arguments."""
-    _require(theirs, CONDITIONAL_ONLY, CONDITIONAL_READ)
+    projected = theirs.get("class_embed_type") == "projection"  # of a vector, as adm_in_channels is
+    _require(theirs, CONDITIONAL_ONLY | ({"class_embed_type": "projection"} if projected else {}), CONDITIONAL_READ)
     _require_numbers(theirs, "layers_per_block", "cross_attention_dim")
     channels: list[int] = theirs["block_out_channels"]
     attended = _attended(theirs["down_block_types"], "DownBlock2D", "CrossAttnDownBlock2D")
@@ -95,6 +96,7 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
         "transformer_depth": depth if isinstance(depth, int) else list(depth),
         "use_linear_in_transformer": theirs.get("use_linear_projection", False),
         "use_scale_shift_norm": _scale_shift(theirs),
+        "adm_in_channels": theirs["projection_class_embeddings_input_dim"] if projected else None,
     }
 
 
@@ -184,9 +186,10 @@ def clip_from_transformers_config(theirs: Mapping[str, Any]) -> Config:
 def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Config:
     """`UNet`'s arguments as UNet2DConditionModel's (with a context) or UNet2DModel's configuration."""
     conditional = ours["context_dim"] is not None
-    for name, wanted in (("conv_resample", True), ("adm_in_channels", None)):
-        if ours[name] != wanted:
-            raise ValueError(f"diffusers has no UNet with {name} = {ours[name]}; save it as a CompVis file instead")
+    if not ours["conv_resample"]:
+        raise ValueError("diffusers has no UNet with conv_resample = False; save it as a CompVis file instead")
+    if ours["adm_in_channels"] and not conditional:
+        raise ValueError("diffusers has no UNet with adm_in_channels but no context; save it as a CompVis file instead")
     channels = [ours["model_channels"] * mult for mult in ours["channel_mult"]]
     attended = [2**level in ours["attention_factors"] for level in range(len(channels))]
     if any(width % ours["norm_groups"] for width in channels):
@@ -224,6 +227,8 @@ def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Confi
             "transformer_layers_per_block": depth,
             "use_linear_projection": ours["use_linear_in_transformer"],
             "resnet_time_scale_shift": "scale_shift" if ours["use_scale_shift_norm"] else "default",
+            "class_embed_type": "projection" if ours["adm_in_channels"] else None,
+            "projection_class_embeddings_input_dim": ours["adm_in_channels"],
         }
     )
 

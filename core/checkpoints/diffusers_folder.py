@@ -36,6 +36,7 @@ from core.checkpoints.weights import State, naming, read_json, read_weights, wei
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
+from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.unet import UNet
@@ -54,6 +55,9 @@ FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encod
 
 LDM_TEXT_LENGTH = 77
 """What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
+
+VECTOR = ("add_embedding.", "class_embedding.")
+"""Where a vector's embedding is: SDXL's, as `diffusers_keys` has it, and one of class_embed_type "projection"."""
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
@@ -155,7 +159,8 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             write("transformer", config, dit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
         elif model.unet is not None:
             config = configs.unet_to_diffusers_config(model.unet.config, sample_size)
-            write("unet", config, unet_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+            state = unet_to_diffusers(model.unet.state_dict(), model.unet.config)
+            write("unet", config, {key.replace(*VECTOR): value for key, value in state.items()}, weights)
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
             own, state = model.autoencoder, model.autoencoder.state_dict()
@@ -232,7 +237,7 @@ def _folded(state: State) -> State:
 
 def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     """The class of diffusers' pipeline that these parts make up, None where they make up none."""
-    if model.unet is None or model.autoencoder is None or model.schedule is None:
+    if model.unet is None or model.autoencoder is None or not isinstance(model.schedule, NoiseSchedule):
         return None
     if isinstance(model.unet, DiT):
         # That pipeline takes 1000 for no class, whatever the model has.
@@ -269,6 +274,8 @@ def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
             configs.conditional_unet_from_diffusers if conditional else configs.unconditional_unet_from_diffusers
         )
         config = translate(theirs)
+        if config.get("adm_in_channels"):
+            state = {key.replace(*VECTOR[::-1]): value for key, value in state.items()}
         return {"unet": build(UNet, config, unet_from_diffusers(state, config), folder, dtype)}
 
     return component

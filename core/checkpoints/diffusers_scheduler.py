@@ -110,13 +110,19 @@ def _require(name: str, theirs: Mapping[str, Any], only: Mapping[str, Any]) -> N
 
 
 def schedule_to_diffusers(process: Process) -> Config:
-    """A noise process as the configuration that it came with, or as DDIMScheduler's that makes it LDM's DDIM.
+    """A noise process as the configuration that it came with, or as one that says it: by betas DDIMScheduler's that makes it
+    LDM's DDIM. How timesteps are drawn in training has no place there.
 
-    Raises ValueError for a process that is neither by betas nor from such a folder.
+    Raises ValueError for a process of which diffusers has no scheduler.
     """
     theirs: Config = {name: list(value) if isinstance(value, tuple) else value for name, value in process.scheduler}
     if theirs and _same(process, theirs):
         return theirs
+    if isinstance(process, RectifiedFlow) and process.parametrisation == "velocity":
+        return {"_class_name": FLOWS[0], "num_train_timesteps": 1000, "shift": process.shift}
+    if isinstance(process, EDM):
+        own = {each: getattr(process, each) for each in ("sigma_min", "sigma_max", "sigma_data", "rho")}
+        return {"_class_name": EDMS[0], "prediction_type": "epsilon", **own}
     return _betas_to_diffusers(with_betas(process, "a folder for diffusers"), theirs)
 
 

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.diffusion.levels import SPACINGS, Levels
+from core.diffusion.levels import Levels
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.spacings import SPACINGS
 
 SCHEDULE = NoiseSchedule.linear()
 DIFFUSERS = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
