@@ -20,8 +20,8 @@ Solver = Literal[
     "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpm2", "lms", "dpmpp_2s_ancestral", "dpmpp_2m",
     "dpmpp_sde", "dpmpp_2m_sde", "unipc", "lcm", "dpm2_ancestral", "dpmpp_2s", "dpmpp_3m", "dpmpp_3m_sde", "deis", "tcd",
 ]  # fmt: skip
-AsStored = Literal["as stored"]
-"""What the model's files say."""
+SolverOrStored = Literal[Solver, "as stored"]
+SpacingOrStored = Literal[Spacing, "as stored"]
 
 
 class Denoise(Protocol):
@@ -46,10 +46,10 @@ def sample(
     rng: Rng,
     tell: Tell,
     z0: Latent | None = None,
-    solver: Annotated[Solver | AsStored, Begins("as stored")] = "ddim",
+    solver: Annotated[SolverOrStored, Begins("as stored")] = "ddim",
     steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
     eta: Annotated[float, Field(ge=0, le=1)] | None = None,
-    spacing: Annotated[Spacing | AsStored | None, Begins("as stored")] = None,
+    spacing: Annotated[SpacingOrStored | None, Begins("as stored")] = None,
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
     first_row: FirstRow = 0,
 ) -> Latent:

@@ -14,6 +14,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
+from graph_runner.catalog.describe import describe
 from graph_runner.context import Rng, derive
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
@@ -190,3 +191,22 @@ def test_inpainting_keeps_what_is_known(engine: Engine) -> None:
 def test_null_conditions_of_one_row_serve_any_batch() -> None:
     null = Conditioning(context=torch.zeros(1, 1, 16))
     assert null.expand(5).batch_size == 5
+
+
+def test_a_new_sample_node_begins_as_stored_and_a_file_that_says_nothing_means_what_it_did(engine: Engine) -> None:
+    """The key of a node without solver and spacing is that of DDIM as in version 0.1; the new choices are keys of their own."""
+    inputs = {port["name"]: port for port in describe(engine.registry["sample"])["inputs"]}
+    assert (inputs["solver"]["begins"], inputs["solver"]["default"]) == ("as stored", "ddim")
+    assert inputs["solver"]["widget"]["kind"] == inputs["spacing"]["widget"]["kind"] == "choice"
+    assert (inputs["spacing"]["begins"], inputs["spacing"]["default"]) == ("as stored", None)
+    body = {"nodes": call("prediction", "sample"), "results": {"prediction": "prediction"}}
+
+    def sampled(**params: Any) -> Tensor:
+        value: Tensor = engine.run(nodes(sample=sampling(body, steps=7, **params)), targets=["sample"]).values["sample"]
+        return value
+
+    old = sampled()
+    assert torch.equal(old, sampled(solver="ddim", spacing="leading"))
+    stored = sampled(solver="as stored", spacing="as stored")
+    assert torch.equal(stored, sampled(solver="ddim", spacing="diffusers"))
+    assert not torch.allclose(stored, old), "1000 // 7 is 142, and every 142.86th timestep was looked at"
