@@ -48,7 +48,6 @@ REACHED = {
     "graph_runner.run.runtime": "graph_runner/run/test_interpreter.py",
     "graph_runner.run.streaming": "graph_runner/run/test_residence.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
-    "nodes.diffusion": "nodes/test_rows.py",
     "nodes.guidance": "nodes/test_sampling.py",
     "nodes.learning_rates": "nodes/test_optimizers.py",
     "nodes.optimizers": "nodes/test_optimizers.py",
