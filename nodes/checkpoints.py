@@ -49,6 +49,7 @@ class Checkpoint(NamedTuple):
 )
 def load_checkpoint(
     path: Annotated[str, PathTo("file or folder", checkpoint_files)],
+    tell: Tell,
     known: Models = OURS,
     config: File | None = None,
     weights: Literal["ema", "raw"] = "ema",
@@ -71,6 +72,8 @@ def load_checkpoint(
     """
     chosen = None if parametrisation == "as stored" else parametrisation
     model = load_any(path, config, weights, chosen, scale_factor, read_as(dtype), known)
+    for sentence in model.untold:
+        tell(sentence)
     for part in (model.unet, model.autoencoder, model.conditioner):
         if part is not None:
             keep_as(part, dtype)
@@ -121,7 +124,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
     for unet in (parts["unet"], ema_unet):
         if form == "compvis" and unet is not None and not isinstance(unet, UNetModel):
             raise ValueError(f"a CompVis file holds a UNet, and this is a {type(unet).__name__}; choose another form")
-    if parts["schedule"] is not None and form != "latent loom":
+    if parts["schedule"] is not None and form == "compvis":
         with_betas(parts["schedule"], f"the form {form!r}")
     return LatentDiffusion(
         parts["unet"],

@@ -116,7 +116,10 @@ def inpaint_latent(z: Latent, known: Latent, noise: Latent, t: Timestep, mask: M
 def inpaint_prediction(
     prediction: Prediction, z: Latent, known: Latent, t: Timestep, mask: Mask, schedule: Schedule
 ) -> Prediction:
-    """A prediction that ends at the known latent outside the mask, whatever the solver.
+    """A prediction that leads to the known latent outside the mask, whatever the solver.
+
+    A sampling that stops at the schedule's first level, as DDIM's and PLMS' does by default, leaves that level's noise on it
+    (.04 of Stable Diffusion's); composite the picture, or sample with a solver that ends without noise, such as euler.
 
     prediction: of inpaint_latent's result.
     z: the zone's own noisy latent.

@@ -8,18 +8,21 @@ from typing import Annotated, Literal, Protocol
 import torch
 from pydantic import Field
 
-from core.diffusion import langevin
+from core.diffusion import langevin, solvers
 from core.diffusion.process import Spacing
+from core.diffusion.schedulers import Sampler, stored
 from core.diffusion.solvers import SOLVERS
-from graph_runner.context import Device, Loop, Rng
-from graph_runner.contract import Body, Formerly, Neutral, node
+from graph_runner.context import Device, Loop, Rng, Tell
+from graph_runner.contract import Begins, Body, Formerly, Neutral, node
 from nodes.diffusion import FirstRow
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 
 Solver = Literal[
     "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpm2", "lms", "dpmpp_2s_ancestral", "dpmpp_2m",
-    "dpmpp_sde", "dpmpp_2m_sde", "unipc", "lcm",
+    "dpmpp_sde", "dpmpp_2m_sde", "unipc", "lcm", "dpm2_ancestral", "dpmpp_2s", "dpmpp_3m", "dpmpp_3m_sde", "deis", "tcd",
 ]  # fmt: skip
+SolverOrStored = Literal[Solver, "as stored"]
+SpacingOrStored = Literal[Spacing, "as stored"]
 
 
 class Denoise(Protocol):
@@ -68,12 +71,13 @@ def sample(
     schedule: Schedule,
     loop: Loop,
     rng: Rng,
+    tell: Tell,
     z0: Latent | None = None,
     z: Latent | None = None,
-    solver: Solver = "ddim",
+    solver: Annotated[SolverOrStored, Begins("as stored")] = "ddim",
     steps: Annotated[int, Field(ge=1, le=10_000)] = 50,
     eta: Annotated[float, Field(ge=0, le=1)] | None = None,
-    spacing: Spacing | None = None,
+    spacing: Annotated[SpacingOrStored | None, Begins("as stored")] = None,
     strength: Annotated[float, Field(gt=0, le=1)] = 1.0,
     first_row: FirstRow = 0,
     start_at_step: Annotated[int, Field(ge=0, le=10_000), Neutral(0)] = 0,
@@ -88,22 +92,32 @@ def sample(
     z0: a picture's latent to start from instead, with noise added (image to image).
     z: a noisy latent to go on from at start_at_step, instead of noise: what another sample gives that ended at that step.
     schedule: the one the denoiser was trained with.
-    solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all.
+    solver: DDIM (Song et al. 2021) and DDPM (Ho et al. 2020) are the paper's; docs/solvers.md lists all. "as stored" is the one
+        of the model's folder with its options; where there is none, DDIM, or Euler in a process that is not by betas.
     steps: of the solver.
     eta: noise added at each step, for the solvers that take it; nothing for the solver's own default.
-    spacing: which timesteps are visited; nothing for the default of the schedule's process, or of the solver.
+    spacing: which timesteps are visited; nothing for the default of the schedule's process, or of the solver. "as stored" is
+        where the model's folder has the solver look; where it says nothing, where diffusers or k-diffusion do.
     strength: of image to image: the share of the steps that is walked, from the noise level there.
     first_row: the sample of a larger batch that the noise begins with, counted from 0, for solvers that add noise.
     start_at_step: the first of the steps that is walked, counted from 0; needs z, or z0, which gets the noise of that step.
     end_at_step: the step before which it ends, with a latent that is as noisy as there; nothing for all steps.
     """
-    chosen = SOLVERS[solver]
-    levels = chosen.levels(schedule, steps, spacing)
+    chosen: solvers.Solver | Sampler
+    if solver == "as stored" or spacing == "as stored":
+        chosen = stored(schedule, None if solver == "as stored" else solver)
+        levels, draws = chosen.levels(schedule, steps), SOLVERS[chosen.solver].draws
+        if spacing is not None and spacing != "as stored":
+            levels = SOLVERS[chosen.solver].levels(schedule, steps, spacing)
+        tell(f"sampled by {chosen.solver} in {len(levels)} steps, from timestep {levels.start.t:g}", "info")
+    else:
+        chosen = SOLVERS[solver]
+        levels, draws = chosen.levels(schedule, steps, spacing), chosen.draws
     rng = rng.from_row(first_row)
     if z is not None:
         if noise is not None or z0 is not None:
             raise ValueError("z is a latent to go on from as it is; leave out noise and z0, or wire those and no z")
-        levels, rng = levels.part(start_at_step, end_at_step), rng.after(start_at_step * chosen.draws)
+        levels, rng = levels.part(start_at_step, end_at_step), rng.after(start_at_step * draws)
     elif noise is None:
         raise ValueError("there is nothing to start from: wire noise, or, to go on from a noisy latent, z")
     elif z0 is not None:
@@ -111,12 +125,14 @@ def sample(
             raise ValueError(f"strength {strength} and start_at_step {start_at_step} both say where to start; give one")
         first = len(levels) - len(levels.last_part(strength))
         levels = levels.part(start_at_step or first, end_at_step)
-        z = schedule.add_noise(z0, noise, levels.start.t)
+        start = levels.start  # where a folder says so, the denoiser is told another timestep than the noise has
+        told_apart = isinstance(chosen, Sampler)
+        z = start.signal * z0 + start.noise * noise if told_apart else schedule.add_noise(z0, noise, start.t)
     elif start_at_step:
         raise ValueError(f"what starts at step {start_at_step} goes on from a latent: wire z, or z0")
     else:
         levels = levels.part(0, end_at_step)
-        z = schedule.prior(noise, levels.start)
+        z = levels.prior(noise)
     stepwise = Stepwise(denoise, loop)
     return chosen(stepwise, z, levels, eta=eta, draw=rng.randn_like, turns=stepwise.turns)
 

@@ -22,11 +22,22 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
-from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, weight_files, write_weights
+from core.checkpoints.untold import told_parametrisation, untold
+from core.checkpoints.weights import (
+    SINGLE_FILES,
+    State,
+    naming,
+    read_metadata,
+    read_weights,
+    weight_files,
+    write_weights,
+)
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
+from core.models.presets import LATENT_DIFFUSION
+from core.models.unet import UNet as UNetModel
 
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
@@ -58,17 +69,25 @@ def load_compvis(
     Raises CheckpointError naming the file and the remedy.
     """
     path = Path(path)
-    sections = _split(read_weights(path), path)
+    sections, metadata = _split(read_weights(path), path), read_metadata(path)
     yaml_path = Path(config) if config else _yaml_beside(path)
     with naming(path):  # whose names and shapes decide what is done here
-        architecture = read_yaml(yaml_path) if yaml_path else _detect(sections, path)
+        architecture = read_yaml(yaml_path) if yaml_path else None
+        if not sections.unet and (averaged := _averaged_alone(sections)):
+            sections = sections._replace(unet=_named(averaged, architecture, path))
+        architecture = architecture or _detect(sections, path)
     conditioner = architecture.conditioner
     if conditioner and conditioner.kind is CLIPTextEmbedder and "vocab_size" not in conditioner.config:
         # CompVis' yaml names a CLIP model without its sizes
         conditioner = Part(CLIPTextEmbedder, detect_clip(sections.conditioner)) if sections.conditioner else None
     schedule = architecture.schedule
-    if schedule and parametrisation:
-        schedule = with_betas(schedule, "a CompVis file").with_parametrisation(parametrisation)
+    told = parametrisation or told_parametrisation(sections.rest, metadata)
+    if schedule and told and (parametrisation or not yaml_path):
+        schedule = with_betas(schedule, "a CompVis file").with_parametrisation(told)
+    unet = architecture.unet
+    left_open = untold(
+        sections.rest, unet and unet.config.get("context_dim"), unet is None, told, described=yaml_path is not None
+    )
     unet_state = _averaged(sections) if weights == "ema" else sections.unet
 
     def built(part: Part | None, state: State) -> Any:
@@ -80,6 +99,7 @@ def load_compvis(
         autoencoder=built(architecture.autoencoder, _with_buffers(architecture.autoencoder, sections)),
         conditioner=cast("Conditioner | None", built(conditioner, sections.conditioner)),
         schedule=schedule,
+        untold=left_open,
     )
 
 
@@ -135,7 +155,11 @@ def _split(state: State, path: Path) -> _Sections:
     }
     if not any(cut.values()) and "encoder.conv_in.weight" in state:
         cut[FIRST_STAGE] = state
-    if not cut[UNET] and not cut[FIRST_STAGE]:
+    if (
+        not cut[UNET]
+        and not cut[FIRST_STAGE]
+        and not any(key.startswith(EMA + IN_WRAPPER.replace(".", "")) for key in state)
+    ):
         raise CheckpointError(
             f"{path} is no checkpoint of latent diffusion: it has neither {UNET}* nor {FIRST_STAGE}*, "
             f"but {', '.join(sorted(state)[:3])}…; load it as the format that it is."
@@ -208,6 +232,34 @@ def _averaged(sections: _Sections) -> State:
     return {
         key: sections.rest.get(EMA + (IN_WRAPPER + key).replace(".", ""), value) for key, value in sections.unet.items()
     }
+
+
+def _averaged_alone(sections: _Sections) -> State:
+    """The averaged weights of a file's UNet under their names without dots."""
+    start = EMA + IN_WRAPPER.replace(".", "")
+    return {key.removeprefix(start): value for key, value in sections.rest.items() if key.startswith(start)}
+
+
+def _named(averaged: State, architecture: Architecture | None, path: Path) -> State:
+    """Averaged weights with the dots of their names, of which an architecture of the same names and shapes knows the places.
+
+    Raises CheckpointError where neither the yaml's nor a published one has them.
+    """
+    configs = [architecture.unet.config] if architecture and architecture.unet else []
+    width = averaged["input_blocks00weight"].shape[0] if "input_blocks00weight" in averaged else None
+    if not architecture:
+        configs = [each["unet"] for each in LATENT_DIFFUSION.values() if each["unet"]["model_channels"] == width]
+    for config in configs:
+        with torch.device("meta"):
+            wanted = UNetModel(**config).state_dict()
+        if {name.replace(".", ""): value.shape for name, value in wanted.items()} == {
+            name: value.shape for name, value in averaged.items()
+        }:
+            return {name: averaged[name.replace(".", "")] for name in wanted}
+    raise CheckpointError(
+        f"{path} holds averaged weights alone, whose names have lost their dots, and they are no published UNet's; give its"
+        " yaml (config=…)."
+    )
 
 
 def _with_buffers(part: Part | None, sections: _Sections) -> State:

@@ -1,16 +1,14 @@
 """diffusers' component configurations (the `config.json` of a folder) to our models' arguments, and back.
 
 Weights' names are the business of `diffusers_keys`. A configuration that says something our models cannot do, or a
-model of ours that diffusers' classes cannot be, is a ValueError that names the option.
+model of ours that diffusers' classes cannot be, is a ValueError that names the option. So is an option that is not known here
+and says anything: what it would change, nobody can tell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
-
-from core.checkpoints.compvis_config import build_schedule, schedule_family
-from core.diffusion.schedule import NoiseSchedule, Parametrisation
 
 Config = dict[str, Any]
 
@@ -24,16 +22,24 @@ UNET_ONLY: Config = {
     "act_fn": "silu",
     "norm_eps": 1e-5,
     "time_embedding_type": "positional",
+    "time_embedding_dim": None,
+    "class_embed_type": None,
 }
 CONDITIONAL_ONLY: Config = UNET_ONLY | {
     "mid_block_type": "UNetMidBlock2DCrossAttn",
     "only_cross_attention": False,
     "encoder_hid_dim": None,
+    "encoder_hid_dim_type": None,
     "dual_cross_attention": False,
-    "class_embed_type": None,
     "addition_embed_type": None,
-    "resnet_time_scale_shift": "default",
+    "class_embeddings_concat": False,
     "time_cond_proj_dim": None,
+    "time_embedding_act_fn": None,
+    "timestep_post_act": None,
+    "resnet_skip_time_act": False,
+    "resnet_out_scale_factor": 1.0,
+    "attention_type": "default",
+    "reverse_transformer_layers_per_block": None,
     "cross_attention_norm": None,
     "conv_in_kernel": 3,
     "conv_out_kernel": 3,
@@ -48,6 +54,19 @@ AUTOENCODER_ONLY: Config = {
     "norm_type": "group",
     "lookup_from_codebook": False,
 }
+# Options that are read, and those that change nothing here.
+SHAPE = {"in_channels", "out_channels", "down_block_types", "up_block_types", "block_out_channels", "layers_per_block"}
+SHAPE |= {"norm_num_groups", "sample_size"}
+UNET_READ = SHAPE | {"dropout", "num_class_embeds", "attention_head_dim", "resnet_time_scale_shift"}
+CONDITIONAL_READ = UNET_READ | {"cross_attention_dim", "transformer_layers_per_block", "use_linear_projection"}
+CONDITIONAL_READ |= {"num_attention_heads", "upcast_attention", "addition_embed_type_num_heads"}
+CONDITIONAL_READ |= {
+    "addition_time_embed_dim",
+    "projection_class_embeddings_input_dim",
+}  # of embeddings that are refused
+UNCONDITIONAL_READ = UNET_READ | {"downsample_type", "upsample_type", "attn_norm_num_groups", "num_train_timesteps"}
+AUTOENCODER_READ = SHAPE | {"latent_channels", "vq_embed_dim", "num_vq_embeddings", "scaling_factor", "force_upcast"}
+AUTOENCODER_READ |= {"mid_block_add_attention"}
 BERT_ONLY: Config = {
     "encoder_attention_heads": 8,
     "head_dim": 64,
@@ -55,18 +74,18 @@ BERT_ONLY: Config = {
     "scale_embedding": False,
 }
 
-PREDICTION_TYPES: dict[str, Parametrisation] = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
-BETA_SCHEDULES = {"scaled_linear": "linear", "linear": "plain_linear", "squaredcos_cap_v2": "cosine"}
-
 
 # --- diffusers to ours ----------------------------------------------------------------------------------------------
 
 
 def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     """UNet2DConditionModel's configuration as `UNet`'s arguments."""
-    _require(theirs, CONDITIONAL_ONLY)
+    projected = theirs.get("class_embed_type") == "projection"  # of a vector, as adm_in_channels is
+    _require(theirs, CONDITIONAL_ONLY | ({"class_embed_type": "projection"} if projected else {}), CONDITIONAL_READ)
+    _require_numbers(theirs, "layers_per_block", "cross_attention_dim")
     channels: list[int] = theirs["block_out_channels"]
     attended = _attended(theirs["down_block_types"], "DownBlock2D", "CrossAttnDownBlock2D")
+    _require_mirrored(theirs)
     heads = _per_level(theirs.get("num_attention_heads") or theirs.get("attention_head_dim", 8), channels)
     depth = theirs.get("transformer_layers_per_block", 1)
     return _unet_shape(theirs, attended) | {
@@ -76,18 +95,30 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
         "context_dim": theirs["cross_attention_dim"],
         "transformer_depth": depth if isinstance(depth, int) else list(depth),
         "use_linear_in_transformer": theirs.get("use_linear_projection", False),
+        "use_scale_shift_norm": _scale_shift(theirs),
+        "adm_in_channels": theirs["projection_class_embeddings_input_dim"] if projected else None,
     }
 
 
 def unconditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     """UNet2DModel's configuration as `UNet`'s arguments."""
-    _require(theirs, UNET_ONLY | {"add_attention": True})
+    _require(theirs, UNET_ONLY | {"mid_block_type": "UNetMidBlock2D", "add_attention": True}, UNCONDITIONAL_READ)
+    _require_numbers(theirs, "layers_per_block")
+    _require_mirrored(theirs)
+    if (up := theirs.get("upsample_type", "conv")) != theirs.get("downsample_type", "conv"):
+        raise ValueError(f"the option upsample_type = {up} is not supported, only what downsample_type is")
+    groups = theirs.get("norm_num_groups", 32)
+    normed = theirs.get("attn_norm_num_groups", None if _scale_shift(theirs) else groups)
+    if normed != groups and (normed is not None or _scale_shift(theirs)):
+        raise ValueError(
+            f"the option attn_norm_num_groups = {normed} is not supported, only {groups}, as norm_num_groups"
+        )
     kinds: list[str] = theirs["down_block_types"]
     resnet = theirs.get("downsample_type", "conv") == "resnet" or "ResnetDownsampleBlock2D" in kinds
     head_channels = theirs.get("attention_head_dim", 8)
     return _unet_shape(theirs, _attended(kinds, "DownBlock2D", "AttnDownBlock2D", "ResnetDownsampleBlock2D")) | {
         **({"num_heads": 1} if head_channels is None else {"num_head_channels": head_channels}),
-        "use_scale_shift_norm": theirs.get("resnet_time_scale_shift", "default") == "scale_shift",
+        "use_scale_shift_norm": _scale_shift(theirs),
         "resblock_updown": resnet,
     }
 
@@ -98,7 +129,9 @@ def autoencoder_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     A folder without a scaling_factor is of before there was one: then a KL autoencoder is Stable Diffusion's, with
     0.18215, and a VQ model one of the paper's, with 1 (diffusers itself would say 0.18215 of it too).
     """
-    _require(theirs, AUTOENCODER_ONLY)
+    _require(theirs, AUTOENCODER_ONLY, AUTOENCODER_READ)
+    _require_numbers(theirs, "layers_per_block", "latent_channels")
+    _require_mirrored(theirs, "DownEncoder", "UpDecoder")
     channels: list[int] = theirs["block_out_channels"]
     attended = _attended(theirs["down_block_types"], "DownEncoderBlock2D", "AttnDownEncoderBlock2D")
     is_vq = "num_vq_embeddings" in theirs
@@ -147,32 +180,16 @@ def clip_from_transformers_config(theirs: Mapping[str, Any]) -> Config:
     return {name: theirs.get(name, default) for name, default in CLIP_SHAPE.items()}
 
 
-def schedule_from_diffusers(theirs: Mapping[str, Any]) -> NoiseSchedule:
-    """A scheduler's configuration as a noise schedule; what it says of solvers and spacing is not part of one."""
-    parametrisation = PREDICTION_TYPES.get(theirs.get("prediction_type", "epsilon"))
-    family = BETA_SCHEDULES.get(theirs.get("beta_schedule", "linear"))
-    if parametrisation is None or family is None:
-        raise ValueError(
-            f"the schedule {theirs.get('beta_schedule')} / {theirs.get('prediction_type')} is not supported"
-        )
-    if theirs.get("trained_betas") is not None:
-        return NoiseSchedule(tuple(theirs["trained_betas"]), parametrisation)
-    start, end = theirs.get("beta_start", 0.0001), theirs.get("beta_end", 0.02)
-    schedule = build_schedule(family, theirs.get("num_train_timesteps", 1000), start, end)
-    if theirs.get("rescale_betas_zero_snr", False):
-        return schedule.with_zero_terminal_snr(parametrisation)
-    return schedule.with_parametrisation(parametrisation)
-
-
 # --- ours to diffusers ----------------------------------------------------------------------------------------------
 
 
 def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Config:
     """`UNet`'s arguments as UNet2DConditionModel's (with a context) or UNet2DModel's configuration."""
     conditional = ours["context_dim"] is not None
-    for name, wanted in (("conv_resample", True), ("adm_in_channels", None)):
-        if ours[name] != wanted:
-            raise ValueError(f"diffusers has no UNet with {name} = {ours[name]}; save it as a CompVis file instead")
+    if not ours["conv_resample"]:
+        raise ValueError("diffusers has no UNet with conv_resample = False; save it as a CompVis file instead")
+    if ours["adm_in_channels"] and not conditional:
+        raise ValueError("diffusers has no UNet with adm_in_channels but no context; save it as a CompVis file instead")
     channels = [ours["model_channels"] * mult for mult in ours["channel_mult"]]
     attended = [2**level in ours["attention_factors"] for level in range(len(channels))]
     if any(width % ours["norm_groups"] for width in channels):
@@ -189,9 +206,10 @@ def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Confi
     }
     if not conditional:
         return {"_class_name": "UNet2DModel"} | UNET_ONLY | shared | _unconditional_options(ours, channels, attended)
-    for name in ("use_scale_shift_norm", "resblock_updown"):
-        if ours[name]:
-            raise ValueError(f"diffusers has no cross-attention UNet with {name}; save it as a CompVis file instead")
+    if ours["resblock_updown"]:
+        raise ValueError(
+            "diffusers has no cross-attention UNet with resblock_updown; save it as a CompVis file instead"
+        )
     heads = [ours["num_heads"] or width // ours["num_head_channels"] for width in channels]
     down = ["CrossAttnDownBlock2D" if used else "DownBlock2D" for used in attended]
     depth = ours["transformer_depth"]
@@ -208,6 +226,9 @@ def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Confi
             "cross_attention_dim": ours["context_dim"],
             "transformer_layers_per_block": depth,
             "use_linear_projection": ours["use_linear_in_transformer"],
+            "resnet_time_scale_shift": "scale_shift" if ours["use_scale_shift_norm"] else "default",
+            "class_embed_type": "projection" if ours["adm_in_channels"] else None,
+            "projection_class_embeddings_input_dim": ours["adm_in_channels"],
         }
     )
 
@@ -258,25 +279,6 @@ def clip_to_transformers_config(ours: Mapping[str, Any]) -> Config:
     ends = {"bos_token_id": ours["vocab_size"] - 2, "eos_token_id": ours["vocab_size"] - 1, "pad_token_id": 1}
     model = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "projection_dim": ours["hidden_size"]}
     return model | {name: ours[name] for name in CLIP_SHAPE} | ends
-
-
-def schedule_to_diffusers(schedule: NoiseSchedule) -> Config:
-    """A noise schedule as DDIMScheduler's configuration, with the settings that make it LDM's DDIM."""
-    predicted = {ours: theirs for theirs, ours in PREDICTION_TYPES.items()}
-    names = {ours: theirs for theirs, ours in BETA_SCHEDULES.items()}
-    config: Config = {
-        "_class_name": "DDIMScheduler",
-        "num_train_timesteps": schedule.num_timesteps,
-        "prediction_type": predicted[schedule.parametrisation],
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-        "steps_offset": 1,
-        "timestep_spacing": "leading",
-    }
-    family = schedule_family(schedule)
-    if family is None:
-        return config | {"trained_betas": list(schedule.betas)}
-    return config | {"beta_schedule": names[family[0]], "beta_start": family[1], "beta_end": family[2]}
 
 
 # --- the shapes' arithmetic -----------------------------------------------------------------------------------------
@@ -347,7 +349,31 @@ def _attended(kinds: Sequence[str], plain: str, attended: str, other_plain: str 
     return [kind == attended for kind in kinds]
 
 
-def _require(theirs: Mapping[str, Any], only: Mapping[str, Any]) -> None:
+def _scale_shift(theirs: Mapping[str, Any]) -> bool:
+    if (kind := theirs.get("resnet_time_scale_shift", "default")) not in ("default", "scale_shift"):
+        raise ValueError(f"the option resnet_time_scale_shift = {kind} is not supported, only default or scale_shift")
+    return bool(kind == "scale_shift")
+
+
+def _require_numbers(theirs: Mapping[str, Any], *names: str) -> None:
+    for name in names:
+        if not isinstance(theirs.get(name, 1), int):
+            raise ValueError(f"the option {name} = {theirs[name]} is not supported, only one number for all levels")
+
+
+def _require_mirrored(theirs: Mapping[str, Any], down: str = "Down", up: str = "Up") -> None:
+    mirrored = [kind.replace(down, up) for kind in reversed(theirs["down_block_types"])]
+    if list(theirs.get("up_block_types", mirrored)) != mirrored:
+        raise ValueError(f"the option up_block_types = {theirs['up_block_types']} is not supported, only {mirrored}")
+
+
+def _require(theirs: Mapping[str, Any], only: Mapping[str, Any], read: Collection[str] | None = None) -> None:
+    """Raise ValueError for an option that is not what it has to be, and for one that is not known and says something."""
     for name, wanted in only.items():
         if theirs.get(name, wanted) != wanted:
             raise ValueError(f"the option {name} = {theirs[name]} is not supported, only {wanted}")
+    if read is None:
+        return
+    for name, value in theirs.items():
+        if not (name.startswith("_") or name in only or name in read or value in (None, False)):
+            raise ValueError(f"the option {name} = {value} is not known here, and so not supported")

@@ -22,6 +22,7 @@ from core.checkpoints.diffusers_keys import (
     unet_from_diffusers,
     unet_to_diffusers,
 )
+from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import build
@@ -35,7 +36,7 @@ from core.checkpoints.weights import State, naming, read_json, read_weights, wei
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
-from core.diffusion.schedule import with_betas
+from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.unet import UNet
@@ -55,6 +56,9 @@ FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encod
 LDM_TEXT_LENGTH = 77
 """What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
 
+VECTOR = ("add_embedding.", "class_embedding.")
+"""Where a vector's embedding is: SDXL's, as `diffusers_keys` has it, and one of class_embed_type "projection"."""
+
 SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
 
@@ -63,7 +67,8 @@ def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
     Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel,
-    LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and spacing is the solver's affair.
+    LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
+    spacing goes along with the noise process (`Process.scheduler`).
     dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
     """
@@ -75,10 +80,10 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
     parts: dict[str, Any] = {}
-    for name, kind in _listed(folder):
+    for name, kind, theirs in _listed(folder):
         if kind == "schedule":
             source = folder / name / SCHEDULER_CONFIG
-            parts["schedule"] = _read(source, configs.schedule_from_diffusers, read_json(source))
+            parts["schedule"] = _read(source, schedule_from_diffusers, read_json(source), theirs)
         elif kind == "tokenizer":
             try:
                 parts["tokenizer"] = TextTokenizer.load(folder / name)
@@ -95,7 +100,7 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
     if not (folder / "model_index.json").is_file():
         return _component_files(folder)
     files = {"model_index.json": folder / "model_index.json"}
-    for name, kind in _listed(folder):
+    for name, kind, _ in _listed(folder):
         if kind == "schedule":
             found = {SCHEDULER_CONFIG: folder / name / SCHEDULER_CONFIG}
         else:
@@ -104,19 +109,19 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
     return {name: path for name, path in files.items() if path.is_file()}
 
 
-def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"]]]:
-    """The parts of a pipeline that are understood, by the names of their folders."""
+def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"], str]]:
+    """The parts of a pipeline that are understood: the names of their folders, what they are, and their classes."""
     for name, value in read_json(folder / "model_index.json").items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
         if Path(name).name != name:
             raise CheckpointError(f"{folder} names a component outside of it ({name:.60}); get the folder again.")
         if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
-            yield name, "schedule"
+            yield name, "schedule", value[1]
         elif "Tokenizer" in value[1]:
-            yield name, "tokenizer"
+            yield name, "tokenizer", value[1]
         elif value[1] in COMPONENTS:
-            yield name, "component"
+            yield name, "component", value[1]
 
 
 def _component_files(folder: Path) -> dict[str, Path]:
@@ -154,13 +159,15 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             write("transformer", config, dit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
         elif model.unet is not None:
             config = configs.unet_to_diffusers_config(model.unet.config, sample_size)
-            write("unet", config, unet_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+            state = unet_to_diffusers(model.unet.state_dict(), model.unet.config)
+            write("unet", config, {key.replace(*VECTOR): value for key, value in state.items()}, weights)
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
-            own = model.autoencoder
-            scale = float(f"{own.scale_factor.item():.7g}")
+            own, state = model.autoencoder, model.autoencoder.state_dict()
+            scale = float(f"{own.scale_factor.item():.7g}") if own.shift_factor is None else 1.0
             config = configs.autoencoder_to_diffusers_config(own.config, scale)
-            write(name, config, autoencoder_to_diffusers(own.state_dict(), own.config), weights)
+            state = state if own.shift_factor is None else _folded(state)
+            write(name, config, autoencoder_to_diffusers(state, own.config), weights)
         if isinstance(model.conditioner, CLIPTextEmbedder):
             config = configs.clip_to_transformers_config(model.conditioner.config)
             write("text_encoder", config, clip_to_transformers(model.conditioner.state_dict()), "model.safetensors")
@@ -172,9 +179,9 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             index["tokenizer"] = ["transformers", model.tokenizer.kind]
             model.tokenizer.save(temporary / "tokenizer")
         if model.schedule is not None:
-            index["scheduler"] = ["diffusers", "DDIMScheduler"]
+            schedule = schedule_to_diffusers(model.schedule)
+            index["scheduler"] = ["diffusers", schedule["_class_name"]]
             (temporary / "scheduler").mkdir()
-            schedule = configs.schedule_to_diffusers(with_betas(model.schedule, "a folder for diffusers"))
             _write_json(temporary / "scheduler" / "scheduler_config.json", schedule)
         if pipeline == "StableDiffusionPipeline":
             absent = [None, None]
@@ -192,9 +199,14 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
     elif model.unet is not None:
         configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
     if model.autoencoder is not None:
-        if model.autoencoder.scale_factor.numel() > 1:
-            raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
+        if model.autoencoder.shift_factor is not None and isinstance(model.autoencoder, VQAutoencoder):
+            raise ValueError(
+                "diffusers has one scale for all latent channels, and this autoencoder one for each, by which its codes are not"
+                " compared; save it in the form 'latent loom' instead"
+            )
         configs.autoencoder_to_diffusers_config(model.autoencoder.config, 1.0)
+    if model.schedule is not None:
+        schedule_to_diffusers(model.schedule)
     if isinstance(model.conditioner, CLIPTextEmbedder):
         configs.clip_to_transformers_config(model.conditioner.config)
     if isinstance(model.conditioner, BERTEmbedder):
@@ -208,9 +220,24 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
             )
 
 
+def _folded(state: State) -> State:
+    """A KL autoencoder's weights with the scale and shift of each channel in the convolutions around the latent, for a scale of 1."""
+    scale, shift = state["scale_factor"].flatten(), state["shift_factor"].flatten()
+    out, out_bias = state["quant_conv.weight"], state["quant_conv.bias"]
+    into, into_bias = state["post_quant_conv.weight"], state["post_quant_conv.bias"]
+    mean, log_variance = out_bias.chunk(2)
+    rows = torch.cat([scale, torch.ones_like(scale)])[:, None, None, None]
+    return state | {
+        "quant_conv.weight": out * rows,
+        "quant_conv.bias": torch.cat([(mean - shift) * scale, log_variance + 2 * scale.log()]),
+        "post_quant_conv.weight": into / scale[:, None, None],
+        "post_quant_conv.bias": into_bias + into.flatten(1) @ shift,
+    }
+
+
 def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     """The class of diffusers' pipeline that these parts make up, None where they make up none."""
-    if model.unet is None or model.autoencoder is None or model.schedule is None:
+    if model.unet is None or model.autoencoder is None or not isinstance(model.schedule, NoiseSchedule):
         return None
     if isinstance(model.unet, DiT):
         # That pipeline takes 1000 for no class, whatever the model has.
@@ -247,6 +274,8 @@ def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
             configs.conditional_unet_from_diffusers if conditional else configs.unconditional_unet_from_diffusers
         )
         config = translate(theirs)
+        if config.get("adm_in_channels"):
+            state = {key.replace(*VECTOR[::-1]): value for key, value in state.items()}
         return {"unet": build(UNet, config, unet_from_diffusers(state, config), folder, dtype)}
 
     return component

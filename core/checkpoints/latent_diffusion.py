@@ -31,7 +31,8 @@ Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SpatialRescaler
 class LatentDiffusion:
     """The parts that a checkpoint holds; what it lacks is None. The autoencoder carries the scale of the latents.
 
-    unet: the denoiser, which may also be a transformer.
+    unet: the denoiser, which may also be a transformer. untold: what the file leaves open, or holds that was not read, in
+    sentences.
     """
 
     unet: UNet | DiT | None = None
@@ -39,6 +40,7 @@ class LatentDiffusion:
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None
     schedule: Process | None = None
+    untold: tuple[str, ...] = ()
 
     @property
     def architecture(self) -> Architecture:

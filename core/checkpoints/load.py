@@ -72,9 +72,13 @@ def _load(
     elif HEADER in read_metadata(path):
         model = _in_its_place(load_model(path, dtype, known).model, path)
     else:
-        model = load_compvis(path, config, weights, dtype=dtype)
+        model = load_compvis(path, config, weights, parametrisation, dtype)
     if scale_factor is not None and model.autoencoder:
         model.autoencoder.scale_factor.fill_(scale_factor)
+    answered = ["give scale_factor"] * (scale_factor is not None) + ["set parametrisation"] * (
+        parametrisation is not None
+    )
+    model = replace(model, untold=tuple(each for each in model.untold if not any(a in each for a in answered)))
     if parametrisation and model.schedule:
         return replace(
             model,

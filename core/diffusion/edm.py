@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.diffusion.flow import SMALLEST
 from core.diffusion.parametrisation import EDMOutput, Parametrisation
-from core.diffusion.process import Process, Spacing
+from core.diffusion.process import Process, Scheduler, Spacing
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class EDM(Process):
     rho: float = 7.0
     p_mean: float = -1.2
     p_std: float = 1.2
+    scheduler: Scheduler = field(default=(), repr=False, compare=False, kw_only=True)
 
     least: ClassVar[float] = 0.0
     spacing: ClassVar[Spacing | None] = "linspace"  # even in sigma^(1/rho) by `timestep_at`: Karras et al. 2022, eq. 5

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from core.diffusion.parametrisation import VELOCITY, X0, Parametrisation
-from core.diffusion.process import STRAIGHT, Coordinates, Level, Process
+from core.diffusion.process import STRAIGHT, Coordinates, Level, Process, Scheduler
 
 Density = Literal["uniform", "logit_normal"]
 FlowParametrisation = Literal["velocity", "x0"]
@@ -34,6 +34,7 @@ class RectifiedFlow(Process):
     mean: float = 0.0
     std: float = 1.0
     parametrisation: FlowParametrisation = "velocity"
+    scheduler: Scheduler = field(default=(), repr=False, compare=False, kw_only=True)
 
     straight: ClassVar[Coordinates] = STRAIGHT
     velocity: ClassVar[Parametrisation | None] = VELOCITY

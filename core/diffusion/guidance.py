@@ -78,8 +78,10 @@ def keep_known(z: Tensor, z0: Tensor, noise: Tensor, t: Timestep, mask: Tensor, 
 
 
 def predict_known(prediction: Tensor, z: Tensor, z0: Tensor, t: Timestep, mask: Tensor, process: Process) -> Tensor:
-    """Where the mask is 1, replace the prediction by the one that implies z0: every solver then ends there at z0.
+    """Where the mask is 1, replace the prediction by the one that implies z0: every solver then arrives there at z0's level.
 
+    A solver that ends without noise (`Levels.end`) ends at z0 itself. DDIM and PLMS as in latent-diffusion stop at the schedule's
+    first level, and leave √ᾱ₀ · z0 + √(1 − ᾱ₀) · eps: of LDM's betas .039 of the noise. `Levels.of(…, end="z0")` leaves none.
     prediction, z, z0: (b, c, …); z is the latent as the solver has it. mask: 1 = keep, as in `keep_known`.
     """
     return mask * process.from_z0(z0, z, t) + (1 - mask) * prediction

@@ -1,21 +1,21 @@
-"""The noise levels that a solver visits: spacings of timesteps and of sigmas, as data.
+"""The noise levels that a solver visits, as data.
 
-`Levels.of(process, steps, spacing)` chooses them, a solver walks them. Image-to-image is a shorter walk
-(`last_part`); where several denoisers share a walk, each takes a part of it (`part`).
+`Levels.of(process, steps, spacing)` chooses them (`core.diffusion.spacings`), a solver walks them. Image-to-image is a shorter
+walk (`last_part`); where several denoisers share a walk, each takes a part of it (`part`).
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Literal
 
-import numpy as np
+from torch import Tensor
 
 from core.diffusion.process import SIGMA_LIMIT, Coordinates, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.spacings import BY_TIMESTEP, SIGNALLESS, SPACINGS, WITH_END
 
 End = Literal["t0", "z0"]
 Turns = Callable[[int], Iterable[int]]
@@ -30,11 +30,22 @@ class Levels:
     levels: tuple[Level, ...]
     coordinates: Coordinates | None = None
     """The scale of z that `levels` are in; None for the process' own."""
+    arrivals: tuple[Level, ...] | None = None
+    """Where each step leads, if not to the level that the next looks from: diffusers' DDIM, where S does not divide T."""
+    limit: Callable[[Tensor], Tensor] | None = None
+    """What is done to every estimate of z0, such as to clip it; None for nothing."""
+    deviation: float | None = None
+    """Of z where sampling starts, if not the process' own: k-diffusion starts from noise · eps, latent-diffusion from eps."""
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
-        if len(sigmas) < 2 or any(a <= b for a, b in pairwise(sigmas)):
+        still = (
+            len(sigmas) > 2 and sigmas[-1] == sigmas[-2]
+        )  # a last step that stays, as diffusers' DEIS has with Karras sigmas
+        if len(sigmas) < 2 or any(a <= b for a, b in pairwise(sigmas[:-1] if still else sigmas)):
             raise ValueError("a solver needs at least two noise levels, each less noisy than the one before it")
+        if self.arrivals is not None and len(self.arrivals) != len(self):
+            raise ValueError(f"{len(self)} steps arrive at as many levels, not {len(self.arrivals)}")
 
     @classmethod
     def of(cls, process: Process, steps: int = 50, spacing: Spacing = "leading", end: End = "z0") -> Levels:
@@ -61,10 +72,12 @@ class Levels:
                 f" not: choose one of {others}"
             )
         levels = SPACINGS[spacing](process, steps)
+        if spacing in WITH_END:
+            return cls(process, tuple(levels))
         stop = process.level_at(0.0)
         if end == "t0" and isinstance(process, NoiseSchedule) and levels[-1].t >= 1e-6:  # but for rounding errors
             stop = process.level(0)
-        return cls(process, (*levels, stop))
+        return cls(process, (*levels, stop), deviation=levels[0].noise if spacing in SIGNALLESS else None)
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -80,10 +93,14 @@ class Levels:
         """The level of the solver's result."""
         return self.levels[-1]
 
+    def prior(self, noise: Tensor) -> Tensor:
+        """Where sampling starts: z at `start`, from standard normal noise (b, …)."""
+        return self.process.prior(noise, self.start) if self.deviation is None else self.deviation * noise
+
     def walk(self, turns: Turns = range) -> Iterator[tuple[Level, Level]]:
         """One (now, then) pair a step, under the caller's loop."""
         for i in turns(len(self)):
-            yield self.levels[i], self.levels[i + 1]
+            yield self.levels[i], self.arrivals[i] if self.arrivals else self.levels[i + 1]
 
     def climb(self, turns: Turns = range) -> Iterator[tuple[Level, Level]]:
         """The same steps the other way round, from the least noisy level up: one (now, then) pair a step."""
@@ -102,7 +119,8 @@ class Levels:
                 f"from step {start} up to step {end} there is no part of {len(self)} steps: the start must lie"
                 f" before the end, both from 0 to {len(self)}"
             )
-        return replace(self, levels=self.levels[start : end + 1])
+        arrivals = None if self.arrivals is None else self.arrivals[start:end]
+        return replace(self, levels=self.levels[start : end + 1], arrivals=arrivals)
 
     def last_part(self, strength: float) -> Levels:
         """The last ⌊strength · steps⌋ steps, for image-to-image: start them from add_noise(z0, noise, result.start.t).
@@ -123,7 +141,8 @@ class Levels:
 
     def seen_in(self, coordinates: Coordinates) -> Levels:
         """The same levels at another scale of z."""
-        return replace(self, levels=tuple(map(coordinates, self.levels)), coordinates=coordinates)
+        arrivals = None if self.arrivals is None else tuple(map(coordinates, self.arrivals))
+        return replace(self, levels=tuple(map(coordinates, self.levels)), coordinates=coordinates, arrivals=arrivals)
 
     def level_at(self, sigma: float) -> Level:
         """A level between those that were chosen, in the same coordinates."""
@@ -134,103 +153,3 @@ class Levels:
         """The level that has this much noise in the coordinates of `seen_in`."""
         assert self.coordinates is not None
         return self.level_at(self.coordinates.sigma(noise))
-
-
-# --- spacings: (process, steps) -> that many levels, noisiest first --------------------------------------------------
-
-
-def leading(schedule: NoiseSchedule, steps: int) -> list[Level]:
-    """⌊i·T/S⌋ + 1, latent-diffusion's DDIM timesteps, spread over the whole schedule also where S does not divide T.
-
-    The + 1 is left out where there is no room for it (S = T).
-    """
-    total = schedule.num_timesteps
-    return [schedule.level(i * total // steps + (steps < total)) for i in reversed(range(steps))]
-
-
-def ldm(schedule: NoiseSchedule, steps: int) -> list[Level]:
-    """range(0, T, T // S) + 1, exactly as latent-diffusion does: asked for 30 of 1000 steps it takes 31.
-
-    Equal to `leading` where S divides T. Raises ValueError where latent-diffusion leaves its table (S = 600 of 1000).
-    """
-    total = schedule.num_timesteps
-    chosen = [t + 1 for t in range(0, total, total // steps)]
-    if chosen[-1] >= total:
-        raise ValueError(
-            f"'ldm' spacing of {steps} steps reaches past the last timestep {total - 1}; use 'leading' for this many"
-        )
-    return [schedule.level(t) for t in reversed(chosen)]
-
-
-def trailing(process: Process, steps: int) -> list[Level]:
-    """Evenly from the most noise, the last step from a share 1/S of the way (Lin et al. 2024, table 2; SD3's pipeline).
-
-    In a schedule of betas round(T − i·T/S) − 1: always starts at T − 1. Needed at zero terminal SNR.
-    """
-    if isinstance(process, NoiseSchedule):
-        total = process.num_timesteps
-        return [process.level(round(total - i * total / steps) - 1) for i in range(steps)]
-    return [process.level(process.timestep_at(1 - i / steps)) for i in range(steps)]
-
-
-def linspace(process: Process, steps: int) -> list[Level]:
-    """Evenly from the most noise to the least, both included (Nichol & Dhariwal 2021; diffusers' FlowMatchEuler).
-
-    In a schedule of betas rounded to whole timesteps, T − 1 to 0; in EDM even in σ^(1/ρ) (Karras et al. 2022, eq. 5).
-    """
-    if isinstance(process, NoiseSchedule):
-        return [process.level(round(t)) for t in np.linspace(process.num_timesteps - 1, 0, steps).tolist()]
-    return [process.level(process.timestep_at(share)) for share in np.linspace(1, process.least, steps).tolist()]
-
-
-def karras(process: Process, steps: int, rho: float = 7.0) -> list[Level]:
-    """Evenly in σ^(1/ρ) from the process' largest sigma to its smallest (Karras et al. 2022, eq. 5).
-
-    In rectified flow u stands for σ, as in diffusers.
-    """
-    high, low = _noise_range(process)
-    ramp = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
-    return [_at(process, noise) for noise in ramp.tolist()]
-
-
-def exponential(process: Process, steps: int) -> list[Level]:
-    """Evenly in log σ from the process' largest sigma to its smallest; in rectified flow u stands for σ."""
-    high, low = _noise_range(process)
-    return [_at(process, noise) for noise in np.exp(np.linspace(math.log(high), math.log(low), steps)).tolist()]
-
-
-def lcm(schedule: NoiseSchedule, steps: int, distilled: int = 50) -> list[Level]:
-    """`steps` of the 50 trailing timesteps that latent consistency models are distilled on (Luo et al. 2023)."""
-    stride = schedule.num_timesteps // distilled
-    if steps > distilled or stride == 0:
-        raise ValueError(
-            f"'lcm' spacing takes at most {distilled} steps of a schedule with at least {distilled} timesteps"
-        )
-    return [schedule.level((distilled - i * distilled // steps) * stride - 1) for i in range(steps)]
-
-
-def _noise_range(process: Process) -> tuple[float, float]:
-    """The most and the least noise, in the coordinates in which the process' paths are straight."""
-    ends = (process.level(process.timestep_at(share)) for share in (1, process.least))
-    high, low = (process.straight(level).noise for level in ends)
-    return min(high, SIGMA_LIMIT), low
-
-
-def _at(process: Process, noise: float) -> Level:
-    sigma = process.straight.sigma(noise)
-    return process.level(process.last) if math.isinf(sigma) else process.level_at(sigma)
-
-
-BY_TIMESTEP = ("leading", "ldm", "lcm")
-"""The spacings that are defined for schedules of betas only."""
-
-SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
-    "leading": leading,
-    "ldm": ldm,
-    "trailing": trailing,
-    "linspace": linspace,
-    "karras": karras,
-    "exponential": exponential,
-    "lcm": lcm,
-}
-assert tuple(SPACINGS) == get_args(Spacing)

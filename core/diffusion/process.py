@@ -22,11 +22,17 @@ from torch import Tensor
 from core.diffusion.parametrisation import EPS, Estimate, Parametrisation
 from core.kinds import Kinds
 
-Spacing = Literal["leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm"]
-"""How the levels that a solver visits are spaced: see `core.diffusion.levels`."""
+Spacing = Literal[
+    "leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm", "diffusers", "k_diffusion", "a1111",
+    "sgm_uniform", "simple",
+]  # fmt: skip
+"""How the levels that a solver visits are spaced: see `core.diffusion.spacings`."""
 
 Timestep = int | float | Tensor
 """A position on the process: a number, or a (b,) tensor; whole or fractional. It is what the denoiser is told."""
+
+Scheduler = tuple[tuple[str, Any], ...]
+"""A configuration of one of diffusers' schedulers: options and their values, which are JSON's with tuples for lists."""
 
 SIGMA_LIMIT = 2.0**12
 """What stands for an infinite sigma (pure noise) where a number is needed: a signal of 2^-12, as in diffusers."""
@@ -92,6 +98,8 @@ class Process(ABC):
     """The coordinates in which Euler, Heun and the like integrate: those in which paths are least bent."""
     velocity: ClassVar[Parametrisation | None] = None
     """What is called velocity here: v of a variance-preserving process, dz/dt of straight paths; None where nothing is."""
+    scheduler: Scheduler = ()
+    """How its files say that it is sampled (`core.diffusion.schedulers`); it is no part of what the process is, nor compared."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -238,8 +246,13 @@ class Process(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `core.diffusion.kinds.from_dict` gives back an equal process, to the bit."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}  # type: ignore[arg-type]
-        return {"process": PROCESSES.name_of(type(self)), **own}
+        names = [each.name for each in fields(self) if each.name != "scheduler"]  # type: ignore[arg-type]
+        own = {name: getattr(self, name) for name in names}
+        return {"process": PROCESSES.name_of(type(self)), **own, **self.scheduler_to_dict()}
+
+    def scheduler_to_dict(self) -> dict[str, Any]:
+        """The entry of `scheduler` in `to_dict`, if there is one."""
+        return {"scheduler": dict(self.scheduler)} if self.scheduler else {}
 
 
 PROCESSES: Kinds[Process] = Kinds("noise process", lambda kind: kind.__name__)

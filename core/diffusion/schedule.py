@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.diffusion import parametrisation as parametrisations
-from core.diffusion.process import PRESERVING, SIGMA_LIMIT, Level, Process, Spacing, Timestep
+from core.diffusion.process import PRESERVING, SIGMA_LIMIT, Level, Process, Scheduler, Spacing, Timestep
 
 Parametrisation = Literal["eps", "v", "x0"]
 PARAMETRISATIONS: tuple[Parametrisation, ...] = get_args(Parametrisation)
@@ -47,6 +47,7 @@ class NoiseSchedule(Process):
 
     betas: tuple[float, ...] = field(repr=False)
     parametrisation: Parametrisation = "eps"
+    scheduler: Scheduler = field(default=(), repr=False, compare=False, kw_only=True)
 
     least: ClassVar[float] = 0.0
     spacing: ClassVar[Spacing | None] = None
@@ -114,7 +115,7 @@ class NoiseSchedule(Process):
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `core.diffusion.kinds.from_dict` gives back an equal schedule, to the bit."""
-        return {"betas": list(self.betas), "parametrisation": self.parametrisation}
+        return {"betas": list(self.betas), "parametrisation": self.parametrisation, **self.scheduler_to_dict()}
 
     # --- tables -------------------------------------------------------------------------------------------------------
 

@@ -50,7 +50,8 @@ class DescribedPort(TypedDict):
 
     nullable: whether null may be typed in. list: how many lists deep. either: one value will do where the list is taken.
     bound: the class that a type variable is bound to. broadcasts: whether it may carry another kind of number or tensor at each
-    port. formerly: names that it had. names_in: of named wires, where the names stand.
+    port. formerly: names that it had. names_in: of named wires, where the names stand. begins: what a new node on the canvas has
+    instead of the default.
     """
 
     name: str
@@ -66,6 +67,7 @@ class DescribedPort(TypedDict):
     formerly: list[str]
     schema: NotRequired[dict[str, Any]]
     default: NotRequired[Any]
+    begins: NotRequired[Any]
     path: NotRequired[PathKind]
     widget: NotRequired[Widget]
     nullable: NotRequired[bool]
@@ -213,6 +215,8 @@ def _input(spec: NodeSpec, port: Port) -> DescribedPort:
         described["schema"] = param.adapter.json_schema()
         if param.default is not inspect.Parameter.empty:
             described["default"] = param.adapter.dump_python(param.default, mode="json")
+        if param.begins is not None:
+            described["begins"] = param.begins.value
         if param.path_kind:
             described["path"] = cast(PathKind, param.path_kind)
         plain, described["nullable"] = unwrapped(described["schema"])

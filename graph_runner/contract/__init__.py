@@ -24,6 +24,7 @@ from graph_runner.contract.decorator import node
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
+    Begins,
     Body,
     Checkpoint,
     ContractError,
@@ -48,6 +49,7 @@ from graph_runner.contract.spec import Codec, NodeSpec, Param, Port, PortType, W
 __all__ = [
     "LARGEST_SEED",
     "Axes",
+    "Begins",
     "Body",
     "Checkpoint",
     "Codec",

@@ -120,6 +120,16 @@ class Neutral:
 
 
 @dataclass(frozen=True)
+class Begins:
+    """Marks a literal parameter that a node newly put on the canvas begins with another value of than its default.
+
+    The default is for files that leave the parameter out, which mean what they meant; the new node's file says this value.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True)
 class Lighter:
     """Marks a literal parameter by which less memory may be taken, at the price of time.
 

@@ -17,6 +17,7 @@ from graph_runner.contract.broadcast import NamesIn
 from graph_runner.contract.markers import (
     NAME,
     Axes,
+    Begins,
     BodyMarker,
     ContractError,
     Formerly,
@@ -290,8 +291,9 @@ def _read_param(name: str, hint: Any, default: Any, where: str) -> Param:
     # Of several paths, as where a node narrows `Folder`, the last is meant.
     kind, reads = (paths[-1].kind, paths[-1].reads) if paths else (None, None)
     lighter = next((extra for extra in extras if isinstance(extra, Lighter)), None)
+    begins = next((extra for extra in extras if isinstance(extra, Begins)), None)
     stored = any(isinstance(extra, StoredAs) for extra in extras)
-    return Param(name, adapter, default, kind, keyed, reads, neutral, lighter, stored)
+    return Param(name, adapter, default, kind, keyed, reads, neutral, lighter, stored, begins)
 
 
 PATH_BY_ITSELF = (

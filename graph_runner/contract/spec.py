@@ -16,7 +16,7 @@ from torch import Tensor
 
 from graph_runner.base.contents import Reads
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
-from graph_runner.contract.markers import Lighter, Neutral
+from graph_runner.contract.markers import Begins, Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
@@ -176,6 +176,7 @@ class Param(NamedTuple):
     neutral: Neutral | None = None
     lighter: Lighter | None = None
     stored: bool = False  # it says what weights are kept in
+    begins: Begins | None = None
 
     @property
     def required(self) -> bool:

@@ -320,7 +320,8 @@ def test_a_lora_file_without_effect_is_told_at_check_and_in_the_run(engine: Engi
 @pytest.mark.parametrize(
     ("unet", "form", "words"),
     [
-        ({"context_dim": 8, "use_scale_shift_norm": True}, "diffusers", "use_scale_shift_norm"),
+        ({"context_dim": 8, "use_scale_shift_norm": True}, "diffusers", ""),
+        ({"context_dim": 8, "resblock_updown": True}, "diffusers", "resblock_updown"),
         ({"context_dim": 8, "use_scale_shift_norm": True}, "compvis", ""),
         ({"conv_resample": False}, "diffusers", "conv_resample"),
         ({}, "diffusers", ""),

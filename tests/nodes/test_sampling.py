@@ -16,6 +16,7 @@ from core.diffusion.solvers import SOLVERS
 from core.diffusion.solvers import sample as solve
 from core.models.denoiser import denoise
 from graph_runner.bind.validate import errors, validate
+from graph_runner.catalog.describe import describe
 from graph_runner.context import Rng, derive
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
@@ -243,3 +244,22 @@ def test_image_to_image_may_start_at_a_step(engine: Engine) -> None:
     picture = {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 9}}
     values = engine.run(nodes(a=by_step, b=by_share, picture=picture), targets=["a", "b"]).values
     assert torch.equal(values["a"], values["b"])
+
+
+def test_a_new_sample_node_begins_as_stored_and_a_file_that_says_nothing_means_what_it_did(engine: Engine) -> None:
+    """The key of a node without solver and spacing is that of DDIM as in version 0.1; the new choices are keys of their own."""
+    inputs = {port["name"]: port for port in describe(engine.registry["sample"])["inputs"]}
+    assert (inputs["solver"]["begins"], inputs["solver"]["default"]) == ("as stored", "ddim")
+    assert inputs["solver"]["widget"]["kind"] == inputs["spacing"]["widget"]["kind"] == "choice"
+    assert (inputs["spacing"]["begins"], inputs["spacing"]["default"]) == ("as stored", None)
+    body = {"nodes": call("prediction", "sample"), "results": {"prediction": "prediction"}}
+
+    def sampled(**params: Any) -> Tensor:
+        value: Tensor = engine.run(nodes(sample=sampling(body, steps=7, **params)), targets=["sample"]).values["sample"]
+        return value
+
+    old = sampled()
+    assert torch.equal(old, sampled(solver="ddim", spacing="leading"))
+    stored = sampled(solver="as stored", spacing="as stored")
+    assert torch.equal(stored, sampled(solver="ddim", spacing="diffusers"))
+    assert not torch.allclose(stored, old), "1000 // 7 is 142, and every 142.86th timestep was looked at"

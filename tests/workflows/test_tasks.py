@@ -212,6 +212,45 @@ def test_a_single_file_draws_the_same_with_a_tokenizer_from_a_folder(engine: Eng
     torch.testing.assert_close(engine.run(graph, targets=["decoded"]).values["decoded"], expected)
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "options", "solver"),
+    [
+        (
+            "DDIMScheduler",
+            {"timestep_spacing": "trailing", "rescale_betas_zero_snr": True, "clip_sample": False},
+            "ddim",
+        ),
+        ("EulerDiscreteScheduler", {"timestep_spacing": "linspace"}, "euler"),
+        ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}, "dpmpp_2m"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' use of numpy
+def test_a_folder_is_sampled_as_its_scheduler_says(
+    scheduler: str, options: dict[str, Any], solver: str, engine: Engine, tmp_path: Path
+) -> None:
+    """The shipped graph as it is, 7 steps; and the folder that is written from it has that scheduler again."""
+    import diffusers
+
+    pipeline = PIPELINES["Stable Diffusion 2"](tmp_path)
+    pipeline.scheduler = getattr(diffusers, scheduler).from_config(pipeline.scheduler.config, **options)
+    pipeline.save_pretrained(engine.workspace / "models" / "stable-diffusion")
+    changes = {"prompt": {"prompts": PROMPTS}, "noise": {"shape": [2, 4, 8, 8]}, "sample": {"steps": 7}}
+    graph = changed("stable_diffusion", changes | {"guide": {"scale": SCALE}})
+    parts = {each: f"model.{each}" for each in ("unet", "autoencoder", "text_encoder", "tokenizer", "schedule")}
+    graph.nodes["kept"] = Node(type="save_checkpoint", params={"name": "kept", "form": "diffusers"}, wires=parts)
+    result = engine.run(graph, targets=["decoded", "noise", "kept"])
+    told = [event.message for event in result.events if isinstance(event, events.Log) and event.node == "sample"]
+    assert any(f"sampled by {solver} in 7 steps" in each for each in told)
+    options = {"num_inference_steps": 7, "guidance_scale": SCALE, "latents": result.values["noise"]}
+    theirs = pipeline(PROMPTS, height=64, width=64, output_type="pt", **options).images
+    torch.testing.assert_close((result.values["decoded"] / 2 + 0.5).clamp(0, 1), theirs, rtol=0, atol=1e-3)
+    again = diffusers.StableDiffusionPipeline.from_pretrained(engine.workspace / "models" / "kept").scheduler
+    assert type(again).__name__ == scheduler
+    assert {key: value for key, value in again.config.items() if key[0] != "_"} == {
+        key: value for key, value in pipeline.scheduler.config.items() if key[0] != "_"
+    }
+
+
 def test_a_published_model_takes_a_step(engine: Engine) -> None:
     """The smallest preset, on latents of 8 × 8; the large ones differ in the preset's name alone."""
     graph = changed("published_model", {"settings": {"preset": "bsr_sr"}})

@@ -17,7 +17,7 @@ from torch import Tensor
 from core.diffusion.levels import End, Levels, Turns
 from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.solvers import dpmpp, karras, lcm, ldm, unipc
+from core.diffusion.solvers import dpmpp, karras, lcm, ldm, multistep, unipc
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
 from core.models.kept_context import constant_context
 
@@ -81,12 +81,15 @@ class Solver:
         eta: float | None = None,
         draw: Draw = torch.randn_like,
         turns: Turns = range,
+        **settings: object,
     ) -> Tensor:
         """Run it on z, (b, …): `draw` and `eta` reach the solvers that have them; `eta` None leaves the solver's default.
 
+        settings: of the function's own, such as `order`.
+
         Raises ValueError for an eta that the solver has no use for.
         """
-        options: dict[str, object] = {"turns": turns}
+        options: dict[str, object] = {"turns": turns} | settings
         if self.stochastic:
             options["draw"] = draw
         if eta is not None:
@@ -130,6 +133,25 @@ SOLVERS: dict[str, Solver] = {
         eta=1.0,
         stochastic=True,
         history=2,
+    ),
+    "dpmpp_3m": Solver(multistep.dpmpp_3m, 3, 1, "Lu et al. 2022b, DPM-Solver++(3M); diffusers", "karras", history=3),
+    "dpmpp_3m_sde": Solver(
+        multistep.dpmpp_3m_sde,
+        3,
+        1,
+        "Lu et al. 2022b, DPM-Solver++; k-diffusion",
+        "karras",
+        eta=1.0,
+        stochastic=True,
+        history=3,
+    ),
+    "dpmpp_2s": Solver(multistep.dpmpp_2s, 2, 1, "Lu et al. 2022b, DPM-Solver++(2S); diffusers", "karras", history=2),
+    "deis": Solver(multistep.deis, 2, 1, "Zhang & Chen 2023, DEIS; diffusers", "k_diffusion", "t0", history=2),
+    "dpm2_ancestral": Solver(
+        karras.dpm2_ancestral, 2, 2, "Lu et al. 2022a, DPM-Solver; k-diffusion", "k_diffusion", eta=1.0, stochastic=True
+    ),
+    "tcd": Solver(
+        lcm.tcd, 1, 1, "Zheng et al. 2024, TCD; diffusers", "lcm", "t0", eta=0.3, stochastic=True, by_timestep=True
     ),
     "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace", history=2),
     "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True, by_timestep=True),

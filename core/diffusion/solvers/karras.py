@@ -83,6 +83,30 @@ def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) ->
     return x
 
 
+@in_sigma_space
+def dpm2_ancestral(
+    model: Denoised,
+    x: Tensor,
+    levels: Levels,
+    *,
+    eta: float = 1.0,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
+    """`dpm2` to less noise than the next level's, and noise added to arrive there; k-diffusion, sample_dpm_2_ancestral. x: (b, …)."""
+    for now, then in levels.walk(turns):
+        down, up = ancestral(now.sigma, then.sigma, eta)
+        slope = (x - model(x, now)) / now.sigma
+        if down > 0:
+            middle = levels.level_at(math.sqrt(now.sigma * down))
+            halfway = x + (middle.sigma - now.sigma) * slope
+            slope = (halfway - model(halfway, middle)) / middle.sigma
+        x = x + (down - now.sigma) * slope
+        if up > 0:
+            x = x + up * draw(x)
+    return x
+
+
 @in_straight_space
 def lms(model: Denoised, x: Tensor, levels: Levels, *, order: int = 4, turns: Turns = range) -> Tensor:
     """Linear multi-step: Adams-Bashforth on uneven steps; k-diffusion, sample_lms. x: (b, …)."""

@@ -64,7 +64,7 @@ def ddim_inversion(denoise: Denoise, z: Tensor, levels: Levels, *, turns: Turns 
     z: (b, …), a clean latent, at levels.end. Returns the latent at levels.start. Each step asks the denoiser at the
     timestep it goes to, as null-text inversion and diffusers do, so that DDIM on the same levels asks at the same ones.
     """
-    estimate = estimator(denoise, levels.process)
+    estimate = estimator(denoise, levels.process, levels.limit)
     if levels.end.noise == 0:
         z = z * levels.end.signal
     for now, then in levels.climb(turns):

@@ -34,12 +34,13 @@ P = ParamSpec("P")
 Solver = Callable[Concatenate[Denoise, Tensor, Levels, P], Tensor]
 
 
-def estimator(denoise: Denoise, process: Process) -> Estimated:
-    """The denoiser as (z, level) -> (z0, eps): asked at level.t, read at level's signal and noise."""
+def estimator(denoise: Denoise, process: Process, limit: Callable[[Tensor], Tensor] | None = None) -> Estimated:
+    """The denoiser as (z, level) -> (z0, eps): asked at level.t, read at level's signal and noise; limit: see `Levels`."""
 
     def estimate(z: Tensor, level: Level) -> Estimate:
         t = torch.full((z.shape[0],), level.t, dtype=torch.promote_types(z.dtype, torch.float32), device=z.device)
-        return process.estimate(denoise(z, t), z, level.signal, level.noise)
+        estimate = process.estimate(denoise(z, t), z, level.signal, level.noise)
+        return estimate if limit is None else estimate._replace(z0=limit(estimate.z0))
 
     return estimate
 
@@ -104,7 +105,7 @@ def _solve(
     **kwargs: Any,
 ) -> Tensor:
     process = levels.process
-    estimate = estimator(denoise, process)
+    estimate = estimator(denoise, process, levels.limit)
     seen = levels.seen_in(coordinates)
 
     def model(x: Tensor, level: Level) -> Estimate:

@@ -16,8 +16,8 @@ from tiny_pipelines import PIPELINES, PROMPTS, SCALE, STEPS, modules, noise, qui
 from torch import Tensor
 
 from core.checkpoints.compvis import load_compvis, save_compvis
-from core.checkpoints.diffusers_config import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.diffusers_folder import load_diffusers, save_diffusers
+from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.weights import read_weights, write_weights
@@ -127,6 +127,8 @@ def test_components_are_read_alone(name: str, tmp_path: Path) -> None:
         {"num_head_channels": 16, "attention_factors": [2], "norm_groups": 8},
         {"num_head_channels": 16, "attention_factors": [1, 2], "context_dim": 8, "transformer_depth": 2},
         {"num_heads": 4, "attention_factors": [1], "context_dim": 8, "num_classes": 3},
+        {"num_heads": 4, "attention_factors": [1], "context_dim": 8, "use_scale_shift_norm": True, "norm_groups": 8},
+        {"num_heads": 4, "attention_factors": [1], "context_dim": 8, "adm_in_channels": 6},
     ],
     ids=[
         "scale-shift norm, resblock_updown",
@@ -134,6 +136,8 @@ def test_components_are_read_alone(name: str, tmp_path: Path) -> None:
         "eight norm groups",
         "cross-attention, num_head_channels, depth 2",
         "cross-attention, num_heads, class embedding",
+        "cross-attention, scale-shift norm",
+        "cross-attention, a vector",
     ],
 )
 def test_unet_variants_predict_as_diffusers_loads_them(options: dict[str, Any], tmp_path: Path) -> None:
@@ -152,6 +156,7 @@ def test_unet_variants_predict_as_diffusers_loads_them(options: dict[str, Any], 
     z, t = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 700])
     context = torch.randn(2, 5, 8, generator=torch.Generator().manual_seed(1)) if "context_dim" in options else None
     y = torch.tensor([0, 2]) if "num_classes" in options else None
+    y = torch.linspace(-1, 1, 12).reshape(2, 6) if "adm_in_channels" in options else y
     with torch.no_grad():
         wanted = theirs(z, t, *([] if context is None else [context]), class_labels=y).sample
         for unet in (model, again):

@@ -38,11 +38,10 @@ def run_diffusers(name, schedule: NoiseSchedule, denoise, z, steps, *, setup=Non
     return x.to(z.dtype)
 
 
-def run_dpmpp_2s_ancestral(schedule: NoiseSchedule, denoise, z, steps, seed=0):
-    """k-diffusion's sample_dpmpp_2s_ancestral on Karras sigmas, in float64, written from its definition."""
+def karras_sigmas(schedule: NoiseSchedule, denoise, steps):
+    """k-diffusion's model, (x, log sigma) -> z0, and its Karras sigmas, in float64."""
     alphas_cumprod = torch.cumprod(1 - torch.tensor(schedule.betas, dtype=torch.float64), 0)
     log_sigmas = ((1 - alphas_cumprod) / alphas_cumprod).sqrt().log()
-    draw = seeded(seed)
 
     def model(x, log_sigma):
         above = int(torch.searchsorted(log_sigmas, log_sigma).clamp(1, len(log_sigmas) - 1))
@@ -52,7 +51,13 @@ def run_dpmpp_2s_ancestral(schedule: NoiseSchedule, denoise, z, steps, seed=0):
         return x - log_sigma.exp() * eps
 
     ends = log_sigmas[[-1, 0]].exp() ** (1 / 7)
-    sigmas = torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)) ** 7
+    return model, torch.lerp(ends[0], ends[1], torch.linspace(0, 1, steps, dtype=torch.float64)) ** 7
+
+
+def run_dpmpp_2s_ancestral(schedule: NoiseSchedule, denoise, z, steps, seed=0):
+    """k-diffusion's sample_dpmpp_2s_ancestral on Karras sigmas, in float64, written from its definition."""
+    model, sigmas = karras_sigmas(schedule, denoise, steps)
+    draw = seeded(seed)
     x = z.double() * (sigmas[0] ** 2 + 1).sqrt()
     for sigma, following in pairwise(sigmas):
         variance = following**2 * (sigma**2 - following**2) / sigma**2
@@ -64,6 +69,30 @@ def run_dpmpp_2s_ancestral(schedule: NoiseSchedule, denoise, z, steps, seed=0):
         second = model(halfway, -lam_middle)
         x = (lam - lam_down).exp() * x - torch.expm1(lam - lam_down) * second
         x = x + variance.sqrt() * draw(z).double()
+    return model(x, sigmas[-1].log()).to(z.dtype)
+
+
+def run_dpmpp_3m_sde(schedule: NoiseSchedule, denoise, z, steps, seed=0):
+    """k-diffusion's sample_dpmpp_3m_sde with eta 1 on Karras sigmas, in float64, written from its definition."""
+    model, sigmas = karras_sigmas(schedule, denoise, steps)
+    draw = seeded(seed)
+    x = z.double() * (sigmas[0] ** 2 + 1).sqrt()
+    estimates, reaches = [], []
+    for sigma, following in pairwise(sigmas):
+        now = model(x, sigma.log())
+        h = sigma.log() - following.log()
+        decay = torch.exp(-2 * h)
+        x = decay * x + (1 - decay) * now
+        bend = (decay - 1) / (2 * h) + 1
+        if len(estimates) >= 2:
+            r0, r1 = reaches[-1] / h, reaches[-2] / h
+            near, far = (now - estimates[-1]) / r0, (estimates[-1] - estimates[-2]) / r1
+            x = x + bend * (near + (near - far) * r0 / (r0 + r1)) - (bend / (2 * h) - 0.5) * (near - far) / (r0 + r1)
+        elif estimates:
+            x = x + bend * (now - estimates[-1]) / (reaches[-1] / h)
+        x = x + following * (1 - torch.exp(-2 * h)).sqrt() * draw(z).double()
+        estimates.append(now)
+        reaches.append(h)
     return model(x, sigmas[-1].log()).to(z.dtype)
 
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from solver_oracles import BrownianHalves, run_diffusers, run_dpmpp_2s_ancestral, seeded
+from solver_oracles import BrownianHalves, run_diffusers, run_dpmpp_2s_ancestral, run_dpmpp_3m_sde, seeded
 from toy_denoisers import SHAPE, two_modes
 
-from core.diffusion.levels import BY_TIMESTEP, SPACINGS
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
+from core.diffusion.spacings import BY_TIMESTEP, SPACINGS
 
 TABLE = Path(__file__).parents[3] / "docs" / "solvers.md"
 NOISE = seeded(1)(torch.empty(SHAPE))
@@ -31,6 +31,14 @@ DRAWS = {"step": {"generator": True}}
 
 def brownian(scheduler):
     scheduler.noise_sampler = BrownianHalves(NOISE)
+
+
+def trailing(scheduler):
+    """Where a scheduler without that spacing would look with it."""
+    steps, total = scheduler.num_inference_steps, scheduler.config.num_train_timesteps
+    scheduler.timesteps = torch.tensor([round(total - i * total / steps) - 1 for i in range(steps)])
+    alphas_cumprod = scheduler.alphas_cumprod[scheduler.timesteps]
+    scheduler.sigmas = torch.cat([((1 - alphas_cumprod) / alphas_cumprod).sqrt(), torch.zeros(1)])
 
 
 class Case(NamedTuple):
@@ -92,6 +100,19 @@ CASES = [
     diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", parametrisations=NOT_X0, setup=brownian, **PLAIN),
     diffusers_case("dpmpp_sde", "DPMSolverSDEScheduler", "karras", parametrisations=NOT_X0, setup=brownian, **KARRAS),
     diffusers_case("dpmpp_2m_sde", "DPMSolverMultistepScheduler", algorithm_type="sde-dpmsolver++", **PLAIN, **DRAWS),
+    diffusers_case("dpmpp_3m", "DPMSolverMultistepScheduler", solver_order=3, **PLAIN),
+    Case(
+        "dpmpp_3m_sde",
+        "k-diffusion's algorithm, written out",
+        "karras",
+        30,
+        run_dpmpp_3m_sde,
+        parametrisations=("eps",),
+    ),
+    diffusers_case("dpmpp_2s", "DPMSolverSinglestepScheduler", setup=trailing),
+    diffusers_case("deis", "DEISMultistepScheduler", **PLAIN),
+    diffusers_case("dpm2_ancestral", "KDPM2AncestralDiscreteScheduler", parametrisations=NOT_X0, **PLAIN, **DRAWS),
+    diffusers_case("tcd", "TCDScheduler", "lcm", 8, **DRAWS),
     diffusers_case("unipc", "UniPCMultistepScheduler", **PLAIN),
     diffusers_case("lcm", "LCMScheduler", "lcm", 8, **DRAWS),
     diffusers_case("ddim_inversion", "DDIMInverseScheduler", "leading", 50, **LDM),

@@ -6,6 +6,7 @@ from solver_oracles import seeded
 from toy_denoisers import SHAPE, gaussian, two_modes
 
 from core.diffusion import guidance
+from core.diffusion.levels import Levels
 from core.diffusion.schedule import PARAMETRISATIONS, NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
 
@@ -112,6 +113,19 @@ def test_inpainting_keeps_where_the_mask_is_one_and_generates_elsewhere(name, pa
     atol = 1e-4 if SOLVERS[name].end == "z0" else 4 * schedule.level(0).noise
     torch.testing.assert_close(z[..., :2], known[..., :2], atol=atol, rtol=0)
     assert z[..., 2:].abs().max() < 3.2
+
+
+def test_what_ddim_leaves_of_the_noise_on_the_known_region_is_that_of_the_level_where_it_stops():
+    """√ᾱ₀ · z0 + √(1 − ᾱ₀) · eps, eps being the start's; none of it where the last step leads to z0."""
+    schedule = NoiseSchedule.linear()
+    known, mask = torch.full(SHAPE, 5.0), torch.ones(1, 1, 4, 4)
+    denoise = guidance.inpainting(two_modes(schedule), known, seeded(6)(NOISE), mask, schedule)
+    start, first = schedule.level(951), schedule.level(0)
+    eps = (NOISE - start.signal * known) / start.noise
+    z = sample(denoise, NOISE, schedule, "ddim", steps=20)
+    torch.testing.assert_close(z, first.signal * known + first.noise * eps, atol=1e-4, rtol=0)
+    z = SOLVERS["ddim"](denoise, NOISE, Levels.of(schedule, 20, "leading", end="z0"))
+    torch.testing.assert_close(z, known, atol=1e-4, rtol=0)
 
 
 def test_the_denoiser_sees_the_known_region_at_its_noise_level():

@@ -8,8 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.diffusion.levels import SPACINGS, Levels
+from core.diffusion.levels import Levels
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.spacings import SPACINGS
 
 SCHEDULE = NoiseSchedule.linear()
 DIFFUSERS = {"beta_schedule": "scaled_linear", "beta_start": 0.0015, "beta_end": 0.0195}
@@ -68,7 +69,7 @@ def test_sigma_spacings_are_those_of_diffusers(spacing, flag):
     torch.testing.assert_close(torch.tensor([x.t for x in ours.levels[:-1]]), theirs.timesteps, rtol=1e-4, atol=5e-3)
 
 
-@given(steps=st.integers(1, 1000), spacing=st.sampled_from([s for s in SPACINGS if s not in ("ldm", "lcm")]))
+@given(steps=st.integers(1, 1000), spacing=st.sampled_from([s for s in SPACINGS if s not in ("ldm", "lcm", "a1111")]))
 def test_any_number_of_steps_descends_within_the_schedule(steps, spacing):
     for end in ("z0", "t0"):
         levels = Levels.of(SCHEDULE, steps, spacing, end)  # Levels refuses anything that does not descend
@@ -125,3 +126,42 @@ def test_infinite_sigma_becomes_finite_on_request():
     assert levels.finite().start.sigma == 4096
     assert levels.finite().levels[1:] == levels.levels[1:]
     assert Levels.of(SCHEDULE.with_zero_terminal_snr("v"), 10, "karras").start.sigma == pytest.approx(4096)
+
+
+@pytest.mark.parametrize("steps", range(1, 61))
+def test_each_programs_spacing_is_its_own_at_every_number_of_steps(steps):
+    """diffusers by itself; latent-diffusion, k-diffusion and A1111's web UI by the definitions in their repositories.
+
+    CompVis, ldm/modules/diffusionmodules/util.py, make_ddim_timesteps; k-diffusion, external.py, get_sigmas and t_to_sigma; A1111,
+    modules/sd_samplers_timesteps.py, get_timesteps, of which ddim() walks all but the first.
+    """
+    theirs = diffusers.DDIMScheduler(timestep_spacing="leading", steps_offset=1, **DIFFUSERS)
+    theirs.set_timesteps(steps)
+    assert timesteps(steps, "diffusers") == theirs.timesteps.tolist()
+
+    compvis = [t + 1 for t in range(0, 1000, 1000 // steps)]
+    if compvis[-1] < 1000:
+        assert timesteps(steps, "ldm") == compvis[::-1]
+    else:  # CompVis' own code ends with an IndexError here
+        with pytest.raises(ValueError, match="reaches past"):
+            Levels.of(SCHEDULE, steps, "ldm")
+
+    log_sigmas = SCHEDULE.sigmas.double().log()
+    t = torch.linspace(999, 0, steps, dtype=torch.float64)
+    between = log_sigmas[t.floor().long()].lerp(log_sigmas[t.ceil().long()], t.frac())
+    ours = Levels.of(SCHEDULE, steps, "k_diffusion")
+    torch.testing.assert_close(
+        torch.tensor([level.sigma for level in ours.levels], dtype=torch.float64),
+        torch.cat([between.exp(), torch.zeros(1, dtype=torch.float64)]),
+        rtol=1e-6,
+        atol=0,
+    )
+    assert torch.equal(ours.prior(torch.ones(1)), torch.full((1,), ours.start.noise))
+
+    if len(compvis) > 1:
+        web = Levels.of(SCHEDULE, steps, "a1111", end="t0")
+        assert [level.t for level in web.levels] == [min(t, 999) for t in compvis[::-1]]
+        assert len(web) == len(compvis) - 1
+    else:
+        with pytest.raises(ValueError, match="use 'diffusers'"):
+            Levels.of(SCHEDULE, steps, "a1111")

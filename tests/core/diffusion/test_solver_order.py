@@ -37,7 +37,8 @@ def without_noise(name):
     return lambda *args: solver(*args, eta=None if solver.eta is None else 0.0)
 
 
-ODE_SOLVERS = [name for name in SOLVERS if name not in ("ddpm", "lcm", "ddim_inversion", "lms", "unipc")]
+OTHERS = ("ddpm", "lcm", "tcd", "ddim_inversion", "lms", "unipc", "dpmpp_3m", "dpmpp_3m_sde")
+ODE_SOLVERS = [name for name in SOLVERS if name not in OTHERS]
 
 
 @pytest.mark.parametrize("name", ODE_SOLVERS)
@@ -57,6 +58,12 @@ def test_lms_is_better_than_third_order_until_its_first_steps_dominate():
         assert sum(w * x**power for w, x in zip(adams_bashforth(nodes, end), nodes, strict=True)) == pytest.approx(
             exact
         )
+
+
+@pytest.mark.parametrize("name", ["dpmpp_3m", "dpmpp_3m_sde"])
+def test_third_order_is_better_than_second_until_its_first_steps_dominate(name):
+    """They start with orders 1 and 2, whose errors remain."""
+    assert error(without_noise(name), even(40)) < error(SOLVERS["dpmpp_2m"], even(40)) / 2
 
 
 @pytest.mark.parametrize(("order", "reached"), [(1, 1.9), (2, 2.9), (3, 3.3)])
@@ -82,7 +89,7 @@ def test_ddim_inversion_is_first_order():
     assert math.log2(inversion_error(80) / inversion_error(160)) == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("name", [name for name in SOLVERS if SOLVERS[name].stochastic and name != "lcm"])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if SOLVERS[name].stochastic and name not in ("lcm", "tcd")])
 def test_stochastic_solvers_reach_the_datas_distribution(name):
     """N(.7, .5²) from 20,000 numbers in 400 steps: statistical error .004 of the mean, .0025 of the deviation.
 

@@ -135,6 +135,17 @@ describe("nodes", () => {
     expect(first.doc.places.noise2?.at).toEqual([1, 3]);
   });
 
+  it("begin with what is chosen today where files that leave it out mean something else", () => {
+    const sample = CATALOG.nodes.sample;
+    const first = sample?.inputs[0];
+    if (!sample || !first) throw new Error();
+    const spec = { ...sample, inputs: [{ ...first, name: "solver", begins: "as stored" }] };
+    const made = addNode(docOf(SAMPLING), spec, { zone: null, at: [0, 0] });
+    expect(made.doc.nodes[made.id]?.params).toEqual({ solver: "as stored" });
+    const told = addNode(docOf(SAMPLING), spec, { zone: null, at: [0, 0], params: { solver: "heun" } });
+    expect(told.doc.nodes[told.id]?.params).toEqual({ solver: "heun" });
+  });
+
   it("take everything that names them along when they go", () => {
     const doc = place(docOf(SAMPLING, { exposed: { params: { scale: "guide.scale" }, outputs: {} } }), {
       bend: { at: [0, 0], kind: "reroute", wire: "decoded.z" },

@@ -38,13 +38,15 @@ export interface Wanted {
 /** Add a node; one that draws random numbers gets a seed of its own. */
 export function addNode<D extends Doc>(doc: D, spec: NodeSpec, wanted: Wanted): { doc: D; id: Id } {
   const id = freshId(isTaken(doc), spec.type);
+  const begun: Record<string, Json> = {};
+  for (const port of spec.inputs) if (port.begins !== undefined) begun[port.name] = port.begins as Json;
   const draws = spec.draws && spec.inputs.some((port) => port.name === "seed");
   const node: DocNode = {
     id,
     type: spec.type,
     mode: "run",
     zone: wanted.zone,
-    params: { ...(draws ? { seed: randomSeed() } : {}), ...wanted.params },
+    params: { ...begun, ...(draws ? { seed: randomSeed() } : {}), ...wanted.params },
     wires: {},
     results: spec.body ? {} : null,
   };
