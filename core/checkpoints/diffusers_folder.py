@@ -86,6 +86,9 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
                 raise CheckpointError(f"{error} Download the folder {name} again.") from error
         else:
             parts |= _component(folder / name, dtype)
+    if not parts:
+        pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
+        raise CheckpointError(f"{folder} is the folder of a {pipeline}, of whose parts none is known here.")
     return LatentDiffusion(**parts)
 
 

@@ -19,6 +19,7 @@ from core.checkpoints.compvis import Weights, compvis_files, load_compvis
 from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.identify import refusal
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
 from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
@@ -52,8 +53,11 @@ def load_checkpoint(
         files may name.
     Raises CheckpointError naming the file and the remedy.
     """
-    with naming(path):
-        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
+    try:
+        with naming(path):
+            return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
+    except CheckpointError as error:
+        raise refusal(path, error, "checkpoint") from error
 
 
 def _load(
