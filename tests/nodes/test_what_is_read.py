@@ -90,6 +90,14 @@ def lora(root: Path) -> Path:
     return root / "l.safetensors"
 
 
+def peft(root: Path) -> Path:
+    (root / "p").mkdir()
+    (root / "p/adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 4}')
+    state = {f"base_model.model.time_embedding.linear_1.lora_{side}.weight": torch.zeros(2, 2) for side in "AB"}
+    write_weights(state, root / "p/adapter_model.safetensors")
+    return root / "p"
+
+
 def ours(root: Path) -> Path:
     whole = tiny_ldm.ldm_text()
     save_checkpoint(LatentDiffusion(whole.unet, whole.autoencoder, tokenizer=tokenizer()), root / "m")
@@ -206,6 +214,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],
+    "lora.path": [lora, peft],
     "lora_unet.path": [lora, sharded],
     "lora_text_encoder.path": [lora],
     "lpips_network.vgg": [weights(".pth"), weights(".safetensors"), sharded],

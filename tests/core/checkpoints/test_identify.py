@@ -12,6 +12,7 @@ from core.checkpoints.compvis import save_compvis
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import identify
 from core.checkpoints.load import load_checkpoint, save_checkpoint
+from core.checkpoints.lora import read_lora
 from core.checkpoints.weights import write_weights
 
 
@@ -22,6 +23,15 @@ def test_every_foreign_file_is_refused_by_its_name(tmp_path: Path) -> None:
         said = str(caught.value)
         assert str(path) in said, said
         assert words in said, said
+
+
+def test_every_foreign_file_but_a_lora_is_no_lora(tmp_path: Path) -> None:
+    for path, words in write_foreign_files(tmp_path).items():
+        if path.is_dir() or words.partition(" for ")[0] in ("a LoRA", "a LoHa", "a LoKr"):
+            continue
+        with pytest.raises(CheckpointError) as caught:
+            read_lora(path)
+        assert words in str(caught.value), str(caught.value)
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
