@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_names
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
@@ -28,7 +29,6 @@ from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
 
-UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
 
 Weights = Literal["ema", "raw"]
@@ -58,9 +58,10 @@ def load_compvis(
     Raises CheckpointError naming the file and the remedy.
     """
     path = Path(path)
-    sections = _split(read_weights(path), path)
     yaml_path = Path(config) if config else _yaml_beside(path)
+    state = read_weights(path)
     with naming(path):  # whose names and shapes decide what is done here
+        sections = _split(in_compvis_names(state), path)
         architecture = read_yaml(yaml_path) if yaml_path else _detect(sections, path)
     conditioner = architecture.conditioner
     if conditioner and conditioner.kind is CLIPTextEmbedder and "vocab_size" not in conditioner.config:
@@ -133,9 +134,7 @@ def _split(state: State, path: Path) -> _Sections:
         prefix: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         for prefix in (UNET, FIRST_STAGE, CONDITIONER)
     }
-    if not any(cut.values()) and "encoder.conv_in.weight" in state:
-        cut[FIRST_STAGE] = state
-    if not cut[UNET] and not cut[FIRST_STAGE]:
+    if not any(cut.values()):
         raise CheckpointError(
             f"{path} is no checkpoint of latent diffusion: it has neither {UNET}* nor {FIRST_STAGE}*, "
             f"but {', '.join(sorted(state)[:3])}…; load it as the format that it is."

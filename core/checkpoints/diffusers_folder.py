@@ -42,11 +42,13 @@ from core.models.unet import UNet
 
 Result = TypeVar("Result")
 
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 WEIGHT_FILES = tuple(
     name
+    for variants in (("", ".fp16"), (".bf16", ".fp32", ".ema", ".non_ema"))
     for ending in ("safetensors", "bin")
-    for variant in ("", ".fp16")
-    for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
+    for variant in variants
+    for stem in STEMS
     for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
 FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
@@ -90,6 +92,24 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
         pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
         raise CheckpointError(f"{folder} is the folder of a {pipeline}, of whose parts none is known here.")
     return LatentDiffusion(**parts)
+
+
+def load_component(weights: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
+    """Read one file of weights of a component's folder by the configuration beside it (see `describes_weights`)."""
+    with naming(weights):
+        return LatentDiffusion(**_component(Path(weights).parent, dtype, Path(weights)))
+
+
+def describes_weights(weights: str | Path) -> Path | None:
+    """The diffusers configuration beside a file of weights that is called as such a folder's are; None where there is none."""
+    weights = Path(weights)
+    config = weights.with_name("config.json")
+    if weights.name.partition(".")[0] not in STEMS or not config.is_file():
+        return None
+    try:
+        return config if _kind(read_json(config)) in COMPONENTS else None
+    except CheckpointError:
+        return None
 
 
 def diffusers_files(folder: str | Path) -> dict[str, Path]:
@@ -231,17 +251,23 @@ def _text_kind(conditioner: Conditioner | None) -> str | None:
     return "LDMTextToImagePipeline" if isinstance(conditioner, BERTEmbedder) else None
 
 
-def _component(folder: Path, dtype: torch.dtype | None) -> dict[str, Any]:
-    """One component under the name of its place in `LatentDiffusion`."""
+def _component(folder: Path, dtype: torch.dtype | None, weights: Path | None = None) -> dict[str, Any]:
+    """One component under the name of its place in `LatentDiffusion`, with these weights or the folder's."""
     source = folder / "config.json"
     config = read_json(source)
-    kind = config.get("_class_name") or (config.get("architectures") or [""])[0]
+    kind = _kind(config)
     if not isinstance(kind, str) or kind not in COMPONENTS:
         told = str(kind)[:60]
         raise CheckpointError(
             f"{source} describes a {told or 'model without a class'}; known are {', '.join(COMPONENTS)}."
         )
-    return _read(source, COMPONENTS[kind], folder, config, _weights(folder), dtype)
+    state = read_weights(weights) if weights else _weights(folder)
+    return _read(source, COMPONENTS[kind], folder, config, state, dtype)
+
+
+def _kind(config: Mapping[str, Any]) -> Any:
+    """The class that a component's configuration names, whatever stands there."""
+    return config.get("_class_name") or next(iter(config.get("architectures") or []), "")
 
 
 def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:

@@ -17,7 +17,7 @@ from torch import nn
 
 from core.checkpoints.compvis import Weights, compvis_files, load_compvis
 from core.checkpoints.descriptions import read_description, write_description
-from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
+from core.checkpoints.diffusers_folder import describes_weights, diffusers_files, load_component, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.identify import refusal
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
@@ -75,6 +75,8 @@ def _load(
         model = _load_folder(path, config, weights, dtype, known)
     elif HEADER in read_metadata(path):
         model = _in_its_place(load_model(path, dtype, known).model, path)
+    elif config is None and describes_weights(path):
+        model = load_component(path, dtype)
     else:
         model = load_compvis(path, config, weights, dtype=dtype)
     if scale_factor is not None and model.autoencoder:
@@ -146,7 +148,10 @@ def checkpoint_files(path: str | Path) -> dict[str, Path]:
     """
     path = Path(path)
     if not path.is_dir():
-        return weight_files(path) if HEADER in read_metadata(path) else compvis_files(path)
+        if HEADER in read_metadata(path):
+            return weight_files(path)
+        described = describes_weights(path)
+        return weight_files(path) | {described.name: described} if described else compvis_files(path)
     if (path / WHOLE).is_file():
         files = {name: path / name for name in (WHOLE, *(f"{part}.safetensors" for part in PARTS))}
         files |= {f"tokenizer/{name}": file for name, file in tokenizer_files(path / "tokenizer").items()}
