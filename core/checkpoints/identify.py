@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from core.checkpoints.diffusers_folder import COMPONENTS
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic
+from core.checkpoints.model_io import HEADER
 from core.checkpoints.signatures import SIGNATURES, Use, base
 from core.checkpoints.weights import read_json
 
-HEADER = "latent_loom"
+DENOISERS = ("unet", "transformer", "prior", "decoder")
+"""Which parts of a pipeline predict."""
 
 ADVICE: dict[Use, str] = {
     "checkpoint": "load it as a checkpoint",
@@ -80,8 +83,25 @@ def _folder(path: Path) -> Identity | None:
         kind = content.get("_class_name") or next(iter(content.get("architectures") or []), None)
         if isinstance(kind, str):
             article = "an" if kind[:1] in "AEIO" else "a"
-            return Identity(f"{article} {kind:.60} (a folder of diffusers)", "checkpoint", ADVICE["checkpoint"])
+            advice = _unknown_in(content) if name == "model_index.json" else _unknown([kind])
+            return Identity(
+                f"{article} {kind:.60} (a folder of diffusers)",
+                "none" if advice else "checkpoint",
+                advice or ADVICE["checkpoint"],
+            )
     return None
+
+
+def _unknown_in(index: dict[str, Any]) -> str:
+    """What of a pipeline cannot be used here; empty where all that matters can."""
+    classes = {name: value[1] for name, value in index.items() if isinstance(value, list) and len(value) == 2}
+    several = "its several text encoders cannot be used here yet" if classes.get("text_encoder_2") else ""
+    return several or _unknown([str(classes[name]) for name in DENOISERS if classes.get(name)])
+
+
+def _unknown(classes: list[str]) -> str:
+    unknown = [each for each in classes if each not in COMPONENTS]
+    return f"its {unknown[0]:.60} cannot be used here yet" if unknown else ""
 
 
 def refusal(path: str | Path, error: CheckpointError, wanted: Use) -> CheckpointError:
