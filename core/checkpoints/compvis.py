@@ -21,6 +21,7 @@ from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_cond
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_names
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
+from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
 from core.checkpoints.weights import SINGLE_FILES, State, naming, read_weights, weight_files, write_weights
@@ -28,6 +29,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
+from core.models.tiny_autoencoder import TinyAutoencoder
 
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
 
@@ -95,6 +97,8 @@ def save_compvis(
     The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
     """
     path = Path(path)
+    if isinstance(model.autoencoder, TinyAutoencoder):
+        raise ValueError("a tiny autoencoder is no first stage of CompVis' programs; choose the form of Latent Loom")
     content = to_compvis(model.architecture)
     state: State = {}
     buffers: State = {}
@@ -150,6 +154,8 @@ def _split(state: State, path: Path) -> _Sections:
         if key.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."))
         or key == "shift_factor"
     }
+    if "decoder.conv_in.weight" in autoencoder and "quantize.embedding.weight" not in autoencoder:
+        autoencoder = with_quant_convs(autoencoder, autoencoder["decoder.conv_in.weight"].shape[1])
     return _Sections(cut[UNET], autoencoder, conditioner, state)
 
 

@@ -24,7 +24,9 @@ from core.checkpoints.diffusers_keys import (
 )
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
 from core.checkpoints.model_io import build
+from core.checkpoints.taesd import in_taesd_names, taesd
 from core.checkpoints.text_keys import (
     clip_from_files,
     clip_to_transformers,
@@ -38,6 +40,7 @@ from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Result = TypeVar("Result")
@@ -214,6 +217,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
         dit_to_diffusers_config(model.unet.config)
     elif model.unet is not None:
         configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
+    if isinstance(model.autoencoder, TinyAutoencoder):
+        raise ValueError("a tiny autoencoder is not saved for diffusers; choose the form of Latent Loom")
     if model.autoencoder is not None:
         if model.autoencoder.scale_factor.numel() > 1:
             raise ValueError("diffusers has one scale for all latent channels, and this autoencoder one for each")
@@ -289,7 +294,10 @@ def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dty
 def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = configs.autoencoder_from_diffusers_config(theirs)
     kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
-    weights = autoencoder_from_diffusers(state, config) | {"scale_factor": torch.tensor(config["scale_factor"])}
+    if not theirs.get("use_quant_conv", True) or not theirs.get("use_post_quant_conv", True):
+        state = with_quant_convs(state, config["z_channels"], 1 if "codes" in config else 2)
+    scale = scale_buffers(theirs, config["embed_dim"], config["scale_factor"])
+    weights = autoencoder_from_diffusers(state, config) | scale
     return {"autoencoder": build(kind, config, weights, folder, dtype)}
 
 
@@ -306,12 +314,20 @@ def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dt
     return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
 
 
+def _tiny(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
+    named = in_taesd_names(state)
+    if named is None:
+        raise ValueError("its weights are not those of a tiny autoencoder")
+    return {"autoencoder": taesd(named, folder, dtype, theirs)}
+
+
 COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "UNet2DConditionModel": _unet(conditional=True),
     "UNet2DModel": _unet(conditional=False),
     "DiTTransformer2DModel": _dit,
     "Transformer2DModel": _dit,  # as facebook's DiT folders call it
     "AutoencoderKL": _autoencoder,
+    "AutoencoderTiny": _tiny,
     "VQModel": _autoencoder,
     "LDMBertModel": _bert,
     "CLIPTextModel": _clip,

@@ -70,7 +70,7 @@ class Update:
         return self.alpha == 0 or any(not bool(part.any()) for name, part in self.parts.items() if name != "bias")
 
     def apply(self, target: Target, before: Tensor, strength: float) -> Tensor:
-        """The changed weight or bias, in float32: `before` + strength · what is added at full strength.
+        """The changed weight or bias, in float32 and the shape of what was before: `before` + strength · what is added at full strength.
 
         Raises RuntimeError where the shapes do not fit together.
         """

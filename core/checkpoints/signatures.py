@@ -191,8 +191,8 @@ SIGNATURES = (
     # Autoencoders
     Signature("a video autoencoder", (r"(?:encoder|decoder)\.",), test=lambda listing: any(len(each.shape) == 5 for each in listing.tensors.values())),
     Signature("a consistency decoder", (r"(?:decoder_unet\.)?down_blocks\.\d+\.\d+\.f_t|.*down_0_conv_0",)),
-    Signature("a tiny autoencoder (TAESD)", (r"(?:taesd_)?(?:encoder|decoder)(?:\.layers)?\.\d+\.(?:conv\.\d+\.)?weight",)),
-    Signature("half of a tiny autoencoder (TAESD)", (r"\d+\.conv\.\d+\.weight",)),
+    Signature("a tiny autoencoder (TAESD)", (r"(?:taesd_)?(?:encoder|decoder)(?:\.layers)?\.\d+\.(?:conv\.\d+\.)?weight",), "checkpoint"),
+    Signature("half of a tiny autoencoder (TAESD)", (r"\d+\.conv\.\d+\.weight",), "checkpoint"),
     Signature("the autoencoder of Flux or Stable Diffusion 3", (r"decoder\.conv_in\.weight",), "checkpoint", test=side(r"decoder\.conv_in\.weight", 1, 16)),
     Signature("an autoencoder", (r"(?:encoder|decoder)\.conv_in\.weight",), "checkpoint"),
     # Text encoders and other networks
