@@ -1,21 +1,25 @@
-"""LoRA files and their kin, merged into the models that they were made for."""
+"""LoRA files and their kin: merged into the models that they were made for, and saved."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal, NamedTuple
 
+import torch
 from pydantic import Field
 
 from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
+from core.checkpoints.lora_saving import difference, write_lora
 from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.unet import UNet as UNetModel
-from graph_runner.context import Tell
-from graph_runner.contract import PathTo, node
+from graph_runner.context import Saving, Tell
+from graph_runner.contract import Name, PathTo, node
 from nodes.wires import TextEncoder, UNet
 
 Strength = Annotated[float, Field(ge=-4, le=4)]
 LoraPath = Annotated[str, PathTo("file or folder", lora_files)]
+LOST = 0.05
+"""From what part of a change on it is told that the rank leaves it out."""
 WORDS = ("lora loader", "load lora", "loha", "lokr", "lycoris", "dora", "peft")
 
 
@@ -120,3 +124,54 @@ def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, str
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
     return merge_lora(_for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
+
+
+def _saved(name: str) -> str:
+    return f"models/{name.removesuffix('.safetensors')}.safetensors"
+
+
+@node(
+    category="checkpoints",
+    effect=True,
+    saves=lambda given: [_saved(given["name"])],
+    words=("extract lora", "export", "loha", "kohya", "diffusers"),
+)
+def save_lora(
+    saving: Saving,
+    tell: Tell,
+    base: UNet,
+    unet: UNet,
+    text_base: TextEncoder | None = None,
+    text_encoder: TextEncoder | None = None,
+    rank: Annotated[int, Field(ge=1, le=1024)] = 16,
+    naming: Literal["kohya", "diffusers"] = "kohya",
+    name: Name = "lora",
+    precision: Literal["float16", "bfloat16", "float32"] = "float16",
+) -> None:
+    """Save what a training changed as a LoRA file below the workspace's models folder (Hu et al. 2021, section 4.1).
+
+    Of each weight's change the part of the largest singular values is kept.
+
+    base: the UNet before the training.
+    unet: the UNet after it.
+    text_base: the text encoder before the training, where it was trained.
+    text_encoder: the text encoder after it.
+    rank: how many singular values are kept; what that leaves out is told.
+    naming: kohya's, which A1111 and ComfyUI read, or diffusers'; only kohya's has a place for biases and norms.
+    name: of the file.
+    precision: of the weights in the file.
+    """
+    if (text_base is None) != (text_encoder is None):
+        raise ValueError("wire the text encoder both before and after its training, or neither")
+    change = difference(_for_unet(base), _for_unet(unet), rank)
+    text = None
+    if text_base is not None and text_encoder is not None:
+        text = difference(_for_text_encoder(text_base), _for_text_encoder(text_encoder), rank)
+    homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
+    for part, each in (("UNet", change), ("text encoder", text)):
+        if each is not None and each.lost > LOST:
+            tell(
+                f"rank {rank} leaves out {each.lost:.0%} of what changed in the {part}'s weights; a larger one keeps more"
+            )
+    if homeless:
+        tell(f"{homeless} biases and norms changed, for which this naming has no place; naming='kohya' keeps them")
