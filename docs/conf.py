@@ -55,6 +55,7 @@ CONTENTS = {
         "training",
         "data",
         "data-larger-than-memory",
+        "model-files",
         "performance",
         "scale",
     ],
