@@ -45,6 +45,7 @@ from core.models.unet import UNet
 
 Result = TypeVar("Result")
 
+ENDINGS = (".safetensors", ".bin")
 STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 WEIGHT_FILES = tuple(
     name
@@ -107,7 +108,7 @@ def describes_weights(weights: str | Path) -> Path | None:
     """The diffusers configuration beside a file of weights that is called as such a folder's are; None where there is none."""
     weights = Path(weights)
     config = weights.with_name("config.json")
-    if weights.name.partition(".")[0] not in STEMS or not config.is_file():
+    if weights.name.partition(".")[0] not in STEMS or weights.suffix not in ENDINGS or not config.is_file():
         return None
     try:
         return config if _kind(read_json(config)) in COMPONENTS else None
