@@ -56,6 +56,7 @@ REACHED = {
     "graph_runner.contract.describers": "graph_runner/cli/test_models.py",
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.library": "graph_runner/cli/test_models.py",
+    "nodes.textual_inversion": "nodes/test_textual_inversion.py",
     "nodes.lora": "nodes/test_checkpoints.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.diffusion": "nodes/test_rows.py",

@@ -19,6 +19,7 @@ DENOISERS = ("unet", "transformer", "prior", "decoder")
 ADVICE: dict[Use, str] = {
     "checkpoint": "load it as a checkpoint",
     "lora": "load its base model and merge it into that",
+    "embedding": "teach it to the text encoder of its base model",
     "features": "give it to the network that measures by it",
     "none": "it cannot be used here yet",
 }

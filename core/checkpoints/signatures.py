@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from core.checkpoints.listing import Entry, Listing
 
-Use = Literal["checkpoint", "lora", "features", "none"]
-"""By what a file is read here: `load_checkpoint`, `read_lora`, a network of features for a metric, or nothing."""
+Use = Literal["checkpoint", "lora", "embedding", "features", "none"]
+"""By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric, or nothing."""
 
 BEFORE = (
     r"(?:module|model|diffusion_model|state_dict|first_stage_model|vae|unet|transformer|adapter|control_model|net"
@@ -142,8 +142,8 @@ SIGNATURES = (
     Signature("differences of norms for {base}", (r".*\.(?:w_norm|b_norm)$",), "lora"),
     Signature("a GLIGEN file", (r"position_net\.|.*\.fuser\.",)),
     Signature("a textual inversion for Stable Diffusion XL", ("clip_l$", "clip_g$")),
-    Signature("a textual inversion", ("string_to_param|emb_params$",)),
-    Signature("a textual inversion", (), test=_embedding),
+    Signature("a textual inversion", ("string_to_param|emb_params$",), "embedding"),
+    Signature("a textual inversion", (), "embedding", test=_embedding),
     Signature("a hypernetwork", (), test=_hypernetwork),
     # ControlNets and their like
     Signature("a ControlNet for Flux", (r"controlnet_(?:x_embedder|blocks)", r".*(?:double_blocks|single_transformer_blocks)")),

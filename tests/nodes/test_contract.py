@@ -35,7 +35,10 @@ ELSEWHERE = {
         "read files: tests/nodes/test_sources.py",
     ),
     **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
-    **dict.fromkeys(["lora", "lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
+    **dict.fromkeys(
+        ["lora", "lora_unet", "lora_text_encoder", "textual_inversion", "lpips_network", "inception_network"],
+        "read files",
+    ),
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 

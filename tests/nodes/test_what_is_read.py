@@ -215,6 +215,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],
     "lora.path": [lora, peft],
+    "textual_inversion.path": [weights(".pt"), weights(".safetensors")],
     "lora_unet.path": [lora, sharded],
     "lora_text_encoder.path": [lora],
     "lpips_network.vgg": [weights(".pth"), weights(".safetensors"), sharded],
@@ -257,6 +258,8 @@ def opens(spec: NodeSpec, name: str, path: Path, root: Path, other: Path) -> set
     own["tell"] = lambda *_: None
     given = {parameter: own[kind] for parameter, kind in spec.injected.items() if kind in own}
     given |= {parameter: Rng(0) for parameter, kind in spec.injected.items() if kind == "rng"}
+    if "tokenizer" in spec.input and spec.type != "load_checkpoint":
+        given["tokenizer"] = tokenizer()
     if "unet" in spec.input:
         given["unet"] = tiny_ldm.text_unet(16)
     if "text_encoder" in spec.input:
