@@ -141,21 +141,25 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} {_CUT.format(size=size)}") from error
 
 
-def _state(content: Any, depth: int = MOST_DEPTH) -> dict[str, View]:
-    """The tensors of a model's state by name, wherever in the content it lies."""
-    # Methods of dict, for a pickle may give an ordered dictionary an attribute `items` of its own.
-    if not isinstance(content, dict):
-        return {}
-    if isinstance(inner := dict.get(content, "state_dict"), dict):
-        return _state(inner, depth - 1) if depth else {}
-    if direct := {key: view for key, view in dict.items(content) if isinstance(key, str) and isinstance(view, View)}:
-        return direct
-    for name in WRAPPERS if depth else ():
-        if found := _state(dict.get(content, name), depth - 1):
-            return found
+def _state(content: Any) -> dict[str, View]:
+    """The tensors of a model's state by name, wherever in the content it lies; of what is none, all tensors by joined names."""
+    if found := _wrapped(content, MOST_DEPTH):
+        return found
     joined = dict[str, View]()
     _join(content, "", MOST_DEPTH, joined, [MOST_OPERATIONS])
     return joined
+
+
+def _wrapped(content: Any, depth: int) -> dict[str, View]:
+    """The tensors of a table, or of that in it which a trainer calls the model's state."""
+    # Methods of dict, for a pickle may give an ordered dictionary an attribute `items` of its own.
+    if not isinstance(content, dict) or not depth:
+        return {}
+    if isinstance(inner := dict.get(content, "state_dict"), dict):
+        return _wrapped(inner, depth - 1)
+    if direct := {key: view for key, view in dict.items(content) if isinstance(key, str) and isinstance(view, View)}:
+        return direct
+    return next((found for name in WRAPPERS if (found := _wrapped(dict.get(content, name), depth - 1))), {})
 
 
 def _join(content: Any, name: str, depth: int, found: dict[str, View], left: list[int]) -> None:
