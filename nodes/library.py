@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.checkpoints.card import card
-from graph_runner.contract.describers import Described, describes_models
+from graph_runner.contract import Described, describes_models
 
 
 @describes_models

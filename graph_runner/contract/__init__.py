@@ -20,6 +20,7 @@ A parameter is, by its annotation: a wired port (`Annotated[..., Wire]`), a set 
 from pydantic import Field
 
 from graph_runner.contract.decorator import node
+from graph_runner.contract.describers import Described, describes_models
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
@@ -50,6 +51,7 @@ __all__ = [
     "Checkpoint",
     "Codec",
     "ContractError",
+    "Described",
     "Field",
     "File",
     "FileOrFolder",
@@ -70,5 +72,6 @@ __all__ = [
     "StoredAs",
     "Unkeyed",
     "Wire",
+    "describes_models",
     "node",
 ]
