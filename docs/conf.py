@@ -57,6 +57,7 @@ CONTENTS = {
         "training",
         "data",
         "data-larger-than-memory",
+        "model-files",
         "performance",
         "scale",
     ],

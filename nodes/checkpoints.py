@@ -1,4 +1,4 @@
-"""Models that people have: CompVis and Stable Diffusion files, diffusers folders, LoRA, and back."""
+"""Models that people have: CompVis and Stable Diffusion files, diffusers folders, and back."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from core.checkpoints.latent_diffusion import LatentDiffusion, rounded
 from core.checkpoints.load import checkpoint_files
 from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
-from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.conditioning.classes import ClassEmbedder
-from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import with_betas
@@ -27,7 +25,7 @@ from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node
 from nodes.models import OURS, Kept, keep_as, read_as
 from nodes.text import TokenizerFolder
-from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet, WeightFile
+from nodes.wires import Autoencoder, Denoiser, Embedder, Rescaler, Schedule, TextEncoder, Tokenizer, UNet
 
 
 class Checkpoint(NamedTuple):
@@ -180,49 +178,3 @@ def save_checkpoint(
         save_diffusers(model, path)
     else:
         save_compvis(model, path, ema_unet)
-
-
-Strength = Annotated[float, Field(ge=-4, le=4)]
-
-
-def _lora_unet_dry(unet: UNet, path: str, tell: Tell, **_: Any) -> UNet:
-    """A merged model has the shapes of the original; what the file is for stands in its names."""
-    _tell_idle(read_lora(path), "UNet", tell, by_names_alone=True)
-    return unet
-
-
-def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_: Any) -> TextEncoder:
-    _tell_idle(read_lora(path), "text encoder", tell, by_names_alone=True)
-    return text_encoder
-
-
-def _tell_idle(lora: Lora, part: Literal["UNet", "text encoder"], tell: Tell, by_names_alone: bool = False) -> Lora:
-    if why := changes_nothing(lora, part, by_names_alone):
-        tell(why)
-    return lora
-
-
-@node(category="checkpoints", dry=_lora_unet_dry, words=("lora loader", "load lora"))
-def lora_unet(unet: UNet, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> UNet:
-    """A UNet with a LoRA file merged in (kohya's or diffusers' naming).
-
-    unet: the base model that the LoRA was made for.
-    path: the file.
-    strength: 1 as trained, 0 nothing, negative the opposite.
-    """
-    if not isinstance(unet, UNetModel):
-        raise ValueError(f"a LoRA file changes Stable Diffusion's UNets, not a {type(unet).__name__}")
-    return merge_lora(unet, _tell_idle(read_lora(path), "UNet", tell), strength)
-
-
-@node(category="checkpoints", dry=_lora_text_encoder_dry, words=("lora loader", "load lora", "clip"))
-def lora_text_encoder(text_encoder: TextEncoder, path: WeightFile, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
-    """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
-
-    text_encoder: CLIP.
-    path: the file.
-    strength: 1 as trained, 0 nothing, negative the opposite.
-    """
-    if not isinstance(text_encoder, CLIPTextEmbedder):
-        raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
-    return merge_lora(text_encoder, _tell_idle(read_lora(path), "text encoder", tell), strength)

@@ -13,10 +13,10 @@ from core.checkpoints.model_io import load_model as load
 from core.checkpoints.model_io import save_models as save
 from core.conditioning.classes import ClassEmbedder
 from core.layerwise import narrow, narrowed
-from core.models.autoencoder import Autoencoder as AutoencoderModel
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.first_stage import FirstStage
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
@@ -292,7 +292,7 @@ def load_autoencoder(path: WeightFile, dtype: Kept = "float32") -> Autoencoder:
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, AutoencoderModel, dtype)
+    return _load(path, FirstStage, dtype)
 
 
 @node(category="models", words=("unet loader", "load diffusion model"))

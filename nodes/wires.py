@@ -19,10 +19,10 @@ from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.metrics.features import FeatureNetwork
-from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
+from core.models.first_stage import FirstStage as _FirstStage
 from core.models.unet import UNet as _UNet
 from core.plots import Plot as _Plot
 from core.tables.table import Table as _Table
@@ -119,7 +119,7 @@ Conditioning = Annotated[
     Wire("conditioning", codec=ConditioningCodec(), about="what a denoiser is told: tokens, channels, a class, …"),
 ]
 
-Autoencoder = Annotated[_Autoencoder, Wire("autoencoder", about="the first stage: images to latents and back")]
+Autoencoder = Annotated[_FirstStage, Wire("autoencoder", about="the first stage: images to latents and back")]
 Denoiser = Annotated[
     nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]

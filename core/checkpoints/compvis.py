@@ -19,7 +19,9 @@ from torch import Tensor, nn
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_names
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
+from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
 from core.checkpoints.untold import told_parametrisation, untold
@@ -37,9 +39,9 @@ from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
 from core.models.presets import LATENT_DIFFUSION
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet as UNetModel
 
-UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
 
 Weights = Literal["ema", "raw"]
@@ -69,9 +71,10 @@ def load_compvis(
     Raises CheckpointError naming the file and the remedy.
     """
     path = Path(path)
-    sections, metadata = _split(read_weights(path), path), read_metadata(path)
     yaml_path = Path(config) if config else _yaml_beside(path)
+    state, metadata = read_weights(path), read_metadata(path)
     with naming(path):  # whose names and shapes decide what is done here
+        sections = _split(in_compvis_names(state), path)
         architecture = read_yaml(yaml_path) if yaml_path else None
         if not sections.unet and (averaged := _averaged_alone(sections)):
             sections = sections._replace(unet=_named(averaged, architecture, path))
@@ -114,6 +117,8 @@ def save_compvis(
     The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
     """
     path = Path(path)
+    if isinstance(model.autoencoder, TinyAutoencoder):
+        raise ValueError("a tiny autoencoder is no first stage of CompVis' programs; choose the form of Latent Loom")
     content = to_compvis(model.architecture)
     state: State = {}
     buffers: State = {}
@@ -153,13 +158,7 @@ def _split(state: State, path: Path) -> _Sections:
         prefix: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         for prefix in (UNET, FIRST_STAGE, CONDITIONER)
     }
-    if not any(cut.values()) and "encoder.conv_in.weight" in state:
-        cut[FIRST_STAGE] = state
-    if (
-        not cut[UNET]
-        and not cut[FIRST_STAGE]
-        and not any(key.startswith(EMA + IN_WRAPPER.replace(".", "")) for key in state)
-    ):
+    if not any(cut.values()) and not any(key.startswith(EMA + IN_WRAPPER.replace(".", "")) for key in state):
         raise CheckpointError(
             f"{path} is no checkpoint of latent diffusion: it has neither {UNET}* nor {FIRST_STAGE}*, "
             f"but {', '.join(sorted(state)[:3])}…; load it as the format that it is."
@@ -175,6 +174,8 @@ def _split(state: State, path: Path) -> _Sections:
         if key.startswith(("encoder.", "decoder.", "quant_conv.", "post_quant_conv.", "quantize."))
         or key == "shift_factor"
     }
+    if "decoder.conv_in.weight" in autoencoder and "quantize.embedding.weight" not in autoencoder:
+        autoencoder = with_quant_convs(autoencoder, autoencoder["decoder.conv_in.weight"].shape[1])
     return _Sections(cut[UNET], autoencoder, conditioner, state)
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from core.checkpoints.latent_scale import is_per_channel
+
 Config = dict[str, Any]
 
 # Options that our models have in one form only. A folder that lacks one has diffusers' default, which is this.
@@ -46,11 +48,6 @@ CONDITIONAL_ONLY: Config = UNET_ONLY | {
 }
 AUTOENCODER_ONLY: Config = {
     "act_fn": "silu",
-    "shift_factor": None,
-    "latents_mean": None,
-    "latents_std": None,
-    "use_quant_conv": True,
-    "use_post_quant_conv": True,
     "norm_type": "group",
     "lookup_from_codebook": False,
 }
@@ -147,7 +144,7 @@ def autoencoder_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
         "mid_attention": theirs.get("mid_block_add_attention", True),
         "norm_groups": theirs.get("norm_num_groups", 32),
         "scale_factor": theirs.get("scaling_factor", 1.0 if is_vq else 0.18215),
-    }
+    } | ({"per_channel_scale": True} if is_per_channel(theirs) else {})
     return config | ({"codes": theirs["num_vq_embeddings"], "legacy": True} if is_vq else {})
 
 

@@ -25,7 +25,9 @@ from core.checkpoints.diffusers_keys import (
 from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
 from core.checkpoints.model_io import build
+from core.checkpoints.taesd import in_taesd_names, taesd
 from core.checkpoints.text_keys import (
     clip_from_files,
     clip_to_transformers,
@@ -39,15 +41,19 @@ from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Result = TypeVar("Result")
 
+ENDINGS = (".safetensors", ".bin")
+STEMS = ("diffusion_pytorch_model", "model", "pytorch_model")
 WEIGHT_FILES = tuple(
     name
+    for variants in (("", ".fp16"), (".bf16", ".fp32", ".ema", ".non_ema"))
     for ending in ("safetensors", "bin")
-    for variant in ("", ".fp16")
-    for stem in ("diffusion_pytorch_model", "model", "pytorch_model")
+    for variant in variants
+    for stem in STEMS
     for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
 FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
@@ -91,7 +97,28 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
                 raise CheckpointError(f"{error} Download the folder {name} again.") from error
         else:
             parts |= _component(folder / name, dtype)
+    if not parts:
+        pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
+        raise CheckpointError(f"{folder} is the folder of a {pipeline}, of whose parts none is known here.")
     return LatentDiffusion(**parts)
+
+
+def load_component(weights: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
+    """Read one file of weights of a component's folder by the configuration beside it (see `describes_weights`)."""
+    with naming(weights):
+        return LatentDiffusion(**_component(Path(weights).parent, dtype, Path(weights)))
+
+
+def describes_weights(weights: str | Path) -> Path | None:
+    """The diffusers configuration beside a file of weights that is called as such a folder's are; None where there is none."""
+    weights = Path(weights)
+    config = weights.with_name("config.json")
+    if weights.name.partition(".")[0] not in STEMS or weights.suffix not in ENDINGS or not config.is_file():
+        return None
+    try:
+        return config if _kind(read_json(config)) in COMPONENTS else None
+    except CheckpointError:
+        return None
 
 
 def diffusers_files(folder: str | Path) -> dict[str, Path]:
@@ -198,6 +225,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
         dit_to_diffusers_config(model.unet.config)
     elif model.unet is not None:
         configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
+    if isinstance(model.autoencoder, TinyAutoencoder):
+        raise ValueError("a tiny autoencoder is not saved for diffusers; choose the form of Latent Loom")
     if model.autoencoder is not None:
         if model.autoencoder.shift_factor is not None and isinstance(model.autoencoder, VQAutoencoder):
             raise ValueError(
@@ -255,17 +284,23 @@ def _text_kind(conditioner: Conditioner | None) -> str | None:
     return "LDMTextToImagePipeline" if isinstance(conditioner, BERTEmbedder) else None
 
 
-def _component(folder: Path, dtype: torch.dtype | None) -> dict[str, Any]:
-    """One component under the name of its place in `LatentDiffusion`."""
+def _component(folder: Path, dtype: torch.dtype | None, weights: Path | None = None) -> dict[str, Any]:
+    """One component under the name of its place in `LatentDiffusion`, with these weights or the folder's."""
     source = folder / "config.json"
     config = read_json(source)
-    kind = config.get("_class_name") or (config.get("architectures") or [""])[0]
+    kind = _kind(config)
     if not isinstance(kind, str) or kind not in COMPONENTS:
         told = str(kind)[:60]
         raise CheckpointError(
             f"{source} describes a {told or 'model without a class'}; known are {', '.join(COMPONENTS)}."
         )
-    return _read(source, COMPONENTS[kind], folder, config, _weights(folder), dtype)
+    state = read_weights(weights) if weights else _weights(folder)
+    return _read(source, COMPONENTS[kind], folder, config, state, dtype)
+
+
+def _kind(config: Mapping[str, Any]) -> Any:
+    """The class that a component's configuration names, whatever stands there."""
+    return config.get("_class_name") or next(iter(config.get("architectures") or []), "")
 
 
 def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
@@ -289,7 +324,10 @@ def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dty
 def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = configs.autoencoder_from_diffusers_config(theirs)
     kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
-    weights = autoencoder_from_diffusers(state, config) | {"scale_factor": torch.tensor(config["scale_factor"])}
+    if not theirs.get("use_quant_conv", True) or not theirs.get("use_post_quant_conv", True):
+        state = with_quant_convs(state, config["z_channels"], 1 if "codes" in config else 2)
+    scale = scale_buffers(theirs, config["embed_dim"], config["scale_factor"])
+    weights = autoencoder_from_diffusers(state, config) | scale
     return {"autoencoder": build(kind, config, weights, folder, dtype)}
 
 
@@ -306,12 +344,20 @@ def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dt
     return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
 
 
+def _tiny(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
+    named = in_taesd_names(state)
+    if named is None:
+        raise ValueError("its weights are not those of a tiny autoencoder")
+    return {"autoencoder": taesd(named, folder, dtype, theirs)}
+
+
 COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "UNet2DConditionModel": _unet(conditional=True),
     "UNet2DModel": _unet(conditional=False),
     "DiTTransformer2DModel": _dit,
     "Transformer2DModel": _dit,  # as facebook's DiT folders call it
     "AutoencoderKL": _autoencoder,
+    "AutoencoderTiny": _tiny,
     "VQModel": _autoencoder,
     "LDMBertModel": _bert,
     "CLIPTextModel": _clip,

@@ -21,6 +21,7 @@ from core.diffusion.process import Process
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.registry import MODELS
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -36,7 +37,7 @@ class LatentDiffusion:
     """
 
     unet: UNet | DiT | None = None
-    autoencoder: KLAutoencoder | VQAutoencoder | None = None
+    autoencoder: KLAutoencoder | VQAutoencoder | TinyAutoencoder | None = None
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None
     schedule: Process | None = None

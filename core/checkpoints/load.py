@@ -17,10 +17,12 @@ from torch import nn
 
 from core.checkpoints.compvis import Weights, compvis_files, load_compvis
 from core.checkpoints.descriptions import read_description, write_description
-from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers
+from core.checkpoints.diffusers_folder import describes_weights, diffusers_files, load_component, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
+from core.checkpoints.identify import refusal
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
+from core.checkpoints.taesd import halves_of, read_taesd, taesd
 from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.kinds import from_dict
@@ -28,6 +30,7 @@ from core.diffusion.schedule import Parametrisation, with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.registry import MODELS
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 WHOLE = "latent_diffusion.json"
@@ -52,8 +55,11 @@ def load_checkpoint(
         files may name.
     Raises CheckpointError naming the file and the remedy.
     """
-    with naming(path):
-        return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
+    try:
+        with naming(path):
+            return _load(Path(path), config, weights, parametrisation, scale_factor, dtype, known)
+    except CheckpointError as error:
+        raise refusal(path, error, "checkpoint") from error
 
 
 def _load(
@@ -71,6 +77,10 @@ def _load(
         model = _load_folder(path, config, weights, dtype, known)
     elif HEADER in read_metadata(path):
         model = _in_its_place(load_model(path, dtype, known).model, path)
+    elif config is None and describes_weights(path):
+        model = load_component(path, dtype)
+    elif (tiny := read_taesd(path)) is not None:
+        model = LatentDiffusion(autoencoder=taesd(tiny, path, dtype))
     else:
         model = load_compvis(path, config, weights, parametrisation, dtype)
     if scale_factor is not None and model.autoencoder:
@@ -146,7 +156,10 @@ def checkpoint_files(path: str | Path) -> dict[str, Path]:
     """
     path = Path(path)
     if not path.is_dir():
-        return weight_files(path) if HEADER in read_metadata(path) else compvis_files(path)
+        if HEADER in read_metadata(path):
+            return weight_files(path)
+        described = describes_weights(path)
+        return weight_files(path) | {described.name: described} if described else compvis_files(path) | halves_of(path)
     if (path / WHOLE).is_file():
         files = {name: path / name for name in (WHOLE, *(f"{part}.safetensors" for part in PARTS))}
         files |= {f"tokenizer/{name}": file for name, file in tokenizer_files(path / "tokenizer").items()}
@@ -182,7 +195,7 @@ def _load_whole(folder: Path, dtype: torch.dtype | None, known: Mapping[str, typ
 def _in_its_place(model: nn.Module, source: Path) -> LatentDiffusion:
     if isinstance(model, UNet | DiT):
         return LatentDiffusion(unet=model)
-    if isinstance(model, KLAutoencoder | VQAutoencoder):
+    if isinstance(model, KLAutoencoder | VQAutoencoder | TinyAutoencoder):
         return LatentDiffusion(autoencoder=model)
     if isinstance(model, Conditioner):
         return LatentDiffusion(conditioner=model)

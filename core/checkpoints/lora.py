@@ -1,118 +1,142 @@
-"""LoRA files merged into a model: weight + strength · (alpha / rank) · up · down (Hu et al. 2021, section 4.1).
+"""LoRA files and their kin merged into a model, and changes of a model saved as one (Hu et al. 2021).
 
-Two namings are in use. kohya's sd-scripts write `lora_unet_` or `lora_te_` and the module's path with underscores;
-diffusers writes `unet.` or `text_encoder.` and the path with dots. Both mean diffusers' paths, some kohya files
-CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies.
+Two namings are in use. kohya's sd-scripts and LyCORIS write `lora_unet_` or `lora_te_` and the module's path with underscores;
+diffusers and peft write `unet.` or `text_encoder.` and the path with dots. Both mean diffusers' paths, some kohya files
+CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies. What is added to a module is
+`core.checkpoints.lora_updates`' affair.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
 from torch import Tensor
 
 from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffusers
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.identify import refusal
+from core.checkpoints.listing import Entry, Listing
+from core.checkpoints.lora_settings import Settings, adapter_files, declared
+from core.checkpoints.lora_updates import Target, Update
 from core.checkpoints.model_io import build
+from core.checkpoints.signatures import base
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
-from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt
+from core.checkpoints.weights import State, naming, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
 from core.layerwise import is_narrow, narrow
 from core.models.unet import UNet
 
-MOST_RANK = 16
-"""Times the wider side of the weight: beyond once it, a rank gains nothing."""
-
 Model = TypeVar("Model", UNet, CLIPTextEmbedder)
+Place = Literal["unet", "text"]
 
 KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
-    r"lora_(?P<part>A|B|down|mid|up)(?:\.default)?\.weight"
+    r"lora_(?P<part>A|B|down|mid|up)(?:\.(?!weight$|bias$)(?P<adapter>[^.]+))?\.(?P<of>weight|bias)"
     r"|lora(?:_linear_layer)?\.(?P<old>down|up)\.weight"
     r"|processor\.(?P<projection>to_[qkv]|to_out)_lora\.(?P<oldest>down|up)\.weight"
-    r"|(?P<alpha>alpha))"
+    r"|lora_(?P<magnitude>magnitude)_vector(?:\.(?!weight$)(?P<named>[^.]+))?(?:\.weight)?"
+    r"|(?P<plain>alpha|dora_scale|hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|diff|diff_b|w_norm|b_norm)"
+    r")"
 )
-PREFIXES = {"lora_unet_": "unet", "lora_te1_": "text", "lora_te_": "text", "unet.": "unet", "text_encoder.": "text"}
-
-
-@dataclass(frozen=True, eq=False)
-class Update:
-    """One module's low-rank update: down (r, in, …), up (out, r, …), for some convolutions mid (r, r, kh, kw)."""
-
-    down: Tensor
-    up: Tensor
-    mid: Tensor | None
-    alpha: float | None
-
-    def delta(self, shape: torch.Size) -> Tensor:
-        """What is added to the weight, in float32. Raises RuntimeError where the shapes do not fit together."""
-        self._check(shape)
-        down, up = self.down.float().flatten(1), self.up.float().flatten(1)
-        product = up @ down if self.mid is None else torch.einsum("or,rskl,si->oikl", up, self.mid.float(), down)
-        return product.reshape(shape) * (1.0 if self.alpha is None else self.alpha / len(down))
-
-    def _check(self, shape: torch.Size) -> None:
-        """Refuse before it is computed what would not give this shape, or take memory out of all proportion to it."""
-        parts = [self.down, self.up] if self.mid is None else [self.down, self.up, self.mid]
-        if not shape or any(part.dim() < 2 for part in parts):
-            raise RuntimeError("an update is of matrices")
-        rank, inputs = len(self.down), self.down[0].numel() if len(self.down) else 0
-        window = 1 if self.mid is None else math.prod(self.mid.shape[2:])
-        if not rank or len(self.up) != shape[0] or inputs * window != math.prod(shape[1:]):
-            raise RuntimeError("the update is of another shape")
-        if rank > MOST_RANK * max(shape[0], math.prod(shape[1:])):
-            raise RuntimeError(f"its rank {rank} is beyond all need")
+PREFIXES: dict[str, Place] = {
+    "lora_unet_": "unet",
+    "lycoris_": "unet",
+    "lora_te1_": "text",
+    "lora_te_": "text",
+    "unet.": "unet",
+    "diffusion_model.": "unet",
+    "text_encoder.": "text",
+}
+TEXT_MODULES = ("text_model.", "text_model_", "encoder.layers.", "encoder_layers_")
+"""How a text encoder's modules begin, in files that do not say for what they are."""
+TARGETS: dict[str, Target] = {"weight": "weight", "bias": "bias"}
+NAMES = {"A": "down", "B": "up"}
+"""peft's names of the factors, and Hu et al.'s directions."""
 
 
 @dataclass(frozen=True, eq=False)
 class Lora:
-    """A LoRA file's updates by flattened module path, for the UNet and for the text encoder."""
+    """A file's updates by flattened module path, for the UNet and for the text encoder. base: the model that it was made for, if
+    its names or widths tell."""
 
     source: Path
     unet: Mapping[str, Update]
     text: Mapping[str, Update]
+    base: str | None = None
 
 
-def read_lora(path: str | Path) -> Lora:
-    """Read a LoRA file in kohya's or diffusers' naming. Raises CheckpointError naming the file and the remedy."""
-    with naming(path):
-        return _read(Path(path))
+def read_lora(path: str | Path, adapter: str = "") -> Lora:
+    """Read a LoRA, LoHa, LoKr, DoRA or file of differences in kohya's, LyCORIS', diffusers' or peft's naming, or a folder of peft.
+
+    adapter: which of them, where a file or folder holds several by name. Raises CheckpointError naming the file and the remedy.
+    """
+    try:
+        with naming(path):
+            return _read(Path(path), adapter)
+    except CheckpointError as error:
+        raise refusal(path, error, "lora") from error
 
 
-def _read(path: Path) -> Lora:
-    found: dict[str, dict[str, dict[str, Tensor]]] = {"unet": {}, "text": {}}
-    weights = read_weights(path)
-    refuse_spoilt(weights, path)
+def _read(path: Path, adapter: str) -> Lora:
+    unet: dict[str, Update] = {}
+    text: dict[str, Update] = {}
+    known = None
+    for file, place, settings in adapter_files(path, adapter):
+        weights = read_weights(file)
+        refuse_spoilt(weights, file)
+        known = known or base(Listing({key: Entry(tuple(each.shape), "") for key, each in weights.items()}))
+        for to, module, parts in _modules(weights, file, place, adapter):
+            told = settings.get(to) or declared(file).get(to) or Settings()
+            updates = unet if to == "unet" else text
+            updates[module.replace(".", "_")] = _update(file, module, parts, told)
+    return Lora(path, unet, text, known)
+
+
+def _modules(
+    weights: State, file: Path, place: Place | None, adapter: str
+) -> list[tuple[Place, str, dict[str, Tensor]]]:
+    """Where each module is, its path, and the parts of its update."""
+    found: dict[tuple[Place, str], dict[str, Tensor]] = {}
+    names: set[str] = set()
     for key, value in weights.items():
         match = KEY.fullmatch(key.removeprefix("base_model.model."))
         if match is None:
-            kinds = {"dora_scale": "DoRA", "hada_": "LoHa", "lokr_": "LoKr"}
-            kind = next((name for mark, name in kinds.items() if mark in key), None)
-            what = f"a {kind} file, which is not supported" if kind else f"no LoRA file: {key} is no part of one"
-            raise CheckpointError(f"{path} is {what}; get a plain LoRA, or load it as what it is.")
-        module, place = match["module"], "unet"
+            raise CheckpointError(f"{file} is no LoRA file: {key} is no part of one; load it as what it is.")
+        named = match["adapter"] or match["named"]
+        if named:
+            names.add(named)
+            if adapter and named not in (adapter, "default"):
+                continue
+        module = match["module"]
+        to: Place = place or ("text" if module.startswith(TEXT_MODULES) else "unet")
         for prefix, target in PREFIXES.items():
             if module.startswith(prefix):
-                module, place = module.removeprefix(prefix), target
+                module, to = module.removeprefix(prefix), target
                 break
         if match["projection"]:
             module += "." + match["projection"].replace("to_out", "to_out.0")
-        part = match["part"] or match["old"] or match["oldest"] or "alpha"
-        part = {"A": "down", "B": "up"}.get(part, part)
-        found[place].setdefault(module.replace(".", "_"), {})[part] = value
-    alphas = _declared_alphas(path)
-    places = {
-        place: {name: _update(path, name, parts, alphas.get(place)) for name, parts in modules.items()}
-        for place, modules in found.items()
-    }
-    return Lora(path, **places)
+        part = match["part"] or match["old"] or match["oldest"] or match["magnitude"] or match["plain"]
+        part = "bias" if match["of"] == "bias" else NAMES.get(part, part)
+        found.setdefault((to, module), {})[part] = value
+    if len(names) > 1 and adapter not in names:
+        raise CheckpointError(f"{file} holds the adapters {', '.join(sorted(names))}; name one of them (adapter=…).")
+    return [(to, module, parts) for (to, module), parts in found.items()]
+
+
+def _update(path: Path, module: str, parts: Mapping[str, Tensor], settings: Settings) -> Update:
+    stored = parts.get("alpha")
+    alpha = settings.alpha_of(module, path) if stored is None else float(stored)
+    try:
+        factors = {name: part for name, part in parts.items() if name != "alpha"}
+        return Update(factors, alpha, settings.stabilised)
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} lacks half of the update of {module}; it is incomplete, download it again."
+        ) from error
 
 
 def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_alone: bool = False) -> str:
@@ -126,7 +150,7 @@ def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_
         return f"{lora.source} has nothing for the {part}" + (f", only for the {other}" if others else ": it is empty")
     if by_names_alone:
         return ""
-    if not any(update.alpha != 0 and update.up.any() and update.down.any() for update in updates.values()):
+    if all(update.is_zero() for update in updates.values()):
         return f"all that {lora.source} adds to the {part} is zero: it was never trained"
     return ""
 
@@ -154,7 +178,7 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
     if updates:
         raise CheckpointError(
             f"{lora.source} changes {len(updates)} modules that this {type(model).__name__} does not have, such as "
-            f"{min(updates)}; use it with the base model that it was made for."
+            f"{min(updates)}; use it with the base model that it was made for{f', {lora.base}' if lora.base else ''}."
         )
     merged = build(type(model), config, state, lora.source)
     if is_narrow(model):
@@ -163,37 +187,23 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
 
 
 def _add(state: State, updates: dict[str, Update], strength: float, source: Path) -> None:
-    """Add to the weights of `state` the updates of its modules, and take those out of `updates`."""
-    for key in [key for key in state if key.endswith(".weight")]:
-        name = key.removesuffix(".weight").replace(".", "_")
-        update = updates.pop(name, None) or updates.pop(name.removeprefix("text_model_"), None)
-        if update is None:
+    """Add to the weights and biases of `state` the updates of its modules, and take those out of `updates`."""
+    done: set[str] = set()
+    for key in list(state):
+        path, _, target = key.rpartition(".")
+        name = path.replace(".", "_")
+        name = name if name in updates else name.removeprefix("text_model_")
+        update = updates.get(name)
+        if update is None or target not in TARGETS or not update.changes(TARGETS[target]):
             continue
-        weight = state[key]
+        done.add(name)
+        before = state[key]
         try:
-            delta = update.delta(weight.shape).to(weight.device)
+            state[key] = update.apply(TARGETS[target], before, strength).to(before.dtype)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{source} does not fit the shape {tuple(weight.shape)} of {key}; use it with the base model that it "
+                f"{source} does not fit the shape {tuple(before.shape)} of {key}; use it with the base model that it "
                 "was made for."
             ) from error
-        state[key] = (weight.float() + strength * delta).to(weight.dtype)
-
-
-def _update(path: Path, name: str, parts: Mapping[str, Tensor], declared: float | None) -> Update:
-    if "down" not in parts or "up" not in parts:
-        raise CheckpointError(f"{path} lacks half of the update of {name}; it is incomplete, download it again.")
-    alpha = float(parts["alpha"]) if "alpha" in parts else declared
-    return Update(parts["down"], parts["up"], parts.get("mid"), alpha)
-
-
-def _declared_alphas(path: Path) -> dict[str, float]:
-    """The alphas in the header of files saved by diffusers with peft; one for each model."""
-    try:
-        header = dict(json.loads(read_metadata(path).get("lora_adapter_metadata", "{}")))
-    except (RecursionError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} has an unreadable header ({error}); download it again.") from error
-    if any(value for key, value in header.items() if key.endswith("alpha_pattern")):
-        raise CheckpointError(f"{path} has an alpha for each module (alpha_pattern), which is not supported.")
-    names = {"unet.lora_alpha": "unet", "text_encoder.lora_alpha": "text"}
-    return {place: float(header[key]) for key, place in names.items() if key in header}
+    for name in done:
+        del updates[name]

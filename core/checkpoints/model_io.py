@@ -32,6 +32,7 @@ from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
+from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 FORMAT_VERSION = 1
@@ -42,6 +43,7 @@ for model in (
     DiT,
     KLAutoencoder,
     VQAutoencoder,
+    TinyAutoencoder,
     NLayerDiscriminator,
     ClassEmbedder,
     BERTEmbedder,

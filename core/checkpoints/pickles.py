@@ -62,11 +62,22 @@ UNNEEDED = frozenset(
     """torch Tensor, torch.nn.parameter Parameter, torch device, torch.serialization _get_layout, collections Counter,
     builtins set, builtins complex, builtins bytearray, __builtin__ set, _codecs encode, numpy dtype,
     numpy.core.multiarray scalar, numpy._core.multiarray scalar,
-    pytorch_lightning.callbacks.model_checkpoint ModelCheckpoint""".replace("\n", " ")
+    collections defaultdict, argparse Namespace, copyreg _reconstructor, copy_reg _reconstructor,
+    pathlib PosixPath, pathlib PurePosixPath, typing Any, typing Dict, typing List, typing Optional, typing Union,
+    builtins dict, builtins list, builtins tuple, builtins object, builtins int, builtins float, builtins bool, builtins str,
+    __builtin__ dict, __builtin__ list, __builtin__ tuple, __builtin__ object, __builtin__ int, __builtin__ float,
+    __builtin__ bool, __builtin__ str, __builtin__ unicode, __builtin__ long""".replace("\n", " ")
     .replace("    ", "")
     .split(", ")
 )
-"""What checkpoints mention beside their tensors: the published ones hold the trainer's callbacks."""
+"""What checkpoints mention beside their tensors."""
+UNNEEDED_PACKAGES = frozenset({"omegaconf", "pytorch_lightning", "lightning"})
+"""Packages of which the published checkpoints hold objects: their settings and the trainer's callbacks."""
+
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "ema", "params_ema", "params", "weights", "net")
+"""Under which names trainers keep a model's state beside their own."""
+MOST_DEPTH = 4
+"""Levels of tables in tables: a hypernetwork has widths, layers and their weights."""
 
 
 class Stored(NamedTuple):
@@ -93,9 +104,12 @@ class View(NamedTuple):
 
 
 class _Unneeded:
-    """Stands for what nobody needs, whatever is done with it."""
+    """Stands for what nobody needs, whatever is done with it. The class stands for classes: a pickle may make instances."""
 
     __slots__ = ()
+
+    def __new__(cls, *_: Any, **__: Any) -> _Unneeded:
+        return super().__new__(cls)
 
     def _nothing(self, *_: Any) -> _Unneeded:
         return self
@@ -104,18 +118,16 @@ class _Unneeded:
 
 
 def read_pickled(path: Path) -> dict[str, Tensor]:
-    """The tensors by name that torch.save was given, on the CPU; where it was given a `state_dict`, those of that.
+    """The tensors by name that torch.save was given, on the CPU; where it was given a `state_dict` or alike, those of that.
+
+    Where tensors lie in tables of tables and none is a model's state, their names are joined by dots.
 
     Raises CheckpointError naming the file and the remedy.
     """
     size = path.stat().st_size
     try:
         content = _read_zip(path, size) if zipfile.is_zipfile(path) else _read_row(path, size)
-        # Methods of dict, for a pickle may give an ordered dictionary an attribute `items` of its own.
-        if isinstance(content, dict) and isinstance(inner := dict.get(content, "state_dict"), dict):
-            content = inner
-        named = dict.items(content) if isinstance(content, dict) else ()
-        views = {key: view for key, view in named if isinstance(key, str) and isinstance(view, View)}
+        views = _state(content)
         declared = sum(math.prod(view.shape) * view.dtype.itemsize for view in views.values())
         if declared > MOST_REPEATED * size:
             raise CheckpointError(
@@ -127,6 +139,41 @@ def read_pickled(path: Path) -> dict[str, Tensor]:
         raise
     except Exception as error:  # a damaged pickle may end in any
         raise CheckpointError(f"{path} {_CUT.format(size=size)}") from error
+
+
+def _state(content: Any) -> dict[str, View]:
+    """The tensors of a model's state by name, wherever in the content it lies; of what is none, all tensors by joined names."""
+    if found := _wrapped(content, MOST_DEPTH):
+        return found
+    joined = dict[str, View]()
+    _join(content, "", MOST_DEPTH, joined, [MOST_OPERATIONS])
+    return joined
+
+
+def _wrapped(content: Any, depth: int) -> dict[str, View]:
+    """The tensors of a table, or of that in it which a trainer calls the model's state."""
+    # Methods of dict, for a pickle may give an ordered dictionary an attribute `items` of its own.
+    if not isinstance(content, dict) or not depth:
+        return {}
+    if isinstance(inner := dict.get(content, "state_dict"), dict):
+        return _wrapped(inner, depth - 1)
+    if direct := {key: view for key, view in dict.items(content) if isinstance(key, str) and isinstance(view, View)}:
+        return direct
+    return next((found for name in WRAPPERS if (found := _wrapped(dict.get(content, name), depth - 1))), {})
+
+
+def _join(content: Any, name: str, depth: int, found: dict[str, View], left: list[int]) -> None:
+    """Gather the tensors of tables and lists in one another, as often as `left` allows: one table may be named many times."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError("its tables stand for too many values")
+    if isinstance(content, View):
+        found[name] = content
+    elif depth and isinstance(content, dict | list | tuple):
+        pairs = dict.items(content) if isinstance(content, dict) else enumerate(content)
+        for key, value in pairs:
+            if isinstance(key, str | int):
+                _join(value, f"{name}.{key}" if name else str(key), depth - 1, found, left)
 
 
 def _read_zip(path: Path, size: int) -> Any:
@@ -233,6 +280,8 @@ def _end(pickled: bytes, path: Path) -> int:
 
 
 def _known(name: str, path: Path) -> None:
+    if name.partition(" ")[0].partition(".")[0] in UNNEEDED_PACKAGES:
+        return
     if name not in _REBUILD and name not in STORAGES and name not in DTYPES and name not in UNNEEDED:
         what = f"would run code on loading ({name.replace(' ', '.', 1)})"
         raise CheckpointError(f"{path} {_FOREIGN.format(what=what)}")
@@ -252,7 +301,7 @@ class _Reader(pickle.Unpickler):
         _known(full, self.path)
         if full in _REBUILD:
             return getattr(self, _REBUILD[full])
-        return STORAGES.get(full) or DTYPES.get(full) or _Unneeded()
+        return STORAGES.get(full) or DTYPES.get(full) or _Unneeded
 
     def persistent_load(self, pid: Any) -> Stored:
         """The numbers that ("storage", kind, key, device, count) names."""

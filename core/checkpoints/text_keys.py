@@ -56,14 +56,14 @@ def clip_from_files(state: Mapping[str, Tensor]) -> State:
     """`CLIPTextEmbedder` weights from any published naming of a CLIP text encoder.
 
     Known are transformers' (with and without its old `text_model.`), the same under Stable Diffusion 1's
-    `transformer.`, and OpenCLIP's under Stable Diffusion 2's `model.`. Constants, the projection and the last layer of
-    Stable Diffusion 2's 24 are left out.
+    `transformer.`, and OpenCLIP's under Stable Diffusion 2's `model.`. Constants, projections, the image half and the last layer
+    of Stable Diffusion 2's 24 are left out.
     """
     if "model.token_embedding.weight" in state:
         return _from_openclip({key.removeprefix("model."): value for key, value in state.items()})
     plain = {key.removeprefix("transformer.").removeprefix("text_model."): value for key, value in state.items()}
-    left_out = ("embeddings.position_ids", "text_projection.weight")
-    return {f"transformer.{key}": value for key, value in plain.items() if key not in left_out}
+    left_out = ("embeddings.position_ids", "text_projection", "logit_scale", "vision_model.", "visual_projection.")
+    return {f"transformer.{key}": value for key, value in plain.items() if not key.startswith(left_out)}
 
 
 def clip_to_transformers(state: Mapping[str, Tensor]) -> State:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.magic import HEAD, told_by_magic
 from core.checkpoints.pickles import read_pickled
 from core.checkpoints.seals import check_seal, write_sealed
 from core.files import atomic_file
@@ -65,13 +66,13 @@ def _read(path: Path) -> State:
     if _is_index(path):
         return _read_shards(path)
     with path.open("rb") as file:
-        start = file.read(64)
+        start = file.read(HEAD)
     if start[8:9] == b"{":
         return _read_safetensors(path)
     if start.startswith((b"PK", b"\x80")):
         return _read_torch(path)
-    if start.startswith(b"version https://git-lfs"):
-        raise CheckpointError(f"{path} is a Git LFS pointer, not the file itself; run `git lfs pull` beside it.")
+    if (told := told_by_magic(start)) is not None:
+        raise CheckpointError(f"{path} is {told[0]}; {told[1]}.")
     raise CheckpointError(
         f"{path} is neither a safetensors nor a PyTorch file, or it is damaged from its first byte on; "
         "download or copy it again."
@@ -99,6 +100,17 @@ def read_metadata(path: str | Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except SafetensorError as error:
         raise _damaged(path) from error
+
+
+def header_of(path: str | Path) -> bytes | None:
+    """The JSON of a safetensors file that lists its tensors; None for any other file."""
+    path = Path(path)
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            return None
+        _check_header(path)
+        file.seek(0)
+        return file.read(int.from_bytes(file.read(8), "little"))
 
 
 def write_weights(state: Mapping[str, Tensor], path: str | Path, metadata: Mapping[str, str] | None = None) -> None:

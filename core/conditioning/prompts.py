@@ -20,13 +20,13 @@ _TOKEN = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?[0-9]*\.?[0-9]+)\s*\)|[^\\
 _FOREIGN = (
     (
         re.compile(r"<(?:lora|lyco|hypernet):[^>]*>"),
-        "loads a model in other programs; wire lora_unet and lora_text_encoder",
+        "loads a model in other programs; wire it by the node lora",
     ),
     (re.compile(r"\[[^\[\]]*:[^\[\]]*\d[^\[\]]*\]"), "changes the prompt on the way in other programs"),
     (re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"), "alternates words from step to step in other programs"),
     (re.compile(r"\{[^{}]*\|[^{}]*\}"), "chooses a word at random in other programs; write the one that is meant"),
     (re.compile(r"\b(?:BREAK|AND)\b"), "joins several prompts in other programs; make a text_context of each"),
-    (re.compile(r"\bembedding:\S+"), "loads a trained word in other programs"),
+    (re.compile(r"\bembedding:[\w-]+"), "is a trained word that is not known; wire its file by textual_inversion"),
 )
 """What people bring along from other programs, and what it does there."""
 
@@ -35,7 +35,7 @@ def remarks(tokenizer: TextTokenizer, prompt: str) -> list[str]:
     """What of a prompt will not have the effect that its writer expects: a sentence for each kind."""
     found = []
     for pattern, meaning in _FOREIGN:
-        if match := pattern.search(prompt):
+        if (match := pattern.search(prompt)) and not _taught(tokenizer, match.group()):
             found.append(f"{_quoted(match.group())} {meaning}; here it is read as words")
     text, _ = parse_weights(prompt)
     encoding = tokenizer.backend.encode(text)
@@ -46,6 +46,16 @@ def remarks(tokenizer: TextTokenizer, prompt: str) -> list[str]:
         told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
     return found
+
+
+def _taught(tokenizer: TextTokenizer, word: str) -> bool:
+    """Whether this is a trained word that the tokenizer was taught."""
+    return word.startswith("embedding:") and tokenizer.backend.token_to_id(learned_token(word, 0)) is not None
+
+
+def learned_token(word: str, number: int) -> str:
+    """What a tokenizer that was taught `embedding:NAME` calls the token of one of its vectors."""
+    return f"{word.lower()}::{number}"
 
 
 def too_long(tokenizer: TextTokenizer, captions: list[str]) -> int:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.data.batch import Batch, sample_of
 from core.data.keyed import KeyedRandom
 from core.data.loader import BatchData, MapData, take
-from core.models.autoencoder import Autoencoder
+from core.models.first_stage import FirstStage
 
 
 class Reconstructions:
@@ -21,7 +21,7 @@ class Reconstructions:
     data set of any size can be measured.
     """
 
-    def __init__(self, autoencoder: Autoencoder, data: MapData | BatchData) -> None:
+    def __init__(self, autoencoder: FirstStage, data: MapData | BatchData) -> None:
         self.autoencoder, self.data = autoencoder, data
         self.classes = getattr(data, "classes", ())
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import Place
-from core.models.autoencoder import Autoencoder
 from core.models.denoiser import denoise
+from core.models.first_stage import FirstStage
 
 
 def places(height: int, width: int, kernel: int, stride: int) -> Iterator[Place]:
@@ -73,6 +73,6 @@ def denoise_tiles(
     return blend(lambda part, place: denoise(model, part, t, told.cut(place, size)), z, kernel, stride)
 
 
-def decode_tiles(autoencoder: Autoencoder, z: Tensor, kernel: int = 128, stride: int = 64) -> Tensor:
+def decode_tiles(autoencoder: FirstStage, z: Tensor, kernel: int = 128, stride: int = 64) -> Tensor:
     """`autoencoder.decode` tile by tile. z: (b, c, h, w)."""
     return blend(lambda part, _: autoencoder.decode(part), z, kernel, stride, autoencoder.factor)

@@ -1,19 +1,18 @@
 """The first stage: perceptual compression of images to latents (Rombach et al. 2022, section 3.1 and appendix G).
 
-`encode` and `decode` work in the diffusion model's space: `scale_factor` is applied by the one and undone by the other.
 Names follow CompVis/latent-diffusion, ldm/models/autoencoder.py; there the factor lives in LatentDiffusion, here it
 belongs to the autoencoder.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from core.models.encoder_decoder import AttnBlock, Decoder, Encoder, ResnetBlock
+from core.models.first_stage import FirstStage
 from core.models.quantizer import Quantized, VectorQuantizer
-from core.models.regional import Regional
 from core.models.registry import model
 
 
@@ -42,18 +41,10 @@ class DiagonalGaussian(NamedTuple):
         return 0.5 * (self.mean.square() + self.logvar.exp() - 1 - self.logvar).flatten(1).sum(1)
 
 
-class Autoencoder(Regional):
-    """What the KL and the VQ autoencoder share: the networks and the scale of the latents.
+class Autoencoder(FirstStage):
+    """What the KL and the VQ autoencoder share: the paper's networks; f = 2^(levels − 1)."""
 
-    factor: pixels per latent position along each side, f = 2^(levels − 1); latent_channels: the channels of z.
-    scale_factor: z = scale_factor · (first stage's latent − shift_factor); a buffer, so kept in checkpoints. () or,
-        with per_channel_scale, (c, 1, 1); only then is there a shift_factor.
-    """
-
-    config: dict[str, Any]
     kept_float32 = ("decoder.conv_out", "quantize")
-    scale_factor: Tensor
-    shift_factor: Tensor | None
     regions = (ResnetBlock, AttnBlock)
 
     def __init__(
@@ -81,63 +72,16 @@ class Autoencoder(Regional):
         self.decoder = Decoder(z_channels, out_channels, *shape)
         self.quant_conv = nn.Conv2d(moments * z_channels, moments * embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(embed_dim, z_channels, 1)
-        self.factor = 2 ** (len(channel_mult) - 1)
-        self.latent_channels = embed_dim
-        scale_shape = (embed_dim, 1, 1) if per_channel_scale else ()
-        self.register_buffer("scale_factor", torch.full(scale_shape, scale_factor))
-        self.register_buffer("shift_factor", torch.zeros(scale_shape) if per_channel_scale else None)
+        self.in_channels, self.factor, self.latent_channels = in_channels, 2 ** (len(channel_mult) - 1), embed_dim
+        self.start_scale(scale_factor, per_channel_scale)
 
     @property
     def last_layer(self) -> Tensor:
         """The decoder's last weight, where the adaptive adversarial weight compares gradients."""
         return self.decoder.conv_out.weight
 
-    @property
-    def takes(self) -> dict[str, str]:
-        """The shapes of what it is called with, by kind."""
-        return {
-            "image": f"b {self.encoder.conv_in.in_channels} h w",
-            "latent": f"b {self.latent_channels} h w",
-        }
-
-    def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Images (b, in_channels, f·h, f·w) → z (b, latent_channels, h, w) for the diffusion model."""
-        raise NotImplementedError
-
-    def decode(self, z: Tensor) -> Tensor:
-        """z (b, latent_channels, h, w) → images (b, out_channels, f·h, f·w), not clipped."""
-        raise NotImplementedError
-
-    @torch.no_grad()
-    def measure_scale(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Set `scale_factor` (and `shift_factor`, if any) so that z of this batch has unit variance; return it.
-
-        The paper's "scale_by_std": 1 / std over all components of one batch of sampled latents (so give `noise` for a
-        KL autoencoder); per channel, with the mean taken off, for `per_channel_scale`.
-        """
-        latents = self.from_z(self.encode(images, noise))
-        if self.shift_factor is None:
-            self.scale_factor.copy_(1 / latents.std())
-        else:
-            self.shift_factor.copy_(latents.mean(dim=(0, 2, 3))[:, None, None])
-            self.scale_factor.copy_(1 / latents.std(dim=(0, 2, 3))[:, None, None])
-        return self.scale_factor
-
-    def to_z(self, latent: Tensor) -> Tensor:
-        """The first stage's latent (b, c, h, w) in the diffusion model's space."""
-        return (latent if self.shift_factor is None else latent - self.shift_factor) * self.scale_factor
-
-    def from_z(self, z: Tensor) -> Tensor:
-        """z of the diffusion model (b, c, h, w) in the first stage's space."""
-        latent = z / self.scale_factor
-        return latent if self.shift_factor is None else latent + self.shift_factor
-
     def _moments(self, images: Tensor) -> Tensor:
-        if images.dim() != 4 or images.shape[2] % self.factor or images.shape[3] % self.factor:
-            raise ValueError(
-                f"images must be (b, c, h, w) with sides that are multiples of {self.factor}, got {tuple(images.shape)}"
-            )
-        moments: Tensor = self.quant_conv(self.encoder(images.to(self.last_layer.dtype)))
+        moments: Tensor = self.quant_conv(self.encoder(self.fitting(images).to(self.last_layer.dtype)))
         return moments.to(images.dtype)
 
     def _decode(self, latent: Tensor) -> Tensor:

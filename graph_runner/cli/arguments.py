@@ -13,7 +13,7 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "nodes", "plugins", "runs", "blueprints", "clean", "lock")
+COMMANDS = ("run", "check", "nodes", "plugins", "models", "runs", "blueprints", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -113,6 +113,14 @@ def build() -> argparse.ArgumentParser:
     plugins = commands.add_parser("plugins", help="list the packages that bring nodes, and what is wrong with those that cannot be loaded")  # fmt: skip
     plugins.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
     _nodes(plugins)
+
+    models = commands.add_parser("models", help="list the models that lie in a workspace and other folders: what they are, precision, size, hash, trigger words",
+                                 description="Say of every model what it is. Weights are not loaded and nothing in a file is executed; what is broken or of no use here is told.")  # fmt: skip
+    models.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="more folders, or single files, such as another program's models")  # fmt: skip
+    models.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    models.add_argument("--no-hash", action="store_true", help="leave out the hashes, for which all of a file is read once")  # fmt: skip
+    _nodes(models)
+    _workspace(models)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")

@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `plugins`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
+"""`check`, `nodes`, `plugins`, `models`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
 
 from __future__ import annotations
 
@@ -167,6 +167,13 @@ def plugins(options: argparse.Namespace) -> int:
             console.print(Text(f"  {plugin['error']}", "red"), soft_wrap=True)
         console.print(Text(f"  {plugin['folder']}", "dim"), soft_wrap=True)
     return 1 if any(plugin["error"] for plugin in found) else 0
+
+
+def models(options: argparse.Namespace) -> int:
+    """List the models that lie in a workspace and in given folders."""
+    from graph_runner.cli.models import models_command
+
+    return models_command(options, _folder(options.workspace), [_folder(folder) for folder in options.folders])
 
 
 def runs(options: argparse.Namespace) -> int:

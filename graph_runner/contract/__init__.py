@@ -21,6 +21,7 @@ from pydantic import Field
 
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.decorator import node
+from graph_runner.contract.describers import Described, describes_models
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
@@ -54,6 +55,7 @@ __all__ = [
     "Checkpoint",
     "Codec",
     "ContractError",
+    "Described",
     "Field",
     "File",
     "FileOrFolder",
@@ -77,5 +79,6 @@ __all__ = [
     "StoredAs",
     "Unkeyed",
     "Wire",
+    "describes_models",
     "node",
 ]

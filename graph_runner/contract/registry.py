@@ -18,6 +18,7 @@ from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract.context import BUILT_IN
+from graph_runner.contract.describers import Describer
 from graph_runner.contract.markers import ContractError
 from graph_runner.contract.models import Models, marked
 from graph_runner.contract.spec import NodeSpec, PortType
@@ -32,6 +33,7 @@ class Registry(Mapping[str, NodeSpec]):
     injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
     (`graph_runner.context.injectable`). scanned: the packages and the host's injectables that it was made of, if it was, so that
     another process can make it; loaded: when, in seconds since 1970. failed: packages that were passed over, each with the reason.
+    describers: who can say what a model's file is.
     """
 
     def __init__(
@@ -43,6 +45,7 @@ class Registry(Mapping[str, NodeSpec]):
         self.scanned: tuple[tuple[str, ...], tuple[Callable[..., Any], ...]] | None = None
         self.loaded = time.time()
         self.failed: dict[str, str] = {}
+        self.describers: list[Describer] = []
         self.injectables: dict[str, Callable[..., Any]] = {}
         for make in injectables:
             kind: str = make.__injectable__  # type: ignore[attr-defined]
@@ -104,6 +107,7 @@ class Registry(Mapping[str, NodeSpec]):
         kinds: dict[type, None] = {}
         packages, injectables = list(packages), list(injectables)
         makers = list(injectables)
+        describers: list[Describer] = []
         for name in packages:
             try:
                 modules = list(_modules(name))
@@ -124,9 +128,11 @@ class Registry(Mapping[str, NodeSpec]):
             for module in modules:
                 specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
                 makers += _marked(module, "__injectable__", str)
+                describers += _marked(module, "__describes__", str)
                 kinds |= dict.fromkeys(filter(marked, vars(module).values()))
         registry = cls(specs, kinds, makers)
         registry.scanned, registry.loaded, registry.failed = (tuple(packages), tuple(injectables)), began, failed
+        registry.describers = describers
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]

@@ -212,7 +212,7 @@ def store(step: Step, frame: Frame, value: Any, settle: Settle = rested) -> None
             part = getattr(value, port)
             frame[slot] = _named(part, name, spec.output[port].type.many) if name else part
         if frame[slot] is None:
-            raise _absent(port)
+            raise _absent(port, spec)
         if not any(frame[slot] is value for value in handed_on):  # a model that trains may pass through a node
             settle(step, frame[slot])
 
@@ -222,11 +222,13 @@ def _named(values: Mapping[str, Any], name: str, many: int) -> Any:
     return values[name] if name in values or not many else []
 
 
-def _absent(port: str) -> ValueError:
+def _absent(port: str, spec: NodeSpec | None = None) -> ValueError:
+    """What is told where a result is None. What goes in under the same name is what comes out there."""
     what = f"no {port}" if port else "nothing"
-    return ValueError(
-        f"it gives {what}, which another node reads; wire that one elsewhere, or give this one what it lacks"
-    )
+    remedy = "wire that one elsewhere, or give this one what it lacks"
+    if spec is not None and port in spec.input:
+        remedy = f"give it {port} ({spec.input[port].help.rstrip('.')})"
+    return ValueError(f"it gives {what}, which another node reads; {remedy}")
 
 
 def _is_plain(step: Step) -> bool:

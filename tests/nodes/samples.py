@@ -230,6 +230,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         ).eval()
     },
     "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
+    "save_lora": {"text_base": lambda: None, "text_encoder": lambda: None},
     "save_checkpoint": {
         "class_embedder": lambda: None,
         "rescaler": lambda: None,

@@ -93,6 +93,8 @@ def test_what_a_checkpoint_lacks_is_told_where_it_is_read(engine: Engine, tmp_pa
     assert failure(engine, "m.ckpt", "text_encoder").startswith("my_model: it gives no text_encoder")
     save_compvis(tiny_ldm.semantic(), tmp_path / "s.ckpt")
     assert failure(engine, "s.ckpt", "class_embedder").startswith("my_model: it gives no class_embedder")
+    said = failure(engine, "m.ckpt", "tokenizer")
+    assert "it gives no tokenizer, which another node reads; give it tokenizer (the folder of the text" in said
 
 
 def test_settings_of_the_file_can_be_overruled(engine: Engine, tmp_path: Path) -> None:
@@ -407,3 +409,49 @@ def test_a_missing_shard(engine: Engine, tmp_path: Path) -> None:
 def test_a_missing_file_is_told_before_anything_runs(engine: Engine) -> None:
     with pytest.raises(WorkflowError, match=r"model\.path: there is no file or folder .*nowhere"):
         loaded(engine, "nowhere", "unet")
+
+
+def test_both_halves_of_a_model_take_a_lora_by_one_node(engine: Engine, tmp_path: Path) -> None:
+    model = tiny_ldm.stable_diffusion()
+    save_whole(model, tmp_path / "m")
+    place, text_place = f"input_blocks.1.1.{TO_Q}", "transformer.encoder.layers.1.self_attn.v_proj"
+    name = f"lora_unet_down_blocks_0_attentions_0_{TO_Q.replace('.', '_')}"
+    added = lora(tmp_path / "u.safetensors", model.unet, place, name)
+    text_name = "lora_te_text_model_encoder_layers_1_self_attn_v_proj"
+    text_added = lora(tmp_path / "t.safetensors", model.conditioner, text_place, text_name)
+    state = read_weights(tmp_path / "u.safetensors") | read_weights(tmp_path / "t.safetensors")
+    write_weights(state, tmp_path / "both.safetensors")
+    params = {"path": "both.safetensors", "strength": 0.5, "text_strength": 2.0}
+    wires = {"unet": "model.unet", "text_encoder": "model.text_encoder"}
+    once = {"type": "lora", "wires": wires, "params": params}
+    twice = {"type": "lora", "wires": {"unet": "once.unet", "text_encoder": "once.text_encoder"}, "params": params}
+    values = engine.run(
+        graph(model=LOAD, once=once, twice=twice), targets=["once.unet", "twice.unet", "twice.text_encoder"]
+    ).values
+    before = model.unet.get_submodule(place).weight
+    torch.testing.assert_close(values["once.unet"].get_submodule(place).weight, before + 0.5 * added)
+    torch.testing.assert_close(values["twice.unet"].get_submodule(place).weight, before + added)
+    text = values["twice.text_encoder"].get_submodule(text_place).weight
+    torch.testing.assert_close(text, model.conditioner.get_submodule(text_place).weight + 4 * text_added)
+    alone = {"type": "lora", "wires": {"unet": "model.unet"}, "params": params}
+    told = [
+        event.message
+        for event in engine.run(graph(model=LOAD, lora=alone), targets=["lora.unet"]).events
+        if isinstance(event, Log)
+    ]
+    assert "changes the text encoder too; wire that as well" in told[0]
+
+
+def test_an_autoencoder_takes_over_the_scale_of_the_one_it_replaces(engine: Engine, tmp_path: Path) -> None:
+    save_whole(tiny_ldm.stable_diffusion(), tmp_path / "m")
+    save_whole(LatentDiffusion(autoencoder=tiny_ldm.kl()), tmp_path / "other")
+    other = {"type": "load_checkpoint", "params": {"path": "other", "scale_factor": 1.0}}
+    wires = {"autoencoder": "other.autoencoder"}
+    like = {"type": "scale_latents_for", "wires": wires | {"like": "model.autoencoder"}}
+    named = {"type": "scale_latents_for", "wires": wires, "params": {"model": "Stable Diffusion XL"}}
+    values = engine.run(graph(model=LOAD, other=other, like=like, named=named), targets=["like", "named"]).values
+    assert float(values["like"].scale_factor) == pytest.approx(0.18215)
+    assert float(values["named"].scale_factor) == pytest.approx(0.13025)
+    wrong = {"type": "scale_latents_for", "wires": wires, "params": {"model": "Flux"}}
+    with pytest.raises(NodeError, match=r"^wrong: Flux has latents of 16 channels, and this autoencoder 4"):
+        engine.run(graph(other=other, wrong=wrong), targets=["wrong"])

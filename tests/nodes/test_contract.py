@@ -38,7 +38,10 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
     "load_table": "reads a file: tests/nodes/test_tables.py",
-    **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
+    **dict.fromkeys(
+        ["lora", "lora_unet", "lora_text_encoder", "textual_inversion", "lpips_network", "inception_network"],
+        "read files",
+    ),
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 

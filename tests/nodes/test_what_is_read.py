@@ -90,6 +90,14 @@ def lora(root: Path) -> Path:
     return root / "l.safetensors"
 
 
+def peft(root: Path) -> Path:
+    (root / "p").mkdir()
+    (root / "p/adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 4}')
+    state = {f"base_model.model.time_embedding.linear_1.lora_{side}.weight": torch.zeros(2, 2) for side in "AB"}
+    write_weights(state, root / "p/adapter_model.safetensors")
+    return root / "p"
+
+
 def ours(root: Path) -> Path:
     whole = tiny_ldm.ldm_text()
     save_checkpoint(LatentDiffusion(whole.unet, whole.autoencoder, tokenizer=tokenizer()), root / "m")
@@ -206,6 +214,8 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],
+    "lora.path": [lora, peft],
+    "textual_inversion.path": [weights(".pt"), weights(".safetensors")],
     "lora_unet.path": [lora, sharded],
     "lora_text_encoder.path": [lora],
     "lpips_network.vgg": [weights(".pth"), weights(".safetensors"), sharded],
@@ -248,6 +258,8 @@ def opens(spec: NodeSpec, name: str, path: Path, root: Path, other: Path) -> set
     own["tell"] = lambda *_: None
     given = {parameter: own[kind] for parameter, kind in spec.injected.items() if kind in own}
     given |= {parameter: Rng(0) for parameter, kind in spec.injected.items() if kind == "rng"}
+    if "tokenizer" in spec.input and spec.type != "load_checkpoint":
+        given["tokenizer"] = tokenizer()
     if "unet" in spec.input:
         given["unet"] = tiny_ldm.text_unet(16)
     if "text_encoder" in spec.input:

@@ -200,8 +200,9 @@ def test_a_model_that_the_file_does_not_change_is_given_back(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        ({"lora_unet_x.hada_w1_a": [1.0]}, "is a LoHa file, which is not supported; get a plain LoRA"),
-        ({"unet.x.dora_scale": [1.0]}, "is a DoRA file, which is not supported"),
+        ({"lora_unet_x.hada_w1_a": [1.0]}, "lacks half of the update of x; it is incomplete"),
+        ({"unet.x.dora_scale": [1.0]}, "lacks half of the update of x; it is incomplete"),
+        ({"lora_unet_x.oft_blocks": [[1.0]]}, "is an OFT file; get it as a LoRA, LoHa or LoKr"),
         ({"encoder.weight": [1.0]}, "is no LoRA file: encoder.weight is no part of one"),
         (
             {"lora_unet_x.lora_down.weight": [[1.0]]},
@@ -212,13 +213,6 @@ def test_a_model_that_the_file_does_not_change_is_given_back(tmp_path: Path) -> 
 def test_other_files_are_named(state: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=rf"l\.safetensors {message}"):
         read_lora(tiny_lora(tmp_path, state))
-
-
-def test_an_alpha_for_each_module_is_refused(tmp_path: Path) -> None:
-    state = {"unet.x.lora_A.weight": [[1.0]], "unet.x.lora_B.weight": [[1.0]]}
-    header = {"lora_adapter_metadata": json.dumps({"unet.alpha_pattern": {"x": 3}})}
-    with pytest.raises(CheckpointError, match=r"has an alpha for each module \(alpha_pattern\)"):
-        read_lora(tiny_lora(tmp_path, state, header))
 
 
 def test_a_lora_for_another_model_is_named(tmp_path: Path) -> None:

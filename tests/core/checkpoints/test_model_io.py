@@ -24,6 +24,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "DiT": {"in_channels": 3, "hidden_size": 8, "depth": 1, "num_heads": 2, "sample_size": 4, "num_classes": 5},
     "KLAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "scale_factor": 0.18215},
     "VQAutoencoder": {"model_channels": 8, "channel_mult": [1, 1], "codes": 16, "revive_after": 3},
+    "TinyAutoencoder": {"channels": 4, "encoder_blocks": [1, 1], "decoder_blocks": [1, 1]},
     "NLayerDiscriminator": {"base_channels": 4, "num_layers": 1},
     "ClassEmbedder": {"n_classes": 5, "embed_dim": 4},
     "BERTEmbedder": {"n_embed": 8, "n_layer": 1, "vocab_size": 9},
@@ -202,8 +203,9 @@ def test_published_callbacks_are_harmless(tmp_path: Path) -> None:
             b"version https://git-lfs.github.com/spec/v1\noid",
             "Git LFS pointer, not the file itself; run `git lfs pull`",
         ),
-        (b"<html>not found</html>", "neither a safetensors nor a PyTorch file"),
-        (b"", "neither a safetensors nor a PyTorch file"),
+        (b"<html>not found</html>", "is an HTML page, not a model; the download gave this in the model's place"),
+        (b"", "is an empty file; download it again"),
+        (b"\x01\x02\x03", "neither a safetensors nor a PyTorch file"),
     ],
 )
 def test_what_is_no_model_is_named(tmp_path: Path, content: bytes, message: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.pickles import read_pickled
+from core.checkpoints.pickles import WRAPPERS, read_pickled
 
 BASE = torch.arange(24.0).view(4, 6)
 STATES: dict[str, dict[str, torch.Tensor]] = {
@@ -35,6 +35,30 @@ def test_tensors_are_what_was_saved(kind: str, zipped: bool, tmp_path: Path) -> 
     for name, tensor in STATES[kind].items():
         assert found[name].dtype == tensor.dtype
         assert torch.equal(found[name], tensor.detach())
+
+
+def test_states_in_tables_of_a_trainer_are_found_and_other_tables_joined(tmp_path: Path) -> None:
+    tensor, other = torch.ones(2), torch.zeros(3)
+    for content, wanted in (
+        ({"model": {"w": tensor}, "optimizer": {"state": {0: other}}}, {"w"}),
+        ({"module": {"state_dict": {"w": tensor}}}, {"w"}),
+        ({"w": tensor, "model": {"v": other}}, {"w"}),
+        ({"a": {"x": tensor}, 320: [{"y": other}]}, {"a.x", "320.0.y"}),
+        ({"state_dict": {}, "step": 3}, set()),
+    ):
+        torch.save(content, tmp_path / "m.pt")
+        assert read_pickled(tmp_path / "m.pt").keys() == wanted
+
+
+def test_a_table_that_holds_itself_ends(tmp_path: Path) -> None:
+    content: dict[Any, Any] = {0: {}}
+    for name in WRAPPERS[1:]:
+        content[name] = content
+    for number in range(40):
+        content[0][number] = content[0]
+    torch.save(content, tmp_path / "m.pt")
+    with suppress(CheckpointError):
+        assert read_pickled(tmp_path / "m.pt") == {}
 
 
 class Runs:

@@ -1,0 +1,116 @@
+"""What a model file or folder is, in words: for a refusal that helps, and for the list of a person's models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from core.checkpoints.diffusers_folder import COMPONENTS
+from core.checkpoints.files import CheckpointError
+from core.checkpoints.listing import Listing, read_listing
+from core.checkpoints.magic import HEAD, told_by_magic
+from core.checkpoints.model_io import HEADER
+from core.checkpoints.signatures import SIGNATURES, Use, base
+from core.checkpoints.weights import read_json
+
+DENOISERS = ("unet", "transformer", "prior", "decoder")
+"""Which parts of a pipeline predict."""
+
+ADVICE: dict[Use, str] = {
+    "checkpoint": "load it as a checkpoint",
+    "lora": "load its base model and merge it into that",
+    "embedding": "teach it to the text encoder of its base model",
+    "features": "give it to the network that measures by it",
+    "none": "it cannot be used here yet",
+}
+
+
+class Identity(NamedTuple):
+    """What a file is. name: with its article. use: by what it is read here. advice: what to do with it."""
+
+    name: str
+    use: Use = "none"
+    advice: str = ADVICE["none"]
+
+    def of(self, path: str | Path) -> str:
+        """A sentence about the file, without a full stop."""
+        return f"{path} is {self.name}; {self.advice}"
+
+
+def identify(path: str | Path) -> Identity | None:
+    """What lies at `path`; None where nothing is known of it. Raises CheckpointError where it cannot be read.
+
+    Of a file only names and shapes are looked at, and what its first bytes say.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _folder(path)
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    weights = head[8:9] == b"{" or head.startswith((b"PK", b"\x80"))
+    if not weights and (told := told_by_magic(head)) is not None and not path.name.endswith(".index.json"):
+        return Identity(told[0], "none", told[1])
+    return identity_of(read_listing(path))
+
+
+def identity_of(listing: Listing) -> Identity | None:
+    """What a file is that lists these tensors."""
+    if HEADER in listing.metadata:
+        return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+    for signature in SIGNATURES:
+        if signature.fits(listing):
+            name = signature.name
+            if "{base}" in name:
+                known = base(listing)
+                name = name.replace("{base}", known) if known else name.replace(" for {base}", "")
+            return Identity(name, signature.use, signature.instead or ADVICE[signature.use])
+    return None
+
+
+def _folder(path: Path) -> Identity | None:
+    if (path / "latent_diffusion.json").is_file():
+        return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+    if (path / "adapter_config.json").is_file():
+        return Identity("an adapter of peft", "lora", ADVICE["lora"])
+    for name in ("model_index.json", "config.json"):
+        if not (path / name).is_file():
+            continue
+        content = read_json(path / name)
+        if HEADER in content:
+            return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+        kind = content.get("_class_name") or next(iter(content.get("architectures") or []), None)
+        if isinstance(kind, str):
+            article = "an" if kind[:1] in "AEIO" else "a"
+            advice = _unknown_in(content) if name == "model_index.json" else _unknown([kind])
+            return Identity(
+                f"{article} {kind:.60} (a folder of diffusers)",
+                "none" if advice else "checkpoint",
+                advice or ADVICE["checkpoint"],
+            )
+    return None
+
+
+def _unknown_in(index: dict[str, Any]) -> str:
+    """What of a pipeline cannot be used here; empty where all that matters can."""
+    classes = {name: value[1] for name, value in index.items() if isinstance(value, list) and len(value) == 2}
+    several = "its several text encoders cannot be used here yet" if classes.get("text_encoder_2") else ""
+    return several or _unknown([str(classes[name]) for name in DENOISERS if classes.get(name)])
+
+
+def _unknown(classes: list[str]) -> str:
+    unknown = [each for each in classes if each not in COMPONENTS]
+    return f"its {unknown[0]:.60} cannot be used here yet" if unknown else ""
+
+
+def refusal(path: str | Path, error: CheckpointError, wanted: Use) -> CheckpointError:
+    """The error in better words, where what lies at `path` is known and nothing of the wanted use."""
+    try:
+        known = identify(path)
+    except CheckpointError:
+        return error
+    if known is None or known.use == wanted or known.name in str(error):
+        return error
+    return CheckpointError(f"{known.of(path)}.")
