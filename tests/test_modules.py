@@ -41,6 +41,7 @@ REACHED = {
     "graph_runner.run.loggers.csv_table": "graph_runner/run/loggers/test_loggers.py",
     "graph_runner.run.loggers.mlflow": "graph_runner/run/loggers/test_trackers.py",
     "graph_runner.run.loggers.weights_and_biases": "graph_runner/run/loggers/test_trackers.py",
+    "graph_runner.run.looks": "graph_runner/notebook/test_graph.py",
     "graph_runner.run.loop": "graph_runner/run/test_loop.py",
     "graph_runner.run.observer": "graph_runner/run/test_loop.py",
     "graph_runner.run.out_of_memory": "graph_runner/run/test_out_of_memory.py",
