@@ -82,11 +82,12 @@ class Steps:
         arguments = self._arguments(step, frame)
         self._comment(step, depth)
         own = place
+        if spec.loops:
+            own = self.bundle.reserve(f"loop_of_{step.id.replace('/', '_')}")
+            self._add(depth, f"{own} = {self.bundle.standing_in('Loop')}({place})", step.id)
         if step.body is not None:
-            if spec.loops:
-                own = self.bundle.reserve(f"loop_of_{step.id.replace('/', '_')}")
-                self._add(depth, f"{own} = {self.bundle.standing_in('Loop')}({place})", step.id)
-            arguments[spec.body.parameter] = self._body(step, step.body, frame, own, depth, training)  # type: ignore[union-attr]
+            assert spec.body is not None
+            arguments[spec.body.parameter] = self._body(step, step.body, frame, own, depth, training)
         seed = arguments.get("seed", "0")
         if spec.draws and not spec.seeded:
             arguments.pop("seed", None)

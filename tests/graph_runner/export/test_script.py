@@ -13,7 +13,23 @@ import pytest
 import torch
 
 from graph_runner.base.problems import WorkflowError
+from graph_runner.context import (
+    Device,
+    Dtype,
+    Loop,
+    Metrics,
+    Models,
+    Outputs,
+    Processes,
+    Progress,
+    Rng,
+    Saving,
+    Tell,
+    ValueFolder,
+    Workspace,
+)
 from graph_runner.contract import node
+from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.registry import Registry
 from graph_runner.export.script import Script, as_python
 from graph_runner.format.workflow import Workflow
@@ -174,6 +190,71 @@ def test_what_is_exposed_is_a_keyword_argument(engine: Engine) -> None:
     assert torch.equal(module["run"](by=4.0, start=2.0)["out"], wanted)
     assert "start: the number." in module["run"].__doc__
     assert script.left_out == []
+
+
+def test_uses_of_a_definition_are_nodes_of_their_own(engine: Engine) -> None:
+    definition = {
+        "inputs": ["x", "by"],
+        "nodes": {
+            "drawn": {"type": "random_number", "params": {"seed": 2}},
+            "scaled": {"type": "scale", "wires": {"x": "inputs.x", "by": "inputs.by"}},
+            "sum": {"type": "add", "wires": {"a": "drawn", "b": "scaled"}},
+        },
+        "results": {"y": "sum"},
+    }
+    nodes = {
+        "one": {"type": "number", "params": {"value": 1}},
+        "first": {"type": "moved", "params": {"by": 2.0}, "wires": {"x": "one"}},
+        "second": {"type": "moved", "params": {"by": 3.0}, "wires": {"x": "first"}},
+    }
+    exposed = {"params": {"by": "second.by"}, "outputs": {"out": "second"}}
+    workflow = graph(nodes, definitions={"moved": definition}, exposed=exposed)
+    script, module = exported(workflow, engine.registry, engine.workspace, seed=6)
+    wanted = engine.run(workflow, targets=["out"], seed=6).values["out"]
+    assert torch.equal(module["run"]()["out"], wanted)
+    assert {line.node for line in script.lines} >= {"first/scaled", "second/scaled"}
+    assert script.left_out == ["by: it is of a definition, and stands in the script as a literal"]
+
+
+@node(category="toy", effect=True, saves=lambda _: ["models/asked"])
+def asks_for_all(
+    device: Device,
+    dtype: Dtype,
+    loop: Loop,
+    metrics: Metrics,
+    models: Models,
+    outputs: Outputs,
+    processes: Processes,
+    progress: Progress,
+    rng: Rng,
+    saving: Saving,
+    tell: Tell,
+    folder: ValueFolder,
+    workspace: Workspace,
+) -> None:
+    """Uses all that a node can be handed."""
+    for step in loop(2):
+        metrics(step=step)
+        progress(step, 2)
+    tell("all is there", "info")
+    shown = torch.zeros(processes.world, device=device, dtype=dtype)
+    outputs.file("shown.txt", lambda path: path.write_text(f"{len(shown)} {len(models)}") and None, media="text/plain")
+    saving("models/asked").write_text(f"{rng.randint(1, 1)[0]} {workspace.name} {folder.name}")
+
+
+def test_all_that_the_engine_hands_to_nodes_is_there(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = engine.registry.including(asks_for_all)
+    assert set(registry["asks_for_all"].injected.values()) == BUILT_IN
+    _, module = exported(graph({"asked": {"type": "asks_for_all"}}), registry, engine.workspace)
+    monkeypatch.chdir(tmp_path)
+    module["run"]()
+    out, err = capsys.readouterr()
+    assert "step 1" in out
+    assert "all is there" in err
+    assert (tmp_path / "outputs/shown.txt").read_text() == f"1 {len(registry.models)}"
+    assert (tmp_path / "outputs/models/asked").read_text() == f"0 {engine.workspace.name} asked"
 
 
 def test_each_line_says_its_node(engine: Engine) -> None:
