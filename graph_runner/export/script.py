@@ -183,7 +183,7 @@ def _beginning(workflow: Workflow, left_out: list[str]) -> list[str]:
     paragraphs = [[workflow.about], [ABOUT], ["What it does without:", *left_out] if left_out else []]
     for paragraph in paragraphs:
         if any(paragraph):
-            words += ["", *(line for text in paragraph for line in wrap(_quoted(text), WIDTH))]
+            words += ["", *(line for text in paragraph for line in wrap(_quoted(text), WIDTH, break_long_words=False))]
     return [f'"""{words[0]}', *words[1:], '"""', "", "from __future__ import annotations", ""]
 
 

@@ -182,6 +182,21 @@ def test_it_computes_the_same_bits(name: str, engine: Engine) -> None:
     assert torch.equal(module["run"]()["out"], wanted), "and again"
 
 
+NASTY = '"""\nraise SystemExit\n"""'
+
+
+@pytest.mark.parametrize(
+    "text", [NASTY, "a" * 119 + '"""' * 3, "\\", 'ends with "', '"""', "\\N{no}", "# \r\nraise SystemExit"]
+)
+def test_texts_of_a_workflow_are_never_code(text: str, engine: Engine) -> None:
+    nodes = {"hello": {"type": "text", "params": {"value": text}}}
+    exposed = {"params": {"said": "hello.value"}, "outputs": {"out": "hello"}}
+    workflow = graph(nodes, title=text, about=text, exposed=exposed)
+    script, module = exported(workflow, engine.registry, engine.workspace)
+    assert module["run"]() == {"out": text}
+    assert [type(part).__name__ for part in ast.parse(script.text).body if isinstance(part, ast.Raise | ast.Call)] == []
+
+
 def test_what_is_exposed_is_a_keyword_argument(engine: Engine) -> None:
     exposed = {"params": {"by": "x.by", "start": "number.value"}, "outputs": {"out": "iterate"}}
     workflow = graph(NAMES, exposed=exposed, title="Names")
