@@ -24,17 +24,21 @@ LOCK = "lock.json"
 
 def version_of(spec: NodeSpec) -> str:
     """The part of a key that stands for the node's code; empty where that cannot be seen."""
-    locked = _lock_of(spec.function.__module__)
-    if any(name in locked for name in (spec.type, *spec.formerly)):
+    if _is_locked(spec):
         return f"v{spec.version}"
     if is_in_file(spec.function):
         return source_hash(spec.function)
     return "" if unseen(spec) else live_hash(spec.function)
 
 
+def _is_locked(spec: NodeSpec) -> bool:
+    locked = _lock_of(spec.function.__module__)
+    return any(name in locked for name in (spec.type, *spec.formerly))
+
+
 def unseen(spec: NodeSpec) -> str:
     """What of a node's code nobody can see, so that nothing it gives can be kept; empty where all of it is seen."""
-    if is_in_file(spec.function):
+    if _is_locked(spec) or is_in_file(spec.function):
         return ""
     try:
         live_hash(spec.function)
