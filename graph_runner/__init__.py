@@ -24,18 +24,22 @@ if TYPE_CHECKING:
     from graph_runner.format.workflow import read as read
     from graph_runner.format.workflow import save as save
     from graph_runner.format.workflow import write as write
+    from graph_runner.notebook.graph import Graph as Graph
+    from graph_runner.notebook.graph import open as open
     from graph_runner.run.engine import Engine as Engine
     from graph_runner.run.engine import Result as Result
     from graph_runner.run.failures import NodeError as NodeError
 
 _HOMES = {
     "Engine": "run.engine",
+    "Graph": "notebook.graph",
     "NodeError": "run.failures",
     "Problem": "base.problems",
     "Registry": "contract.registry",
     "Result": "run.engine",
     "Workflow": "format.workflow",
     "WorkflowError": "base.problems",
+    "open": "notebook.graph",
     "open_workflow": "format.png",
     "progress": "cli.progress",
     "read": "format.workflow",

@@ -18,6 +18,7 @@ from core.data.shards import ShardedData
 from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
+from core.looks import adopt_images, adopt_masks, contact_sheet, mask_sheet
 from core.metrics.features import FeatureNetwork
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
@@ -97,8 +98,12 @@ class PlotCodec:
         return _Plot.from_tree(tree)
 
 
-Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
-Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]
+Image = Annotated[
+    Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]", adopt=adopt_images, draw=contact_sheet)
+]
+Mask = Annotated[
+    Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere", adopt=adopt_masks, draw=mask_sheet)
+]
 Latent = Annotated[Tensor, Wire("latent", "b c h w", about="latents in the diffusion model's space, scaled; noise too")]
 Prediction = Annotated[
     Tensor, Wire("prediction", "b c h w", about="what a denoiser predicts: eps, v, x0, velocity or F")

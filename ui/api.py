@@ -23,6 +23,7 @@ from graph_runner.catalog.plugins import Plugin
 from graph_runner.catalog.usage import Usage
 from graph_runner.contract import ContractError, Seed
 from graph_runner.contract.registry import Registry
+from graph_runner.export.script import as_python
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.continuing import from_checkpoints
 from graph_runner.run.device_memory import DeviceMemory
@@ -49,6 +50,7 @@ from ui.schemas import (
     Number,
     Output,
     Profile,
+    PythonScript,
     Queue,
     Run,
     RunDetail,
@@ -186,6 +188,15 @@ class Api(FileCalls):
     def canonical(self, workflow: AnyWorkflow) -> Document:
         """A workflow's canonical text. 422 where its form is wrong."""
         return self.library.document(library.parsed(workflow))
+
+    @call(workflow={**EXAMPLE, "exposed": {"outputs": {"noise": "noise"}}}, seed=7)
+    def export(self, workflow: AnyWorkflow, seed: Seed = 0) -> PythonScript:
+        """A workflow as a plain Python script that needs no engine, as `python -m graph_runner export --python` writes it.
+
+        422 where the workflow is wrong, or a node in it cannot be in a script.
+        """
+        script = as_python(library.parsed(workflow), self.registry, self.workspace.root, seed)
+        return PythonScript(text=script.text, left_out=script.left_out)
 
     @call(workflow=EXAMPLE, targets=["noise"], seed=7)
     async def submit(

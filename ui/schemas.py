@@ -102,6 +102,13 @@ class Estimate(Answer):
     sharded: bool = False
 
 
+class PythonScript(Answer):
+    """A workflow as Python: the script's text, and a sentence for each thing that it does without."""
+
+    text: str
+    left_out: list[str]
+
+
 class Document(Answer):
     """A workflow: its canonical text, the same as an object, and the etag of the file it was read from."""
 

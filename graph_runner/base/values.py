@@ -15,7 +15,7 @@ from graph_runner.base.contents import all_files, hash_of
 
 def content_hash(value: Any) -> str | None:
     """A hash of all that a value holds; None where it holds anything but tensors, JSON values, paths of what files hold, and
-    lists and mappings of them."""
+    lists and mappings of them. An object of another class may say what it holds by a method `content_key`, which gives such a value."""
     digest = hashlib.sha256()
     try:
         for part in _parts(value):
@@ -47,5 +47,8 @@ def _parts(value: Any) -> Iterator[bytes | memoryview]:
         for key, item in value.items():
             yield from _parts(key)
             yield from _parts(item)
+    elif not isinstance(value, type) and callable(told := getattr(type(value), "content_key", None)):
+        yield f"object {type(value).__qualname__}".encode()
+        yield from _parts(told(value))
     else:
         raise TypeError(type(value).__name__)

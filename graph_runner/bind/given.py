@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
 from graph_runner.base.values import content_hash
-from graph_runner.bind.suited import told, unsuited
+from graph_runner.bind.suited import adopted, told, unsuited
 from graph_runner.contract import NodeSpec, Port, PortType
 from graph_runner.contract import node as as_node
 from graph_runner.contract.registry import Registry
@@ -189,6 +189,11 @@ class _Giving:
 
     def _spec(self, name: str, id: str, kind: PortType, port: str, value: Any) -> NodeSpec | None:
         """The specification of a node that hands out a value. What it is known by is noted."""
+        try:
+            value = adopted(value, kind)
+        except ValueError as error:
+            self._refuse(name, f"takes {told(kind)}, and {error}", "Give a value of that form")
+            return None
         if wrong := unsuited(value, kind):
             self._refuse(name, f"takes {told(kind)}, and {wrong}", "Give a value of that form")
             return None

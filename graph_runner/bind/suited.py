@@ -10,6 +10,16 @@ from graph_runner.contract import PortType
 from graph_runner.contract.spec import ANY
 
 
+def adopted(value: Any, kind: PortType) -> Any:
+    """The value of this type that stands for what a program holds (see `Wire.adopt`); others as they are. Raises ValueError where
+    it should be one and cannot."""
+    if kind.many and isinstance(value, list | tuple):
+        return [adopted(item, kind.element()) for item in value]
+    adopt = kind.wire.adopt if kind.wire is not None and not kind.many else None
+    made = adopt(value) if adopt is not None and not isinstance(value, Tensor) else None
+    return value if made is None else made
+
+
 def unsuited(value: Any, kind: PortType) -> str:
     """Why a value cannot be on a wire of this type, in words that follow "takes …, and"; empty where it can."""
     if value is None:  # what stands for nothing goes on no wire

@@ -13,7 +13,7 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "nodes", "plugins", "models", "runs", "blueprints", "clean", "lock")
+COMMANDS = ("run", "check", "export", "nodes", "plugins", "models", "runs", "blueprints", "clean", "lock")
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -103,6 +103,16 @@ def build() -> argparse.ArgumentParser:
     check.add_argument("--weights", default="float32", choices=WEIGHTS, help="what it would keep the weights of models that do not train in (default float32)")  # fmt: skip
     _workspace(check)
     _only_below(check)
+
+    export = commands.add_parser("export", help="write a workflow as a plain Python script that needs no engine",
+                                 description="Write a workflow as a plain Python script: it imports core and PyTorch, holds what it needs of the nodes, and computes to the same bits as the workflow does on a CPU in float32.")  # fmt: skip
+    _workflow(export)
+    _nodes(export)
+    export.add_argument("--python", action="store_true", required=True, help="as Python")
+    export.add_argument("--output", type=Path, metavar="FILE", help="write it to this file (default: print it)")
+    export.add_argument("--table", action="store_true", help="print which lines came from which node")
+    export.add_argument("--seed", type=_seed, default=0, help="seed of the whole run (default 0)")
+    _workspace(export)
 
     nodes = commands.add_parser("nodes", help="list the nodes, explain one, or find some by words")
     nodes.add_argument("node", nargs="*", help="the node to explain, or words to find nodes by: what other programs call them, choices (euler), parameters")  # fmt: skip

@@ -1,4 +1,4 @@
-"""`check`, `nodes`, `plugins`, `models`, `runs`, `blueprints`, `clean` and `lock`: what the command line tells besides running."""
+"""What the command line tells besides running: `check`, `export`, `nodes`, `plugins`, `models`, `runs`, `blueprints`, `clean`, `lock`."""
 
 from __future__ import annotations
 
@@ -95,6 +95,31 @@ def _estimate(
         display.close()
     known.keep(workspace, key, found)
     return found
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a workflow as a plain Python script."""
+    from graph_runner.base.files import write_atomically
+    from graph_runner.cli import settings
+    from graph_runner.contract.registry import Registry
+    from graph_runner.export.script import as_python
+    from graph_runner.format.png import open_workflow
+
+    registry = Registry.installed(options.nodes)
+    workflow = settings.apply(options.settings, open_workflow(options.workflow), registry)
+    script = as_python(workflow, registry, _folder(options.workspace), options.seed)
+    complain([Problem(sentence, severity="warning") for sentence in script.left_out])
+    if options.output is not None:
+        write_atomically(options.output, script.text.encode())
+        print(f"{options.output}: {count(script.text.count(chr(10)), 'line')}")
+    if options.table:
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for line in script.lines:
+            table.add_row(str(line.number), line.node, line.type, line.module)
+        Console().print(table)
+    elif options.output is None:
+        print(script.text, end="")
+    return 0
 
 
 def nodes(options: argparse.Namespace) -> int:

@@ -99,12 +99,14 @@ class Keys:
             if port not in omitted
         }
         content: list[Any] = [spec.first_name, self.version(bound), params, wires]
+        if not content[1]:
+            content += ["of this run", self.run]  # it may be another function next time
         if spec.wired_paths(bound.wires):
             content += ["of this run", self.run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
         if bound.body is not None and body:
             content.append(self._body(bound.body, bound.spec))
-        if spec.fleeting or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
+        if spec.fleeting or not content[1] or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
             self._fleeting.add(bound.id)
         if draws(bound) if body else bound.spec.draws:
             content += ["seed", self.seed]

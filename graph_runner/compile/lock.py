@@ -15,18 +15,36 @@ from pathlib import Path
 from typing import Any
 
 from graph_runner.base.files import write_atomically
-from graph_runner.compile.source import source_hash
+from graph_runner.compile.live import UnseenError, live_hash
+from graph_runner.compile.source import is_in_file, source_hash
 from graph_runner.contract import NodeSpec
 
 LOCK = "lock.json"
 
 
 def version_of(spec: NodeSpec) -> str:
-    """The part of a key that stands for the node's code."""
-    locked = _lock_of(spec.function.__module__)
-    if any(name in locked for name in (spec.type, *spec.formerly)):
+    """The part of a key that stands for the node's code; empty where that cannot be seen."""
+    if _is_locked(spec):
         return f"v{spec.version}"
-    return source_hash(spec.function)
+    if is_in_file(spec.function):
+        return source_hash(spec.function)
+    return "" if unseen(spec) else live_hash(spec.function)
+
+
+def _is_locked(spec: NodeSpec) -> bool:
+    locked = _lock_of(spec.function.__module__)
+    return any(name in locked for name in (spec.type, *spec.formerly))
+
+
+def unseen(spec: NodeSpec) -> str:
+    """What of a node's code nobody can see, so that nothing it gives can be kept; empty where all of it is seen."""
+    if _is_locked(spec) or is_in_file(spec.function):
+        return ""
+    try:
+        live_hash(spec.function)
+    except UnseenError as error:
+        return str(error)
+    return ""
 
 
 def check(specs: Iterable[NodeSpec]) -> list[str]:

@@ -92,6 +92,11 @@ class Joined:
         """The node's."""
         return self.members[0].spec
 
+    @property
+    def batched(self) -> list[str]:
+        """The inputs by whose rows the calls are joined, of those that are wired."""
+        return [name for name, _ in self.members[0].singles if name in self.spec.batched]
+
 
 Unit = Step | Joined
 """What an interpreter does at once."""

@@ -30,18 +30,44 @@ def _hash_of(module: str, function: str) -> str:
     root, package = project_of(module), module.partition(".")[0]
     alone = root is not None and root.name in ("site-packages", "dist-packages")  # what lies beside it is others' work
     own, todo = _used(module, function, _file_of(module, root))
-    reached: dict[str, str] = {}
+    found = _reached(todo, root, lambda name: name == module or (alone and name.partition(".")[0] != package))
+    return hashlib.sha256(json.dumps([own, sorted(found.items())]).encode()).hexdigest()
+
+
+def is_in_file(function: Callable[..., Any]) -> bool:
+    """Whether a function stands at the top of a module's file: then that file tells what it is. The engine's own only move values."""
+    module = function.__module__
+    if module.partition(".")[0] == ENGINE:
+        return True
+    if module == "__main__" or function.__name__ != function.__qualname__:
+        return False
+    return _file_of(module, project_of(module)) is not None
+
+
+def reached(module: str) -> dict[str, str]:
+    """A module's source and that of all it imports within its project, hashed, by name; nothing of an installed library."""
+    root = project_of(module)
+    if (
+        root is None
+        or root.name in ("site-packages", "dist-packages")
+        or module.partition(".")[0] in sys.stdlib_module_names
+    ):
+        return {}
+    return _reached([module], root, lambda _: False)
+
+
+def _reached(todo: list[str], root: Path | None, passed_over: Callable[[str], bool]) -> dict[str, str]:
+    found: dict[str, str] = {}
     while todo:
         name = todo.pop()
-        top = name.partition(".")[0]
-        if name in reached or name == module or (alone and top != package) or top == ENGINE:
+        if name in found or passed_over(name) or name.partition(".")[0] == ENGINE:
             continue
         path = _file_of(name, root)
         if path is None:
             continue
-        reached[name], imports = _read_module(path, name)
+        found[name], imports = _read_module(path, name)
         todo += imports
-    return hashlib.sha256(json.dumps([own, sorted(reached.items())]).encode()).hexdigest()
+    return found
 
 
 def project_of(module: str) -> Path | None:
@@ -64,7 +90,7 @@ def _used(module: str, function: str, path: Path | None) -> tuple[list[str], lis
     """What a function uses of its own module, normalised, and the modules that the rest of its names come from."""
     if path is None:
         return [function], []
-    tree = _without_words(ast.parse(path.read_text()))
+    tree = without_words(ast.parse(path.read_text()))
     defined: dict[str, Definition] = {}
     imported: dict[str, list[str]] = {}
     for item in tree.body:
@@ -112,7 +138,7 @@ def _names_of(item: Definition) -> Iterator[str]:
 @cache
 def _read_module(path: Path, name: str) -> tuple[str, list[str]]:
     """A whole module's normalised source, hashed, and the modules it imports by name."""
-    tree = _without_words(ast.parse(path.read_text()))
+    tree = without_words(ast.parse(path.read_text()))
     items = [item for item in ast.walk(tree) if isinstance(item, ast.Import | ast.ImportFrom)]
     imports = [module for item in items for _, modules in _imports(item, name, path) for module in modules]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest(), imports
@@ -132,7 +158,7 @@ def _imports(item: ast.Import | ast.ImportFrom, module: str, path: Path) -> Iter
         yield alias.asname or alias.name, [base, f"{base}.{alias.name}"]
 
 
-def _without_words(tree: ast.Module) -> ast.Module:
+def without_words(tree: ast.Module) -> ast.Module:
     """Take docstrings, annotations and the words by which nodes are found out of a module."""
     for item in ast.walk(tree):
         if isinstance(item, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):

@@ -90,6 +90,37 @@ class Registry(Mapping[str, NodeSpec]):
         other._specs = {**self._specs, **specs}
         return other
 
+    def including(self, *own: Callable[..., Any] | type) -> Registry:
+        """Besides these, nodes, injectables and models that no package has: functions with `@node` or `@injectable`, classes with `@model`.
+
+        One that was included before under the same name is replaced: a notebook's cell is run again. Raises ContractError for
+        what is none of these, and for the name of a package's node.
+        """
+        other = copy.copy(self)
+        specs, other.injectables, kinds = dict(self._specs), dict(self.injectables), list[Any]()
+        for each in own:
+            if isinstance(spec := getattr(each, "__node__", None), NodeSpec):
+                known = specs.get(spec.type) or self._former.get(spec.type)
+                if known is not None and known.function.__module__ != spec.function.__module__:
+                    raise ContractError(f"{spec.type!r} is a node of {known.function.__module__}; name yours otherwise")
+                specs[spec.type] = spec
+            elif isinstance(kind := getattr(each, "__injectable__", None), str):
+                other.injectables[kind] = each
+            elif marked(each):
+                kinds.append(each)
+            else:
+                raise ContractError(f"{each!r:.80} is no node, injectable or model; put @node on a function")
+        other._specs, other.scanned = specs, None
+        carried = [kind.base for spec in specs.values() for kind in _types_of(spec) if kind.base is not None]
+        try:
+            added = Models.of([*kinds, *filter(marked, carried)], carried)
+            other.models = Models({**self.models, **added})
+            for kind in kinds:
+                kind.__listed_in__.add(kind)
+        except ValueError as error:
+            raise ContractError(str(error)) from error
+        return other
+
     @classmethod
     def scan(
         cls, packages: Iterable[str], injectables: Iterable[Callable[..., Any]] = (), passing_over: bool = False

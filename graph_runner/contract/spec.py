@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -18,6 +18,9 @@ from graph_runner.base.contents import Reads
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.markers import Begins, Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Saves = Callable[[Mapping[str, Any]], Iterable[str]]
 """The paths that a node writes below the workspace, from its arguments: literals, and of named wires {name: None}."""
@@ -45,7 +48,9 @@ class Wire:
 
     name: the nominal type, e.g. "latent". shape: symbolic, einops style ("b c h w"); empty when it has none.
     accepts: names of other wire types that a port of this type also takes. codec: how the disk keeps a value
-    (tensors, plain JSON values and modules need none). about: one line for people.
+    (tensors, plain JSON values and modules need none). about: one line for people. adopt: the value that stands for what a program
+    holds instead, such as a picture of Pillow; None for what it does not know, ValueError for what cannot be one. draw: the value as
+    a picture of Pillow, for people to look at.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Wire:
     accepts: tuple[str, ...] = ()
     codec: Codec | None = field(default=None, compare=False)
     about: str = ""
+    adopt: Callable[[Any], Any] | None = field(default=None, compare=False)
+    draw: Callable[[Any], Image] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ class Calls:
         def call(whole: dict[str, Any]) -> Any:
             return self._called(joined.members[0], whole, frame, around)
 
-        together = self._joiner.together(joined, calls, call)
+        together = self._joiner.together(joined, joined.batched, calls, call)
         values = []
         for i, member in enumerate(joined.members):
             with blamed(member.id, around.when):

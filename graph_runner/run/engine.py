@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 import traceback
@@ -19,20 +20,20 @@ from graph_runner.base.disk import sentence
 from graph_runner.base.hashes import Hashes
 from graph_runner.base.home import folder_of, home_of, named
 from graph_runner.base.problems import Problem, WorkflowError
-from graph_runner.bind.given import with_inputs
+from graph_runner.bind.given import UNSEEN, with_inputs
 from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import Paths, expanded
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import errors, validate
 from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.keys import Keys, has_effect
-from graph_runner.compile.lock import version_of
-from graph_runner.contract import LARGEST_SEED
+from graph_runner.compile.lock import unseen, version_of
+from graph_runner.contract import LARGEST_SEED, PortType
 from graph_runner.contract.context import Processes
 from graph_runner.contract.registry import Registry
 from graph_runner.format.png import open_workflow
 from graph_runner.format.workflow import Workflow, write
-from graph_runner.run import executors, loggers, surroundings
+from graph_runner.run import executors, loggers, looks, surroundings
 from graph_runner.run.acceleration import OFF, Acceleration
 from graph_runner.run.call import Calls
 from graph_runner.run.device_memory import DeviceMemory
@@ -77,7 +78,10 @@ HASHES = "cache/hashes.db"
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave: the values of its targets by their names, the files shown, and the folder that records it."""
+    """What a run gave: the values of its targets by their names, the files shown, and the folder that records it.
+
+    types: of the values. `result["name"]` is a value; a notebook shows the pictures.
+    """
 
     status: str
     folder: Path
@@ -86,6 +90,22 @@ class Result:
     events: list[events.Event] = field(default_factory=list)
     error: NodeError | None = None
     profile: Profile | None = None
+    types: dict[str, PortType] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of a target. Raises KeyError, saying what there is."""
+        if name not in self.values:
+            raise KeyError(f"{name!r} was not asked for; there is {', '.join(self.values) or 'nothing'}")
+        return self.values[name]
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the pictures among the values, what the others are, the files shown."""
+        return looks.html(self.status, self.values, self.types, self.shown, self.folder.parents[1])
+
+    def _repr_png_(self) -> bytes | None:
+        """The picture, where one of the values has looks."""
+        drawn = list(looks.drawn(self.values, self.types).values())
+        return drawn[0] if len(drawn) == 1 else None
 
 
 class Engine:
@@ -155,6 +175,13 @@ class Engine:
             self.home.prepare()
         keep_copy_small(self.workspace)
         self.cache = Cache(self.workspace, memory, self.registry.models, self.device)
+
+    def including(self, *own: Callable[..., Any] | type) -> Engine:
+        """This engine, with nodes of your own besides (see `Registry.including`); it holds the same values in memory."""
+        other = copy.copy(self)
+        other.registry, other.cache = self.registry.including(*own), copy.copy(self.cache)
+        other.cache.models = other.registry.models
+        return other
 
     def run(
         self,
@@ -267,6 +294,8 @@ class Engine:
         if self.residence is not None:
             self.residence.tell = emit
         runtime.contents = Contents(Hashes(self.workspace / HASHES), runtime.tell_reading)
+        if part is None:
+            _tell_of_unseen(top, given.values, emit)
         for problem in problems if part is None else ():
             emit(events.Log(str(problem), level="warning"))
         if part is None and (not chosen.fixed or threads):
@@ -308,7 +337,9 @@ class Engine:
         if failure is not None and raise_errors:
             raise failure
         values = {asked.get(name, name): value for name, value in values.items()}
-        return Result(status, folder, values, runtime.shown, seen, failure, profiled)
+        kinds = {name: top.nodes[source.node].outputs[source.port, source.name] for name, source in wanted.items()}
+        types = {asked.get(name, name): kind for name, kind in kinds.items()}
+        return Result(status, folder, values, runtime.shown, seen, failure, profiled, types)
 
     def _executor(self, on: str | executors.Executor) -> executors.Executor | None:
         """Who does iterations that may be done anywhere; None for this process."""
@@ -414,6 +445,17 @@ class Engine:
             self.home.keep_below(folder)
         except OSError as error:
             tell(events.Log(f"the run's record is on this machine alone: {sentence(error)}", level="warning"))
+
+
+def _tell_of_unseen(top: Scope, values: Mapping[str, str], emit: events.Stream) -> None:
+    """Say what cannot be kept, before hours are spent on it."""
+    remedy = "nothing that is made of it is kept, and a training with it does not go on after a stop"
+    for bound in top.walk():
+        if not bound.spec.fleeting and (what := unseen(bound.spec)):
+            emit(events.Log(f"its code cannot be seen ({what}): {remedy}", bound.id, "warning"))
+    for name, known in values.items():
+        if known.startswith(UNSEEN):
+            emit(events.Log(f"the content of the input {name} cannot be seen: {remedy}", level="warning"))
 
 
 def _made(scanned: tuple[Any, Any], workspace: str, options: Mapping[str, Any]) -> Engine:

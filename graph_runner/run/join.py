@@ -8,32 +8,35 @@ looks at identity, as attention does to keep its keys and values, sees that noth
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-
-from graph_runner.compile.plan import Joined
 
 
 class Joiner:
     """Makes batched calls, and remembers what could not be batched."""
 
     def __init__(self) -> None:
-        self._apart: dict[Joined, set[tuple[Any, ...]]] = {}
+        self._apart: dict[Hashable, set[tuple[Any, ...]]] = {}
         self._last: dict[
-            tuple[Joined, str], tuple[list[Any], list[int], Any]
+            tuple[Hashable, str], tuple[list[Any], list[int], Any]
         ] = {}  # what was joined, its rows, and the whole
 
     def together(
-        self, joined: Joined, calls: list[dict[str, Any]], call: Callable[[dict[str, Any]], Any]
+        self,
+        joined: Hashable,
+        names: Sequence[str],
+        calls: list[dict[str, Any]],
+        call: Callable[[dict[str, Any]], Any],
     ) -> list[Tensor] | None:
-        """The values of all calls (their arguments) from one; None where they cannot be joined."""
+        """The values of all calls (their arguments) from one; None where they cannot be joined.
+
+        joined: tells these calls from others. names: the arguments by whose rows they are joined.
+        """
         if torch.is_grad_enabled():
             return None
-        batched = joined.spec.batched
-        names = [name for name, _ in joined.members[0].singles if name in batched]
         form = tuple(_form(each[name]) for each in calls for name in names)
         apart = self._apart.setdefault(joined, set())
         if form in apart:
@@ -46,7 +49,7 @@ class Joiner:
             apart.add(form)
             return None
 
-    def _whole(self, place: tuple[Joined, str], values: list[Any], rows: list[int]) -> Any:
+    def _whole(self, place: tuple[Hashable, str], values: list[Any], rows: list[int]) -> Any:
         known = self._last.get(place)
         if known is not None and known[1] == rows and all(map(operator.is_, known[0], values)):
             return known[2]

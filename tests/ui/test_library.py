@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,3 +167,16 @@ def test_an_app_view_of_no_file_is_not_there_whatever_its_name(name: str, server
     answer = server.http.get(f"/app/{name}")
     assert answer.status_code in (400, 404)
     assert "content-security-policy" in answer.headers
+
+
+def test_a_workflow_is_exported_as_python(server: RunningServer) -> None:
+    drawn = {"x": {"type": "random_number", "params": {"seed": 2}}}
+    script = server.call("export", workflow=graph(drawn, exposed={"outputs": {"x": "x"}}), seed=5)
+    assert "SEED = 5" in script["text"]
+    assert script["left_out"] == []
+    values: dict[str, Any] = {"__name__": "exported"}
+    exec(script["text"], values)
+    assert values["run"]()["x"].ndim == 0
+    status, told = server.refused("export", workflow=graph({"m": {"type": "measure"}}))
+    assert status == 422
+    assert told.startswith("m.x: ")

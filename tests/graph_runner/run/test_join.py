@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from core.conditioning.conditioning import Conditioning
-from graph_runner.compile.plan import Joined
 from graph_runner.run.join import Joiner
 
-
-def pair() -> Joined:
-    """Two calls that differ in z and condition."""
-    member = SimpleNamespace(singles=[("z", 0), ("condition", 1)])
-    return cast(Joined, _Pair(SimpleNamespace(batched=("z", "condition")), [member, member]))
-
-
-class _Pair:
-    def __init__(self, spec: Any, members: list[Any]) -> None:
-        self.spec, self.members = spec, members
+NAMES = ["z", "condition"]
 
 
 def test_two_conditions_that_stay_are_one_object_in_each_step_and_latents_are_not() -> None:
-    joiner, joined, given = Joiner(), pair(), list[dict[str, Any]]()
+    joiner, joined, given = Joiner(), "two calls", list[dict[str, Any]]()
     cond, uncond = (Conditioning(torch.randn(1, 3, 4)) for _ in range(2))
     z = torch.zeros(2, 4)
 
@@ -34,7 +23,7 @@ def test_two_conditions_that_stay_are_one_object_in_each_step_and_latents_are_no
 
     def step(*conditions: Conditioning) -> None:
         with torch.no_grad():
-            made = joiner.together(joined, [{"z": z, "condition": each} for each in conditions], call)
+            made = joiner.together(joined, NAMES, [{"z": z, "condition": each} for each in conditions], call)
         assert made is not None
         assert torch.equal(made[0], z)
 

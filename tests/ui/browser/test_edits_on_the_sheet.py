@@ -163,6 +163,10 @@ def test_the_graph_is_taken_away_as_a_file_and_on_the_clipboard(sheet: Sheet, re
     exported = json.loads(found.value.path().read_text())
     assert exported == real_server.call("open", path=SAMPLE)["workflow"]
     with sheet.page.expect_download() as found:
+        dialog.get_by_role("button", name="Save as Python").click()
+    assert found.value.suggested_filename.endswith(".py")
+    assert "def run(*, " in found.value.path().read_text() or "def run(\n" in found.value.path().read_text()
+    with sheet.page.expect_download() as found:
         dialog.get_by_role("button", name="Save as PNG").click()
     with Image.open(found.value.path()) as picture:
         assert picture.width > 1000

@@ -1,4 +1,4 @@
-/** The graph to take away: its workflow as JSON, its picture as SVG or PNG, on the clipboard or as a file. */
+/** The graph to take away: its workflow as JSON, a Python script, its picture as SVG or PNG, on the clipboard or as a file. */
 import { Copy, Download } from "lucide-react";
 import { useState } from "react";
 import { selectedIds } from "../state/editor";
@@ -7,6 +7,7 @@ import { Frame } from "./Frame";
 
 const KINDS: readonly { kind: Kind; name: string; about: string }[] = [
   { kind: "json", name: "JSON", about: "The workflow. Dropped on a canvas, it opens." },
+  { kind: "py", name: "Python", about: "A plain script that computes the same without the engine." },
   { kind: "svg", name: "SVG", about: "The graph as a drawing that stays sharp and can be edited." },
   { kind: "png", name: "PNG", about: "The graph as a picture, for mail and documents." },
 ];

@@ -56,6 +56,7 @@ export const api = {
   reload: () => call("reload", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
+  export: (workflow: string) => call("export", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
   goOn: (workflow: string, run: number) => call("go_on", { workflow, run }),
   clear: () => call("clear", {}),

@@ -1,21 +1,28 @@
-/** The graph as a file or on the clipboard: its workflow as JSON, its picture as SVG or PNG. */
+/** The graph as a file or on the clipboard: its workflow as JSON, a Python script, its picture as SVG or PNG. */
 import { write } from "../document/codec";
 import { svgOf } from "../drawing/svg";
+import { api } from "../server/api";
 import { activeDocument, nameOf } from "./documents";
 import { selectedIds, useEditor } from "./editor";
 import { say, sayError } from "./ui";
 
-export type Kind = "json" | "svg" | "png";
+export type Kind = "json" | "py" | "svg" | "png";
 
-const MEDIA: Record<Kind, string> = { json: "application/json", svg: "image/svg+xml", png: "image/png" };
+const MEDIA: Record<Kind, string> = {
+  json: "application/json",
+  py: "text/x-python",
+  svg: "image/svg+xml",
+  png: "image/png",
+};
 const SHARP = 2; // pixels of the picture for one of the sheet
 const LARGEST = 8192; // pixels of a side: what browsers draw on
 
 /** The document, or (pictures) the selection of it, as a file. */
 async function made(kind: Kind, selection: boolean): Promise<Blob> {
-  if (kind === "json") {
+  if (kind === "json" || kind === "py") {
     const whole = activeDocument().history.present; // also where the inside of a definition is shown
-    return new Blob([`${write(whole, 1)}\n`], { type: MEDIA.json });
+    if (kind === "json") return new Blob([`${write(whole, 1)}\n`], { type: MEDIA.json });
+    return new Blob([(await api.export(write(whole))).text], { type: MEDIA.py });
   }
   const svg = svgOf(useEditor.getState(), look(), selection ? selectedIds() : null);
   return kind === "svg" ? new Blob([svg], { type: MEDIA.svg }) : pngOf(svg);

@@ -1,0 +1,1 @@
+"""A graph as a plain Python script: what the nodes are, in the order in which the engine calls them, without the engine."""

@@ -1,0 +1,1 @@
+"""Graphs as functions, for programs and notebooks."""
