@@ -19,6 +19,7 @@ from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.metrics.features import FeatureNetwork
+from core.metrics.statistics import Statistics as _Statistics
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
 from core.models.discriminator import NLayerDiscriminator
@@ -71,6 +72,18 @@ class ConditioningCodec:
         return _Conditioning.from_tree(tree)
 
 
+class StatisticsCodec:
+    """Statistics of features on disk."""
+
+    def save(self, statistics: _Statistics) -> dict[str, Tensor]:
+        """Mean and covariance."""
+        return {"mean": statistics.mean, "covariance": statistics.covariance}
+
+    def load(self, tree: dict[str, Tensor]) -> _Statistics:
+        """The statistics."""
+        return _Statistics(**tree)
+
+
 Image = Annotated[Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]")]
 Mask = Annotated[Tensor, Wire("mask", "b 1 h w", about="1 where something holds, 0 elsewhere")]
 Latent = Annotated[Tensor, Wire("latent", "b c h w", about="latents in the diffusion model's space, scaled; noise too")]
@@ -117,6 +130,10 @@ Channels = Annotated[
 LogLikelihood = Annotated[Tensor, Wire("log_likelihood", "b", about="log p(y|z) of each sample")]
 Gradient = Annotated[Tensor, Wire("gradient", "b c h w", about="∇ log p(y|z), by which guidance steers")]
 Features = Annotated[Tensor, Wire("features", "n d", about="one row for each image, for distances of distributions")]
+Statistics = Annotated[
+    _Statistics,
+    Wire("feature_statistics", codec=StatisticsCodec(), about="mean and covariance of the features of many images"),
+]
 FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]
 PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the distance of images, as people see it")]
 

@@ -20,6 +20,7 @@ from core.data.pictures import Framed
 from core.data.shapes import Shapes
 from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
+from core.metrics.statistics import Statistics
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
@@ -139,6 +140,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "averaging": ExponentialAverage,
     "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
     "feature_network": SmallFeatures,
+    "feature_statistics": lambda: Statistics.of(_rand(32, 6)),
     "perceptual_network": HaarDistance,
 }
 

@@ -36,6 +36,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
+    "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 
