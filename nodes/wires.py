@@ -22,6 +22,7 @@ from core.metrics.features import FeatureNetwork
 from core.metrics.statistics import Statistics as _Statistics
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
+from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.unet import UNet as _UNet
@@ -111,6 +112,7 @@ Denoiser = Annotated[
     nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]
 UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
+Classifier = Annotated[NoisyClassifier, Wire("classifier", about="noisy latents and their time to class scores")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[
     nn.Module,
@@ -126,6 +128,9 @@ ObjectLabels = Annotated[Tensor, Wire("object_labels", "b n", about="the class i
 SemanticMap = Annotated[Tensor, Wire("semantic_map", "b h w", about="the class of each pixel")]
 Channels = Annotated[
     Tensor, Wire("channels", "b c h w", accepts=("image", "latent"), about="channels beside the latent")
+]
+ClassScores = Annotated[
+    Tensor, Wire("class_scores", "b n", about="a classifier's logits: how likely it thinks each class")
 ]
 LogLikelihood = Annotated[Tensor, Wire("log_likelihood", "b", about="log p(y|z) of each sample")]
 Gradient = Annotated[Tensor, Wire("gradient", "b c h w", about="∇ log p(y|z), by which guidance steers")]

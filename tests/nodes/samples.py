@@ -22,6 +22,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
 from core.metrics.statistics import Statistics
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
+from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
@@ -111,6 +112,10 @@ WIRES: dict[str, Callable[[], Any]] = {
     "autoencoder": autoencoder,
     "denoiser": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
+    "classifier": lambda: NoisyClassifier(
+        C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"
+    ).eval(),
+    "class_scores": lambda: _rand(B, 5),
     "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
     "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
@@ -149,6 +154,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "kl_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4},
     "vq_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4, "codes": 16},
     "unet": {"model_channels": 8, "channel_mult": [1, 2], "attention_factors": [2], "num_heads": 2, "norm_groups": 4},
+    "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
     "class_embedder": {"classes": 5, "dim": 16},

@@ -23,11 +23,12 @@ REGISTRY = Registry.scan(["graph_runner.zones", "nodes"])
 ELSEWHERE = {
     **dict.fromkeys(["repeat", "for_each", "every", "group"], "tests/graph_runner"),
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
+    **dict.fromkeys(["variational_bound", "flow_likelihood"], "zones: tests/nodes/test_likelihood.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),
     **dict.fromkeys(
         ["load_autoencoder", "load_unet", "load_class_embedder", "load_model", "load_checkpoint"], "read files"
     ),
-    **dict.fromkeys(["load_discriminator"], "reads a file"),
+    **dict.fromkeys(["load_discriminator", "load_classifier"], "read files"),
     "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
     **dict.fromkeys(
