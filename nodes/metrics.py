@@ -13,18 +13,22 @@ from core.data.loader import take
 from core.metrics import distribution, reconstruction
 from core.metrics.features import SmallFeatures, extract_features
 from core.metrics.inception import InceptionV3, Place, Resizing
+from core.metrics.pretrained import CLIPScore as _CLIPScore
+from core.metrics.pretrained import DINOv2, pretrained_files
 from core.metrics.statistics import Statistics as _Statistics
 from core.models.lpips import LPIPS
 from core.models.perceptual import HaarDistance
 from core.numbers import finite
 from graph_runner.context import Device, Metrics, Saving
-from graph_runner.contract import Axes, File, Name, Neutral, Ports, node
-from nodes.wires import Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar, Statistics, WeightFile
+from graph_runner.contract import Axes, File, Name, Neutral, PathTo, Ports, node
+from nodes.wires import CLIPScore, Dataset, FeatureNet, Features, Image, PerceptualNet, Scalar, Statistics, WeightFile
 
 OfOneSize = Annotated[Image, Axes("b c h w")]
 """Images that are compared pixel by pixel."""
 OfOneNetwork = Annotated[Features, Axes("_ d")]
 """Features that are compared, of any number of images each."""
+PretrainedFolder = Annotated[str, PathTo("folder", pretrained_files)]
+"""A folder of the transformers library: config.json and weights."""
 
 
 class PrecisionRecall(NamedTuple):
@@ -111,6 +115,39 @@ def inception_network(
     place: pool for FID, spatial for sFID (Nash et al. 2021).
     """
     return InceptionV3.load(path, resizing, place)
+
+
+@node(category="metrics", words=("fd-dinov2", "fdd", "fid"))
+def dinov2_network(path: PretrainedFolder) -> FeatureNet:
+    """DINOv2 as FD-DINOv2 is measured with it (Stein et al. 2023), from a folder that you have; published figures take ViT-L/14.
+
+    path: as transformers writes it, such as a download of facebook/dinov2-large.
+    """
+    return DINOv2.load(path)
+
+
+@node(category="metrics", words=("clip score", "clipscore"))
+def clip_score_network(path: PretrainedFolder) -> CLIPScore:
+    """CLIP with both of its halves, to measure how well pictures go with texts, from a folder that you have.
+
+    path: as transformers writes it, with its tokenizer, such as a download of openai/clip-vit-base-patch16.
+    """
+    return _CLIPScore.load(path)
+
+
+@node(category="metrics", words=("clipscore", "text alignment"))
+def clip_score(
+    network: CLIPScore,
+    images: Image,
+    texts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
+) -> Scalar:
+    """How well pictures go with texts: 100 · max(cos, 0) of CLIP's embeddings, the mean over pictures (Hessel et al. 2021).
+
+    network: which CLIP; figures of another one are not comparable.
+    images: the pictures.
+    texts: one for each, or one for all; captions can be wired here.
+    """
+    return network(images, texts).mean()
 
 
 @node(category="metrics")

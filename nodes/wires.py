@@ -19,6 +19,7 @@ from core.data.stream import StreamData
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.metrics.features import FeatureNetwork
+from core.metrics.pretrained import CLIPScore as _CLIPScore
 from core.metrics.statistics import Statistics as _Statistics
 from core.models.autoencoder import Autoencoder as _Autoencoder
 from core.models.autoencoder import DiagonalGaussian
@@ -140,6 +141,7 @@ Statistics = Annotated[
     Wire("feature_statistics", codec=StatisticsCodec(), about="mean and covariance of the features of many images"),
 ]
 FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]
+CLIPScore = Annotated[_CLIPScore, Wire("clip_score_network", about="how well texts go with images, as CLIP sees it")]
 PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the distance of images, as people see it")]
 
 Embedder = Annotated[ClassEmbedder, Wire("class_embedder", about="one token for each class")]

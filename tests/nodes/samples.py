@@ -20,6 +20,7 @@ from core.data.pictures import Framed
 from core.data.shapes import Shapes
 from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
+from core.metrics.pretrained import CLIPScore
 from core.metrics.statistics import Statistics
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
@@ -86,6 +87,19 @@ def drawings() -> Framed:
     return Framed(Drawings())
 
 
+def clip_score() -> CLIPScore:
+    """A CLIP with random weights, whose tokenizer knows a few words."""
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(0)
+    tokenizer = train_wordpiece(captions(), 64, 12)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+    text = {**small, "vocab_size": tokenizer.vocab_size, "max_position_embeddings": 12, **ends}
+    seen = {**small, "image_size": 16, "patch_size": 8}
+    return CLIPScore(CLIPModel(CLIPConfig(text_config=text, vision_config=seen, projection_dim=8)), tokenizer, 16)
+
+
 WIRES: dict[str, Callable[[], Any]] = {
     "image": lambda: _rand(B, 3, 4 * S, 4 * S).clamp(-1, 1),
     "mask": lambda: (_rand(B, 1, 4 * S, 4 * S) > 0).float(),
@@ -145,6 +159,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "averaging": ExponentialAverage,
     "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
     "feature_network": SmallFeatures,
+    "clip_score_network": clip_score,
     "feature_statistics": lambda: Statistics.of(_rand(32, 6)),
     "perceptual_network": HaarDistance,
 }

@@ -37,6 +37,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(["webdataset_stream", "parquet_stream"], "read files: tests/nodes/test_sources.py"),
     **dict.fromkeys(["lora_unet", "lora_text_encoder", "lpips_network", "inception_network"], "read files"),
+    **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
