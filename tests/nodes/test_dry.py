@@ -21,6 +21,7 @@ from nodes.models import kl_autoencoder, unet
 ROOT = Path(__file__).parents[2]
 UNET: dict[str, Any] = {"model_channels": 16, "channel_mult": [1, 2], "num_res_blocks": 1, "norm_groups": 8}
 NEEDS_FILES = {"sample", "langevin", "image_guidance", "stable_diffusion", "images_folder", "captioned_pictures"}
+NEEDS_FILES |= {"classifier_guidance"}
 
 
 @pytest.fixture(scope="module")

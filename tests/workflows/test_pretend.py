@@ -27,7 +27,7 @@ from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
-NEEDS = dict.fromkeys(("sample", "langevin", "image_guidance"), "quickstart")
+NEEDS = dict.fromkeys(("sample", "langevin", "image_guidance", "classifier_guidance"), "quickstart")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
 QUICK = ("quickstart", "sample")
