@@ -49,6 +49,7 @@ CONTENTS = {
         "workflows",
         "tasks",
         "solvers",
+        "metrics",
         "nodes",
         "workflow-format",
         "zones",
