@@ -50,6 +50,7 @@ CONTENTS = {
         "tasks",
         "solvers",
         "arithmetic",
+        "metrics",
         "nodes",
         "workflow-format",
         "zones",

@@ -282,7 +282,7 @@ def load_model(path: WeightFile, known: Models = OURS, dtype: Kept = "float32") 
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; a half file "as in the file" takes half the memory. Norms and the like are float32.
     """
-    return _load(path, nn.Module, dtype, known)
+    return load_as(path, nn.Module, dtype, known)
 
 
 @node(category="models", words=("vae loader", "load vae"))
@@ -292,7 +292,7 @@ def load_autoencoder(path: WeightFile, dtype: Kept = "float32") -> Autoencoder:
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, FirstStage, dtype)
+    return load_as(path, FirstStage, dtype)
 
 
 @node(category="models", words=("unet loader", "load diffusion model"))
@@ -302,7 +302,7 @@ def load_unet(path: WeightFile, dtype: Kept = "float32") -> UNet:
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, UNetModel, dtype)
+    return load_as(path, UNetModel, dtype)
 
 
 @node(category="models", words=("label",))
@@ -312,7 +312,7 @@ def load_class_embedder(path: WeightFile, dtype: Kept = "float32") -> Embedder:
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, ClassEmbedder, dtype)
+    return load_as(path, ClassEmbedder, dtype)
 
 
 @node(category="models")
@@ -322,10 +322,11 @@ def load_discriminator(path: WeightFile, dtype: Kept = "float32") -> Discriminat
     path: a .safetensors file that save_models wrote.
     dtype: what its weights are kept in; see load_model.
     """
-    return _load(path, NLayerDiscriminator, dtype)
+    return load_as(path, NLayerDiscriminator, dtype)
 
 
-def _load(path: str, kind: type[nn.Module], dtype: str, known: Models = OURS) -> Any:
+def load_as(path: str, kind: type[nn.Module], dtype: str, known: Models = OURS) -> Any:
+    """A saved model, which has to be of a kind, its weights kept in what a `Kept` says. Raises ValueError for another."""
     model = load(path, read_as(dtype), known).model
     if not isinstance(model, kind):
         raise ValueError(

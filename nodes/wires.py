@@ -20,7 +20,10 @@ from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.looks import adopt_images, adopt_masks, contact_sheet, mask_sheet
 from core.metrics.features import FeatureNetwork
+from core.metrics.pretrained import CLIPScore as _CLIPScore
+from core.metrics.statistics import Statistics as _Statistics
 from core.models.autoencoder import DiagonalGaussian
+from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.first_stage import FirstStage as _FirstStage
@@ -98,6 +101,18 @@ class PlotCodec:
         return _Plot.from_tree(tree)
 
 
+class StatisticsCodec:
+    """Statistics of features on disk."""
+
+    def save(self, statistics: _Statistics) -> dict[str, Tensor]:
+        """Mean and covariance."""
+        return {"mean": statistics.mean, "covariance": statistics.covariance}
+
+    def load(self, tree: dict[str, Tensor]) -> _Statistics:
+        """The statistics."""
+        return _Statistics(**tree)
+
+
 Image = Annotated[
     Tensor, Wire("image", "b 3 h w", about="pictures, float in [-1, 1]", adopt=adopt_images, draw=contact_sheet)
 ]
@@ -129,6 +144,7 @@ Denoiser = Annotated[
     nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]
 UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
+Classifier = Annotated[NoisyClassifier, Wire("classifier", about="noisy latents and their time to class scores")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[
     nn.Module,
@@ -145,6 +161,9 @@ SemanticMap = Annotated[Tensor, Wire("semantic_map", "b h w", about="the class o
 Channels = Annotated[
     Tensor, Wire("channels", "b c h w", accepts=("image", "latent"), about="channels beside the latent")
 ]
+ClassScores = Annotated[
+    Tensor, Wire("class_scores", "b n", about="a classifier's logits: how likely it thinks each class")
+]
 LogLikelihood = Annotated[Tensor, Wire("log_likelihood", "b", about="log p(y|z) of each sample")]
 PerSample = Annotated[
     Tensor, Wire("per_sample", "b", accepts=("log_likelihood", "timestep"), about="one number for each sample")
@@ -152,7 +171,12 @@ PerSample = Annotated[
 AnyTensor = Annotated[Tensor, Wire("tensor", about="a tensor of any shape, which means nothing in particular")]
 Gradient = Annotated[Tensor, Wire("gradient", "b c h w", about="∇ log p(y|z), by which guidance steers")]
 Features = Annotated[Tensor, Wire("features", "n d", about="one row for each image, for distances of distributions")]
+Statistics = Annotated[
+    _Statistics,
+    Wire("feature_statistics", codec=StatisticsCodec(), about="mean and covariance of the features of many images"),
+]
 FeatureNet = Annotated[FeatureNetwork, Wire("feature_network", about="images to features")]
+CLIPScore = Annotated[_CLIPScore, Wire("clip_score_network", about="how well texts go with images, as CLIP sees it")]
 PerceptualNet = Annotated[nn.Module, Wire("perceptual_network", about="the distance of images, as people see it")]
 
 Embedder = Annotated[ClassEmbedder, Wire("class_embedder", about="one token for each class")]

@@ -28,6 +28,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.perceptual import HaarDistance
@@ -50,6 +51,7 @@ for model in (
     CLIPTextEmbedder,
     SpatialRescaler,
     HaarDistance,
+    NoisyClassifier,
 ):
     MODELS.add(model)
 

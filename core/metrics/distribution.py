@@ -11,8 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from core.metrics.statistics import Statistics
 from core.numbers import finite
 from core.precision import in_float32
+
+ROWS = 4096
+"""Of a matrix of distances that is in memory at once."""
 
 
 class KernelDistance(NamedTuple):
@@ -29,6 +33,13 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
+class DensityCoverage(NamedTuple):
+    """Density is 1 on average where both sets are alike, and may be larger; coverage is in [0, 1]."""
+
+    density: float
+    coverage: float
+
+
 class _Given(nn.Module):
     """The features themselves, where torchmetrics expects a network."""
 
@@ -41,20 +52,29 @@ class _Given(nn.Module):
 
 
 @in_float32
-def frechet_distance(real: Tensor, generated: Tensor) -> float:
+def frechet_distance(real: Tensor | Statistics, generated: Tensor) -> float:
     """Fréchet distance between Gaussians fitted to the features: FID with `InceptionV3`'s (Heusel et al. 2017).
 
     Published figures take 50,000 samples against the whole training set. It falls with the number of samples: compare
     equal numbers only.
 
-    real, generated: (n, d) and (m, d).
+    real, generated: (n, d) and (m, d); or in place of the real ones their statistics.
     """
     from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
 
-    _check(real, generated, at_least=2)
+    _check(real.mean.expand(2, -1) if isinstance(real, Statistics) else real, generated, at_least=2)
     # Whoever asks has all the features: nothing to synchronise, and perhaps nobody to synchronise with.
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]), sync_on_compute=False).to(real.device)
-    metric.update(real, real=True)
+    metric = FrechetInceptionDistance(feature=_Given(generated.shape[1]), sync_on_compute=False).to(generated.device)
+    if isinstance(real, Statistics):
+        rows = 2  # any number: what the metric makes of these sums are the statistics again
+        total, products = real.sums(rows)
+        metric.real_features_sum, metric.real_features_cov_sum = (
+            total.to(generated.device),
+            products.to(generated.device),
+        )
+        metric.real_features_num_samples += rows
+    else:
+        metric.update(real, real=True)
     metric.update(generated, real=False)
     return max(0.0, float(metric.compute()))
 
@@ -98,6 +118,26 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> Pr
 
 
 @in_float32
+def density_coverage(real: Tensor, generated: Tensor, neighbours: int = 5) -> DensityCoverage:
+    """Density and coverage (Naeem et al. 2020, eq. 3 and 4), which one outlier among the real images does not change much.
+
+    Around each real sample lies a ball that reaches to its `neighbours`-th nearest real neighbour. Density: in how many balls
+    a generated sample lies, divided by `neighbours`. Coverage: the share of balls that hold a generated sample.
+
+    real, generated: (n, d) and (m, d).
+    """
+    _check(real, generated, at_least=neighbours + 1)
+    real, generated = real.float(), generated.float()
+    inside, nearest = 0, []
+    for block in torch.split(real, ROWS):
+        distances = torch.cdist(block, generated)
+        reach = _reach(block, real, neighbours)
+        inside += int((distances < reach[:, None]).sum())
+        nearest.append(distances.amin(1) < reach)
+    return DensityCoverage(inside / (neighbours * len(generated)), float(torch.cat(nearest).float().mean()))
+
+
+@in_float32
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Inception score (Salimans et al. 2016): mean and standard deviation over consecutive splits.
 
@@ -115,12 +155,15 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     return float(values.mean()), float(values.std(correction=0))
 
 
-def _covered(points: Tensor, support: Tensor, neighbours: int, rows: int = 4096) -> float:
-    """The share of points that lie within the reach of at least one of the support. In blocks, for memory."""
-    reach = torch.cat(
-        [torch.cdist(block, support).kthvalue(neighbours + 1, dim=1).values for block in torch.split(support, rows)]
-    )  # the nearest neighbour of all is the sample itself
-    inside = [(torch.cdist(block, support) <= reach).any(dim=1) for block in torch.split(points, rows)]
+def _reach(points: Tensor, support: Tensor, neighbours: int) -> Tensor:
+    """How far the nearest neighbours in the support are from points that belong to it: the nearest of all is the point itself."""
+    return torch.cdist(points, support).kthvalue(neighbours + 1, dim=1).values
+
+
+def _covered(points: Tensor, support: Tensor, neighbours: int) -> float:
+    """The share of points that lie within the reach of at least one of the support."""
+    reach = torch.cat([_reach(block, support, neighbours) for block in torch.split(support, ROWS)])
+    inside = [(torch.cdist(block, support) <= reach).any(dim=1) for block in torch.split(points, ROWS)]
     return float(torch.cat(inside).float().mean())
 
 

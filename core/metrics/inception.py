@@ -19,6 +19,12 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.weights import read_weights, refuse_spoilt
 from core.precision import in_float32
 
+Resizing = Literal["tensorflow", "clean"]
+"""How images are brought to 299 × 299: as TensorFlow 1 and torch-fidelity do, or as clean-fid does."""
+Place = Literal["pool", "spatial"]
+"""Where features are read: after the last average pool (FID), or on the 17 × 17 grid (sFID)."""
+FEATURES: dict[Place, int] = {"pool": 2048, "spatial": 7 * 17 * 17}
+
 Side = int | tuple[int, int]
 Pool = Literal["average", "max", "reduce"]
 Chain = list[tuple[int, Side]]  # of convolutions: channels out and kernel
@@ -128,16 +134,21 @@ def _resampling(before: int, after: int) -> Tensor:
 class InceptionV3(nn.Module):
     """Images (b, 3, h, w) in [-1, 1] of any size to the 2048 features of the last average pool, (b, 2048).
 
-    Images are rounded to 8 bits, as if read from files, and brought to 299 × 299 by TensorFlow 1's bilinear resampling,
-    as in torch-fidelity, which Rombach et al. 2022 measured with; other resampling shifts FID (Parmar et al. 2022, "On
-    aliased resizing"). It is made in eval mode.
+    Images are rounded to 8 bits, as if read from files, and brought to 299 × 299. It is made in eval mode.
+
+    resizing: "tensorflow" is TensorFlow 1's bilinear resampling, as in torch-fidelity, which Rombach et al. 2022 measured
+        with. "clean" is Pillow's bicubic filter without rounding, as clean-fid's `mode="clean"` (Parmar et al. 2022, "On
+        aliased resizing"): figures of one are not to be compared with those of the other.
+    place: "spatial" for the features of sFID (Nash et al. 2021), (b, 2023): the first 7 channels of the 17 × 17 grid in
+        `Mixed_6d.branch1x1`, TensorFlow's mixed_6/conv, as guided-diffusion's evaluator reads them.
     """
 
-    num_features = 2048
     kept_float32 = ("",)  # it measures
 
-    def __init__(self) -> None:
+    def __init__(self, resizing: Resizing = "tensorflow", place: Place = "pool") -> None:
         super().__init__()
+        self.resizing, self.place = resizing, place
+        self.num_features = FEATURES[place]
         self.Conv2d_1a_3x3 = _Convolution(3, 32, 3, stride=2, padded=False)
         self.Conv2d_2a_3x3 = _Convolution(32, 32, 3, padded=False)
         self.Conv2d_2b_3x3 = _Convolution(32, 64, 3)
@@ -161,15 +172,22 @@ class InceptionV3(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (b, 2048)."""
+        """Features (b, num_features)."""
         x = ((images.to(self.fc.weight.dtype).clamp(-1, 1) + 1) * 127.5).round()
-        rows, columns = _resampling(x.shape[2], 299).to(x), _resampling(x.shape[3], 299).to(x)
-        x = (rows @ x @ columns.T - 128) / 128
+        if self.resizing == "clean":
+            x = F.interpolate(x, (299, 299), mode="bicubic", antialias=True).clamp(0, 255)
+        else:
+            rows, columns = _resampling(x.shape[2], 299).to(x), _resampling(x.shape[3], 299).to(x)
+            x = rows @ x @ columns.T
+        x = (x - 128) / 128
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = F.max_pool2d(x, 3, stride=2)
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(x))
         x = F.max_pool2d(x, 3, stride=2)
         for name, block in self.named_children():
+            if name == "Mixed_6d" and self.place == "spatial":
+                grid: Tensor = block.get_submodule("branch1x1")(x)[:, :7]
+                return grid.flatten(1)
             if name.startswith("Mixed"):
                 x = block(x)
         return x.mean((2, 3))
@@ -180,14 +198,14 @@ class InceptionV3(nn.Module):
         return features @ self.fc.weight.T
 
     @classmethod
-    def load(cls, path: str | Path) -> InceptionV3:
+    def load(cls, path: str | Path, resizing: Resizing = "tensorflow", place: Place = "pool") -> InceptionV3:
         """Read `pt_inception-2015-12-05-6726825d.pth`, or the same tensors as safetensors.
 
         Raises CheckpointError where the file is something else, and says what.
         """
         state = read_weights(path)
         with torch.device("meta"):
-            network = cls()
+            network = cls(resizing, place)
         kept = {}
         for name, wanted in network.state_dict().items():
             if name.endswith("num_batches_tracked"):  # a counter that only training reads, and older files lack

@@ -9,31 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import ClassNumber, Concat, Context, Vector
 from core.models import kept_context
 from core.models.attention import SpatialTransformer
-from core.models.blocks import AttentionBlock, Downsample, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
+from core.models.blocks import AttentionBlock, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
 from core.models.denoiser import Takes
 from core.models.regional import Regional
 from core.models.registry import model
-
-
-class EmbedSequential(nn.Sequential):
-    """A sequence that hands the time embedding to its residual blocks and the context to its spatial transformers."""
-
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:  # type: ignore[override]
-        """x (b, c, h, w), emb (b, emb_channels), context (b, m, context_dim) or None."""
-        for layer in self:
-            if isinstance(layer, ResBlock):
-                x = layer(x, emb)
-            elif isinstance(layer, SpatialTransformer):
-                x = layer(x, None if context is None else layer.told(context))
-            else:
-                x = layer(x)
-        return x
+from core.models.unet_parts import EmbedSequential, Parts, run
 
 
 @model
@@ -92,24 +77,30 @@ class UNet(Regional):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        levels = len(channel_mult)
-        depths = [transformer_depth] * levels if isinstance(transformer_depth, int) else list(transformer_depth)
-        if not channel_mult or min(channel_mult) < 1:
-            raise ValueError(f"channel_mult has a multiple of at least 1 for each level, not {list(channel_mult)}")
-        if num_heads is not None and num_heads < 1:
-            raise ValueError(f"num_heads is at least 1, not {num_heads}")
-        if (num_heads is None) == (num_head_channels is None):
-            raise ValueError("give exactly one of num_heads and num_head_channels")
+        parts = Parts(
+            model_channels,
+            channel_mult,
+            num_res_blocks,
+            attention_factors,
+            num_heads,
+            num_head_channels,
+            context_dim,
+            transformer_depth,
+            use_linear_in_transformer,
+            use_scale_shift_norm,
+            resblock_updown,
+            conv_resample,
+            dropout,
+            norm_groups,
+        )
         if num_classes is not None and adm_in_channels is not None:
             raise ValueError("give num_classes (labels) or adm_in_channels (vectors), not both")
-        if len(depths) != levels:
-            raise ValueError(f"transformer_depth has {len(depths)} entries for the {levels} levels of channel_mult")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.model_channels = model_channels
         self.context_dim = context_dim
         self.gradient_checkpointing = gradient_checkpointing
-        self.size_multiple = 2 ** (levels - 1)
+        self.size_multiple = 2 ** (parts.levels - 1)
         wanted = {
             Concat: in_channels > out_channels,
             Context: context_dim is not None,
@@ -117,23 +108,8 @@ class UNet(Regional):
             Vector: adm_in_channels is not None,
         }
         self.takes = Takes(min(in_channels, out_channels), needs=tuple(kind for kind, wants in wanted.items() if wants))
-        emb_channels = 4 * model_channels
-
-        def res_block(c_in: int, c_out: int, up: bool = False, down: bool = False) -> ResBlock:
-            return ResBlock(c_in, emb_channels, c_out, dropout, use_scale_shift_norm, norm_groups, up, down)
-
-        def attention(channels: int, depth: int) -> nn.Module:
-            heads = num_heads or channels // (num_head_channels or channels)
-            if heads < 1 or channels % heads or (num_head_channels and heads * num_head_channels != channels):
-                option = f"num_heads={num_heads}" if num_heads else f"num_head_channels={num_head_channels}"
-                raise ValueError(f"{channels} channels cannot be split by {option}: choose a divisor")
-            if context_dim is None:
-                return AttentionBlock(channels, heads, norm_groups)
-            return SpatialTransformer(channels, heads, context_dim, depth, use_linear_in_transformer, norm_groups)
-
-        self.time_embed = nn.Sequential(
-            nn.Linear(model_channels, emb_channels), nn.SiLU(), nn.Linear(emb_channels, emb_channels)
-        )
+        emb_channels = parts.emb_channels
+        self.time_embed = parts.time_embedding()
         self.label_emb: nn.Module | None = None
         if num_classes is not None:
             self.label_emb = nn.Embedding(num_classes, emb_channels)
@@ -143,33 +119,18 @@ class UNet(Regional):
             )
             self.label_emb = nn.Sequential(mlp)
 
-        ch = model_channels
-        self.input_blocks = nn.ModuleList([EmbedSequential(nn.Conv2d(in_channels, ch, 3, padding=1))])
-        skip_channels = [ch]
-        for level, mult in enumerate(channel_mult):
-            for _ in range(num_res_blocks):
-                layers: list[nn.Module] = [res_block(ch, mult * model_channels)]
-                ch = mult * model_channels
-                if 2**level in attention_factors:
-                    layers.append(attention(ch, depths[level]))
-                self.input_blocks.append(EmbedSequential(*layers))
-                skip_channels.append(ch)
-            if level < levels - 1:
-                down = res_block(ch, ch, down=True) if resblock_updown else Downsample(ch, conv_resample)
-                self.input_blocks.append(EmbedSequential(down))
-                skip_channels.append(ch)
-
-        self.middle_block = EmbedSequential(res_block(ch, ch), attention(ch, depths[-1]), res_block(ch, ch))
-
+        self.input_blocks, skip_channels = parts.contracting(in_channels)
+        ch = skip_channels[-1]
+        self.middle_block = parts.middle(ch)
         self.output_blocks = nn.ModuleList()
         for level, mult in reversed(list(enumerate(channel_mult))):
             for i in range(num_res_blocks + 1):
-                layers = [res_block(ch + skip_channels.pop(), mult * model_channels)]
+                layers: list[nn.Module] = [parts.res_block(ch + skip_channels.pop(), mult * model_channels)]
                 ch = mult * model_channels
                 if 2**level in attention_factors:
-                    layers.append(attention(ch, depths[level]))
+                    layers.append(parts.attention(ch, level))
                 if level > 0 and i == num_res_blocks:
-                    layers.append(res_block(ch, ch, up=True) if resblock_updown else Upsample(ch, conv_resample))
+                    layers.append(parts.res_block(ch, ch, up=True) if resblock_updown else Upsample(ch, conv_resample))
                 self.output_blocks.append(EmbedSequential(*layers))
 
         self.out = nn.Sequential(
@@ -206,11 +167,7 @@ class UNet(Regional):
         return out.to(z.dtype)
 
     def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
-        if self.gradient_checkpointing and torch.is_grad_enabled():
-            h = checkpoint(block, h, emb, context, use_reentrant=False)
-        else:
-            h = block(h, emb, context)
-        return h
+        return run(block, h, emb, context, self.gradient_checkpointing)
 
     def _check(self, z: Tensor, context: Tensor | None) -> None:
         if z.dim() != 4 or z.shape[1] != self.in_channels:

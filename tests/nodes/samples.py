@@ -20,7 +20,10 @@ from core.data.pictures import Framed
 from core.data.shapes import Shapes
 from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
+from core.metrics.pretrained import CLIPScore
+from core.metrics.statistics import Statistics
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
+from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
@@ -86,6 +89,19 @@ def drawings() -> Framed:
     return Framed(Drawings())
 
 
+def clip_score() -> CLIPScore:
+    """A CLIP with random weights, whose tokenizer knows a few words."""
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(0)
+    tokenizer = train_wordpiece(captions(), 64, 12)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ends = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
+    text = {**small, "vocab_size": tokenizer.vocab_size, "max_position_embeddings": 12, **ends}
+    seen = {**small, "image_size": 16, "patch_size": 8}
+    return CLIPScore(CLIPModel(CLIPConfig(text_config=text, vision_config=seen, projection_dim=8)), tokenizer, 16)
+
+
 WIRES: dict[str, Callable[[], Any]] = {
     "image": lambda: _rand(B, 3, 4 * S, 4 * S).clamp(-1, 1),
     "mask": lambda: (_rand(B, 1, 4 * S, 4 * S) > 0).float(),
@@ -113,6 +129,10 @@ WIRES: dict[str, Callable[[], Any]] = {
     "autoencoder": autoencoder,
     "denoiser": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
+    "classifier": lambda: NoisyClassifier(
+        C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"
+    ).eval(),
+    "class_scores": lambda: _rand(B, 5),
     "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
     "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
@@ -142,6 +162,8 @@ WIRES: dict[str, Callable[[], Any]] = {
     "averaging": ExponentialAverage,
     "objective": lambda: Objective(torch.tensor(1.0), (), AdamW()),
     "feature_network": SmallFeatures,
+    "clip_score_network": clip_score,
+    "feature_statistics": lambda: Statistics.of(_rand(32, 6)),
     "perceptual_network": HaarDistance,
     "table": lambda: Table({"scale": (1, 1, 3, 3), "seed": (0, 1, 0, 1), "fid": (4.0, 5.0, 2.0, None)}),
     "plot": lambda: Plot("line", WIRES["table"](), "scale", "fid", by="seed"),
@@ -152,6 +174,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "kl_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4},
     "vq_autoencoder": {"model_channels": 8, "channel_mult": [1, 2], "norm_groups": 4, "codes": 16},
     "unet": {"model_channels": 8, "channel_mult": [1, 2], "attention_factors": [2], "num_heads": 2, "norm_groups": 4},
+    "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
     "class_embedder": {"classes": 5, "dim": 16},

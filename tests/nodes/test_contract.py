@@ -25,11 +25,12 @@ ELSEWHERE = {
     **dict.fromkeys(["switch", "repeat_until", "accumulate", "scan"], "tests/graph_runner/test_control.py"),
     "early_stopping": "tests/nodes/test_early_stopping.py",
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
+    **dict.fromkeys(["variational_bound", "flow_likelihood"], "zones: tests/nodes/test_likelihood.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),
     **dict.fromkeys(
         ["load_autoencoder", "load_unet", "load_class_embedder", "load_model", "load_checkpoint"], "read files"
     ),
-    **dict.fromkeys(["load_discriminator"], "reads a file"),
+    **dict.fromkeys(["load_discriminator", "load_classifier"], "read files"),
     "inception_score": "needs Inception: tests/nodes/test_metrics.py",
     **dict.fromkeys(["load_tokenizer", "load_image", "load_mask_image", "image_folder"], "read files"),
     **dict.fromkeys(
@@ -42,6 +43,8 @@ ELSEWHERE = {
         ["lora", "lora_unet", "lora_text_encoder", "textual_inversion", "lpips_network", "inception_network"],
         "read files",
     ),
+    **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
+    "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),
 }
 

@@ -28,6 +28,7 @@ NEEDS_FILES = {
     "slerp",
     "guidance_interval",
     "sdedit",
+    "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
     "images_folder",

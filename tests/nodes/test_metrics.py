@@ -62,6 +62,25 @@ def test_a_data_set_and_its_reconstructions_are_compared_batch_by_batch(engine: 
         assert float(found[name]) == pytest.approx(float(wanted), rel=1e-4)
 
 
+def test_statistics_are_kept_saved_and_read_again(engine: Engine) -> None:
+    nodes = {
+        "network": node("small_features"),
+        "real": node("data_features", {"batch_size": 16}, network="network", data="data"),
+        "lossy": node("data_features", {"batch_size": 16}, network="network", data="again"),
+        "rfid": node("frechet_distance", real="real", generated="lossy"),
+        "reference": node("feature_statistics", features="real"),
+        "save": node("save_statistics", {"name": "shapes"}, statistics="reference"),
+        "by_reference": node("frechet_to_statistics", statistics="reference", generated="lossy"),
+        "spread": node("density_coverage", real="real", generated="lossy"),
+    }
+    found = run(engine, "rfid", "by_reference", "save", "spread", **nodes)
+    assert float(found["by_reference"]) == pytest.approx(float(found["rfid"]), rel=1e-5)
+    assert 0 <= float(found["spread.coverage"]) <= 1
+    nodes["reference"] = node("load_statistics", {"path": "statistics/shapes.npz"})
+    del nodes["save"]
+    assert float(run(engine, "by_reference", **nodes)["by_reference"]) == pytest.approx(float(found["rfid"]), rel=1e-5)
+
+
 def test_a_reconstruction_keeps_its_samples_other_fields(engine: Engine) -> None:
     again = run(engine, "again")["again"]
     original = take(Shapes(32, 40), [3, 7])

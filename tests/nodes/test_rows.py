@@ -26,6 +26,7 @@ BATCHES = {
     "rescale_latents": "it measures one number on all of its batch",
     "sample": "tested for each solver",
     "train": "it is handed batches",
+    **dict.fromkeys(["variational_bound", "flow_likelihood"], "tests/nodes/test_likelihood.py"),
 }
 DRAWING = [spec for spec in REGISTRY.values() if spec.draws and spec.type not in BATCHES]
 MOST = {"probability": 0.5, "kind": "full", "factor": 2, "shape": [2, 3, 8, 8]}
@@ -86,7 +87,7 @@ def test_what_draws_for_pictures_can_begin_at_any_row() -> None:
     offered = {spec.type for spec in REGISTRY.values() if "first_row" in spec.params}
     assert offered == {
         *("gaussian_noise", "noise_like", "sample", "langevin_step", "sample_posterior"),
-        *("random_mask", "degrade_images", "layout_tokens"),
+        *("random_mask", "degrade_images", "layout_tokens", "variational_bound", "flow_likelihood"),
     }
 
 

@@ -36,6 +36,7 @@ SAMPLERS = (
     "image_guidance",
     "guidance_interval",
     "sdedit",
+    "classifier_guidance",
 )
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""

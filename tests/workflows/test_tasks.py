@@ -32,7 +32,14 @@ TRAINED_WITH = {  # what the denoiser's training also trains, and what the run s
     "super_resolution": ("", {"super_resolution.png"}),
     "inpainting": ("", {"inpainting.png"}),
 }
-TASKS = [*TRAINED_WITH, "vq_autoencoder", "image_guidance", "stable_diffusion", "published_model"]
+TASKS = [
+    *TRAINED_WITH,
+    "vq_autoencoder",
+    "image_guidance",
+    "classifier_guidance",
+    "stable_diffusion",
+    "published_model",
+]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")
 FIRST_STAGE += ("autoencoder", "first_stage")
 SMALL: dict[str, dict[str, Any]] = {
@@ -49,6 +56,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "unet0": {"model_channels": 8, "num_heads": 2, "norm_groups": 4},
     "unet_optimizer": {"weight_decay": 0.0, "warmup": 0},
     "diffusion": {"steps": 4, "batch_size": 4},
+    "classifier0": {"model_channels": 8, "num_head_channels": 8, "norm_groups": 4},
+    "training": {"steps": 2, "batch_size": 4},
     "sample": {"steps": 2},
     "sample_again": {"steps": 2},
     "sample_typed": {"steps": 2},

@@ -5,7 +5,13 @@ import pytest
 import scipy.linalg
 import torch
 
-from core.metrics.distribution import frechet_distance, inception_score, kernel_distance, precision_recall
+from core.metrics.distribution import (
+    density_coverage,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+)
 
 
 def features(n: int, d: int, scale: float, shift: float, seed: int) -> torch.Tensor:
@@ -67,3 +73,25 @@ def test_too_few_samples_and_other_features_are_refused() -> None:
         precision_recall(torch.zeros(3, 2), torch.zeros(9, 2))
     with pytest.raises(ValueError, match="cannot be split into 10"):
         inception_score(torch.zeros(5, 2))
+
+
+def test_density_and_coverage_equal_their_definitions() -> None:
+    real, generated = features(60, 5, 1.0, 0.0, 1), features(45, 5, 1.2, 0.4, 2)
+    a, b = real.double().numpy(), generated.double().numpy()
+    among = np.linalg.norm(a[:, None] - a[None], axis=2)
+    reach = np.sort(among, axis=1)[:, 4]  # the fourth neighbour; the sample itself comes first
+    inside = np.linalg.norm(a[:, None] - b[None], axis=2) < reach[:, None]
+    found = density_coverage(real, generated, neighbours=4)
+    assert found.density == pytest.approx(inside.sum() / (4 * 45), rel=1e-6)
+    assert found.coverage == pytest.approx(inside.any(axis=1).mean(), rel=1e-6)
+
+
+def test_an_outlier_covers_a_manifold_for_precision_and_hardly_for_density() -> None:
+    real, elsewhere = features(200, 4, 1.0, 0.0, 1), features(200, 4, 0.1, 6.0, 2)
+    spread = torch.cat([real, torch.full((1, 4), 12.0)])
+    assert precision_recall(spread, elsewhere).precision > 0.9, "the outlier's ball reaches all of them"
+    assert density_coverage(spread, elsewhere).density < 0.3
+    assert density_coverage(real, elsewhere).density == 0
+    same = density_coverage(real, features(2000, 4, 1.0, 0.0, 3))
+    assert same.density == pytest.approx(1, abs=0.15)
+    assert same.coverage > 0.95

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError
@@ -79,6 +81,34 @@ def test_resampling_is_tensorflow_s() -> None:
     assert doubled.tolist() == [1, 1.5, 2, 3, 4, 4]
     assert (_resampling(640, 299).sum(1) - 1).abs().max() < 1e-5
     assert torch.equal(_resampling(299, 299), torch.eye(299))
+
+
+@pytest.mark.parametrize("size", [(64, 48), (512, 400)])
+def test_clean_resizing_is_pillow_s(size: tuple[int, int]) -> None:
+    """As clean-fid calls it: each channel as floats, bicubic, without rounding."""
+    pictures = Shapes(resolution=size[0], size=1).get_batch(range(1))["images"][..., : size[1]]
+    seen: list[Tensor] = []
+    network = InceptionV3(resizing="clean")
+    network.Conv2d_1a_3x3.register_forward_pre_hook(lambda _, given: seen.append(given[0] * 128 + 128))
+    with torch.no_grad():
+        network(pictures)
+    for channel, ours in zip(((pictures[0] + 1) * 127.5).round(), seen[0][0], strict=True):
+        theirs = Image.fromarray(channel.numpy(), mode="F").resize((299, 299), Image.Resampling.BICUBIC)
+        assert np.abs(ours.numpy() - np.asarray(theirs).clip(0, 255)).max() < 1e-2
+
+
+def test_spatial_features_are_those_of_guided_diffusion(tmp_path: Path) -> None:
+    network = InceptionV3()
+    randomise(network)
+    torch.save(network.state_dict(), tmp_path / "inception.pth")
+    images = Shapes(resolution=48, size=2).get_batch(range(2))["images"]
+    seen: list[Tensor] = []
+    network.Mixed_6d.branch1x1.register_forward_hook(lambda _, __, made: seen.append(made))
+    network(images)
+    spatial = InceptionV3.load(tmp_path / "inception.pth", place="spatial")
+    features = spatial(images)
+    assert features.shape == (2, spatial.num_features) == (2, 2023)
+    assert torch.equal(features, seen[0][:, :7].reshape(2, -1))
 
 
 def test_other_weights_are_refused_by_name(tmp_path: Path) -> None:
