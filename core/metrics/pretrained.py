@@ -6,7 +6,8 @@ downloaded, and no code of a folder is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,20 @@ def _weights(folder: Path) -> Path | None:
     return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
 
 
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """transformers draws one for every network, on a console that belongs to the run."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def _load(folder: Path, kind: str, configuration: Any, model: Callable[[Any], nn.Module]) -> tuple[Any, nn.Module]:
     """A folder's configuration and network."""
     source = folder / "config.json"
@@ -122,7 +137,7 @@ def _load(folder: Path, kind: str, configuration: Any, model: Callable[[Any], nn
         raise CheckpointError(f"{folder} holds no weights: expected one of {', '.join(WEIGHTS)}")
     state = read_weights(weights)
     refuse_spoilt(state, weights)
-    with naming(source):
+    with naming(source), _without_progress_bars():
         config = configuration.from_dict(described)
         outline(lambda: model(config), {}, state)  # before a configuration that asks for millions of layers is followed
         network, told = model.from_pretrained(  # type: ignore[attr-defined]

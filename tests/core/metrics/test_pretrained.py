@@ -28,9 +28,11 @@ def pillow(pictures: Tensor) -> list[Image.Image]:
     return [Image.fromarray(each) for each in values]
 
 
-def test_dinov2_s_features_are_those_of_transformers(tmp_path: Path) -> None:
+def test_dinov2_s_features_are_those_of_transformers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     theirs = dinov2(tmp_path)
+    capfd.readouterr()
     ours = DINOv2.load(tmp_path)
+    assert capfd.readouterr() == ("", ""), "nothing is drawn on the console"
     pixels = [np.asarray(each.resize((224, 224), Image.Resampling.BICUBIC)) for each in pillow(PICTURES)]
     normed = (np.stack(pixels) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     with torch.no_grad():
