@@ -19,6 +19,7 @@ import {
 } from "lucide-react";
 import { useEffect, useState } from "react";
 import { ago, clock } from "../drawing/format";
+import { keysFor, RUN } from "../canvas/shortcuts";
 import { useNow } from "../canvas/useNow";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
@@ -84,7 +85,9 @@ export function RunsPanel() {
       ) : null}
       <ul>{live.map(row)}</ul>
       <h3>History</h3>
-      {past.length === 0 ? <p className="quiet">Nothing has run yet. Ctrl Enter runs the workflow.</p> : null}
+      {past.length === 0 ? (
+        <p className="quiet">Nothing has run yet. {keysFor(RUN)} runs the workflow.</p>
+      ) : null}
       <ul>{past.map(row)}</ul>
       {past.length >= 50 ? (
         <button className="small-button" onClick={() => void moreRuns()}>
@@ -156,7 +159,7 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
   const restore = () => {
     if (!detail) return;
     openText(detail.text, run.run);
-    say(`This is the graph of run ${run.run}; Ctrl S saves it under a name`);
+    say(`This is the graph of run ${run.run}; ${keysFor("Save")} saves it under a name`);
   };
   const compare = () =>
     useUi.setState((state) => ({

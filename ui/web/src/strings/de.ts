@@ -139,6 +139,18 @@ export const de = {
   "Move the sheet": "Fläche verschieben",
   "Select with a box": "Mit Kasten auswählen",
   "Go from node to node": "Von Knoten zu Knoten",
+  // the app view
+  "App view": "App-Ansicht",
+  Parameters: "Parameter",
+  Results: "Ergebnisse",
+  Queue: "Anstellen",
+  wired: "verdrahtet",
+  "go to its node": "zu seinem Knoten",
+  "Open on the canvas": "Auf der Fläche öffnen",
+  "Open the chart": "Kurven öffnen",
+  "Right-click a parameter to show it there.": "Ein Rechtsklick auf einen Parameter zeigt ihn dort.",
+  "This workflow exposes no parameters: expose some on the canvas.":
+    "Dieser Workflow zeigt keine Parameter: auf der Fläche lassen sich welche zeigen.",
   // menus
   "Turn into a port": "Zum Port machen",
   "Turn back into a parameter": "Wieder zum Parameter machen",
