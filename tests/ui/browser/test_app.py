@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import RunningServer, graph
@@ -16,14 +14,6 @@ FORM = {
     "twice": {"type": "scale", "params": {"by": 2}, "wires": {"x": "a"}},
     "s": {"type": "save_picture", "wires": {"x": "twice"}},
 }
-
-
-@pytest.fixture
-def sheet(context: BrowserContext, server: RunningServer) -> Iterator[Sheet]:
-    """A page of the server that has toys alone: nothing is trained for it."""
-    made = Sheet(context.new_page(), server.url)
-    yield made
-    assert made.errors == []
 
 
 def saved(server: RunningServer) -> str:
@@ -40,8 +30,8 @@ def typed(app: Page, name: str, value: str) -> None:
     field.press("Enter")
 
 
-def test_an_app_is_filled_in_run_and_compared(sheet: Sheet, server: RunningServer) -> None:
-    path, app = saved(server), sheet.page
+def test_an_app_is_filled_in_run_and_compared(plain_sheet: Sheet, server: RunningServer) -> None:
+    path, app = saved(server), plain_sheet.page
     app.goto(f"{server.url}/app/folder/an-app")
     expect(app).to_have_url(f"{server.url}/#app/{path}")
     expect(app.get_by_role("heading", name="An app")).to_be_visible()
@@ -70,16 +60,16 @@ def test_an_app_is_filled_in_run_and_compared(sheet: Sheet, server: RunningServe
     expect(app.locator(".app-values")).to_have_text("result15")
     app.get_by_role("link", name="Open on the canvas").click()
     expect(app.locator(".react-flow__node").first).to_be_attached()
-    expect(sheet.tab("An app").get_by_label("Unsaved changes")).to_have_count(0)
+    expect(plain_sheet.tab("An app").get_by_label("Unsaved changes")).to_have_count(0)
 
 
-def test_an_app_says_what_it_cannot_do(sheet: Sheet, server: RunningServer) -> None:
+def test_an_app_says_what_it_cannot_do(plain_sheet: Sheet, server: RunningServer) -> None:
     wrong = {"a": {"type": "number", "params": {"value": 3}}, "s": {"type": "save_picture"}}
     exposed = {"params": {"start": "a.value"}, "outputs": {}}
     server.call(
         "save", path="workflows/stuck.json", workflow=graph(wrong, title="Stuck", exposed=exposed), overwrite=True
     )
-    app = sheet.page
+    app = plain_sheet.page
     app.goto(f"{server.url}/#app/workflows/stuck.json")
     expect(app.get_by_role("alert")).to_contain_text("s")
     expect(app.get_by_role("button", name="Run", exact=True)).to_be_disabled()
@@ -88,10 +78,10 @@ def test_an_app_says_what_it_cannot_do(sheet: Sheet, server: RunningServer) -> N
 
 
 def test_the_canvas_leads_to_the_app_and_its_panel_has_the_same_fields(
-    sheet: Sheet, server: RunningServer
+    plain_sheet: Sheet, server: RunningServer
 ) -> None:
-    path = saved(server)
-    sheet.open(path)
+    sheet = plain_sheet
+    sheet.open(saved(server))
     sheet.press("Escape")
     panel = sheet.page.get_by_role("complementary", name="Node")
     typed(sheet.page, "how much", "7")
