@@ -1,4 +1,4 @@
-"""The app view: a workflow's exposed parameters and outputs as a plain form at /app/NAME, for people who want no nodes."""
+"""A workflow's app view by its name: /app/NAME leads people to the page, and what lies below it is a form that scripts call."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ MOST_FORMS = 50
 """Kept at once; one that was not visited for longest is made anew at its next visit."""
 POINTS = 300
 """The most points of a curve, about."""
+UNQUOTED = ";,/?:@&=+$-_.!~*'()#"
+"""What JavaScript's encodeURI, by which the page writes its addresses, leaves as it is."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,13 @@ class AppViews:
                 await self._close(name)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
-        """Answer below /app/NAME/, where NAME may hold slashes. Raises RefusedError where there is no such form."""
+        """Answer for /app/NAME and below, where NAME may hold slashes. Raises RefusedError where there is no such form."""
         name, file = await asyncio.to_thread(self.api.library.app, path.removeprefix("/app/"))
-        if path == f"/app/{name}":
-            await RedirectResponse(f"{scope.get('root_path', '')}/app/{quote(name)}/")(scope, receive, send)
+        if path in (f"/app/{name}", f"/app/{name}/"):
+            shown = f"{scope.get('root_path', '')}/#app/{quote(file, safe=UNQUOTED)}"
+            await RedirectResponse(shown)(scope, receive, send)
             return
-        if not path.startswith(f"/app/{name}/") or not gradio_door.FORM.fullmatch(path.removeprefix(f"/app/{name}")):
+        if not path.startswith(f"/app/{name}/") or not gradio_door.CALLS.fullmatch(path.removeprefix(f"/app/{name}")):
             raise RefusedError(404, f"there is nothing at {path[:100]!r}")
         made = await self._form(name, file)
         receive = await gradio_door.checked(made.blocks, path.removeprefix(f"/app/{name}"), scope, receive)

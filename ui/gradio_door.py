@@ -1,4 +1,4 @@
-"""What of Gradio's own routes is open: those that its clients and forms use, and its files by our rules.
+"""What of Gradio's own routes is open: those that its clients use, and its files by our rules.
 
 Gradio brings a hundred routes, for the development of an app, for its monitoring, for a history elsewhere; each would be
 a door that nobody watches.
@@ -40,11 +40,6 @@ gradio.queueing.traceback = OneLine
 CALLS = re.compile(
     r"/(config/?|favicon\.ico|gradio_api/(info/?|openapi\.json|app_id|startup-events|upload|upload_progress|queue/(join|data|status)"
     r"|heartbeat/\w+|cancel|reset/?|call/\w+(/\w+)?|login_check/?|user/?|token/?))"
-)
-FORM = re.compile(
-    CALLS.pattern
-    + r"|/?|/(theme\.css|favicon\.ico|manifest\.json|pwa_icon(/\d+)?|robots\.txt|(static|assets|svelte)/[\w./@-]+)"
-    + r"|/gradio_api/(component_server/?|stream/[\w./-]+)"
 )
 FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
 

@@ -27,8 +27,6 @@ OURS = (
     "media-src 'self' blob:; font-src 'self' data:; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'self'"
 )
-# Gradio writes its configuration into the page as a script, and Vega, which draws its curves, makes functions of texts.
-FORM = OURS.format(hashes=" 'unsafe-inline' 'unsafe-eval'").replace("base-uri 'none'", "base-uri 'self'")
 LOGIN = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
 
 
@@ -51,7 +49,7 @@ class Policy:
             return FILE
         if path == "/" or path.startswith("/assets/"):
             return self._page
-        return FORM if path.startswith("/app/") else DATA
+        return DATA
 
 
 def is_file(path: str) -> bool:

@@ -55,7 +55,8 @@ a file; `upload(file)` and `extract(file)` as the routes of these names.
 CALLS = "Arguments are sent as one JSON object. Others than these are refused."
 FILES = """\
 Besides them there are pages for people: `GET /login` and `POST /login` (user and password, or the token; `username`, `password`, and where to go `next` begin a session; without `next` the answer
-is `{"success": true}`), `GET /logout` and `POST /logout`, and `GET /app/NAME`, a form of the exposed parameters (`WorkflowEntry.app` holds the address).
+is `{"success": true}`), `GET /logout` and `POST /logout`, and `GET /app/NAME` (`WorkflowEntry.app` holds the address), which leads to the app view of a
+workflow; below it Gradio's clients find a form of the exposed parameters, with `/submit` and `/watch`.
 """
 LIVE = """\
 Text frames, JSON objects, each of one of these forms. The server speaks first. A page's message is a text of at most 10,000 characters; a page has at most 1000 subscriptions.
@@ -75,7 +76,7 @@ With `--auth user:password` or `--token` every route, the WebSocket and the form
 - Scripts: `Client(url, auth=("user", "password"))`, `Client(url, headers={"Authorization": "Bearer TOKEN"})`, or HTTP Basic; the token also stands for any user's password.
 """
 HEADERS = """\
-Every answer says what a browser may do with it (`ui/headers.py`): `Content-Security-Policy` (the canvas: its own scripts; a file of the workspace: a sandbox without scripts; a form: what Gradio needs; all
+Every answer says what a browser may do with it (`ui/headers.py`): `Content-Security-Policy` (the canvas: its own scripts; a file of the workspace: a sandbox without scripts; all
 else: nothing), `X-Content-Type-Options: nosniff`, `Referrer-Policy: same-origin`, `Cross-Origin-Opener-Policy` and `Cross-Origin-Resource-Policy: same-origin`.
 
 Behind a proxy below a path (`--root-path /loom`, or the header `X-Forwarded-Prefix`) all of the above has that prefix, whether the proxy takes it off or not.

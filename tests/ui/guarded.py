@@ -49,7 +49,7 @@ def main(workspace: str, port: str) -> None:
     gradio.networking.setup_tunnel = lambda **_: f"https://{TUNNEL}"  # no network in tests
     with contextlib.redirect_stdout(sys.stderr):  # Gradio tells the address, too
         assert server.serve("127.0.0.1", int(port), share=True) == f"https://{TUNNEL}"
-    form = httpx.get(f"http://127.0.0.1:{port}/app/form/", auth=ME)
+    form = httpx.get(f"http://127.0.0.1:{port}/app/form/config", auth=ME, timeout=300)  # a busy machine takes its time
     assert form.status_code == 200, form.text
     panel: Any = server.views._made["form"][1].app
     print(json.dumps(sorted({*paths(server.routes), *paths(panel.routes)})), flush=True)

@@ -66,7 +66,7 @@ def policy_of(path: str) -> str:
     """What the content security policy of a path must begin with."""
     if path.startswith(("/files/", "/thumbnails/")) or "/gradio_api/file" in path:
         return "sandbox; default-src 'none'"
-    if path == "/" or path.startswith(("/assets/", "/app/")):
+    if path == "/" or path.startswith("/assets/"):
         return "default-src 'self'; script-src 'self'"
     return "default-src 'none'"
 

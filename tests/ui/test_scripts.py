@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from gradio_client import Client, handle_file
@@ -156,5 +157,27 @@ def test_the_app_view_shows_progress_and_curves(server: RunningServer) -> None:
 
 def test_an_app_of_what_cannot_run_says_so(server: RunningServer) -> None:
     server.call("save", path="workflows/wrong.json", workflow=graph({"a": {"type": "numbr"}}))
-    assert "cannot run yet" in server.http.get("/app/wrong/").json()["error"]
+    assert "cannot run yet" in server.http.get("/app/wrong/config").json()["error"]
     assert "Did you mean 'wrong'" in server.http.get("/app/wrongg/").json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "hash"),
+    [("plain", "plain"), ("of mine/a & b", "of%20mine/a%20&%20b"), ("größe #2", "gr%C3%B6%C3%9Fe%20#2")],
+)
+def test_an_app_view_is_on_the_page_and_nothing_of_gradios_pages_is_served(
+    name: str, hash: str, server: RunningServer
+) -> None:
+    server.call("save", path=f"workflows/{name}.json", workflow=graph({"a": {"type": "number"}}))
+    below = f"/app/{quote(name)}"
+    for address in (below, f"{below}/"):
+        answer = server.http.get(address)
+        assert (answer.status_code, answer.headers["location"]) == (307, f"/#app/workflows/{hash}.json")
+    for address in (
+        "theme.css",
+        "static/img/logo.svg",
+        "assets/index.js",
+        "manifest.json",
+        "gradio_api/component_server",
+    ):
+        assert server.http.get(f"{below}/{address}").status_code == 404, address

@@ -99,3 +99,11 @@ def sheet(context: BrowserContext, real_server: RunningServer) -> Iterator[Sheet
     made = Sheet(context.new_page(), real_server.url)
     yield made
     assert made.errors == []
+
+
+@pytest.fixture
+def plain_sheet(context: BrowserContext, server: RunningServer) -> Iterator[Sheet]:
+    """A page of the server that all tests of the user interface share: nothing is trained for it."""
+    made = Sheet(context.new_page(), server.url)
+    yield made
+    assert made.errors == []

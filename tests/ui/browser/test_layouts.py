@@ -38,8 +38,12 @@ LOOK = """() => {
             across.push(...over.map((box) => `${wire.id} over ${box.id}`));
         }
     }
+    const letters = [...document.querySelectorAll(".card :is(.title, .told)")].flatMap((text) => {
+        const { fontSize, opacity, display } = getComputedStyle(text);
+        return opacity === "0" || display === "none" ? [] : [parseFloat(fontSize) * scale];
+    });
     return {
-        scale, boxes, across: [...new Set(across)],
+        scale, letters, boxes, across: [...new Set(across)],
         titles: boxes.filter((box) => box.zone).map((box) => {
             const title = document.querySelector(`[data-id="${box.id}"] .title`);
             const drawn = title.getBoundingClientRect().height / title.offsetHeight;
@@ -75,6 +79,7 @@ def test_the_first_stage_can_be_read_and_used(sheet: Sheet, name: str) -> None:
     far = sheet.page.evaluate(LOOK)
     nothing_overlaps(far["boxes"])
     assert all(size >= 12 for size in far["titles"]), far["titles"]
+    assert all(size >= 7.5 for size in far["letters"]), "a name or a value that cannot be read is drawn as none"
 
 
 def nothing_overlaps(boxes: list[dict[str, float]]) -> None:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from core.images import load_mask
 from tests.ui.browser.sheet import Sheet
@@ -149,6 +149,83 @@ def test_a_mask_is_painted_saved_and_wired(sheet: Sheet, real_server: RunningSer
     expect(sheet.field("load_mask_image", "path")).to_have_value(re.compile(re.escape(saved.stem)))
     sheet.undo()
     expect(sheet.node("load_mask_image")).to_have_count(0)
+
+
+def test_a_mask_is_painted_by_a_finger_and_two_fingers_zoom(browser: Browser, server: RunningServer) -> None:
+    (server.workspace / "touched.png").write_bytes(picture(size=(64, 48)))
+    nodes = {
+        "load_image": {"type": "load_image", "params": {"path": "touched.png"}},
+        "hidden": {"type": "mask_image", "wires": {"images": "load_image"}},
+    }
+    server.call("save", path="workflows/touched.json", workflow=graph(nodes), overwrite=True)
+    context = browser.new_context(viewport={"width": 412, "height": 800}, has_touch=True, reduced_motion="reduce")
+    phone = Sheet(context.new_page(), server.url).open("workflows/touched.json")
+    touch = context.new_cdp_session(phone.page)
+
+    def fingers(kind: str, *points: tuple[float, float]) -> None:
+        at = [{"x": x, "y": y, "id": n} for n, (x, y) in enumerate(points)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
+
+    phone.node("load_image").locator(".title").first.dispatch_event("contextmenu")
+    phone.page.get_by_role("menuitem", name="Paint a mask…").tap()
+    painter = phone.page.get_by_role("dialog", name="Paint a mask")
+    box = painter.get_by_role("application").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    undo = painter.get_by_role("button", name="Undo (Ctrl Z)")
+    # Two fingers zoom, and leave no paint behind: what the first began is not meant.
+    fingers("touchStart", (x - 20, y))
+    fingers("touchStart", (x - 20, y), (x + 20, y))
+    for by in (30, 50, 70):
+        fingers("touchMove", (x - by, y), (x + by, y))
+    fingers("touchEnd")
+    expect(undo).to_be_disabled()
+    fingers("touchStart", (x - 40, y))
+    for by in (-20, 0, 20, 40):
+        fingers("touchMove", (x + by, y))
+    fingers("touchEnd")
+    expect(undo).to_be_enabled()
+    painter.get_by_role("button", name="Save the mask").click()
+    expect(painter).to_have_count(0)
+    saved = server.workspace / phone.field("load_mask_image", "path").input_value()
+    mask = load_mask(saved)[0]
+    assert mask[24, 32] == 1
+    assert 0 < mask.mean() < 0.5
+    assert phone.errors == []
+    context.close()
+
+
+FOLDER = """([files, selector]) => {
+    const entry = (name, content, fullPath = `/${name}`) => content instanceof Array
+        ? {isFile: true, isDirectory: false, name, fullPath, file: (take) => take(new File([Uint8Array.from(content)], name))}
+        : {isFile: false, isDirectory: true, name, fullPath, createReader: () => {
+            // A browser hands out a folder's entries in several portions, and ends with an empty one.
+            const rest = Object.entries(content).map(([own, inner]) => entry(own, inner, `${fullPath}/${own}`));
+            return {readEntries: (take) => take(rest.splice(0, 1))};
+        }};
+    const items = Object.entries(files).map(([name, content]) => ({
+        kind: "file", webkitGetAsEntry: () => entry(name, content),
+    }));
+    const box = document.querySelector(selector).getBoundingClientRect();
+    const at = {clientX: box.x + box.width / 2, clientY: box.y + box.height / 2};
+    const event = new DragEvent("drop", {bubbles: true, cancelable: true, ...at});
+    Object.defineProperty(event, "dataTransfer", {value: {items, files: [], types: ["Files"], getData: () => ""}});
+    document.querySelector(selector).dispatchEvent(event);
+}"""
+
+
+def test_a_dragged_folder_is_kept_with_its_sub_folders_and_captions(plain_sheet: Sheet, server: RunningServer) -> None:
+    plain_sheet.empty()
+    holiday = {
+        "cats": {"1.png": list(picture()), "1.txt": list(b"a cat"), "2.png": list(picture("olive"))},
+        "dogs": {"1.png": list(picture("navy"))},
+    }
+    plain_sheet.page.evaluate(FOLDER, [{"dragged": holiday}, ".react-flow__pane"])
+    expect(plain_sheet.field("image_folder", "path")).to_have_value("uploads/dragged")
+    kept = server.workspace / "uploads/dragged"
+    expect(plain_sheet.page.get_by_text("4 files are in uploads/dragged")).to_be_visible()
+    found = sorted(path.relative_to(kept).as_posix() for path in kept.rglob("*.*"))
+    assert found == ["cats/1.png", "cats/1.txt", "cats/2.png", "dogs/1.png"]
 
 
 def test_results_are_viewed_compared_found_marked_and_thrown_away(sheet: Sheet, real_server: RunningServer) -> None:

@@ -72,13 +72,3 @@ def test_a_number_is_dragged_and_a_text_is_written(sheet: Sheet) -> None:
     sheet.press("Escape")
     expect(text).not_to_be_focused()
     expect(text).to_have_value("a cat\na dog")
-
-
-def test_the_app_view_is_a_form_of_what_the_workflow_exposes(sheet: Sheet) -> None:
-    sheet.open("shipped/sample.json")
-    sheet.press("Escape")
-    with sheet.page.context.expect_page() as opened:
-        sheet.page.get_by_role("link", name="Open the app view").click()
-    app = opened.value
-    for name in ("scale", "steps", "solver"):
-        expect(app.get_by_label(name).first).to_be_visible(timeout=60_000)

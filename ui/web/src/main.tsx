@@ -16,11 +16,14 @@ import "./style/viewer.css";
 import "./style/painter.css";
 import "./style/gallery.css";
 import "./style/finding.css";
+import "./style/app.css";
 import { createRoot } from "react-dom/client";
 import { App } from "./App";
 import { api } from "./server/api";
 import { setCatalog } from "./state/editor";
-import { startAddress } from "./state/address";
+import { AppView } from "./panels/app/AppView";
+import { appIn, openApp } from "./state/app";
+import { addressShown, startAddress } from "./state/address";
 import { startLooking } from "./state/elsewhere";
 import { startEstimating } from "./state/estimate";
 import { openAddress, openFirst } from "./state/files";
@@ -34,21 +37,35 @@ import { sayError } from "./state/ui";
 import { startUsage } from "./state/usage";
 import { startValidation } from "./state/validation";
 
+const app = appIn(addressShown());
+
+/** From the canvas to an app view, from there back or to another: all begins anew. */
+addEventListener("hashchange", (event) => {
+  if (app === null && appIn(addressShown()) === null) return;
+  event.stopImmediatePropagation();
+  location.reload();
+});
+
 const root = document.getElementById("root");
-if (root) createRoot(root).render(<App />);
+if (root) createRoot(root).render(app === null ? <App /> : <AppView path={app} />);
 
 async function start(): Promise<void> {
   startLive();
   setCatalog(await api.nodes());
-  await openFirst();
-  startAddress(openAddress);
-  startSession();
-  startKeeping();
+  await (app === null ? startCanvas() : openApp(app));
   startValidation();
   startEstimating();
   startWatching();
   startTabSign();
   startPacing();
+}
+
+/** What the canvas alone does: it keeps what is open and follows its files. */
+async function startCanvas(): Promise<void> {
+  await openFirst();
+  startAddress(openAddress);
+  startSession();
+  startKeeping();
   startProfiling();
   startLooking();
   startUsage();

@@ -49,7 +49,7 @@ export function node(type: string, inputs: Port[], outputs: Port[], more: Partia
   };
 }
 
-const wire = (more: Partial<WireType>): WireType => ({
+export const wire = (more: Partial<WireType>): WireType => ({
   shape: "",
   accepts: [],
   about: "",

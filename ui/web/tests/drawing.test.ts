@@ -7,7 +7,8 @@ import { smooth } from "../src/drawing/curves";
 import { search } from "../src/panels/search";
 import { blocks } from "../src/panels/Prose";
 import { readList } from "../src/widgets/Text";
-import { CATALOG } from "./catalog";
+import { weightOf } from "../src/drawing/telling";
+import { CATALOG, wire } from "./catalog";
 import { docOf, KINDS, SAMPLING } from "./documents";
 
 describe("fields", () => {
@@ -106,5 +107,20 @@ describe("finding and reading", () => {
       null,
       5,
     ]);
+  });
+});
+
+describe("how loud a node is drawn", () => {
+  it("is by what it gives: models and results are louder than settings", () => {
+    const types = { ...CATALOG.types, unet: wire({ within: ["torch.nn.modules.module.Module"] }) };
+    const cards = cardsOf(docOf(SAMPLING), KINDS, {});
+    const loudness = (id: string) => {
+      const card = cards[id];
+      return card ? weightOf(card, { ...CATALOG, types }) : null;
+    };
+    expect(loudness("sample")).toBe("loud");
+    expect(loudness("unet")).toBe("loud");
+    expect(loudness("schedule")).toBe("quiet");
+    expect(loudness("decoded")).toBe("plain");
   });
 });

@@ -78,7 +78,8 @@ export const Reroute = memo(function Reroute({ id, selected }: NodeProps<LoomNod
           data-handleid="out:"
           data-handlepos="right"
           data-id={`${store.getState().rfId}-${id}-out:-source`}
-          data-tip="text|Drag: another wire from here (W: by typing)"
+          data-tip="text|Drag: another wire from here; or by typing"
+          data-shortcut="Connect the selected node"
           onMouseDown={(event) => {
             if (event.button !== 0) return;
             event.stopPropagation();

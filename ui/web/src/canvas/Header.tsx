@@ -79,7 +79,8 @@ function EnterButton({ card }: { card: Card }) {
     <button
       className="fold nodrag"
       aria-label={`Open the definition of ${card.id}`}
-      data-tip="text|Open the definition (Enter, or double-click)"
+      data-tip="text|Open the definition; a double click does it too"
+      data-shortcut="Open the definition of the selected use"
       onClick={() => enterUse(card.id)}
     >
       <CornerDownRight size={13} />

@@ -23,6 +23,7 @@ export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: N
   const bad = useProblems(
     (state) => state.byNode.get(id)?.some((problem) => problem.severity === "error") ?? false,
   );
+  const catalog = useEditor((state) => state.catalog);
   const far = useLevel((state) => state.level === "far");
   const [resizing, setResizing] = useState(false);
   if (!card) return null;
@@ -33,7 +34,7 @@ export const NodeCard = memo(function NodeCard({ id, selected, width: drawn }: N
     card.mode,
     bad ? "bad" : "",
     card.collapsed ? "collapsed" : card.height > 0 ? "sized" : "",
-    `weight-${weightOf(card)}`,
+    `weight-${weightOf(card, catalog)}`,
   ];
   const width = resizing ? (drawn ?? CARD_WIDTH) : card.width || CARD_WIDTH;
   const paint = paintOf(card.colour);

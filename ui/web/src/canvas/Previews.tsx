@@ -128,7 +128,8 @@ function PaintButton({ node, picture }: { node: string; picture?: string }) {
     <button
       className="field-button paint-button nodrag"
       aria-label={`Paint a mask on the picture of ${node}`}
-      data-tip="text|Paint a mask on it (Alt P)"
+      data-tip="text|Paint a mask on it"
+      data-shortcut="Paint a mask on the selected node's picture"
       onClick={() => startPainting(node, picture)}
     >
       <Paintbrush size={12} />

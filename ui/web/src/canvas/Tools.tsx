@@ -13,7 +13,8 @@ export function Tools() {
       <div className="views" role="group" aria-label="Dragging the ground">
         <IconButton
           label="Drag to move the sheet"
-          tip="Drag to move the sheet (S); with Ctrl or Shift it selects"
+          tip="Drag to move the sheet; with Ctrl or Shift it selects"
+          shortcut="Drag the ground to select, or to move the sheet"
           on={!boxing}
           run={() => boxing && toggleBoxing()}
         >
@@ -21,7 +22,8 @@ export function Tools() {
         </IconButton>
         <IconButton
           label="Drag to select"
-          tip="Drag to select with a box (S); the middle button moves the sheet"
+          tip="Drag to select with a box; the middle button moves the sheet"
+          shortcut="Drag the ground to select, or to move the sheet"
           on={boxing}
           run={() => boxing || toggleBoxing()}
         >

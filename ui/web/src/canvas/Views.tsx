@@ -7,14 +7,10 @@ import { IconButton } from "../widgets/IconButton";
 export const Views = memo(function Views() {
   return (
     <div className="views" role="group" aria-label="Views">
-      <IconButton label="Show all" tip="Show all (Home)" run={() => frameAll()}>
+      <IconButton label="Show all" shortcut="Frame all" run={() => frameAll()}>
         <Maximize size={15} />
       </IconButton>
-      <IconButton
-        label="Show the first stage"
-        tip="Show the first stage (Shift Home)"
-        run={() => frameFirst(250)}
-      >
+      <IconButton label="Show the first stage" shortcut="Look at the first stage" run={() => frameFirst(250)}>
         <ListStart size={15} />
       </IconButton>
     </div>

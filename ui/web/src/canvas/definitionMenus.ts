@@ -11,11 +11,23 @@ type Items = (MenuItem | null)[];
 
 /** Of a node on the sheet. */
 export function definitionItems(doc: Doc, id: Id): Items {
-  const make = { label: "Make a definition", keys: "Ctrl Alt G", run: () => commands.makeOfSelection() };
+  const make = {
+    label: "Make a definition",
+    shortcut: "Make a definition of the selection",
+    run: () => commands.makeOfSelection(),
+  };
   if (!definitionOf(doc, id)) return [make];
   return [
-    { label: "Open the definition", keys: "⏎", run: () => void commands.enterUse(id) },
-    { label: "Unpack the definition", keys: "Ctrl Alt U", run: () => commands.unpackDefinition(id) },
+    {
+      label: "Open the definition",
+      shortcut: "Open the definition of the selected use",
+      run: () => void commands.enterUse(id),
+    },
+    {
+      label: "Unpack the definition",
+      shortcut: "Unpack the selected use of a definition",
+      run: () => commands.unpackDefinition(id),
+    },
     { label: "Give it a definition of its own", run: () => commands.makeIndependent(id) },
     make,
   ];

@@ -16,17 +16,25 @@ export function editItems(id: Id): MenuItem[] {
   return [
     ...(card
       ? [
-          { label: "Change the type…", keys: "⇧ S", run: () => changeType(id) },
-          { label: "Wrap in a zone…", keys: "Z", run: chooseZone },
+          { label: "Change the type…", shortcut: "Change the type", run: () => changeType(id) },
+          { label: "Wrap in a zone…", shortcut: "Wrap the selection in a zone", run: chooseZone },
         ]
       : []),
     ...(card && (card.width > 0 || card.height > 0)
       ? [{ label: "Back to its usual size", run: () => commands.resize(id, undefined) }]
       : []),
-    ...(card?.isZone ? [{ label: "Dissolve the zone", keys: "⇧ Z", run: () => dissolve() }] : []),
+    ...(card?.isZone
+      ? [{ label: "Dissolve the zone", shortcut: "Dissolve the zone", run: () => dissolve() }]
+      : []),
     ...(isReroute
-      ? [{ label: "Branch…", keys: "W", run: () => useUi.setState({ connector: id }) }]
-      : [{ label: "Colour…", keys: "⇧ C", run: () => chooseColour() }]),
+      ? [
+          {
+            label: "Branch…",
+            shortcut: "Connect the selected node",
+            run: () => useUi.setState({ connector: id }),
+          },
+        ]
+      : [{ label: "Colour…", shortcut: "Colour", run: () => chooseColour() }]),
   ];
 }
 

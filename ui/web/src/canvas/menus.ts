@@ -70,27 +70,41 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
   if (!card) {
     return [
       ...editItems(id),
-      { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
-      { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
+      { label: "Duplicate", shortcut: "Duplicate", run: commands.duplicateSelection },
+      { label: "Delete", shortcut: "Delete", danger: true, run: () => commands.remove() },
     ];
   }
   return [
-    { label: "Run to here", keys: "Ctrl ⇧ ⏎", run: () => runTo([id]) },
-    { label: "Documentation", keys: "F1", run: () => showPanel("node") },
+    { label: "Run to here", shortcut: "Run to the selected nodes", run: () => runTo([id]) },
+    { label: "Documentation", shortcut: "Documentation of the node", run: () => showPanel("node") },
     ...(pictureOf(id) === null
       ? []
-      : [{ label: "Paint a mask…", keys: "Alt P", run: () => startPainting(id) }]),
-    { label: "Connect…", keys: "W", run: () => useUi.setState({ connector: id }) },
+      : [
+          {
+            label: "Paint a mask…",
+            shortcut: "Paint a mask on the selected node's picture",
+            run: () => startPainting(id),
+          },
+        ]),
+    {
+      label: "Connect…",
+      shortcut: "Connect the selected node",
+      run: () => useUi.setState({ connector: id }),
+    },
     null,
-    { label: card.mode === "mute" ? "Unmute" : "Mute", keys: "M", run: () => commands.toggleMode("mute") },
+    {
+      label: card.mode === "mute" ? "Unmute" : "Mute",
+      shortcut: "Mute",
+      run: () => commands.toggleMode("mute"),
+    },
     {
       label: card.mode === "bypass" ? "Do not bypass" : "Bypass",
-      keys: "B",
+      shortcut: "Bypass",
       run: () => commands.toggleMode("bypass"),
     },
     {
       label: doc.places[id]?.collapsed ? "Expand" : "Collapse",
-      keys: "H",
+      shortcut: "Collapse or expand",
       run: () => commands.toggleCollapsed(),
     },
     ...definitionItems(doc, id),
@@ -98,9 +112,9 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
     ...(card.spec?.body && !card.isZone ? [{ label: "Add a body", run: () => commands.giveBody(id) }] : []),
     null,
     { label: "Copy", keys: "Ctrl C", run: () => void commands.copySelection() },
-    { label: "Duplicate", keys: "Ctrl D", run: commands.duplicateSelection },
+    { label: "Duplicate", shortcut: "Duplicate", run: commands.duplicateSelection },
     { label: "Save as a template", run: () => void saveTemplate(commands.copiedText() ?? "", titleOf(id)) },
-    { label: "Frame", keys: "Ctrl G", run: commands.addFrame },
+    { label: "Frame", shortcut: "Frame around the selection", run: commands.addFrame },
     ...(many
       ? [
           null,
@@ -114,8 +128,12 @@ export function nodeItems(id: Id): (MenuItem | null)[] {
       : []),
     ...(card.isZone ? [null, { label: "Lay out the inside", run: () => void commands.arrange() }] : []),
     null,
-    { label: "Delete and join the wires", keys: "Ctrl Del", run: () => commands.removeAndJoin() },
-    { label: "Delete", keys: "Del", danger: true, run: () => commands.remove() },
+    {
+      label: "Delete and join the wires",
+      shortcut: "Delete, and join the wires",
+      run: () => commands.removeAndJoin(),
+    },
+    { label: "Delete", shortcut: "Delete", danger: true, run: () => commands.remove() },
   ];
 }
 
@@ -163,7 +181,7 @@ export function wireItems(edge: LoomEdge, at: Point, screen: Point): (MenuItem |
     null,
     {
       label: "Delete",
-      keys: "Del",
+      shortcut: "Delete",
       danger: true,
       run: () => commands.disconnectWire({ node: target, handle }),
     },
@@ -174,16 +192,16 @@ export function sheetItems(at: Point, screen: Point, zone: Id | null): (MenuItem
   return [
     {
       label: "Add a node…",
-      keys: "Space",
+      shortcut: "Add a node",
       run: () => useUi.setState({ palette: { screen, sheet: at, zone, loose: null } }),
     },
-    { label: "Add a note", keys: "N", run: () => commands.addNote(at) },
+    { label: "Add a note", shortcut: "Note", run: () => commands.addNote(at) },
     { label: "Add pictures…", run: () => choose(false, { sheet: at, screen, zone }, null) },
     { label: "Add a folder of pictures…", run: () => choose(true, { sheet: at, screen, zone }, null) },
     null,
-    { label: "Select all", keys: "Ctrl A", run: commands.selectAll },
-    { label: "Lay out", keys: "Ctrl L", run: () => void commands.arrange() },
+    { label: "Select all", shortcut: "Select all", run: commands.selectAll },
+    { label: "Lay out", shortcut: "Lay out", run: () => void commands.arrange() },
     null,
-    { label: "Export…", keys: "Ctrl ⇧ E", run: () => openDialog("export") },
+    { label: "Export…", shortcut: "Export as JSON, SVG or PNG", run: () => openDialog("export") },
   ];
 }

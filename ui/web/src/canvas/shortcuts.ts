@@ -36,6 +36,9 @@ export interface Shortcut {
   readonly always?: boolean;
 }
 
+/** The label of the shortcut that runs what is shown. */
+export const RUN = "Run (again: one more in the queue)";
+
 const stop = () => {
   const run = liveRun();
   if (run) void cancel(run.run, run.status === "stopping");
@@ -44,7 +47,7 @@ const stop = () => {
 export const SHORTCUTS: readonly Shortcut[] = [
   {
     group: "Run",
-    label: "Run (again: one more in the queue)",
+    label: RUN,
     keys: ["Ctrl Enter"],
     run: () => void run(),
     always: true,
@@ -193,6 +196,12 @@ export const SHORTCUTS: readonly Shortcut[] = [
   { group: "File", label: "Close the workflow", keys: ["Alt W"], run: () => closeDocument(), always: true },
 ];
 
+/** The keys that do what a label says, as they are now; empty where they were taken from it. */
+export const keysFor = (label: string): string =>
+  SHORTCUTS.filter((shortcut) => shortcut.label === label)
+    .flatMap((shortcut) => keysOf(shortcut))[0]
+    ?.replace("Arrow", "") ?? "";
+
 /** Listed, but done by the browser's clipboard events or the mouse. */
 export const ALSO: readonly { group: Shortcut["group"]; label: string; keys: string }[] = [
   { group: "Edit", label: "Copy", keys: "Ctrl C" },
@@ -237,6 +246,10 @@ export function pressed(event: KeyboardEvent, keys: string): boolean {
     return false;
   return symbol || event.shiftKey === parts.includes("Shift");
 }
+
+/** Whether an event is what does what a label says. */
+export const isPressed = (event: KeyboardEvent, label: string): boolean =>
+  SHORTCUTS.some((own) => own.label === label && keysOf(own).some((keys) => pressed(event, keys)));
 
 export const isField = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement &&

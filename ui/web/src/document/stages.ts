@@ -1,6 +1,6 @@
 /** The stages of a workflow: the zones of its top, in the file's order, each with what leads to it. */
 import type { Card, Cards } from "./cards";
-import { children, halves, inside, nodeOf, outermost, refsOf, type Doc, type Id } from "./document";
+import { children, halves, inside, nodeOf, outermost, refsOf, type Doc, type Id, type Ref } from "./document";
 import type { InSlot } from "./slots";
 
 export const stagesOf = (doc: Doc): Id[] =>
@@ -40,15 +40,26 @@ export interface Exposed {
   readonly name: string;
 }
 
+/** What a workflow exposes: the parameters that may be typed in, in its order. */
+export const exposedOf = (doc: Doc, cards: Cards): Exposed[] =>
+  Object.entries(doc.exposed.params).flatMap(([name, ref]) => {
+    const [node, param] = halves(ref);
+    const slot = parameter(cards[node], param);
+    return slot ? [{ node, slot, name: name.replaceAll("_", " ") }] : [];
+  });
+
 /** What a workflow exposes of a zone and of the nodes inside of it. */
 export function exposedIn(doc: Doc, cards: Cards, zone: Id): Exposed[] {
   const held = new Set([zone, ...inside(doc, zone).map(({ id }) => id)]);
-  return Object.entries(doc.exposed.params).flatMap(([name, ref]) => {
-    const [node, param] = halves(ref);
-    const slot = held.has(node) ? parameter(cards[node], param) : undefined;
-    return slot ? [{ node, slot, name: name.replaceAll("_", " ") }] : [];
-  });
+  return exposedOf(doc, cards).filter(({ node }) => held.has(node));
 }
 
 const parameter = (card: Card | undefined, name: string): InSlot | undefined =>
   card?.inputs.find((slot) => slot.handle === name && slot.ref === null);
+
+/** The exposed outputs that a run can be asked for: those of nodes at the top that give something. */
+export const exposedTargets = (doc: Doc, cards: Cards): Ref[] =>
+  Object.values(doc.exposed.outputs).filter((ref) => {
+    const card = cards[nodeOf(ref)];
+    return card?.zone === null && card.outputs.length > 0;
+  });

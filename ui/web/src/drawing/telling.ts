@@ -1,14 +1,19 @@
 /** What a folded node says of itself in a line: the values that were set, else those that it has. */
 import type { Card } from "../document/cards";
+import type { Catalog } from "../server/types";
 import { print } from "../document/json";
 import { hasWidget } from "./geometry";
 
+/** What a type variable of models is bound to (nodes/wires.py), and so what all wires of models are of. */
+const MODEL = "torch.nn.modules.module.Module";
+
 /**
- * How loud a node is drawn: what runs a body, and what keeps or shows a result, louder than the rest; what only sets
- * something up, quieter.
+ * How loud a node is drawn: what runs a body, what gives models, and what keeps or shows a result, louder than the rest; what
+ * only sets something up, quieter.
  */
-export function weightOf(card: Card): "loud" | "plain" | "quiet" {
+export function weightOf(card: Card, { types }: Catalog): "loud" | "plain" | "quiet" {
   if (card.isZone || card.spec?.effect) return "loud";
+  if (card.outputs.some(({ kind }) => types[kind.name]?.within.includes(MODEL))) return "loud";
   const reads = card.inputs.some((slot) => slot.ref !== null);
   const opens = card.inputs.some((slot) => slot.port.path !== undefined);
   return reads || opens ? "plain" : "quiet";

@@ -42,7 +42,7 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
   return [
     ...(narrow ? hidden : []),
     { label: "Plugins", run: () => showPanel("plugins") },
-    { label: "Settings", keys: "Ctrl ,", run: () => openDialog("settings") },
+    { label: "Settings", shortcut: "Settings", run: () => openDialog("settings") },
     ...(narrow && useRuns.getState().about?.login ? [null, leave] : []),
   ];
 }

@@ -36,7 +36,8 @@ export function Breadcrumbs() {
       </ol>
       <button
         className="small-button"
-        data-tip="text|Leave the definition (Escape)"
+        data-tip="text|Leave the definition"
+        data-shortcut="Select nothing, or leave the definition"
         onClick={() => leaveTo()}
       >
         <LogOut size={13} aria-hidden /> Leave

@@ -1,4 +1,5 @@
 /** The definitions of the workflow: the ports of the one that one is in, what each is used for, and blueprints. */
+import { keysFor } from "../canvas/shortcuts";
 import { ArrowDown, ArrowUp, Copy, CornerDownRight, Package, Plus, Trash2, X } from "lucide-react";
 import { useEffect, useMemo } from "react";
 import {
@@ -207,7 +208,8 @@ function Blueprints() {
     <section>
       <h3>Blueprints</h3>
       <p className="quiet">
-        Definitions that lie in the workspace for all workflows. The palette (Space) puts them in.
+        Definitions that lie in the workspace for all workflows. The palette ({keysFor("Add a node")}) puts
+        them in.
       </p>
       <ul className="definition-list">
         {all.map(({ name, about }) => (

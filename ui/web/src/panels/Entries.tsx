@@ -1,7 +1,7 @@
 /** Workflow files as cards: opened by a click, and renamed, moved to a folder, copied or deleted by the buttons beside. */
 import { AppWindow, Copy, FileWarning, Pencil, Trash2 } from "lucide-react";
 import { useState } from "react";
-import { api } from "../server/api";
+import { api, appUrl } from "../server/api";
 import type { WorkflowEntry } from "../server/types";
 import { openFile } from "../state/files";
 import { copyFile, renameFile, shortPath } from "../state/shelf";
@@ -64,7 +64,7 @@ function Tools({ entry, rename, copy, discard }: ToolsProps) {
       {entry.problem ? null : (
         <a
           className="icon-button"
-          href={entry.app}
+          href={appUrl(entry.path)}
           target="_blank"
           rel="noreferrer"
           aria-label={`App view of ${name}`}

@@ -1,25 +1,27 @@
 /** The selected node: its documentation, its parameters with their help; or, with none selected, the workflow. */
-import { AppWindow, ChartLine } from "lucide-react";
+import { AppWindow, ChartLine, Crosshair } from "lucide-react";
 import { wireColour } from "../drawing/colours";
 import { hasWidget } from "../drawing/geometry";
-import { nodeOf } from "../document/document";
+import { halves } from "../document/document";
+import { exposedOf } from "../document/stages";
 import { goTo } from "../state/flow";
 import { setAbout } from "../commands";
 import { titleOf, type Card } from "../document/cards";
-import type { InSlot } from "../document/slots";
 import { kindOf, saying } from "../document/types";
 import { appUrl } from "../server/api";
 import type { Port } from "../server/types";
 import { activeOf, useDocuments } from "../state/documents";
-import { useEditor } from "../state/editor";
+import { sheetKey, shownSheet, useEditor } from "../state/editor";
 import { useRuns } from "../state/runs";
 import { seenRun } from "../state/seen";
 import { Parameter } from "../widgets/Parameter";
 import { Sparks } from "../canvas/Sparks";
+import { t } from "../strings";
+import { IconButton } from "../widgets/IconButton";
 import { useUi } from "../state/ui";
+import { ParameterHelp } from "./ParameterHelp";
 import { Prose } from "./Prose";
 import { ZoneNote } from "./ZoneNote";
-import { rangeOf } from "./range";
 
 export function NodePanel() {
   const chosen = useEditor((state) =>
@@ -101,19 +103,6 @@ function CurvesOf({ node }: { node: string }) {
   );
 }
 
-function ParameterHelp({ node, slot }: { node: string; slot: InSlot }) {
-  const range = slot.port.schema ? rangeOf(slot.port.schema) : "";
-  return (
-    <div className="parameter-help">
-      <Parameter node={node} slot={slot} />
-      <p>
-        {slot.port.help}
-        {range ? <small> {range}</small> : null}
-      </p>
-    </div>
-  );
-}
-
 function PortTable({ title, ports }: { title: string; ports: readonly Port[] }) {
   const catalog = useEditor((state) => state.catalog);
   if (ports.length === 0) return null;
@@ -143,10 +132,9 @@ function PortTable({ title, ports }: { title: string; ports: readonly Port[] }) 
 
 function WholeWorkflow() {
   const about = useEditor((state) => state.doc.about);
-  const exposed = useEditor((state) => state.doc.exposed);
+  const sheet = useEditor((state) => sheetKey(shownSheet(state)));
   const count = useEditor((state) => Object.keys(state.doc.nodes).length);
   const path = useDocuments((state) => activeOf(state).file.path);
-  const rows = Object.entries(exposed.params);
   return (
     <article className="node-panel">
       <header>
@@ -167,16 +155,7 @@ function WholeWorkflow() {
       </label>
       <section>
         <h4>In the app view</h4>
-        {rows.length === 0 ? <p className="quiet">Right-click a parameter to show it there.</p> : null}
-        <ul className="exposed">
-          {rows.map(([name, ref]) => (
-            <li key={name}>
-              <button onClick={() => goTo(nodeOf(ref))}>
-                <b>{name.replaceAll("_", " ")}</b> <code>{ref}</code>
-              </button>
-            </li>
-          ))}
-        </ul>
+        <ExposedFields key={sheet} />
         {path ? (
           <a className="small-button link" href={appUrl(path)} target="_blank" rel="noreferrer">
             <AppWindow size={13} aria-hidden /> Open the app view
@@ -184,5 +163,41 @@ function WholeWorkflow() {
         ) : null}
       </section>
     </article>
+  );
+}
+
+/** What the workflow exposes, each as its field; what is wired instead is named. */
+function ExposedFields() {
+  const doc = useEditor((state) => state.doc);
+  const cards = useEditor((state) => state.cards);
+  const fields = exposedOf(doc, cards);
+  const named = Object.entries(doc.exposed.params);
+  if (named.length === 0) return <p className="quiet">{t("Right-click a parameter to show it there.")}</p>;
+  return (
+    <ul className="exposed">
+      {named.map(([key, ref]) => {
+        const [node, param] = halves(ref);
+        const name = key.replaceAll("_", " ");
+        const field = fields.find((own) => own.node === node && own.slot.handle === param);
+        return (
+          <li key={key}>
+            {field ? (
+              <Parameter node={node} slot={field.slot} called={name} />
+            ) : (
+              <span>
+                {name}: {t("wired")}
+              </span>
+            )}
+            <IconButton
+              small
+              label={`${name}: ${t("go to its node")} (${titleOf(node)})`}
+              run={() => goTo(node)}
+            >
+              <Crosshair size={12} />
+            </IconButton>
+          </li>
+        );
+      })}
+    </ul>
   );
 }

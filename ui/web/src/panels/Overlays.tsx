@@ -1,6 +1,7 @@
 /** Menus, messages and hints that float above the page. */
 import { X } from "lucide-react";
 import { useEffect, useRef, useState } from "react";
+import { keysFor } from "../canvas/shortcuts";
 import { sourceOf } from "../document/references";
 import type { InSlot } from "../document/slots";
 import { slotAt } from "../document/rules";
@@ -59,7 +60,7 @@ export function Menu() {
               >
                 {item.swatch ? <i className="menu-swatch" style={{ background: item.swatch }} /> : null}
                 {tr(item.label)}
-                {item.keys ? <kbd>{item.keys}</kbd> : null}
+                <Keys keys={item.shortcut === undefined ? item.keys : keysFor(item.shortcut)} />
               </button>
             </li>
           ),
@@ -68,6 +69,8 @@ export function Menu() {
     </>
   );
 }
+
+const Keys = ({ keys }: { keys: string | undefined }) => (keys ? <kbd>{keys}</kbd> : null);
 
 export function Toasts() {
   const toasts = useUi((state) => state.toasts);
@@ -98,10 +101,11 @@ export function Toasts() {
 
 interface Hint {
   key: string;
+  shortcut: string;
   at: [number, number];
 }
 
-/** Hints are asked for by `data-tip="kind|…"` anywhere on the page. */
+/** Hints are asked for by `data-tip="kind|…"` anywhere on the page; a `data-shortcut` beside it names the shortcut whose keys are told. */
 export function Hints() {
   const [hint, setHint] = useState<Hint | null>(null);
   useEffect(() => {
@@ -113,9 +117,9 @@ export function Hints() {
         setHint(null);
         return;
       }
-      const key = found.dataset.tip ?? "";
+      const { tip: key = "", shortcut = "" } = found.dataset;
       const box = found.getBoundingClientRect();
-      timer = setTimeout(() => setHint({ key, at: [box.left, box.bottom + 6] }), 380);
+      timer = setTimeout(() => setHint({ key, shortcut, at: [box.left, box.bottom + 6] }), 380);
     };
     const hide = () => {
       clearTimeout(timer);
@@ -136,7 +140,9 @@ export function Hints() {
   return (
     <div className="hint" role="tooltip" style={inside(hint.at, [280, 120])}>
       {kind === "text" ? (
-        <p>{tr(rest.join("|"))}</p>
+        <p>
+          {tr(rest.join("|"))} <Keys keys={keysFor(hint.shortcut)} />
+        </p>
       ) : kind === "node" ? (
         <NodeHint id={rest[0] ?? ""} />
       ) : (

@@ -19,6 +19,7 @@ import {
 } from "lucide-react";
 import { useEffect, useState } from "react";
 import { ago, clock } from "../drawing/format";
+import { keysFor, RUN } from "../canvas/shortcuts";
 import { useNow } from "../canvas/useNow";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
@@ -26,6 +27,8 @@ import type { Output, Run, RunDetail, Status } from "../server/types";
 import { openText } from "../state/files";
 import { isLive } from "../state/runAge";
 import { cancel, clearQueue, forget, goOn, move, moreRuns, useRuns, watch } from "../state/runs";
+import { shareNow } from "../state/tabSign";
+import { waitOf } from "../state/waiting";
 import { openDialog, say, sayError, showPanel, useUi } from "../state/ui";
 import { DeviceMemory } from "./DeviceMemory";
 import { settingsOf } from "./flatten";
@@ -84,7 +87,9 @@ export function RunsPanel() {
       ) : null}
       <ul>{live.map(row)}</ul>
       <h3>History</h3>
-      {past.length === 0 ? <p className="quiet">Nothing has run yet. Ctrl Enter runs the workflow.</p> : null}
+      {past.length === 0 ? (
+        <p className="quiet">Nothing has run yet. {keysFor(RUN)} runs the workflow.</p>
+      ) : null}
       <ul>{past.map(row)}</ul>
       {past.length >= 50 ? (
         <button className="small-button" onClick={() => void moreRuns()}>
@@ -131,11 +136,27 @@ function RunRow({ run, open, toggle }: { run: Run; open: boolean; toggle: () => 
           <img className="run-thumb" src={fileUrl(run.picture, 72)} alt="" loading="lazy" />
         ) : null}
         <span className="run-time">
-          {run.status === "queued" ? `no. ${run.position}` : spent === null ? "" : clock(spent)}
+          {run.status === "queued" ? <Wait run={run} now={now} /> : spent === null ? "" : clock(spent)}
         </span>
       </button>
       {open ? <RunDetails run={run} shown={shown} /> : null}
     </li>
+  );
+}
+
+/** The place of a run in the queue, and about how long it will wait there. */
+function Wait({ run, now }: { run: Run; now: number }) {
+  const runs = useRuns((state) => state.runs);
+  const devices = useRuns((state) => state.workers.length);
+  const view = useRuns((state) => state.view.run);
+  const left = shareNow(now)?.left ?? null;
+  const known = view === null || left === null ? null : { run: view, seconds: left };
+  const wait = waitOf(run, Object.values(runs), now, devices, known);
+  return (
+    <>
+      no. {run.position}
+      {wait === null ? "" : ` · in ${clock(Math.max(1, wait))}`}
+    </>
   );
 }
 
@@ -156,7 +177,7 @@ function RunDetails({ run, shown }: { run: Run; shown: boolean }) {
   const restore = () => {
     if (!detail) return;
     openText(detail.text, run.run);
-    say(`This is the graph of run ${run.run}; Ctrl S saves it under a name`);
+    say(`This is the graph of run ${run.run}; ${keysFor("Save")} saves it under a name`);
   };
   const compare = () =>
     useUi.setState((state) => ({

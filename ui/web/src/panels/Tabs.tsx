@@ -24,7 +24,7 @@ export function Tabs() {
           <Tab key={document.id} document={document} shown={document.id === active} />
         ))}
       </ul>
-      <IconButton label={t("New workflow")} tip={`${t("New")} (Alt N)`} run={newWorkflow}>
+      <IconButton label={t("New workflow")} tip="New" shortcut="New" run={newWorkflow}>
         <Plus size={15} />
       </IconButton>
     </nav>
@@ -81,7 +81,7 @@ function tabItems(id: DocumentId): (MenuItem | null)[] {
   const closeAll = (documents: readonly OpenDocument[]) =>
     documents.forEach((document) => closeDocument(document.id));
   return [
-    { label: "Close", keys: "Alt W", run: () => closeDocument(id) },
+    { label: "Close", shortcut: "Close the workflow", run: () => closeDocument(id) },
     { label: "Close the others", disabled: others.length === 0, run: () => closeAll(others) },
     { label: "Close those without changes", disabled: clean.length === 0, run: () => closeAll(clean) },
   ];

@@ -2,7 +2,6 @@
 import {
   AppWindow,
   BookOpen,
-  CircleAlert,
   CircleHelp,
   Eye,
   Gauge,
@@ -14,29 +13,29 @@ import {
   Play,
   Save,
   Share,
-  Square,
   Sun,
   Timer,
   TriangleAlert,
 } from "lucide-react";
+import { RUN } from "../canvas/shortcuts";
 import { setTitle } from "../commands";
-import { clock } from "../drawing/format";
 import { appUrl } from "../server/api";
 import { wonder } from "../state/estimate";
 import { activeOf, useDocuments } from "../state/documents";
 import { useEditor } from "../state/editor";
 import { saveFile } from "../state/files";
 import { isLive } from "../state/runAge";
-import { cancel, liveRun, useRuns } from "../state/runs";
+import { liveRun, useRuns } from "../state/runs";
 import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
 import { toggleViewer, useViewer } from "../state/viewer";
 import { openDialog, setTheme, togglePanel, useUi } from "../state/ui";
 import { IconButton } from "../widgets/IconButton";
 import { BarMenu, PANELS, type BarPanel } from "./BarMenu";
+import { Mark } from "./Mark";
 import { RunCost } from "./RunCost";
 import { RunMenu } from "./RunMenu";
-import { RunShare } from "./RunShare";
+import { RunStatus, StopButton } from "./RunStatus";
 
 export function TopBar() {
   return (
@@ -45,7 +44,8 @@ export function TopBar() {
         className="brand"
         onClick={() => openDialog("start")}
         aria-label="Latent Loom: open a workflow"
-        data-tip="text|Open a workflow (Ctrl O)"
+        data-tip="text|Open a workflow"
+        data-shortcut="Open"
       >
         <Mark />
         <span>Latent Loom</span>
@@ -56,14 +56,6 @@ export function TopBar() {
       <span className="grow" />
       <Panels />
     </header>
-  );
-}
-
-function Mark() {
-  return (
-    <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden className="brand-mark">
-      <path d="M3 7c6 0 6 10 12 10h6M3 12h18M3 17c6 0 6-10 12-10h6" />
-    </svg>
   );
 }
 
@@ -87,12 +79,13 @@ function FileName() {
       <span className="file-path" data-tip={path ? `text|${path}` : "text|Never saved"}>
         {shipped ? "example" : path ? path.replace(/^workflows\//, "") : "not saved"}
       </span>
-      <IconButton label="Save" tip="Save (Ctrl S)" run={() => void saveFile()}>
+      <IconButton label="Save" shortcut="Save" run={() => void saveFile()}>
         <Save size={15} />
       </IconButton>
       <IconButton
         label="Export"
-        tip="Export as JSON, SVG or PNG (Ctrl Shift E)"
+        tip="Export as JSON, SVG or PNG"
+        shortcut="Export as JSON, SVG or PNG"
         run={() => openDialog("export")}
       >
         <Share size={15} />
@@ -115,21 +108,10 @@ function FileName() {
 
 function RunControls() {
   const run = useRuns((state) => liveRun(state));
-  const waiting = useRuns(
-    (state) => Object.values(state.runs).filter((other) => other.status === "queued").length,
-  );
   const online = useRuns((state) => state.online);
-  const starting = useRuns((state) => state.workers.some((worker) => worker.state === "starting"));
   const errors = useProblems(
     (state) => state.problems.filter((problem) => problem.severity === "error").length,
   );
-  // What a run has to say before it begins: that it waits for another one.
-  const waits = useRuns(({ view }) =>
-    run?.status === "running" && view.run === run.run && view.status === "queued"
-      ? (view.logs.at(-1)?.message ?? "")
-      : "",
-  );
-  const stopping = run?.status === "stopping";
   return (
     <div className="run-controls" role="group" aria-label="Run" onPointerEnter={wonder}>
       <button
@@ -138,55 +120,18 @@ function RunControls() {
         data-tip={
           errors > 0
             ? "text|Problems stand in the way: see what is marked"
-            : "text|Run (Ctrl Enter); again for one more in the queue"
+            : "text|Run; again for one more in the queue"
         }
+        data-shortcut={RUN}
         onClick={() => void send()}
       >
         <Play size={14} aria-hidden /> {isLive(run) ? "Queue" : "Run"}
       </button>
       <RunMenu />
       {run ? null : <RunCost />}
-      {run ? (
-        <button
-          className={`stop-button${stopping ? " stopping" : ""}`}
-          data-tip={stopping ? "text|Stop now, by force" : "text|Stop after this step (Ctrl .)"}
-          onClick={() => void cancel(run.run, stopping)}
-        >
-          <Square size={12} aria-hidden /> {stopping ? "Force" : "Stop"}
-        </button>
-      ) : null}
-      <span className="run-status" role="status">
-        {!online ? (
-          <span className="offline">
-            <CircleAlert size={13} aria-hidden /> not connected
-          </span>
-        ) : run ? (
-          <>
-            Run {run.run} {waits || (run.status === "queued" ? "waits" : run.status)}
-            {waiting > 0 ? ` · ${waiting} waiting` : ""}
-            <RunShare />
-          </>
-        ) : starting ? (
-          "Starting…"
-        ) : (
-          <LastRun />
-        )}
-      </span>
+      {run ? <StopButton run={run} /> : null}
+      <RunStatus run={run} />
     </div>
-  );
-}
-
-/** How the run that is shown ended. */
-function LastRun() {
-  const run = useRuns((state) => (state.view.run === null ? undefined : state.runs[state.view.run]));
-  if (!run) return null;
-  const spent =
-    run.started !== null && run.ended !== null ? ` · ${clock(Math.max(0, run.ended - run.started))}` : "";
-  return (
-    <span className={`last-run ${run.status}`}>
-      Run {run.run} {run.status}
-      {spent}
-    </span>
   );
 }
 
@@ -231,7 +176,7 @@ function Panels() {
       >
         {theme === "dark" ? <Sun size={16} /> : <Moon size={16} />}
       </IconButton>
-      <IconButton label="Shortcuts" tip="Shortcuts (?)" run={() => openDialog("shortcuts")}>
+      <IconButton label="Shortcuts" shortcut="This list" run={() => openDialog("shortcuts")}>
         <CircleHelp size={16} />
       </IconButton>
       <BarMenu />
@@ -249,7 +194,8 @@ function ViewerButton() {
   return (
     <IconButton
       label="Viewer"
-      tip="Viewer beside the sheet: the newest picture, live (Alt V)"
+      tip="Viewer beside the sheet: the newest picture, live"
+      shortcut="Viewer beside the sheet"
       on={open}
       run={toggleViewer}
     >

@@ -107,11 +107,7 @@ export const api = {
 export const fileUrl = (path: string, width?: number): string =>
   `files/${path.split("/").map(encodeURIComponent).join("/")}${width ? `?width=${width}` : ""}`;
 
+/** What the address of an app view begins with, after #. */
+export const APP = "app/";
 /** The address of a workflow's app view. */
-export const appUrl = (path: string): string =>
-  `app/${path
-    .replace(/^workflows\//, "")
-    .replace(/\.json$/, "")
-    .split("/")
-    .map(encodeURIComponent)
-    .join("/")}/`;
+export const appUrl = (path: string): string => `#${encodeURI(APP + path)}`;

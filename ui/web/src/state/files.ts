@@ -46,6 +46,11 @@ const fromDraft = ({ text, path, etag, shipped, id }: Draft): Opening => ({
   draft: id,
 });
 
+/** Open a file as it was saved, whatever unsaved changes there are, with the run that it shows. Throws Refused. */
+export async function openSaved(path: string, run: number | null): Promise<OpenDocument> {
+  return open({ ...fromServer(await api.open(path)), run });
+}
+
 let asked = 0;
 
 /** Show a file: the document that has it open, or a new one. */

@@ -39,6 +39,9 @@ export interface MenuItem {
   readonly label: string;
   /** A colour shown before the label. */
   readonly swatch?: string;
+  /** The label of the shortcut that does the same; its keys are shown, as they are now. */
+  readonly shortcut?: string;
+  /** What does the same and is no shortcut. */
   readonly keys?: string;
   readonly run?: () => void;
   readonly disabled?: boolean;

@@ -6,6 +6,8 @@ interface Props {
   label: string;
   /** The hint, where it says it otherwise. */
   tip?: string;
+  /** The label of the shortcut that does the same: the hint tells its keys. */
+  shortcut?: string;
   run: () => void;
   /** Of what is on or off: which. */
   on?: boolean;
@@ -14,13 +16,23 @@ interface Props {
   children: ReactNode;
 }
 
-export function IconButton({ label, tip = label, run, on, disabled, small = false, children }: Props) {
+export function IconButton({
+  label,
+  tip = label,
+  shortcut,
+  run,
+  on,
+  disabled,
+  small = false,
+  children,
+}: Props) {
   return (
     <button
       className={`${small ? "field-button" : "icon-button"}${on ? " on" : ""}`}
       aria-label={tr(label)}
       aria-pressed={on}
       data-tip={`text|${tr(tip)}`}
+      data-shortcut={shortcut}
       disabled={disabled}
       onClick={run}
     >

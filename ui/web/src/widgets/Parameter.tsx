@@ -13,14 +13,21 @@ import { NumberField } from "./NumberField";
 import { PathField } from "./PathField";
 import { SeedField } from "./SeedField";
 
-export const Parameter = memo(function Parameter({ node, slot }: { node: Id; slot: InSlot }) {
+interface Props {
+  readonly node: Id;
+  readonly slot: InSlot;
+  /** What it is called where its node is not seen. */
+  readonly called?: string;
+}
+
+export const Parameter = memo(function Parameter({ node, slot, called }: Props) {
   const { widget, nullable } = widgetOf(slot.port);
   const { handle } = slot;
   const [sheet] = useState(() => shownSheet());
   const isSet = slot.value !== undefined;
   const field: FieldProps = {
-    label: slot.label,
-    name: `${slot.label} of ${node}`,
+    label: called ?? slot.label,
+    name: called ?? `${slot.label} of ${node}`,
     tip: `slot|${node}|${handle}`,
     value: isSet ? slot.value : (slot.port.default as Json | undefined),
     isSet,
