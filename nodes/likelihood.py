@@ -10,7 +10,7 @@ from core.metrics import latents, likelihood
 from graph_runner.context import Loop, Rng
 from graph_runner.contract import Body, node
 from nodes.diffusion import FirstRow
-from nodes.sampling import Denoise
+from nodes.sampling import Denoise, Stepwise
 from nodes.wires import Latent, Scalar, Schedule
 
 Values = Annotated[int, Field(ge=0, le=2**16)]
@@ -51,8 +51,8 @@ def variational_bound(
     values: 256 for pixels of 8 bits; 0 for continuous data, such as latents, of which the density is meant.
     first_row: the sample of a larger batch that z0 begins with, counted from 0.
     """
-    draw = rng.from_row(first_row).randn_like
-    found = likelihood.variational_bound(denoise, z0, schedule, draw, values, turns=loop)
+    draw, stepwise = rng.from_row(first_row).randn_like, Stepwise(denoise, loop)
+    found = likelihood.variational_bound(stepwise, z0, schedule, draw, values, turns=stepwise.turns)
     terms = (likelihood.bits_per_dim(nats, z0).mean() for nats in found)
     return VariationalBound(likelihood.bits_per_dim(found.total, z0).mean(), *terms)
 
@@ -78,10 +78,10 @@ def flow_likelihood(
     values: 256 for pixels of 8 bits, to which noise as wide as a value is added; 0 for continuous data, of which the density is meant.
     first_row: the sample of a larger batch that z0 begins with, counted from 0.
     """
-    rows = rng.from_row(first_row)
+    rows, stepwise = rng.from_row(first_row), Stepwise(denoise, loop)
     if values:
         z0 = likelihood.dequantised(z0, rows.rand(*z0.shape).to(z0), values)
-    nats = -likelihood.flow_log_likelihood(denoise, z0, schedule, rows.randn_like, steps, turns=loop)
+    nats = -likelihood.flow_log_likelihood(stepwise, z0, schedule, rows.randn_like, steps, turns=stepwise.turns)
     return likelihood.bits_per_dim(nats, z0, values).mean()
 
 
