@@ -319,6 +319,7 @@ export const de = {
   "Undo (Ctrl Z)": "Rückgängig (Strg Z)",
   "Redo (Ctrl Shift Z)": "Wiederholen (Strg Umschalt Z)",
   Show: "Zeigen",
+  "Copy as CSV": "Als CSV kopieren",
 } as const;
 
 export type Phrase = keyof typeof de;
