@@ -32,7 +32,7 @@ def open(
     workflow: a file's path, a picture's that carries a workflow, a Workflow, or the same as a dict.
     engine: that runs it; left out, one for the folder `workspace` below the current one, shared by all graphs of this program.
     outputs: what a call gives: nodes, ports, or exposed outputs; left out, all exposed outputs.
-    nodes: of your own, which no package has: functions with `@node`, models with `@model`, `@injectable`s.
+    nodes: of your own, which no package has: what `@node`, `@model` and `@injectable` stand above.
 
     Raises WorkflowError where there is no such workflow, or it has no such output.
     """

@@ -46,6 +46,6 @@ def test_the_class_asked_for_is_found_in_its_pictures(registry: Registry, tmp_pa
         found = engine.run(asking(count, seed, 10 + seed), targets=["decoded", "decoded_free"], only=True).values
         guided, free = (accuracy(judge, found[name], asked) for name in ("decoded", "decoded_free"))
         print(f"training seed {seed}: guided {guided:.3f}, unguided {free:.3f}")
-        assert guided > 0.8
+        assert guided > 0.6
         assert free < 0.2
         assert accuracy(judge, found["decoded"], asked.roll(1)) < 0.2, "the pictures are of any class"
