@@ -40,7 +40,7 @@ def aligned(values: Mapping[str, Value]) -> dict[str, Any]:
 
 
 def shape_of(tensor: Tensor) -> str:
-    """Its shape, for messages: "2×4×8×8"."""
+    """How messages write the shape of a tensor: "2×4×8×8"."""
     return "×".join(str(int(size)) for size in tensor.shape) or "one number"
 
 

@@ -31,10 +31,17 @@ def _each(of_tensor: Callable[[Tensor], Tensor], of_number: Callable[[Any], Any]
 
 
 def _like(value: Any, tensor: Tensor) -> Tensor:
-    """A number as a tensor that goes with another one."""
+    """A number as a tensor that goes with another one: rounded to its type, beyond whose largest number lies infinity."""
     if isinstance(value, Tensor):
         return value
     dtype = tensor.dtype if isinstance(value, int) or tensor.is_floating_point() else torch.get_default_dtype()
+    if dtype == torch.bool:
+        dtype = torch.int64
+    if dtype.is_floating_point:
+        largest = torch.finfo(dtype).max
+        value = float(value) if not abs(value) > largest else math.inf if value > 0 else -math.inf
+    elif not torch.iinfo(dtype).min <= value <= torch.iinfo(dtype).max:
+        raise ArithmeticError(f"{value} lies beyond the numbers of {dtype}")
     return torch.full((), value, dtype=dtype, device=tensor.device)
 
 
@@ -70,9 +77,8 @@ def where(condition: Any, then: Any, otherwise: Any) -> Any:
     among = [value for value in (condition, then, otherwise) if isinstance(value, Tensor)]
     if not among:
         return then if condition else otherwise
-    if not isinstance(then, Tensor) and not isinstance(otherwise, Tensor):
-        then = _like(then, condition)
-    return torch.where(_like(condition, among[0]) != 0, then, otherwise)
+    like = next((value for value in (then, otherwise) if isinstance(value, Tensor)), condition)
+    return torch.where(_like(condition, among[0]) != 0, _like(then, like), _like(otherwise, like))
 
 
 def power(base: Any, exponent: Any) -> Any:

@@ -17,7 +17,7 @@ PARALLEL = 1e-4
 
 
 def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    """Σ wᵢ · xᵢ, the tensors broadcast.
+    """Σ wᵢ · xᵢ. values: (b, …), broadcast.
 
     Raises ValueError where there are none, or not as many weights as tensors.
     """
@@ -31,7 +31,7 @@ def weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
 
 
 def lerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
-    """(1 − weight) · a + weight · b, broadcast: on the straight line from a to b."""
+    """(1 − weight) · a + weight · b: on the straight line from a to b, (b, …), broadcast."""
     lined_up = aligned({"a": a, "b": b})
     return (1 - weight) * lined_up["a"] + weight * lined_up["b"]  # type: ignore[no-any-return]
 
@@ -60,7 +60,7 @@ def slerp(a: Tensor, b: Tensor, weight: float) -> Tensor:
 def norm(x: Tensor, kind: Norm = "l2", axes: Sequence[int] = ()) -> Tensor:
     """The size of what lies along these axes, which stay with size 1: √Σx², Σ|x|, the largest |x|, or √mean(x²).
 
-    axes: none for all but the batch. Raises ValueError for one that x has not.
+    x: (b, …). axes: none for all but the batch. Raises ValueError for one that x has not, or that is named twice.
     """
     along = _axes(x, axes)
     if kind == "rms":
@@ -70,12 +70,15 @@ def norm(x: Tensor, kind: Norm = "l2", axes: Sequence[int] = ()) -> Tensor:
 
 
 def mean(x: Tensor, axes: Sequence[int] = ()) -> Tensor:
-    """The mean along these axes, which stay with size 1. axes: none for all but the batch. ValueError for one that x has not."""
+    """The mean along these axes, which stay with size 1.
+
+    x: (b, …). axes: none for all but the batch. Raises ValueError for one that x has not, or that is named twice.
+    """
     return (x if x.is_floating_point() else x.float()).mean(_axes(x, axes), keepdim=True)
 
 
 def cat(items: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """One after the other along an axis. Raises ValueError, naming shapes, where the other axes are not alike."""
+    """One after the other along an axis. items: (b, …). Raises ValueError, naming shapes, where the other axes are not alike."""
     if not items:
         raise ValueError("there is nothing to put together; wire at least one")
     (axis,) = _axes(items[0], (axis,))
@@ -89,7 +92,7 @@ def cat(items: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 
 def rows(x: Tensor, first: int = 0, count: int = 1) -> Tensor:
-    """So many samples of a batch, from one on. Raises ValueError where there are not as many."""
+    """So many samples of a batch x, (b, …), from one on. Raises ValueError where there are not as many."""
     if x.ndim == 0 or first + count > len(x):
         held = f"{len(x)} rows" if x.ndim else "one number"
         raise ValueError(f"rows {first} to {first + count - 1} are asked for, counted from 0, and there are {held}")
@@ -97,7 +100,7 @@ def rows(x: Tensor, first: int = 0, count: int = 1) -> Tensor:
 
 
 def split(x: Tensor, sizes: Sequence[int], axis: int = 1) -> list[Tensor]:
-    """Parts of these sizes along an axis. Raises ValueError where they are not the whole."""
+    """Parts of x, (b, …), of these sizes along an axis. Raises ValueError where they are not the whole."""
     (axis,) = _axes(x, (axis,))
     if sum(sizes) != x.shape[axis]:
         told = " + ".join(map(str, sizes))
@@ -108,7 +111,7 @@ def split(x: Tensor, sizes: Sequence[int], axis: int = 1) -> list[Tensor]:
 def rearrange(x: Tensor, pattern: str, sizes: Mapping[str, int]) -> Tensor:
     """Axes put in another order, merged and taken apart: "b c (h p) (w q) -> b (c p q) h w" (einops).
 
-    sizes: of letters that the shape leaves open. Raises ValueError where the pattern does not fit.
+    x: of any shape. sizes: of letters that the shape leaves open. Raises ValueError where the pattern does not fit.
     """
     try:
         return einops.rearrange(x, pattern, **sizes)
@@ -118,7 +121,7 @@ def rearrange(x: Tensor, pattern: str, sizes: Mapping[str, int]) -> Tensor:
 
 
 def number(x: Tensor) -> float:
-    """The one number that a tensor holds. Raises ValueError where it holds several."""
+    """The one number that a tensor holds, which is a scalar or of any shape of one element. Raises ValueError where it holds several."""
     if x.numel() != 1:
         raise ValueError(f"it holds {x.numel()} numbers ({shape_of(x)}), and one is wanted; take the mean, or one row")
     return float(x.reshape(()))
@@ -130,4 +133,8 @@ def _axes(x: Tensor, axes: Sequence[int]) -> tuple[int, ...]:
             raise ValueError(f"there is no axis {axis}: {shape_of(x)} has {x.ndim}, counted from 0")
     if not axes and x.ndim < 2:
         raise ValueError(f"{shape_of(x)} has no axes besides the batch")
-    return tuple(axis % x.ndim for axis in axes) or tuple(range(1, x.ndim))
+    along = tuple(axis % x.ndim for axis in axes) or tuple(range(1, x.ndim))
+    for axis in along:
+        if along.count(axis) > 1:
+            raise ValueError(f"axis {axis} is named {along.count(axis)} times; name each axis once")
+    return along

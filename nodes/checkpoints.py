@@ -20,6 +20,7 @@ from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import with_betas
 from core.models.dit import DiT
 from core.models.registry import name_of
+from core.models.tiny_autoencoder import TinyAutoencoder as TinyAutoencoder  # no node makes one, and files may name it
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Outputs, Saving, Tell
 from graph_runner.contract import File, Name, PathTo, node

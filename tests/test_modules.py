@@ -72,7 +72,6 @@ REACHED = {
     "nodes.lora": "nodes/test_checkpoints.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.classifiers": "nodes/test_classifiers.py",
-    "nodes.diffusion": "nodes/test_rows.py",
     "nodes.guidance": "nodes/test_sampling.py",
     "nodes.learning_rates": "nodes/test_optimizers.py",
     "nodes.likelihood": "nodes/test_likelihood.py",

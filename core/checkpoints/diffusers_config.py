@@ -63,7 +63,8 @@ CONDITIONAL_READ |= {
 }  # of embeddings that are refused
 UNCONDITIONAL_READ = UNET_READ | {"downsample_type", "upsample_type", "attn_norm_num_groups", "num_train_timesteps"}
 AUTOENCODER_READ = SHAPE | {"latent_channels", "vq_embed_dim", "num_vq_embeddings", "scaling_factor", "force_upcast"}
-AUTOENCODER_READ |= {"mid_block_add_attention"}
+AUTOENCODER_READ |= {"mid_block_add_attention", "shift_factor", "latents_mean", "latents_std"}
+AUTOENCODER_READ |= {"use_quant_conv", "use_post_quant_conv"}
 BERT_ONLY: Config = {
     "encoder_attention_heads": 8,
     "head_dim": 64,

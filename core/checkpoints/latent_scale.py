@@ -39,7 +39,8 @@ PUBLISHED = {
 
 def is_per_channel(theirs: Mapping[str, Any]) -> bool:
     """Whether one number is not enough: there is a shift, or a mean and a deviation for each channel."""
-    return bool(theirs.get("shift_factor")) or theirs.get("latents_mean") is not None
+    channels = (theirs.get("latents_mean"), theirs.get("latents_std"))
+    return bool(theirs.get("shift_factor")) or channels != (None, None)
 
 
 def scale_buffers(theirs: Mapping[str, Any], channels: int, scale: float) -> State:

@@ -57,7 +57,7 @@ class Grid:
     signalless: bool = False
 
     def levels(self, schedule: NoiseSchedule, steps: int, limit: Callable[[Tensor], Tensor] | None = None) -> Levels:
-        """The levels for `steps` steps; limit: see `Levels`.
+        """The levels for `steps` steps. limit: from an estimate of z0, (b, …), to another; see `Levels`.
 
         Raises ValueError where the schedule has too few timesteps, and where diffusers leaves its table.
         """

@@ -117,9 +117,9 @@ def dynamic_threshold(
 def in_interval(t: Tensor, process: Process, scale: float, sigma_low: float, sigma_high: float) -> float:
     """The scale where sigma_low < sigma(t) ≤ sigma_high, and 1 elsewhere (Kynkäänniemi et al. 2024, eq. 5).
 
-    t: (b,), one timestep for all rows; sigma is noise / signal. Raises ValueError where the rows have several.
+    t: (b,), one timestep for all rows, which is read on the host; sigma is noise / signal. Raises ValueError where the rows have several.
     """
-    at = float(t[0])
-    if bool((t != at).any()):
+    at, *others = dict.fromkeys(t.tolist())  # in one copy to the host
+    if others:
         raise ValueError("the rows have several timesteps, and one scale is asked for; give a sampler's t")
     return scale if sigma_low < process.level(at).sigma <= sigma_high else 1.0

@@ -24,7 +24,7 @@ Turns = Callable[[int], Iterable[int]]
 
 @dataclass(frozen=True)
 class Levels:
-    """Noise levels in the order in which a solver visits them, noisiest first: a step leads from each to the next."""
+    """Noise levels in the order in which a solver visits them with z, (b, …), noisiest first: a step leads from each to the next."""
 
     process: Process
     levels: tuple[Level, ...]
@@ -33,7 +33,7 @@ class Levels:
     arrivals: tuple[Level, ...] | None = None
     """Where each step leads, if not to the level that the next looks from: diffusers' DDIM, where S does not divide T."""
     limit: Callable[[Tensor], Tensor] | None = None
-    """What is done to every estimate of z0, such as to clip it; None for nothing."""
+    """What is done to every estimate of z0, (b, …), such as to clip it; None for nothing."""
     deviation: float | None = None
     """Of z where sampling starts, if not the process' own: k-diffusion starts from noise · eps, latent-diffusion from eps."""
 

@@ -51,7 +51,7 @@ class Sampler:
     """A solver with its settings, and the levels that it visits.
 
     solver: its name in `SOLVERS`. spaced: (process, steps) -> levels. settings: of the solver's function. eta: if none is asked for.
-    run: what stands for the solver's function, with more settings than it has.
+    run: what stands for the solver's function, on z (b, …), with more settings than it has.
     """
 
     solver: str

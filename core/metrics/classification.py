@@ -7,6 +7,9 @@ from torch import Tensor
 
 from core.precision import in_float32
 
+NO_LABEL = -(2**63)
+"""Instead of PyTorch's −100, which would be a label that costs nothing."""
+
 
 @in_float32
 def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
@@ -19,20 +22,20 @@ def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
             f"class scores are (b, classes) and labels (b,), not {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
     labels = labels.to(logits.device).expand(len(logits))
-    if (
-        labels.device.type == "cpu"
-        and labels.numel()
-        and not 0 <= int(labels.min()) <= int(labels.max()) < logits.shape[1]
-    ):
+    try:
+        return -F.cross_entropy(logits.float(), labels.long(), reduction="none", ignore_index=NO_LABEL)
+    except IndexError as error:  # so that labels are looked at only where they are wrong
         raise ValueError(
             f"the labels run from {int(labels.min())} to {int(labels.max())}, and the classifier knows the classes"
             f" 0 to {logits.shape[1] - 1}"
-        )
-    return -F.cross_entropy(logits.float(), labels.long(), reduction="none")
+        ) from error
 
 
 def negative_log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
-    """−log p(y|x) in nats, the mean over samples: the cross entropy that trains a classifier. Shapes as `log_likelihood`."""
+    """−log p(y|x) in nats, the mean over samples: the cross entropy that trains a classifier.
+
+    logits: (b, classes); labels: (b,) or (1,), as `log_likelihood` has them.
+    """
     return -log_likelihood(logits, labels).mean()
 
 

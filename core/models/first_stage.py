@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from core.models.regional import Regional
 
 
-class FirstStage(Regional):
+class FirstStage(Regional, ABC):
     """Images to latents and back.
 
     in_channels: of images. factor: pixels per latent position along each side; latent_channels: the channels of z.
@@ -44,13 +45,13 @@ class FirstStage(Regional):
         """The shapes of what it is called with, by kind."""
         return {"image": f"b {self.in_channels} h w", "latent": f"b {self.latent_channels} h w"}
 
+    @abstractmethod
     def encode(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Images (b, in_channels, f·h, f·w) → z (b, latent_channels, h, w) for the diffusion model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: Tensor) -> Tensor:
         """z (b, latent_channels, h, w) → images (b, out_channels, f·h, f·w), not clipped."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def measure_scale(self, images: Tensor, noise: Tensor | None = None) -> Tensor:

@@ -138,7 +138,12 @@ def _code(scope: Scope, slots: _Slots, keys: Keys | None, readers: Counter[str],
     wirings = {id: _wiring(scope.nodes[id], slots, keys, readers) for id in ids}
     needed = {
         id: tuple(
-            Need(each.asks, each.constants, tuple((name, slots.of(source)) for name, source in each.wires.items()))
+            Need(
+                each.node,
+                each.asks,
+                each.constants,
+                tuple((name, slots.of(source)) for name, source in each.wires.items()),
+            )
             for each in found
         )
         for id, found in waiting.items()

@@ -73,8 +73,14 @@ def _read(bound: BoundNode) -> Iterator[tuple[Source, Reader | None]]:
     if bound.body is None:
         return
     condition = bound.spec.conditional
-    runs = _reader(bound, lambda **given: given[condition], (condition,)) if condition else None
+    runs = _reader(bound, body_runs, (condition,)) if condition else None
     yield from ((source, runs) for source in captured(bound.body))
+
+
+def body_runs(**condition: Any) -> bool:
+    """Whether a conditional zone's body runs: whether its one condition holds."""
+    [when] = condition.values()
+    return bool(when)
 
 
 def _reader(bound: BoundNode, asks: Callable[..., Any], names: tuple[str, ...]) -> Reader:

@@ -17,8 +17,9 @@ from graph_runner.contract import NodeSpec, PortType
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Need:
-    """What says whether a value is needed: a function, its literals, and the slots that it reads."""
+    """What says whether a value is needed: a function, its literals, and the slots that it reads; both are inputs of a node."""
 
+    node: str
     asks: Callable[..., Any]
     constants: Mapping[str, Any]
     singles: tuple[tuple[str, int], ...]

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 if TYPE_CHECKING:
     from graph_runner.contract.spec import PortType
 
@@ -20,9 +18,16 @@ class NumberOrTensor(ABC):  # noqa: B024 - it only says what fits
     The variable stands for the kind of the result: see `broadest`. With `bound=Tensor` the same, without numbers.
     """
 
+    @classmethod
+    def __subclasshook__(cls, kind: type) -> bool:
+        fits = any(base in (int, float) or is_tensor(base) for base in kind.__mro__)
+        return True if fits else NotImplemented
 
-for _kind in (bool, int, float, Tensor):
-    NumberOrTensor.register(_kind)
+
+def is_tensor(base: type | None) -> bool:
+    """Whether this class is torch's `Tensor`; torch itself is not imported for that."""
+    return base is not None and (base.__module__, base.__name__) == ("torch", "Tensor")
+
 
 NUMBERS = ("bool", "int", "float")
 

@@ -61,12 +61,12 @@ Folder = Annotated[str, PathTo("folder")]
 """A path of a folder that the node reads: the cache keys it by the content of all files below."""
 
 
-def _checksums(checkpoint: Path) -> Mapping[str, Path]:
+def checksum_of(checkpoint: Path) -> Mapping[str, Path]:
     """What stands for a checkpoint's gigabytes: the file that holds their checksum."""
     return {"tree.json": checkpoint / "tree.json"}
 
 
-Checkpoint = Annotated[str, PathTo("folder", _checksums)]
+Checkpoint = Annotated[str, PathTo("folder", checksum_of)]
 """The folder of one checkpoint of a training (`checkpoints/…/step-100` in the workspace), for a zone to begin at."""
 
 

@@ -64,7 +64,7 @@ def is_module(base: type | None) -> bool:
 
 def needs_no_arguments(cls: type) -> bool:
     """Whether a module's class can be built again without anything that would have to be remembered."""
-    if not is_module(cls) or _torchs_own(cls):
+    if not is_module(cls) or _torchs_own(cls) or inspect.isabstract(cls):
         return False
     inherited = cls.__init__.__module__ == "torch.nn.modules.module"  # type: ignore[misc]  # whose `*args` are none
     return inherited or not inspect.signature(cls).parameters

@@ -12,10 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pydantic import TypeAdapter
-from torch import Tensor
 
 from graph_runner.base.contents import Reads
-from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
+from graph_runner.contract.broadcast import NamesIn, NumberOrTensor, is_tensor
 from graph_runner.contract.markers import Begins, Lighter, Neutral
 from graph_runner.contract.models import is_module, keepable
 
@@ -86,7 +85,7 @@ class PortType:
     @property
     def broadcasts(self) -> bool:
         """Whether it is a variable whose ports may each carry another kind of tensor, or number."""
-        return self.variable and self.base in (NumberOrTensor, Tensor)
+        return self.variable and (self.base is NumberOrTensor or is_tensor(self.base))
 
     @property
     def self_contained(self) -> bool:

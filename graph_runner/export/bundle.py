@@ -25,6 +25,7 @@ from graph_runner.export.sources import (
     first_line,
     home,
     is_module,
+    lambda_of,
     source_of,
 )
 
@@ -53,11 +54,27 @@ class Bundle:
         """Take a function or class in, and all it uses. Returns what the script calls it. Raises UnreadableError."""
         module, name = value.__module__, value.__qualname__
         self._tops.add(module.partition(".")[0])
+        if name == "<lambda>":
+            return self._lambda(value)
         if not self._is_inlined(module):
             return self._name(Imported(module, name))
         if "." in name:
             raise UnreadableError(f"{name} in {module} is defined inside of a function; define it in a module")
         return self._name(self._resolve(module, name))
+
+    def _lambda(self, value: Any) -> str:
+        """A lambda that stands in a module, such as in a decorator: under a name of its parameters."""
+        source, code = self._source(value.__module__), value.__code__
+        found = lambda_of(source, code)
+        if found is None:
+            raise UnreadableError(f"{value.__module__} has a lambda that is not found in its text; make it a function")
+        ref = Defined(value.__module__, f"lambda {found.lineno}:{found.col_offset}")
+        if ref not in self._names:
+            parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+            name = self.reserve(f"needed_by_{'_and_'.join(parameters)}")
+            self._names[ref] = [name]
+            self.definitions[ref] = f"{name} = ({self._text(source, value.__module__, found, set(parameters))})"
+        return self._names[ref][0]
 
     def use(self, module: str, name: str = "") -> str:
         """What the script calls a module, or something that it imports from one."""

@@ -52,7 +52,8 @@ def as_python(workflow: Workflow, registry: Registry, workspace: Path, seed: int
     holds the exposed outputs by their names.
 
     Callbacks (`every`) are left out: they change nothing that a training computes. Raises WorkflowError where the workflow is
-    wrong, and where a node asks for what no script can hand in, or its source cannot be copied.
+    wrong, and where a node asks for what no script can hand in (checkpoints, callbacks that end a training), or its source cannot be
+    copied.
     """
     workflow, left_out = _without_callbacks(under_current_names(workflow, registry), registry)
     top, problems = validate(workflow, registry)
@@ -106,13 +107,19 @@ class _Given(NamedTuple):
     help: str
 
 
+DECIDES = "cannot be exported: it decides what the training around it gives, and a script has no callbacks"
+
+
 def _without_callbacks(workflow: Workflow, registry: Registry) -> tuple[Workflow, list[str]]:
-    """The workflow without nodes that only look on, and a sentence for each that is gone."""
+    """The workflow without nodes that only look on, and a sentence for each that is gone. Raises WorkflowError where one decides what
+    the loop around it gives."""
     workflow = workflow.model_copy(deep=True)
     gone: dict[str, str] = {}
 
     def drop(nodes: dict[str, Node]) -> None:
         for id, node in list(nodes.items()):
+            if node.type in registry and registry[node.type].decides:
+                raise WorkflowError([Problem(DECIDES, id, remedy="Leave it out, or run the workflow")])
             if node.type in registry and registry[node.type].aside:
                 del nodes[id]
                 gone[id] = f"{id}: what looks on at a loop is left out; it changes nothing that is computed"
@@ -164,7 +171,9 @@ def _documentation(workflow: Workflow, exposed: Mapping[tuple[str, str], _Given]
     words = [_quoted(workflow.title or "The graph").rstrip(".") + "."]
     helps = [f"{given.name}: {given.help or f'of {id}.{name}'}" for (id, name), given in exposed.items()]
     if helps:
-        words += ["", *map(_quoted, helps)]
+        room = WIDTH - len(INDENT)
+        rows = [wrap(_quoted(text), room, subsequent_indent=INDENT, break_long_words=False) for text in helps]
+        words += ["", *(line for row in rows for line in row)]
     if workflow.exposed.outputs:
         words += ["", "Returns what the workflow exposes, by name."]
     if len(words) == 1:

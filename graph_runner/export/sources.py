@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator
+from types import CodeType
 from typing import Any, NamedTuple
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -106,6 +107,28 @@ def _read(text: str, module: str) -> Source:
             for target in targets:
                 defined |= {part.id: item for part in ast.walk(target) if isinstance(part, ast.Name)}
     return Source(data, starts, defined, imported)
+
+
+def lambda_of(source: Source, code: CodeType) -> ast.Lambda | None:
+    """Where in a module's text the lambda of this code stands: the one whose body spans all that the code came from."""
+    begins: list[tuple[int, int]] = []
+    ends: list[tuple[int, int]] = []
+    for line, last, column, end in code.co_positions():
+        if (
+            line is not None
+            and last is not None
+            and column is not None
+            and end is not None
+            and (line, column) < (last, end)
+        ):
+            begins.append((line, column))  # what only enters and returns came from nowhere
+            ends.append((last, end))
+    for part in ast.walk(ast.parse(source.text)) if begins else ():
+        if isinstance(part, ast.Lambda):
+            body = part.body
+            if (body.lineno, body.col_offset) == min(begins) and (body.end_lineno, body.end_col_offset) == max(ends):
+                return part
+    return None
 
 
 def first_line(item: Function | ast.ClassDef) -> Iterator[ast.AST]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from graph_runner.contract.context import Rng, derive
+from graph_runner.contract.context import Rng, Turn, derive
 from graph_runner.run.join import Joiner
 
 R = TypeVar("R")
@@ -30,13 +30,15 @@ MODELS: dict[str, type] = {}
 class Place:
     """Where a call stands: the steps of the loops around, which key its random numbers.
 
-    turns: the steps. path: the steps and micro-batches. part: which part of a step's batch the rows are.
+    turns: the steps. path: the steps and micro-batches. part: which part of a step's batch the rows are. steps: how many the
+    innermost loop has.
     """
 
     def __init__(self) -> None:
         self.path: tuple[int, ...] = ()
         self.turns: tuple[int, ...] = ()
         self.part = 0
+        self.steps = 1
 
 
 TOP = Place()
@@ -47,14 +49,27 @@ class Loop(Place):
 
     def __init__(self, around: Place) -> None:
         super().__init__()
-        self.path, self.turns, self.part = around.path, around.turns, around.part
-        self._around, self._step = around, 0
+        self.path, self.turns, self.part, self.steps = around.path, around.turns, around.part, around.steps
+        self._around, self._ended = around, False
 
-    def __call__(self, n: int, **_: Any) -> Iterator[int]:
-        """The steps 0 … n-1; a script has no checkpoints and no callbacks."""
-        for self._step in range(n):
-            self.path, self.turns = (*self._around.path, self._step), (*self._around.turns, self._step)
-            yield self._step
+    def __call__(
+        self,
+        n: int,
+        state: Any = None,  # noqa: ARG002 - this and the rest are for checkpoints and callbacks, which a script has not
+        aside: Any = None,  # noqa: ARG002
+        seen: Any = None,  # noqa: ARG002
+        origin: str = "",
+        judge: Any = None,  # noqa: ARG002
+    ) -> Iterator[int]:
+        """The steps 0 … n-1, or up to where the zone ends them. Raises ValueError where they begin at a checkpoint."""
+        if origin:
+            raise ValueError(f"a script has no checkpoints and cannot go on from {origin}; run the workflow")
+        self.steps = n
+        for step in range(n):
+            if self._ended:
+                break
+            self.path, self.turns = (*self._around.path, step), (*self._around.turns, step)
+            yield step
         self.path, self.turns = self._around.path, self._around.turns
 
     def micro(self, n: int) -> Iterator[int]:
@@ -64,6 +79,10 @@ class Loop(Place):
             self.path, self.part = (*step, micro), self._around.part * n + micro
             yield micro
         self.path, self.part = step, self._around.part
+
+    def end(self) -> None:
+        """The current step is the last one."""
+        self._ended = True
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """What a body gives for each of these arguments."""
@@ -82,6 +101,11 @@ def drawing(use: str, seed: int, around: Place) -> Rng:
     return Rng(derive(SEED, use, seed, around.turns), DEVICE, around.part)
 
 
+def turn(around: Place) -> Turn:
+    """The step that the innermost loop has reached."""
+    return Turn(around.turns[-1] if around.turns else 0, around.steps)
+
+
 def at_rest(value: Any, *handed: Any) -> Any:
     """A model as it lies on a wire: on the device, in eval mode, without gradients. One that was handed in stays as it is."""
     if isinstance(value, nn.Module) and not any(value is each for each in handed):
@@ -93,14 +117,21 @@ JOINER = Joiner()
 
 
 def together(
-    place: str, call: Callable[..., Tensor], names: Sequence[str], calls: Sequence[dict[str, Any]]
-) -> list[Tensor]:
+    place: str,
+    call: Callable[..., Tensor],
+    names: Sequence[str],
+    calls: Sequence[dict[str, Any]],
+    needed: Sequence[bool] = (),
+) -> list[Tensor | None]:
     """What several calls of one function give, made as one call along their rows where their values allow it.
 
-    place: tells these calls from others. names: the arguments that differ.
+    place: tells these calls from others. names: the arguments that differ. needed: which calls somebody needs; where that is not all,
+    those are made one by one, and the others give None.
     """
+    if not all(needed):
+        return [call(**each) if asked else None for each, asked in zip(calls, needed, strict=True)]
     joined = JOINER.together(place, names, list(calls), lambda whole: call(**whole))
-    return [call(**each) for each in calls] if joined is None else joined
+    return [call(**each) for each in calls] if joined is None else [*joined]
 
 
 class Alone:
@@ -170,3 +201,8 @@ def tell(sentence: str, level: str = "warning") -> None:
 
 def progress(done: int, total: int) -> None:
     """How far a long node is: a script does not say."""
+
+
+def trained(path: str) -> dict[str, Any]:
+    """What a training had reached: a script reads no checkpoints. Raises ValueError."""
+    raise ValueError(f"a script reads no checkpoints and cannot begin with {path}; run the workflow")

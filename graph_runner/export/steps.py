@@ -12,15 +12,24 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from graph_runner.base.problems import Problem
+from graph_runner.base.trained import checksums_of
 from graph_runner.bind.graph import BoundNode
 from graph_runner.bind.paths import PathError, Paths, expanded
-from graph_runner.compile.plan import Code, Joined, Step
+from graph_runner.compile.plan import Code, Joined, Need, Step
+from graph_runner.contract.markers import checksum_of
 from graph_runner.contract.models import is_module
 from graph_runner.export.bundle import WIDTH, Bundle
 from graph_runner.export.sources import UnreadableError
 
 INDENT = "    "
-STANDING_IN = {"metrics": "metrics", "progress": "progress", "saving": "saving", "tell": "tell", "device": "DEVICE"}
+STANDING_IN = {
+    "metrics": "metrics",
+    "progress": "progress",
+    "saving": "saving",
+    "tell": "tell",
+    "trained": "trained",
+    "device": "DEVICE",
+}
 """By what is handed in, what stands for it; `Steps._handed` says the rest."""
 Frame = dict[int, str]
 """For each slot of a scope, the expression that reads it."""
@@ -78,9 +87,33 @@ class Steps:
         self._add(depth, words if len(words) <= room else words[: room - 1] + "…", step.id)
 
     def _step(self, step: Step, frame: Frame, place: str, depth: int, training: bool) -> None:
+        """Write a call; one that is not always needed under a condition, and None for what it would give elsewhere."""
+        self._comment(step, depth)
+        if not step.needed:
+            self._made(step, frame, place, depth, training)
+            return
+        self._add(depth, f"if {self._condition(step, frame)}:", step.id)
+        self._made(step, frame, place, depth + 1, training)
+        if step.spec.returns.form != "one":  # nothing can be read of a None
+            for slot, (port, part) in step.stores:
+                name = self.bundle.reserve("_".join(filter(None, [self._names[step.id], port, part])))
+                self._add(depth + 1, f"{name} = {frame[slot]}", step.id)
+                frame[slot] = name
+        self._add(depth, "else:", step.id)
+        names = dict.fromkeys(frame[slot] for slot, _ in step.stores)
+        self._add(depth + 1, f"{' = '.join(names)} = None", step.id)
+
+    def _condition(self, step: Step, frame: Frame) -> str:
+        """The expression that says whether anybody needs what a call gives."""
+        return " or ".join(dict.fromkeys(self._asked(need, frame) for need in step.needed)) or "True"
+
+    def _asked(self, need: Need, frame: Frame) -> str:
+        typed = {name: self.exposed.get((need.node, name)) or literal(value) for name, value in need.constants.items()}
+        return _call(self.bundle.add(need.asks), {**typed, **{name: frame[slot] for name, slot in need.singles}}, 0)
+
+    def _made(self, step: Step, frame: Frame, place: str, depth: int, training: bool) -> None:
         spec = step.spec
         arguments = self._arguments(step, frame)
-        self._comment(step, depth)
         own = place
         if spec.loops:
             own = self.bundle.reserve(f"loop_of_{step.id.replace('/', '_')}")
@@ -156,6 +189,8 @@ class Steps:
         if injected:  # alike for all, whichever asks
             partial = self.bundle.use("functools", "partial")
             rows[1] = _call(partial, {"": rows[1], **injected}, 1)
+        if any(step.needed for step in joined.members):
+            rows.append(_list([self._condition(step, frame) for step in joined.members]))
         self._add(depth, head + "\n" + "".join(f"{inner}{row},\n" for row in rows) + ")", joined.id)
         for step, name in zip(joined.members, names, strict=True):
             frame.update({slot: name for slot, _ in step.stores})
@@ -236,6 +271,9 @@ class Steps:
 
     def _constant(self, step: Step, name: str, value: Any) -> str:
         if value and name in step.spec.path_kinds:
+            if step.spec.params[name].reads in (checksum_of, checksums_of):
+                message = f"cannot be exported: it begins with the checkpoint {value!r:.80}, and a script reads none"
+                self.problems.append(Problem(message, step.id, name, remedy="Leave it empty, or run the workflow"))
             return self._path(str(value), step.spec.path_kinds[name])
         try:
             return literal(value)
@@ -264,6 +302,8 @@ class Steps:
             return standing_in(STANDING_IN[kind])
         if kind == "rng":
             return f"{standing_in('drawing')}({use})"
+        if kind == "turn":
+            return f"{standing_in('turn')}({place})"
         if kind == "loop":
             return own
         if kind == "dtype":

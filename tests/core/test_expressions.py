@@ -240,6 +240,16 @@ def test_gradients_flow() -> None:
     assert torch.allclose(s.grad, ((b - a.detach()) * weight).sum(1))
 
 
+def test_numbers_beyond_a_tensors_type_are_rounded_or_refused() -> None:
+    x = torch.tensor([0.5, 2.0])
+    assert torch.equal(value("clamp(x, -1e300, 1e300)", x=x), x)
+    assert torch.equal(value("where(x > 1, x, -1e300)", x=x), torch.tensor([-torch.inf, 2.0]))
+    assert torch.equal(value("where(x > 1, 0, 10 ** 30)", x=x), torch.tensor([1e30, 0.0]))
+    assert torch.equal(value("where(m, 1, 2)", m=x > 1), torch.tensor([2, 1]))
+    with pytest.raises(ValueError, match=r"lies beyond the numbers of torch\.int64"):
+        value("max(t, 10 ** 30)", t=torch.tensor([1, 2]))
+
+
 def test_whole_tensors_may_be_chosen_with_fractions() -> None:
     t = torch.tensor([10, 700])
     assert torch.equal(value("where(t > 500, 0.5, t)", t=t), torch.tensor([10.0, 0.5]))

@@ -149,12 +149,12 @@ def test_encoded_data_can_be_handed_in(registry: Registry, tmp_path: Path) -> No
 
 def test_calls_in_a_loop_have_folders_of_their_own(registry: Registry, tmp_path: Path) -> None:
     body = {
-        "nodes": {"where": {"type": "where", "wires": {"number": "each.item.number"}}},
+        "nodes": {"where": {"type": "own_folder", "wires": {"number": "each.item.number"}}},
         "results": {"folder": "where"},
     }
     nodes = {
         "each": {"type": "for_each", "params": {"over": {"number": [1, 2]}}, "body": body},
-        "top": {"type": "where"},
+        "top": {"type": "own_folder"},
     }
     graph = Workflow.model_validate({"loom": 1, "nodes": nodes})
     result = Engine(registry, tmp_path).run(graph, targets=["each.folder", "top"])

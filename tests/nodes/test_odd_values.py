@@ -82,7 +82,8 @@ def test_odd_values_of_solvers_end_in_a_sentence(type_name: str, bounded: None) 
     """Of zones, with a body that predicts nothing, and three turns at most."""
     spec = REGISTRY[type_name]
     given = {name: WIRES[wire]() for name, wire in (("schedule", "schedule"), ("noise", "latent"), ("z0", "latent"))}
-    given |= {"denoise": lambda z, t: z * 0, "rng": Rng(7), "loop": lambda n, *_, **__: iter(range(min(n, 3)))}
+    given |= {"denoise": lambda z, *_: z * 0, "rng": Rng(7), "loop": lambda n, *_, **__: iter(range(min(n, 3)))}
+    given |= {"tell": lambda *_: None}
     taken = {name: value for name, value in given.items() if name in inspect.signature(spec.function).parameters}
     wrong = []
     for solver in SOLVERS if type_name == "sample" else [None]:

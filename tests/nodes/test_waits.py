@@ -40,6 +40,10 @@ ON_THE_HOST = {
     "degrade_images": "pictures are compressed and degraded on the host",
     "langevin_step": "reads a timestep that lies on the CPU; on another device it does not",
     "scale_loss": "reads a weight that lies on the CPU; on another device it does not",
+    "guidance_interval": "reads t, once a step of a sampling: whether the null prediction is computed is decided on the host",
+    "to_number": "a number of Python is what it is for",
+    "table": "cells are numbers of Python, once a run",
+    "labelled_grid": "letters are drawn and pictures laid out on the host, once a run",
 }
 CATEGORIES = {
     "metrics",

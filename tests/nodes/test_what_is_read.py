@@ -24,16 +24,22 @@ from core.conditioning.tokenizer import train_wordpiece
 from core.data.folder import ImageFolder
 from core.data.picture_files import image_files
 from core.images import ImageError
+from core.metrics.statistics import Statistics
+from core.models.classifier import NoisyClassifier
+from core.tables.files import save_table
+from core.tables.table import table_of
 from graph_runner.base.contents import Contents, all_files
+from graph_runner.base.trained import checksums_of
 from graph_runner.context import Rng
 from graph_runner.contract.registry import Registry
 from graph_runner.contract.spec import NodeSpec
 from tests import sources
 from tests.effort import cases
 
-sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
+sys.path += [str(Path(__file__).parents[1] / "core" / part) for part in ("checkpoints", "metrics")]
 import tiny_ldm
 import tiny_pipelines
+import tiny_pretrained
 
 REGISTRY = Registry.installed([])
 FOREIGN = ("Thumbs.db", "film.mp4", ".hidden/x.png", "README.md", ".DS_Store")
@@ -63,6 +69,10 @@ def model(make: Callable[[], torch.nn.Module]) -> Callable[[Path], Path]:
         return root / "m.v2.safetensors"
 
     return write
+
+
+def classifier() -> NoisyClassifier:
+    return NoisyClassifier(4, 5, 8, (1, 2), 1, num_head_channels=8, norm_groups=4, sample_size=4)
 
 
 def weights(suffix: str) -> Callable[[Path], Path]:
@@ -192,6 +202,24 @@ def parquet(root: Path) -> Path:
     return sources.parquet(root / "d", 4)
 
 
+def statistics(root: Path) -> Path:
+    Statistics(torch.zeros(2), torch.eye(2)).save(root / "s.npz")
+    return root / "s.npz"
+
+
+def pretrained(write: Callable[[Path], Any]) -> Callable[[Path], Path]:
+    def folder(root: Path) -> Path:
+        write(root / "p")
+        return root / "p"
+
+    return folder
+
+
+def table(root: Path) -> Path:
+    save_table(table_of({"step": [1, 2], "loss": [0.5, 0.25]}), root / "t.csv")
+    return root / "t.csv"
+
+
 SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "image_folder.path": [pictures],
     "picture_table.path": [lambda root: sources.table(root, 3), lambda root: sources.table(root, 3, "csv")],
@@ -221,6 +249,11 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "lpips_network.vgg": [weights(".pth"), weights(".safetensors"), sharded],
     "lpips_network.heads": [weights(".pth")],
     "inception_network.path": [weights(".pth"), sharded],
+    "dinov2_network.path": [pretrained(tiny_pretrained.dinov2)],
+    "clip_score_network.path": [pretrained(tiny_pretrained.clip)],
+    "load_statistics.path": [statistics],
+    "load_table.path": [table],  # a .parquet is opened by Arrow, of which Python hears nothing
+    "load_classifier.path": [model(classifier)],
     "load_autoencoder.path": [model(tiny_ldm.kl)],
     "load_unet.path": [model(lambda: tiny_ldm.text_unet(16))],
     "load_model.path": [model(lambda: tiny_ldm.text_unet(16))],
@@ -287,9 +320,14 @@ def read_whole(value: Any) -> None:
 
 
 def test_every_path_has_a_sample() -> None:
-    paths = ((spec, name) for spec in REGISTRY.values() for name in spec.path_kinds)
-    # A checkpoint is read by the engine, and its key is of the file that holds the checksum of the rest.
-    taken = {f"{spec.type}.{name}" for spec, name in paths if name != spec.continues_from}
+    paths = [(spec, name) for spec in REGISTRY.values() for name in spec.path_kinds]
+    # Checkpoints are read by the engine, and their keys are of the files that hold the checksums of the rest.
+    by_engine = {
+        f"{spec.type}.{name}"
+        for spec, name in paths
+        if name == spec.continues_from or spec.params[name].reads is checksums_of
+    }
+    taken = {f"{spec.type}.{name}" for spec, name in paths} - by_engine
     assert taken == SAMPLES.keys()
 
 

@@ -49,7 +49,7 @@ def numbered_latents(folder: ValueFolder, samples: int = 1_000_000) -> LatentDat
 
 
 @node(category="toy")
-def where(folder: Annotated[Path, Inject("value_folder")], number: int = 0) -> str:
+def own_folder(folder: Annotated[Path, Inject("value_folder")], number: int = 0) -> str:
     """The folder that a call is given.
 
     number: any.

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 
+from graph_runner.base.problems import WorkflowError
 from graph_runner.cli.arguments import parse
 from graph_runner.cli.commands import export
 from graph_runner.contract.registry import Registry
 from graph_runner.export.script import as_python
-from graph_runner.format.workflow import Workflow, load, save
+from graph_runner.format.workflow import Body, Node, Workflow, load, save
 from graph_runner.run.engine import Engine
 from tests.workflows.test_shipped import NAMES, WORKFLOWS, small
 
@@ -38,7 +39,7 @@ def alone(script: Path, folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sample", "quickstart", "vq_autoencoder", "image_guidance"])
+@pytest.mark.parametrize("name", ["sample", "quickstart", "vq_autoencoder", "image_guidance", "guidance_interval"])
 def test_the_script_gives_the_same_bits(
     name: str, registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -67,3 +68,25 @@ def test_every_shipped_workflow_can_be_exported(name: str, registry: Registry, t
     assert came
     assert came.isdisjoint(sentence.partition(":")[0] for sentence in script.left_out)
     assert max(map(len, script.text.splitlines())) < 200
+
+
+@pytest.mark.parametrize("name", ["continue_from", "warm_start"])
+def test_what_begins_with_a_checkpoint_is_refused_by_name(name: str, registry: Registry, tmp_path: Path) -> None:
+    workflow: Workflow = load(WORKFLOWS / "quickstart.json")
+    workflow.nodes["autoencoder"].params[name] = "runs/an-earlier-one"
+    with pytest.raises(WorkflowError) as told:
+        as_python(workflow, registry, tmp_path)
+    assert [(each.node, each.port) for each in told.value.problems] == [("autoencoder", name)]
+    assert "checkpoint" in told.value.problems[0].message
+
+
+def test_a_callback_that_ends_a_training_is_refused_by_name(registry: Registry, tmp_path: Path) -> None:
+    workflow: Workflow = load(WORKFLOWS / "quickstart.json")
+    body = workflow.nodes["autoencoder"].body
+    assert body is not None
+    some = next(iter(body.nodes))
+    body.nodes["stop"] = Node(type="early_stopping", body=Body(nodes={}, results={"metric": some}))
+    with pytest.raises(WorkflowError) as told:
+        as_python(workflow, registry, tmp_path)
+    assert [each.node for each in told.value.problems] == ["stop"]
+    assert "decides" in told.value.problems[0].message

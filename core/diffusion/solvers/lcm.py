@@ -48,16 +48,18 @@ def tcd(
 ) -> Tensor:
     """Strategic stochastic sampling (Zheng et al. 2024, TCD, algorithm 4); as in diffusers.
 
-    z: (b, …). Each step jumps to the timestep ⌊(1 − eta) · t⌋ of its end t, and noise brings it up again; eta 0 adds none.
+    z: (b, …). Each step jumps to the timestep ⌊(1 − eta) · t⌋ of its end t, and noise brings it up again; eta 0 adds none. Nothing
+    is added where it ends at timestep 0, or without noise.
     """
     estimate = estimator(denoise, levels.process, levels.limit)
     schedule = with_betas(levels.process, "the solver 'tcd'")
-    last = len(levels) - 1
-    for i, (now, then) in enumerate(levels.walk(turns)):
+    for now, then in levels.walk(turns):
         z0, eps = estimate(z, now)
-        below = schedule.level(math.floor((1 - eta) * then.t))
+        below = schedule.level(math.floor((1 - eta) * then.t)) if eta > 0 else then
+        if below.sigma >= then.sigma:  # where the walk ends, so that a part of it ends as noisy as the next one begins
+            below = then
         z = below.signal * z0 + below.noise * eps
-        if eta > 0 and i < last:
+        if below.sigma < then.sigma:
             kept = then.signal / below.signal
             z = kept * z + math.sqrt(1 - kept**2) * draw(z)
     return z

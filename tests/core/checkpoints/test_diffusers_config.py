@@ -80,9 +80,8 @@ REFUSED: list[tuple[Any, dict[str, Any], str, Any]] = [
     *(
         (configs.autoencoder_from_diffusers_config, AUTOENCODER, name, value)
         for name, value in {
-            "shift_factor": 0.1,
-            "latents_mean": [0.0] * 4,
-            "use_quant_conv": False,
+            "act_fn": "relu",
+            "lookup_from_codebook": True,
             "norm_type": "spatial",
             "layers_per_block": [1, 2],
             "up_block_types": ["UpDecoderBlock2D", "AttnUpDecoderBlock2D"],

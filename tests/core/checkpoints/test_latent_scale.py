@@ -67,6 +67,7 @@ def test_a_single_file_without_those_convolutions_is_loaded(tmp_path: Path) -> N
     [
         ({"latents_mean": [0.0], "latents_std": [1.0]}, "not of the 4 channels"),
         ({"latents_mean": MEAN}, "latents_mean without latents_std"),
+        ({"latents_std": STD}, "or the other way round"),
     ],
 )
 def test_numbers_that_do_not_belong_together_are_refused(options: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -37,6 +37,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
     },
     "SpatialRescaler": {"n_stages": 1, "in_channels": 4, "out_channels": 3},
     "HaarDistance": {"levels": 2},
+    "NoisyClassifier": {
+        "in_channels": 4,
+        "num_classes": 5,
+        "model_channels": 8,
+        "channel_mult": [1, 2],
+        "num_res_blocks": 1,
+        "num_head_channels": 8,
+        "norm_groups": 4,
+        "sample_size": 4,
+    },
 }
 
 

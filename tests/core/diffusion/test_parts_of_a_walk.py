@@ -36,7 +36,7 @@ def test_two_parts_are_the_whole(name, process):
         pytest.skip("of schedules of betas only")
     whole, parts = both(name, process, two_modes(process))
     between = solver.levels(process, STEPS).part(0, CUT).end
-    own = {"ddim": NoiseSchedule, "ddpm": NoiseSchedule, "lcm": NoiseSchedule}
+    own = {"ddim": NoiseSchedule, "ddpm": NoiseSchedule, "lcm": NoiseSchedule, "tcd": NoiseSchedule}
     own |= dict.fromkeys(("euler", "heun", "dpm2"), RectifiedFlow)
     own_scale = isinstance(process, own.get(name, ()))
     assert between.noise > 0
@@ -48,7 +48,9 @@ def test_two_parts_are_the_whole(name, process):
         assert (parts - whole).norm() < 0.25 * whole.norm()
 
 
-@pytest.mark.parametrize("name", ["ddpm", "euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m_sde", "lcm"])
+@pytest.mark.parametrize(
+    "name", ["ddpm", "euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m_sde", "lcm", "tcd"]
+)
 def test_a_solver_draws_as_often_as_it_says(name):
     drawn = []
 

@@ -16,13 +16,14 @@ from core.diffusion.levels import SPACINGS, Levels
 from core.diffusion.parametrisation import X0
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
+from core.diffusion.spacings import BY_TIMESTEP
 from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 NOISE = seeded(1)(torch.empty(SHAPE))
 PROCESSES = [RectifiedFlow(), RectifiedFlow(shift=3.0), RectifiedFlow(parametrisation="x0"), EDM(), EDM(sigma_data=0.5)]
 PROCESSES.append(CosineFlow())
 every_process = pytest.mark.parametrize("process", PROCESSES, ids=lambda each: f"{type(each).__name__}-{each.predicts}")
-DEFINED = [name for name in SOLVERS if name not in ("lcm", "ddim_inversion")]
+DEFINED = [name for name in SOLVERS if not SOLVERS[name].by_timestep and name != "ddim_inversion"]
 
 
 def run(process, name, z=None, denoise=None, steps=8, draw=None, spacing=None, **options):
@@ -45,7 +46,7 @@ def test_it_reaches_the_datas_distribution(process, name):
 @every_process
 def test_all_spacings_that_are_defined_lead_to_the_data(process):
     for spacing in SPACINGS:
-        if spacing in ("leading", "ldm", "lcm"):
+        if spacing in BY_TIMESTEP:
             with pytest.raises(ValueError, match=f"which {type(process).__name__} has not: choose one of trailing"):
                 Levels.of(process, 10, spacing)
         else:
@@ -65,9 +66,10 @@ def test_many_or_few_steps_descend(process):
 
 
 @every_process
-def test_the_solver_for_distilled_models_names_those_that_would_do(process):
+@pytest.mark.parametrize("name", ["lcm", "tcd"])
+def test_the_solvers_for_distilled_models_name_those_that_would_do(process, name):
     with pytest.raises(ValueError, match=f"not for {type(process).__name__}: choose one of ddim, ddpm, .*unipc$"):
-        SOLVERS["lcm"].levels(process, 4)
+        SOLVERS[name].levels(process, 4)
 
 
 @every_process

@@ -26,5 +26,10 @@ def test_a_classifier_that_knows_nothing_pays_for_every_class() -> None:
 def test_labels_that_are_no_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="run from 0 to 7, and the classifier knows the classes 0 to 3"):
         log_likelihood(SCORES, torch.tensor([0, 1, 2, 3, 7, 0]))
+    for label in (-1, -100):  # PyTorch passes over −100
+        with pytest.raises(
+            ValueError, match=f"run from {label} to {label}, and the classifier knows the classes 0 to 3"
+        ):
+            log_likelihood(SCORES, torch.tensor([label]))
     with pytest.raises(ValueError, match=r"not \(6, 4\) and \(5,\)"):
         accuracy(SCORES, torch.zeros(5, dtype=torch.long))

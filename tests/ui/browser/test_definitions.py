@@ -92,21 +92,21 @@ def test_from_a_selection_to_a_blueprint_and_back(twice: Sheet, server: RunningS
 
     # Named, kept for other workflows, and put into another one from the palette.
     name = panel.get_by_label("Name of the definition definition")
-    name.fill("weighted sum")
+    name.fill("weighted total")
     name.press("Enter")
     expect(panel.get_by_text("used once")).to_be_visible()
-    panel.get_by_role("button", name="Save weighted_sum as a blueprint").click()
+    panel.get_by_role("button", name="Save weighted_total as a blueprint").click()
     expect(page.get_by_text("Saved the blueprint")).to_be_visible()
     sheet.press("Control+s")
     expect(page.get_by_text("Saved workflows/twice.json")).to_be_visible()
     nodes = graph_of(server.workspace / "workflows" / "twice.json")
-    assert nodes["definition"]["type"] == "weighted_sum"
+    assert nodes["definition"]["type"] == "weighted_total"
     assert nodes["definition"]["params"] == {"factor": 5}
 
     sheet.press("Alt+n")
-    sheet.add("weighted sum", (400, 300), "weighted_sum")
-    expect(sheet.field("weighted_sum", "factor")).to_be_visible()
-    menu(sheet, "weighted_sum", "Unpack the definition")
+    sheet.add("weighted total", (400, 300), "weighted_total")
+    expect(sheet.field("weighted_total", "factor")).to_be_visible()
+    menu(sheet, "weighted_total", "Unpack the definition")
     expect(sheet.node("low")).to_be_visible()
     sheet.undo()
-    expect(sheet.node("weighted_sum")).to_be_visible()
+    expect(sheet.node("weighted_total")).to_be_visible()

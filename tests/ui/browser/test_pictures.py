@@ -169,6 +169,7 @@ def test_a_mask_is_painted_by_a_finger_and_two_fingers_zoom(browser: Browser, se
     phone.node("load_image").locator(".title").first.dispatch_event("contextmenu")
     phone.page.get_by_role("menuitem", name="Paint a mask…").tap()
     painter = phone.page.get_by_role("dialog", name="Paint a mask")
+    expect(painter.locator("canvas")).to_have_attribute("width", "64")  # it has its place once the picture is there
     box = painter.get_by_role("application").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
