@@ -22,9 +22,9 @@ def test_saving_writes_the_bytes_of_the_command_line(server: RunningServer, tmp_
     shipped = ROOT / "workflows" / "quickstart.json"
     opened = server.call("open", path="shipped/quickstart.json")
     assert opened["shipped"]
-    saved = server.call("save", path="workflows/mine.json", workflow=opened["workflow"])
+    saved = server.call("save", path="workflows/command_line.json", workflow=opened["workflow"])
     save(load(shipped), tmp_path / "cli.json")
-    written = (server.workspace / "workflows" / "mine.json").read_bytes()
+    written = (server.workspace / "workflows" / "command_line.json").read_bytes()
     assert written == (tmp_path / "cli.json").read_bytes() == saved["text"].encode()
     assert server.call("canonical", workflow=saved["text"])["text"] == saved["text"]
 

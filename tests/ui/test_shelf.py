@@ -83,25 +83,25 @@ def test_a_copy_is_the_same_bytes_of_an_example_too(server: RunningServer) -> No
 
 
 def test_what_is_deleted_can_be_had_back(server: RunningServer) -> None:
-    path = saved(server, "folder/gone", "First")
-    Image.new("RGB", (8, 8)).save(server.workspace / "workflows/folder/gone.png")
+    path = saved(server, "left/gone", "First")
+    Image.new("RGB", (8, 8)).save(server.workspace / "workflows/left/gone.png")
     before = (server.workspace / path).read_bytes()
     assert server.call("discard", path=path) is True
     assert path not in listed(server)
-    assert not (server.workspace / "workflows/folder").exists()
+    assert not (server.workspace / "workflows/left").exists()
     assert path in [gone["path"] for gone in server.call("discarded")]
     assert server.refused("discard", path=path)[0] == 404
 
-    saved(server, "folder/gone", "Second")
+    saved(server, "left/gone", "Second")
     status, told = server.refused("restore", path=path)
     assert (status, "exists already" in told) == (409, True)
     server.call("discard", path=path)
     server.call("restore", path=path)
     assert listed(server)[path] == "Second"  # the newest
-    server.call("move", path=path, to="workflows/second.json")
+    server.call("move", path=path, to="workflows/left_second.json")
     server.call("restore", path=path)
     assert (server.workspace / path).read_bytes() == before
-    assert (server.workspace / "workflows/folder/gone.png").is_file()
+    assert (server.workspace / "workflows/left/gone.png").is_file()
     assert server.refused("restore", path=path)[0] == 409
     assert path not in [gone["path"] for gone in server.call("discarded")]
 
