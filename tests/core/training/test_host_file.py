@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -51,6 +52,7 @@ def in_files(processes: Processes) -> dict[str, Any]:
         processes.agree(None)
         found["private"] = bool((mapped["float"] == processes.rank).all())
         found["left"] = len(set(Path(tempfile.gettempdir()).glob("latent-loom-*")) - before)
+        processes.agree(None)  # or the other has begun the next file
 
         file = HostFile(group)
         place = file.add(torch.ones(LARGE))
@@ -71,7 +73,8 @@ def in_files(processes: Processes) -> dict[str, Any]:
     return found
 
 
-def test_processes_share_what_one_wrote_and_hold_nothing_of_it(tmp_path: Path) -> None:
+def test_processes_share_what_one_wrote_and_hold_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # where no other test's processes have such files
     wanted = [model.state_dict() for model in models_given().values()]
     wanted[1]["0.weight"] = wanted[1]["1.weight"]
     for found in in_two("tests.core.training.test_host_file:in_files", tmp_path):
