@@ -89,9 +89,13 @@ def sweep(folder: Path) -> None:
 
 
 def take_along(source: Path, target: Path) -> None:
-    """A file or folder, with all in it, under a second name; copied where the file system knows no such thing."""
+    """A file or folder, with all in it, under a second name; copied where the file system knows no such thing.
+
+    What other writers in the folder are at, their locks and unfinished files, stays theirs.
+    """
     if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True, copy_function=_link)
+        theirs = shutil.ignore_patterns(f"{TEMPORARY}*", ".*.lock")
+        shutil.copytree(source, target, symlinks=True, ignore=theirs, copy_function=_link)
     else:
         _link(source, target)
 

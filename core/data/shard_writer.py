@@ -87,8 +87,13 @@ class ShardWriter:
             if len(held) == len(todo):
                 time.sleep(PAUSE_SECONDS)
             todo = held
-        if not self._described():
-            self._write_index()
+        while not self._described():
+            with self._alone(INDEX) as mine:  # a second writer could be at it when the folder is stored
+                if mine:
+                    if not self._described():
+                        self._write_index()
+                    break
+            time.sleep(PAUSE_SECONDS)
         for lock in self.folder.glob(".*.lock"):
             lock.unlink(missing_ok=True)
         return ShardTable(self.folder, check=False)

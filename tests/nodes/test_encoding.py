@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from core.checksums import checksum
 from core.data.latents import LatentData
 from core.data.shapes import Shapes
 from core.data.shards import ShardedData
@@ -174,8 +175,9 @@ def start(workspace: Path, path: Path, *launcher: str) -> subprocess.Popen[bytes
         return subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment, stdout=told, stderr=told)
 
 
-def files(workspace: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in workspace.glob("cache/*/files/*")}
+def files(workspace: Path) -> dict[str, str]:
+    """Their checksums: a difference is told by name."""
+    return {path.name: checksum(path) for path in workspace.glob("cache/*/files/*")}
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from graph_runner.base.files import TEMPORARY
 from graph_runner.base.values import content_hash
 from graph_runner.store.folders import FILES, TREE, files_of, forget_tree, load_meta, load_tree, save_tree, unfinished
 from tests import crashes
@@ -52,6 +53,15 @@ def test_forgetting_a_tree_keeps_its_files_and_one_without_goes_whole(tmp_path: 
     assert texts(entry / FILES) == ["own", "ownown"]
     assert not plain.exists()
     assert not unfinished(plain)
+
+
+def test_what_another_writer_in_the_folder_is_at_is_not_stored(tmp_path: Path) -> None:
+    entry = tmp_path / "cache" / "entry"
+    own = written(files_of(entry), "own")
+    (own / ".shard.lock").touch()
+    written(own / f"{TEMPORARY}x", "of another")
+    save_tree(entry, [own])
+    assert sorted(path.name for path in own.iterdir()) == ["a.txt", "inner"]
 
 
 def test_a_death_while_the_tree_is_stored_loses_no_file(tmp_path: Path) -> None:

@@ -78,6 +78,7 @@ def test_a_training_lives_on_without_the_page(
     assert reached <= stopped < STEPS
 
     again.run()
+    expect(again.page.get_by_role("button", name="Stop")).to_be_visible()  # what is told from here on is of the new run
     until_turn(again, stopped + 1)
     assert progress(real_server)[0] > stopped, "it began anew"
     again.page.get_by_role("button", name="Stop").click()

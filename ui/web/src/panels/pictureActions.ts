@@ -32,14 +32,14 @@ export function compare(path: string): void {
     say("Now choose the picture to compare it with");
 }
 
-/** Throw a picture away, and tell the way back. */
+/** Throw a picture away, and tell the way back. `changed`: whoever lists pictures asks anew, for an answer on its way may have it still. */
 export function throwAway(path: string, changed: () => void): void {
   const back = () => void api.bringBack(path).then(changed, sayError);
-  api.throwAway(path).then(
-    () => say("Thrown away; it can be brought back for thirty days", "plain", { label: "Undo", run: back }),
-    (error: unknown) => {
-      sayError(error);
-      changed();
-    },
-  );
+  api
+    .throwAway(path)
+    .then(
+      () => say("Thrown away; it can be brought back for thirty days", "plain", { label: "Undo", run: back }),
+      sayError,
+    )
+    .finally(changed);
 }
