@@ -14,6 +14,7 @@ PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
     "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
     "nodes.early_stopping": "nodes/test_early_stopping.py",
+    "nodes.search": "nodes/test_search.py",
     "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",
     "core.broadcasting": "core/test_expressions.py",
