@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.prompt_chunks import Row, learned_names, rows
-from core.conditioning.prompt_schedule import Fragment, at, fragments, moments
-from core.conditioning.prompt_syntax import READINGS, Branch, Style, parse
+from core.conditioning.prompt_schedule import Fragment, at, every, fragments, moments
+from core.conditioning.prompt_syntax import READINGS, Alternation, Branch, Change, Style, parse
 from core.conditioning.prompted import Prompted
 from core.conditioning.prompts import apply_weights
 from core.conditioning.tokenizer import TextTokenizer
@@ -36,6 +36,16 @@ def read(tokenizer: TextTokenizer, prompt: str, style: Style) -> tuple[Branch, .
         for name in sorted(learned_names(tokenizer), key=len, reverse=True):
             prompt = re.sub(rf"(?i)(?<![\w:-]){re.escape(name)}(?![\w-])", f"embedding\\:{name}", prompt)
     return parse(prompt, READINGS[style]).branches
+
+
+def is_prompted(prompt: str, style: Style) -> bool:
+    """Whether a prompt changes on the way or joins several, so that its condition is a `Prompted`."""
+    branches = parse(EXTRA_NETWORK.sub("", prompt), READINGS[style]).branches
+    return (
+        len(branches) > 1
+        or branches[0].weight != 1
+        or any(isinstance(item, Change | Alternation) for branch in branches for item in every(branch.items))
+    )
 
 
 def encode_prompts(
@@ -61,10 +71,10 @@ def encode_prompts(
             tuple(_texts(each[number], when.example(cell), style) for each in padded) for number in range(joined)
         )
         cells.append(said.setdefault(texts, len(said)))
-    every = list(dict.fromkeys(text for moment in said for prompt in moment for text in prompt))
-    if len(every) > MOST_TEXTS:
-        raise ValueError(f"the prompts say {len(every)} different things on the way, and at most {MOST_TEXTS} are encoded; write fewer changes")  # fmt: skip
-    encoded = dict(zip(every, _contexts(text_encoder, tokenizer, every, style, device), strict=True))
+    distinct = list(dict.fromkeys(text for moment in said for prompt in moment for text in prompt))
+    if len(distinct) > MOST_TEXTS:
+        raise ValueError(f"the prompts say {len(distinct)} different things on the way, and at most {MOST_TEXTS} are encoded; write fewer changes")  # fmt: skip
+    encoded = dict(zip(distinct, _contexts(text_encoder, tokenizer, distinct, style, device), strict=True))
     contexts = [torch.cat([encoded[text] for text in prompt]) for moment in said for prompt in moment]
     if len(contexts) == 1 and all(weight == 1 for row in weights for weight in row):
         return Conditioning(context=contexts[0])

@@ -49,7 +49,7 @@ def moments(prompts: Sequence[Items]) -> Moments:
     """When any of these prompts changes. Raises ValueError for changes without measure."""
     shares, steps, period = set[float](), set[int](), 1
     for items in prompts:
-        for item in _all(items):
+        for item in every(items):
             if isinstance(item, Change) and item.counted:
                 steps.add(int(item.when))
             elif isinstance(item, Change):
@@ -65,16 +65,17 @@ def moments(prompts: Sequence[Items]) -> Moments:
     return found
 
 
-def _all(items: Items) -> Iterator[Item]:
+def every(items: Items) -> Iterator[Item]:
+    """All items, those within others too."""
     for item in items:
         yield item
         match item:
             case Emphasis(inside):
-                yield from _all(inside)
+                yield from every(inside)
             case Change(before, after):
-                yield from _all(before + after)
+                yield from every(before + after)
             case Alternation(choices):
-                yield from _all(sum(choices, ()))
+                yield from every(sum(choices, ()))
 
 
 def at(items: Items, step: int, share: float, turn: int) -> Items:

@@ -230,7 +230,7 @@ class Told(nn.Module):
 
     takes = Takes(may=(Context,))
 
-    def forward(self, z: Tensor, t: Tensor, condition: Conditioning) -> Tensor:  # noqa: ARG002
+    def forward(self, z: Tensor, t: Tensor, condition: Conditioning) -> Tensor:
         return z + condition[Context].tokens.mean((1, 2)).view(-1, 1, 1, 1)
 
 
@@ -266,5 +266,5 @@ def test_an_ordinary_denoiser_names_the_node_that_reads_it(clip: CLIPTextEmbedde
     from core.models.denoiser import denoise
 
     condition = encode_prompts(clip, tokenizer, ["[red|blue]"], "a1111", CPU)
-    with pytest.raises(ValueError, match="takes no prompt .*which the node denoise_prompt reads"):
+    with pytest.raises(ValueError, match=r"takes no prompt .*which the node denoise_prompt reads"):
         denoise(Told(), torch.randn(1, 4, 2, 2), torch.tensor(1), condition)
