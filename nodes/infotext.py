@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.conditioning.prompt_encoding import EXTRA_NETWORK, is_prompted
+from core.conditioning.prompt_syntax import AND
 from core.diffusion.torch_noise import BROWNIAN
 from core.infotext import Infotext, read_comfyui, read_infotext
 from graph_runner.contract import Made, describes_pictures
@@ -97,7 +98,8 @@ def graph(told: Infotext) -> tuple[dict[str, Any], list[str]]:
     if (skip := _whole(settings, "Clip skip", 1, 24)) > 1:
         nodes["skip"] = {"type": "clip_skip", "params": {"layers": skip - 1}, "wires": {"text_encoder": encoder}}
         encoder = "skip"
-    for name, prompt in (("prompt", told.prompt), ("null", told.negative)):
+    negative = AND.sub(" and ", told.negative)  # A1111 joins no negative prompts: to CLIP it is a word
+    for name, prompt in (("prompt", told.prompt), ("null", negative)):
         wires = {"text_encoder": encoder, "tokenizer": "model.tokenizer"}
         nodes[name] = {"type": "text_context", "params": {"prompts": [prompt], "style": "a1111"}, "wires": wires}
     nodes["noise"] = {
@@ -106,7 +108,7 @@ def graph(told: Infotext) -> tuple[dict[str, Any], list[str]]:
     }
     body = {
         "cond": _denoise("prompt", told.prompt, composed=True),
-        "uncond": _denoise("null", told.negative),
+        "uncond": _denoise("null", negative),
         "guide": {
             "type": "cfg_combine",
             "params": {"scale": _number(settings, "CFG scale", 7.0)},

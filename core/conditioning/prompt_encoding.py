@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
-from core.conditioning.prompt_chunks import Row, learned_names, rows
+from core.conditioning.prompt_chunks import MOST_ROWS, Row, learned_names, rows
 from core.conditioning.prompt_schedule import Fragment, at, every, fragments, moments
 from core.conditioning.prompt_syntax import READINGS, Alternation, Branch, Change, Style, parse
 from core.conditioning.prompted import Prompted
@@ -25,12 +25,17 @@ LEAST_WEIGHT = 1e-5
 EXTRA_NETWORK = re.compile(r"<\w+:[^<>]*>")
 """<lora:NAME:1>: A1111 takes it for an instruction and no words."""
 
+LEARNED_WORD = re.compile(r"(?<![\w\\])embedding:(?=[\w-])")
+"""Its colon separates nothing."""
+
 Texts = tuple[tuple[Fragment, ...], ...]
 """What a prompt says at a moment: fragments, between BREAKs."""
 
 
 def read(tokenizer: TextTokenizer, prompt: str, style: Style) -> tuple[Branch, ...]:
     """The prompts that one joins. In A1111's style words that were learned stand for themselves."""
+    if READINGS[style].language:
+        prompt = LEARNED_WORD.sub(r"embedding\:", prompt)
     if style == "a1111":
         prompt = EXTRA_NETWORK.sub("", prompt)
         for name in sorted(learned_names(tokenizer), key=len, reverse=True):
@@ -93,15 +98,13 @@ def _contexts(
     """The context of each text, (1, n, d), all of one length."""
     cut = [rows(tokenizer, text, style) for text in texts]
 
-    def encode(ids: list[list[int]], hidden: list[list[int]] | None = None) -> Tensor:
+    def encode(ids: list[list[int]], seen: list[list[int]] | None = None) -> Tensor:
         made = []
         for start in range(0, len(ids), ROWS_AT_ONCE):
             part = slice(start, start + ROWS_AT_ONCE)
             tokens = torch.tensor(ids[part], device=device)
             made.append(
-                text_encoder(tokens)
-                if hidden is None
-                else text_encoder(tokens, torch.tensor(hidden[part], device=device))
+                text_encoder(tokens) if seen is None else text_encoder(tokens, torch.tensor(seen[part], device=device))
             )
         return torch.cat(made)
 
@@ -112,6 +115,9 @@ def _contexts(
         assert null is not None
         weighted = [_played_down(encode, *each, null) for each in zip(weighted, cut, texts, strict=True)]
     longest = math.lcm(*map(len, weighted))
+    if longest > MOST_ROWS:
+        counts = ", ".join(map(str, sorted(set(map(len, weighted)))))
+        raise ValueError(f"the prompts have {counts} rows of tokens, and there is no small multiple of these; make them alike in length, or give each a text_context")  # fmt: skip
     return [each.repeat(longest // len(each), 1, 1).flatten(0, 1)[None] for each in weighted]
 
 

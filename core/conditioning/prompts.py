@@ -12,8 +12,8 @@ import tokenizers
 import torch
 from torch import Tensor
 
-from core.conditioning.prompt_schedule import fragments
-from core.conditioning.prompt_syntax import READINGS, Style, parse
+from core.conditioning.prompt_schedule import every, fragments
+from core.conditioning.prompt_syntax import READINGS, Style, Words, parse
 from core.conditioning.tokenizer import TextTokenizer
 
 _NETWORK = (
@@ -55,7 +55,7 @@ def remarks(tokenizer: TextTokenizer, prompt: str, style: Style = "plain") -> li
             found.append(f"{_quoted(match.group())} {meaning}; here it is read as words")
     if style == "a1111" and (match := _NETWORK[0].search(prompt)):
         found.append(f"{_quoted(match.group())} {_NETWORK[1]}; here it is left out")
-    text, _ = parse_weights(prompt)
+    text = _words(prompt, style)
     encoding = tokenizer.backend.encode(text)
     if encoding.overflowing and style == "plain":
         lost = text[_start(encoding.overflowing[0]) :].strip()
@@ -64,6 +64,14 @@ def remarks(tokenizer: TextTokenizer, prompt: str, style: Style = "plain") -> li
         told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
     return found
+
+
+def _words(prompt: str, style: Style) -> str:
+    """All words of a prompt, without what weighs and changes them."""
+    if style == "plain":
+        return parse_weights(prompt)[0]
+    items = [item for branch in parse(prompt, READINGS[style]).branches for item in every(branch.items)]
+    return " ".join(item.text for item in items if isinstance(item, Words))
 
 
 def _taught(tokenizer: TextTokenizer, word: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.checkpoints.textual_inversion import teach
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import PARTS, Context
@@ -196,6 +197,24 @@ def test_a_long_prompt_is_rows_after_one_another(clip: CLIPTextEmbedder, tokeniz
 def test_a_prompt_of_more_than_64_rows_is_refused(clip: CLIPTextEmbedder, tokenizer: TextTokenizer) -> None:
     with pytest.raises(ValueError, match="at most 64 are encoded; shorten it"):
         encode_prompts(clip, tokenizer, ["a " * 75 * 65], "a1111", CPU)
+
+
+def test_prompts_whose_rows_cannot_be_made_alike_are_refused(clip: CLIPTextEmbedder, tokenizer: TextTokenizer) -> None:
+    with pytest.raises(ValueError, match=r"the prompts have 5, 7, 8 rows .* give each a text_context"):
+        encode_prompts(clip, tokenizer, ["a " * 75 * count for count in (5, 7, 8)], "comfyui", CPU)
+
+
+def test_learned_words_stand_for_themselves(clip: CLIPTextEmbedder, tokenizer: TextTokenizer) -> None:
+    taught = teach(clip, tokenizer, "my-cat", torch.randn(3, 32), "my-cat.pt")
+    marked, bare = "a embedding:my-cat (bed:1.2)", "a My-Cat (bed:1.2)"
+    found = one_context(taught.text_encoder, taught.tokenizer, marked, "a1111")
+    torch.testing.assert_close(one_context(taught.text_encoder, taught.tokenizer, bare, "a1111"), found)
+    assert not torch.allclose(one_context(taught.text_encoder, taught.tokenizer, "a my-cats (bed:1.2)", "a1111"), found)
+    changing = encode_prompts(taught.text_encoder, taught.tokenizer, ["[embedding:my-cat:bed:.5]"], "compel", CPU)
+    assert len(changing[Prompted].contexts) == 2
+    for style in ("a1111", "comfyui"):  # a word's tokens stay together
+        cut = rows(taught.tokenizer, [[Fragment("a " * 74 + "embedding:my-cat", 1.0)]], style)
+        assert [sum(source >= 0 for source in row.sources) for row in cut] == [74, 3]
 
 
 def test_what_a_prompt_says_does_not_depend_on_those_beside_it(
