@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 LONGEST = 2**20
 """Characters of a text; a ComfyUI graph of a thousand nodes has fewer."""
 MOST_NODES = 10_000
-_PIECE = re.compile(r'"(?:\\.|[^"\\])*"|[^",]+|[",]')
 _KEY = re.compile(r"[A-Za-z0-9][\w \-/+]{0,60}")
 _FEWEST = 3
 """Settings in a last line; one of fewer is a line of the prompt."""
@@ -49,16 +48,27 @@ def read_infotext(text: str) -> Infotext:
 
 def _settings(line: str) -> dict[str, str]:
     found: dict[str, str] = {}
-    pieces: list[str] = []
-    for piece in (*_PIECE.findall(line), ","):
-        if piece != ",":
-            pieces.append(piece)
-            continue
-        key, colon, value = "".join(pieces).partition(":")
+    for piece in _between_commas(line):
+        key, colon, value = piece.partition(":")
         if colon and _KEY.fullmatch(key.strip()):
             found.setdefault(key.strip(), _unquoted(value.strip()))
-        pieces = []
     return found
+
+
+def _between_commas(line: str) -> Iterator[str]:
+    """The parts of a line; a comma within quotation marks parts nothing."""
+    start, quoted, escaped = 0, False, False
+    for place, character in enumerate(line):
+        if escaped:
+            escaped = False
+        elif character == "\\" and quoted:
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            yield line[start:place]
+            start = place + 1
+    yield line[start:]
 
 
 def _unquoted(value: str) -> str:
