@@ -7,10 +7,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.infotext import LONGEST, Infotext, read_comfyui, read_infotext
+
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Loaded machines are slow; nothing here is about time."""
 
 LAST = 'Steps: 20, Sampler: DPM++ 2M Karras, CFG scale: 7, Seed: 965400086, Size: 512x768, Model hash: 45dee52b, Lora hashes: "a: 1, b: \\"2\\"", Version: v1.6.0'
 
@@ -95,6 +98,7 @@ def test_a_graph_that_is_none_is_refused(text: str) -> None:
         read_comfyui(text)
 
 
+@QUIET
 @given(
     st.lists(
         st.sampled_from(["a", ":", ",", '"', "\\", "\n", "Negative prompt:", "Steps: 20, Seed: 1, Size: 1x1"]),
@@ -110,6 +114,7 @@ def test_every_text_is_read_or_refused(text: str) -> None:
 LEAVES = st.one_of(st.sampled_from(["1", "5", "text", 3, None]), st.lists(st.sampled_from(["1", "5", 0]), max_size=2))
 
 
+@QUIET
 @given(
     st.dictionaries(
         st.sampled_from("159"),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.conditioning.prompt_schedule import MOST_CELLS, at, fragments, moments
 from core.conditioning.prompt_syntax import DEEPEST, READINGS, Branch, Style, Words, parse, written
 from core.conditioning.prompts import parse_weights
+
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""Loaded machines are slow; nothing here is about time."""
 
 PIECES = st.one_of(
     st.text(st.sampled_from("ab (:)[]|\\.510-\n"), max_size=12),
@@ -18,6 +21,7 @@ PIECES = st.one_of(
 PROMPTS = st.lists(PIECES, max_size=8).map("".join)
 
 
+@QUIET
 @given(PROMPTS, st.sampled_from(list(READINGS)))
 def test_every_text_is_read(text: str, style: Style) -> None:
     found = parse(text, READINGS[style])
@@ -26,6 +30,7 @@ def test_every_text_is_read(text: str, style: Style) -> None:
         fragments(at(branch.items, 0, 0.0, 0), READINGS[style])
 
 
+@QUIET
 @given(PROMPTS, st.sampled_from(["a1111", "compel"]))
 def test_what_is_read_is_written_and_read_again(text: str, style: Style) -> None:
     found = parse(text, READINGS[style]).branches
@@ -121,6 +126,7 @@ def test_changes_without_measure_are_refused() -> None:
         moments(items)
 
 
+@QUIET
 @given(st.text(st.sampled_from("ab (:)[]\\.15-"), max_size=20))
 def test_plain_weights_are_one_for_each_letter(text: str) -> None:
     plain, weights = parse_weights(text)
