@@ -116,8 +116,10 @@ def _of_sampler(nodes: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
         "Denoising strength": _plain(nodes, given.get("denoise")),
         "Model": _plain(nodes, model.get("ckpt_name", model.get("unet_name"))),
     }
-    prompts = (str(_found(nodes, given.get(port), ("text",)).get("text", "")) for port in ("positive", "negative"))
-    return Infotext(*prompts, {name: value for name, value in told.items() if value})
+    prompt, negative = (
+        str(_found(nodes, given.get(port), ("text",)).get("text", "")) for port in ("positive", "negative")
+    )
+    return Infotext(prompt, negative, {name: value for name, value in told.items() if value})
 
 
 def _plain(nodes: Mapping[str, Mapping[str, Any]], value: Any) -> str:

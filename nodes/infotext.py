@@ -25,6 +25,8 @@ SPACINGS = {"Uniform": "k_diffusion", "Karras": "karras", "Exponential": "expone
 """A1111's schedule types."""
 DISCARDING = ("dpm2", "dpm2_ancestral")
 """Of whose levels A1111 leaves out the last but one."""
+UNIT = ("karras", "exponential")
+"""Spacings that begin with latents of unit variance here; A1111 begins with the noise alone."""
 MOST_PIXELS = 8192
 TOLD = (
     "Steps",
@@ -90,6 +92,10 @@ def graph(told: Infotext) -> tuple[dict[str, Any], list[str]]:
         params |= {"noise_as": noise_as, "noise_seed": seed}
     if solver in DISCARDING:
         left.append(f"A1111 leaves out the last level but one with {settings['Sampler']}; here all are visited")
+    if spacing in UNIT:
+        left.append(
+            f"with {spacing} spacing sampling begins here with the noise's variance at 1, and in A1111 .2 % below"
+        )
     for network in EXTRA_NETWORK.findall(told.prompt):
         left.append(f"{network:.80} is left out; wire its file by the node lora")
     left += [f"{name}: {value:.80}" for name, value in settings.items() if name not in TOLD]

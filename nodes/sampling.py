@@ -140,7 +140,8 @@ def sample(
     else:
         levels = levels.part(0, end_at_step)
         z = levels.prior(noise)
-    stepwise, draw = Stepwise(denoise, loop), rng.randn_like
+    stepwise = Stepwise(denoise, loop)
+    draw: solvers.Draw = rng.randn_like
     if noise_as != "by row":
         solved_by = chosen.solver if isinstance(chosen, Sampler) else solver
         draw = torch_noise.added(noise_as, noise_seed, solved_by, start_at_step * draws, first_row)

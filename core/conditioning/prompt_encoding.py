@@ -89,7 +89,7 @@ def encode_prompts(
 
 
 def _texts(branch: Branch, moment: tuple[int, float, int], style: Style) -> Texts:
-    return tuple(map(tuple, fragments(at(branch.items, *moment), READINGS[style])))
+    return tuple(tuple(part) for part in fragments(at(branch.items, *moment), READINGS[style]))
 
 
 def _contexts(

@@ -26,7 +26,7 @@ def carried_texts(path: Path) -> dict[str, str]:
     try:
         with Image.open(path, formats=["PNG", "JPEG", "WEBP"]) as image:
             if isinstance(image, PngImagePlugin.PngImageFile):
-                known = {key: str(value) for key, value in image.info.items() if isinstance(value, str)}
+                known = {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
                 # What stands before the pixels is known by now; for what follows them they would all be decoded.
                 texts = known or {str(key): str(value) for key, value in image.text.items()}
             else:
