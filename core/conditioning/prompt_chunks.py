@@ -49,7 +49,9 @@ class Frame(NamedTuple):
         ids = [id for id, real in zip(encoding.ids, encoding.attention_mask, strict=True) if real]
         own = [index for index, special in enumerate(encoding.special_tokens_mask[: len(ids)]) if not special]
         first, last = (own[0], own[-1] + 1) if own else (min(1, len(ids)), min(1, len(ids)))
-        frame = cls(ids[:first], ids[last:], tokenizer.backend.padding["pad_id"], tokenizer.length)
+        padding = tokenizer.backend.token_to_id(tokenizer.pad_token)
+        assert padding is not None, "a TextTokenizer's padding token is in its vocabulary"
+        frame = cls(ids[:first], ids[last:], padding, tokenizer.length)
         if frame.room < 1:
             raise ValueError(f"rows of {tokenizer.length} tokens have no room for words; load a longer tokenizer")
         return frame
