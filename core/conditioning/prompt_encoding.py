@@ -108,7 +108,7 @@ def _contexts(
             )
         return torch.cat(made)
 
-    plain = encode([row.ids for each in cut for row in each]).split([len(each) for each in cut])
+    plain = torch.split(encode([row.ids for each in cut for row in each]), [len(each) for each in cut])
     null = None if style == "a1111" else text_encoder(tokenizer([""]).to(device))
     weighted = [_weighted(context, each, null) for context, each in zip(plain, cut, strict=True)]
     if style == "compel":
