@@ -167,9 +167,11 @@ def _rows(model: Model, state: Mapping[str, Tensor], paths: list[str]) -> dict[s
     theirs = unet_to_diffusers(numbered, model.config) if isinstance(model, UNet) else clip_to_transformers(numbered)
     found: dict[str, tuple[str, _Rows]] = {}
     for key, value in theirs.items():
-        if not key.endswith(".weight") or value.dim() < 2 or int(value.flatten()[0]) < 0:
+        if not key.endswith(".weight") or value.dim() < 2:
             continue
-        rows = value.flatten(1)[:, 0]
+        rows = value[(slice(None), *(0 for _ in value.shape[1:]))]
+        if int(rows[0]) < 0:
+            continue
         number = sum(start <= int(rows[0]) for start in starts) - 1
         found[key] = paths[number], _Rows(rows - starts[number], value.dim())
     return found

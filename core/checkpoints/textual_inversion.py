@@ -77,12 +77,13 @@ def teach(
             "base model that it was made for."
         )
     speller = tokenizer_with(tokenizer, name, len(table), len(vectors))
-    state = dict(text_encoder.state_dict(keep_vars=True))
-    for key, value in state.items():
-        if value is table:
-            state[key] = torch.cat([value.detach(), vectors.to(value)])
+    state: dict[str, Tensor] = {}
+    for key, kept in text_encoder.state_dict(keep_vars=True).items():
+        value = state[key] = kept.detach()
+        if kept is table:
+            state[key] = torch.cat([value, vectors.to(value)])
         elif key.startswith("transformer.to_logits."):  # a head that nobody reads has a row for each token too
-            state[key] = torch.cat([value.detach(), value.new_zeros(len(vectors), *value.shape[1:])])
+            state[key] = torch.cat([value, value.new_zeros(len(vectors), *value.shape[1:])])
     config = cast(Any, text_encoder).config | {"vocab_size": len(table) + len(vectors)}
     taught = build(type(text_encoder), config, state, source, trusted=True).requires_grad_(False)
     return Taught(taught, speller)

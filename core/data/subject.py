@@ -58,7 +58,7 @@ class Subject:
             image += alpha * ((np.array(colour, dtype=np.float32) * 2 - 1)[:, None, None] - image)
         labels = torch.zeros(len(index), dtype=torch.int64)
         return {
-            "images": torch.from_numpy(image.astype(np.float32)),
+            "images": torch.from_numpy(image.clip(-1, 1).astype(np.float32)),
             "labels": labels,
             "captions": ["a target"] * len(index),
         }
