@@ -86,7 +86,7 @@ def _shell(model: Model) -> Model:
     memo: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
     memo |= {id(module): module for module in model.modules() if isinstance(module, Graft)}
     shell = copy.deepcopy(model, memo)
-    shell.__class__ = _grafted(type(model))
+    cast(Any, shell).__class__ = _grafted(type(model))
     return shell
 
 
@@ -106,5 +106,6 @@ def _grafted(cls: type[nn.Module]) -> type[nn.Module]:
     if issubclass(cls, Grafted):
         return cls
     if cls not in _classes:
-        _classes[cls] = type(f"Grafted{cls.__name__}", (Grafted, cls), {"__module__": __name__})
+        made = type(f"Grafted{cls.__name__}", (Grafted, cls), {"__module__": __name__})
+        _classes[cls] = cast("type[nn.Module]", made)
     return _classes[cls]
