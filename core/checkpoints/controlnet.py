@@ -97,7 +97,7 @@ def _description(path: Path) -> Path | None:
         return path / "config.json" if (path / "config.json").is_file() else None
     beside = path.with_name("config.json")
     of_a_folder = path.name.partition(".")[0] in STEMS and path.suffix in ENDINGS
-    return beside if of_a_folder and beside.is_file() and read_json(beside).get("_class_name") == KIND else None
+    return beside if of_a_folder and beside.is_file() else None
 
 
 def controlnet_files(path: str | Path) -> dict[str, Path]:

@@ -23,7 +23,7 @@ class Added(Part):
     def join(self, other: Part) -> Added:
         """Their sum. Raises ValueError where they were made for UNets of other shapes."""
         if not isinstance(other, Added) or len(other.added) != len(self.added):
-            raise ValueError(f"Two {self.name}s ({self.about}) were made for UNets with other numbers of blocks.")
+            raise ValueError(f"Two parts {self.name} ({self.about}) were made for UNets with other numbers of blocks.")
         return self.together([self, other], lambda pair: self._sum(pair))
 
     def cut(self, place: Place, size: tuple[int, int]) -> Added:
@@ -53,7 +53,7 @@ class Added(Part):
     def _sum(self, pair: Sequence[Tensor]) -> Tensor:
         if pair[0].shape[1:] != pair[1].shape[1:] and (1, 1) not in (pair[0].shape[2:], pair[1].shape[2:]):
             shapes = " and ".join(str(tuple(each.shape[1:])) for each in pair)
-            raise ValueError(f"Two {self.name}s ({self.about}) do not fit together: {shapes}.")
+            raise ValueError(f"Two parts {self.name} ({self.about}) do not fit together: {shapes}.")
         return pair[0] + pair[1]
 
 
@@ -61,7 +61,7 @@ class Added(Part):
 class Control(Added):
     """A ControlNet's residuals: one for each skip connection, from the first block on, and at last one for the middle block."""
 
-    name = "control"
+    name = "controlnet"
     about = "residuals of a ControlNet"
 
 
@@ -69,7 +69,7 @@ class Control(Added):
 class Features(Added):
     """A T2I-Adapter's features: one for each level on the way down, and where there is one more, for the middle block."""
 
-    name = "features"
+    name = "t2i_adapter"
     about = "features of a T2I-Adapter"
 
 

@@ -31,6 +31,8 @@ NEEDS_FILES = {
     "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
+    "stable_diffusion_controlnet",
+    "controlnet",
     "images_folder",
     "captioned_pictures",
 }
