@@ -59,8 +59,8 @@ def load_controlnet(
 ) -> ControlNet:
     """A ControlNet from a file or folder in any of the forms.
 
-    base: the UNet that it was made for: a file of differences needs it, and one of unpublished widths, for its attention heads. dtype: what floating-point weights are converted
-    to; None keeps each. known: the classes that our own files may name.
+    base: the UNet that it was made for: a file of differences needs it, and one of unpublished widths, for its attention heads.
+    dtype: what floating-point weights are converted to; None keeps each. known: the classes that our own files may name.
     Raises CheckpointError naming the file and the remedy.
     """
     try:

@@ -99,13 +99,13 @@ class T2IAdapter(nn.Module):
                 f"the T2I-Adapter is shown pictures of {self.in_channels} channels whose sides are multiples of {f}, not "
                 f"{tuple(picture.shape)}; resize the picture"
             )
-        x = F.pixel_unshuffle(picture.to(next(self.parameters()).dtype) / 2 + 0.5, f)
+        x = F.pixel_unshuffle(picture / 2 + 0.5, f)
         x = x if self.conv_in is None else self.conv_in(x)
         features = []
         for level in self.body:
             x = level(x)
             features.append(x)
-        return Features(tuple(each.to(picture.dtype) for each in features))
+        return Features(tuple(features))
 
 
 def adapted(

@@ -37,7 +37,9 @@ TASKS = [
     "vq_autoencoder",
     "image_guidance",
     "classifier_guidance",
+    "controlnet",
     "stable_diffusion",
+    "stable_diffusion_controlnet",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")
