@@ -26,7 +26,6 @@ ADVICE: dict[Use, str] = {
     "features": "give it to the network that measures by it",
     "control": "load it as a ControlNet, and give it a picture beside its base model",
     "adapter": "load it as a T2I-Adapter, and give it a picture beside its base model",
-    "image adapter": "put it on its base model, and show it pictures by their CLIP embeddings",
     "none": "it cannot be used here yet",
 }
 

@@ -12,9 +12,9 @@ from typing import Literal, NamedTuple
 
 from core.checkpoints.listing import Entry, Listing
 
-Use = Literal["checkpoint", "lora", "embedding", "features", "control", "adapter", "image adapter", "none"]
+Use = Literal["checkpoint", "lora", "embedding", "features", "control", "adapter", "none"]
 """By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric,
-`load_controlnet`, `load_t2i_adapter`, `read_ip_adapter`, or nothing."""
+`load_controlnet`, `load_t2i_adapter`, or nothing."""
 
 BEFORE = (
     r"(?:module|model|diffusion_model|state_dict|first_stage_model|vae|unet|transformer|adapter|control_model|net"
@@ -134,7 +134,7 @@ SIGNATURES = (
     Signature("an IA3 file for {base}", (r".*\.on_input",), instead="get it as a LoRA, LoHa or LoKr"),
     Signature("a LoHa for {base}", (r".*hada_w1_[ab]",), "lora"),
     Signature("a LoKr for {base}", (r".*lokr_w[12]",), "lora"),
-    Signature("an IP-Adapter for {base}", (r"ip_adapter\.", r"image_proj\."), "image adapter"),
+    Signature("an IP-Adapter for {base}", (r"ip_adapter\.", r"image_proj\.")),
     Signature("an image projection of an IP-Adapter", (r"image_proj\.",)),
     Signature("a motion module of AnimateDiff", (r".*motion_modules\.\d", r".*temporal_transformer"), without=(WHOLE_UNET,)),
     Signature("a DoRA for {base}", (r".*(?:dora_scale|lora_magnitude_vector)",), "lora"),
