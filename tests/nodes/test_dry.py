@@ -32,7 +32,6 @@ NEEDS_FILES = {
     "image_guidance",
     "stable_diffusion",
     "stable_diffusion_controlnet",
-    "controlnet",
     "images_folder",
     "captioned_pictures",
 }

@@ -42,7 +42,6 @@ SAMPLERS = (
     "guidance_interval",
     "sdedit",
     "classifier_guidance",
-    "controlnet",
 )
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""

@@ -37,7 +37,6 @@ TASKS = [
     "vq_autoencoder",
     "image_guidance",
     "classifier_guidance",
-    "controlnet",
     "stable_diffusion",
     "stable_diffusion_controlnet",
     "published_model",
