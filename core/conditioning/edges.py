@@ -19,4 +19,5 @@ def edges(images: Tensor, threshold: float) -> Tensor:
     planes = F.pad(images.flatten(0, 1)[:, None] / 2, (1, 1, 1, 1), mode="replicate")
     length = torch.linalg.vector_norm(F.conv2d(planes, kernels), dim=1).reshape(images.shape)
     found = length.amax(1, keepdim=True) > threshold
-    return (2 * found.to(images.dtype) - 1).expand_as(images).clone()
+    white: Tensor = 2 * found.to(images.dtype) - 1
+    return white.expand_as(images).clone()

@@ -40,7 +40,7 @@ def filled(model: torch.nn.Module, seed: int) -> Any:
 @pytest.fixture
 def models() -> dict[str, Any]:
     torch.manual_seed(0)
-    unet = filled(UNet(4, 4, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4), 1)
+    unet = filled(UNet(4, 4, 8, (1, 2), 1, (1, 2), num_heads=2, context_dim=16, norm_groups=4), 1)
     nets = {f"net{i}": filled(ControlNet.beside(unet, (4, 4, 4)), 2 + i) for i in (0, 1)}
     adapter = filled(T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4), 5)
     return {"unet": unet, **nets, "adapter": adapter}

@@ -26,7 +26,10 @@ from core.diffusion.solvers import sample
 from core.models.denoiser import denoise
 from core.models.t2i_adapter import T2IAdapter, adapted
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:The decode_latents method:FutureWarning"),  # diffusers' pipeline calls its own
+]
 
 
 def made(seed: int = 21, **options: Any) -> Any:
@@ -39,10 +42,10 @@ def picture(seed: int = 3, side: int = 64, channels: int = 3) -> Tensor:
     return torch.rand(len(PROMPTS), channels, side, side, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize(("weights", "share"), [([0.8], 0.5), ([0.5, 0.7], 1.0)])
+@pytest.mark.parametrize("weights", [[0.8], [0.5, 0.7]])
 @torch.no_grad()
-def test_pictures_are_the_pipelines(weights: list[float], share: float, tmp_path: Path) -> None:
-    """Pixels in [-1, 1], from the same noise; one adapter for half of the steps, and the sum of two."""
+def test_pictures_are_the_pipelines(weights: list[float], tmp_path: Path) -> None:
+    """Pixels in [-1, 1], from the same noise; one adapter, and the sum of two."""
     base = PIPELINES["Stable Diffusion 1"](tmp_path)
     base.save_pretrained(tmp_path / "base")
     theirs = [made(seed) for seed in range(len(weights))]
@@ -57,28 +60,23 @@ def test_pictures_are_the_pipelines(weights: list[float], share: float, tmp_path
         guidance_scale=SCALE,
         latents=noise(4),
         adapter_conditioning_scale=weights[0] if len(theirs) == 1 else weights,
-        adapter_conditioning_factor=share,
-        output_type="pt",
+        output_type="np",
     ).images
     nets = []
     for i, each in enumerate(theirs):
         each.save_pretrained(tmp_path / f"adapter{i}")
         nets.append(load_t2i_adapter(tmp_path / f"adapter{i}"))
     model = load_diffusers(tmp_path / "base")
-    step = 0
 
     def guided(z: Tensor, t: Tensor) -> Tensor:
-        nonlocal step
         both = [Conditioning(model.conditioner(model.tokenizer(texts))) for texts in ([""] * len(PROMPTS), PROMPTS)]
-        if step / STEPS < share:
-            for net, shown, weight in zip(nets, pictures, weights, strict=True):
-                both = [adapted(net, 2 * shown - 1, each, weight) for each in both]
-        step += 1
+        for net, shown, weight in zip(nets, pictures, weights, strict=True):
+            both = [adapted(net, 2 * shown - 1, each, weight) for each in both]
         uncond, cond = (denoise(model.unet, z, t, each) for each in both)
         return classifier_free(cond, uncond, SCALE)
 
     found = model.autoencoder.decode(sample(guided, noise(4), model.schedule, "ddim", steps=STEPS)).clamp(-1, 1)
-    torch.testing.assert_close(found, 2 * images - 1, rtol=0, atol=1e-3)
+    torch.testing.assert_close(found, 2 * torch.from_numpy(images).movedim(3, 1) - 1, rtol=0, atol=1e-3)
 
 
 KINDS: dict[str, dict[str, Any]] = {
