@@ -175,8 +175,9 @@ def apply_t2i_adapter(
     start: Share = 0.0,
     end: Share = 1.0,
 ) -> Told:
-    """Conditions and what a T2I-Adapter adds to them, seeing a picture (Mou et al. 2023). It depends on no step: outside of sample it
-    is computed once.
+    """Conditions and what a T2I-Adapter adds to them, seeing a picture (Mou et al. 2023).
+
+    It depends on no step: outside of sample it is computed once.
 
     Several at once: what one gives goes into the next one; what they add is summed.
 

@@ -17,6 +17,7 @@ REACHED = {
     "nodes.adapters": "nodes/test_adapters.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
+    "core.conditioning.edges": "nodes/test_control.py",
     "nodes.search": "nodes/test_search.py",
     "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",

@@ -73,7 +73,8 @@ def _unet_shape(state: State) -> dict[str, Any]:
             f"output_blocks.{i}.{j}.{leaf}" in state for j in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight")
         )
     ]
-    _count(state, r"input_blocks\.(\d+)\.")  # refuses numbers out of all proportion
+    if not _count(state, r"input_blocks\.(\d+)\."):  # refuses numbers out of all proportion
+        raise KeyError("input_blocks.0.0.weight")
     inputs = {int(match[1]) for key in state if (match := re.match(r"input_blocks\.(\d+)\.", key))}
     unseen = [i for i in range(max(inputs)) if i not in inputs]
     conv_resample = not unseen

@@ -59,7 +59,8 @@ class Added(Part):
 
 @dataclass(frozen=True, eq=False)
 class Control(Added):
-    """A ControlNet's residuals: one for each skip connection, from the first block on, and at last one for the middle block."""
+    """A ControlNet's residuals, (b, c, h, w) each: one for each skip connection, from the first block on, and at last one for the middle
+    block."""
 
     name = "controlnet"
     about = "residuals of a ControlNet"
@@ -67,11 +68,11 @@ class Control(Added):
 
 @dataclass(frozen=True, eq=False)
 class Features(Added):
-    """A T2I-Adapter's features: one for each level on the way down, and where there is one more, for the middle block."""
+    """A T2I-Adapter's features, (b, c, h, w) each: one for each level on the way down, and where there is one more, for the middle block."""
 
     name = "t2i_adapter"
     about = "features of a T2I-Adapter"
 
 
-for part in (Control, Features):
-    PARTS.add(part)
+for added in (Control, Features):
+    PARTS.add(added)

@@ -90,7 +90,7 @@ class T2IAdapter(nn.Module):
         self.body = nn.ModuleList(AdapterLevel(a, b, num_res_blocks, down, light) for a, b, down in levels)
 
     def forward(self, picture: Tensor) -> Features:
-        """Features of a picture. Of an adapter of one channel the picture's mean is taken. Raises ValueError for another size."""
+        """Features of a picture (b, in_channels, h, w) in [-1, 1]. Of an adapter of one channel the picture's mean is taken. Raises ValueError for another size."""
         if self.in_channels == 1:
             picture = picture.mean(1, keepdim=True)
         f = self.downscale_factor
@@ -111,6 +111,7 @@ class T2IAdapter(nn.Module):
 def adapted(
     net: T2IAdapter, picture: Tensor, condition: Conditioning | None = None, strength: float = 1.0
 ) -> Conditioning:
-    """A condition, with an adapter's features of a picture (b or 1, in_channels, H, W) joined to it; several adapters add up."""
+    """A condition, with an adapter's features of a picture (b, in_channels, h, w) joined to it, b being 1 where it is shown to all; several adapters
+    add up."""
     features = kept_context.once(net, picture, net)
     return (condition or Conditioning()) | Conditioning(parts=[features.map(lambda each: strength * each)])

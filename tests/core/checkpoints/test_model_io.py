@@ -47,6 +47,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "norm_groups": 4,
         "sample_size": 4,
     },
+    "Adapter": {"layers": {"input.0": [4, 6], "conv": [4, 6, 3, 3]}, "rank": 2, "alpha": 4.0, "dora": True},
+    "LearnedWord": {"count": 2, "dim": 4},
+    "ControlNet": {
+        "in_channels": 3,
+        "model_channels": 8,
+        "channel_mult": [1, 2],
+        "num_heads": 1,
+        "hint_widths": [4, 8],
+    },
+    "T2IAdapter": {"channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 4},
 }
 
 
