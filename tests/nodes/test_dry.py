@@ -30,6 +30,8 @@ NEEDS_FILES = {
     "guidance_sweep",
     "sdedit",
     "autoguidance",
+    "dreambooth",
+    "textual_inversion",
     "flow_by_hand",
     "inversion_edit",
     "repaint",

@@ -28,6 +28,7 @@ from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
 from tests.workflows.conftest import figures
+from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
@@ -47,7 +48,8 @@ SAMPLERS = (
     "inversion_edit",
     "autoguidance",
 )
-NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
+PERSONAL = ("dreambooth", "textual_inversion")
+NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
 QUICK = ("quickstart", "sample")
@@ -55,6 +57,8 @@ QUICK = ("quickstart", "sample")
 
 
 def tiny(name: str) -> Workflow:
+    if name in PERSONAL:
+        return personal(name)
     workflow = changed(name, TINY) if name in (*TASKS, "autoguidance") else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
