@@ -11,6 +11,7 @@ from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.lora_saving import difference, write_lora
 from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
@@ -50,7 +51,7 @@ def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_
 
 def _tell_idle(lora: Lora, text_encoder: TextEncoder | None, tell: Tell, by_names_alone: bool = False) -> None:
     """Tell where the file changes neither half, or has a half for what is not wired."""
-    if text_encoder is None and lora.text:
+    if text_encoder is None and (lora.text or lora.text_2):
         tell(f"{lora.source} changes the text encoder too; wire that as well, or only the half for the UNet is used")
     idle = [changes_nothing(lora, part, by_names_alone) for part in ("UNet", "text encoder")]
     if idle[0] and (idle[1] or text_encoder is None):
@@ -71,7 +72,18 @@ def _for_unet(unet: UNet) -> UNetModel:
     return unet
 
 
-def _for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+def _for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder | SDXLTextEmbedder:
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
+        raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    return text_encoder
+
+
+def _one_clip(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+    if isinstance(text_encoder, SDXLTextEmbedder):
+        raise ValueError(
+            "what a training changed in Stable Diffusion XL's two text encoders cannot be saved as a LoRA yet; wire the UNets"
+            " alone, or save the whole model (save_checkpoint)"
+        )
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
     return text_encoder
@@ -93,7 +105,7 @@ def lora(
 
     unet: the base model that the file was made for; a wire from before this node is the model without it.
     path: the file, or the folder of an adapter of peft.
-    text_encoder: CLIP, where the file has a half for it.
+    text_encoder: CLIP, or Stable Diffusion XL's two, where the file has a half for it.
     strength: of the half for the UNet: 1 as trained, 0 nothing, negative the opposite.
     text_strength: of the half for the text encoder.
     adapter: its name, where a file or folder holds several.
@@ -166,7 +178,7 @@ def save_lora(
     change = difference(_for_unet(base), _for_unet(unet), rank)
     text = None
     if text_base is not None and text_encoder is not None:
-        text = difference(_for_text_encoder(text_base), _for_text_encoder(text_encoder), rank)
+        text = difference(_one_clip(text_base), _one_clip(text_encoder), rank)
     homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
     for part, each in (("UNet", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:

@@ -12,8 +12,10 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
-from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
+from core.conditioning.prompts import remarks, too_long, weighted_tokens
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.text import BERTEmbedder
+from core.conditioning.text_condition import emphasised, text_condition
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
 from core.data.caption_encoding import encode_captions as encode_all
 from core.data.latents import LatentData, LatentOutline
@@ -90,15 +92,14 @@ def bert_text_encoder(
 def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1) -> TextEncoder:
     """A CLIP text encoder without its last layers, as some fine-tuned models were trained ("clip skip").
 
-    text_encoder: CLIP.
+    text_encoder: CLIP, or Stable Diffusion XL's two, which leave out one layer as they come.
     layers: left out at the end; what web interfaces call clip skip 2 is 1 here.
     """
-    if not isinstance(text_encoder, CLIPTextEmbedder):
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
         raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
     config = text_encoder.config | {"skip": layers}
-    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(
-        False
-    )
+    kind = type(text_encoder)
+    return build(kind, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(False)
 
 
 @node(category="text", version=3, words=("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"))
@@ -121,10 +122,10 @@ def text_context(
     for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt)):
         tell(remark)
     if not any(mark in prompt for prompt in prompts for mark in "()[]"):
-        return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
+        return text_condition(text_encoder, tokenizer(prompts).to(device))
     tokens, weights = weighted_tokens(tokenizer, prompts)
-    null = text_encoder(tokenizer([""]).to(device))
-    return _Conditioning(context=apply_weights(text_encoder(tokens.to(device)), null, weights))
+    null = text_condition(text_encoder, tokenizer([""]).to(device))
+    return emphasised(text_condition(text_encoder, tokens.to(device)), null, weights)
 
 
 class EncodedCaptions(NamedTuple):
@@ -206,4 +207,4 @@ def embed_captions(text_encoder: TextEncoder, tokenizer: Tokenizer, captions: Ca
     tokenizer: the encoder's own.
     captions: of a batch.
     """
-    return _Conditioning(context=text_encoder(to_device(tokenizer(captions), device)))
+    return text_condition(text_encoder, to_device(tokenizer(captions), device))

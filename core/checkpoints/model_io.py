@@ -25,6 +25,7 @@ from core.checkpoints.outline import outline
 from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
@@ -49,6 +50,7 @@ for model in (
     ClassEmbedder,
     BERTEmbedder,
     CLIPTextEmbedder,
+    SDXLTextEmbedder,
     SpatialRescaler,
     HaarDistance,
     NoisyClassifier,
