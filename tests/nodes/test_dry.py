@@ -31,6 +31,7 @@ NEEDS_FILES = {
     "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
+    "stable_diffusion_xl",
     "images_folder",
     "captioned_pictures",
 }

@@ -77,10 +77,18 @@ def stable_diffusion(engine: Engine) -> None:
     PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
 
 
+def stable_diffusion_xl(engine: Engine) -> None:
+    from tiny_xl import xl_pipeline
+
+    for kind, name in (("base", "stable-diffusion-xl"), ("refiner", "stable-diffusion-xl-refiner")):
+        xl_pipeline(engine.workspace / f"{kind}-made", kind).save_pretrained(engine.workspace / "models" / name)
+
+
 BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
     "stable_diffusion": stable_diffusion,
+    "stable_diffusion_xl": stable_diffusion_xl,
 }
 """What a person brings along."""
 
