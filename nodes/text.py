@@ -135,10 +135,21 @@ class EncodedCaptions(NamedTuple):
     null: Conditioning
 
 
+def _tokens_alone(text_encoder: TextEncoder) -> TextEncoder:
+    """The encoder, where its context is all that it says of a text."""
+    if getattr(text_encoder, "pools", False):
+        raise ValueError(
+            f"a {type(text_encoder).__name__} gives a vector of the whole text beside its tokens, which is not kept with the data;"
+            " encode the captions in the training (embed_captions)"
+        )
+    return text_encoder
+
+
 def _encode_a_part(
     text_encoder: TextEncoder, tokenizer: Tokenizer, data: LatentDataset, device: Device, batch_size: int = 64, **_: Any
 ) -> EncodedCaptions:
     """A few captions are encoded; the others are of the same shape."""
+    _tokens_alone(text_encoder)
     one = {
         **take(data, [0]),
         "context": text_encoder(tokenizer([""] * min(batch_size, len(data))).to(device))[:1].cpu(),
@@ -169,6 +180,8 @@ def encode_captions(
     batch_size: captions encoded at once.
     half: keep the context in float16, in half the room.
     """
+
+    _tokens_alone(text_encoder)
 
     def encode(captions: list[str]) -> Tensor:
         return text_encoder(tokenizer(captions).to(device))

@@ -55,7 +55,19 @@ def detect_unet(state: State, source: str | Path) -> Part:
             "published ones; give its yaml (config=…)."
         )
     heads = ("num_heads", "num_head_channels")
-    return Part(UNet, config | {name: preset["unet"][name] for name in heads if name in preset["unet"]})
+    told = {name: preset["unet"][name] for name in heads if name in preset["unet"]}
+    depth = preset["unet"].get("transformer_depth", 1)
+    if _depths(config, config["transformer_depth"]) == _depths(config, depth):
+        told["transformer_depth"] = depth  # which also has a number where there is no attention to see
+    return Part(UNet, config | told)
+
+
+def _depths(config: Mapping[str, Any], depth: Any) -> list[int]:
+    """Of the levels with attention, and of the middle."""
+    levels = len(config["channel_mult"])
+    each = depth if isinstance(depth, list) else [depth] * levels
+    used = [each[level] for level in range(levels) if 2**level in config["attention_factors"]]
+    return [*used, each[-1]]
 
 
 def _unet_shape(state: State) -> dict[str, Any]:

@@ -307,7 +307,7 @@ def sdxl_text_to_transformers_config(ours: Mapping[str, Any]) -> Config:
         raise ValueError(f"a folder cannot say that a text encoder skips {ours['skip']} layers; save it with skip = 1")
     own = {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": ours["projection_dim"]}
     ends = {"bos_token_id": ours["end"] - 1, "eos_token_id": ours["end"]}
-    return clip_to_transformers_config(CLIP_SHAPE | {"skip": 0} | ours["clip_g"]) | own | ends
+    return clip_to_transformers_config(ours["clip_g"]) | own | ends
 
 
 OLD_END = 2

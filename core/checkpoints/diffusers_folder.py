@@ -214,7 +214,7 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             config = configs.clip_to_transformers_config(clip.config)
             write("text_encoder", config, clip_to_transformers(clip.state_dict()), "model.safetensors")
         if isinstance(model.conditioner, SDXLTextEmbedder):
-            config = configs.sdxl_text_to_transformers_config(model.conditioner.config)
+            config = _second_config(model.conditioner)
             write("text_encoder_2", config, second_to_transformers(model.conditioner), "model.safetensors")
         if isinstance(model.conditioner, BERTEmbedder):
             config = configs.bert_to_diffusers_config(model.conditioner.config)
@@ -260,7 +260,7 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
     if isinstance(model.conditioner, CLIPTextEmbedder):
         configs.clip_to_transformers_config(model.conditioner.config)
     if isinstance(model.conditioner, SDXLTextEmbedder):
-        configs.sdxl_text_to_transformers_config(model.conditioner.config)
+        _second_config(model.conditioner)
     if isinstance(model.conditioner, BERTEmbedder):
         configs.bert_to_diffusers_config(model.conditioner.config)
         if (length := model.conditioner.config["max_seq_len"]) != LDM_TEXT_LENGTH and _pipeline(
@@ -306,6 +306,10 @@ def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     if text.startswith("StableDiffusion") and beside in BESIDE_LATENT:
         text = text.replace("Img2Img", "").replace("Pipeline", BESIDE_LATENT[beside])
     return text if model.tokenizer is not None else None
+
+
+def _second_config(conditioner: SDXLTextEmbedder) -> dict[str, Any]:
+    return configs.sdxl_text_to_transformers_config(conditioner.config | {"clip_g": conditioner.clip_g.config})
 
 
 def _text_kind(conditioner: Conditioner | None) -> str | None:

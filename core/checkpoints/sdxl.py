@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion, Part
+from core.checkpoints.outline import outline
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, clip_to_transformers, openclip_from_files
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
@@ -112,8 +112,7 @@ def second_to_transformers(conditioner: SDXLTextEmbedder) -> State:
 def beside_each_other(first: CLIPTextEmbedder, second: SDXLTextEmbedder) -> SDXLTextEmbedder:
     """Both encoders as one conditioner, of the same weights. second: the second alone."""
     config = second.config | {"clip_l": first.config | {"skip": 0}}
-    with torch.device("meta"):
-        both = SDXLTextEmbedder(**config)
+    both = outline(SDXLTextEmbedder, config, first.state_dict() | second.state_dict())
     both.clip_l, both.clip_g, both.text_projection = first, second.clip_g, second.text_projection
     return both.eval()
 

@@ -153,11 +153,24 @@ def _stable_diffusion(
     )
 
 
+CLIP_L_TEXT: Preset = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+}
+"""OpenAI's ViT-L/14, Stable Diffusion XL's first text encoder."""
+
 OPENCLIP_BIGG_TEXT: Preset = {
+    "vocab_size": 49408,
     "hidden_size": 1280,
     "intermediate_size": 5120,
     "num_hidden_layers": 32,
     "num_attention_heads": 20,
+    "max_position_embeddings": 77,
     "hidden_act": "gelu",
 }
 """Stable Diffusion XL's second text encoder, OpenCLIP's ViT-bigG/14."""
@@ -165,7 +178,11 @@ OPENCLIP_BIGG_TEXT: Preset = {
 
 def _stable_diffusion_xl(unet: Preset, context_dim: int, numbers: int, in_channels: int = 4) -> Preset:
     """numbers: of the sizes and crop, each embedded in 256 channels, that follow the vector of the text."""
-    text: Preset = {"clip_l": {} if context_dim == 2048 else None, "clip_g": OPENCLIP_BIGG_TEXT, "projection_dim": 1280}
+    text: Preset = {
+        "clip_l": CLIP_L_TEXT if context_dim == 2048 else None,
+        "clip_g": OPENCLIP_BIGG_TEXT,
+        "projection_dim": 1280,
+    }
     shared = {"num_head_channels": 64, "use_linear_in_transformer": True, "in_channels": in_channels}
     return _ldm(
         "kl-f8",

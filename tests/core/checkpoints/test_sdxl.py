@@ -30,7 +30,7 @@ from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.sizes import size_vector
 from core.conditioning.text_condition import text_condition
 from core.diffusion.guidance import classifier_free
-from core.diffusion.solvers import sample
+from core.diffusion.solvers import SOLVERS, sample
 from core.models.denoiser import denoise
 from core.models.presets import LATENT_DIFFUSION
 
@@ -101,10 +101,10 @@ def test_the_refiner_ends_what_the_base_began(tmp_path: Path) -> None:
     sizes = {"original_size": SHOWN, "target_size": SHOWN, "negative_original_size": SHOWN}
     theirs = refiner(PROMPTS, image=between, denoising_start=0.8, output_type="pt", **shared, **sizes).images * 2 - 1
 
-    turns = range(STEPS)
-    latents = []
+    ddim = SOLVERS["ddim"]
+    latents: list[Tensor] = []
     scores = (6.0, 2.5)
-    for model, part, asked in ((ours, turns[:8], (None, None)), (our_refiner, turns[8:], scores)):
+    for model, part, asked in ((ours, (0, 8), (None, None)), (our_refiner, (8, None), scores)):
         both = Conditioning.cat([told(model, texts, s) for texts, s in zip((PROMPTS, NEGATIVE), asked, strict=True)])
 
         def guided(z: Tensor, t: Tensor, model: Any = model, both: Conditioning = both) -> Tensor:
@@ -113,7 +113,8 @@ def test_the_refiner_ends_what_the_base_began(tmp_path: Path) -> None:
 
         start = latents[-1] if latents else noise()
         with torch.no_grad():
-            latents.append(sample(guided, start, model.schedule, "ddim", steps=STEPS, turns=lambda _, part=part: part))
+            levels = ddim.levels(model.schedule, STEPS, None).part(*part)
+            latents.append(ddim(guided, start, levels, eta=None, draw=torch.randn_like, turns=range))
     torch.testing.assert_close(latents[0], between, rtol=0, atol=1e-3)
     with torch.no_grad():
         same(our_refiner.autoencoder.decode(latents[1]), theirs)

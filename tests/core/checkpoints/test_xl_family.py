@@ -15,8 +15,11 @@ from tiny_xl import PROJECTION, SIZE_DIM, WIDTHS, text_encoder, xl_unet
 from core.checkpoints import diffusers_config as configs
 from core.checkpoints.diffusers_folder import load_diffusers
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.identify import identity_of
+from core.checkpoints.listing import Entry, Listing
 from core.checkpoints.lora import changes_nothing, merge_lora, read_lora
 from core.checkpoints.sdxl import beside_each_other
+from core.checkpoints.untold import untold
 from core.checkpoints.weights import write_weights
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.published import random_condition
@@ -38,6 +41,47 @@ def test_presets_have_the_published_number_of_weights(name: str) -> None:
     with torch.device("meta"):
         unet = UNet(**LATENT_DIFFUSION[name]["unet"])
     assert sum(parameter.numel() for parameter in unet.parameters()) == PARAMETERS[name]
+
+
+NAMED: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
+    "whole": (
+        {
+            "model.diffusion_model.input_blocks.0.0.weight": (8, 4, 3, 3),
+            "model.diffusion_model.label_emb.0.0.weight": (8, 2816),
+            "conditioner.embedders.1.model.token_embedding.weight": (9, 1280),
+        },
+        "a Stable Diffusion XL checkpoint",
+    ),
+    "UNet": (
+        {"input_blocks.0.0.weight": (8, 4, 3, 3), "label_emb.0.0.weight": (8, 2816)},
+        "a Stable Diffusion XL UNet",
+    ),
+    "diffusers' UNet": (
+        {"conv_in.weight": (8, 4, 3, 3), "add_embedding.linear_1.weight": (8, 2816)},
+        "a Stable Diffusion XL UNet",
+    ),
+    "refiner": (
+        {"input_blocks.0.0.weight": (8, 4, 3, 3), "label_emb.0.0.weight": (8, 2560)},
+        "a Stable Diffusion XL refiner",
+    ),
+    "bigG": (
+        {"text_model.embeddings.token_embedding.weight": (9, 1280)},
+        "a CLIP text encoder of Stable Diffusion XL (OpenCLIP bigG)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_file_is_called_what_it_is_and_can_be_loaded(name: str) -> None:
+    shapes, words = NAMED[name]
+    found = identity_of(Listing({key: Entry(shape, "F16") for key, shape in shapes.items()}))
+    assert (found.name, found.use) == (words, "checkpoint")
+
+
+@pytest.mark.parametrize("mark", ["ztsnr", "edm_mean", "edm_vpred.sigma_max"])
+def test_another_noise_process_is_told(mark: str) -> None:
+    [sentence] = untold({mark: torch.zeros(1)}, 2048, alone=False, told="v", described=False)
+    assert sentence.startswith(f"{mark} in this file asks for ")
 
 
 # --- LoRA -----------------------------------------------------------------------------------------------------------
