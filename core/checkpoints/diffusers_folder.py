@@ -150,7 +150,9 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
 
 def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"], str]]:
     """The parts of a pipeline that are understood: the names of their folders, what they are, and their classes."""
-    for name, value in read_json(folder / "model_index.json").items():
+    index = read_json(folder / "model_index.json")
+    known = COMPONENTS.keys() - ({PROJECTED} if "unet" not in index else set())  # Stable Diffusion XL's, not 3's
+    for name, value in index.items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
         if Path(name).name != name:
@@ -159,7 +161,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
             yield name, "schedule", value[1]
         elif "Tokenizer" in value[1]:
             yield name, "tokenizer", value[1]
-        elif value[1] in COMPONENTS and (value[1] != PROJECTED or name == "text_encoder_2"):
+        elif value[1] in known and (value[1] != PROJECTED or name == "text_encoder_2"):
             yield name, "component", value[1]
 
 
@@ -173,9 +175,9 @@ def _component_files(folder: Path) -> dict[str, Path]:
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
     """Write a folder that diffusers loads, whole or not at all.
 
-    It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or of that kind, an LDMTextToImagePipeline's (BERT text), an LDMPipeline's
-    (unconditional) or a DiTPipeline's (classes) where all its parts are there; for others,
-    such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
+    It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or one of its kin (both CLIPs), an
+    LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
+    there; for others, such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """

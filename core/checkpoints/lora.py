@@ -167,28 +167,24 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
     strength: 1 as trained, 0 nothing, negative the opposite. Several files add up, one merge after the other.
     Raises CheckpointError for updates that do not fit the model.
     """
+    text: list[Mapping[str, Update]] = [lora.text, lora.text_2] if isinstance(model, SDXLTextEmbedder) else [lora.text]
+    if not any([lora.unet] if isinstance(model, UNet) else text):
+        return model
     config: dict[str, Any] = model.config
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    left: dict[str, Update]
+    left: dict[str, Update] = {}
     if isinstance(model, UNet):
-        if not lora.unet:
-            return model
         left, theirs = dict(lora.unet), unet_to_diffusers(state, config)
         _add(theirs, left, strength, lora.source)
         state = unet_from_diffusers(theirs, config)
         _add(state, left, strength, lora.source)
     elif isinstance(model, SDXLTextEmbedder):
-        if not lora.text and not lora.text_2:
-            return model
-        left = {}
-        for prefix, updates in (("clip_l.", lora.text), ("clip_g.", lora.text_2)):
+        for prefix, updates in zip(("clip_l.", "clip_g."), text, strict=True):
             half = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
             changed, rest = _text_changed(half, updates, strength, lora.source)
             state |= {prefix + key: value for key, value in changed.items()}
             left |= rest
     else:
-        if not lora.text:
-            return model
         state, left = _text_changed(state, lora.text, strength, lora.source)
     if left:
         raise CheckpointError(
