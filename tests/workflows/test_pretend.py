@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage
@@ -41,6 +42,14 @@ SAMPLERS = (
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
+XL: dict[str, dict[str, Any]] = {
+    "sizes": {"original": [64, 64], "target": [64, 64], "dim": 8},
+    "beautiful": {"dim": 8},
+    "plain": {"dim": 8},
+    "noise": {"shape": [2, 4, 8, 8]},
+    "base": {"steps": 4, "end_at_step": 2},
+    "refined": {"steps": 4, "start_at_step": 2},
+}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -52,6 +61,8 @@ def tiny(name: str) -> Workflow:
             node.params["shape"] = [2, 4, 8, 8]
         if id == "settings":
             node.params["size"] = 8
+        if name == "stable_diffusion_xl" and id in XL:
+            node.params |= XL[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow

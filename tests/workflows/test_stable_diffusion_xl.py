@@ -23,11 +23,11 @@ WORKFLOW = Path(__file__).parents[2] / "workflows" / "stable_diffusion_xl.json"
 
 SHOWN = (64, 64)
 NEGATIVE = ["blurred", ""]
-SIZES: dict[str, Any] = {"original": SHOWN, "dim": SIZE_DIM}
+SIZES: dict[str, Any] = {"original": list(SHOWN), "dim": SIZE_DIM}
 SMALL: dict[str, dict[str, Any]] = {
     "prompts": {"values": PROMPTS},
     "negatives": {"values": NEGATIVE},
-    "sizes": SIZES | {"target": SHOWN},
+    "sizes": SIZES | {"target": list(SHOWN)},
     "beautiful": SIZES,
     "plain": SIZES,
     "noise": {"shape": [len(PROMPTS), 4, 8, 8]},
