@@ -78,7 +78,7 @@ COMPARISONS = [
     ),
     *(
         Comparison(
-            f"checkpoints/test_sdxl.py::{test}",
+            f"checkpoints/test_sdxl_text.py::{test}",
             f"Stable Diffusion XL, {what}, pixels in [-1, 1]",
             f"diffusers {oracle}",
             "random weights, DDIM 10 steps, guidance 5, same noise",

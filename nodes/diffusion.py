@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.diffusion import guidance, langevin, tiles
+from core.diffusion import torch_noise as drawn_noise
 from core.diffusion.edm import EDM
 from core.diffusion.flow import Density, FlowParametrisation, RectifiedFlow
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.diffusion.torch_noise import Way
 from core.losses import diffusion as losses
 from core.models import denoiser
-from graph_runner.context import Rng
-from graph_runner.contract import Axes, Formerly, node
+from graph_runner.context import Device, Rng
+from graph_runner.contract import Axes, Formerly, Seed, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -107,6 +109,27 @@ def gaussian_noise(
         same first_row where it is sampled.
     """
     return rng.from_row(first_row).randn(*shape)
+
+
+@node(
+    category="diffusion", words=("manual_seed", "a1111 seed", "comfyui seed", "empty latent", "latent image", "philox")
+)
+def torch_noise(
+    device: Device,
+    shape: Sizes = [1, 4, 64, 64],  # noqa: B006
+    seed: Seed = 0,
+    noise_as: Way = "diffusers",
+    first_row: FirstRow = 0,
+) -> Latent:
+    """Standard normal noise as another program draws it from a seed, to make its pictures again; sample has the same choice.
+
+    shape: samples, channels, height and width of the latent.
+    seed: the program's.
+    noise_as: diffusers and ComfyUI draw a batch at once, A1111 each picture from the next seed. On the CPU, or as an NVIDIA GPU
+        does, which is A1111's default; ComfyUI's starts on the CPU in either case.
+    first_row: begin with this sample of a larger batch, counted from 0; A1111's alone.
+    """
+    return drawn_noise.start(noise_as, seed, first_row)(*shape).to(device)
 
 
 @node(category="diffusion", version=2)

@@ -131,7 +131,7 @@ def lora_unet(unet: UNet, path: LoraPath, tell: Tell, strength: Strength = 1.0) 
 def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 
-    text_encoder: CLIP.
+    text_encoder: CLIP, or Stable Diffusion XL's two.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """

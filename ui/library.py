@@ -22,6 +22,7 @@ from graph_runner.bind.paths import SHIPPED as FOLDER
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
+from graph_runner.catalog.pictures import made_by
 from graph_runner.catalog.usage import Usage, usage
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
@@ -146,7 +147,9 @@ class Library:
                 415, "this is neither a workflow nor a PNG that carries one; drop a .json or a saved .png"
             )
         try:
-            return self.document(_read_file(file))
+            described = getattr(self.registry, "picture_describers", ())
+            made = made_by(file, described) if start.startswith(b"\x89PNG") else None
+            return self.document(read(made.workflow) if made is not None and made.workflow else _read_file(file))
         except WorkflowError as error:
             said = str(error).replace(str(file), "the file").replace(file.name, "the file")
             raise RefusedError(415 if "carries no workflow" in said else 422, said) from error

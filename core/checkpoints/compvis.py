@@ -23,7 +23,7 @@ from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_na
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
-from core.checkpoints.sdxl import is_bigg, second_encoder, text_from_embedders, text_to_embedders
+from core.checkpoints.sdxl_text import is_bigg, second_encoder, text_from_embedders, text_to_embedders
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
 from core.checkpoints.untold import told_parametrisation, untold
 from core.checkpoints.weights import (

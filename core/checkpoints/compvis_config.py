@@ -15,7 +15,7 @@ import yaml
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Part
-from core.checkpoints.sdxl import size_dim
+from core.checkpoints.sdxl_text import size_dim
 from core.checkpoints.sgm_config import from_compvis_params, to_compvis_params
 from core.checkpoints.text_keys import is_openclip
 from core.conditioning.classes import ClassEmbedder

@@ -27,7 +27,7 @@ from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
 from core.checkpoints.model_io import build
-from core.checkpoints.sdxl import index_of, joined, second_encoder, second_to_transformers, size_dim, tokenizers_of
+from core.checkpoints.sdxl_text import index_of, joined, second_encoder, second_to_transformers, size_dim, tokenizers_of
 from core.checkpoints.taesd import in_taesd_names, taesd
 from core.checkpoints.text_keys import (
     clip_from_files,
@@ -58,8 +58,10 @@ WEIGHT_FILES = tuple(
     for stem in STEMS
     for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
-FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
-FOLDER += ("text_encoder_2", "tokenizer_2")
+FOLDER = (
+    *("model_index.json", "unet", "transformer", "vae", "vqvae", "bert", "scheduler"),
+    *("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+)
 """What a folder that `save_diffusers` writes may hold."""
 
 LDM_TEXT_LENGTH = 77

@@ -31,7 +31,7 @@ from core.conditioning.sdxl import SDXLTextEmbedder
 from core.layerwise import is_narrow, narrow
 from core.models.unet import UNet
 
-Model = TypeVar("Model", UNet, CLIPTextEmbedder, SDXLTextEmbedder)
+Model = TypeVar("Model", bound=UNet | CLIPTextEmbedder | SDXLTextEmbedder)
 
 KEY = re.compile(
     r"(?P<module>.+?)\.(?:"

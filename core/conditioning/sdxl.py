@@ -50,6 +50,7 @@ class SDXLTextEmbedder(nn.Module):
         self.clip_l = layers[0] if clip_l is not None else None
         self.clip_g = layers[-1]
         self.text_projection = nn.Linear(self.clip_g.config["hidden_size"], projection_dim, bias=False)
+        self.widths = [each.config["hidden_size"] for each in layers]  # of the encoders' parts of the context
         self.skip, self.end, self.pads = skip, end, tuple(pads)
 
     @overload

@@ -21,7 +21,7 @@ from pydantic import Field
 
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.decorator import node
-from graph_runner.contract.describers import Described, describes_models
+from graph_runner.contract.describers import Described, Made, describes_models, describes_pictures
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
@@ -64,6 +64,7 @@ __all__ = [
     "Inject",
     "Joinable",
     "Lighter",
+    "Made",
     "Name",
     "NamesIn",
     "Neutral",
@@ -80,5 +81,6 @@ __all__ = [
     "Unkeyed",
     "Wire",
     "describes_models",
+    "describes_pictures",
     "node",
 ]

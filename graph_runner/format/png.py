@@ -44,6 +44,8 @@ def _carried_by(path: Path) -> str:
     if text is None:
         remedy = "Pictures that a run saved do; editing one may remove it"
         if "parameters" in texts:
-            remedy = "It is a picture of Stable Diffusion web UI, which carries its prompt only"
+            remedy = (
+                "It is a picture of Stable Diffusion web UI; the command `picture` makes a workflow of what it tells"
+            )
         raise WorkflowError([Problem(f"{path} carries no workflow", remedy=remedy)])
     return str(text)

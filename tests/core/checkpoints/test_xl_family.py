@@ -18,7 +18,7 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import identity_of
 from core.checkpoints.listing import Entry, Listing
 from core.checkpoints.lora import changes_nothing, merge_lora, read_lora
-from core.checkpoints.sdxl import beside_each_other
+from core.checkpoints.sdxl_text import beside_each_other
 from core.checkpoints.untold import untold
 from core.checkpoints.weights import write_weights
 from core.conditioning.conditioning import Conditioning

@@ -23,7 +23,7 @@ from core.checkpoints.diffusers_folder import load_diffusers, save_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import load_checkpoint, save_checkpoint
-from core.checkpoints.sdxl import is_bigg, second_encoder, size_dim
+from core.checkpoints.sdxl_text import is_bigg, second_encoder, size_dim
 from core.checkpoints.weights import read_weights, write_weights
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.sdxl import SDXLTextEmbedder
