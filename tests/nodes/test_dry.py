@@ -37,6 +37,7 @@ NEEDS_FILES = {
     "image_guidance",
     "stable_diffusion",
     "stable_diffusion_xl",
+    "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",
 }
