@@ -82,6 +82,12 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     _require_numbers(theirs, "layers_per_block", "cross_attention_dim")
     if vector and theirs.get("num_class_embeds") is not None:
         raise ValueError(f"the option num_class_embeds beside {next(iter(vector))} is not supported")
+    width = theirs.get("projection_class_embeddings_input_dim") if vector else None
+    if vector and (not isinstance(width, int) or width < 1):
+        name, value = next(iter(vector.items()))
+        raise ValueError(
+            f"the option {name} = {value} goes with projection_class_embeddings_input_dim, which is {width!r:.60}, not a number"
+        )
     channels: list[int] = theirs["block_out_channels"]
     attended = _attended(theirs["down_block_types"], "DownBlock2D", "CrossAttnDownBlock2D")
     _require_mirrored(theirs)
@@ -99,7 +105,7 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
         "transformer_depth": depth if isinstance(depth, int) else list(depth),
         "use_linear_in_transformer": theirs.get("use_linear_projection", False),
         "use_scale_shift_norm": _scale_shift(theirs),
-        "adm_in_channels": theirs["projection_class_embeddings_input_dim"] if vector else None,
+        "adm_in_channels": width,
     }
 
 
