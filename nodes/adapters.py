@@ -13,7 +13,7 @@ from core.checkpoints.adapter_saving import Trained, write_adapter
 from core.models.adapter import adapter_for, merged, with_adapter
 from graph_runner.context import Rng, Saving
 from graph_runner.contract import Name, node
-from nodes.lora import Strength, for_text_encoder, for_unet
+from nodes.lora import Strength, for_unet, one_clip
 from nodes.optimizers import Patterns
 from nodes.wires import Adapter, TextEncoder, UNet
 
@@ -102,7 +102,7 @@ def save_lora_adapter(
     if unet is not None and adapter is not None:
         halves.append(Trained(for_unet(unet), adapter))
     if text_encoder is not None and text_adapter is not None:
-        halves.append(Trained(for_text_encoder(text_encoder), text_adapter))
+        halves.append(Trained(one_clip(text_encoder), text_adapter))
     if not halves:
         raise ValueError("there is no adapter to save; wire one, and the model that it was trained for")
     write_adapter(saving(_saved({"name": name, "naming": naming})[0]), halves, naming, getattr(torch, precision))

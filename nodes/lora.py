@@ -11,6 +11,7 @@ from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.lora_saving import difference, write_lora
 from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.models.graft import refuse_grafted
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
@@ -51,7 +52,7 @@ def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_
 
 def _tell_idle(lora: Lora, text_encoder: TextEncoder | None, tell: Tell, by_names_alone: bool = False) -> None:
     """Tell where the file changes neither half, or has a half for what is not wired."""
-    if text_encoder is None and lora.text:
+    if text_encoder is None and (lora.text or lora.text_2):
         tell(f"{lora.source} changes the text encoder too; wire that as well, or only the half for the UNet is used")
     idle = [changes_nothing(lora, part, by_names_alone) for part in ("UNet", "text encoder")]
     if idle[0] and (idle[1] or text_encoder is None):
@@ -74,8 +75,21 @@ def for_unet(unet: UNet) -> UNetModel:
     return unet
 
 
-def for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+def for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder | SDXLTextEmbedder:
     """A text encoder that LoRA files are for. Raises ValueError for another model."""
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
+        raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    refuse_grafted(text_encoder)
+    return text_encoder
+
+
+def one_clip(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+    """A text encoder whose changes can be saved as a LoRA file. Raises ValueError for another model."""
+    if isinstance(text_encoder, SDXLTextEmbedder):
+        raise ValueError(
+            "what a training changed in Stable Diffusion XL's two text encoders cannot be saved as a LoRA yet; wire the UNets"
+            " alone, or save the whole model (save_checkpoint)"
+        )
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
     refuse_grafted(text_encoder)
@@ -98,7 +112,7 @@ def lora(
 
     unet: the base model that the file was made for; a wire from before this node is the model without it.
     path: the file, or the folder of an adapter of peft.
-    text_encoder: CLIP, where the file has a half for it.
+    text_encoder: CLIP, or Stable Diffusion XL's two, where the file has a half for it.
     strength: of the half for the UNet: 1 as trained, 0 nothing, negative the opposite.
     text_strength: of the half for the text encoder.
     adapter: its name, where a file or folder holds several.
@@ -124,7 +138,7 @@ def lora_unet(unet: UNet, path: LoraPath, tell: Tell, strength: Strength = 1.0) 
 def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 
-    text_encoder: CLIP.
+    text_encoder: CLIP, or Stable Diffusion XL's two.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
@@ -171,7 +185,7 @@ def save_lora(
     change = difference(for_unet(base), for_unet(unet), rank)
     text = None
     if text_base is not None and text_encoder is not None:
-        text = difference(for_text_encoder(text_base), for_text_encoder(text_encoder), rank)
+        text = difference(one_clip(text_base), one_clip(text_encoder), rank)
     homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
     for part, each in (("UNet", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:

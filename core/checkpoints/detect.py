@@ -18,10 +18,11 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Part
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import LATENT_DIFFUSION, OPENCLIP_TEXT, Preset
+from core.models.presets import LATENT_DIFFUSION, OPENCLIP_BIGG_TEXT, OPENCLIP_TEXT, Preset
 from core.models.unet import UNet
 
 State = Mapping[str, Tensor]
@@ -47,7 +48,12 @@ def detect_unet(state: State, source: str | Path) -> Part:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
     except (ArithmeticError, IndexError, ValueError) as error:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion ({error}).") from error
-    return Part(UNet, config | published_heads(config, source, "give its yaml (config=…)"))
+    told = published_heads(config, source, "give its yaml (config=…)")
+    preset = published(config)
+    depth = preset["unet"].get("transformer_depth", 1) if preset is not None else 1
+    if _depths(config, config["transformer_depth"]) == _depths(config, depth):
+        told["transformer_depth"] = depth  # which also has a number where there is no attention to see
+    return Part(UNet, config | told)
 
 
 def published_heads(config: Mapping[str, Any], source: str | Path, otherwise: str) -> dict[str, Any]:
@@ -61,6 +67,14 @@ def published_heads(config: Mapping[str, Any], source: str | Path, otherwise: st
         )
     heads = ("num_heads", "num_head_channels")
     return {name: preset["unet"][name] for name in heads if name in preset["unet"]}
+
+
+def _depths(config: Mapping[str, Any], depth: Any) -> list[int]:
+    """Of the levels with attention, and of the middle."""
+    levels = len(config["channel_mult"])
+    each = depth if isinstance(depth, list) else [depth] * levels
+    used = [each[level] for level in range(levels) if 2**level in config["attention_factors"]]
+    return [*used, each[-1]]
 
 
 def _unet_shape(state: State) -> dict[str, Any]:
@@ -153,12 +167,33 @@ def detect_conditioner(state: State, autoencoder: Part | None) -> Part | None:
         )
     if "transformer.embeddings.token_embedding.weight" in state:
         return Part(CLIPTextEmbedder, detect_clip(state))
+    if "text_projection.weight" in state:
+        return Part(SDXLTextEmbedder, _sdxl_text(state))
     if "channel_mapper.weight" in state:
         out_channels, in_channels = state["channel_mapper.weight"].shape[:2]
         config = {"in_channels": in_channels, "out_channels": out_channels, "bias": "channel_mapper.bias" in state}
         stages = len(autoencoder.config["channel_mult"]) - 1 if autoencoder else 2
         return Part(SpatialRescaler, config | {"n_stages": stages})
     return None
+
+
+def _sdxl_text(state: State) -> dict[str, Any]:
+    """`SDXLTextEmbedder`'s arguments from its weights; the end token is the vocabulary's last, which pads the first encoder."""
+
+    def half(prefix: str) -> dict[str, Any] | None:
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return detect_clip(own) if own else None
+
+    clip_g = half("clip_g.") or {}
+    end = clip_g["vocab_size"] - 1
+    clip_g["hidden_act"] = OPENCLIP_BIGG_TEXT["hidden_act"]
+    return {
+        "clip_l": half("clip_l."),
+        "clip_g": clip_g,
+        "projection_dim": state["text_projection.weight"].shape[0],
+        "end": end,
+        "pads": [end, 0],
+    }
 
 
 def detect_clip(state: State) -> dict[str, Any]:

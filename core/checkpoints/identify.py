@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.checkpoints.diffusers_folder import COMPONENTS
+from core.checkpoints.diffusers_folder import COMPONENTS, PROJECTED
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic
@@ -103,7 +103,8 @@ def _folder(path: Path) -> Identity | None:
 def _unknown_in(index: dict[str, Any]) -> str:
     """What of a pipeline cannot be used here; empty where all that matters can."""
     classes = {name: value[1] for name, value in index.items() if isinstance(value, list) and len(value) == 2}
-    several = "its several text encoders cannot be used here yet" if classes.get("text_encoder_2") else ""
+    second = classes.get("text_encoder_2") or PROJECTED
+    several = "" if second == PROJECTED else "its several text encoders cannot be used here yet"
     return several or _unknown([str(classes[name]) for name in DENOISERS if classes.get(name)])
 
 

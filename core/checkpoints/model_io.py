@@ -26,6 +26,7 @@ from core.checkpoints.weights import State, naming, read_metadata, read_weights,
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.learned_word import LearnedWord
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.adapter import Adapter
@@ -53,6 +54,7 @@ for model in (
     ClassEmbedder,
     BERTEmbedder,
     CLIPTextEmbedder,
+    SDXLTextEmbedder,
     SpatialRescaler,
     HaarDistance,
     NoisyClassifier,

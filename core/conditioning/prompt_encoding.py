@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import Context, Vector
 from core.conditioning.prompt_chunks import MOST_ROWS, Row, learned_names, rows
 from core.conditioning.prompt_schedule import Fragment, at, every, fragments, moments
 from core.conditioning.prompt_syntax import READINGS, Alternation, Branch, Change, Style, parse
@@ -59,7 +60,7 @@ def encode_prompts(
     """A condition of these prompts, a row for each: a context, or, where one changes or joins several, a `Prompted`.
 
     Contexts of several rows of the tokenizer's length n are joined to (b, k · n, d). Where prompts differ in rows, the shorter
-    ones are repeated: cross-attention gives what it gives without.
+    ones are repeated: cross-attention gives what it gives without. The vector of an encoder that `pools` is the first row's.
     Raises ValueError for prompts that are too long, change in too many ways, or are weighted in a way that the encoder lacks.
     """
     if style == "compel" and not isinstance(text_encoder, CLIPTextEmbedder):
@@ -79,10 +80,19 @@ def encode_prompts(
     distinct = list(dict.fromkeys(text for moment in said for prompt in moment for text in prompt))
     if len(distinct) > MOST_TEXTS:
         raise ValueError(f"the prompts say {len(distinct)} different things on the way, and at most {MOST_TEXTS} are encoded; write fewer changes")  # fmt: skip
+    alone = len(said) == joined == 1 and all(weight == 1 for row in weights for weight in row)
+    pools = getattr(text_encoder, "pools", False)
+    if pools and not alone:
+        raise ValueError(f"a {type(text_encoder).__name__} gives one vector of the whole text, so its prompts neither change on the way nor join several by AND; write one prompt, or a text_context of each")  # fmt: skip
     encoded = dict(zip(distinct, _contexts(text_encoder, tokenizer, distinct, style, device), strict=True))
     contexts = [torch.cat([encoded[text] for text in prompt]) for moment in said for prompt in moment]
-    if len(contexts) == 1 and all(weight == 1 for row in weights for weight in row):
-        return Conditioning(context=contexts[0])
+    if alone:
+        told = Conditioning(context=contexts[0])
+        if not pools:
+            return told
+        first = [rows(tokenizer, text, style)[0].ids for text in next(iter(said))[0]]
+        _, vector = text_encoder(torch.tensor(first, device=device), pooled=True)
+        return Conditioning(parts=[told[Context], Vector(vector)])
     table = torch.tensor(weights, device=device)
     starts = tuple(index * joined for index in cells)
     return Conditioning(parts=[Prompted(tuple(contexts), table, when.shares, when.steps, when.period, starts)])
@@ -110,7 +120,8 @@ def _contexts(
 
     plain = torch.split(encode([row.ids for each in cut for row in each]), [len(each) for each in cut])
     null = None if style == "a1111" else text_encoder(tokenizer([""]).to(device))
-    weighted = [_weighted(context, each, null) for context, each in zip(plain, cut, strict=True)]
+    widths = getattr(text_encoder, "widths", None)
+    weighted = [_weighted(context, each, null, widths) for context, each in zip(plain, cut, strict=True)]
     if style == "compel":
         assert null is not None
         weighted = [_played_down(encode, *each, null) for each in zip(weighted, cut, texts, strict=True)]
@@ -124,13 +135,19 @@ def _contexts(
 Encode = Callable[..., Tensor]
 
 
-def _weighted(context: Tensor, cut: Sequence[Row], null: Tensor | None) -> Tensor:
-    """(rows, n, d). With `null`, along the line from the empty prompt's context; without, each row keeps its mean, as A1111 has it."""
+def _weighted(context: Tensor, cut: Sequence[Row], null: Tensor | None, widths: Sequence[int] | None = None) -> Tensor:
+    """(rows, n, d). With `null`, along the line from the empty prompt's context; without, each row keeps its mean, as A1111 has it.
+
+    widths: of encoders side by side, each of which keeps its own mean.
+    """
     weights = torch.tensor([row.weights for row in cut], device=context.device, dtype=context.dtype)
     if null is not None:
         return apply_weights(context, null, weights)
-    made = context * weights[..., None]
-    return made * (context.mean((1, 2), keepdim=True) / made.mean((1, 2), keepdim=True))
+    kept = []
+    for each in torch.split(context, list(widths or context.shape[-1:]), dim=-1):
+        made = each * weights[..., None]
+        kept.append(made * (each.mean((1, 2), keepdim=True) / made.mean((1, 2), keepdim=True)))
+    return torch.cat(kept, dim=-1)
 
 
 def _played_down(encode: Encode, context: Tensor, cut: Sequence[Row], text: Texts, null: Tensor) -> Tensor:

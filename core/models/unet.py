@@ -149,7 +149,7 @@ class UNet(Regional):
         self._check_added(control, features)
         if concat is not None:
             z = concat.beside(z)
-        self._check(z, context)
+        self._check(z, context, y)
         dtype = next(self.time_embed.parameters()).dtype
         emb = embed(self.time_embed, self.label_emb, self.model_channels, t, y, len(z))
         context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
@@ -187,7 +187,7 @@ class UNet(Regional):
                 "adapter was made for another UNet"
             )
 
-    def _check(self, z: Tensor, context: Tensor | None) -> None:
+    def _check(self, z: Tensor, context: Tensor | None, y: Tensor | None) -> None:
         if z.dim() != 4 or z.shape[1] != self.in_channels:
             raise ValueError(
                 f"the UNet takes (b, {self.in_channels}, h, w), with what is concatenated to z, got {tuple(z.shape)}"
@@ -198,3 +198,9 @@ class UNet(Regional):
             )
         if context is not None and context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
+        vector: int | None = self.config["adm_in_channels"]
+        if y is not None and vector is not None and y.shape[-1] != vector:
+            raise ValueError(
+                f"this UNet's vector has {vector} numbers, and the condition's has {y.shape[-1]}; SDXL's is a text's vector and"
+                " its sizes behind it (combine_conditions)"
+            )

@@ -38,6 +38,7 @@ NEEDS_FILES = {
     "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
+    "stable_diffusion_xl",
     "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",

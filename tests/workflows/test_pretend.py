@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage
@@ -52,6 +53,14 @@ PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
+XL: dict[str, dict[str, Any]] = {
+    "sizes": {"original": [64, 64], "target": [64, 64], "dim": 8},
+    "beautiful": {"dim": 8},
+    "plain": {"dim": 8},
+    "noise": {"shape": [2, 4, 8, 8]},
+    "base": {"steps": 4, "end_at_step": 2},
+    "refined": {"steps": 4, "start_at_step": 2},
+}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -65,6 +74,8 @@ def tiny(name: str) -> Workflow:
             node.params["shape"] = [2, 4, 8, 8]
         if id == "settings":
             node.params["size"] = 8
+        if name == "stable_diffusion_xl" and id in XL:
+            node.params |= XL[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow
@@ -90,6 +101,13 @@ def stable_diffusion(engine: Engine) -> None:
     PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
 
 
+def stable_diffusion_xl(engine: Engine) -> None:
+    from tiny_xl import xl_pipeline
+
+    for kind, name in (("base", "stable-diffusion-xl"), ("refiner", "stable-diffusion-xl-refiner")):
+        xl_pipeline(engine.workspace / f"{kind}-made", kind).save_pretrained(engine.workspace / "models" / name)
+
+
 def beside_stable_diffusion(engine: Engine) -> None:
     stable_diffusion(engine)
     unet = load_diffusers(engine.workspace / "models" / "stable-diffusion").unet
@@ -102,6 +120,7 @@ BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
     "stable_diffusion": stable_diffusion,
+    "stable_diffusion_xl": stable_diffusion_xl,
     "stable_diffusion_controlnet": beside_stable_diffusion,
 }
 """What a person brings along."""

@@ -19,6 +19,7 @@ from core.conditioning.prompt_encoding import encode_prompts
 from core.conditioning.prompt_schedule import Fragment
 from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompted import Prompted, denoise_prompt
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, train_wordpiece
 from core.models.denoiser import Takes
@@ -287,3 +288,58 @@ def test_an_ordinary_denoiser_names_the_node_that_reads_it(clip: CLIPTextEmbedde
     condition = encode_prompts(clip, tokenizer, ["[red|blue]"], "a1111", CPU)
     with pytest.raises(ValueError, match=r"takes no prompt .*which the node denoise_prompt reads"):
         denoise(Told(), torch.randn(1, 4, 2, 2), torch.tensor(1), condition)
+
+
+@pytest.fixture(scope="module")
+def two(tokenizer: TextTokenizer) -> SDXLTextEmbedder:
+    torch.manual_seed(0)
+    end = tokenizer([""])[0, 1].item()
+    second = SMALL | {"hidden_size": 48, "hidden_act": "gelu", "vocab_size": VOCAB}
+    model = SDXLTextEmbedder(SMALL | {"vocab_size": VOCAB}, second, projection_dim=12, end=end, pads=(end, 0))
+    model = model.requires_grad_(False).eval()
+    for weight in model.parameters():
+        weight.add_(torch.randn_like(weight) * 0.1)
+    return model
+
+
+LONG = "a (red:1.4) circle, " + "a blue square " * 30
+
+
+@pytest.mark.parametrize("style", ["a1111", "comfyui"])
+def test_two_encoders_side_by_side_are_weighted_each_for_itself(
+    two: SDXLTextEmbedder, tokenizer: TextTokenizer, style: Style
+) -> None:
+    told = encode_prompts(two, tokenizer, [LONG], style, CPU)
+    rest = LONG.removeprefix("a (red:1.4)")
+    cut = rows(tokenizer, [[Fragment("a ", 1.0), Fragment("red", 1.4), Fragment(rest, 1.0)]], style)
+    assert len(cut) > 1
+    tokens = torch.tensor([row.ids for row in cut])
+    weights = torch.tensor([row.weights for row in cut])[..., None]
+    context, vectors = two(tokens, pooled=True)
+    torch.testing.assert_close(told.y, vectors[:1])  # A1111's and ComfyUI's: the first row's
+    null = two(tokenizer([""]))
+    wanted = []
+    for each, empty in zip(context.split([32, 48], -1), null.split([32, 48], -1), strict=True):
+        if style == "comfyui":
+            wanted.append(empty + weights * (each - empty))
+        else:
+            made = each * weights
+            wanted.append(
+                made * torch.stack([a.mean() / b.mean() for a, b in zip(each, made, strict=True)])[:, None, None]
+            )
+    torch.testing.assert_close(told.context, torch.cat(wanted, -1).flatten(0, 1)[None])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "style", "told"),
+    [
+        ("a [red:blue:.5] circle", "a1111", "neither change on the way nor join several by AND"),
+        ("a circle AND a square", "a1111", "neither change on the way nor join several by AND"),
+        ("a (red:0.5) circle", "compel", "this is a SDXLTextEmbedder; choose another style"),
+    ],
+)
+def test_what_two_encoders_cannot_say_is_refused(
+    two: SDXLTextEmbedder, tokenizer: TextTokenizer, prompt: str, style: Style, told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        encode_prompts(two, tokenizer, [prompt], style, CPU)
