@@ -59,6 +59,7 @@ CONTENTS = {
         "data",
         "data-larger-than-memory",
         "model-files",
+        "comfyui",
         "performance",
         "scale",
     ],

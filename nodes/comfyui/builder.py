@@ -199,5 +199,7 @@ class Builder:
                 params[port] = value
         id = self.add(kind, name_in(item.kind), params, wires)
         self.placeholders[item.id] = id
-        self.tell(f"{item.kind} {why}: {id} keeps its place and wires, and nodes of ours have to take it before a run")
+        self.tell(
+            f"ComfyUI's {item.kind} {why}: {id} keeps its wires, and nodes of ours have to take its place before a run"
+        )
         return id

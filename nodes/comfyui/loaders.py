@@ -53,12 +53,17 @@ def autoencoder(b: Builder, i: Inputs) -> tuple[Value, ...]:
     return (One(scaled, "VAE"),)
 
 
+def _unet(model: Model) -> str:
+    """The wire of a denoiser that is a UNet, which LoRA files change."""
+    return model.denoiser.removesuffix(".denoiser") + ".unet" * model.denoiser.endswith(".denoiser")
+
+
 def lora(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """LoraLoader: both halves."""
     model, clip = i.get("model", Model), i.get("clip", Clip)
     path = b.model_file(i.text("lora_name"), "loras")
     strengths = {"strength": i.number("strength_model", 1.0), "text_strength": i.number("strength_clip", 1.0)}
-    id = b.add("lora", "lora", {"path": path, **strengths}, {"unet": model.denoiser, "text_encoder": clip.encoder})
+    id = b.add("lora", "lora", {"path": path, **strengths}, {"unet": _unet(model), "text_encoder": clip.encoder})
     b.expose("lora", f"{id}.path")
     return replace(model, denoiser=f"{id}.unet"), replace(clip, encoder=f"{id}.text_encoder")
 
@@ -67,7 +72,7 @@ def lora_unet(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """LoraLoaderModelOnly."""
     model = i.get("model", Model)
     path = b.model_file(i.text("lora_name"), "loras")
-    id = b.add("lora_unet", "lora", {"path": path, "strength": i.number("strength_model", 1.0)}, {"unet": model.denoiser})  # fmt: skip
+    id = b.add("lora_unet", "lora", {"path": path, "strength": i.number("strength_model", 1.0)}, {"unet": _unet(model)})  # fmt: skip
     b.expose("lora", f"{id}.path")
     return (replace(model, denoiser=id),)
 
