@@ -66,6 +66,16 @@ REACHED = {
     "graph_runner.catalog.model_files": "graph_runner/cli/test_models.py",
     "graph_runner.cli.models": "graph_runner/cli/test_models.py",
     "graph_runner.contract.describers": "graph_runner/cli/test_models.py",
+    "graph_runner.catalog.importing": "graph_runner/cli/test_foreign.py",
+    "graph_runner.cli.foreign": "graph_runner/cli/test_foreign.py",
+    "graph_runner.contract.foreign": "graph_runner/cli/test_foreign.py",
+    "core.diffusion.sigmas": "core/diffusion/test_comfyui.py",
+    "core.diffusion.comfyui": "core/diffusion/test_comfyui.py",
+    **{
+        f"nodes.comfyui.{name}": "nodes/comfyui/test_importing.py"
+        for name in ("builder", "conditions", "loaders", "pictures", "sampling", "subgraphs", "values")
+    },
+    "nodes.sizes": "nodes/comfyui/test_importing.py",
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.library": "graph_runner/cli/test_models.py",
     "nodes.textual_inversion": "nodes/test_textual_inversion.py",

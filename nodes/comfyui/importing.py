@@ -18,6 +18,9 @@ from nodes.comfyui.values import SETTINGS, Clip, Model, NoCounterpart, One, Valu
 
 BYPASSED_HERE = ("LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer")
 """What can be bypassed here as it is there: one node becomes one, and what goes in is of the kinds that come out."""
+NAMED_FOR = {"model": "MODEL", "clip": "CLIP"}
+"""Inputs that are named for the type of what they take, which the API's form does not say."""
+MOST_SLOTS = 100
 SHOWN = ("save_image", "preview_image")
 
 
@@ -64,10 +67,12 @@ class _Translation:
         self.values: dict[Link, Value] = {}
         self.muted: set[str] = set()
         self.read_slots: dict[str, set[int]] = defaultdict(set)
+        self.read_as: dict[Link, str] = {}
         for item in sheet.items.values():
-            for value in item.inputs.values():
+            for name, value in item.inputs.items():
                 if isinstance(value, Link):
                     self.read_slots[value.node].add(value.slot)
+                    self.read_as.setdefault(value, name)
 
     def run(self) -> None:
         """Translate all nodes."""
@@ -151,7 +156,10 @@ class _Translation:
         if item.kind in TABLE:
             return tuple((kind, kind) for kind in TABLE[item.kind].outputs.split())
         last = max(self.read_slots[item.id], default=-1)
-        return tuple((f"output{slot}", "") for slot in range(last + 1))
+        kinds = [
+            NAMED_FOR.get(self.read_as.get(Link(item.id, slot), ""), "") for slot in range(min(last, MOST_SLOTS) + 1)
+        ]
+        return tuple((f"output{slot}", kind) for slot, kind in enumerate(kinds))
 
 
 def _changed(output: One, known: dict[type, Value]) -> Value:

@@ -17,7 +17,7 @@ def base(**ksampler: Any) -> Prompt:
     sampling = {"seed": 5, "steps": 6, "cfg": 4.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     return {
         "4": node("CheckpointLoaderSimple", ckpt_name="sd.safetensors"),
-        "5": node("EmptyLatentImage", width=64, height=48, batch_size=2),
+        "5": node("EmptyLatentImage", width=64, height=64, batch_size=2),
         "6": node("CLIPTextEncode", text="a (red:1.2) circle [big]", clip=["4", 1]),
         "7": node("CLIPTextEncode", text="", clip=["4", 1]),
         "3": node(
@@ -122,11 +122,11 @@ CASES: dict[str, tuple[Prompt, set[str]]] = {
         {"inpainting_condition", "combine_conditions"},
     ),
     "LatentUpscale": (
-        changed(base(), {"12": node("LatentUpscale", samples=["3", 0], upscale_method="nearest-exact", width=128, height=96, crop="disabled"), "13": base(denoise=0.5)["3"]}, n13__latent_image=["12", 0], n8__samples=["13", 0]),
+        changed(base(), {"12": node("LatentUpscale", samples=["3", 0], upscale_method="nearest-exact", width=128, height=128, crop="disabled"), "13": base(denoise=0.5)["3"]}, n13__latent_image=["12", 0], n8__samples=["13", 0]),
         {"resize", "noise_like"},
     ),
     "LatentUpscaleBy": (
-        changed(base(), {"12": node("LatentUpscaleBy", samples=["3", 0], upscale_method="bilinear", scale_by=1.5), "13": base(denoise=0.5)["3"]}, n13__latent_image=["12", 0], n8__samples=["13", 0]),
+        changed(base(), {"12": node("LatentUpscaleBy", samples=["3", 0], upscale_method="bilinear", scale_by=2.0), "13": base(denoise=0.5)["3"]}, n13__latent_image=["12", 0], n8__samples=["13", 0]),
         {"resize", "noise_like"},
     ),
     "ImageScale": (changed(base(), loaded("ImageScale", image=["8", 0], upscale_method="lanczos", width=32, height=32, crop="center"), n9__images=["10", 0]), {"resize"}),

@@ -33,9 +33,15 @@ def test_a_prompt_comes_back_as_it_was(name: str) -> None:
 
 
 def _without_links(prompt: dict[str, Any]) -> list[str]:
+    """Of what is read or saves; the seed of no noise is none."""
     told = []
-    for node in prompt.values():
+    read = {value[0] for node in prompt.values() for value in node["inputs"].values() if isinstance(value, list)}
+    for id, node in prompt.items():
+        if id not in read and node["class_type"] != "SaveImage":
+            continue
         literals = {name: value for name, value in node["inputs"].items() if not isinstance(value, list)}
+        if literals.get("add_noise") == "disable":
+            del literals["noise_seed"]
         told.append(f"{node['class_type']} {sorted(literals.items())}")
     return sorted(told)
 

@@ -7,6 +7,7 @@ import json
 import math
 import random
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -84,19 +85,18 @@ def test_a_sampling_is_theirs(tiny: Path, tmp_path: Path) -> None:
     targets = ["sample", "noise", "model.unet", "model.schedule", "prompt", "prompt2"]
     values = Engine(Registry.installed(), tmp_path).run(workflow, targets=targets).values
     schedule: NoiseSchedule = values["model.schedule"]
-    ancients = 1 / (1 + schedule.sigmas.double() ** 2)
-    table = ((1 - ancients) / ancients).sqrt()
+    kept = 1 / (1 + schedule.sigmas.double() ** 2)
+    table = ((1 - kept) / kept).sqrt()
     ramp = torch.linspace(0, 1, 6, dtype=torch.float64)
     ends = table[-1] ** (1 / 7), table[0] ** (1 / 7)
     sigmas = [*((ends[0] + ramp * (ends[1] - ends[0])) ** 7).tolist(), 0.0]
     x = values["noise"] * math.sqrt(1 + sigmas[0] ** 2)
-    conditions = values[next(id for id in ("prompt", "prompt2") if "circle" in str(workflow.nodes[id].params))], None
-    empty = values[next(id for id in ("prompt", "prompt2") if "circle" not in str(workflow.nodes[id].params))]
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
+    named, other = ("prompt", "prompt2") if "circle" in str(workflow.nodes["prompt"].params) else ("prompt2", "prompt")
+    for now, then in pairwise(sigmas):
         t = torch.full((2,), float((table.log() - math.log(now)).abs().argmin()))
         z = x / math.sqrt(1 + now**2)
         with torch.no_grad():
-            cond, uncond = (values["model.unet"](z, t, told.expand(2)) for told in (conditions[0], empty))
+            cond, uncond = (values["model.unet"](z, t, told.expand(2)) for told in (values[named], values[other]))
         x = x + (then - now) * (uncond + 4.0 * (cond - uncond))
     torch.testing.assert_close(values["sample"], x, rtol=1e-3, atol=1e-3)
 
@@ -115,7 +115,7 @@ def test_the_steps_of_two_samplers_are_those_of_one(tiny: Path, tmp_path: Path) 
 def test_what_is_drawn_runs(name: str, tiny: Path, tmp_path: Path) -> None:
     from PIL import Image
 
-    picture = Image.new("RGBA", (64, 48), (200, 30, 30, 255))
+    picture = Image.new("RGBA", (64, 64), (200, 30, 30, 255))
     picture.paste((0, 0, 0, 0), (16, 16, 40, 40))
     picture.save(tmp_path / "in.png")
     prompt = of_tiny(CASES[name][0])
