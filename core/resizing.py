@@ -8,17 +8,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.tensor_arithmetic import resized
+
 Kind = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
 LOBES = 3
 
 
 def resize(x: Tensor, height: int, width: int, kind: Kind = "nearest") -> Tensor:
-    """x (b, c, h, w) in another height and width. nearest takes the pixel at the centre; lanczos is antialiased. Gradients flow."""
+    """x (b, c, h, w) in another height and width, as `resized`, or by Lanczos' sinc. Making smaller, all but nearest are antialiased. Gradients flow."""
     if kind == "lanczos":
         rows, columns = (_lanczos(old, new).to(x) for old, new in zip(x.shape[-2:], (height, width), strict=True))
         return rows @ x @ columns.T
-    mode = "nearest-exact" if kind == "nearest" else kind
-    return F.interpolate(x, size=(height, width), mode=mode)
+    return resized(x, height, width, kind)
 
 
 def center_crop(x: Tensor, ratio: float) -> Tensor:
@@ -32,10 +33,10 @@ def center_crop(x: Tensor, ratio: float) -> Tensor:
 
 
 def grow(mask: Tensor, side: int) -> Tensor:
-    """mask (b, 1, h, w), each point a square of `side` pixels, an even one reaching further up and left."""
+    """mask (b, 1, h, w), each point a square of `side` pixels, an even one reaching further down and right."""
     after = (side - 1) // 2
     before = side - 1 - after
-    return F.max_pool2d(F.pad(mask, (after, before, after, before), value=0.0), side, stride=1)
+    return F.max_pool2d(F.pad(mask, (before, after, before, after), value=0.0), side, stride=1)
 
 
 def _lanczos(old: int, new: int) -> Tensor:

@@ -58,6 +58,7 @@ CONTENTS = {
         "training",
         "data",
         "data-larger-than-memory",
+        "prompts",
         "model-files",
         "comfyui",
         "performance",

@@ -12,6 +12,8 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
+from core.conditioning.prompt_encoding import encode_prompts
+from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
@@ -20,7 +22,7 @@ from core.data.latents import LatentData, LatentOutline
 from core.data.loader import take
 from core.data.transfer import to_device
 from graph_runner.context import Device, Progress, Rng, Tell
-from graph_runner.contract import Inject, PathTo, node
+from graph_runner.contract import Inject, Neutral, PathTo, node
 from nodes.data import field
 from nodes.models import Channels, Deviation, Dropout, Layers
 from nodes.wires import Batch, Captions, Conditioning, Dataset, LatentDataset, TextEncoder, Tokenizer
@@ -101,13 +103,21 @@ def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1
     )
 
 
-@node(category="text", version=3, words=("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"))
+@node(
+    category="text",
+    version=3,
+    words=(
+        *("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"),
+        *("prompt weighting", "prompt editing", "long prompt", "break", "emphasis"),
+    ),
+)
 def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
     device: Device,
     tell: Tell,
     prompts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
+    style: Annotated[Style, Neutral("plain")] = "plain",
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 
@@ -117,9 +127,15 @@ def text_context(
     text_encoder: CLIP or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
+    style: how they are read (docs/prompts.md). Plain weighs words and cuts what is too long. The others encode long prompts in
+        parts, as those programs do: a1111 keeps the mean of the context and knows [a:b:.5], [a|b], BREAK, AND and the bare names of
+        learned words; comfyui weighs towards the empty prompt; compel hides words below 1, and else knows what a1111 does. A
+        prompt that changes or joins several goes into denoise_prompt.
     """
-    for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt)):
+    for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt, style)):
         tell(remark)
+    if style != "plain":
+        return encode_prompts(text_encoder, tokenizer, prompts, style, device)
     if not any(mark in prompt for prompt in prompts for mark in "()[]"):
         return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
     tokens, weights = weighted_tokens(tokenizer, prompts)

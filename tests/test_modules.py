@@ -14,6 +14,7 @@ PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
     "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
     "nodes.early_stopping": "nodes/test_early_stopping.py",
+    "nodes.search": "nodes/test_search.py",
     "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",
     "core.broadcasting": "core/test_expressions.py",
@@ -65,6 +66,10 @@ REACHED = {
     "core.checkpoints.taesd": "core/models/test_tiny_autoencoder.py",
     "graph_runner.catalog.model_files": "graph_runner/cli/test_models.py",
     "graph_runner.cli.models": "graph_runner/cli/test_models.py",
+    "graph_runner.cli.picture": "nodes/test_infotext.py",
+    "graph_runner.catalog.pictures": "nodes/test_infotext.py",
+    "graph_runner.format.carried": "nodes/test_infotext.py",
+    "nodes.prompting": "nodes/test_prompting.py",
     "graph_runner.contract.describers": "graph_runner/cli/test_models.py",
     "graph_runner.catalog.importing": "graph_runner/cli/test_foreign.py",
     "graph_runner.cli.foreign": "graph_runner/cli/test_foreign.py",
@@ -75,7 +80,6 @@ REACHED = {
         f"nodes.comfyui.{name}": "nodes/comfyui/test_importing.py"
         for name in ("builder", "conditions", "loaders", "pictures", "sampling", "subgraphs", "values")
     },
-    "nodes.sizes": "nodes/comfyui/test_importing.py",
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.library": "graph_runner/cli/test_models.py",
     "nodes.textual_inversion": "nodes/test_textual_inversion.py",

@@ -23,6 +23,7 @@ from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
 from graph_runner.catalog.importing import import_workflow
+from graph_runner.catalog.pictures import made_by
 from graph_runner.catalog.usage import Usage, usage
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
@@ -149,7 +150,9 @@ class Library:
         try:
             if (brought := import_workflow(file, getattr(self.registry, "importers", ()))) is not None:
                 return self.document(brought.workflow).model_copy(update={"remarks": list(brought.remarks)})
-            return self.document(_read_file(file))
+            described = getattr(self.registry, "picture_describers", ())
+            made = made_by(file, described) if start.startswith(b"\x89PNG") else None
+            return self.document(read(made.workflow) if made is not None and made.workflow else _read_file(file))
         except WorkflowError as error:
             said = str(error).replace(str(file), "the file").replace(file.name, "the file")
             raise RefusedError(415 if "carries no workflow" in said else 422, said) from error

@@ -112,6 +112,8 @@ class Grid:
         ends = (schedule.level(schedule.last), schedule.level(0)) if self.of_table else (looks[0], looks[-1])
         high = min(ends[0].sigma, SIGMA_LIMIT) if self.sigma_max is None else self.sigma_max
         low = ends[1].sigma if self.sigma_min is None else self.sigma_min
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"sigma_min must lie between 0 and sigma_max, not {low:g} and {high:g}")
         levels = [schedule.level_at(sigma) for sigma in between(self.sigmas, high, low, steps)]
         match self.told:
             case "rounded":

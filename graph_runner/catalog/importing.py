@@ -8,8 +8,9 @@ from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract.foreign import Folders, Imported, Importer
+from graph_runner.format.carried import carried_texts
 from graph_runner.format.document import MOST_BYTES, parse
-from graph_runner.format.png import is_picture, texts_in
+from graph_runner.format.png import is_picture
 from graph_runner.format.workflow import read, write
 
 CHUNKS = ("workflow", "prompt")
@@ -32,10 +33,10 @@ def import_workflow(path: Path, importers: Iterable[Importer], folders: Folders 
 
 def _documents(path: Path) -> Iterable[dict[str, Any]]:
     if is_picture(path):
-        texts = texts_in(path)
+        texts = carried_texts(path)
         for name in CHUNKS:
             if name in texts:
-                yield parse(str(texts[name]), f"the {name} inside {path}")[0]
+                yield parse(texts[name], f"the {name} inside {path}")[0]
         return
     try:
         if not path.is_file():

@@ -13,7 +13,22 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "export", "import", "nodes", "plugins", "models", "runs", "blueprints", "clean", "lock")
+COMMANDS = (
+    *(
+        "run",
+        "check",
+        "export",
+        "import",
+        "nodes",
+        "plugins",
+        "models",
+        "picture",
+        "runs",
+        "blueprints",
+        "clean",
+        "lock",
+    ),
+)
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -142,6 +157,13 @@ def build() -> argparse.ArgumentParser:
     models.add_argument("--no-hash", action="store_true", help="leave out the hashes, for which all of a file is read once")  # fmt: skip
     _nodes(models)
     _workspace(models)
+
+    picture = commands.add_parser("picture", help="say how a picture was made, by A1111, ComfyUI or here, and write it as a workflow",
+                                  description="Say what a PNG, JPEG or WebP tells of how it was made: prompts, seed, steps, sampler, scale, size, model. Nothing in it is executed.")  # fmt: skip
+    picture.add_argument("picture", type=Path, metavar="PICTURE", help="the picture's file")
+    picture.add_argument("--output", type=Path, metavar="FILE", help="write a workflow that does the same to this file, as far as it can be, and tell the rest")  # fmt: skip
+    picture.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    _nodes(picture)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")

@@ -1,4 +1,4 @@
-"""What the command line tells besides running: `check`, `export`, `import`, `nodes`, `plugins`, `models`, `runs`, `blueprints`, `clean`, `lock`."""
+"""What the command line tells besides running: `check`, `export`, `import`, `nodes`, `plugins`, `models`, `picture`, `runs`, `blueprints`, `clean`, `lock`."""
 
 from __future__ import annotations
 
@@ -210,6 +210,13 @@ def models(options: argparse.Namespace) -> int:
     from graph_runner.cli.models import models_command
 
     return models_command(options, _folder(options.workspace), [_folder(folder) for folder in options.folders])
+
+
+def picture(options: argparse.Namespace) -> int:
+    """Say how a picture was made."""
+    from graph_runner.cli.picture import picture_command
+
+    return picture_command(options)
 
 
 def runs(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract.context import BUILT_IN
-from graph_runner.contract.describers import Describer
+from graph_runner.contract.describers import Describer, PictureDescriber
 from graph_runner.contract.foreign import Exporter, Importer
 from graph_runner.contract.markers import ContractError
 from graph_runner.contract.models import Models, marked
@@ -34,8 +34,8 @@ class Registry(Mapping[str, NodeSpec]):
     injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
     (`graph_runner.context.injectable`). scanned: the packages and the host's injectables that it was made of, if it was, so that
     another process can make it; loaded: when, in seconds since 1970. failed: packages that were passed over, each with the reason.
-    describers: who can say what a model's file is. importers, exporters: who reads and, by the program's name, writes other
-    programs' workflows.
+    describers: who can say what a model's file is. picture_describers: who can say how another program's picture was made.
+    importers, exporters: who reads and, by the program's name, writes other programs' workflows.
     """
 
     def __init__(
@@ -48,6 +48,7 @@ class Registry(Mapping[str, NodeSpec]):
         self.loaded = time.time()
         self.failed: dict[str, str] = {}
         self.describers: list[Describer] = []
+        self.picture_describers: list[PictureDescriber] = []
         self.importers: list[Importer] = []
         self.exporters: dict[str, Exporter] = {}
         self.injectables: dict[str, Callable[..., Any]] = {}
@@ -142,7 +143,7 @@ class Registry(Mapping[str, NodeSpec]):
         kinds: dict[type, None] = {}
         packages, injectables = list(packages), list(injectables)
         makers = list(injectables)
-        describers: list[Describer] = []
+        describers: list[Any] = []
         importers: list[Importer] = []
         exporters: list[Any] = []
         for name in packages:
@@ -171,7 +172,9 @@ class Registry(Mapping[str, NodeSpec]):
                 kinds |= dict.fromkeys(filter(marked, vars(module).values()))
         registry = cls(specs, kinds, makers)
         registry.scanned, registry.loaded, registry.failed = (tuple(packages), tuple(injectables)), began, failed
-        registry.describers, registry.importers = describers, importers
+        registry.describers = [each for each in describers if each.__describes__ == "models"]
+        registry.picture_describers = [each for each in describers if each.__describes__ == "pictures"]
+        registry.importers = importers
         registry.exporters = {each.__exports__: each for each in exporters}
         for kind in kinds:
             try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.format.carried import carried_texts
 from graph_runner.format.workflow import Workflow, load, read
 
 KEYWORD = "workflow"
@@ -34,27 +33,14 @@ def is_picture(path: Path) -> bool:
     return False
 
 
-def texts_in(path: Path) -> Mapping[str, Any]:
-    """The text chunks of a PNG by their keywords. Raises WorkflowError, naming the file, for a picture that cannot be read."""
-    from PIL import Image, PngImagePlugin
-
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            assert isinstance(image, PngImagePlugin.PngImageFile)
-            # What stands before the pixels is known by now; for what follows them they would all be decoded.
-            return dict(image.info if KEYWORD in image.info else image.text)
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, bombs and others
-        raise WorkflowError([Problem(f"cannot read the picture {path}: {error or type(error).__name__}")]) from error
-
-
 def _carried_by(path: Path) -> str:
-    texts = texts_in(path)
+    texts = carried_texts(path)
     text = texts.get(KEYWORD)
     if text is None:
         remedy = "Pictures that a run saved do; editing one may remove it"
         if "parameters" in texts:
-            remedy = "It is a picture of Stable Diffusion web UI, which carries its prompt only"
+            remedy = (
+                "It is a picture of Stable Diffusion web UI; the command `picture` makes a workflow of what it tells"
+            )
         raise WorkflowError([Problem(f"{path} carries no workflow", remedy=remedy)])
-    return str(text)
+    return text

@@ -25,7 +25,7 @@ PORTS = {
     "lora": {"unet": 0, "text_encoder": 1},
 }
 """Which output of theirs stands for which of ours, where there are several; other nodes have one."""
-SETTINGS = ("noise_like", "gaussian_noise")
+SETTINGS = ("noise_like", "gaussian_noise", "torch_noise")
 """What becomes a part of the sampler that reads it."""
 SIZES = ("steps", "start_at_step", "end_at_step")
 
@@ -153,22 +153,23 @@ def _preview_image(e: _Export, node: Node) -> tuple[str, dict[str, Any]]:
 
 
 def _sample(e: _Export, node: Node) -> tuple[str, dict[str, Any]]:
-    e.plain(node, "solver", "spacing", "strength", "seed", *SIZES)
+    e.plain(node, "solver", "spacing", "strength", "seed", "noise_as", "noise_seed", *SIZES)
     inputs = {**_guidance(e, node), **_solver(e, node)}
     steps = e.literal(node, "steps", 50)
     strength = e.literal(node, "strength", 1.0)
     start = e.literal(node, "start_at_step", 0) or steps - int(strength * steps + 1e-6)
     end = e.literal(node, "end_at_step")
     seed, latent = _start(e, node)
+    own = _seed(e, node)
     stochastic = SOLVERS[e.literal(node, "solver", "ddim")].adds_noise()
-    if seed is not None and stochastic and e.literal(node, "seed", 0) != seed:
-        raise _Refused(f"its seed is {e.literal(node, 'seed', 0)} and its noise's {seed}; ComfyUI has one for both")
+    if seed is not None and stochastic and own != seed:
+        raise _Refused(f"its seed is {own} and its noise's {seed}; ComfyUI has one for both")
     inputs |= {"latent_image": latent}
     denoise = (steps - start) / steps
     if seed is not None and end is None and int((steps - start) / denoise) == steps:
         return "KSampler", inputs | {"seed": seed, "steps": steps - start, "denoise": denoise}
     switches = ("enable" if seed is not None else "disable", "enable" if end is not None else "disable")
-    inputs |= {"add_noise": switches[0], "noise_seed": e.literal(node, "seed", 0) if seed is None else seed, "steps": steps}  # fmt: skip
+    inputs |= {"add_noise": switches[0], "noise_seed": own if seed is None else seed, "steps": steps}  # fmt: skip
     inputs |= {"start_at_step": start, "end_at_step": end or 10000, "return_with_leftover_noise": switches[1]}
     return "KSamplerAdvanced", inputs
 
@@ -218,17 +219,26 @@ def _start(e: _Export, node: Node) -> tuple[int | None, Link]:
     noise_id, _ = e.link(node, "noise")
     noise = e.nodes[noise_id]
     if noise.type not in SETTINGS:
-        raise _Refused("its noise comes from no gaussian_noise or noise_like")
-    e.plain(noise, "seed", "shape")
-    seed = e.literal(noise, "seed", 0)
+        raise _Refused("its noise comes from no torch_noise, gaussian_noise or noise_like")
+    e.plain(noise, "seed", "shape", "noise_as", "noise_seed")
+    seed = _seed(e, noise)
     if "z0" in node.wires:
         return seed, e.link(node, "z0")
-    if noise.type != "gaussian_noise":
+    if noise.type == "noise_like":
         raise _Refused("its noise is like a latent that it does not begin with")
     batch, _, height, width = e.literal(noise, "shape", [1, 4, 32, 32])
     size = {"width": 8 * width, "height": 8 * height, "batch_size": batch}
     e.prompt[noise_id] = {"class_type": "EmptyLatentImage", "inputs": size, "_meta": {"title": noise_id}}
     return seed, [noise_id, 0]
+
+
+def _seed(e: _Export, node: Node) -> int:
+    """ComfyUI's seed of a node that draws as it does, else the node's own."""
+    way = str(e.literal(node, "noise_as", "by row"))
+    if way != "by row" and not way.startswith("comfyui"):
+        raise _Refused(f"draws noise as {way!r}; ComfyUI draws its own")
+    named = "seed" if way == "by row" or node.type == "torch_noise" else "noise_seed"
+    return int(e.literal(node, named, 0))
 
 
 def _file(path: str, folder: str) -> str:

@@ -108,7 +108,7 @@ class _Translation:
 
     def _value(self, item: Item, name: str, value: Any) -> Value:
         if not isinstance(value, Link):
-            return value  # type: ignore[no-any-return]
+            return value
         if value.node not in self.sheet.items:
             self.b.tell(f"{item.kind} (node {item.id}) reads node {value.node} in {name!r}, and there is none")
             return None

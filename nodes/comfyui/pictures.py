@@ -94,7 +94,7 @@ def _drawn(i: Inputs) -> Latent:
     latent = i.get("samples", Latent | Empty)  # type: ignore[arg-type]
     if isinstance(latent, Empty):
         raise NoCounterpart("reads an empty latent, of which nothing is drawn here")
-    return latent  # type: ignore[no-any-return]
+    return latent
 
 
 def _resize(b: Builder, i: Inputs, ref: str, size: dict[str, Any], wanted: str) -> str:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from core.diffusion.solvers import SOLVERS
+from core.diffusion.torch_noise import BROWNIAN
 from graph_runner.format.workflow import Body, Node, Place
 from nodes.comfyui.builder import Builder, Inputs
 from nodes.comfyui.values import (
@@ -197,7 +198,13 @@ def _sampled(
     wires: dict[str, Any] = {"schedule": guider.model.schedule}
     first = noise.seed if noise.seed is not None else seed
     if SOLVERS[solver].adds_noise(chosen.eta):
-        params["seed"] = first
+        if solver in BROWNIAN["comfyui"]:
+            params["seed"] = first
+            b.tell(
+                f"the noise that {chosen.name} adds is drawn from a Brownian path there, and by row here: another picture of its kind"
+            )
+        else:
+            params |= {"noise_as": "comfyui gpu", "noise_seed": first}
     name = b.name("sample")
     known, drawn = None, None
     if noise.seed is None:
@@ -208,19 +215,24 @@ def _sampled(
         if sigmas.first:
             raise NoCounterpart("begins on the way from an empty latent, which is not drawn here")
         shape = [latent.batch, latent.channels, latent.height // 8, latent.width // 8]
-        drawn = wires["noise"] = b.add("gaussian_noise", "noise", {"shape": shape, "seed": noise.seed})
+        drawn = wires["noise"] = b.add(
+            "torch_noise", "noise", {"shape": shape, "seed": noise.seed, "noise_as": "comfyui"}
+        )
         b.expose("shape", f"{drawn}.shape")
+        b.expose("seed", f"{drawn}.seed")
     else:
         known = wires["z0"] = latent.ref
-        drawn = wires["noise"] = b.add("noise_like", "noise", {"seed": noise.seed}, {"z": latent.ref})
-    if drawn is not None:
-        b.expose("seed", f"{drawn}.seed")
+        seeded = {"noise_as": "comfyui", "noise_seed": noise.seed}
+        drawn = wires["noise"] = b.add("noise_like", "noise", seeded, {"z": latent.ref})
+        b.expose("seed", f"{drawn}.noise_seed")
     mask = latent.mask if isinstance(latent, Latent) else None
     if mask is not None and (known is None or drawn is None):
         raise NoCounterpart("goes on from a noisy latent under a mask, which is not drawn here")
     nodes = _Inside(b, name, guider, None if mask is None else {"known": known, "noise": drawn, "mask": mask})
     b.add("sample", "", params, wires, Body(nodes=nodes.nodes, results={"prediction": nodes.result}), id=name,
           text="Turns noise into a latent, step by step; the denoiser and its guidance are inside.")  # fmt: skip
+    if "noise_as" in params:
+        b.expose("added_seed", f"{name}.noise_seed")
     b.expose("steps", f"{name}.steps")
     b.expose("solver", f"{name}.solver")
     if nodes.guide:

@@ -24,6 +24,7 @@ ELSEWHERE = {
     **dict.fromkeys(["repeat", "for_each", "every", "group"], "tests/graph_runner"),
     **dict.fromkeys(["switch", "repeat_until", "accumulate", "scan"], "tests/graph_runner/test_control.py"),
     "early_stopping": "tests/nodes/test_early_stopping.py",
+    "search": "tests/nodes/test_search.py",
     **dict.fromkeys(["train", "sample", "invert"], "zones: tests/nodes/test_train_zone.py, test_sampling.py"),
     **dict.fromkeys(["variational_bound", "flow_likelihood"], "zones: tests/nodes/test_likelihood.py"),
     **dict.fromkeys(["adaptive_weight", "likelihood_gradient"], "need a graph of gradients: tests/nodes"),

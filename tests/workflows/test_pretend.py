@@ -37,6 +37,10 @@ SAMPLERS = (
     "guidance_interval",
     "sdedit",
     "classifier_guidance",
+    "repaint",
+    "flow_by_hand",
+    "inversion_edit",
+    "autoguidance",
 )
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""
@@ -46,7 +50,7 @@ QUICK = ("quickstart", "sample")
 
 
 def tiny(name: str) -> Workflow:
-    workflow = changed(name, TINY) if name in TASKS else small(name)
+    workflow = changed(name, TINY) if name in (*TASKS, "autoguidance") else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]

@@ -63,7 +63,7 @@ def loaded(kind: str, **inputs: Any) -> Prompt:
 
 
 CASES: dict[str, tuple[Prompt, set[str]]] = {
-    "text to image": (base(), {"sample", "cfg_combine", "denoise", "gaussian_noise", "text_context", "load_checkpoint"}),
+    "text to image": (base(), {"sample", "cfg_combine", "denoise", "torch_noise", "text_context", "load_checkpoint"}),
     "LoraLoader": (
         changed(base(), loaded("LoraLoader", model=["4", 0], clip=["4", 1], lora_name="a.safetensors", strength_model=0.8, strength_clip=1.0), n3__model=["10", 0], n6__clip=["10", 1]),
         {"lora"},
@@ -145,6 +145,6 @@ CASES: dict[str, tuple[Prompt, set[str]]] = {
     "SDTurboScheduler": (changed(base(), {**CUSTOM, "31": node("SDTurboScheduler", model=["4", 0], steps=1, denoise=1.0)}), {"sample"}),
     "KarrasScheduler": (changed(base(), {**CUSTOM, "31": node("KarrasScheduler", steps=6, sigma_max=14.614642, sigma_min=0.0291675, rho=7.0)}), {"sample"}),
     "SamplerEulerAncestral": (changed(base(), {**CUSTOM, "30": node("SamplerEulerAncestral", eta=0.5, s_noise=1.0)}), {"sample"}),
-    "EmptySD3LatentImage": (changed(base(), {"5": node("EmptySD3LatentImage", width=64, height=64, batch_size=1)}), {"gaussian_noise"}),
+    "EmptySD3LatentImage": (changed(base(), {"5": node("EmptySD3LatentImage", width=64, height=64, batch_size=1)}), {"torch_noise"}),
 }  # fmt: skip
 """By class: a prompt that uses it, and types of nodes that it must become."""

@@ -52,7 +52,7 @@ def _kinds(workflow: Workflow) -> list[Any]:
 
 def test_an_ancestral_sampler_has_one_seed() -> None:
     workflow = brought(base(sampler_name="euler_ancestral"))
-    assert workflow.nodes["sample"].params["seed"] == workflow.nodes["noise"].params["seed"] == 5
+    assert workflow.nodes["sample"].params["noise_seed"] == workflow.nodes["noise"].params["seed"] == 5
     assert json.loads(as_comfyui(workflow))["sample"]["inputs"]["seed"] == 5
 
 
@@ -66,7 +66,11 @@ def test_an_ancestral_sampler_has_one_seed() -> None:
         ),
         ("sample", {"solver": "plms"}, r"^sample: ComfyUI has no sampler that is the solver 'plms'"),
         ("sample", {"eta": 0.5}, r"^sample: ComfyUI has no place for its eta"),
-        ("sample", {"solver": "euler_ancestral", "seed": 1}, r"^sample: its seed is 1 and its noise's 5"),
+        (
+            "sample",
+            {"solver": "euler_ancestral", "noise_seed": 1, "noise_as": "comfyui"},
+            r"^sample: its seed is 1 and its noise's 5",
+        ),
         ("prompt", {"prompts": ["a", "b"]}, r"^prompt: holds 2 prompts"),
         ("prompt", {"prompts": ["a [b]"]}, r"^prompt: ComfyUI takes \[word\] for text"),
     ],

@@ -188,7 +188,7 @@ def test_the_canvas_form_with_all_that_it_has(registry: Registry) -> None:
     workflow = brought(text_to_image())
     sampling = workflow.nodes["sample"]
     assert sampling.params == {"solver": "dpmpp_2m", "steps": 20, "spacing": "comfyui_karras"}
-    assert workflow.nodes["noise"].params == {"seed": 77, "shape": [1, 4, 8, 8]}
+    assert workflow.nodes["noise"].params == {"noise_as": "comfyui", "seed": 77, "shape": [1, 4, 8, 8]}
     assert sampling.body is not None
     assert {each.wires["model"] for each in sampling.body.nodes.values() if each.type == "denoise"} == {"lora.unet"}
     assert workflow.nodes["lora"].mode == "bypass"

@@ -1,4 +1,4 @@
-"""Images, masks and latents in another size."""
+"""Images, masks and latents in another size: a given one, or each other's."""
 
 from __future__ import annotations
 
@@ -7,12 +7,28 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 from torch import Tensor
 
-from core import resizing
+from core import resizing, tensor_arithmetic
 from graph_runner.contract import node
 from nodes.wires import Mask
 
 X = TypeVar("X", bound=Tensor)
+Y = TypeVar("Y", bound=Tensor)
 Side = Annotated[int, Field(ge=0, le=16_384)]
+
+
+@node(category="arithmetic", words=("resize", "interpolate", "latent upscale", "scale to", "mask to latent"))
+def resize_like(
+    x: X,
+    like: Y,
+    kind: tensor_arithmetic.Resizing = "nearest",
+) -> X:
+    """A map of the height and width of another: a mask for a latent, a small latent for a larger one. Gradients flow.
+
+    x: b c h w.
+    like: only its last two axes count.
+    kind: squares, bilinear, bicubic, or the mean over what a pixel covers; making smaller, bilinear and bicubic are antialiased.
+    """
+    return tensor_arithmetic.resized(x, int(like.shape[-2]), int(like.shape[-1]), kind)  # type: ignore[return-value]
 
 
 @node(
