@@ -11,6 +11,7 @@ from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.lora_saving import difference, write_lora
 from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
+from core.models.graft import refuse_grafted
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
@@ -65,15 +66,19 @@ def _tell_idle_half(
     return lora
 
 
-def _for_unet(unet: UNet) -> UNetModel:
+def for_unet(unet: UNet) -> UNetModel:
+    """A UNet that LoRA files are for. Raises ValueError for another model."""
     if not isinstance(unet, UNetModel):
         raise ValueError(f"a LoRA file changes Stable Diffusion's UNets, not a {type(unet).__name__}")
+    refuse_grafted(unet)
     return unet
 
 
-def _for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+def for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+    """A text encoder that LoRA files are for. Raises ValueError for another model."""
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    refuse_grafted(text_encoder)
     return text_encoder
 
 
@@ -100,8 +105,8 @@ def lora(
     """
     read = read_lora(path, adapter)
     _tell_idle(read, text_encoder, tell)
-    told = None if text_encoder is None else merge_lora(_for_text_encoder(text_encoder), read, text_strength)
-    return Merged(merge_lora(_for_unet(unet), read, strength), told)
+    told = None if text_encoder is None else merge_lora(for_text_encoder(text_encoder), read, text_strength)
+    return Merged(merge_lora(for_unet(unet), read, strength), told)
 
 
 @node(category="checkpoints", version=2, dry=_lora_unet_dry, words=WORDS)
@@ -112,7 +117,7 @@ def lora_unet(unet: UNet, path: LoraPath, tell: Tell, strength: Strength = 1.0) 
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(_for_unet(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
+    return merge_lora(for_unet(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
 
 
 @node(category="checkpoints", version=2, dry=_lora_text_encoder_dry, words=(*WORDS, "clip"))
@@ -123,7 +128,7 @@ def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, str
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(_for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
+    return merge_lora(for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
 
 
 def _saved(name: str) -> str:
@@ -163,10 +168,10 @@ def save_lora(
     """
     if (text_base is None) != (text_encoder is None):
         raise ValueError("wire the text encoder both before and after its training, or neither")
-    change = difference(_for_unet(base), _for_unet(unet), rank)
+    change = difference(for_unet(base), for_unet(unet), rank)
     text = None
     if text_base is not None and text_encoder is not None:
-        text = difference(_for_text_encoder(text_base), _for_text_encoder(text_encoder), rank)
+        text = difference(for_text_encoder(text_base), for_text_encoder(text_encoder), rank)
     homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
     for part, each in (("UNet", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:

@@ -10,6 +10,7 @@ from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
+from core.conditioning.learned_word import LearnedWord as _LearnedWord
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
@@ -22,6 +23,7 @@ from core.looks import adopt_images, adopt_masks, contact_sheet, mask_sheet
 from core.metrics.features import FeatureNetwork
 from core.metrics.pretrained import CLIPScore as _CLIPScore
 from core.metrics.statistics import Statistics as _Statistics
+from core.models.adapter import Adapter as _Adapter
 from core.models.autoencoder import DiagonalGaussian
 from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
@@ -150,6 +152,8 @@ TextEncoder = Annotated[
     nn.Module,
     Wire("text_encoder", about="token ids to cross-attention context"),
 ]
+Adapter = Annotated[_Adapter, Wire("adapter", about="low-rank changes of a model's weights (LoRA), which train")]
+LearnedWord = Annotated[_LearnedWord, Wire("learned_word", about="a word's vectors in a text encoder, which train")]
 Rescaler = Annotated[SpatialRescaler, Wire("rescaler", about="maps to channels at the latent's size")]
 Tokenizer = Annotated[TextTokenizer, Wire("tokenizer", about="texts to rows of token ids")]
 LayoutTokenizer = Annotated[_LayoutTokenizer, Wire("layout_tokenizer", about="labelled boxes to rows of token ids")]

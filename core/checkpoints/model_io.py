@@ -25,8 +25,10 @@ from core.checkpoints.outline import outline
 from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.learned_word import LearnedWord
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
+from core.models.adapter import Adapter
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
@@ -52,6 +54,8 @@ for model in (
     SpatialRescaler,
     HaarDistance,
     NoisyClassifier,
+    Adapter,
+    LearnedWord,
 ):
     MODELS.add(model)
 

@@ -12,6 +12,7 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.layouts import LayoutTokenizer
+from core.conditioning.learned_word import LearnedWord
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
@@ -22,6 +23,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
 from core.metrics.pretrained import CLIPScore
 from core.metrics.statistics import Statistics
+from core.models.adapter import adapter_for
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
 from core.models.discriminator import NLayerDiscriminator
@@ -136,6 +138,8 @@ WIRES: dict[str, Callable[[], Any]] = {
     "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
     "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
+    "adapter": lambda: adapter_for(WIRES["unet"](), ["*qkv"], rank=2).eval(),
+    "learned_word": lambda: LearnedWord(2, 16).eval(),
     "rescaler": lambda: SpatialRescaler(2, 5, 3).eval(),
     "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
@@ -205,6 +209,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
+    "lora_adapter": {"layers": ["*qkv"], "rank": 2},
     "bucket_pictures": {"resolution": 32, "multiple": 8},
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
@@ -259,6 +264,8 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         ).eval()
     },
     "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
+    "save_lora_adapter": {"text_encoder": lambda: None, "text_adapter": lambda: None},
+    "random_rows": {"x": lambda: _rand(64, C), "like": WIRES["latent"]},
     "save_lora": {"text_base": lambda: None, "text_encoder": lambda: None},
     "save_checkpoint": {
         "class_embedder": lambda: None,
