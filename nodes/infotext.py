@@ -11,11 +11,8 @@ from core.conditioning.prompt_encoding import EXTRA_NETWORK, is_prompted
 from core.conditioning.prompt_syntax import AND
 from core.diffusion.torch_noise import BROWNIAN
 from core.infotext import Infotext, read_comfyui, read_infotext
-from graph_runner.base.problems import WorkflowError
-from graph_runner.contract import Folders, Made, describes_pictures
-from graph_runner.format.document import parse
-from graph_runner.format.workflow import write
-from nodes.comfyui.importing import comfyui
+from graph_runner.contract import Made, describes_pictures
+from nodes.comfyui.importing import of_prompt
 
 SOLVERS = {
     "Euler a": ("euler_ancestral", "k_diffusion"), "Euler": ("euler", "k_diffusion"), "LMS": ("lms", "k_diffusion"),
@@ -71,12 +68,12 @@ def made_by_comfyui(texts: Mapping[str, str]) -> Made | None:
         return None
     try:
         told = read_comfyui(texts["prompt"])
-        brought = comfyui(parse(texts["prompt"], "its prompt")[0], Folders())
-    except (ValueError, WorkflowError) as error:
+    except ValueError as error:
         return Made("ComfyUI", problem=str(error))
-    if brought is None:
-        return Made("ComfyUI", _facts(told))
-    return Made("ComfyUI", _facts(told), write(brought.workflow), brought.remarks)
+    try:
+        return Made("ComfyUI", _facts(told), *of_prompt(texts["prompt"]))
+    except ValueError as error:
+        return Made("ComfyUI", _facts(told), left=(f"no workflow is made of it: {error}",))
 
 
 def _facts(told: Infotext) -> dict[str, str]:

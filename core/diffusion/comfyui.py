@@ -67,12 +67,19 @@ def kl_optimal(process: Process, steps: int) -> list[Level]:
     return [_at(process, math.tan(angle)) for angle in np.linspace(high, low, steps).tolist()]
 
 
+def nearest(t: float) -> float:
+    """The nearest whole timestep, of two the lower, which their table names first."""
+    return float(math.ceil(t - 0.5))
+
+
 def _size(process: Process) -> int:
     if isinstance(process, NoiseSchedule):
         return process.num_timesteps
     if isinstance(process, RectifiedFlow):
         return FLOW_TABLE
-    raise ValueError(f"ComfyUI's schedulers are for schedules of betas and for flows, not for {type(process).__name__}")
+    raise ValueError(
+        f"ComfyUI's schedulers are for schedules of betas and for flows, not for {type(process).__name__}: choose trailing, karras or exponential"
+    )
 
 
 def _entry(process: Process, i: int) -> Level:

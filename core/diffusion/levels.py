@@ -13,6 +13,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from core.diffusion import comfyui
 from core.diffusion.process import SIGMA_LIMIT, Coordinates, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.spacings import BY_TIMESTEP, COMFYUI, SIGNALLESS, SPACINGS, WITH_END
@@ -68,7 +69,7 @@ class Levels:
             within = f"between 1 and the schedule's {most} timesteps" if most is not None else "at 1 or above"
             raise ValueError(f"steps must lie {within}, not {steps}")
         if spacing in BY_TIMESTEP and not isinstance(process, NoiseSchedule):
-            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP)
+            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP and name not in COMFYUI)
             raise ValueError(
                 f"{spacing!r} spacing counts the whole timesteps of a schedule of betas, which {type(process).__name__} has"
                 f" not: choose one of {others}"
@@ -89,7 +90,7 @@ class Levels:
         if not isinstance(process, NoiseSchedule):
             return cls(process, (*looks, stop))
         deviation = None if looks[0].sigma >= process.level(process.last).sigma * (1 - 1e-5) else looks[0].noise
-        told = (level._replace(t=float(round(level.t))) for level in looks)
+        told = (level._replace(t=comfyui.nearest(level.t)) for level in looks)
         return cls(process, (*told, stop), deviation=deviation, whole=True)
 
     def without_last_look(self) -> Levels:
@@ -165,7 +166,7 @@ class Levels:
         """A level between those that were chosen, in the same coordinates."""
         level = self.process.level_at(sigma)
         if self.whole:
-            level = level._replace(t=float(round(level.t)))
+            level = level._replace(t=comfyui.nearest(level.t))
         return self.coordinates(level) if self.coordinates else level
 
     def level_of(self, noise: float) -> Level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
@@ -9,7 +10,7 @@ from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract import Folders, Imported, imports_workflows
-from graph_runner.format.workflow import Exposed, Place, Workflow
+from graph_runner.format.workflow import Exposed, Place, Workflow, write
 from nodes.comfyui.builder import SCALE, Builder, Inputs
 from nodes.comfyui.document import Item, Link, Sheet, is_api, is_sheet, name_in, read_api, read_sheet
 from nodes.comfyui.subgraphs import as_definitions
@@ -33,6 +34,15 @@ def comfyui(document: dict[str, Any], folders: Folders) -> Imported | None:
         return imported(read_sheet(document, widgets_of), folders) if is_sheet(document) else None
     except RecursionError as error:
         raise WorkflowError([Problem("the ComfyUI workflow nests too deeply")]) from error
+
+
+def of_prompt(text: str) -> tuple[str, tuple[str, ...]]:
+    """A workflow's text, and what differs in it, of the prompt that a picture carries. Raises ValueError where it is malformed."""
+    document = json.loads(text)
+    brought = comfyui(document, Folders()) if isinstance(document, dict) else None
+    if brought is None:
+        raise ValueError("its prompt holds no nodes")
+    return write(brought.workflow), brought.remarks
 
 
 def imported(sheet: Sheet, folders: Folders) -> Imported:

@@ -47,7 +47,7 @@ def as_definitions(b: Builder) -> tuple[dict[str, Definition], Graph, dict[str, 
 
 def _lifted(
     inside: Graph, others: Graph, layout: Mapping[str, Place]
-) -> tuple[Definition, dict[str, str], dict[str, str]]:
+) -> tuple[Definition, dict[str, Any], dict[str, str]]:
     """The definition of some nodes, the wires into its use, and its results by the wires that they were."""
     own = {id for id, _ in walk(inside)}
     inputs: dict[str, str] = {}
