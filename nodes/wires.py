@@ -26,9 +26,11 @@ from core.metrics.statistics import Statistics as _Statistics
 from core.models.adapter import Adapter as _Adapter
 from core.models.autoencoder import DiagonalGaussian
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet as _ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.first_stage import FirstStage as _FirstStage
+from core.models.t2i_adapter import T2IAdapter as _T2IAdapter
 from core.models.unet import UNet as _UNet
 from core.plots import Plot as _Plot
 from core.tables.table import Table as _Table
@@ -146,6 +148,8 @@ Denoiser = Annotated[
     nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]
 UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
+ControlNet = Annotated[_ControlNet, Wire("controlnet", about="a copy of a UNet's encoder that is shown a picture")]
+T2IAdapter = Annotated[_T2IAdapter, Wire("t2i_adapter", about="a picture to features for each level of a UNet")]
 Classifier = Annotated[NoisyClassifier, Wire("classifier", about="noisy latents and their time to class scores")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[

@@ -14,6 +14,9 @@ PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
     "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
     "nodes.early_stopping": "nodes/test_early_stopping.py",
+    "nodes.adapters": "nodes/test_adapters.py",
+    "nodes.blending": "nodes/test_contract.py",
+    "nodes.personalising": "workflows/test_personalising.py",
     "nodes.search": "nodes/test_search.py",
     "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",

@@ -169,7 +169,7 @@ def _rows(model: Model, state: Mapping[str, Tensor], paths: list[str]) -> dict[s
     for key, value in theirs.items():
         if not key.endswith(".weight") or value.dim() < 2:
             continue
-        rows = value[(slice(None), *(0 for _ in value.shape[1:]))]
+        rows = value.flatten(1)[:, 0]
         if int(rows[0]) < 0:
             continue
         number = sum(start <= int(rows[0]) for start in starts) - 1

@@ -47,19 +47,23 @@ def detect_unet(state: State, source: str | Path) -> Part:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
     except (ArithmeticError, IndexError, ValueError) as error:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion ({error}).") from error
+    return Part(UNet, config | published_heads(config, source, "give its yaml (config=…)"))
+
+
+def published_heads(config: Mapping[str, Any], source: str | Path, otherwise: str) -> dict[str, Any]:
+    """`num_heads` or `num_head_channels` of the published UNet of these widths. Raises CheckpointError, saying what to do
+    otherwise, where there is none."""
     preset = published(config)
     if preset is None:
         raise CheckpointError(
             f"{source}: the number of attention heads does not show in the weights, and the UNet is none of the "
-            "published ones; give its yaml (config=…)."
+            f"published ones; {otherwise}."
         )
     heads = ("num_heads", "num_head_channels")
-    return Part(UNet, config | {name: preset["unet"][name] for name in heads if name in preset["unet"]})
+    return {name: preset["unet"][name] for name in heads if name in preset["unet"]}
 
 
 def _unet_shape(state: State) -> dict[str, Any]:
-    first = state["input_blocks.0.0.weight"]
-    model_channels = first.shape[0]
     outputs = _count(state, r"output_blocks\.(\d+)\.")
     # A level of the way up ends in an upsampler: a convolution, a second residual block, or nothing to see.
     ends = [
@@ -74,7 +78,16 @@ def _unet_shape(state: State) -> dict[str, Any]:
     unseen = [i for i in range(max(inputs)) if i not in inputs]
     conv_resample = not unseen
     num_res_blocks = unseen[0] - 1 if unseen else (ends[0] if ends else outputs - 1)
-    levels = outputs // (num_res_blocks + 1)
+    return encoder_shape(state, num_res_blocks, outputs // (num_res_blocks + 1), conv_resample) | {
+        "out_channels": state["out.2.weight"].shape[0]
+    }
+
+
+def encoder_shape(state: State, num_res_blocks: int, levels: int, conv_resample: bool = True) -> dict[str, Any]:
+    """What the contracting half of a UNet tells of it: its arguments but for out_channels and heads. Raises KeyError where it is
+    none of so many levels and blocks."""
+    first = state["input_blocks.0.0.weight"]
+    model_channels = first.shape[0]
     starts = [1 + level * (num_res_blocks + 1) for level in range(levels)]
     depths = [_count(state, rf"input_blocks\.{i}\.1\.transformer_blocks\.(\d+)\.") for i in starts]
     mid_depth = _count(state, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
@@ -84,7 +97,6 @@ def _unet_shape(state: State) -> dict[str, Any]:
     label = state.get("label_emb.weight", state.get("label_emb.0.0.weight"))
     return {
         "in_channels": first.shape[1],
-        "out_channels": state["out.2.weight"].shape[0],
         "model_channels": model_channels,
         "channel_mult": [width // model_channels for width in widths],
         "num_res_blocks": num_res_blocks,

@@ -153,7 +153,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
 
 def _component_files(folder: Path) -> dict[str, Path]:
     files = {"config.json": folder / "config.json"}
-    if (weights := _weights_in(folder)) is not None:
+    if (weights := weights_in(folder)) is not None:
         files |= {name or weights.name: path for name, path in weight_files(weights).items()}
     return files
 
@@ -365,14 +365,15 @@ COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def _weights(folder: Path) -> State:
-    if (weights := _weights_in(folder)) is not None:
+    if (weights := weights_in(folder)) is not None:
         return read_weights(weights)
     raise CheckpointError(
         f"{folder} holds no weights: expected a file such as {WEIGHT_FILES[0]} or model.safetensors; download it there."
     )
 
 
-def _weights_in(folder: Path) -> Path | None:
+def weights_in(folder: Path) -> Path | None:
+    """The file of a component's weights, of those that its folder has; None where there is none."""
     return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 

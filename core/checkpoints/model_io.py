@@ -31,10 +31,12 @@ from core.conditioning.text import BERTEmbedder
 from core.models.adapter import Adapter
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
+from core.models.t2i_adapter import T2IAdapter
 from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
@@ -56,6 +58,8 @@ for model in (
     NoisyClassifier,
     Adapter,
     LearnedWord,
+    ControlNet,
+    T2IAdapter,
 ):
     MODELS.add(model)
 

@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from core.checkpoints.listing import Entry, Listing
 
-Use = Literal["checkpoint", "lora", "embedding", "features", "none"]
-"""By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric, or nothing."""
+Use = Literal["checkpoint", "lora", "embedding", "features", "control", "adapter", "none"]
+"""By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric,
+`load_controlnet`, `load_t2i_adapter`, or nothing."""
 
 BEFORE = (
     r"(?:module|model|diffusion_model|state_dict|first_stage_model|vae|unet|transformer|adapter|control_model|net"
@@ -149,8 +150,8 @@ SIGNATURES = (
     Signature("a ControlNet for Flux", (r"controlnet_(?:x_embedder|blocks)", r".*(?:double_blocks|single_transformer_blocks)")),
     Signature("a ControlNet for Stable Diffusion 3", (r"controlnet_blocks\.", r"transformer_blocks\.")),
     Signature("a union ControlNet for {base}", (r"task_embedding|control_add_embedding", r".*controlnet|.*input_hint_block")),
-    Signature("a ControlNet for {base}", (r"zero_convs\.|input_hint_block\.|controlnet_cond_embedding\.|controlnet_down_blocks\.",)),
-    Signature("a T2I-Adapter", (r"body\.\d+\.(?:block1|resnets\.\d+\.block1|in_conv)\.",), without=(r"body\.\d+\.rdb1",)),
+    Signature("a ControlNet for {base}", (r"zero_convs\.|input_hint_block\.|controlnet_cond_embedding\.|controlnet_down_blocks\.",), "control"),
+    Signature("a T2I-Adapter", (r"body\.\d+\.(?:block1|resnets\.\d+\.block1|in_conv)\.",), "adapter", without=(r"body\.\d+\.rdb1",)),
     # Transformers
     Signature("an SVDQuant transformer (Nunchaku)", (r".*\.(?:qweight|wscales)$",)),
     Signature("a model quantised by bitsandbytes", (r".*quant_state\.bitsandbytes__",), instead="get it in float16 or bfloat16"),

@@ -80,7 +80,8 @@ class Factors(Graft):
         """The learned lengths by those of the changed rows, (out,)."""
         with torch.no_grad():
             now = (weight.flatten(1) + self._product()).norm(dim=1)
-        return cast(Tensor, self.lengths) / now.clamp_min(torch.finfo(torch.float32).tiny)
+        ratio: Tensor = cast(Tensor, self.lengths) / now.clamp_min(torch.finfo(torch.float32).tiny)
+        return ratio
 
 
 @model

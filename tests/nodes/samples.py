@@ -26,9 +26,11 @@ from core.metrics.statistics import Statistics
 from core.models.adapter import adapter_for
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
+from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
 from core.plots import Plot
 from core.tables.table import Table
@@ -131,6 +133,10 @@ WIRES: dict[str, Callable[[], Any]] = {
     "autoencoder": autoencoder,
     "denoiser": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
+    "controlnet": lambda: ControlNet(
+        C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4, hint_widths=(4, 4, 4)
+    ).eval(),
+    "t2i_adapter": lambda: T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4).eval(),
     "classifier": lambda: NoisyClassifier(
         C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"
     ).eval(),
@@ -181,6 +187,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
+    "controlnet": {"hint_widths": [4, 4, 4]},
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},
     "layout_encoder": {"dim": 16, "layers": 1},

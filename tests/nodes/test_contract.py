@@ -44,6 +44,7 @@ ELSEWHERE = {
         ["lora", "lora_unet", "lora_text_encoder", "textual_inversion", "lpips_network", "inception_network"],
         "read files",
     ),
+    **dict.fromkeys(["load_controlnet", "load_t2i_adapter"], "read files: tests/nodes/test_control.py"),
     **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(["preset_autoencoder", "preset_unet"], "hundreds of millions of parameters"),

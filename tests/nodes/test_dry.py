@@ -36,6 +36,7 @@ NEEDS_FILES = {
     "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
+    "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",
 }

@@ -25,6 +25,7 @@ REGISTRY = Registry.scan(["nodes"])
 BATCHES = {
     "rescale_latents": "it measures one number on all of its batch",
     "sample": "tested for each solver",
+    "lora_adapter": "it has no rows",
     "train": "it is handed batches",
     **dict.fromkeys(["variational_bound", "flow_likelihood"], "tests/nodes/test_likelihood.py"),
 }

@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 import skimage
 import torch
+from PIL import Image
 from torch import Tensor
 
+from core.checkpoints.controlnet import save_controlnet
+from core.checkpoints.diffusers_folder import load_diffusers
+from core.models.controlnet import ControlNet
+from core.models.unet import UNet
 from graph_runner.base import events
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
@@ -81,10 +86,19 @@ def stable_diffusion(engine: Engine) -> None:
     PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
 
 
+def beside_stable_diffusion(engine: Engine) -> None:
+    stable_diffusion(engine)
+    unet = load_diffusers(engine.workspace / "models" / "stable-diffusion").unet
+    assert isinstance(unet, UNet)
+    save_controlnet(ControlNet.beside(unet), engine.workspace / "models" / "controlnet")
+    Image.linear_gradient("L").convert("RGB").save(engine.workspace / "picture.png")
+
+
 BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
     "stable_diffusion": stable_diffusion,
+    "stable_diffusion_controlnet": beside_stable_diffusion,
 }
 """What a person brings along."""
 

@@ -38,6 +38,7 @@ TASKS = [
     "image_guidance",
     "classifier_guidance",
     "stable_diffusion",
+    "stable_diffusion_controlnet",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")

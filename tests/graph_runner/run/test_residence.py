@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,16 @@ def test_models_that_share_parts_count_once_and_wait_for_each_other() -> None:
         assert here(wrapper)
 
 
+@pytest.fixture
+def moved_in_place() -> Iterator[None]:
+    """Parameters stay who they are when they move, as on a GPU."""
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    yield
+    torch.__future__.set_swap_module_params_on_conversion(before)
+
+
+@pytest.mark.usefixtures("moved_in_place")
 def test_models_that_share_weights_and_no_modules_know_when_these_left() -> None:
     """As a model and what computes with it and an adapter do."""
     with memory(10**9):
