@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from prompts import CASES, base, changed, node
 
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.torch_noise import Philox
 from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.validate import errors, validate
 from graph_runner.contract import Folders
@@ -79,25 +81,47 @@ def of_tiny(prompt: dict[str, Any]) -> dict[str, Any]:
     return changed(prompt, {}, n4__ckpt_name="sd")
 
 
-def test_a_sampling_is_theirs(tiny: Path, tmp_path: Path) -> None:
-    """Euler as ComfyUI has it, written out at the scale x = z0 + sigma · eps, with the denoiser and prompts of the graph."""
-    workflow = brought(of_tiny(base(scheduler="karras")), Folders(tiny / "models"))
-    targets = ["sample", "noise", "model.unet", "model.schedule", "prompt", "prompt2"]
-    values = Engine(Registry.installed(), tmp_path).run(workflow, targets=targets).values
+@pytest.mark.parametrize(
+    ("sampler", "picture"), [("euler", False), ("euler_ancestral", False), ("euler_ancestral", True)]
+)
+def test_a_sampling_is_theirs(sampler: str, picture: bool, tiny: Path, tmp_path: Path) -> None:
+    """ComfyUI's, written out at the scale x = z0 + sigma · eps, with its noise and the denoiser and prompts of the graph.
+
+    A GPU draws what an ancestral sampler adds; of a picture it goes the last half of ten steps.
+    """
+    Image.new("RGB", (64, 64), (200, 30, 30)).save(tmp_path / "in.png")
+    prompt = CASES["image to image"][0] if picture else base()
+    settings = {"sampler_name": sampler, "scheduler": "karras", "steps": 5 if picture else 6}
+    prompt = changed(of_tiny(prompt), {}, **{f"n3__{name}": value for name, value in settings.items()})
+    workflow = brought(prompt, Folders(tiny / "models", tmp_path))
+    sampling = workflow.nodes["sample"]
+    known = str(sampling.wires.get("z0", "noise"))
+    targets = ["sample", "noise", "model.unet", "model.schedule", "prompt", "prompt2", known]
+    values = Engine(Registry.installed(), tmp_path / "w").run(workflow, targets=targets).values
     schedule: NoiseSchedule = values["model.schedule"]
     kept = 1 / (1 + schedule.sigmas.double() ** 2)
     table = ((1 - kept) / kept).sqrt()
-    ramp = torch.linspace(0, 1, 6, dtype=torch.float64)
+    steps = 10 if picture else 6
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
     ends = table[-1] ** (1 / 7), table[0] ** (1 / 7)
     sigmas = [*((ends[0] + ramp * (ends[1] - ends[0])) ** 7).tolist(), 0.0]
-    x = values["noise"] * math.sqrt(1 + sigmas[0] ** 2)
+    noise = torch.randn(values["sample"].shape, generator=torch.Generator().manual_seed(5))
+    assert torch.equal(values["noise"], noise)
+    if picture:
+        sigmas = sigmas[5:]
+        x = values[known] + noise * sigmas[0]
+    else:
+        x = noise * math.sqrt(1 + sigmas[0] ** 2)
+    gpu = Philox(5)
     named, other = ("prompt", "prompt2") if "circle" in str(workflow.nodes["prompt"].params) else ("prompt2", "prompt")
     for now, then in pairwise(sigmas):
-        t = torch.full((2,), float((table.log() - math.log(now)).abs().argmin()))
+        t = torch.full((len(x),), float((table.log() - math.log(now)).abs().argmin()))
         z = x / math.sqrt(1 + now**2)
         with torch.no_grad():
-            cond, uncond = (values["model.unet"](z, t, told.expand(2)) for told in (values[named], values[other]))
-        x = x + (then - now) * (uncond + 4.0 * (cond - uncond))
+            cond, uncond = (values["model.unet"](z, t, told.expand(len(x))) for told in (values[named], values[other]))
+        up = 0.0 if sampler == "euler" else min(then, math.sqrt(then**2 * (now**2 - then**2) / now**2))
+        x = x + (math.sqrt(then**2 - up**2) - now) * (uncond + 4.0 * (cond - uncond))
+        x = x + up * gpu(*x.shape) if up else x
     torch.testing.assert_close(values["sample"], x, rtol=1e-3, atol=1e-3)
 
 
@@ -113,8 +137,6 @@ def test_the_steps_of_two_samplers_are_those_of_one(tiny: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", ["VAEEncodeForInpaint", "ConditioningSetTimestepRange", "LatentUpscaleBy", "image to image"])  # fmt: skip
 def test_what_is_drawn_runs(name: str, tiny: Path, tmp_path: Path) -> None:
-    from PIL import Image
-
     picture = Image.new("RGBA", (64, 64), (200, 30, 30, 255))
     picture.paste((0, 0, 0, 0), (16, 16, 40, 40))
     picture.save(tmp_path / "in.png")
