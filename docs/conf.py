@@ -60,6 +60,7 @@ CONTENTS = {
         "data-larger-than-memory",
         "prompts",
         "model-files",
+        "comfyui",
         "performance",
         "scale",
     ],

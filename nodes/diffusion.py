@@ -15,7 +15,7 @@ from core.diffusion.torch_noise import Way
 from core.losses import diffusion as losses
 from core.models import denoiser
 from graph_runner.context import Device, Rng
-from graph_runner.contract import Axes, Formerly, Seed, node
+from graph_runner.contract import Axes, Formerly, Neutral, Seed, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -132,12 +132,22 @@ def torch_noise(
     return drawn_noise.start(noise_as, seed, first_row)(*shape).to(device)
 
 
-@node(category="diffusion", version=2)
-def noise_like(z: Latent, rng: Rng, first_row: FirstRow = 0) -> Latent:
+@node(category="diffusion", version=2, draws_when=lambda given: given.get("noise_as", "by row") == "by row")
+def noise_like(
+    z: Latent,
+    rng: Rng,
+    first_row: FirstRow = 0,
+    noise_as: Annotated[Literal["by row", Way], Neutral("by row")] = "by row",
+    noise_seed: Annotated[Seed, Neutral(0)] = 0,
+) -> Latent:
     """Standard normal noise of a latent's shape.
 
     first_row: the sample of a larger batch that z begins with, counted from 0.
+    noise_as: how it is drawn: by row, or as a program does, to make its pictures again (torch_noise).
+    noise_seed: the program's seed; "by row" has the node's own.
     """
+    if noise_as != "by row":
+        return drawn_noise.start(noise_as, noise_seed, first_row)(*z.shape).to(z)
     return rng.from_row(first_row).randn_like(z)
 
 

@@ -12,6 +12,7 @@ from core.conditioning.prompt_syntax import AND
 from core.diffusion.torch_noise import BROWNIAN
 from core.infotext import Infotext, read_comfyui, read_infotext
 from graph_runner.contract import Made, describes_pictures
+from nodes.comfyui.importing import of_prompt
 
 SOLVERS = {
     "Euler a": ("euler_ancestral", "k_diffusion"), "Euler": ("euler", "k_diffusion"), "LMS": ("lms", "k_diffusion"),
@@ -62,13 +63,17 @@ def made_by_a1111(texts: Mapping[str, str]) -> Made | None:
 
 @describes_pictures
 def made_by_comfyui(texts: Mapping[str, str]) -> Made | None:
-    """What the first sampler of a picture of ComfyUI's was given."""
+    """What the first sampler of a picture of ComfyUI's was given, and its graph as one of ours."""
     if "prompt" not in texts or "parameters" in texts:
         return None
     try:
-        return Made("ComfyUI", _facts(read_comfyui(texts["prompt"])))
+        told = read_comfyui(texts["prompt"])
     except ValueError as error:
         return Made("ComfyUI", problem=str(error))
+    try:
+        return Made("ComfyUI", _facts(told), *of_prompt(texts["prompt"]))
+    except ValueError as error:
+        return Made("ComfyUI", _facts(told), left=(f"no workflow is made of it: {error}",))
 
 
 def _facts(told: Infotext) -> dict[str, str]:

@@ -132,8 +132,8 @@ def sample(
             raise ValueError(f"strength {strength} and start_at_step {start_at_step} both say where to start; give one")
         first = len(levels) - len(levels.last_part(strength))
         levels = levels.part(start_at_step or first, end_at_step)
-        start = levels.start  # where a folder says so, the denoiser is told another timestep than the noise has
-        told_apart = isinstance(chosen, Sampler)
+        start = levels.start  # as a folder or ComfyUI has it, the denoiser is told another timestep than the noise has
+        told_apart = isinstance(chosen, Sampler) or levels.whole
         z = start.signal * z0 + start.noise * noise if told_apart else schedule.add_noise(z0, noise, start.t)
     elif start_at_step:
         raise ValueError(f"what starts at step {start_at_step} goes on from a latent: wire z, or z0")

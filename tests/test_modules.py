@@ -74,6 +74,14 @@ REACHED = {
     "graph_runner.format.carried": "nodes/test_infotext.py",
     "nodes.prompting": "nodes/test_prompting.py",
     "graph_runner.contract.describers": "graph_runner/cli/test_models.py",
+    "graph_runner.catalog.importing": "graph_runner/cli/test_foreign.py",
+    "graph_runner.cli.foreign": "graph_runner/cli/test_foreign.py",
+    "core.diffusion.sigmas": "core/diffusion/test_comfyui.py",
+    "core.diffusion.comfyui": "core/diffusion/test_comfyui.py",
+    **{
+        f"nodes.comfyui.{name}": "nodes/comfyui/test_importing.py"
+        for name in ("builder", "conditions", "loaders", "pictures", "sampling", "subgraphs", "values")
+    },
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.library": "graph_runner/cli/test_models.py",
     "nodes.textual_inversion": "nodes/test_textual_inversion.py",

@@ -20,9 +20,9 @@ from torch import Tensor
 from core.diffusion.levels import Levels
 from core.diffusion.process import SIGMA_LIMIT, Level
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.sigmas import Sigmas, between
 
 Even = Literal["leading", "linspace", "trailing"]
-Sigmas = Literal["karras", "exponential", "beta"]
 End = Literal["z0", "t0", "sigma_min", "last"]
 Told = Literal["exact", "rounded", "truncated"]
 
@@ -121,26 +121,3 @@ class Grid:
             case "truncated":
                 return [level._replace(t=float(int(level.t))) for level in levels]
         return levels
-
-
-def between(kind: Sigmas | None, high: float, low: float, steps: int) -> list[float]:
-    """Sigmas from high to low: even in σ^(1/7) (Karras et al. 2022), in log σ, or at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024)."""
-    sigmas: Any
-    match kind:
-        case "karras":
-            sigmas = np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7
-        case "exponential":
-            sigmas = np.exp(np.linspace(math.log(high), math.log(low), steps))
-        case _:
-            sigmas = low + beta_quantiles(1 - np.linspace(0, 1, steps)) * (high - low)
-    return [float(sigma) for sigma in sigmas]
-
-
-def beta_quantiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quantiles of Beta(0.6, 0.6) (Lee et al. 2024, "Beta Sampling is All You Need"). Raises ValueError without scipy."""
-    try:
-        from scipy.special import betaincinv
-    except ImportError as error:
-        raise ValueError("beta sigmas want scipy: install it, or choose 'karras' or 'exponential'") from error
-    quantiles: NDArray[np.float64] = betaincinv(0.6, 0.6, shares)
-    return quantiles

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.diffusion.grids import End, Grid, Told, between
+from core.diffusion.grids import End, Grid, Told
 from core.diffusion.levels import Levels, Turns
 from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule, with_betas
+from core.diffusion.sigmas import between
 from core.diffusion.solvers import SOLVERS, Denoise, Draw
 from core.diffusion.solvers.multistep import dpm_multistep
 from core.diffusion.spacings import lcm

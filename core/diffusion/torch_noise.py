@@ -115,7 +115,7 @@ def start(way: Way, seed: int, first_row: int = 0) -> Generator:
 def added(way: Way, seed: int, solver: str, skip: int, first_row: int = 0) -> Callable[[Tensor], Tensor]:
     """What draws the noise that a solver adds, of its argument's shape, dtype and device, after the noise that sampling starts from.
 
-    skip: how many times the solver has drawn before. Raises ValueError for a solver whose noise the program draws otherwise.
+    skip: how many times the solver has drawn before; ComfyUI's begins anew with each sampling. Raises ValueError for a solver whose noise the program draws otherwise.
     """
     program, _, gpu = way.partition(" ")
     if solver in BROWNIAN[program]:
@@ -126,6 +126,7 @@ def added(way: Way, seed: int, solver: str, skip: int, first_row: int = 0) -> Ca
     if program == "comfyui":
         start(way, seed, first_row)  # refuses rows
         generator: Generator = Philox(seed) if gpu else Twister(seed + 1)
+        skip = 0
     else:
         generator, skip = start(way, seed, first_row), skip + 1
     passed = False

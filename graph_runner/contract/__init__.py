@@ -22,6 +22,7 @@ from pydantic import Field
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.decorator import node
 from graph_runner.contract.describers import Described, Made, describes_models, describes_pictures
+from graph_runner.contract.foreign import Folders, Imported, exports_workflows, imports_workflows
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
@@ -60,7 +61,9 @@ __all__ = [
     "File",
     "FileOrFolder",
     "Folder",
+    "Folders",
     "Formerly",
+    "Imported",
     "Inject",
     "Joinable",
     "Lighter",
@@ -82,5 +85,7 @@ __all__ = [
     "Wire",
     "describes_models",
     "describes_pictures",
+    "exports_workflows",
+    "imports_workflows",
     "node",
 ]

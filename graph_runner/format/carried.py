@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 
 PARAMETERS = "parameters"
 """A1111's keyword, under which its EXIF comment is told, too."""
-LONGEST = 2**22
+KEYWORDS = (PARAMETERS, "workflow", "prompt")
+"""Of A1111, of ComfyUI and ours, and of ComfyUI."""
+LONGEST = 2**23
 """Characters of all texts of a picture."""
 _COMMENT, _EXIF = 0x9286, 0x8769
 _CODES = {b"UNICODE\0": "utf-16-be", b"ASCII\0\0\0": "utf-8", b"\0" * 8: "utf-8"}
@@ -26,9 +30,9 @@ def carried_texts(path: Path) -> dict[str, str]:
     try:
         with Image.open(path, formats=["PNG", "JPEG", "WEBP"]) as image:
             if isinstance(image, PngImagePlugin.PngImageFile):
-                known = {str(key): str(value) for key, value in image.info.items() if isinstance(value, str)}
                 # What stands before the pixels is known by now; for what follows them they would all be decoded.
-                texts = known or {str(key): str(value) for key, value in image.text.items()}
+                texts = _strings(image.info)
+                texts = texts if not texts.keys().isdisjoint(KEYWORDS) else _strings(image.text)
             else:
                 texts = _of_exif(image.getexif())
     except (
@@ -38,6 +42,10 @@ def carried_texts(path: Path) -> dict[str, str]:
     if sum(map(len, texts.values())) > LONGEST:
         raise WorkflowError([Problem(f"{path} carries more than {LONGEST >> 20} million characters of text, which no program writes")])  # fmt: skip
     return texts
+
+
+def _strings(info: Mapping[Any, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in info.items() if isinstance(value, str)}
 
 
 def _of_exif(exif: object) -> dict[str, str]:

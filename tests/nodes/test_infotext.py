@@ -22,6 +22,9 @@ from nodes.infotext import SOLVERS, SPACINGS, graph, made_by_a1111
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 import tiny_pipelines
 
+sys.path.append(str(Path(__file__).parent / "comfyui"))
+from prompts import base
+
 SETTINGS = "Steps: 4, Sampler: Euler a, CFG scale: 5.5, Seed: 7, Size: 64x96, Model hash: 45dee52b, Model: my model"
 
 
@@ -73,6 +76,17 @@ def test_a_comfyui_picture_is_told(name: str, tmp_path: Path, capsys: pytest.Cap
     assert {"made by ComfyUI", "Prompt: a cat", "Steps: 3"} <= set(capsys.readouterr().out.splitlines())
     assert main(["picture", str(path), "--output", str(tmp_path / "w.json")]) == 2
     assert "no workflow can be made of a picture of ComfyUI" in capsys.readouterr().err
+
+
+def test_a_comfyui_picture_becomes_a_workflow(tmp_path: Path) -> None:
+    """One graph by `picture`, by `import` and by dropping it; the canvas' text is preferred where it is there."""
+    path, made, brought = tmp_path / "c.png", tmp_path / "made.json", tmp_path / "brought.json"
+    picture(path, json.dumps(base(sampler_name="euler_ancestral")), "prompt")
+    assert main(["picture", str(path), "--output", str(made)]) == 0
+    assert main(["import", str(path), "-o", str(brought)]) == 0
+    assert made.read_text() == brought.read_text()
+    params = Workflow.model_validate_json(made.read_text()).nodes["sample"].params
+    assert (params["noise_as"], params["noise_seed"]) == ("comfyui gpu", 5)
 
 
 @pytest.mark.parametrize(
