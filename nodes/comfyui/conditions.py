@@ -11,7 +11,7 @@ EMBEDDING = re.compile(r"embedding:([^\s,()\[\]]+)")
 
 
 def prompt(b: Builder, i: Inputs) -> tuple[Value, ...]:
-    """CLIPTextEncode: learned words are taught to the encoder, square brackets are text there."""
+    """CLIPTextEncode: learned words are taught to the encoder, and the prompt is read as ComfyUI reads it."""
     clip, text = i.get("clip", Clip), i.text("text")
     for name in dict.fromkeys(EMBEDDING.findall(text)):
         word = re.sub(r"[^A-Za-z0-9_-]+", "-", name.rpartition("/")[2].removesuffix(".pt").removesuffix(".safetensors"))
@@ -20,9 +20,8 @@ def prompt(b: Builder, i: Inputs) -> tuple[Value, ...]:
         taught = b.add("textual_inversion", "word", {"path": path, "word": word}, wires)
         clip = Clip(f"{taught}.text_encoder", f"{taught}.tokenizer")
         text = text.replace(f"embedding:{name}", f"embedding:{word}")
-    text = re.sub(r"(?<!\\)([\[\]])", r"\\\1", text)
     wires = {"text_encoder": clip.encoder, "tokenizer": clip.tokenizer}
-    id = b.add("text_context", "prompt", {"prompts": [text]}, wires)
+    id = b.add("text_context", "prompt", {"prompts": [text], "style": "comfyui"}, wires)
     b.expose("prompts", f"{id}.prompts")
     return (Condition((Entry(id),)),)
 

@@ -121,13 +121,17 @@ def _clip_skip(e: _Export, node: Node) -> tuple[str, dict[str, Any]]:
 
 
 def _prompt(e: _Export, node: Node) -> tuple[str, dict[str, Any]]:
-    e.plain(node, "prompts")
-    prompts = e.literal(node, "prompts", [""])
+    e.plain(node, "prompts", "style")
+    prompts, style = e.literal(node, "prompts", [""]), e.literal(node, "style", "plain")
     if len(prompts) != 1:
         raise _Refused(f"holds {len(prompts)} prompts; ComfyUI takes one for all pictures")
-    if re.search(r"(?<!\\)[\[\]]", prompts[0]):
-        raise _Refused("ComfyUI takes [word] for text; write (word:0.9)")
-    text = re.sub(r"\\([\[\]])", r"\1", prompts[0])
+    text = prompts[0]
+    if style not in ("plain", "comfyui"):
+        raise _Refused(f"reads its prompts in the style {style}; ComfyUI has its own (comfyui)")
+    if style == "plain":
+        if re.search(r"(?<!\\)[\[\]]", text):
+            raise _Refused("ComfyUI takes [word] for text; write (word:0.9)")
+        text = re.sub(r"\\([\[\]])", r"\1", text)
     return "CLIPTextEncode", {"clip": e.link(node, "text_encoder"), "text": text}
 
 

@@ -268,7 +268,9 @@ class _Inside:
     def _add(self, type: str, wanted: str, params: dict[str, Any], wires: dict[str, Any]) -> str:
         id = self.b.name(wanted)
         self.nodes[id] = Node(type=type, params=params, wires=wires)
-        self.b.layout[id] = Place(at=(40 + 280 * (type != "denoise"), 54 + 164 * self.row))
+        self.b.layout[id] = Place(
+            at=(248 + 280 * (type != "denoise"), 54 + 164 * self.row)
+        )  # right of the zone's own settings
         self.row += 1
         return id
 

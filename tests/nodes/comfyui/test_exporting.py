@@ -72,7 +72,7 @@ def test_an_ancestral_sampler_has_one_seed() -> None:
             r"^sample: its seed is 1 and its noise's 5",
         ),
         ("prompt", {"prompts": ["a", "b"]}, r"^prompt: holds 2 prompts"),
-        ("prompt", {"prompts": ["a [b]"]}, r"^prompt: ComfyUI takes \[word\] for text"),
+        ("prompt", {"style": "plain", "prompts": ["a [b]"]}, r"^prompt: ComfyUI takes \[word\] for text"),
     ],
 )
 def test_what_they_cannot_say_is_refused_by_name(node: str, params: dict[str, Any], message: str) -> None:
