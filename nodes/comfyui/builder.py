@@ -26,8 +26,8 @@ from nodes.comfyui.values import (
 
 PREFIX = "comfy_"
 """How the types of placeholders begin."""
-SCALE = 0.7
-"""Of their distances: their nodes are wider than ours."""
+SIDEWAYS, DOWN = 0.7, 1.2
+"""Of their distances: their nodes are wider than ours, and show fewer settings."""
 
 
 class Inputs:
@@ -140,7 +140,7 @@ class Builder:
         self.within[id] = self.item.within
         if self.item.at is not None:
             x, y = self.item.at
-            self.layout[id] = Place(at=(round(SCALE * x), round(SCALE * y) + self._offset), text=text)
+            self.layout[id] = Place(at=(round(SIDEWAYS * x), round(DOWN * y) + self._offset), text=text)
             self._offset += 160
         return id
 

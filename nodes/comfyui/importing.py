@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract import Folders, Imported, imports_workflows
-from graph_runner.format.workflow import Exposed, Place, Workflow, write
-from nodes.comfyui.builder import SCALE, Builder, Inputs
+from graph_runner.format.workflow import Exposed, Node, Place, Workflow, write
+from nodes.comfyui.builder import DOWN, SIDEWAYS, Builder, Inputs
 from nodes.comfyui.document import Item, Link, Sheet, is_api, is_sheet, name_in, read_api, read_sheet
 from nodes.comfyui.subgraphs import as_definitions
 from nodes.comfyui.table import CONSTANTS, TABLE, widgets_of
@@ -23,6 +24,8 @@ NAMED_FOR = {"model": "MODEL", "clip": "CLIP"}
 """Inputs that are named for the type of what they take, which the API's form does not say."""
 MOST_SLOTS = 100
 SHOWN = ("save_image", "preview_image")
+ZONE = 520
+"""By how much a sampling is wider here than their one node."""
 
 
 @imports_workflows
@@ -50,10 +53,14 @@ def imported(sheet: Sheet, folders: Folders) -> Imported:
     b = Builder(folders)
     _Translation(b, sheet).run()
     for n, drawn in enumerate(sheet.drawn):
-        x, y, width, height = (round(SCALE * each) for each in (*drawn.at, *drawn.size))
+        scales = (SIDEWAYS, DOWN, SIDEWAYS, DOWN)
+        x, y, width, height = (
+            round(scale * each) for scale, each in zip(scales, (*drawn.at, *drawn.size), strict=True)
+        )
         text = drawn.text or None
         b.layout[b.name(f"{drawn.kind}{n + 1}")] = Place(at=(x, y), size=(max(width, 60), max(height, 40)), kind=drawn.kind, text=text)  # type: ignore[arg-type]  # fmt: skip
     definitions, nodes, layout, moved = as_definitions(b)
+    layout = _with_room(layout, nodes)
     shown = [id for id, node in nodes.items() if node.type in SHOWN]
     outputs = {id: ref for id in shown if isinstance(ref := nodes[id].wires.get("images"), str)}
     exposed = {name: ref for name, ref in b.exposed.items() if ref.partition(".")[0] not in moved}
@@ -67,6 +74,25 @@ def imported(sheet: Sheet, folders: Folders) -> Imported:
         layout=layout,
     )
     return Imported(workflow, tuple(b.remarks))
+
+
+def _with_room(layout: Mapping[str, Place], nodes: Mapping[str, Node]) -> dict[str, Place]:
+    """What stands right of a zone, farther to the right; frames around one, wider."""
+    room = dict(layout)
+    edges = sorted(layout[id].at[0] for id, node in nodes.items() if node.body and id in layout)
+    for nth, left in enumerate(edges):
+        if nth and left - edges[nth - 1] < ZONE / 2:  # one below the other
+            continue
+        for id, place in layout.items():
+            if place.kind == "node" and id not in nodes:  # inside of a zone
+                continue
+            x, y = room[id].at
+            if place.at[0] > left + 20:
+                room[id] = room[id].model_copy(update={"at": (x + ZONE, y)})
+            elif place.size is not None and place.at[0] + place.size[0] > left + 20 and place.kind == "frame":
+                width, height = room[id].size or place.size
+                room[id] = room[id].model_copy(update={"size": (width + ZONE, height)})
+    return room
 
 
 class _Translation:
