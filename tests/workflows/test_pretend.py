@@ -98,7 +98,9 @@ def captioned(engine: Engine) -> None:
 def stable_diffusion(engine: Engine) -> None:
     from tiny_pipelines import PIPELINES
 
-    PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
+    folder = engine.workspace / "models" / "stable-diffusion"
+    if not folder.exists():
+        PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(folder)
 
 
 def stable_diffusion_xl(engine: Engine) -> None:
