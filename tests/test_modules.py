@@ -84,7 +84,6 @@ REACHED = {
     },
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.library": "graph_runner/cli/test_models.py",
-    "nodes.textual_inversion": "nodes/test_textual_inversion.py",
     "nodes.lora": "nodes/test_checkpoints.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.classifiers": "nodes/test_classifiers.py",
