@@ -73,7 +73,6 @@ REACHED = {
     "graph_runner.catalog.pictures": "nodes/test_infotext.py",
     "graph_runner.format.carried": "nodes/test_infotext.py",
     "nodes.prompting": "nodes/test_prompting.py",
-    "graph_runner.contract.describers": "graph_runner/cli/test_models.py",
     "graph_runner.catalog.importing": "graph_runner/cli/test_foreign.py",
     "graph_runner.cli.foreign": "graph_runner/cli/test_foreign.py",
     "core.diffusion.sigmas": "core/diffusion/test_comfyui.py",
