@@ -58,6 +58,7 @@ def test_models_are_told_by_the_paths_that_a_workflow_names(
     assert "HTML" in page["what"]
     assert page["problem"]
     assert (unet["path"], unet["loads"], unet["hash"]) == ("models/unet.safetensors", "load_unet.path", "")
+    assert unet["what"] == "a model of Latent Loom (UNet)"
     assert unet["thumbnail"] == "models/unet.preview.webp"
     assert (cat["path"], cat["loads"]) == (str(lent / "cat.safetensors"), "lora.path")
     assert cat["words"]
