@@ -64,7 +64,7 @@ def composite(
 def outpainting(
     images: Tensor, left: int, top: int, right: int, bottom: int, feather: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Pictures (b, c, h, w) with grey on their sides, and the mask (1, 1, h', w') of what is to be drawn, as ComfyUI makes both.
+    """Pictures (b, c, h, w) with grey on their sides, and the mask (b, 1, h', w') of what is to be drawn, as ComfyUI makes both.
 
     feather: the mask reaches so many pixels into the picture, falling with the square of the distance; a picture less than twice as
     large has none.
@@ -78,4 +78,5 @@ def outpainting(
         down = torch.minimum(y if top else y * 0 + far, height - y if bottom else y * 0 + far)
         across = torch.minimum(x if left else x * 0 + far, width - x if right else x * 0 + far)
         known = (1 - torch.minimum(down[:, None], across) / feather).clamp_min(0) ** 2
-    return padded, F.pad(known, (left, right, top, bottom), value=1.0)[None, None]
+    mask = F.pad(known, (left, right, top, bottom), value=1.0)
+    return padded, mask.repeat(len(images), 1, 1, 1)

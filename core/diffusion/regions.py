@@ -61,7 +61,7 @@ def edges(place: Place, size: tuple[int, int], feather: Sequence[int]) -> Tensor
 def denoise_area(
     model: nn.Module, z: Tensor, t: Tensor, condition: Conditioning | None, place: Place
 ) -> tuple[Tensor, Tensor]:
-    """`denoise` of a rectangle of z (b, c, h, w) alone: the prediction, zero elsewhere, and its weights (1, 1, h, w).
+    """`denoise` of a rectangle of z (b, c, h, w) alone: the prediction, zero elsewhere, and its weights (b, 1, h, w).
 
     Of the condition each part says what belongs to the rectangle. Raises as `denoise`.
     """
@@ -72,7 +72,7 @@ def denoise_area(
     prediction[inside] = made
     sides = [at.stop - at.start for at in place]
     weight[inside] = edges(place, size, [min(FEATHER, side // 4) for side in sides])
-    return prediction, weight.to(z)
+    return prediction, weight.to(z).repeat(len(z), 1, 1, 1)
 
 
 def joined(predictions: Sequence[Tensor], masks: Sequence[Tensor], strengths: Sequence[float]) -> Tensor:

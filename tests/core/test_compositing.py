@@ -62,9 +62,9 @@ def test_outpainting(sides: tuple[int, int, int, int]) -> None:
         for x in range(padded.shape[3]):
             i, j = y - top, x - left
             if not (0 <= i < 12 and 0 <= j < 14):
-                assert mask[0, 0, y, x] == 1
+                assert mask[1, 0, y, x] == 1
                 assert padded[..., y, x].abs().sum() == 0
                 continue
             far = [i if top else 99, 12 - i if bottom else 99, j if left else 99, 14 - j if right else 99]
-            assert mask[0, 0, y, x].item() == pytest.approx(max(0, (feather - min(far)) / feather) ** 2, abs=1e-6)
+            assert mask[1, 0, y, x].item() == pytest.approx(max(0, (feather - min(far)) / feather) ** 2, abs=1e-6)
     assert outpainting(images, 2, 2, 2, 2, 6)[1][..., 2:14, 2:16].sum() == 0

@@ -34,7 +34,7 @@ def test_a_rectangle_is_a_latent_of_its_own() -> None:
             wanted = 0.0
             if y >= 8 and 16 <= x < 36:
                 wanted = min((y - 8 + 1) / 4, 1) * min((x - 16 + 1) / 5, 1) * min((35 - x + 1) / 5, 1)
-            assert weight[0, 0, y, x].item() == pytest.approx(wanted)
+            assert weight[1, 0, y, x].item() == pytest.approx(wanted)
 
 
 def test_shares_and_borders() -> None:
