@@ -39,6 +39,12 @@ COMPARISONS = [
         "random weights, z 2×c×8×8; allowed: 2e-5 of the output's std",
     ),
     Comparison(
+        "models/test_freeu.py::test_it_is_diffusers",
+        "FreeU, first version, by level",
+        "diffusers UNet2DConditionModel.enable_freeu",
+        "random weights of Stable Diffusion 1's shape, z 2×4×8×8",
+    ),
+    Comparison(
         "models/test_autoencoder_parity.py::test_same_weights_encode_and_decode_alike",
         "autoencoder",
         "diffusers AutoencoderKL, VQModel",

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from core.conditioning.average import average
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop
 from core.conditioning.parts import Vector
@@ -77,3 +78,16 @@ def drop_labels(
     probability: of each label's being dropped.
     """
     return drop(labels, embedder.null_class, rng.rand(len(labels)), probability)
+
+
+@node(category="conditioning", words=("conditioning average", "blend prompts", "mix prompts", "interpolate"))
+def average_conditions(
+    a: Conditioning, b: Conditioning, weight: Annotated[float, Field(ge=-10, le=10)] = 0.5
+) -> Conditioning:
+    """A condition between two: (1 − weight) · a + weight · b of their tokens and vectors.
+
+    a: whose number of tokens the result has.
+    b: whose tokens are cut to that, or filled up with zeros.
+    weight: 0 is a, 1 is b.
+    """
+    return average(a, b, weight)

@@ -17,7 +17,6 @@ REACHED = {
     "nodes.adapters": "nodes/test_adapters.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
-    "core.conditioning.edges": "nodes/test_control.py",
     "nodes.search": "nodes/test_search.py",
     "nodes.guidance_interval": "nodes/test_guidance_over_time.py",
     "core.allocator": "core/training/test_sharding.py",
@@ -34,7 +33,6 @@ REACHED = {
     "core.diffusion.solvers.multistep": "core/diffusion/test_solver_order.py",
     "core.diffusion.grids": "core/diffusion/test_schedulers.py",
     "core.diffusion.solvers.model": "core/diffusion/test_solver_contract.py",
-    "core.models.unet_parts": "core/models/test_unet.py",
     "core.training.schedule_free": "core/training/test_optimizers.py",
     "core.training.restoring": "nodes/test_continue.py",
     "graph_runner.bind.references": "graph_runner/bind/test_validate.py",
@@ -79,8 +77,26 @@ REACHED = {
     "core.diffusion.comfyui": "core/diffusion/test_comfyui.py",
     **{
         f"nodes.comfyui.{name}": "nodes/comfyui/test_importing.py"
-        for name in ("builder", "conditions", "loaders", "pictures", "sampling", "subgraphs", "values")
+        for name in (
+            "builder",
+            "compositing",
+            "constants",
+            "conditions",
+            "loaders",
+            "pictures",
+            "sampling",
+            "subgraphs",
+            "values",
+        )
     },
+    **{
+        f"nodes.comfyui.{name}": "nodes/comfyui/test_conditions_and_models.py" for name in ("inside", "merging", "told")
+    },
+    **{f"nodes.comfyui.{name}": "nodes/comfyui/test_exporting.py" for name in ("writers", "writing")},
+    "nodes.freeu": "nodes/comfyui/test_conditions_and_models.py",
+    "nodes.regions": "nodes/comfyui/test_conditions_and_models.py",
+    "nodes.compositing": "nodes/comfyui/test_conditions_and_models.py",
+    "nodes.edges": "nodes/comfyui/test_conditions_and_models.py",
     "nodes.latent_scale": "nodes/test_checkpoints.py",
     "nodes.lora": "nodes/test_checkpoints.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from core.checkpoints.files import CheckpointError
+from core.checkpoints.identify import identify
 from graph_runner.contract import Folders
 from graph_runner.format.workflow import Body, Node, Place
 from nodes.comfyui.document import Item, Link, bounded, name_in
@@ -23,6 +25,7 @@ from nodes.comfyui.values import (
     One,
     Ref,
     Value,
+    has_no_wire,
     wire_of,
 )
 
@@ -37,6 +40,10 @@ class Inputs:
 
     def __init__(self, item: Item, values: Mapping[str, Value]) -> None:
         self.item, self.values = item, values
+
+    def has(self, name: str) -> bool:
+        """Whether there is such an input."""
+        return self.values.get(name) is not None
 
     def get(self, name: str, kind: type[Any], default: Any = None) -> Any:
         """A value of one of the classes of `values`."""
@@ -123,6 +130,7 @@ class Builder:
         self.read_slots: set[int] = set()
         self.item = Item("", "", {})
         self._names, self._exposed = Names(), Names()
+        self._made: dict[Hashable, str] = {}
         self._offset = 0
 
     def at(self, item: Item) -> None:
@@ -133,6 +141,22 @@ class Builder:
         """A free id. Raises WorkflowError where there are more nodes than any workflow has: one of theirs may stand for many."""
         bounded(len(self._names.taken))
         return self._names.free(wanted)
+
+    def mark(self) -> tuple[int, ...]:
+        """How much there is, for `undo`."""
+        return tuple(map(len, self._drawn()))
+
+    def undo(self, mark: tuple[int, ...]) -> None:
+        """Take back all that was drawn and told since then: a node of theirs becomes nodes of ours as a whole, or a placeholder."""
+        for held, length in zip(self._drawn(), mark, strict=True):
+            while len(held) > length:
+                held.popitem() if isinstance(held, dict) else held.pop()
+        if len(self._exposed.taken) > len(self.exposed):
+            self._exposed = Names()
+            self._exposed.taken |= self.exposed.keys()
+
+    def _drawn(self) -> tuple[dict[Any, Any] | list[Any], ...]:
+        return self.nodes, self.layout, self.within, self.exposed, self.remarks, self.checkpoints, self._made
 
     def add(
         self,
@@ -155,6 +179,13 @@ class Builder:
             self.layout[id] = Place(at=(round(SIDEWAYS * x), round(DOWN * y) + self._offset), text=text)
             self._offset += 160
         return id
+
+    def once(self, type: str, wanted: str, params: Mapping[str, Any], wires: Mapping[str, Any]) -> str:
+        """Draw a node, or name the one that was drawn with the same parameters and wires."""
+        key = (type, str(sorted(params.items())), str(sorted(wires.items())))
+        if key not in self._made:
+            self._made[key] = self.add(type, wanted, params, wires)
+        return self._made[key]
 
     def expose(self, name: str, reference: str) -> None:
         """Show a parameter on the app's page and to --set."""
@@ -190,6 +221,14 @@ class Builder:
             self.tell(f"files are named below {base}/; say where they lie with {option}")
         return str(base.joinpath(kinds[0], *parts))
 
+    def known_as(self, path: str) -> tuple[str, bool]:
+        """What a model's file is, if it lies there and tells, and whether it does; else its name."""
+        try:
+            found = identify(path)
+        except (CheckpointError, OSError, ValueError):  # not there, or a name that no file can have
+            found = None
+        return (found.name, True) if found is not None else (Path(path).name, False)
+
     def placeholder(self, item: Item, values: Mapping[str, Value], why: str) -> str:
         """A node that stands for one of theirs that has no counterpart, with its wires and values."""
         kind = PREFIX + name_in(item.kind)
@@ -197,10 +236,12 @@ class Builder:
         params: dict[str, Any] = {}
         for name, value in values.items():
             port = name_in(name, "input")
-            if isinstance(value, SETTINGS):
-                link = item.inputs.get(name)
-                if isinstance(link, Link) and link.node in self.placeholders:
-                    wires[port] = f"{self.placeholders[link.node]}.{port}"
+            link = item.inputs.get(name)
+            placed = isinstance(link, Link) and link.node in self.placeholders
+            if isinstance(link, Link) and placed and has_no_wire(value):
+                wires[port] = f"{self.placeholders[link.node]}.{port}"
+            elif isinstance(value, SETTINGS):
+                continue
             elif (ref := wire_of(value)) is not None:
                 wires[port] = ref
             elif value is not None:

@@ -15,9 +15,10 @@ from graph_runner.contract import Folders, Imported, imports_workflows
 from graph_runner.format.workflow import Exposed, Node, Place, Workflow, write
 from nodes.comfyui.builder import DOWN, SIDEWAYS, Builder, Inputs
 from nodes.comfyui.document import Item, Link, Sheet, is_api, is_sheet, name_in, read_api, read_sheet
+from nodes.comfyui.inside import whole
 from nodes.comfyui.subgraphs import as_definitions
 from nodes.comfyui.table import CONSTANTS, TABLE, widgets_of
-from nodes.comfyui.values import SETTINGS, Clip, Model, NoCounterpart, One, Value
+from nodes.comfyui.values import Clip, Model, NoCounterpart, One, Value, has_no_wire
 
 BYPASSED_HERE = ("LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer")
 """What can be bypassed here as it is there: one node becomes one, and what goes in is of the kinds that come out."""
@@ -161,9 +162,11 @@ class _Translation:
         row = TABLE.get(item.kind)
         why = "has no counterpart here"
         if row is not None:
+            mark = self.b.mark()
             try:
                 return row.build(self.b, Inputs(item, given))
             except NoCounterpart as error:
+                self.b.undo(mark)
                 why = str(error)
             except OverflowError:
                 why = "holds a number that is too large"
@@ -176,19 +179,21 @@ class _Translation:
 
     def _kept(self, item: Item, given: dict[str, Value], why: str) -> tuple[Value, ...]:
         """A placeholder, and wires from it: of models and text encoders, what it changes of those that go in."""
-        for name, value in given.items():
-            link = item.inputs.get(name)
-            if isinstance(value, SETTINGS) and isinstance(link, Link) and link.node not in self.b.placeholders:
-                self._settled(self.sheet.items[link.node])
+        given = self._with_wires(item, given)
         id = self.b.placeholder(item, given, why)
         outputs = self._outputs(item)
         known = {type(value): value for value in reversed(given.values())}
         return tuple(_changed(One(f"{id}.{name_in(name, 'output')}", kind), known) for name, kind in outputs)
 
-    def _settled(self, item: Item) -> None:
-        """A setting that a placeholder reads is a node after all."""
-        given = {name: self._value(item, name, value) for name, value in item.inputs.items()}
-        self.b.placeholder(item, given, "is a setting of what has no counterpart")
+    def _with_wires(self, item: Item, given: dict[str, Value]) -> dict[str, Value]:
+        """The values that a placeholder reads, where what has no wire is a placeholder, too, and FreeU is drawn."""
+        for name, value in given.items():
+            link = item.inputs.get(name)
+            if has_no_wire(value) and isinstance(link, Link) and link.node not in self.b.placeholders:
+                source = self.sheet.items[link.node]
+                theirs = {port: self._value(source, port, each) for port, each in source.inputs.items()}
+                self.b.placeholder(source, self._with_wires(source, theirs), "is told to what has no counterpart")
+        return {name: whole(self.b, value) if isinstance(value, Model) else value for name, value in given.items()}
 
     def _outputs(self, item: Item) -> tuple[tuple[str, str], ...]:
         if item.outputs:

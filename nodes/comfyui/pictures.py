@@ -33,20 +33,25 @@ def empty_latent_16(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
 
 def decode(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """VAEDecode."""
-    wires = {"autoencoder": i.ref("vae"), "z": _drawn(i).ref}
-    return (One(b.add("decode", "images", {}, wires), "IMAGE"),)
+    latent = drawn(i)
+    wires = {"autoencoder": i.ref("vae"), "z": latent.ref}
+    return (One(b.add("decode", "images", {}, wires), "IMAGE", latent.size),)
 
 
 def decode_tiles(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """VAEDecodeTiled."""
     tile, overlap = i.whole("tile_size", 512) // FACTOR, i.whole("overlap", 64) // FACTOR
     params = {"kernel": max(tile, 1), "stride": max(tile - overlap, 1)}
-    return (One(b.add("decode_tiles", "images", params, {"autoencoder": i.ref("vae"), "z": _drawn(i).ref}), "IMAGE"),)  # fmt: skip
+    latent = drawn(i)
+    wires = {"autoencoder": i.ref("vae"), "z": latent.ref}
+    return (One(b.add("decode_tiles", "images", params, wires), "IMAGE", latent.size),)
 
 
 def encode(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """VAEEncode."""
-    return (Latent(b.add("encode", "z0", {}, {"autoencoder": i.ref("vae"), "images": i.ref("pixels")})),)
+    pixels = i.get("pixels", One)
+    wires = {"autoencoder": i.ref("vae"), "images": pixels.ref}
+    return (Latent(b.add("encode", "z0", {}, wires), size=pixels.size),)
 
 
 def encode_for_inpainting(b: Builder, i: Inputs) -> tuple[Value, ...]:
@@ -55,28 +60,33 @@ def encode_for_inpainting(b: Builder, i: Inputs) -> tuple[Value, ...]:
     grown = b.add("grow_mask", "grown", {"side": side}, {"mask": mask}) if (side := i.whole("grow_mask_by", 6)) > 1 else mask  # fmt: skip
     hidden = b.add("mask_image", "masked", {"convention": "sd"}, {"images": i.ref("pixels"), "mask": mask})
     z0 = b.add("encode", "z0", {}, {"autoencoder": i.ref("vae"), "images": hidden})
-    return (Latent(z0, grown),)
+    return (Latent(z0, grown, size=i.get("pixels", One).size),)
 
 
 def noise_mask(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     """SetLatentNoiseMask."""
-    return (replace(_drawn(i), mask=i.ref("mask")),)
+    return (replace(drawn(i), mask=i.ref("mask")),)
 
 
 def resize_latent(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """LatentUpscale: to a size in pixels."""
-    size = {"height": i.whole("height") // FACTOR, "width": i.whole("width") // FACTOR}
-    return (_resized_latent(b, i, size),)
+    height, width = i.whole("height") // FACTOR, i.whole("width") // FACTOR
+    latent = _resized_latent(b, i, {"height": height, "width": width})
+    return (replace(latent, size=(FACTOR * height, FACTOR * width) if height and width else None),)
 
 
 def scale_latent(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """LatentUpscaleBy."""
-    return (_resized_latent(b, i, {"factor": i.number("scale_by", 1.5)}),)
+    factor, size = i.number("scale_by", 1.5), drawn(i).size
+    larger = None if size is None else (_scaled(size[0], factor), _scaled(size[1], factor))
+    return (replace(_resized_latent(b, i, {"factor": factor}), size=larger),)
 
 
 def resize_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """ImageScale: to a size; a side of 0 is as long as the picture's shape makes it."""
-    return (_resized_image(b, i, {"height": i.whole("height"), "width": i.whole("width")}),)
+    height, width = i.whole("height"), i.whole("width")
+    resized = _resized_image(b, i, {"height": height, "width": width})
+    return (replace(resized, size=(height, width) if height and width else None),)
 
 
 def scale_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
@@ -89,9 +99,13 @@ def image_of_pixels(b: Builder, i: Inputs) -> tuple[Value, ...]:
     return (_resized_image(b, i, {"pixels": round(i.number("megapixels", 1.0) * 2**20)}),)
 
 
-def _drawn(i: Inputs) -> Latent:
+def _scaled(side: int, factor: float) -> int:
+    return int(FACTOR * max(1, round(side // FACTOR * factor)))
+
+
+def drawn(i: Inputs, name: str = "samples") -> Latent:
     """The latent that goes in. Raises NoCounterpart for an empty one, which only a sampling takes here."""
-    latent = i.get("samples", Latent | Empty)  # type: ignore[arg-type]
+    latent = i.get(name, Latent | Empty)  # type: ignore[arg-type]
     if isinstance(latent, Empty):
         raise NoCounterpart("reads an empty latent, of which nothing is drawn here")
     return latent
@@ -106,7 +120,7 @@ def _resize(b: Builder, i: Inputs, ref: str, size: dict[str, Any], wanted: str) 
 
 
 def _resized_latent(b: Builder, i: Inputs, size: dict[str, Any]) -> Latent:
-    latent = _drawn(i)
+    latent = drawn(i)
     return replace(latent, ref=_resize(b, i, latent.ref, size, "larger"))
 
 
@@ -124,15 +138,16 @@ def load_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
 
 
 def load_mask(b: Builder, i: Inputs) -> tuple[Value, ...]:
-    """LoadImageMask: what is transparent, or white."""
+    """LoadImageMask: what is transparent, or white; or a colour."""
     if (channel := i.text("channel", "alpha")) in ("green", "blue"):
-        raise NoCounterpart(f"reads the {channel} channel as a mask; here it is white, or what is transparent")
+        picture = b.add("load_image", "picture", {"path": b.picture_file(i.text("image"))})
+        return (One(b.add("image_to_mask", "mask", {"channel": channel}, {"images": picture}), "MASK"),)
     return (One(b.add("load_mask_image", "mask", {"path": b.picture_file(i.text("image"))}), "MASK"),)
 
 
 def save_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """SaveImage."""
-    b.add("save_image", "save", {"name": _file_name(i.text("filename_prefix", "ComfyUI"))}, {"images": i.ref("images")})
+    b.add("save_image", "save", {"name": file_name(i.text("filename_prefix", "ComfyUI"))}, {"images": i.ref("images")})
     return ()
 
 
@@ -144,15 +159,46 @@ def preview_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
 
 def invert_image(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """ImageInvert: pictures are from −1 to 1 here."""
-    return (One(b.add("expression", "inverted", {"formula": "-x"}, {"values": {"x": i.ref("image")}}), "IMAGE"),)
+    image = i.get("image", One)
+    return (replace(image, ref=b.add("expression", "inverted", {"formula": "-x"}, {"values": {"x": image.ref}})),)
 
 
 def batch_images(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """ImageBatch, of pictures of one size."""
-    return (One(b.add("stack_images", "batch", {}, {"images": [i.ref("image1"), i.ref("image2")]}), "IMAGE"),)
+    return (_stacked(b, [i.get("image1", One), i.get("image2", One)]),)
 
 
-def _file_name(prefix: str) -> str:
+def batch_many(b: Builder, i: Inputs) -> tuple[Value, ...]:
+    """BatchImagesNode, of pictures of one size."""
+    names = [name for name in i.values if name.startswith("images.") and i.has(name)]
+    if not names:
+        raise NoCounterpart("has no pictures connected")
+    return (_stacked(b, [i.get(name, One) for name in sorted(names, key=lambda name: (len(name), name))]),)
+
+
+def _stacked(b: Builder, images: list[One]) -> One:
+    sizes = {image.size for image in images}
+    stacked = b.add("stack_images", "batch", {}, {"images": [image.ref for image in images]})
+    return One(stacked, "IMAGE", sizes.pop() if len(sizes) == 1 else None)
+
+
+def save_as(b: Builder, i: Inputs) -> tuple[Value, ...]:
+    """SaveImageAdvanced, of the kind that is saved here."""
+    if (kind := i.text("format", "png")) != "png" or i.values.get("format.bit_depth", "8-bit") not in ("8-bit", 8):
+        raise NoCounterpart(f"saves as {kind}, or with more than eight bits; here it is PNG with eight")
+    save_image(b, i)
+    return (i.get("images", One),)
+
+
+def compare_images(b: Builder, i: Inputs) -> tuple[Value, ...]:
+    """ImageCompare: both are shown."""
+    images = [i.ref(name) for name in ("image_a", "image_b") if i.has(name)]
+    for image in images:
+        b.add("preview_image", "preview", {}, {"images": image})
+    return ()
+
+
+def file_name(prefix: str) -> str:
     """A name to save under, of a prefix that may hold dates and the like between percent signs."""
     kept = re.sub(r"%[^%]*%", "", prefix.replace("\\", "/"))
     parts = [re.sub(r"[^A-Za-z0-9 ._-]+", "-", part).strip(" .-") for part in kept.split("/")]

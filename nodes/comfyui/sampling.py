@@ -7,18 +7,17 @@ from typing import Any
 
 from core.diffusion.solvers import SOLVERS
 from core.diffusion.torch_noise import BROWNIAN
-from graph_runner.format.workflow import Body, Node, Place
+from graph_runner.format.workflow import Body
 from nodes.comfyui.builder import Builder, Inputs
+from nodes.comfyui.inside import Inside
 from nodes.comfyui.values import (
     Condition,
     Empty,
-    Entry,
     Guider,
     Latent,
     Model,
     NoCounterpart,
     Noise,
-    Ref,
     Sampler,
     Sigmas,
     Value,
@@ -115,17 +114,24 @@ def basic_scheduler(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     return (_of_scheduler(i.text("scheduler"), i.whole("steps", 20), i.number("denoise", 1.0)),)
 
 
-def between_sigmas(name: str) -> Any:
-    """KarrasScheduler and ExponentialScheduler, where their ends are Stable Diffusion's own: a builder for the scheduler."""
+def between_sigmas(name: str, rho: float = 7.0) -> Any:
+    """KarrasScheduler, ExponentialScheduler and PolyexponentialScheduler (of which rho 1 is the exponential one), where their ends are Stable Diffusion's own: a builder for the scheduler."""
 
     def build(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
         ends = i.number("sigma_max", SD_SIGMAS[0]), i.number("sigma_min", SD_SIGMAS[1])
         alike = all(math.isclose(a, b, rel_tol=1e-3) for a, b in zip(ends, SD_SIGMAS, strict=True))
-        if not alike or i.number("rho", 7.0) != 7:
-            raise NoCounterpart("has ends or a rho of its own; here they are Stable Diffusion's, and 7")
+        if not alike or i.number("rho", rho) != rho:
+            raise NoCounterpart(f"has ends or a rho of its own; here they are Stable Diffusion's, and {rho:g}")
         return (Sigmas(name, i.whole("steps", 20)),)
 
     return build
+
+
+def beta_scheduler(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
+    """BetaSamplingScheduler, where its numbers are those of the scheduler beta."""
+    if (i.number("alpha", 0.6), i.number("beta", 0.6)) != (0.6, 0.6):
+        raise NoCounterpart("has an alpha or beta of its own; here both are 0.6")
+    return (Sigmas("beta", i.whole("steps", 20)),)
 
 
 def turbo_scheduler(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
@@ -142,6 +148,29 @@ def split_sigmas(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     """SplitSigmas."""
     sigmas, step = i.get("sigmas", Sigmas), i.whole("step", 0)
     return sigmas.before(step) if step else None, sigmas.after(step)
+
+
+def split_by_denoise(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
+    """SplitSigmasDenoise: so many steps from the end."""
+    sigmas = i.get("sigmas", Sigmas)
+    walked = (sigmas.last or sigmas.steps) - sigmas.first
+    step = walked - round(walked * i.number("denoise", 1.0))
+    return sigmas.before(step) if step else None, sigmas.after(step)
+
+
+def sde_2m(b: Builder, i: Inputs) -> tuple[Value, ...]:
+    """SamplerDPMPP_2M_SDE, in its midpoint form."""
+    if i.text("solver_type", "midpoint") != "midpoint":
+        raise NoCounterpart("solves by Heun's method; here it is the midpoint's")
+    found: tuple[Value, ...] = with_eta("dpmpp_2m_sde")(b, i)
+    return found
+
+
+def lms(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
+    """SamplerLMS, of its usual order."""
+    if i.whole("order", 4) != 4:
+        raise NoCounterpart("has an order other than 4")
+    return (Sampler("lms"),)
 
 
 def noise(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
@@ -228,7 +257,8 @@ def _sampled(
     mask = latent.mask if isinstance(latent, Latent) else None
     if mask is not None and (known is None or drawn is None):
         raise NoCounterpart("goes on from a noisy latent under a mask, which is not drawn here")
-    nodes = _Inside(b, name, guider, None if mask is None else {"known": known, "noise": drawn, "mask": mask})
+    size = latent.size if isinstance(latent, Latent) else (latent.height, latent.width)
+    nodes = Inside(b, name, guider, size, None if mask is None else {"known": known, "noise": drawn, "mask": mask})
     b.add("sample", "", params, wires, Body(nodes=nodes.nodes, results={"prediction": nodes.result}), id=name,
           text="Turns noise into a latent, step by step; the denoiser and its guidance are inside.")  # fmt: skip
     if "noise_as" in params:
@@ -237,70 +267,4 @@ def _sampled(
     b.expose("solver", f"{name}.solver")
     if nodes.guide:
         b.expose("scale", f"{nodes.guide}.scale")
-    return Latent(name, None, noisy=sigmas.last is not None)
-
-
-class _Inside:
-    """The nodes inside of a sampling: one denoiser for each condition, guidance, what keeps what is known."""
-
-    def __init__(self, b: Builder, zone: str, guider: Guider, inpainting: dict[str, Any] | None) -> None:
-        self.b, self.zone, self.nodes, self.guide = b, zone, dict[str, Node](), ""
-        self.row = 0
-        self.z: Ref = f"{zone}.z"
-        model = guider.model
-        about = {"t": f"{zone}.t", "schedule": model.schedule}
-        if inpainting is not None:
-            self.z = self._add("inpaint_latent", "seen", {}, {"z": self.z, **inpainting, **about})
-        cond = self._predicted("cond", model, guider.positive)
-        self.result = cond
-        if guider.negative is not None:
-            uncond = self._predicted("uncond", model, guider.negative)
-            wires = {"cond": cond, "uncond": uncond}
-            self.result = self.guide = self._add("cfg_combine", "guide", {"scale": float(guider.scale)}, wires)
-            if model.rescale:
-                wires = {"guided": self.guide, "cond": cond}
-                self.result = self._add("cfg_rescale", "rescaled", {"amount": model.rescale}, wires)
-        if inpainting is not None:
-            kept = {name: ref for name, ref in inpainting.items() if name != "noise"}
-            wires = {"prediction": self.result, "z": f"{zone}.z", **kept, **about}
-            self.result = self._add("inpaint_prediction", "kept", {}, wires)
-
-    def _add(self, type: str, wanted: str, params: dict[str, Any], wires: dict[str, Any]) -> str:
-        id = self.b.name(wanted)
-        self.nodes[id] = Node(type=type, params=params, wires=wires)
-        self.b.layout[id] = Place(
-            at=(248 + 280 * (type != "denoise"), 54 + 164 * self.row)
-        )  # right of the zone's own settings
-        self.row += 1
-        return id
-
-    def _predicted(self, wanted: str, model: Model, condition: Condition) -> Ref:
-        """The prediction under conditions: of one, or their mean by strength, of those that count at this timestep."""
-        predicted = [
-            self._add("denoise", wanted, {}, {"model": model.denoiser, "z": self.z, "t": f"{self.zone}.t", "condition": entry.ref})
-            for entry in condition.entries
-        ]  # fmt: skip
-        if condition.entries == (Entry(condition.entries[0].ref),) or (
-            len(predicted) == 1 and _always(condition.entries[0])
-        ):
-            return predicted[0]
-        if all(map(_always, condition.entries)):
-            total = sum(entry.strength for entry in condition.entries)
-            weights = [entry.strength / total for entry in condition.entries]
-            return self._add("weighted_sum", f"{wanted}_mean", {"weights": weights}, {"values": predicted})
-        counts = [_counts(entry) for entry in condition.entries]
-        above = " + ".join(f"{count} * p{n}" for n, count in enumerate(counts))
-        formula = f"({above}) / max({' + '.join(counts)}, 0.000001)"
-        values = {f"p{n}": ref for n, ref in enumerate(predicted)} | {"t": f"{self.zone}.t"}
-        return self._add("expression", f"{wanted}_mean", {"formula": formula}, {"values": values})
-
-
-def _always(entry: Entry) -> bool:
-    return entry.start <= 0 and entry.end >= 1
-
-
-def _counts(entry: Entry) -> str:
-    """A condition's strength where the timestep lies in its range, else 0, as a formula of t."""
-    if _always(entry):
-        return f"{entry.strength:g}"
-    return f"{entry.strength:g} * (t <= {999 * (1 - entry.start):g}) * (t >= {999 * (1 - entry.end):g})"
+    return Latent(name, None, noisy=sigmas.last is not None, size=size)

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 Ref = str
 """A wire of ours: node, or node.port."""
+Size = tuple[int, int]
+"""Height and width in pixels."""
 
 
 class NoCounterpart(Exception):  # noqa: N818
@@ -15,36 +17,115 @@ class NoCounterpart(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Model:
-    """MODEL: a denoiser and the schedule that it was trained with. rescale: RescaleCFG's multiplier."""
+    """MODEL: a denoiser and the schedule that it was trained with.
+
+    rescale: RescaleCFG's multiplier. freeu: settings of FreeU, which changes the whole and so comes last. family: "xl" or "refiner" of
+    what is told sizes besides.
+    """
 
     denoiser: Ref
     schedule: Ref
     rescale: float = 0.0
+    freeu: tuple[tuple[str, Any], ...] = ()
+    family: str = ""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """MODEL or CLIP as a difference, which ModelMergeAdd adds: multiplier · (one − other)."""
+
+    one: Ref
+    other: Ref
+    multiplier: float
 
 
 @dataclass(frozen=True)
 class Clip:
-    """CLIP: a text encoder and its tokenizer."""
+    """CLIP: a text encoder and its tokenizer. pooled: whether it gives a vector too."""
 
     encoder: Ref
     tokenizer: Ref
+    pooled: bool = False
 
 
 @dataclass(frozen=True)
 class One:
-    """Any value that is one wire here: VAE, IMAGE, MASK, or what a placeholder gives. kind: as they call it."""
+    """Any value that is one wire here: VAE, IMAGE, MASK, or what a placeholder gives. kind: as they call it.
+
+    size: height and width of a picture in pixels, where they are known.
+    """
 
     ref: Ref
     kind: str
+    size: Size | None = None
+
+
+@dataclass(frozen=True)
+class Net:
+    """CONTROL_NET: a ControlNet, or a T2I-Adapter."""
+
+    ref: Ref
+    adapter: bool
+
+
+class Control(NamedTuple):
+    """A network that sees a picture beside a condition. both: what the positive condition has, the negative one gets too."""
+
+    net: Net
+    picture: One
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    both: bool = False
+
+
+class Area(NamedTuple):
+    """A rectangle, in shares of the latent or in its cells."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+    unit: str
+
+    def holds(self, other: Area) -> bool:
+        """Whether another one lies in it."""
+        return (
+            self.unit == other.unit
+            and self.top <= other.top
+            and self.left <= other.left
+            and self.top + self.height >= other.top + other.height
+            and self.left + self.width >= other.left + other.width
+        )
 
 
 class Entry(NamedTuple):
-    """One of the conditions that count together, by its strength, from one share of the timesteps to another."""
+    """One of the conditions that count together, by its strength, from one share of the timesteps to another.
+
+    controls: networks beside it. area, mask: where it counts. pooled: whether it holds a vector, as of Stable Diffusion XL's text
+    encoders. sizes: what is told of sizes besides; None for the latent's.
+    """
 
     ref: Ref
     strength: float = 1.0
     start: float = 0.0
     end: float = 1.0
+    controls: tuple[Control, ...] = ()
+    area: Area | None = None
+    mask: Ref | None = None
+    mask_strength: float = 1.0
+    pooled: bool = False
+    sizes: Ref | None = None
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it counts in the whole picture."""
+        return self.area is None and self.mask is None
+
+    @property
+    def always(self) -> bool:
+        """Whether it counts all the way."""
+        return self.start <= 0 and self.end >= 1
 
 
 @dataclass(frozen=True)
@@ -53,11 +134,17 @@ class Condition:
 
     entries: tuple[Entry, ...]
 
+    def each(self, **changed: Any) -> Condition:
+        """All of them with these fields."""
+        return Condition(tuple(entry._replace(**changed) for entry in self.entries))
+
     def only(self, what: str) -> Ref:
         """The wire of a single one that always counts. Raises NoCounterpart where there are several."""
         first, *more = self.entries
-        if more or first != Entry(first.ref):
-            raise NoCounterpart(f"{what} of several conditions, or of one with a strength or range, is not drawn here")
+        if more or first != Entry(first.ref, pooled=first.pooled, sizes=first.sizes):
+            raise NoCounterpart(
+                f"{what} of several conditions, or of one with a strength, range, area or network, is not drawn here"
+            )
         return first.ref
 
 
@@ -73,11 +160,12 @@ class Empty:
 
 @dataclass(frozen=True)
 class Latent:
-    """LATENT. mask: where alone it is drawn anew. noisy: what a sampling gave that ended early."""
+    """LATENT. mask: where alone it is drawn anew. noisy: what a sampling gave that ended early. size: in pixels, where it is known."""
 
     ref: Ref
     mask: Ref | None = None
     noisy: bool = False
+    size: Size | None = None
 
 
 @dataclass(frozen=True)
@@ -123,8 +211,8 @@ class Guider:
     scale: float
 
 
-Value = Model | Clip | One | Condition | Empty | Latent | Sampler | Sigmas | Noise | Guider | str | int | float | bool | list[Any] | None  # fmt: skip
-SETTINGS = (Empty, Sampler, Sigmas, Noise, Guider)
+Value = Model | Clip | One | Net | Difference | Condition | Empty | Latent | Sampler | Sigmas | Noise | Guider | str | int | float | bool | list[Any] | None  # fmt: skip
+SETTINGS = (Difference, Empty, Sampler, Sigmas, Noise, Guider)
 """What no node here gives: it goes into the parameters of those that read it."""
 
 
@@ -135,8 +223,16 @@ def wire_of(value: Value) -> Ref | None:
             return value.denoiser
         case Clip():
             return value.encoder
-        case One() | Latent():
+        case One() | Net() | Latent():
             return value.ref
         case Condition():
             return value.entries[0].ref
     return None
+
+
+def has_no_wire(value: Value) -> bool:
+    """Whether a value is told by a sampling alone: settings, and conditions with what no wire carries."""
+    if isinstance(value, Condition):
+        first, *more = value.entries
+        return bool(more) or first != Entry(first.ref, pooled=first.pooled)
+    return isinstance(value, SETTINGS)

@@ -13,6 +13,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
@@ -208,6 +209,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "solver_level": {"index": 3},
     "denoise_prompt": {"step": 2, "share": 0.5},
     "resize": {"factor": 2.0},
+    "denoise_area": {"top": 0.5, "height": 0.5},
+    "composite": {"top": 2, "left": 3, "feather": 2},
     "split": {"sizes": [1, 3]},
     "timestep_at_sigma": {"sigma": 2.0},
     "to_scalar": {"value": 0.5},
@@ -243,11 +246,14 @@ _CALCULATING = {
     "norm": "x",
     "mean": "x",
     "resize": "x",
+    "crop": "x",
     "rows": "x",
     "split": "x",
     "rearrange": "x",
     "mean_loss": "x",
 }
+
+_SMALL = {"vocab_size": 64, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "max_position_embeddings": 12}  # fmt: skip
 
 # Inputs for which a wire type's general sample would not do.
 INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
@@ -264,6 +270,12 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "denoise_prompt": {"condition": Conditioning},
     "guidance_interval": {"t": lambda: torch.tensor([700, 700])},
     "denoise_tiles": {"condition": lambda: None},
+    "denoise_area": {"condition": lambda: None},
+    "pair_text_encoders": {
+        "clip_l": lambda: CLIPTextEmbedder(**_SMALL).eval(),
+        "clip_g": lambda: SDXLTextEmbedder(None, _SMALL),
+    },
+    "composite": {"onto": WIRES["latent"], "x": WIRES["latent"]},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(

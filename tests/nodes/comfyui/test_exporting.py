@@ -10,20 +10,24 @@ from prompts import CASES, base
 
 from graph_runner.base.problems import WorkflowError
 from graph_runner.contract import Folders
-from graph_runner.format.workflow import Workflow
+from graph_runner.format.workflow import Workflow, walk
 from nodes.comfyui.exporting import as_comfyui
 from nodes.comfyui.importing import comfyui
 from nodes.diffusion import gaussian_noise, torch_noise
 
 BACK = [
-    "text to image",
-    "EmptySD3LatentImage",
-    "LoraLoader",
-    "LoraLoaderModelOnly",
-    "CLIPSetLastLayer",
-    "image to image",
-    "KSamplerAdvanced",
-]
+    "text to image", "EmptySD3LatentImage", "LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer", "image to image", "KSamplerAdvanced", "FreeU", "FreeU_V2",
+    "ModelMergeSimple", "ModelMergeAdd", "CLIPMergeSimple", "CLIPMergeAdd", "ConditioningAverage", "ConditioningConcat",
+    "ConditioningZeroOut", "LatentUpscale", "LatentUpscaleBy",
+    "ImageScale", "ImageScaleBy", "PreviewImage",
+]  # fmt: skip
+
+
+SAME = [
+    "CLIPTextEncodeSDXL", "CLIPTextEncodeSDXLRefiner", "ControlNetApplyAdvanced", "DiffControlNetLoader", "a T2I-Adapter",
+    "ImageScaleToTotalPixels", "Canny",
+]  # fmt: skip
+"""What comes back as other classes that say the same: sizes and resizing that ComfyUI adds by itself are told."""
 
 
 def brought(document: dict[str, Any]) -> Workflow:
@@ -41,6 +45,16 @@ def test_a_prompt_comes_back_as_it_was(name: str) -> None:
     assert sorted(map(str, _kinds(brought(again)))) == sorted(map(str, _kinds(brought(prompt))))
 
 
+@pytest.mark.parametrize("name", SAME)
+def test_a_graph_comes_back_as_it_was(name: str) -> None:
+    prompt = CASES["ControlNetApplyAdvanced" if name == "Canny" else name][0]
+    again = json.loads(as_comfyui(brought(prompt)))
+    assert sorted(map(str, _kinds(brought(again)))) == sorted(map(str, _kinds(brought(prompt))))
+    if name == "Canny":
+        [control] = [each for each in again.values() if each["class_type"] == "ControlNetApplyAdvanced"]
+        assert (control["inputs"]["start_percent"], control["inputs"]["end_percent"]) == (0.0, 0.5)
+
+
 def _without_links(prompt: dict[str, Any]) -> list[str]:
     """Of what is read or saves; the seed of no noise is none."""
     told = []
@@ -56,7 +70,7 @@ def _without_links(prompt: dict[str, Any]) -> list[str]:
 
 
 def _kinds(workflow: Workflow) -> list[Any]:
-    return [(node.type, node.params) for node in workflow.nodes.values()]
+    return [(node.type, node.params) for _, node in walk(workflow.nodes)]
 
 
 def test_an_ancestral_sampler_has_one_seed() -> None:

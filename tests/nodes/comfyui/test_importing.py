@@ -26,7 +26,7 @@ from graph_runner.format.workflow import Workflow, read, walk, write
 from graph_runner.run.engine import Engine
 from nodes.comfyui.document import name_in
 from nodes.comfyui.importing import comfyui
-from nodes.comfyui.table import TABLE
+from nodes.comfyui.table import TABLE, widgets_of
 from tests.effort import cases
 
 sys.path.append(str(Path(__file__).parents[2] / "core" / "checkpoints"))
@@ -59,12 +59,46 @@ def test_each_class_becomes_nodes_that_fit(name: str, registry: Registry) -> Non
     assert errors(problems) == []
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_both_forms_become_the_same(name: str) -> None:
+    """A prompt drawn on ComfyUI's canvas, its values in the order of the table, is the same workflow."""
+    prompt, _ = CASES[name]
+    nodes, links = [], []
+    for id, each in prompt.items():
+        wired = {port: value for port, value in each["inputs"].items() if isinstance(value, list)}
+        inputs = []
+        for port, (source, slot) in wired.items():
+            links.append([len(links) + 1, source, slot, id, len(inputs), "*"])
+            inputs.append((port, "*", len(links)))
+        values = []
+        for widget in widgets_of(each["class_type"]) or ():
+            values.append(each["inputs"].get(widget) if widget not in wired else 0)
+            values += ["fixed"] if widget in ("seed", "noise_seed") else []
+        made = drawn(id, each["class_type"], values, inputs)
+        loose = {port: v for port, v in each["inputs"].items() if "." in port and not isinstance(v, list)}
+        nodes.append(
+            made
+            | {"pos": [0, 0]}
+            | (
+                {"widgets_values": dict(zip(widgets_of(each["class_type"]) or (), values, strict=False)) | loose}
+                if loose
+                else {}
+            )
+        )
+    ours, theirs = brought(sheet(nodes, links)), brought(prompt)
+    assert ours.nodes == theirs.nodes
+    assert ours.exposed == theirs.exposed
+
+
 def test_the_table_knows_its_widgets() -> None:
-    """Each class of the fixtures is called with inputs that its row names, or with links."""
+    """Each class of the table is in a fixture, called with inputs that its row names, or with links."""
     for prompt, _ in CASES.values():
         for each in prompt.values():
             literals = {name for name, value in each["inputs"].items() if not isinstance(value, list)}
-            assert literals <= set(TABLE[each["class_type"]].widgets.split()), each["class_type"]
+            known = {*(widgets_of(each["class_type"]) or ()), "source", "on_true", "on_false"}
+            assert {name for name in literals if not name.startswith("values.")} <= known, each["class_type"]
+    tried = {each["class_type"] for prompt, _ in CASES.values() for each in prompt.values()}
+    assert len(TABLE.keys() - tried) < 20, sorted(TABLE.keys() - tried)
 
 
 # --- what is computed ------------------------------------------------------------------------------------------------
@@ -156,12 +190,14 @@ def sheet(nodes: list[dict[str, Any]], links: list[list[Any]], **more: Any) -> d
     return {"last_node_id": 99, "nodes": nodes, "links": links, "groups": [], "version": 0.4, **more}
 
 
-def drawn(id: int, kind: str, values: Any = None, inputs: Any = (), outputs: Any = (), **more: Any) -> dict[str, Any]:
+def drawn(
+    id: int | str, kind: str, values: Any = None, inputs: Any = (), outputs: Any = (), **more: Any
+) -> dict[str, Any]:
     """A node of litegraph. inputs: (name, type, link); outputs: types."""
     return {
         "id": id,
         "type": kind,
-        "pos": [300 * id, 50],
+        "pos": [300 * int(id), 50],
         "size": {"0": 200, "1": 100},
         "mode": 0,
         "inputs": [{"name": name, "type": type, "link": link} for name, type, link in inputs],
@@ -309,15 +345,17 @@ def test_what_cannot_be_drawn_is_a_placeholder_with_a_reason(
 
 
 def test_a_model_that_a_placeholder_changes_keeps_its_schedule() -> None:
-    prompt = changed(base(), {"10": node("FreeU_V2", model=["4", 0], b1=1.3)}, n3__model=["10", 0])
+    prompt = changed(
+        base(), {"10": node("PatchModelAddDownscale", model=["4", 0], block_number=3)}, n3__model=["10", 0]
+    )
     workflow = brought(prompt)
     sampling = workflow.nodes["sample"]
     assert sampling.wires["schedule"] == "model.schedule"
     assert sampling.body is not None
     assert {each.wires["model"] for each in sampling.body.nodes.values() if each.type == "denoise"} == {
-        "free_u_v2.output0"
+        "patch_model_add_downscale.output0"
     }
-    assert workflow.nodes["free_u_v2"].params == {"b1": 1.3}
+    assert workflow.nodes["patch_model_add_downscale"].params == {"block_number": 3}
 
 
 @pytest.mark.parametrize(
