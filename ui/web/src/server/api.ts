@@ -54,7 +54,7 @@ export const api = {
   templates: () => call("templates", {}),
   plugins: () => call("plugins", {}),
   reload: () => call("reload", {}),
-  validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
+  validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow, types: false }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   export: (workflow: string) => call("export", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),
