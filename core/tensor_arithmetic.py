@@ -7,11 +7,13 @@ from typing import Literal
 
 import einops
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.broadcasting import aligned, shape_of
 
 Norm = Literal["l2", "l1", "max", "rms"]
+Resizing = Literal["nearest", "bilinear", "bicubic", "area"]
 PARALLEL = 1e-4
 """Below this sine two directions count as one, and the way between them as straight."""
 
@@ -115,9 +117,21 @@ def rearrange(x: Tensor, pattern: str, sizes: Mapping[str, int]) -> Tensor:
     """
     try:
         return einops.rearrange(x, pattern, **sizes)
-    except einops.EinopsError as error:
+    except (einops.EinopsError, ValueError) as error:  # of a pattern without an arrow it is a ValueError
         told = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"{pattern!r} does not fit {shape_of(x)}: {told}") from error
+
+
+def resized(x: Tensor, height: int, width: int, kind: Resizing = "nearest") -> Tensor:
+    """x, (b, c, h, w), as (b, c, height, width): squares, interpolated (antialiased where it becomes smaller), or means over areas.
+
+    Raises ValueError for other axes than these four.
+    """
+    if x.ndim != 4:
+        raise ValueError(f"it is {shape_of(x)}; what is resized has four axes, b c h w")
+    if kind in ("nearest", "area"):
+        return F.interpolate(x, (height, width), mode="nearest-exact" if kind == "nearest" else "area")
+    return F.interpolate(x, (height, width), mode=kind, antialias=height < x.shape[2] or width < x.shape[3])
 
 
 def number(x: Tensor) -> float:

@@ -70,6 +70,19 @@ def solver_level(
     return SolverLevel(torch.full((1,), level.t, device=device), level.signal, level.noise, level.sigma)
 
 
+@node(category="diffusion", words=("sigma to timestep", "t of sigma", "inverse of noise level", "sigma_to_t"))
+def timestep_at_sigma(schedule: Schedule, sigma: Annotated[float, Field(ge=0)], device: Device) -> Timestep:
+    """The timestep at which noise / signal is sigma: where a denoiser is asked on another process' path. Back: `noise_level`.
+
+    A sigma outside of the schedule's, infinite ones too, gives its nearest end.
+
+    schedule: the one the denoiser was trained with.
+    sigma: the same for all samples.
+    """
+    largest = schedule.level(schedule.last).sigma
+    return torch.full((1,), schedule.t_at(sigma) if sigma < largest else schedule.last, device=device)
+
+
 @node(category="diffusion", words=("number to timestep",))
 def to_timestep(t: Annotated[float, Field(ge=-1000, le=100_000)], device: Device) -> Timestep:
     """A number as a timestep, the same for all samples. Back: `to_number`.

@@ -193,3 +193,13 @@ def test_a_level_that_is_not_there_is_refused_in_a_run(engine: Engine) -> None:
     }
     with pytest.raises(NodeError, match="there is no level 7"):
         engine.run(Workflow.model_validate({"loom": 1, "nodes": nodes}), targets=["x.signal"])
+
+
+@pytest.mark.parametrize("name", ["eps", "flow", "edm"])
+def test_the_timestep_of_a_sigma_is_where_that_much_noise_is(name: str) -> None:
+    process = PROCESSES[name]
+    for sigma in (0.1, 1.0, 7.0):
+        t = levels.timestep_at_sigma(process, sigma, torch.device("cpu"))
+        assert levels.noise_level(process, t).sigma.item() == pytest.approx(sigma, rel=1e-3)
+    last = levels.timestep_at_sigma(process, float("inf"), torch.device("cpu"))
+    assert last.item() == pytest.approx(process.last)
