@@ -107,10 +107,19 @@ function handlesOf(card: Card, width: number): NodeHandle[] {
   return made;
 }
 
+/** A card that changed has handles of its own, which mostly are where they were. */
+const sameHandles = (a: readonly NodeHandle[] = [], b: readonly NodeHandle[] = []): boolean =>
+  a === b ||
+  (a.length === b.length &&
+    a.every((own, i) => {
+      const other = b[i];
+      return own.id === other?.id && own.type === other?.type && own.x === other.x && own.y === other.y;
+    }));
+
 function sameNode(a: LoomNode, b: LoomNode): boolean {
   return (
     a.type === b.type &&
-    a.handles === b.handles &&
+    sameHandles(a.handles, b.handles) &&
     (b.measured === undefined ||
       (a.measured?.width === b.measured.width && a.measured?.height === b.measured.height)) &&
     a.position.x === b.position.x &&
