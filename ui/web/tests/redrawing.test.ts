@@ -8,15 +8,20 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { NodeCard } from "../src/canvas/NodeCard";
 import { Zone } from "../src/canvas/Zone";
 import { setParameter } from "../src/commands";
+import { cardsOf } from "../src/document/cards";
 import { heldIn, inside, isInside } from "../src/document/document";
+import type { Sheet } from "../src/drawing/geometry";
+import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../src/drawing/view";
 import { api } from "../src/server/api";
 import { restore } from "../src/state/documents";
-import { setCatalog, useEditor } from "../src/state/editor";
-import { setLevel } from "../src/state/level";
+import { redoEdit, setCatalog, undoEdit, useEditor } from "../src/state/editor";
+import { isFar, setLevel } from "../src/state/level";
 import { startValidation } from "../src/state/validation";
 import { CATALOG } from "./catalog";
-import { docOf, SAMPLING, TRAINING } from "./documents";
-import { cases } from "./effort";
+import { COMMANDS } from "./commands";
+import { docOf, GUIDED, SAMPLING, TRAINING } from "./documents";
+import { cases, THOROUGH } from "./effort";
+import { Picker } from "./picker";
 
 vi.hoisted(() => ((globalThis as Record<string, unknown>).IS_REACT_ACT_ENVIRONMENT = true));
 
@@ -68,6 +73,42 @@ describe("an edit of one field", () => {
     expect(now.cards.guide).not.toBe(cards.guide);
     expect(now.nodes).toBe(nodes);
     expect(now.edges).toBe(edges);
+  });
+});
+
+describe("what is drawn after an edit", () => {
+  const names = [...Object.keys(COMMANDS), "undo", "redo"] as (keyof typeof COMMANDS | "undo" | "redo")[];
+  const step = fc.record({
+    // Values are changed more often than anything else.
+    name: fc.oneof(fc.constantFrom(...names), fc.constantFrom("setParameter" as const, "undo" as const)),
+    numbers: fc.array(fc.nat(9999), { minLength: 12, maxLength: 12 }),
+  });
+  const STARTS = [docOf(SAMPLING), docOf(TRAINING), docOf({ ...SAMPLING, fit: TRAINING.fit }), GUIDED];
+  const drawnAnew = (sheet: Sheet) => ({
+    nodes: nodesOf(sheet, [], isFar()),
+    edges: edgesOf(sheet, [], isFar()),
+  });
+  const look = ({ nodes, edges }: { nodes: LoomNode[]; edges: LoomEdge[] }) => ({
+    nodes: nodes.map(({ selected: _, ...node }) => node),
+    edges: edges.map(({ data, ...edge }) => ({ ...edge, selected: false, data: { ...data, way: null } })),
+  });
+
+  it("is what would be drawn without what was drawn before", () => {
+    fc.assert(
+      fc.property(fc.nat(STARTS.length - 1), fc.array(step, { maxLength: 12 }), (start, steps) => {
+        restore([{ doc: STARTS[start] ?? docOf({}) }], 0);
+        for (const { name, numbers } of steps) {
+          if (name === "undo" || name === "redo") (name === "undo" ? undoEdit : redoEdit)();
+          else COMMANDS[name](new Picker(numbers), useEditor.getState().doc);
+          const state = useEditor.getState();
+          const cards = cardsOf(state.doc, state.kinds, {}, state.asPorts);
+          expect(state.cards, name).toEqual(cards);
+          const sheet = { ...state, cards };
+          expect(look(state), name).toEqual(look(drawnAnew(sheet)));
+        }
+      }),
+      { numRuns: cases(60, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
+    );
   });
 });
 
