@@ -7,10 +7,10 @@ import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/doc
 import { enter, leave, shownAt, still, type Path } from "../document/inside";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
-import { fillIn } from "../drawing/layout";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../drawing/view";
 import { pushedOf, type Point, type Sheet, type Size } from "../drawing/geometry";
 import { isFar, useLevel } from "./level";
+import { placesFor } from "./placing";
 import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
 /** What is known of one document's drawing; it stays while the document is open. */
@@ -76,7 +76,7 @@ export const sheetKey = ({ document, within }: SheetAt): string => `${document} 
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
   const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
-  const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
+  const auto = missing ? { ...placesFor(doc, cards, state.measured), ...state.auto } : state.auto;
   return { doc, cards, auto, ...drawn({ ...state, doc, cards, auto }) };
 }
 
