@@ -76,6 +76,16 @@ describe("an edit of one field", () => {
   });
 });
 
+it("an edit of a value asks for the types of its own node alone", () => {
+  const { kinds, doc } = useEditor.getState();
+  const asked = new Set<string>();
+  const of = vi.spyOn(kinds, "of").mockImplementation((_, source) => (asked.add(source.node), null));
+  setParameter("guide", "scale", 5);
+  of.mockRestore();
+  expect(useEditor.getState().doc).not.toBe(doc);
+  expect([...asked]).toEqual(["guide"]);
+});
+
 describe("what is drawn after an edit", () => {
   const names = [...Object.keys(COMMANDS), "undo", "redo"] as (keyof typeof COMMANDS | "undo" | "redo")[];
   const step = fc.record({
@@ -93,23 +103,27 @@ describe("what is drawn after an edit", () => {
     edges: edges.map(({ data, ...edge }) => ({ ...edge, selected: false, data: { ...data, way: null } })),
   });
 
-  it("is what would be drawn without what was drawn before", () => {
-    fc.assert(
-      fc.property(fc.nat(STARTS.length - 1), fc.array(step, { maxLength: 12 }), (start, steps) => {
-        restore([{ doc: STARTS[start] ?? docOf({}) }], 0);
-        for (const { name, numbers } of steps) {
-          if (name === "undo" || name === "redo") (name === "undo" ? undoEdit : redoEdit)();
-          else COMMANDS[name](new Picker(numbers), useEditor.getState().doc);
-          const state = useEditor.getState();
-          const cards = cardsOf(state.doc, state.kinds, {}, state.asPorts);
-          expect(state.cards, name).toEqual(cards);
-          const sheet = { ...state, cards };
-          expect(look(state), name).toEqual(look(drawnAnew(sheet)));
-        }
-      }),
-      { numRuns: cases(40, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
-    );
-  }, cases(120_000, 3_600_000));
+  it(
+    "is what would be drawn without what was drawn before",
+    () => {
+      fc.assert(
+        fc.property(fc.nat(STARTS.length - 1), fc.array(step, { maxLength: 12 }), (start, steps) => {
+          restore([{ doc: STARTS[start] ?? docOf({}) }], 0);
+          for (const { name, numbers } of steps) {
+            if (name === "undo" || name === "redo") (name === "undo" ? undoEdit : redoEdit)();
+            else COMMANDS[name](new Picker(numbers), useEditor.getState().doc);
+            const state = useEditor.getState();
+            const cards = cardsOf(state.doc, state.kinds, {}, state.asPorts);
+            expect(state.cards, name).toEqual(cards);
+            const sheet = { ...state, cards };
+            expect(look(state), name).toEqual(look(drawnAnew(sheet)));
+          }
+        }),
+        { numRuns: cases(40, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
+      );
+    },
+    cases(120_000, 3_600_000),
+  );
 });
 
 describe("what lies in a zone", () => {

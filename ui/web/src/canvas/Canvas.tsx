@@ -23,7 +23,7 @@ import { MIN_ZOOM } from "../drawing/framing";
 import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Reroute } from "./Drawings";
-import { firstView, frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
+import { beginning, frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { HandTool } from "./HandTool";
@@ -171,7 +171,7 @@ function SheetOf({ sheet }: { sheet: string }) {
   const theme = useUi((state) => state.theme);
   const boxing = useUi((state) => state.boxing);
   const [isNew] = useState(() => viewOf(sheet) === undefined && nodes.length > 0);
-  const [view] = useState(() => viewOf(sheet) ?? (isNew ? firstView() : undefined));
+  const [view] = useState(() => viewOf(sheet) ?? (isNew ? beginning(sheet) : undefined));
   useEffect(() => {
     if (!isNew) return undefined;
     const timer = setTimeout(() => frameFirst(0), SETTLES);

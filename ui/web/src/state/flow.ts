@@ -62,13 +62,22 @@ function drawFor(view: Viewport): void {
   if (style.getPropertyValue("--away") !== away) style.setProperty("--away", away);
 }
 
+/** Of the sheet that was shown last for the first time: from where. */
+let begun: { readonly sheet: string; readonly view: Viewport } | null = null;
+
 /** A sheet is drawn as it will be looked at from the start: not whole, nor in another level, only to be drawn again at once. */
 useEditor.subscribe((state, before) => {
   const sheet = sheetKey(shownSheet(state));
   if (sheet === sheetKey(shownSheet(before))) return;
   const view = viewOf(sheet) ?? firstView();
-  if (view) drawFor(view);
+  if (!view) return;
+  begun = { sheet, view };
+  drawFor(view);
 });
+
+/** From where a sheet is looked at first; not asked of the page again once it was, which would have to be laid out for it. */
+export const beginning = (sheet: string): Viewport | undefined =>
+  begun?.sheet === sheet ? begun.view : firstView();
 
 /** How long a movement of the view takes, in ms: none at all for who asked their system for less motion. */
 function gliding(duration: number): number {
