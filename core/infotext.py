@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -132,9 +133,9 @@ def _plain(nodes: Mapping[str, Mapping[str, Any]], value: Any) -> str:
 
 def _found(nodes: Mapping[str, Mapping[str, Any]], link: Any, wanted: tuple[str, ...]) -> dict[str, Any]:
     """The literals of the nearest node upstream of a link that has one of these inputs as a literal."""
-    waiting, seen = [link], set[str]()
+    waiting, seen = deque([link]), set[str]()
     while waiting:
-        link = waiting.pop(0)
+        link = waiting.popleft()
         if not (isinstance(link, list) and link) or (name := str(link[0])) in seen or name not in nodes:
             continue
         seen.add(name)

@@ -7,7 +7,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -67,7 +67,7 @@ class Plot:
 
     def to_tree(self) -> dict[str, Any]:
         """All of it as tensors and JSON values; `Plot.from_tree` reads it."""
-        return asdict(self) | {"table": {name: list(column) for name, column in self.table.columns.items()}}
+        return vars(self) | {"table": {name: list(column) for name, column in self.table.columns.items()}}
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Plot:

@@ -8,23 +8,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.tensor_arithmetic import resized
+from core.tensor_arithmetic import resized, sides
 
 Kind = Literal["nearest", "bilinear", "bicubic", "area", "lanczos"]
 LOBES = 3
 
 
 def resize(x: Tensor, height: int, width: int, kind: Kind = "nearest") -> Tensor:
-    """x (b, c, h, w) in another height and width, as `resized`, or by Lanczos' sinc. Making smaller, all but nearest are antialiased. Gradients flow."""
+    """x (b, c, h, w) in another height and width, as `resized`, or by Lanczos' sinc. Making smaller, all but nearest are antialiased. Gradients flow.
+
+    Raises ValueError for other axes than these four.
+    """
     if kind == "lanczos":
-        rows, columns = (_lanczos(old, new).to(x) for old, new in zip(x.shape[-2:], (height, width), strict=True))
+        rows, columns = (_lanczos(old, new).to(x) for old, new in zip(sides(x), (height, width), strict=True))
         return rows @ x @ columns.T
     return resized(x, height, width, kind)
 
 
 def center_crop(x: Tensor, ratio: float) -> Tensor:
     """The largest part in the middle of x (b, c, h, w) whose width is `ratio` times its height."""
-    height, width = x.shape[-2:]
+    height, width = sides(x)
     if width > height * ratio:
         kept = max(1, round(height * ratio))
         return x[..., (width - kept) // 2 :][..., :kept]

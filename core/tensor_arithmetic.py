@@ -127,11 +127,17 @@ def resized(x: Tensor, height: int, width: int, kind: Resizing = "nearest") -> T
 
     Raises ValueError for other axes than these four.
     """
-    if x.ndim != 4:
-        raise ValueError(f"it is {shape_of(x)}; what is resized has four axes, b c h w")
+    own_height, own_width = sides(x)
     if kind in ("nearest", "area"):
         return F.interpolate(x, (height, width), mode="nearest-exact" if kind == "nearest" else "area")
-    return F.interpolate(x, (height, width), mode=kind, antialias=height < x.shape[2] or width < x.shape[3])
+    return F.interpolate(x, (height, width), mode=kind, antialias=height < own_height or width < own_width)
+
+
+def sides(x: Tensor) -> tuple[int, int]:
+    """Height and width of x, (b, c, h, w). Raises ValueError for other axes than these four."""
+    if x.ndim != 4:
+        raise ValueError(f"it is {shape_of(x)}; what is resized has four axes, b c h w")
+    return x.shape[2], x.shape[3]
 
 
 def number(x: Tensor) -> float:

@@ -14,6 +14,7 @@ from core.models.adapter import adapter_for, merged, with_adapter
 from graph_runner.context import Rng, Saving
 from graph_runner.contract import Name, node
 from nodes.lora import Strength, for_unet, one_clip
+from nodes.models import model_file
 from nodes.optimizers import Patterns
 from nodes.wires import Adapter, TextEncoder, UNet
 
@@ -71,8 +72,8 @@ def merge_lora(model: M, adapter: Adapter, strength: Strength = 1.0) -> M:
 
 
 def _saved(given: Mapping[str, Any]) -> list[str]:
-    name = given["name"].removesuffix(".safetensors")
-    return [f"models/{name}" if given["naming"] == "peft" else f"models/{name}.safetensors"]
+    path = model_file(given["name"])
+    return [path.removesuffix(".safetensors") if given["naming"] == "peft" else path]
 
 
 @node(category="checkpoints", effect=True, saves=_saved, words=(*WORDS, "export", "kohya", "diffusers"))

@@ -22,7 +22,7 @@ from core.models.t2i_adapter import adapted
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
 from graph_runner.contract import Name, PathTo, node
-from nodes.models import OURS, Kept, keep_as, read_as
+from nodes.models import OURS, Kept, keep_as, model_file, read_as
 from nodes.wires import Conditioning, ControlNet, Image, Latent, T2IAdapter, Timestep, UNet
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -204,7 +204,7 @@ def _could_be_saved(controlnet: ControlNet, form: Form, **_: Any) -> None:
 
 
 def _saved(name: str, form: str) -> str:
-    return f"models/{name}" if form == "diffusers" else f"models/{name.removesuffix('.safetensors')}.safetensors"
+    return f"models/{name}" if form == "diffusers" else model_file(name)
 
 
 @node(

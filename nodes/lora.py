@@ -16,6 +16,7 @@ from core.models.graft import refuse_grafted
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
+from nodes.models import model_file
 from nodes.wires import TextEncoder, UNet
 
 Strength = Annotated[float, Field(ge=-4, le=4)]
@@ -145,14 +146,10 @@ def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, str
     return merge_lora(for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
 
 
-def _saved(name: str) -> str:
-    return f"models/{name.removesuffix('.safetensors')}.safetensors"
-
-
 @node(
     category="checkpoints",
     effect=True,
-    saves=lambda given: [_saved(given["name"])],
+    saves=lambda given: [model_file(given["name"])],
     words=("extract lora", "export", "loha", "kohya", "diffusers"),
 )
 def save_lora(
@@ -186,7 +183,7 @@ def save_lora(
     text = None
     if text_base is not None and text_encoder is not None:
         text = difference(one_clip(text_base), one_clip(text_encoder), rank)
-    homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
+    homeless = write_lora(saving(model_file(name)), change, text, naming, getattr(torch, precision))
     for part, each in (("UNet", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:
             tell(

@@ -325,6 +325,11 @@ def load_discriminator(path: WeightFile, dtype: Kept = "float32") -> Discriminat
     return load_as(path, NLayerDiscriminator, dtype)
 
 
+def model_file(name: str) -> str:
+    """Where a node saves a model as a single file, below the workspace; a name may have the ending already."""
+    return f"models/{name.removesuffix('.safetensors')}.safetensors"
+
+
 def load_as(path: str, kind: type[nn.Module], dtype: str, known: Models = OURS) -> Any:
     """A saved model, which has to be of a kind, its weights kept in what a `Kept` says. Raises ValueError for another."""
     model = load(path, read_as(dtype), known).model

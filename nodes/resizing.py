@@ -54,7 +54,7 @@ def resize(
     kind: squares, bilinear, bicubic, the mean over what a pixel covers, or Lanczos' windowed sinc.
     crop: cut off evenly what another shape leaves over, instead of distorting.
     """
-    own_height, own_width = x.shape[-2:]
+    own_height, own_width = tensor_arithmetic.sides(x)
     if pixels and (height or width):
         raise ValueError("height or width, and pixels, both say the size; give one")
     if pixels:

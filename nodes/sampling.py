@@ -113,18 +113,21 @@ def sample(
     chosen: solvers.Solver | Sampler
     if solver == "as stored" or spacing == "as stored":
         chosen = stored(schedule, None if solver == "as stored" else solver)
-        levels, draws = chosen.levels(schedule, steps), SOLVERS[chosen.solver].draws
-        if spacing is not None and spacing != "as stored":
-            levels = SOLVERS[chosen.solver].levels(schedule, steps, spacing)
-        tell(f"sampled by {chosen.solver} in {len(levels)} steps, from timestep {levels.start.t:g}", "info")
+        name = chosen.solver
+        if spacing is None or spacing == "as stored":
+            levels = chosen.levels(schedule, steps)
+        else:
+            levels = SOLVERS[name].levels(schedule, steps, spacing)
+        tell(f"sampled by {name} in {len(levels)} steps, from timestep {levels.start.t:g}", "info")
     else:
-        chosen = SOLVERS[solver]
-        levels, draws = chosen.levels(schedule, steps, spacing), chosen.draws
-    rng = rng.from_row(first_row)
+        name = solver
+        chosen = SOLVERS[name]
+        levels = chosen.levels(schedule, steps, spacing)
+    rng, drawn = rng.from_row(first_row), 0
     if z is not None:
         if noise is not None or z0 is not None:
             raise ValueError("z is a latent to go on from as it is; leave out noise and z0, or wire those and no z")
-        levels, rng = levels.part(start_at_step, end_at_step), rng.after(start_at_step * draws)
+        levels, drawn = levels.part(start_at_step, end_at_step), start_at_step * SOLVERS[name].draws
     elif noise is None:
         raise ValueError("there is nothing to start from: wire noise, or, to go on from a noisy latent, z")
     elif z0 is not None:
@@ -141,10 +144,9 @@ def sample(
         levels = levels.part(0, end_at_step)
         z = levels.prior(noise)
     stepwise = Stepwise(denoise, loop)
-    draw: solvers.Draw = rng.randn_like
+    draw: solvers.Draw = rng.after(drawn).randn_like
     if noise_as != "by row":
-        solved_by = chosen.solver if isinstance(chosen, Sampler) else solver
-        draw = torch_noise.added(noise_as, noise_seed, solved_by, start_at_step * draws, first_row)
+        draw = torch_noise.added(noise_as, noise_seed, name, drawn, first_row)
     return chosen(stepwise, z, levels, eta=eta, draw=draw, turns=stepwise.turns)
 
 

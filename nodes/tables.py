@@ -10,16 +10,14 @@ from pydantic import Field
 
 from core.tables import files, operations
 from core.tables.operations import Join, Relation
+from core.tables.table import Cell, table_of
 from core.tables.table import Table as _Table
-from core.tables.table import table_of
 from graph_runner.context import Outputs
 from graph_runner.contract import Name, PathTo, Ports, node
 from nodes.wires import Table
 
 ColumnNames = list[str]
 TablePath = Annotated[str, PathTo("file")]
-Cell = bool | int | float | str | None
-"""A cell that is typed in."""
 MEDIA = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
@@ -77,7 +75,7 @@ def group_rows(table: Table, by: ColumnNames, values: ColumnNames = []) -> Table
     return operations.group(table, by, values)
 
 
-@node(category="tables", words=("filter", "where"))
+@node(category="tables", version=2, words=("filter", "where"))
 def select_rows(table: Table, column: str, relation: Relation = "==", value: Cell = None) -> Table:
     """The rows whose cell in a column stands in a relation to a value.
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -15,6 +14,7 @@ from core.conditioning.learned_word import vocabulary, with_word, word_like
 from core.conditioning.text import BERTEmbedder
 from graph_runner.context import Saving
 from graph_runner.contract import Name, node
+from nodes.models import model_file
 from nodes.wires import LearnedWord, TextEncoder, Tokenizer, WeightFile
 
 
@@ -84,14 +84,10 @@ def add_word(text_encoder: TextEncoder, word: LearnedWord) -> TextEncoder:
     return with_word(text_encoder, word)
 
 
-def _saved(given: Mapping[str, Any]) -> list[str]:
-    return [f"models/{given['name'].removesuffix('.safetensors')}.safetensors"]
-
-
 @node(
     category="text",
     effect=True,
-    saves=_saved,
+    saves=lambda given: [model_file(given["name"])],
     words=("textual inversion", "export", "embedding", "a1111"),
 )
 def save_word(
@@ -108,5 +104,5 @@ def save_word(
         raise ValueError(
             f"the word has {len(vectors)} vectors, and diffusers' form holds one; choose a1111, which diffusers reads too"
         )
-    given = {"name": name}
-    write_embedding(saving(_saved(given)[0]), vectors[0] if form == "diffusers" else vectors, Path(name).stem, form)
+    path = model_file(name)
+    write_embedding(saving(path), vectors[0] if form == "diffusers" else vectors, Path(path).stem, form)

@@ -126,10 +126,10 @@ class Library:
             self.workspace.home.keep(target)
         return document.model_copy(update={"path": path, "etag": _etag(content)})
 
-    def document(self, workflow: Workflow) -> Document:
+    def document(self, workflow: Workflow, remarks: Iterable[str] = ()) -> Document:
         """A workflow that is in no file, as it is sent: canonical, its nodes by their present names."""
         text = write(under_current_names(workflow, self.registry))
-        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False, remarks=[])
+        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False, remarks=list(remarks))
 
     def stamp(self, path: str) -> str:
         """The etag of a workflow file as it is now; empty where there is none."""
@@ -148,10 +148,12 @@ class Library:
             )
         try:
             if (brought := import_workflow(file, getattr(self.registry, "importers", ()))) is not None:
-                return self.document(brought.workflow).model_copy(update={"remarks": list(brought.remarks)})
+                return self.document(brought.workflow, brought.remarks)
             described = getattr(self.registry, "picture_describers", ())
             made = made_by(file, described) if start.startswith(b"\x89PNG") else None
-            return self.document(read(made.workflow) if made is not None and made.workflow else _read_file(file))
+            if made is not None and made.workflow:
+                return self.document(read(made.workflow), made.left)
+            return self.document(_read_file(file))
         except WorkflowError as error:
             said = str(error).replace(str(file), "the file").replace(file.name, "the file")
             raise RefusedError(415 if "carries no workflow" in said else 422, said) from error

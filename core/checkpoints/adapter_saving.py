@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,10 +170,10 @@ def _rows(model: Model, state: Mapping[str, Tensor], paths: list[str]) -> dict[s
     for key, value in theirs.items():
         if not key.endswith(".weight") or value.dim() < 2:
             continue
-        rows = value.flatten(1)[:, 0]
-        if int(rows[0]) < 0:
+        rows = value.movedim(0, -1)[(0,) * (value.dim() - 1)]  # a view: flattened, each weight would be copied
+        if (lowest := int(rows[0])) < 0:
             continue
-        number = sum(start <= int(rows[0]) for start in starts) - 1
+        number = bisect_right(starts, lowest) - 1
         found[key] = paths[number], _Rows(rows - starts[number], value.dim())
     return found
 

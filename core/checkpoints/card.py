@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.identify import Identity, identify
+from core.checkpoints.identify import Identity, foreign, identify, identity_of
 from core.checkpoints.listing import Listing, read_listing
-from core.checkpoints.weights import SINGLE_FILES, read_json
+from core.checkpoints.weights import SINGLE_FILES, naming, read_json
 
 ENDINGS = (*SINGLE_FILES, ".gguf", ".onnx", ".h5", ".msgpack", ".sft")
 FOLDERS = ("model_index.json", "latent_diffusion.json", "adapter_config.json", "config.json")
@@ -30,30 +30,26 @@ class Card(NamedTuple):
 def card(path: str | Path) -> Card | None:
     """What is known of a file; None for what is no model by its name, or a folder without a description. Never raises."""
     path = Path(path)
+    try:
+        with naming(path):
+            return _card(path)
+    except CheckpointError as error:
+        return Card(None, None, (), str(error))
+
+
+def _card(path: Path) -> Card | None:
+    listing = None
     if path.is_dir():
-        described = any((path / name).is_file() for name in FOLDERS)
-        if not described:
+        identity = identify(path) if any((path / name).is_file() for name in FOLDERS) else None
+        if identity is None:
             return None
     elif path.suffix.lower() not in ENDINGS:
         return None
-    try:
-        identity = identify(path)
-        listing = None if path.is_dir() else _listing(path, identity)
-    except CheckpointError as error:
-        return Card(None, None, (), str(error))
-    if path.is_dir() and identity is None:
-        return None
+    elif (identity := foreign(path)) is None:
+        listing = read_listing(path)
+        identity = identity_of(listing)
     problem = identity.advice if identity is not None and identity.use == "none" else ""
     return Card(identity, listing, tuple(dict.fromkeys(_words(path, listing)))[:MOST_WORDS], problem)
-
-
-def _listing(path: Path, identity: Identity | None) -> Listing | None:
-    try:
-        return read_listing(path)
-    except CheckpointError:
-        if identity is None:
-            raise
-        return None  # no file of weights, and known by its first bytes
 
 
 def _words(path: Path, listing: Listing | None) -> Iterator[str]:

@@ -17,13 +17,13 @@ from torch import Tensor
 
 from core.checkpoints.detect import encoder_shape, published_heads
 from core.checkpoints.diffusers_config import conditional_unet_from_diffusers, unet_to_diffusers_config
-from core.checkpoints.diffusers_folder import ENDINGS, STEMS, weights_in
+from core.checkpoints.diffusers_folder import class_of, description_of, network_files, translated, weights_in
 from core.checkpoints.diffusers_keys import State, controlnet_from_diffusers, controlnet_to_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.forms import unet_names
 from core.checkpoints.identify import refusal
-from core.checkpoints.model_io import HEADER, build, load_model, model_files
-from core.checkpoints.weights import naming, read_json, read_metadata, read_weights, weight_files, write_weights
+from core.checkpoints.model_io import HEADER, build, load_model
+from core.checkpoints.weights import naming, read_json, read_metadata, read_weights, write_weights
 from core.models.controlnet import ENCODER, ControlNet
 from core.models.registry import MODELS
 from core.models.unet import UNet
@@ -73,14 +73,16 @@ def load_controlnet(
 def _load(path: Path, base: UNet | None, dtype: torch.dtype | None, known: Mapping[str, type]) -> ControlNet:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
-    described = _description(path)
+    described = description_of(path)
     if described is not None:
         theirs = read_json(described)
         if HEADER not in theirs:
             weights = path if path.is_file() else weights_in(path)
             if weights is None:
                 raise CheckpointError(f"{path} has no weights beside its config.json; download the folder again.")
-            return _from_diffusers(theirs, read_weights(weights), described, dtype)
+            if (kind := class_of(theirs)) != KIND:
+                raise CheckpointError(f"{described} describes a {kind[:60] or 'model without a class'}, not a {KIND}.")
+            return translated(described, _from_diffusers, theirs, read_weights(weights), described, dtype)
     if described is not None or (path.is_file() and HEADER in read_metadata(path)):
         model = load_model(path, dtype, known).model
         if not isinstance(model, ControlNet):
@@ -91,26 +93,9 @@ def _load(path: Path, base: UNet | None, dtype: torch.dtype | None, known: Mappi
     return _single(read_weights(path), path, base, dtype)
 
 
-def _description(path: Path) -> Path | None:
-    """The configuration of a folder, or beside one of its files of weights; None where there is none."""
-    if path.is_dir():
-        return path / "config.json" if (path / "config.json").is_file() else None
-    beside = path.with_name("config.json")
-    of_a_folder = path.name.partition(".")[0] in STEMS and path.suffix in ENDINGS
-    return beside if of_a_folder and beside.is_file() else None
-
-
 def controlnet_files(path: str | Path) -> dict[str, Path]:
     """The files that `load_controlnet` reads, by their names at `path`; the file itself has none."""
-    path = Path(path)
-    described = _description(path)
-    if not path.is_dir():
-        return weight_files(path) | ({} if described is None else {described.name: described})
-    if described is not None and HEADER in read_json(described):
-        return model_files(path)
-    weights = weights_in(path)
-    files = {} if weights is None else {name or weights.name: file for name, file in weight_files(weights).items()}
-    return files | ({} if described is None else {described.name: described})
+    return network_files(Path(path))
 
 
 def config_from_diffusers(theirs: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,25 +152,13 @@ def save_controlnet(model: ControlNet, path: str | Path, form: Form = "diffusers
 
 
 def _from_diffusers(theirs: Mapping[str, Any], state: State, source: Path, dtype: torch.dtype | None) -> ControlNet:
-    if theirs.get("_class_name") != KIND:
-        told = str(theirs.get("_class_name") or "model without a class")[:60]
-        raise CheckpointError(f"{source} describes a {told}, not a {KIND}.")
-    try:
-        config = config_from_diffusers(theirs)
-        if theirs.get("class_embed_type") == "projection":
-            state = {name.replace("class_embedding.", "add_embedding."): value for name, value in state.items()}
-        if theirs.get("controlnet_conditioning_channel_order") == "bgr":
-            first = "controlnet_cond_embedding.conv_in.weight"
-            state = state | {first: state[first].flip(1)}
-        return build(ControlNet, config, controlnet_from_diffusers(state, config), source.parent, dtype)
-    except KeyError as error:
-        raise CheckpointError(
-            f"{source.parent} lacks {error}; its files do not belong together, get it again."
-        ) from error
-    except CheckpointError:
-        raise
-    except (ArithmeticError, AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{source} cannot be used: {str(error)[:300]}.") from error
+    config = config_from_diffusers(theirs)
+    if theirs.get("class_embed_type") == "projection":
+        state = {name.replace("class_embedding.", "add_embedding."): value for name, value in state.items()}
+    if theirs.get("controlnet_conditioning_channel_order") == "bgr":
+        first = "controlnet_cond_embedding.conv_in.weight"
+        state = state | {first: state[first].flip(1)}
+    return build(ControlNet, config, controlnet_from_diffusers(state, config), source.parent, dtype)
 
 
 def _single(state: State, path: Path, base: UNet | None, dtype: torch.dtype | None) -> ControlNet:

@@ -26,7 +26,7 @@ from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedu
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
-from core.checkpoints.model_io import build
+from core.checkpoints.model_io import HEADER, build, model_files
 from core.checkpoints.sdxl_text import index_of, joined, second_encoder, second_to_transformers, size_dim, tokenizers_of
 from core.checkpoints.taesd import in_taesd_names, taesd
 from core.checkpoints.text_keys import (
@@ -71,11 +71,10 @@ VECTOR = ("add_embedding.", "class_embedding.")
 """Where a vector's embedding is: SDXL's, as `diffusers_keys` has it, and one of class_embed_type "projection"."""
 
 SCHEDULER_CONFIG = "scheduler_config.json"
-LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
+PROJECTED = "CLIPTextModelWithProjection"
+LIBRARIES = {"CLIPTextModel": "transformers", PROJECTED: "transformers", "LDMBertModel": "latent_diffusion"}
 BESIDE_LATENT = {5: "InpaintPipeline", 4: "InstructPix2PixPipeline"}
 """Which of Stable Diffusion's pipelines takes so many channels beside the latent's: a masked latent and its mask, a picture."""
-PROJECTED = "CLIPTextModelWithProjection"
-LIBRARIES |= {PROJECTED: "transformers"}
 
 
 def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
@@ -100,7 +99,7 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
     for name, kind, theirs in _listed(folder):
         if kind == "schedule":
             source = folder / name / SCHEDULER_CONFIG
-            parts["schedule"] = _read(source, schedule_from_diffusers, read_json(source), theirs)
+            parts["schedule"] = translated(source, schedule_from_diffusers, read_json(source), theirs)
         elif kind == "tokenizer":
             try:
                 tokenizers[name] = TextTokenizer.load(folder / name)
@@ -125,14 +124,37 @@ def load_component(weights: str | Path, dtype: torch.dtype | None = torch.float3
 
 def describes_weights(weights: str | Path) -> Path | None:
     """The diffusers configuration beside a file of weights that is called as such a folder's are; None where there is none."""
-    weights = Path(weights)
-    config = weights.with_name("config.json")
-    if weights.name.partition(".")[0] not in STEMS or weights.suffix not in ENDINGS or not config.is_file():
+    config = description_of(Path(weights))
+    if config is None:
         return None
     try:
-        return config if _kind(read_json(config)) in COMPONENTS else None
+        return config if class_of(read_json(config)) in COMPONENTS else None
     except CheckpointError:
         return None
+
+
+def description_of(path: Path) -> Path | None:
+    """The configuration in a component's folder, or beside a file of weights that is called as such a folder's are."""
+    config = path / "config.json" if path.is_dir() else path.with_name("config.json")
+    named = path.is_dir() or (path.name.partition(".")[0] in STEMS and path.suffix in ENDINGS)
+    return config if named and config.is_file() else None
+
+
+def network_files(path: Path) -> dict[str, Path]:
+    """The files of a network that stands beside a model, by their names at `path`; the file itself has none.
+
+    They are a folder of ours, a folder of diffusers with a configuration or without, or a file of weights and the
+    configuration beside it. Raises CheckpointError where one that lists others cannot be read.
+    """
+    config = description_of(path)
+    described = {} if config is None else {config.name: config}
+    if not path.is_dir():
+        return weight_files(path) | described
+    if config is not None and HEADER in read_json(config):
+        return model_files(path)
+    weights = weights_in(path)
+    files = {} if weights is None else {name or weights.name: file for name, file in weight_files(weights).items()}
+    return files | described
 
 
 def diffusers_files(folder: str | Path) -> dict[str, Path]:
@@ -328,19 +350,20 @@ def _component(folder: Path, dtype: torch.dtype | None, weights: Path | None = N
     """One component under the name of its place in `LatentDiffusion`, with these weights or the folder's."""
     source = folder / "config.json"
     config = read_json(source)
-    kind = _kind(config)
-    if not isinstance(kind, str) or kind not in COMPONENTS:
-        told = str(kind)[:60]
+    kind = class_of(config)
+    if kind not in COMPONENTS:
         raise CheckpointError(
-            f"{source} describes a {told or 'model without a class'}; known are {', '.join(COMPONENTS)}."
+            f"{source} describes a {kind[:60] or 'model without a class'}; known are {', '.join(COMPONENTS)}."
         )
     state = read_weights(weights) if weights else _weights(folder)
-    return _read(source, COMPONENTS[kind], folder, config, state, dtype)
+    return translated(source, COMPONENTS[kind], folder, config, state, dtype)
 
 
-def _kind(config: Mapping[str, Any]) -> Any:
-    """The class that a component's configuration names, whatever stands there."""
-    return config.get("_class_name") or next(iter(config.get("architectures") or []), "")
+def class_of(config: Mapping[str, Any]) -> str:
+    """The class that a configuration of diffusers or transformers names; empty where it names none."""
+    named = config.get("_class_name") or config.get("architectures")
+    kind = named[0] if isinstance(named, list) and named else named
+    return kind if isinstance(kind, str) else ""
 
 
 def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
@@ -423,8 +446,8 @@ def weights_in(folder: Path) -> Path | None:
     return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 
-def _read(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:
-    """Name the file in whatever a translation says is wrong."""
+def translated(source: Path, read: Callable[..., Result], *arguments: Any) -> Result:
+    """What `read` makes of a configuration and its weights. Names the file in whatever it says is wrong (CheckpointError)."""
     try:
         return read(*arguments)
     except CheckpointError:

@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from core.checkpoints.diffusers_keys import LEAVES
+from core.models.blocks import ResBlock
+
 UNET, FIRST_STAGE, CONDITIONER = "model.diffusion_model.", "first_stage_model.", "cond_stage_model."
 
 State = dict[str, Tensor]
@@ -79,14 +82,7 @@ def _with_prefix(state: State) -> State:
 
 Names = Callable[[str], str]
 
-RESIDUAL = {
-    "norm1": "in_layers.0",
-    "conv1": "in_layers.2",
-    "time_emb_proj": "emb_layers.1",
-    "norm2": "out_layers.0",
-    "conv2": "out_layers.3",
-    "conv_shortcut": "skip_connection",
-}
+RESIDUAL = {theirs: ours for ours, theirs in LEAVES[ResBlock].items()}
 UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
@@ -104,7 +100,7 @@ UNET_ENDS = {
 
 def unet_names(state: Mapping[str, Tensor]) -> Names:
     """diffusers' names of a UNet with a context, told from the names alone: how many blocks a level has shows there."""
-    blocks = _count(state, r"down_blocks\.0\.resnets\.(\d+)\.")
+    blocks = count(state, r"down_blocks\.0\.resnets\.(\d+)\.")
 
     def name(key: str) -> str:
         path, _, leaf = key.rpartition(".")
@@ -141,7 +137,7 @@ ATTENTION = {
 
 def _autoencoder_names(state: State) -> Names:
     """diffusers' names of an autoencoder."""
-    levels = _count(state, r"(?:encoder\.down|decoder\.up)_blocks\.(\d+)\.")
+    levels = count(state, r"(?:encoder\.down|decoder\.up)_blocks\.(\d+)\.")
 
     def name(key: str) -> str:
         key = key.replace(".conv_norm_out.", ".norm_out.").replace(".conv_shortcut.", ".nin_shortcut.")
@@ -172,7 +168,11 @@ def _as_convolution(key: str, value: Tensor) -> Tensor:
     return value[..., None, None] if matrix else value
 
 
-def _count(state: Mapping[str, Tensor], pattern: str) -> int:
+def count(state: Mapping[str, Tensor], pattern: str) -> int:
+    """One more than the highest number that the pattern's group takes at the beginning of a name; 0 where it never matches.
+
+    Raises ValueError for a number of more blocks than there are weights.
+    """
     numbers = {match[1] for key in state if (match := re.match(pattern, key))}
     if any(len(number) > 6 or int(number) >= len(state) for number in numbers):
         raise ValueError(f"block {max(numbers, key=len)[:20]} of {len(state)} weights")

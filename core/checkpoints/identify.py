@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.checkpoints.diffusers_folder import COMPONENTS, PROJECTED
+from core.checkpoints.diffusers_folder import COMPONENTS, PROJECTED, class_of
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic
 from core.checkpoints.model_io import HEADER
 from core.checkpoints.signatures import SIGNATURES, Use, base
-from core.checkpoints.weights import read_json
+from core.checkpoints.weights import naming, read_json
 
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 """Which parts of a pipeline predict."""
@@ -48,17 +48,19 @@ def identify(path: str | Path) -> Identity | None:
     Of a file only names and shapes are looked at, and what its first bytes say.
     """
     path = Path(path)
-    if path.is_dir():
-        return _folder(path)
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with naming(path):
+        if path.is_dir():
+            return _folder(path)
+        return foreign(path) or identity_of(read_listing(path))
+
+
+def foreign(path: Path) -> Identity | None:
+    """What a file is by its first bytes that is none of weights, nor an index of such; None for all others."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
     weights = head[8:9] == b"{" or head.startswith((b"PK", b"\x80"))
-    if not weights and (told := told_by_magic(head)) is not None and not path.name.endswith(".index.json"):
-        return Identity(told[0], "none", told[1])
-    return identity_of(read_listing(path))
+    told = None if weights or path.name.endswith(".index.json") else told_by_magic(head)
+    return None if told is None else Identity(told[0], "none", told[1])
 
 
 def identity_of(listing: Listing) -> Identity | None:
@@ -86,8 +88,7 @@ def _folder(path: Path) -> Identity | None:
         content = read_json(path / name)
         if HEADER in content:
             return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
-        kind = content.get("_class_name") or next(iter(content.get("architectures") or []), None)
-        if isinstance(kind, str):
+        if kind := class_of(content):
             if (beside := BESIDE.get(kind)) is not None and name == "config.json":
                 return Identity(f"a {kind} (a folder of diffusers)", beside, ADVICE[beside])
             article = "an" if kind[:1] in "AEIO" else "a"

@@ -93,9 +93,9 @@ def _read(path: Path, adapter: str) -> Lora:
         weights = read_weights(file)
         refuse_spoilt(weights, file)
         known = known or base(Listing({key: Entry(tuple(each.shape), "") for key, each in weights.items()}))
+        told = settings or declared(file)
         for to, module, parts in _modules(weights, file, place, adapter):
-            told = settings.get(to) or declared(file).get(to) or Settings()
-            updates[to][module.replace(".", "_")] = _update(file, module, parts, told)
+            updates[to][module.replace(".", "_")] = _update(file, module, parts, told.get(to, Settings()))
     return Lora(path, updates["unet"], updates["text"], known, updates["text 2"])
 
 
@@ -222,7 +222,7 @@ def _add(state: State, updates: dict[str, Update], strength: float, source: Path
         before = state[key]
         try:
             state[key] = update.apply(TARGETS[target], before, strength).to(before.dtype)
-        except RuntimeError as error:
+        except (ArithmeticError, LookupError, RuntimeError) as error:  # of factors of any shape
             raise CheckpointError(
                 f"{source} does not fit the shape {tuple(before.shape)} of {key}; use it with the base model that it "
                 "was made for."

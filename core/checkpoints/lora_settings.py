@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -34,13 +35,16 @@ class Settings:
     def alpha_of(self, module: str, source: Path) -> float | None:
         """The alpha of a module by its path with dots: that of the first pattern that its end fits, as peft has it."""
         for pattern, alpha in self.patterns.items():
-            if not re.fullmatch(r"\^?[\w.\\]+\$?", pattern):
-                raise CheckpointError(
-                    f"{source} has an alpha for {pattern!r:.60}, no path of a module; save it anew with peft."
-                )
-            if re.match(rf"(?:.*\.)?(?:{pattern})$", module):
+            if _fits(pattern, module, source):
                 return alpha
         return self.alpha
+
+
+def _fits(pattern: str, module: str, source: Path) -> bool:
+    with suppress(re.error):
+        if re.fullmatch(r"\^?[\w.\\]+\$?", pattern):  # nothing that could take long
+            return re.match(rf"(?:.*\.)?(?:{pattern})$", module) is not None
+    raise CheckpointError(f"{source} has an alpha for {pattern!r:.60}, no path of a module; save it anew with peft.")
 
 
 def _settings(content: Mapping[str, Any], source: Path, kind: str = "LORA") -> Settings:
@@ -79,12 +83,12 @@ def adapter_files(path: Path, adapter: str = "") -> Iterator[tuple[Path, Place |
     if not path.is_dir():
         yield path, None, {}
         return
-    if (path / CONFIG).is_file() or (weights := _weights_in(path)) is not None:
-        if (weights := _weights_in(path)) is None:
-            raise CheckpointError(f"{path} has an {CONFIG} and no {WEIGHTS[0]}; download the folder again.")
-        settings = _config_of(path)
+    weights, settings = _weights_in(path), _config_of(path)
+    if weights is not None:
         yield weights, None, {} if settings is None else dict.fromkeys(PARTS.values(), settings)
         return
+    if settings is not None:
+        raise CheckpointError(f"{path} has an {CONFIG} and no {WEIGHTS[0]}; download the folder again.")
     halves = [(path / name, place) for name, place in PARTS.items() if (path / name / CONFIG).is_file()]
     for folder, place in halves:
         for file, _, settings_of in adapter_files(folder):

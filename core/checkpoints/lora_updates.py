@@ -79,7 +79,7 @@ class Update:
         for part in self._plain(target):
             if part.numel() != before.numel():
                 raise RuntimeError("the difference is of another shape")
-            added = added + part.float().reshape(before.shape)
+            added = added + part.float().to(before.device).reshape(before.shape)
         if target == "weight" and self.form != "difference":
             added = added + self.delta(before.shape).to(before.device)
             if (rows := self.parts.get("magnitude")) is not None:

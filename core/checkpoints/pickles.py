@@ -76,6 +76,8 @@ UNNEEDED_PACKAGES = frozenset({"omegaconf", "pytorch_lightning", "lightning"})
 
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "ema", "params_ema", "params", "weights", "net")
 """Under which names trainers keep a model's state beside their own."""
+LONG_NAME = 64
+"""Characters of a joined name that count as much as a tensor."""
 MOST_DEPTH = 4
 """Levels of tables in tables: a hypernetwork has widths, layers and their weights."""
 
@@ -163,8 +165,9 @@ def _wrapped(content: Any, depth: int) -> dict[str, View]:
 
 
 def _join(content: Any, name: str, depth: int, found: dict[str, View], left: list[int]) -> None:
-    """Gather the tensors of tables and lists in one another, as often as `left` allows: one table may be named many times."""
-    left[0] -= 1
+    """Gather the tensors of tables and lists in one another, as often as `left` allows: one table may be named many times, and
+    a long name stand before many tensors."""
+    left[0] -= 1 + len(name) // LONG_NAME
     if left[0] < 0:
         raise ValueError("its tables stand for too many values")
     if isinstance(content, View):

@@ -72,11 +72,6 @@ def side(pattern: str, axis: int, *sizes: int) -> Test:
     return test
 
 
-def has_dtype(*dtypes: str) -> Test:
-    """A test: most numbers are of one of these dtypes."""
-    return lambda listing: listing.dtype in dtypes
-
-
 def _embedding(listing: Listing) -> bool:
     """diffusers' form: one tensor, called like its word, of rows of a text encoder's width."""
     entries = [entry for name, entry in listing.tensors.items() if "." not in name]

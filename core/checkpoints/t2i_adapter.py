@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.checkpoints.diffusers_folder import ENDINGS, STEMS, weights_in
+from core.checkpoints.diffusers_folder import class_of, description_of, network_files, weights_in
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import refusal
-from core.checkpoints.model_io import HEADER, build, load_model, model_files
-from core.checkpoints.weights import State, naming, read_json, read_metadata, read_weights, weight_files
+from core.checkpoints.model_io import HEADER, build, load_model
+from core.checkpoints.weights import State, naming, read_json, read_metadata, read_weights
 from core.models.registry import MODELS
 from core.models.t2i_adapter import T2IAdapter
 
@@ -41,38 +41,21 @@ def load_t2i_adapter(
 
 def t2i_adapter_files(path: str | Path) -> dict[str, Path]:
     """The files that `load_t2i_adapter` reads, by their names at `path`; the file itself has none."""
-    path = Path(path)
-    described = _description(path)
-    if path.is_dir() and described is not None and HEADER in read_json(described):
-        return model_files(path)
-    weights = weights_in(path) if path.is_dir() else path
-    found = {} if weights is None else weight_files(weights)
-    files = {name or weights.name: file for name, file in found.items()} if path.is_dir() and weights else found
-    return files | ({} if described is None else {described.name: described})
-
-
-def _description(path: Path) -> Path | None:
-    """The configuration of a folder, or beside one of its files of weights; None where there is none."""
-    if path.is_dir():
-        return path / "config.json" if (path / "config.json").is_file() else None
-    beside = path.with_name("config.json")
-    of_a_folder = path.name.partition(".")[0] in STEMS and path.suffix in ENDINGS
-    return beside if of_a_folder and beside.is_file() else None
+    return network_files(Path(path))
 
 
 def _load(path: Path, dtype: torch.dtype | None, known: Mapping[str, type]) -> T2IAdapter:
     if not path.exists():
         raise CheckpointError(f"{path} does not exist; check the path, or download it.")
-    described = _description(path)
+    described = description_of(path)
     theirs = {} if described is None else read_json(described)
     if HEADER in theirs or (path.is_file() and HEADER in read_metadata(path)):
         model = load_model(path, dtype, known).model
         if not isinstance(model, T2IAdapter):
             raise CheckpointError(f"{path} holds a {type(model).__name__}, not a T2I-Adapter; load it by load_model.")
         return model
-    if described is not None and theirs.get("_class_name") != KIND:
-        told = str(theirs.get("_class_name") or "model without a class")[:60]
-        raise CheckpointError(f"{described} describes a {told}, not a {KIND}.")
+    if described is not None and (kind := class_of(theirs)) != KIND:
+        raise CheckpointError(f"{described} describes a {kind[:60] or 'model without a class'}, not a {KIND}.")
     weights = weights_in(path) if path.is_dir() else path
     if weights is None:
         raise CheckpointError(f"{path} is no T2I-Adapter's folder: it has no weights; give the file itself.")

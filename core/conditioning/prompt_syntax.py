@@ -23,9 +23,9 @@ Style = Literal["plain", "a1111", "comfyui", "compel"]
 
 DEEPEST = 64
 """Brackets in one another."""
-NUMBER = re.compile(r"\s*([+-]?[0-9]*\.?[0-9]+)\s*")
-BREAK = re.compile(r"\s*\bBREAK\b\s*")
-AND = re.compile(r"\s*\bAND\b(?!_)\s*")
+NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+))\s*")
+BREAK = re.compile(r"(?:(?<!\s)\s+)?\bBREAK\b\s*")
+AND = re.compile(r"(?:(?<!\s)\s+)?\bAND\b(?!_)\s*")
 
 
 @dataclass(frozen=True)

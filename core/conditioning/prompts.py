@@ -21,7 +21,7 @@ _NETWORK = (
     "loads a model in other programs; wire it by the node lora",
 )
 _CHOICE = (
-    re.compile(r"\{[^{}]*\|[^{}]*\}"),
+    re.compile(r"\{[^{}|]*\|[^{}]*\}"),
     "chooses a word at random in other programs; write the one that is meant",
 )
 _LEARNED = (
@@ -29,8 +29,8 @@ _LEARNED = (
     "is a trained word that is not known; wire its file by textual_inversion",
 )
 _LANGUAGE = (
-    (re.compile(r"\[[^\[\]]*:[^\[\]]*\d[^\[\]]*\]"), "changes the prompt on the way in other programs"),
-    (re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"), "alternates words from step to step in other programs"),
+    (re.compile(r"\[[^\[\]:]*:[^\[\]\d]*\d[^\[\]]*\]"), "changes the prompt on the way in other programs"),
+    (re.compile(r"\[[^\[\]|]*\|[^\[\]]*\]"), "alternates words from step to step in other programs"),
     (re.compile(r"\b(?:BREAK|AND)\b"), "joins several prompts in other programs; make a text_context of each"),
 )
 _FOREIGN: dict[Style, tuple[tuple[re.Pattern[str], str], ...]] = {

@@ -24,7 +24,7 @@ class Added(Part):
         """Their sum. Raises ValueError where they were made for UNets of other shapes."""
         if not isinstance(other, Added) or len(other.added) != len(self.added):
             raise ValueError(f"Two parts {self.name} ({self.about}) were made for UNets with other numbers of blocks.")
-        return self.together([self, other], lambda pair: self._sum(pair))
+        return self.together([self, other], self._sum)
 
     def cut(self, place: Place, size: tuple[int, int]) -> Added:
         """Each tensor's share of the tile."""
@@ -74,5 +74,5 @@ class Features(Added):
     about = "features of a T2I-Adapter"
 
 
-for added in (Control, Features):
-    PARTS.add(added)
+PARTS.add(Control)
+PARTS.add(Features)

@@ -15,7 +15,7 @@ import numpy as np
 from core.diffusion.flow import RectifiedFlow
 from core.diffusion.process import SIGMA_LIMIT, Level, Process
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.sigmas import beta_quantiles, between
+from core.diffusion.sigmas import beta_quantiles, between, level_of
 
 DISCARDING = ("dpm2", "dpm2_ancestral", "unipc")
 """The solvers that are given one look more there, of which the last but one is left out."""
@@ -53,18 +53,18 @@ def beta(process: Process, steps: int) -> list[Level]:
 
 def karras(process: Process, steps: int) -> list[Level]:
     """ComfyUI's "karras": evenly in σ^(1/7) between the ends of its table (Karras et al. 2022, eq. 5)."""
-    return [_at(process, noise) for noise in between("karras", *_ends(process), steps)]
+    return [level_of(process, noise) for noise in between("karras", *_ends(process), steps)]
 
 
 def exponential(process: Process, steps: int) -> list[Level]:
     """ComfyUI's "exponential": evenly in log σ between the ends of its table."""
-    return [_at(process, noise) for noise in between("exponential", *_ends(process), steps)]
+    return [level_of(process, noise) for noise in between("exponential", *_ends(process), steps)]
 
 
 def kl_optimal(process: Process, steps: int) -> list[Level]:
     """ComfyUI's "kl_optimal": evenly in arctan σ between the ends of its table (Sabour et al. 2024, align your steps)."""
     high, low = map(math.atan, _ends(process))
-    return [_at(process, math.tan(angle)) for angle in np.linspace(high, low, steps).tolist()]
+    return [level_of(process, math.tan(angle)) for angle in np.linspace(high, low, steps).tolist()]
 
 
 def nearest(t: float) -> float:
@@ -102,8 +102,3 @@ def _between_ends(process: Process, shares: list[float]) -> Iterator[Level]:
         return
     low = _ends(process)[1]
     yield from (process.level(process.timestep_at(low + share * (1 - low))) for share in shares)
-
-
-def _at(process: Process, noise: float) -> Level:
-    sigma = process.straight.sigma(noise)
-    return process.level(process.last) if math.isinf(sigma) else process.level_at(sigma)

@@ -73,7 +73,7 @@ class Grid:
         stop = schedule.level_at(0.0) if self.end == "z0" else schedule.level(0)
         arrivals: list[Level] | None = None
         if self.sigmas:
-            looks = self._respaced(schedule, looks, steps)
+            looks = self._respaced(self.sigmas, schedule, looks, steps)
         elif self.strided and any(b.t != a.t - total // steps for a, b in pairwise(looks)):
             down = [look.t - total // steps for look in looks]
             arrivals = [schedule.level(t) if t >= 0 else stop for t in down]
@@ -108,13 +108,13 @@ class Grid:
         ends = [min(schedule.level(each).sigma, SIGMA_LIMIT) for each in (low, low + 1)]
         return schedule.level_at(ends[0] + (t - low) * (ends[1] - ends[0]))._replace(t=t)
 
-    def _respaced(self, schedule: NoiseSchedule, looks: list[Level], steps: int) -> list[Level]:
+    def _respaced(self, kind: Sigmas, schedule: NoiseSchedule, looks: list[Level], steps: int) -> list[Level]:
         ends = (schedule.level(schedule.last), schedule.level(0)) if self.of_table else (looks[0], looks[-1])
         high = min(ends[0].sigma, SIGMA_LIMIT) if self.sigma_max is None else self.sigma_max
         low = ends[1].sigma if self.sigma_min is None else self.sigma_min
         if not 0 < low <= high < math.inf:
             raise ValueError(f"sigma_min must lie between 0 and sigma_max, not {low:g} and {high:g}")
-        levels = [schedule.level_at(sigma) for sigma in between(self.sigmas, high, low, steps)]
+        levels = [schedule.level_at(sigma) for sigma in between(kind, high, low, steps)]
         match self.told:
             case "rounded":
                 return [level._replace(t=float(round(level.t))) for level in levels]

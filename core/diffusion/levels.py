@@ -42,9 +42,8 @@ class Levels:
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
-        still = (
-            len(sigmas) > 2 and sigmas[-1] == sigmas[-2]
-        )  # a last step that stays, as diffusers' DEIS has with Karras sigmas
+        # A last step may stay, as diffusers' DEIS has it with Karras sigmas.
+        still = len(sigmas) > 2 and sigmas[-1] == sigmas[-2]
         if len(sigmas) < 2 or any(a <= b for a, b in pairwise(sigmas[:-1] if still else sigmas)):
             raise ValueError("a solver needs at least two noise levels, each less noisy than the one before it")
         if self.arrivals is not None and len(self.arrivals) != len(self):

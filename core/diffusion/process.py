@@ -220,9 +220,9 @@ class Process(ABC):
 
     def to_velocity(self, prediction: Tensor, z: Tensor, t: Timestep) -> Tensor:
         """The velocity that a prediction at (z, t) implies. Raises ValueError for a process that has none."""
-        rates = self.rates(t, like=z)
         if (velocity := self._velocity()) == self.predicts:
             return prediction
+        rates = self.rates(t, like=z)
         return velocity.of(*self.estimate(prediction, z, *rates), *rates)
 
     def from_velocity(self, velocity: Tensor, z: Tensor, t: Timestep) -> Tensor:

@@ -1,4 +1,4 @@
-"""Rows of sigmas between a largest and a smallest one."""
+"""Rows of sigmas between a largest and a smallest one, and of the levels that have them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from core.diffusion.process import Level, Process
+
 Sigmas = Literal["karras", "exponential", "beta"]
 
 
-def between(kind: Sigmas | None, high: float, low: float, steps: int) -> list[float]:
+def between(kind: Sigmas, high: float, low: float, steps: int) -> list[float]:
     """Sigmas from high to low: even in σ^(1/7) (Karras et al. 2022), in log σ, or at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024)."""
     sigmas: Any
     match kind:
@@ -19,7 +21,7 @@ def between(kind: Sigmas | None, high: float, low: float, steps: int) -> list[fl
             sigmas = np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7
         case "exponential":
             sigmas = np.exp(np.linspace(math.log(high), math.log(low), steps))
-        case _:
+        case "beta":
             sigmas = low + beta_quantiles(1 - np.linspace(0, 1, steps)) * (high - low)
     return [float(sigma) for sigma in sigmas]
 
@@ -32,3 +34,9 @@ def beta_quantiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ValueError("beta sigmas want scipy: install it, or choose 'karras' or 'exponential'") from error
     quantiles: NDArray[np.float64] = betaincinv(0.6, 0.6, shares)
     return quantiles
+
+
+def level_of(process: Process, noise: float) -> Level:
+    """The level that has this much noise in the coordinates in which the process' paths are straight."""
+    sigma = process.straight.sigma(noise)
+    return process.level(process.last) if math.isinf(sigma) else process.level_at(sigma)

@@ -6,7 +6,6 @@ every number of steps; what diffusers' schedulers make of all their options is t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -15,6 +14,7 @@ import numpy as np
 from core.diffusion import comfyui
 from core.diffusion.process import SIGMA_LIMIT, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.sigmas import between, level_of
 
 
 def leading(schedule: NoiseSchedule, steps: int) -> list[Level]:
@@ -98,20 +98,17 @@ def simple(schedule: NoiseSchedule, steps: int) -> list[Level]:
     return [schedule.level(total - 1 - int(i * (total / steps))) for i in range(steps)]
 
 
-def karras(process: Process, steps: int, rho: float = 7.0) -> list[Level]:
-    """Evenly in σ^(1/ρ) from the process' largest sigma to its smallest (Karras et al. 2022, eq. 5).
+def karras(process: Process, steps: int) -> list[Level]:
+    """Evenly in σ^(1/7) from the process' largest sigma to its smallest (Karras et al. 2022, eq. 5).
 
     In rectified flow u stands for σ, as in diffusers.
     """
-    high, low = _noise_range(process)
-    ramp = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
-    return [_at(process, noise) for noise in ramp.tolist()]
+    return [level_of(process, noise) for noise in between("karras", *_noise_range(process), steps)]
 
 
 def exponential(process: Process, steps: int) -> list[Level]:
     """Evenly in log σ from the process' largest sigma to its smallest; in rectified flow u stands for σ."""
-    high, low = _noise_range(process)
-    return [_at(process, noise) for noise in np.exp(np.linspace(math.log(high), math.log(low), steps)).tolist()]
+    return [level_of(process, noise) for noise in between("exponential", *_noise_range(process), steps)]
 
 
 def lcm(schedule: NoiseSchedule, steps: int, distilled: int = 50) -> list[Level]:
@@ -129,11 +126,6 @@ def _noise_range(process: Process) -> tuple[float, float]:
     ends = (process.level(process.timestep_at(share)) for share in (1, process.least))
     high, low = (process.straight(level).noise for level in ends)
     return min(high, SIGMA_LIMIT), low
-
-
-def _at(process: Process, noise: float) -> Level:
-    sigma = process.straight.sigma(noise)
-    return process.level(process.last) if math.isinf(sigma) else process.level_at(sigma)
 
 
 BY_TIMESTEP = ("leading", "ldm", "diffusers", "a1111", "k_diffusion", "sgm_uniform", "simple", "lcm")

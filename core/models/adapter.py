@@ -177,7 +177,10 @@ def with_adapter(model: Model, adapter: Adapter, strength: float = 1.0) -> Model
 
 @torch.no_grad()
 def merged(model: Model, adapter: Adapter, strength: float = 1.0) -> Model:
-    """A copy of the model with the changes added to its weights, which keep their dtypes. Raises as `with_adapter`."""
+    """The model with the changes added to copies of the weights that they change, which keep their dtypes; it shares the others.
+
+    Raises as `with_adapter`.
+    """
     layers = _layers_for(model, adapter)
     memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     for layer in layers.values():
@@ -186,7 +189,8 @@ def merged(model: Model, adapter: Adapter, strength: float = 1.0) -> Model:
     for path, factors in adapter.factors():
         weight = cast(nn.Parameter, made.get_submodule(path).weight)
         weight.copy_(weight.float() + strength * factors.change(weight))
-    return made.requires_grad_(False)
+        weight.requires_grad_(False)
+    return made
 
 
 class _Held(nn.ModuleList):
@@ -200,13 +204,12 @@ class _Held(nn.ModuleList):
 def _add_changes(layer: nn.Module, given: tuple[Any, ...], out: Tensor) -> Tensor:
     """Add to what a layer gave what its factors make of what it was given."""
     held = cast(_Held, getattr(layer, CHILD))
-    before: Tensor | None = None
-    if any(factors.lengths is not None for factors in cast("Iterable[Factors]", held)):
-        before = cast(Tensor, layer.weight).float()
-    for factors, strength in zip(cast("Iterable[Factors]", held), held.strengths, strict=True):
-        weight = before if factors.lengths is not None else None
-        added: Tensor = factors(layer, given[0], out, weight)
-        if before is not None:
+    within = list(cast("Iterable[Factors]", held))
+    dora = [i for i, factors in enumerate(within) if factors.lengths is not None]
+    before = cast(Tensor, layer.weight).float() if dora else None
+    for i, (factors, strength) in enumerate(zip(within, held.strengths, strict=True)):
+        added: Tensor = factors(layer, given[0], out, None if factors.lengths is None else before)
+        if before is not None and i < dora[-1]:  # another one will read it
             before = before + strength * factors.change(before)
         out = out + strength * added
     return out

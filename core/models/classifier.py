@@ -13,11 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.models.attention import SpatialTransformer
-from core.models.blocks import AttentionBlock, ResBlock, TokenConv, group_norm, timestep_embedding, zero_init
+from core.models.blocks import AttentionBlock, ResBlock, TokenConv, group_norm, zero_init
 from core.models.denoiser import Takes
 from core.models.regional import Regional
 from core.models.registry import model
-from core.models.unet_parts import Parts, run
+from core.models.unet_parts import Parts, embed, run
 
 Pool = Literal["attention", "average"]
 
@@ -124,10 +124,8 @@ class NoisyClassifier(Regional):
             raise ValueError(
                 f"height and width {tuple(z.shape[2:])} must be multiples of {self.size_multiple} for this classifier"
             )
-        dtype = next(self.time_embed.parameters()).dtype
-        t = t.to(z.device).reshape(-1)
-        emb = self.time_embed(timestep_embedding(t, self.model_channels).to(dtype)).expand(len(z), -1)
-        h = z.to(dtype)
+        emb = embed(self.time_embed, None, self.model_channels, t.to(z.device), None, len(z))
+        h = z.to(next(self.time_embed.parameters()).dtype)
         for block in (*self.input_blocks, self.middle_block):
             h = run(block, h, emb, None, recompute=False)
         out: Tensor = self.out(h)

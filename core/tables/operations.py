@@ -98,7 +98,7 @@ def select(table: Table, column: str, relation: Relation, value: Cell) -> Table:
                 f"the column {column!r} holds {cell!r:.60}, which is neither less nor more than {value!r:.60}"
             ) from error
 
-    return table.pick([i for i, cell in enumerate(table.column(column)) if holds(cell)])
+    return table.pick([i for i, cell in enumerate(table.known(column)) if holds(cell)])
 
 
 def sort(table: Table, by: Sequence[str], descending: bool = False) -> Table:

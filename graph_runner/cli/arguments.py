@@ -14,20 +14,8 @@ from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
 COMMANDS = (
-    *(
-        "run",
-        "check",
-        "export",
-        "import",
-        "nodes",
-        "plugins",
-        "models",
-        "picture",
-        "runs",
-        "blueprints",
-        "clean",
-        "lock",
-    ),
+    *("run", "check", "export", "import", "nodes", "plugins"),
+    *("models", "picture", "runs", "blueprints", "clean", "lock"),
 )
 
 _ABOUT = """\
@@ -161,7 +149,7 @@ def build() -> argparse.ArgumentParser:
     picture = commands.add_parser("picture", help="say how a picture was made, by A1111, ComfyUI or here, and write it as a workflow",
                                   description="Say what a PNG, JPEG or WebP tells of how it was made: prompts, seed, steps, sampler, scale, size, model. Nothing in it is executed.")  # fmt: skip
     picture.add_argument("picture", type=Path, metavar="PICTURE", help="the picture's file")
-    picture.add_argument("--output", type=Path, metavar="FILE", help="write a workflow that does the same to this file, as far as it can be, and tell the rest")  # fmt: skip
+    picture.add_argument("-o", "--output", type=Path, metavar="FILE", help="write a workflow that does the same to this file, as far as it can be, and tell the rest")  # fmt: skip
     picture.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
     _nodes(picture)
 

@@ -7,6 +7,7 @@ import sys
 
 from graph_runner.base.files import write_atomically
 from graph_runner.base.problems import Problem, WorkflowError, did_you_mean
+from graph_runner.bind.validate import errors, validate
 from graph_runner.catalog.importing import import_workflow
 from graph_runner.cli import settings
 from graph_runner.cli.wording import complain, count
@@ -47,6 +48,8 @@ def export_as(options: argparse.Namespace) -> int:
         remedy = did_you_mean(program, registry.exporters)
         raise WorkflowError([Problem(f"workflows cannot be written for {program!r:.60}", remedy=remedy)])
     workflow = settings.apply(options.settings, open_workflow(options.workflow), registry)
+    if wrong := errors(validate(workflow, registry)[1]):
+        raise WorkflowError(wrong)
     text = registry.exporters[program](workflow)
     if options.output is None:
         print(text, end="")

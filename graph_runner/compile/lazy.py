@@ -48,12 +48,13 @@ def not_always_read(scope: Scope, graph: nx.DiGraph[str]) -> dict[str, tuple[Rea
     for id in reversed(list(nx.topological_sort(graph))):
         if id in results or id not in asked or scope.nodes[id].spec.effect or scope.nodes[id].spec.aside:
             continue
-        readers: dict[str, Reader] = {}
+        readers: dict[tuple[str, Callable[..., Any]], Reader] = {}  # one node may read it in two ways
         for by, reader in asked[id]:
             inherited = waiting.get(by)
             if inherited is None and (reader is None or reader.settled):
                 break  # this one always reads it
-            readers |= {each.node: each for each in inherited or ([reader] if reader is not None else [])}
+            found = inherited or ([reader] if reader is not None else [])
+            readers |= {(each.node, each.asks): each for each in found}
         else:
             first = {source.node for each in readers.values() for source in each.wires.values() if not source.inner}
             first &= scope.nodes.keys()

@@ -30,29 +30,33 @@ def live_hash(function: Callable[..., Any]) -> str:
     """The hash of a function's code and of all it uses. Raises UnseenError where some of it cannot be seen."""
     parts: dict[str, str] = {}
     modules: set[str] = set()
-    _follow(function, parts, modules, set())
+    _follow(function, function.__qualname__, parts, modules, {})
     found = sorted(part for module in modules for part in reached(module).items())
     return hashlib.sha256(json.dumps([sorted(parts.items()), found]).encode()).hexdigest()
 
 
-def _follow(item: Any, parts: dict[str, str], modules: set[str], seen: set[int]) -> None:
-    """Note a function's or class' text, and follow the values of the names that it uses."""
+def _follow(item: Any, at: str, parts: dict[str, str], modules: set[str], seen: dict[int, str]) -> None:
+    """Note a function's or class' text, and follow the values of the names that it uses.
+
+    at: the names that led to it, for several may be called alike, as what one function makes twice. seen: where each was met first.
+    """
     if id(item) in seen:
+        parts[at] = f"as {seen[id(item)]}"
         return
-    seen.add(id(item))
+    seen[id(item)] = at
     tree = _tree(item)
     for place in ast.walk(tree):  # a node's own mark is for the engine; what is computed does not depend on it
         if isinstance(place, ast.FunctionDef | ast.ClassDef) and place.name == item.__name__:
             place.decorator_list = [each for each in place.decorator_list if not _marks_node(each)]
-    parts[item.__qualname__] = ast.dump(tree)
+    parts[at] = ast.dump(tree)
     names = {place.id for place in ast.walk(tree) if isinstance(place, ast.Name)} - {item.__name__}
     for name, value in _values(item, names):
-        where = f"{item.__qualname__}.{name}"
+        where = f"{at}.{name}"
         if isinstance(value, types.ModuleType):
             parts[where] = value.__name__
             modules.add(value.__name__)
         elif isinstance(value, types.FunctionType | type) and _is_live(value):
-            _follow(value, parts, modules, seen)
+            _follow(value, where, parts, modules, seen)
         elif (module := getattr(value, "__module__", None)) and hasattr(value, "__qualname__"):
             parts[where] = f"{module}.{value.__qualname__}"
             modules.add(module)

@@ -28,7 +28,10 @@ def version_of(spec: NodeSpec) -> str:
         return f"v{spec.version}"
     if is_in_file(spec.function):
         return source_hash(spec.function)
-    return "" if unseen(spec) else live_hash(spec.function)
+    try:
+        return live_hash(spec.function)
+    except UnseenError:
+        return ""
 
 
 def _is_locked(spec: NodeSpec) -> bool:

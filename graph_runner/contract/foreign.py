@@ -35,7 +35,7 @@ class Imported(NamedTuple):
 Importer = Callable[[dict[str, Any], Folders], Imported | None]
 """Reads a JSON object as another program's workflow; None where it is none. Raises WorkflowError where it is malformed."""
 Exporter = Callable[[Workflow], str]
-"""The text of another program's file. Raises WorkflowError, naming the nodes, for what that cannot express."""
+"""The text of another program's file, of a workflow that is valid. Raises WorkflowError, naming the nodes, for what that cannot express."""
 
 
 def imports_workflows(read: Importer) -> Importer:

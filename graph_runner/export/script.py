@@ -214,7 +214,7 @@ def _spaced(definitions: Iterable[str]) -> list[str]:
     for text in definitions:
         block = text.startswith(("def ", "class ", "async ", "@"))
         lines += ["", ""] if block or before else [""] if before is None else []
-        lines += text.splitlines()
+        lines += text.split("\n")
         before = block
     return lines
 

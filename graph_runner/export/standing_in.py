@@ -64,7 +64,7 @@ class Loop(Place):
         """The steps 0 … n-1, or up to where the zone ends them. Raises ValueError where they begin at a checkpoint."""
         if origin:
             raise ValueError(f"a script has no checkpoints and cannot go on from {origin}; run the workflow")
-        self.steps = n
+        self.steps, self._ended = n, False
         for step in range(n):
             if self._ended:
                 break

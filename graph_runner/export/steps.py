@@ -79,7 +79,8 @@ class Steps:
             return node.spec.type
 
     def _add(self, depth: int, text: str, node: str = "") -> None:
-        self.lines += [Written(INDENT * depth + line if line else "", node) for line in text.splitlines()]
+        rows = text.split("\n")  # a literal in it may hold what else ends a line elsewhere
+        self.lines += [Written(INDENT * depth + row if row else "", node) for row in rows]
 
     def _comment(self, step: Step, depth: int) -> None:
         words = f"# {step.id}: {step.spec.summary}"
@@ -154,7 +155,7 @@ class Steps:
             made = _call(function, arguments, depth + 1)
             whole = f"{begin}{at_rest}({made}{handed})"
             if "\n" in made or len(INDENT * depth) + len(whole) > WIDTH:
-                inner = [INDENT + row for row in made.splitlines()]
+                inner = [INDENT + row for row in made.split("\n")]
                 inner[-1] += "," if handed else ""
                 inner += [f"{INDENT}{each}," for each in passed if training]
                 whole = "\n".join([f"{begin}{at_rest}(", *inner, ")"])

@@ -39,14 +39,15 @@ def drawing(workflow: Workflow) -> str:
     boxes, width, height = _arranged(workflow.nodes)
     placed: dict[str, _Box] = {}
     shapes = [shape for box in boxes for shape in _shapes(box, PAD, PAD, placed, 0)]
+    top = {box.id for box in boxes}
     ends = [
         (placed[source], box)
         for box in placed.values()
         for source in dict.fromkeys(_sources(box.node))
         if source in placed
     ]
-    behind = [_wire(source, box) for source, box in ends if box in boxes]  # nodes that they pass stay readable
-    before = [_wire(source, box) for source, box in ends if box not in boxes]
+    behind = [_wire(source, box) for source, box in ends if box.id in top]  # nodes that they pass stay readable
+    before = [_wire(source, box) for source, box in ends if box.id not in top]
     width, height = width + 2 * PAD, height + 2 * PAD
     title = f"<title>{escape(workflow.title)}</title>" if workflow.title else ""
     return (
@@ -64,7 +65,8 @@ def _arranged(nodes: Mapping[str, Node]) -> tuple[list[_Box], float, float]:
         (source, id) for id, node in nodes.items() for source in _reads(node) if source in nodes and source != id
     )
     try:
-        columns = [sorted(column, key=list(nodes).index) for column in nx.topological_generations(graph)]
+        order = {id: n for n, id in enumerate(nodes)}
+        columns = [sorted(column, key=order.__getitem__) for column in nx.topological_generations(graph)]
     except nx.NetworkXUnfeasible:  # wires in a circle, which validation tells
         columns = [list(nodes)]
     boxes, x, height = [], 0.0, 0.0

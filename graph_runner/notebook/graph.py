@@ -66,6 +66,7 @@ class Graph:
         self.workflow, self.engine = under_current_names(workflow, engine.registry), engine
         self.outputs = tuple(outputs) or tuple(self.workflow.exposed.outputs)
         self._options: dict[str, Any] = {}
+        self._nodes = dict(walk(self.workflow.nodes))
         known = {*self.workflow.exposed.outputs, *self.workflow.nodes}
         wrong = [name for name in self.outputs if split(name)[0] not in known]
         if wrong:
@@ -117,7 +118,7 @@ class Graph:
         return f"<div><h4>{title}</h4><p>{about}</p>{self.drawing()}<table>{rows}</table></div>"
 
     def _parameters(self) -> list[inspect.Parameter]:
-        nodes = dict(walk(self.workflow.nodes))
+        nodes = self._nodes
         found = [inspect.Parameter("inputs", inspect.Parameter.POSITIONAL_ONLY, default=None)]
         for name, reference in self.workflow.exposed.params.items():
             id, port = split(reference)
@@ -130,7 +131,7 @@ class Graph:
 
     def _help(self, name: str) -> str:
         id, port = split(self.workflow.exposed.params[name])
-        node = dict(walk(self.workflow.nodes)).get(id)
+        node = self._nodes.get(id)
         spec = self.engine.registry.get(node.type) if node is not None else None
         return spec.input[port].help if spec is not None and port in spec.input else ""
 

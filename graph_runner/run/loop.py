@@ -44,7 +44,7 @@ class ZoneLoop:
         self.activation = activation
         self._base, self._around, self._micro = activation.path, activation.turns, activation.micro
         self._turn = 0
-        self._ended = False
+        self._ended = False  # whether the zone has said so of the walk that it is on
 
     def __call__(
         self,
@@ -57,7 +57,7 @@ class ZoneLoop:
     ) -> Iterator[int]:
         """The iterations still to do, of n. Raises ValueError where `origin` leaves none, or does not suit `state`."""
         own, runtime = self.activation, self.activation.runtime
-        own.steps = n
+        own.steps, self._ended = n, False
         own.seen = seen if own.processes.world > 1 else None
         refuse_unheard(own, judge)
         nested, begin, saver = own.stateful, 0, None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from graph_runner.contract import Folders
 from graph_runner.format.workflow import Body, Node, Place
-from nodes.comfyui.document import Item, Link, name_in
+from nodes.comfyui.document import Item, Link, bounded, name_in
 from nodes.comfyui.values import (
     SETTINGS,
     Clip,
@@ -36,10 +38,6 @@ class Inputs:
     def __init__(self, item: Item, values: Mapping[str, Value]) -> None:
         self.item, self.values = item, values
 
-    def has(self, name: str) -> bool:
-        """Whether there is such an input."""
-        return self.values.get(name) is not None
-
     def get(self, name: str, kind: type[Any], default: Any = None) -> Any:
         """A value of one of the classes of `values`."""
         value = self.values.get(name)
@@ -60,7 +58,7 @@ class Inputs:
     def number(self, name: str, default: float | None = None) -> float:
         """A number that is typed in."""
         value = self.values.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise NoCounterpart(f"has a {name!r} that is no number of the file")
         return value
 
@@ -92,6 +90,24 @@ def _adopted(value: One, kind: type[Any]) -> Value:
     return Latent(value.ref) if kind in (Latent, Latent | Empty) else None
 
 
+class Names:
+    """Names that are each given out once: as wanted, or with a number behind."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self._numbers: dict[str, int] = {}
+
+    def free(self, wanted: str) -> str:
+        """A free name, which is taken from now on."""
+        name, n = wanted, self._numbers.get(wanted, 1)
+        while name in self.taken:
+            n += 1
+            name = f"{wanted}{n}"
+        self._numbers[wanted] = n
+        self.taken.add(name)
+        return name
+
+
 class Builder:
     """The nodes so far, the places of those of the top, and sentences about what differs or is missing."""
 
@@ -101,12 +117,12 @@ class Builder:
         self.layout: dict[str, Place] = {}
         self.within: dict[str, tuple[tuple[str, str], ...]] = {}
         self.exposed: dict[str, str] = {}
-        self.remarks: list[str] = []
+        self.remarks: dict[str, None] = {}
         self.placeholders: dict[str, str] = {}
         self.checkpoints: list[str] = []
         self.read_slots: set[int] = set()
         self.item = Item("", "", {})
-        self._taken: set[str] = set()
+        self._names, self._exposed = Names(), Names()
         self._offset = 0
 
     def at(self, item: Item) -> None:
@@ -114,13 +130,9 @@ class Builder:
         self.item, self._offset = item, 0
 
     def name(self, wanted: str) -> str:
-        """A free id."""
-        free, n = wanted, 1
-        while free in self._taken:
-            n += 1
-            free = f"{wanted}{n}"
-        self._taken.add(free)
-        return free
+        """A free id. Raises WorkflowError where there are more nodes than any workflow has: one of theirs may stand for many."""
+        bounded(len(self._names.taken))
+        return self._names.free(wanted)
 
     def add(
         self,
@@ -146,16 +158,11 @@ class Builder:
 
     def expose(self, name: str, reference: str) -> None:
         """Show a parameter on the app's page and to --set."""
-        free, n = name, 1
-        while free in self.exposed:
-            n += 1
-            free = f"{name}{n}"
-        self.exposed[free] = reference
+        self.exposed[self._exposed.free(name)] = reference
 
     def tell(self, sentence: str) -> None:
         """Something that a person should know, once."""
-        if sentence not in self.remarks:
-            self.remarks.append(sentence)
+        self.remarks[sentence] = None
 
     def model_file(self, name: str, *kinds: str) -> str:
         """The path of a file below the folder of models, by the folders where such files lie; the first where it is absent."""
@@ -172,7 +179,8 @@ class Builder:
             raise NoCounterpart(f"names the file {name!r:.80}, which leaves its folder")
         base = given if given is not None else usual
         if given is not None:
-            found = [path for kind in (*kinds, "") if (path := base.joinpath(kind, *parts)).exists()]
+            places = [base.joinpath(kind, *parts) for kind in (*kinds, "")]
+            found = [path for path in places if os.path.exists(path)]  # noqa: PTH110 (too long a name is none)
             if found:
                 return str(found[0])
             self.tell(

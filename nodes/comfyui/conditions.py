@@ -5,21 +5,25 @@ from __future__ import annotations
 import re
 
 from nodes.comfyui.builder import Builder, Inputs
-from nodes.comfyui.values import Clip, Condition, Entry, Latent, Value
+from nodes.comfyui.values import Clip, Condition, Entry, Latent, NoCounterpart, Value
 
-EMBEDDING = re.compile(r"embedding:([^\s,()\[\]]+)")
+MOST_JOINED = 64
+"""Conditions that count together: two nodes that join double them, and thirty in a row would make a billion."""
+EMBEDDING = re.compile(r"embedding:([^\s,:()\[\]]+)")
 
 
 def prompt(b: Builder, i: Inputs) -> tuple[Value, ...]:
     """CLIPTextEncode: learned words are taught to the encoder, and the prompt is read as ComfyUI reads it."""
     clip, text = i.get("clip", Clip), i.text("text")
+    words: dict[str, str] = {}
     for name in dict.fromkeys(EMBEDDING.findall(text)):
         word = re.sub(r"[^A-Za-z0-9_-]+", "-", name.rpartition("/")[2].removesuffix(".pt").removesuffix(".safetensors"))
         path = b.model_file(name if "." in name else f"{name}.safetensors", "embeddings")
         wires = {"text_encoder": clip.encoder, "tokenizer": clip.tokenizer}
         taught = b.add("textual_inversion", "word", {"path": path, "word": word}, wires)
         clip = Clip(f"{taught}.text_encoder", f"{taught}.tokenizer")
-        text = text.replace(f"embedding:{name}", f"embedding:{word}")
+        words[name] = word
+    text = EMBEDDING.sub(lambda found: f"embedding:{words[found[1]]}", text)
     wires = {"text_encoder": clip.encoder, "tokenizer": clip.tokenizer}
     id = b.add("text_context", "prompt", {"prompts": [text], "style": "comfyui"}, wires)
     b.expose("prompts", f"{id}.prompts")
@@ -29,6 +33,8 @@ def prompt(b: Builder, i: Inputs) -> tuple[Value, ...]:
 def combine(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     """ConditioningCombine: the predictions under both count, by their strengths."""
     first, second = i.get("conditioning_1", Condition), i.get("conditioning_2", Condition)
+    if (count := len(first.entries) + len(second.entries)) > MOST_JOINED:
+        raise NoCounterpart(f"joins {count} conditions, each a call of the denoiser; at most {MOST_JOINED} are drawn")
     return (Condition(first.entries + second.entries),)
 
 

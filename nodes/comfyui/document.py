@@ -5,6 +5,7 @@ Reroutes and primitive nodes are followed, and subgraphs are taken apart; which 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -45,14 +46,13 @@ class Item:
     inputs: dict[str, Any]
     input_kinds: dict[str, str] = field(default_factory=dict)
     outputs: tuple[tuple[str, str], ...] = ()
-    title: str = ""
     mode: str = "run"
     at: tuple[int, int] | None = None
     within: tuple[tuple[str, str], ...] = ()
 
 
 class Drawn(NamedTuple):
-    """A note or a group: text, place, size, colour."""
+    """A note or a group: text, place, size."""
 
     kind: str
     text: str
@@ -81,18 +81,12 @@ def is_sheet(document: Mapping[str, Any]) -> bool:
 def read_api(document: Mapping[str, Any]) -> Sheet:
     """The nodes of an API prompt. Raises WorkflowError, naming the node, where it is malformed."""
     sheet = Sheet()
-    _bounded(len(document))
+    bounded(len(document))
     for id, node in document.items():
         inputs = node.get("inputs", {})
         if not isinstance(node["class_type"], str) or not isinstance(inputs, dict):
             raise _wrong(f"node {shortened(id)} needs a class_type that is text and inputs that are an object")
-        meta = node.get("_meta")
-        sheet.items[id] = Item(
-            id,
-            node["class_type"],
-            {name: _api_value(value) for name, value in inputs.items()},
-            title=_text(meta.get("title")) if isinstance(meta, dict) else "",
-        )
+        sheet.items[id] = Item(id, node["class_type"], {name: _api_value(value) for name, value in inputs.items()})
     return sheet
 
 
@@ -107,7 +101,7 @@ def _api_value(value: Any) -> Any:
 def read_sheet(document: Mapping[str, Any], widgets: Widgets) -> Sheet:
     """The nodes of a canvas' file, subgraphs taken apart. Raises WorkflowError, naming the node, where it is malformed."""
     definitions = document.get("definitions")
-    found = definitions.get("subgraphs", []) if isinstance(definitions, dict) else []
+    found = _list(definitions.get("subgraphs"), "subgraphs") if isinstance(definitions, dict) else []
     subgraphs = {str(each["id"]): each for each in found if isinstance(each, dict) and "id" in each}
     sheet = Sheet()
     _Reader(sheet, subgraphs, widgets).read(document, "", (), {})
@@ -142,7 +136,7 @@ class _Reader:
                 if origin in seen:
                     raise _wrong(f"reroutes lead in a circle at node {origin}")
                 seen.add(origin)
-                came = next((links.get(e["link"]) for e in _entries(node, "inputs") if e.get("link") is not None), None)
+                came = next((links.get(str(e["link"])) for e in _entries(node, "inputs") if e.get("link") is not None), None)  # fmt: skip
                 if came is None:
                     return None
                 origin, slot = came
@@ -165,7 +159,7 @@ class _Reader:
             """The inputs of a node by name: its widgets' values, and over them what is linked."""
             inputs = _widget_values(node, self.widgets(node["type"]))
             for entry in _entries(node, "inputs"):
-                if entry.get("link") is None or (came := links.get(entry["link"])) is None:
+                if entry.get("link") is None or (came := links.get(str(entry["link"]))) is None:
                     continue
                 if (value := follow(came.node, came.slot, seen)) is not None:  # else the widget's own value holds
                     inputs[_text(entry.get("name"))] = value
@@ -181,15 +175,14 @@ class _Reader:
             elif kind in self.subgraphs:
                 follow(id, 0)
             elif kind not in PASSED:
-                _bounded(len(self.sheet.items) + 1)
+                bounded(len(self.sheet.items) + 1)
                 self.sheet.items[prefix + id] = Item(
                     prefix + id,
                     kind,
                     inputs_of(node),
                     {_text(e.get("name")): _text(e.get("type")) for e in _entries(node, "inputs")},
                     tuple((_text(o.get("name")), _text(o.get("type"))) for o in _entries(node, "outputs")),
-                    _text(node.get("title")),
-                    MODES.get(node.get("mode", 0), "run"),
+                    _mode(node),
                     _pair(node.get("pos")),
                     within,
                 )
@@ -199,7 +192,7 @@ class _Reader:
                     self.sheet.drawn.append(Drawn("frame", _text(group.get("title")), _pair(box[:2]), _pair(box[2:])))
         ends = [link for link in _list(graph.get("links"), "links") if isinstance(link, dict)]
         leaving = [end for end in ends if str(end.get("target_id")) == OUTPUT]
-        return {int(end.get("target_slot", 0)): follow(*_link(end)[1]) for end in leaving}
+        return {_slot(end.get("target_slot", 0)): follow(*_link(end)[1]) for end in leaving}
 
     def _enter(
         self,
@@ -212,7 +205,7 @@ class _Reader:
         """Read the inside of a node that stands for a subgraph."""
         graph = self.subgraphs[node["type"]]
         self.entered += 1
-        _bounded(self.entered)
+        bounded(self.entered)
         ports = [_text(each.get("name")) for each in _list(graph.get("inputs"), "inputs") if isinstance(each, dict)]
         inputs = inputs_of({**node, "type": ""}, seen)
         values = node.get("widgets_values")
@@ -222,12 +215,18 @@ class _Reader:
         given = {slot: inputs[name] for slot, name in enumerate(ports) if name in inputs}
         name = node.get("title") or graph.get("name") or "subgraph"
         deeper = (*within, (prefix + str(node["id"]), _text(name)))
-        before = set(self.sheet.items)
+        before = len(self.sheet.items)
         left = self.read(graph, f"{prefix}{node['id']}:", deeper, given)
-        if mode := MODES.get(node.get("mode", 0)):
-            for id in self.sheet.items.keys() - before:
+        if (mode := _mode(node)) != "run":
+            for id in list(self.sheet.items)[before:]:
                 self.sheet.items[id] = replace(self.sheet.items[id], mode=mode)
         return left
+
+
+def _mode(node: Mapping[str, Any]) -> str:
+    """How a node runs."""
+    mode = node.get("mode")
+    return MODES.get(mode, "run") if isinstance(mode, int) else "run"
 
 
 def _widget_values(node: Mapping[str, Any], names: tuple[str, ...] | None) -> dict[str, Any]:
@@ -258,13 +257,20 @@ def _aligned(names: list[str] | tuple[str, ...], values: list[Any]) -> list[tupl
     return aligned
 
 
-def _link(link: Any) -> tuple[Any, Link]:
+def _link(link: Any) -> tuple[str, Link]:
     try:
         if isinstance(link, dict):
-            return link["id"], Link(str(link["origin_id"]), int(link["origin_slot"]))
-        return link[0], Link(str(link[1]), int(link[2]))
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+            return str(link["id"]), Link(str(link["origin_id"]), _slot(link["origin_slot"]))
+        return str(link[0]), Link(str(link[1]), _slot(link[2]))
+    except (KeyError, IndexError, TypeError) as error:
         raise _wrong(f"a link is malformed: {shortened(str(link))}") from error
+
+
+def _slot(value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _wrong(f"a link has the slot {shortened(str(value))}") from error
 
 
 def _entries(node: Mapping[str, Any], what: str) -> list[dict[str, Any]]:
@@ -284,7 +290,11 @@ def _pair(value: Any) -> tuple[int, int]:
     """A place or size, which litegraph writes as a list or as {"0": x, "1": y}."""
     if isinstance(value, dict):
         value = [value.get("0"), value.get("1")]
-    if isinstance(value, list) and len(value) >= 2 and all(isinstance(n, int | float) for n in value[:2]):
+    if (
+        isinstance(value, list)
+        and len(value) >= 2
+        and all(isinstance(n, int | float) and math.isfinite(n) for n in value[:2])
+    ):
         x, y = (max(-(10**6), min(10**6, round(n))) for n in value[:2])
         return x, y
     return 0, 0
@@ -301,7 +311,8 @@ def name_in(text: str, fallback: str = "node") -> str:
     return name if name and name[0].isalpha() else f"{fallback}_{name}".strip("_")
 
 
-def _bounded(count: int) -> None:
+def bounded(count: int) -> None:
+    """Raises WorkflowError for more nodes than any workflow has."""
     if count > MOST_NODES:
         raise _wrong(f"it holds more than {MOST_NODES:,} nodes")
 

@@ -27,6 +27,10 @@ PORTS = {
 """Which output of theirs stands for which of ours, where there are several; other nodes have one."""
 SETTINGS = ("noise_like", "gaussian_noise", "torch_noise")
 """What becomes a part of the sampler that reads it."""
+SHAPES = {"gaussian_noise": [1, 4, 32, 32], "torch_noise": [1, 4, 64, 64]}
+"""What these draw where no shape is typed in."""
+EMPTY = {4: "EmptyLatentImage", 16: "EmptySD3LatentImage"}
+"""Their latents without a picture, by channels."""
 SIZES = ("steps", "start_at_step", "end_at_step")
 
 
@@ -169,6 +173,8 @@ def _sample(e: _Export, node: Node) -> tuple[str, dict[str, Any]]:
     if seed is not None and stochastic and own != seed:
         raise _Refused(f"its seed is {own} and its noise's {seed}; ComfyUI has one for both")
     inputs |= {"latent_image": latent}
+    if start >= steps:
+        raise _Refused(f"walks none of its {steps} steps; start before the last")
     denoise = (steps - start) / steps
     if seed is not None and end is None and int((steps - start) / denoise) == steps:
         return "KSampler", inputs | {"seed": seed, "steps": steps - start, "denoise": denoise}
@@ -230,16 +236,19 @@ def _start(e: _Export, node: Node) -> tuple[int | None, Link]:
         return seed, e.link(node, "z0")
     if noise.type == "noise_like":
         raise _Refused("its noise is like a latent that it does not begin with")
-    batch, _, height, width = e.literal(noise, "shape", [1, 4, 32, 32])
+    batch, channels, height, width = e.literal(noise, "shape", SHAPES[noise.type])
+    if channels not in EMPTY:
+        raise _Refused(f"its noise has {channels} channels; ComfyUI has latents of {', '.join(map(str, EMPTY))}")
     size = {"width": 8 * width, "height": 8 * height, "batch_size": batch}
-    e.prompt[noise_id] = {"class_type": "EmptyLatentImage", "inputs": size, "_meta": {"title": noise_id}}
+    e.prompt[noise_id] = {"class_type": EMPTY[channels], "inputs": size, "_meta": {"title": noise_id}}
     return seed, [noise_id, 0]
 
 
 def _seed(e: _Export, node: Node) -> int:
     """ComfyUI's seed of a node that draws as it does, else the node's own."""
-    way = str(e.literal(node, "noise_as", "by row"))
-    if way != "by row" and not way.startswith("comfyui"):
+    way = str(e.literal(node, "noise_as", "diffusers" if node.type == "torch_noise" else "by row"))
+    alike = way == "diffusers" and node.type in SETTINGS  # at the start; what a solver adds is drawn otherwise
+    if way != "by row" and not way.startswith("comfyui") and not alike:
         raise _Refused(f"draws noise as {way!r}; ComfyUI draws its own")
     named = "seed" if way == "by row" or node.type == "torch_noise" else "noise_seed"
     return int(e.literal(node, named, 0))

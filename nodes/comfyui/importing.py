@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -64,7 +65,8 @@ def imported(sheet: Sheet, folders: Folders) -> Imported:
     shown = [id for id, node in nodes.items() if node.type in SHOWN]
     outputs = {id: ref for id in shown if isinstance(ref := nodes[id].wires.get("images"), str)}
     exposed = {name: ref for name, ref in b.exposed.items() if ref.partition(".")[0] not in moved}
-    about = "Brought from ComfyUI." + "".join(f" {told[0].upper()}{told[1:]}." for told in b.remarks)
+    remarks = tuple(b.remarks)
+    about = "Brought from ComfyUI." + "".join(f" {told[0].upper()}{told[1:]}." for told in remarks)
     workflow = Workflow(
         title="From ComfyUI",
         about=about,
@@ -73,25 +75,25 @@ def imported(sheet: Sheet, folders: Folders) -> Imported:
         nodes=nodes,
         layout=layout,
     )
-    return Imported(workflow, tuple(b.remarks))
+    return Imported(workflow, remarks)
 
 
 def _with_room(layout: Mapping[str, Place], nodes: Mapping[str, Node]) -> dict[str, Place]:
     """What stands right of a zone, farther to the right; frames around one, wider."""
-    room = dict(layout)
     edges = sorted(layout[id].at[0] for id, node in nodes.items() if node.body and id in layout)
-    for nth, left in enumerate(edges):
-        if nth and left - edges[nth - 1] < ZONE / 2:  # one below the other
+    # Of those that stand one below the other, one counts.
+    lefts = [left + 20 for nth, left in enumerate(edges) if not nth or left - edges[nth - 1] >= ZONE / 2]
+    room = dict(layout)
+    for id, place in layout.items():
+        if place.kind == "node" and id not in nodes:  # inside of a zone
             continue
-        for id, place in layout.items():
-            if place.kind == "node" and id not in nodes:  # inside of a zone
-                continue
-            x, y = room[id].at
-            if place.at[0] > left + 20:
-                room[id] = room[id].model_copy(update={"at": (x + ZONE, y)})
-            elif place.size is not None and place.at[0] + place.size[0] > left + 20 and place.kind == "frame":
-                width, height = room[id].size or place.size
-                room[id] = room[id].model_copy(update={"size": (width + ZONE, height)})
+        x, y = place.at
+        passed = bisect_left(lefts, x)
+        moved: dict[str, tuple[int, int]] = {"at": (x + ZONE * passed, y)}
+        if place.kind == "frame" and place.size is not None:
+            width, height = place.size
+            moved["size"] = (width + ZONE * (bisect_left(lefts, x + width) - passed), height)
+        room[id] = place.model_copy(update=moved)
     return room
 
 
@@ -163,6 +165,8 @@ class _Translation:
                 return row.build(self.b, Inputs(item, given))
             except NoCounterpart as error:
                 why = str(error)
+            except OverflowError:
+                why = "holds a number that is too large"
         return self._kept(item, given, why)
 
     def _passed(self, item: Item, given: dict[str, Value]) -> tuple[Value, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from graph_runner.format.wires import mapped, split
 from graph_runner.format.workflow import INPUTS, Body, Definition, Node, Place, walk
-from nodes.comfyui.builder import Builder
+from nodes.comfyui.builder import Builder, Names
 from nodes.comfyui.document import name_in
 
 Graph = dict[str, Node]
@@ -51,17 +51,20 @@ def _lifted(
     """The definition of some nodes, the wires into its use, and its results by the wires that they were."""
     own = {id for id, _ in walk(inside)}
     inputs: dict[str, str] = {}
+    entering, leaving = Names(), Names()
 
     def inward(ref: str) -> str:
         if split(ref)[0] in own:
             return ref
-        return f"{INPUTS}.{inputs.setdefault(ref, _free(ref, inputs.values()))}"
+        if ref not in inputs:
+            inputs[ref] = entering.free(_joined(ref))
+        return f"{INPUTS}.{inputs[ref]}"
 
     nodes = {id: _rewired(node, inward) for id, node in inside.items()}
     results: dict[str, str] = {}
     for ref in _read(others):
-        if split(ref)[0] in inside:
-            results.setdefault(ref, _free(ref, results.values()))
+        if split(ref)[0] in inside and ref not in results:
+            results[ref] = leaving.free(_joined(ref))
     places = {id: place for id, place in layout.items() if id in own}
     definition = Definition(
         inputs=list(inputs.values()), nodes=nodes, results={name: ref for ref, name in results.items()}, layout=places
@@ -79,13 +82,8 @@ def _stored(definitions: dict[str, Definition], wanted: str, definition: Definit
     return name
 
 
-def _free(ref: str, taken: Iterable[str]) -> str:
-    wanted = "_".join(part for part in split(ref) if part)
-    name, n = wanted, 1
-    while name in taken:
-        n += 1
-        name = f"{wanted}{n}"
-    return name
+def _joined(ref: str) -> str:
+    return "_".join(part for part in split(ref) if part)
 
 
 def _rewired(node: Node, change: Callable[[str], str]) -> Node:

@@ -53,10 +53,6 @@ class Condition:
 
     entries: tuple[Entry, ...]
 
-    def each(self, **changed: Any) -> Condition:
-        """All of them with these fields."""
-        return Condition(tuple(entry._replace(**changed) for entry in self.entries))
-
     def only(self, what: str) -> Ref:
         """The wire of a single one that always counts. Raises NoCounterpart where there are several."""
         first, *more = self.entries

@@ -12,14 +12,15 @@ import torch
 
 from graph_runner.base.problems import WorkflowError
 from graph_runner.bind.validate import errors, validate
-from graph_runner.contract import node
+from graph_runner.context import Loop
+from graph_runner.contract import Body, node
 from graph_runner.contract.registry import Registry
 from graph_runner.estimate.dry import dry_run
 from graph_runner.run.engine import Engine, Result
 from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS, graph
 from tests.graph_runner.drawing import ONE, every, noted, record, repeat, run_in, scale
-from tests.graph_runner.toys import CALLS, RECORDED, Number
+from tests.graph_runner.toys import CALLS, RECORDED, Number, Step
 
 Run = Callable[..., Result]
 
@@ -46,6 +47,17 @@ def nothing(x: Number) -> Number:
 def several(x: Number) -> Any:
     """Two numbers."""
     return torch.stack([x, x])
+
+
+@node(category="toy")
+def walked_twice(body: Body[Step], x: Number, loop: Loop) -> Number:
+    """Goes round twice, and ends each time with the second step."""
+    for _ in range(2):
+        for step in loop(5):
+            x = body(x)
+            if step == 1:
+                loop.end()
+    return x
 
 
 @pytest.fixture(scope="module")
@@ -199,6 +211,12 @@ def test_loops_that_end_early_nest(run: Run) -> None:
     value = run({"one": ONE, "around": repeat(3, {"loop": loop}, "loop.x")}, "around.x").values["around.x"]
     assert float(value) == 64
     assert RECORDED["x"] == [2, 4, 8, 16, 32, 64]
+
+
+def test_a_loop_that_has_ended_can_go_round_again(run: Run) -> None:
+    body = {"nodes": {"next": scale("loop.x", 2)}, "results": {"number": "next"}}
+    nodes = {"one": ONE, "loop": {"type": "walked_twice", "wires": {"x": "one"}, "body": body}}
+    assert float(run(nodes, "loop").values["loop"]) == 16
 
 
 # accumulate and scan

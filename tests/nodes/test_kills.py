@@ -34,7 +34,7 @@ from tests.effort import cases
 from tests.nodes.test_processes import gan, leaves
 
 ROOT = Path(__file__).parents[2]
-STEPS = 60
+STEPS = cases(30, 60)
 PATIENCE = 120.0
 """Seconds after which a training that does not move on is wedged."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nodes.resizing import resize_like
+from nodes.resizing import resize, resize_like
 
 
 def test_a_mask_comes_to_the_size_of_a_latent() -> None:
@@ -32,3 +32,10 @@ def test_a_flat_map_stays_flat_and_gradients_flow(kind: str) -> None:
 def test_what_has_no_height_is_told() -> None:
     with pytest.raises(ValueError, match="four axes, b c h w"):
         resize_like(torch.zeros(2, 3), torch.zeros(1, 4, 2, 2))
+
+
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic", "area", "lanczos"])
+@pytest.mark.parametrize("x", [torch.arange(3), torch.ones(2, 8, 8, dtype=torch.int64)], ids=["labels", "semantic map"])
+def test_what_is_no_picture_is_told_whatever_the_kind(x: torch.Tensor, kind: str) -> None:
+    with pytest.raises(ValueError, match="four axes, b c h w"):
+        resize(x, 4, 4, kind=kind)  # type: ignore[arg-type]

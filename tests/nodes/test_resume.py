@@ -18,11 +18,12 @@ import torch
 
 from graph_runner.format.workflow import Workflow, save
 from graph_runner.store.folders import load_tree
+from tests.effort import cases
 from tests.nodes.test_processes import leaves
 
 ROOT = Path(__file__).parents[2]
 STEPS = 150
-KILLS = 10
+KILLS = cases(5, 10)
 
 
 def autoencoder_on_photographs() -> Workflow:
@@ -135,7 +136,7 @@ def kill_while_it_trains(workspace: Path, workflow: Path, chance: random.Random,
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_ten_kills_in_one_lineage_change_no_bit(tmp_path: Path) -> None:
+def test_kills_in_one_lineage_change_no_bit(tmp_path: Path) -> None:
     workflow, whole, killed = tmp_path / "fit.json", tmp_path / "whole", tmp_path / "killed"
     save(autoencoder_on_photographs(), workflow)
     for workspace in (whole, killed):

@@ -237,10 +237,11 @@ def test_a_part_that_cannot_be_sampled_is_refused_before_anything_runs(
     assert told in "; ".join(problem.message for problem in dry_run(top, Path()).problems)
 
 
-def test_image_to_image_may_start_at_a_step(engine: Engine) -> None:
+@pytest.mark.parametrize("drawn", [{}, {"solver": "ddpm", "noise_as": "diffusers", "noise_seed": 7}])
+def test_image_to_image_may_start_at_a_step(engine: Engine, drawn: dict[str, Any]) -> None:
     """A picture gets the noise of the step: the same as by its share of the steps."""
-    by_step = sampling(plain("a"), steps=6, start_at_step=4, wires={"z0": "picture"})
-    by_share = sampling(plain("b"), steps=6, strength=1 / 3, wires={"z0": "picture"})
+    by_step = sampling(plain("a"), steps=6, start_at_step=4, wires={"z0": "picture"}, **drawn)
+    by_share = sampling(plain("b"), steps=6, strength=1 / 3, wires={"z0": "picture"}, **drawn)
     picture = {"type": "gaussian_noise", "params": {"shape": [2, 4, 8, 8], "seed": 9}}
     values = engine.run(nodes(a=by_step, b=by_share, picture=picture), targets=["a", "b"]).values
     assert torch.equal(values["a"], values["b"])

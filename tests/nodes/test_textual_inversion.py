@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from core.checkpoints.weights import write_weights
+from core.conditioning.learned_word import LearnedWord
 from graph_runner.base.events import Log
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
+from nodes.textual_inversion import save_word
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 import tiny_pipelines
@@ -51,3 +54,9 @@ def test_a_learned_word_changes_what_a_prompt_says(engine: Engine, tmp_path: Pat
     assert remarks == {"plain"}
     with pytest.raises(NodeError, match=r"^word: .*other\.safetensors has vectors of"):
         engine.run(graph("other.safetensors"), targets=["told"])
+
+
+@pytest.mark.parametrize("name", ["cat-v1.5", "words/cat-v1.5.safetensors"])
+def test_a_saved_word_has_the_name_of_its_file(name: str, tmp_path: Path) -> None:
+    save_word(lambda path: tmp_path / Path(path).name, LearnedWord(1, 4), name, "diffusers")
+    assert list(load_file(tmp_path / "cat-v1.5.safetensors")) == ["<cat-v1.5>"]

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from graph_runner.bind.validate import validate
-from graph_runner.format.workflow import load, save
+from graph_runner.contract import Made
+from graph_runner.contract.registry import Registry
+from graph_runner.format.workflow import load, read, save, write
 from tests.ui.conftest import NODES, ROOT, RunningServer, graph
+from ui.library import Library
 from ui.thumbnails import WIDTH, pictures
-from ui.workspace import thumbnail
+from ui.workspace import Workspace, thumbnail
 
 TOY = {"a": {"type": "number", "params": {"value": 1}}, "m": {"type": "measure", "wires": {"x": "a"}}}
 
@@ -170,6 +173,18 @@ def test_an_app_view_of_no_file_is_not_there_whatever_its_name(name: str, server
     answer = server.http.get(f"/app/{name}")
     assert answer.status_code in (400, 404)
     assert "content-security-policy" in answer.headers
+
+
+def test_what_the_workflow_of_another_programs_picture_leaves_out_is_told(tmp_path: Path) -> None:
+    registry = Registry([])
+    registry.picture_describers = [
+        lambda texts: Made("Them", {}, texts["workflow of theirs"], ("its LoRA is left out",))
+    ]
+    carried = PngImagePlugin.PngInfo()
+    carried.add_text("workflow of theirs", write(read('{"loom": 1}')))
+    Image.new("RGB", (4, 4)).save(tmp_path / "theirs.png", pnginfo=carried)
+    found = Library(Workspace(tmp_path / "workspace"), registry).extract(tmp_path / "theirs.png")
+    assert found.remarks == ["its LoRA is left out"]
 
 
 def test_a_workflow_is_exported_as_python(server: RunningServer) -> None:

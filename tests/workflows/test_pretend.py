@@ -61,6 +61,15 @@ XL: dict[str, dict[str, Any]] = {
     "base": {"steps": 4, "end_at_step": 2},
     "refined": {"steps": 4, "start_at_step": 2},
 }
+SWEEP: dict[str, dict[str, Any]] = {
+    "shapes": {"size": 16},
+    "real": {"count": 16},
+    "classes": {"values": [0, 1, 2, 3, 4, 5, 6, 7]},
+    "scales": {"values": [1, 3]},
+    "seeds": {"values": [0, 1]},
+    "noise": {"shape": [8, 4, 8, 8]},
+    "sample": {"steps": 2},
+}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -76,6 +85,8 @@ def tiny(name: str) -> Workflow:
             node.params["size"] = 8
         if name == "stable_diffusion_xl" and id in XL:
             node.params |= XL[id]
+        if name == "guidance_sweep" and id in SWEEP:
+            node.params |= SWEEP[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow

@@ -89,10 +89,10 @@ def test_the_discriminator_is_active_in_the_last_third() -> None:
         assert zone.body.nodes[id].params["start"] <= zone.params["steps"] * 2 / 3
 
 
-# .988 of 256 were found, and .844 without guidance.
+# .988 of 256 were found, and .844 without guidance. A whole training more than CI has time for.
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("seed", range(cases(1, 4)))
+@pytest.mark.parametrize("seed", range(cases(0, 4)))
 def test_a_flow_obeys_as_betas_do(registry: Registry, tmp_path: Path, seed: int) -> None:
     asked = asking_for(SAMPLES, 3.0, RECTIFIED_FLOW)
     images = Engine(registry, tmp_path).run(asked, seed=seed, targets=["decoded"], only=True).values["decoded"]

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from foreign_files import write_foreign_files
 from tiny_ldm import lora_state, stable_diffusion
 
+from core.checkpoints import card as card_module
+from core.checkpoints import identify as identify_module
 from core.checkpoints.card import card
 from core.checkpoints.compvis import save_compvis
-from core.checkpoints.diffusers_folder import save_diffusers
+from core.checkpoints.diffusers_folder import describes_weights, save_diffusers
+from core.checkpoints.listing import read_listing
 from core.checkpoints.weights import write_weights
 
 
@@ -46,6 +50,24 @@ def test_a_broken_file_is_told(tmp_path: Path) -> None:
     assert "truncated or damaged" in card(tmp_path / "cut.safetensors").problem
     assert card(tmp_path / "notes.txt") is None
     assert card(tmp_path) is None
+
+
+@pytest.mark.parametrize("told", [3, {"a": 1}, [["x"]], [None], True])
+def test_a_configuration_that_names_no_class_is_no_model(told: object, tmp_path: Path) -> None:
+    for name in ("_class_name", "architectures"):
+        (tmp_path / "config.json").write_text(json.dumps({name: told}))
+        assert card(tmp_path) is None
+        write_weights({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
+        assert describes_weights(tmp_path / "model.safetensors") is None
+
+
+def test_a_file_is_listed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    listed: list[Path] = []
+    for module in (card_module, identify_module):
+        monkeypatch.setattr(module, "read_listing", lambda path: listed.append(path) or read_listing(path))
+    write_weights(lora_state(), tmp_path / "l.safetensors")
+    assert card(tmp_path / "l.safetensors").listing == read_listing(tmp_path / "l.safetensors")
+    assert listed == [tmp_path / "l.safetensors"]
 
 
 def test_the_words_that_call_an_adapter_up(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 from tiny_ldm import clip, text_unet
 from torch import Tensor
 
+from core.checkpoints import lora
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.lora import changes_nothing, merge_lora, read_lora
 from core.checkpoints.weights import write_weights
@@ -161,6 +162,24 @@ def test_the_strength_is_what_peft_says_of_it(said: dict[str, Any], scale: float
     same(weight(merge_lora(text_unet(16), read_lora(peft))), wanted)
 
 
+def test_a_file_s_header_is_read_once_for_all_of_its_modules(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr(lora, "declared", lambda file: read.append(file) or {})
+    parts = {f"lora_unet_{n}.lora_{side}.weight": part for n in range(3) for side, part in (("down", DOWN), ("up", UP))}
+    write_weights(parts, tmp_path / "l.safetensors")
+    assert len(read_lora(tmp_path / "l.safetensors").unet) == 3
+    assert read == [tmp_path / "l.safetensors"]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "\\1", "a\\", "[a"])
+def test_a_pattern_of_alphas_that_is_no_path_is_refused(pattern: str, tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"alpha_pattern": {pattern: 8}}))
+    own = {f"base_model.model.{PATH}.lora_A.weight": DOWN, f"base_model.model.{PATH}.lora_B.weight": UP}
+    write_weights(own, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError, match="no path of a module"):
+        read_lora(tmp_path)
+
+
 def test_named_adapters_are_told_apart(tmp_path: Path) -> None:
     parts = {f"unet.{PATH}.lora_{side}.{name}.weight": factor * times
              for side, factor in (("A", DOWN), ("B", UP)) for name, times in (("style", 1.0), ("face", 2.0))}  # fmt: skip
@@ -203,6 +222,9 @@ def test_what_does_not_fit_is_refused_before_it_takes_memory(tmp_path: Path) -> 
         {"lokr_w1": wide, "lokr_w2_a": random(1, 9999), "lokr_w2_b": random(1, 9999), "lokr_t2": random(1, 1, 3, 3)},
         {"diff": random(7)},
         {"lora_down.weight": DOWN, "lora_up.weight": UP, "dora_scale": random(1, 5)},
+        {"hada_w1_a": random(128, 1), "hada_w1_b": random(32), "hada_w2_a": random(128, 1), "hada_w2_b": random(32)},
+        {"lora_down.weight": random(0, 32), "lora_up.weight": random(128, 0), "lora_mid.weight": random(0, 0, 1, 1)},
+        {"lokr_w1": random(1, 1), "lokr_w2_a": random(128, 1), "lokr_w2_b": torch.tensor(1.0)},
     ):  # fmt: skip
         write_weights({f"{LINEAR}.{name}": part for name, part in parts.items()}, tmp_path / "l.safetensors")
         with pytest.raises(CheckpointError, match=r"does not fit the shape \(128, 32\)"):

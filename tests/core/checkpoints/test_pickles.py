@@ -61,6 +61,12 @@ def test_a_table_that_holds_itself_ends(tmp_path: Path) -> None:
         assert read_pickled(tmp_path / "m.pt") == {}
 
 
+def test_a_long_name_before_many_tensors_takes_no_memory(tmp_path: Path) -> None:
+    torch.save({"x" * 1_000_000: [BASE] * 10_000}, tmp_path / "m.pt")
+    with pytest.raises(CheckpointError, match="truncated or damaged"):
+        read_pickled(tmp_path / "m.pt")
+
+
 class Runs:
     """What a pickle may do to who loads it."""
 

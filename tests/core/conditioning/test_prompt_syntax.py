@@ -30,6 +30,14 @@ def test_every_text_is_read(text: str, style: Style) -> None:
         fragments(at(branch.items, 0, 0.0, 0), READINGS[style])
 
 
+@pytest.mark.parametrize(
+    "text", [" " * 100_000 + "a", "(a:" + "1" * 100_000 + "x)", "[" + "1:" * 10_000], ids=lambda text: text[:4]
+)
+def test_long_texts_are_read_once_through(text: str) -> None:
+    """Patterns that try each place anew would be at it for minutes."""
+    assert parse(text, READINGS["a1111"]).branches
+
+
 @QUIET
 @given(PROMPTS, st.sampled_from(["a1111", "compel"]))
 def test_what_is_read_is_written_and_read_again(text: str, style: Style) -> None:

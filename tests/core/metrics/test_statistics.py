@@ -63,6 +63,17 @@ def test_other_files_are_refused(tmp_path: Path, content: Any, told: str) -> Non
     assert str(path) in str(refused.value)
 
 
+def test_a_damaged_archive_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.npz"
+    np.savez_compressed(path, mu=np.arange(500.0), sigma=np.eye(500))
+    content = bytearray(path.read_bytes())
+    content[100:120] = b"\xff" * 20  # within the compressed numbers
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds no statistics") as refused:
+        Statistics.load(path)
+    assert str(path) in str(refused.value)
+
+
 def test_what_is_pickled_is_not_opened(tmp_path: Path) -> None:
     touched = tmp_path / "touched"
 

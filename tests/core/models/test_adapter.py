@@ -109,6 +109,14 @@ def test_several_add_up_and_each_can_be_left_out() -> None:
     torch.testing.assert_close(denoise(merged(unet, one, 0.5), *given()), alone, rtol=1e-4, atol=1e-4)
 
 
+def test_a_model_that_is_merged_trains_on_as_it_did() -> None:
+    unet = text_unet(16).requires_grad_(True)
+    baked = merged(unet, trained(adapter_for(unet, ["*attn2*"], rank=2)))
+    assert all(weight.requires_grad for weight in unet.parameters())
+    changed = {name for name, weight in baked.named_parameters() if not weight.requires_grad}
+    assert changed == {name for name in unet.state_dict() if "attn2" in name and name.endswith("weight")}
+
+
 @torch.no_grad()
 def test_any_model_and_any_precision_of_its_weights() -> None:
     text, tokens = clip(), torch.arange(10)[None]

@@ -128,6 +128,10 @@ def test_sorted_selected_and_best() -> None:
     assert select(table, "fid", "<=", 2).columns["n"] == (2, 4)
     assert select(table, "fid", "==", None).columns["n"] == (3,)
     assert select(table, "solver", "!=", "a").columns["n"] == (1, 3)
+    spoilt = table_of({"fid": [math.nan, None, 2.0], "n": [1, 2, 3]})
+    assert select(spoilt, "fid", "==", None).columns["n"] == (1, 2), "what is no number is unknown too"
+    assert select(spoilt, "fid", "!=", None).columns["n"] == (3,)
+    assert select(spoilt, "fid", "<=", 2).columns["n"] == (3,)
     mixed = table_of({"x": [1, "a"]})
     for act in (lambda: sort(mixed, ["x"]), lambda: select(mixed, "x", "<", 2), lambda: best(mixed, "x")):
         with pytest.raises(ValueError, match="'x' holds"):

@@ -42,6 +42,7 @@ def test_a_file_and_a_picture_are_brought(tmp_path: Path, capsys: pytest.Capture
         (["import", "broken.json"], "is no valid JSON"),
         (["import", "other.json", "--models", "none"], "there is no folder none"),
         (["export", "ours.json", "--as", "krita"], "workflows cannot be written for 'krita'"),
+        (["export", "wrong.json", "--as", "comfyui"], "noise.shape: input should be a valid"),
     ],
 )
 def test_what_cannot_be_done_is_told(
@@ -55,5 +56,6 @@ def test_what_cannot_be_done_is_told(
     Path("other.json").write_text('{"a": 1}')
     Path("broken.json").write_text("{")
     Path("ours.json").write_text('{"loom": 1, "nodes": {}}')
+    Path("wrong.json").write_text('{"loom": 1, "nodes": {"noise": {"type": "torch_noise", "params": {"shape": 3}}}}')
     assert main(arguments) == 2
     assert message in capsys.readouterr().err

@@ -113,6 +113,20 @@ def test_of_a_switch_only_the_way_that_is_taken_is_computed(run: Run) -> None:
     assert CALLS == ["no", "yes", "no", "yes", "no"]
 
 
+def test_what_both_ways_of_a_switch_read_is_computed(run: Run) -> None:
+    inner = {
+        "odd": {"type": "odd", "wires": {"i": "loop.iteration"}},
+        "both": noted("loop.state.x", "both"),
+        "s": {
+            "type": "switch",
+            "wires": {"when": "odd", "otherwise": {"y": "both"}},
+            "body": {"nodes": {"twice": scale("both", 2)}, "results": {"y": "twice"}},
+        },
+    }
+    assert float(run({"one": ONE, "loop": repeat(5, inner, "s.y")}, "loop.x").values["loop.x"]) == 4
+    assert CALLS == ["both"] * 5
+
+
 def test_calls_that_are_joined_are_made_alone_where_the_other_is_not_needed(run: Run) -> None:
     inner = {
         "odd": {"type": "odd", "wires": {"i": "loop.iteration"}},

@@ -62,6 +62,7 @@ def hashed(*cells: str) -> str:
 
 
 HELP = "def helped(): return 1\n"
+CLOSURES = "def make(n):\n def inner(): return n\n return inner\ndef helped(): return a() - b()\n"
 
 
 def test_the_same_code_has_the_same_hash_wherever_it_stands() -> None:
@@ -83,9 +84,11 @@ def test_the_same_code_has_the_same_hash_wherever_it_stands() -> None:
             ("def make(a):\n def inner(): return a\n return inner\nhelped = make(1)\n", NODE),
             ("def make(a):\n def inner(): return a\n return inner\nhelped = make(2)\n", NODE),
         ),
+        ((CLOSURES + "a, b = make(1), make(2)\n", NODE), (CLOSURES + "a, b = make(3), make(2)\n", NODE)),
+        ((CLOSURES + "a, b = make(1), make(2)\n", NODE), (CLOSURES + "b, a = make(1), make(2)\n", NODE)),
         (("from math import sin as helped\n", NODE), ("from math import cos as helped\n", NODE)),
     ],
-    ids=["body", "function", "value", "tensor", "class", "closure", "import"],
+    ids=["body", "function", "value", "tensor", "class", "closure", "one of two closures", "their places", "import"],
 )
 def test_whatever_is_changed_has_another_hash(cells: tuple[str, ...], other: tuple[str, ...]) -> None:
     assert hashed(*cells) == hashed(*cells)

@@ -192,7 +192,17 @@ NASTY = '"""\nraise SystemExit\n"""'
 
 
 @pytest.mark.parametrize(
-    "text", [NASTY, "a" * 119 + '"""' * 3, "\\", 'ends with "', '"""', "\\N{no}", "# \r\nraise SystemExit"]
+    "text",
+    [
+        NASTY,
+        "a" * 119 + '"""' * 3,
+        "\\",
+        'ends with "',
+        '"""',
+        "\\N{no}",
+        "# \r\nraise SystemExit",
+        "a\u2028b\x85c\x0c",
+    ],
 )
 def test_texts_of_a_workflow_are_never_code(text: str, engine: Engine) -> None:
     nodes = {"hello": {"type": "text", "params": {"value": text}}}

@@ -13,8 +13,17 @@ from graph_runner.contract import Folders
 from graph_runner.format.workflow import Workflow
 from nodes.comfyui.exporting import as_comfyui
 from nodes.comfyui.importing import comfyui
+from nodes.diffusion import gaussian_noise, torch_noise
 
-BACK = ["text to image", "LoraLoader", "LoraLoaderModelOnly", "CLIPSetLastLayer", "image to image", "KSamplerAdvanced"]
+BACK = [
+    "text to image",
+    "EmptySD3LatentImage",
+    "LoraLoader",
+    "LoraLoaderModelOnly",
+    "CLIPSetLastLayer",
+    "image to image",
+    "KSamplerAdvanced",
+]
 
 
 def brought(document: dict[str, Any]) -> Workflow:
@@ -71,6 +80,9 @@ def test_an_ancestral_sampler_has_one_seed() -> None:
             {"solver": "euler_ancestral", "noise_seed": 1, "noise_as": "comfyui"},
             r"^sample: its seed is 1 and its noise's 5",
         ),
+        ("sample", {"noise_as": "diffusers"}, r"^sample: draws noise as 'diffusers'; ComfyUI draws its own"),
+        ("noise", {"noise_as": "a1111"}, r"^sample: draws noise as 'a1111'"),
+        ("noise", {"shape": [1, 8, 8, 8]}, r"^sample: its noise has 8 channels"),
         ("prompt", {"prompts": ["a", "b"]}, r"^prompt: holds 2 prompts"),
         ("prompt", {"style": "plain", "prompts": ["a [b]"]}, r"^prompt: ComfyUI takes \[word\] for text"),
     ],
@@ -80,6 +92,25 @@ def test_what_they_cannot_say_is_refused_by_name(node: str, params: dict[str, An
     changed = workflow.nodes[node].model_copy(update={"params": workflow.nodes[node].params | params})
     with pytest.raises(WorkflowError, match=message):
         as_comfyui(workflow.model_copy(update={"nodes": workflow.nodes | {node: changed}}))
+
+
+def test_a_sampling_that_walks_no_step_is_refused() -> None:
+    workflow = brought(CASES["image to image"][0])
+    short = workflow.nodes["sample"].model_copy(
+        update={"params": workflow.nodes["sample"].params | {"start_at_step": 12}}
+    )
+    with pytest.raises(WorkflowError, match=r"^sample: walks none of its 12 steps"):
+        as_comfyui(workflow.model_copy(update={"nodes": workflow.nodes | {"sample": short}}))
+
+
+def test_noise_that_leaves_all_to_its_defaults_has_their_size() -> None:
+    workflow = brought(base())
+    for kind in (gaussian_noise, torch_noise):
+        spec = kind.__node__
+        plain = workflow.nodes["noise"].model_copy(update={"type": spec.type, "params": {}})
+        prompt = json.loads(as_comfyui(workflow.model_copy(update={"nodes": workflow.nodes | {"noise": plain}})))
+        batch, _, height, width = spec.params["shape"].default
+        assert prompt["noise"]["inputs"] == {"width": 8 * width, "height": 8 * height, "batch_size": batch}
 
 
 def test_a_node_without_counterpart_is_refused() -> None:

@@ -288,6 +288,9 @@ def test_a_subgraph_within_itself_is_refused() -> None:
         ({"n3__scheduler": "linear_quadratic"}, "with the scheduler 'linear_quadratic' has no counterpart here"),
         ({"n3__denoise": 0.5}, "begins on the way from an empty latent"),
         ({"n3__steps": ["8", 0]}, "has a 'steps' that is no number of the file"),
+        ({"n3__denoise": 1e-320}, "KSampler holds a number that is too large"),
+        ({"n3__cfg": math.inf}, "has a 'cfg' that is no number of the file"),
+        ({"n3__cfg": math.nan}, "has a 'cfg' that is no number of the file"),
         ({"n4__ckpt_name": "../../etc/passwd"}, "names the file '../../etc/passwd', which leaves its folder"),
     ],
 )
@@ -325,6 +328,8 @@ def test_a_model_that_a_placeholder_changes_keeps_its_schedule() -> None:
         ({"nodes": [{"type": "A"}], "links": []}, "a node has no id"),
         ({"nodes": [{"id": 1, "type": "A"}], "links": [[1]]}, "a link is malformed"),
         ({"nodes": {}, "links": []}, None),
+        ({"nodes": [], "links": [], "definitions": {"subgraphs": 3}}, "its subgraphs are no list"),
+        ({"nodes": [], "links": [[1, 2, "x"]]}, "a link has the slot 'x'"),
         ({"1": node("A", x=["2", 0]), "2": node("B", x=["1", 0])}, "has a circle of nodes"),
     ],
 )
@@ -340,6 +345,41 @@ def test_a_wire_to_no_node_is_told() -> None:
     found = comfyui(changed(base(), {}, n3__model=["77", 0]), Folders())
     assert found is not None
     assert "KSampler (node 3) reads node 77 in 'model', and there is none" in found.remarks
+
+
+def test_what_is_of_another_kind_than_it_should_be_is_passed_over() -> None:
+    """Lists where numbers belong, which are no keys either."""
+    made = text_to_image()
+    made["nodes"][7] |= {"mode": [], "pos": [math.nan, math.inf]}
+    made["nodes"][7]["inputs"][0]["link"] = [6]
+    made["links"].append([[1], 2, 0, 8, 0])
+    found = comfyui(made, Folders())
+    assert found is not None
+    assert "has an input 'model' that is not connected" in "".join(found.remarks)
+    assert brought(text_to_image() | {"definitions": {"subgraphs": None}})
+
+
+def test_conditions_that_double_from_node_to_node_are_not_drawn() -> None:
+    """Forty nodes that join what the one before joined stand for a million million predictions."""
+    chain = {str(n): node("ConditioningCombine", conditioning_1=[str(n - 1), 0], conditioning_2=[str(n - 1), 0]) for n in range(101, 141)}  # fmt: skip
+    chain["101"]["inputs"] = {"conditioning_1": ["6", 0], "conditioning_2": ["6", 0]}
+    found = comfyui(changed(base(), chain, n3__positive=["140", 0]), Folders())
+    assert found is not None
+    assert any(
+        "joins 128 conditions, each a call of the denoiser; at most 64 are drawn" in told for told in found.remarks
+    )
+
+
+def test_more_nodes_than_any_workflow_has_are_refused() -> None:
+    many = {str(n): node("KSampler", **base()["3"]["inputs"]) for n in range(100, 8_100)}
+    with pytest.raises(WorkflowError, match="holds more than 20,000 nodes"):
+        comfyui(base() | many, Folders())
+
+
+def test_learned_words_of_which_one_begins_as_another_keep_their_names() -> None:
+    prompt = changed(base(), {}, n6__text="embedding:a.b, (embedding:a.b.c:1.2), embedding:a.b")
+    workflow = brought(prompt)
+    assert workflow.nodes["prompt"].params["prompts"] == ["embedding:a-b, (embedding:a-b-c:1.2), embedding:a-b"]
 
 
 def test_damaged_files_are_refused_or_become_workflows() -> None:

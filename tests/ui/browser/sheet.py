@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import FloatRect, Locator, Page, expect
+from playwright.sync_api import FloatRect, Locator, Page, TimeoutError, expect
 
 # Resolves when what is drawn, and where, has stayed the same for so many frames and so long.
 STILL = """([frames, ms]) => new Promise((resolve) => {
@@ -20,6 +20,11 @@ STILL = """([frames, ms]) => new Promise((resolve) => {
     };
     look();
 })"""
+
+WIRED = """(wires) => {
+    const drawn = [...document.querySelectorAll(".react-flow__edge")].map((it) => it.dataset.id);
+    return [...new Set(drawn)].sort().join() === wires.join();
+}"""
 
 
 class Sheet:
@@ -132,10 +137,21 @@ class Sheet:
         self.drag(self.centre(self.socket(*source)), self.centre(self.socket(*target)))
 
     def wires(self) -> set[str]:
-        """All wires, by the port that each goes into."""
-        self.until_still()
+        """All wires that are drawn, by the port that each goes into: for keeping. What they should be is asked of `wired`."""
+        self.until_still(frames=10, ms=250)
         found = self.page.locator(".react-flow__edge").evaluate_all("all => all.map(edge => edge.dataset.id)")
         return set(found)
+
+    def wired(self, wires: set[str]) -> None:
+        """Wait until these wires are drawn and no others: a wire is drawn once both of its ends are measured and in view."""
+        try:
+            self.page.wait_for_function(WIRED, arg=sorted(wires))
+        except TimeoutError:
+            assert self.wires() == wires
+
+    def edge(self, wire: str) -> Locator:
+        """A wire as it is drawn, by the port that it goes into."""
+        return self.page.locator(f'.react-flow__edge[data-id="{wire}"]')
 
     # runs
 

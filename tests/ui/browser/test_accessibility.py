@@ -73,6 +73,27 @@ def test_the_theme_is_the_systems_until_one_is_chosen(sheet: Sheet) -> None:
     expect(html).to_have_attribute("data-theme", "dark")
 
 
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core comes with npm ci")
+@pytest.mark.parametrize("theme", ["dark", "light"])
+def test_what_a_run_writes_on_nodes_can_be_read(sheet: Sheet, theme: str) -> None:
+    """How each node fared, near and from afar, on the heads of every colour."""
+    sheet.open("shipped/sample.json")
+    if theme == "light":
+        sheet.press("Alt+t")
+    sheet.run()
+    sheet.until_over()
+    sheet.type_in("guide", "scale", "4.25" if theme == "light" else "4.5")  # as no other test has it
+    sheet.run()
+    sheet.fares("unet", "cached")
+    sheet.fares("sample", "done")
+    sheet.until_over()
+    assert scan(sheet) == [], "near"
+    sheet.page.set_viewport_size({"width": 1100, "height": 760})
+    sheet.press("Home")
+    sheet.until_still(frames=10, ms=250)
+    assert scan(sheet) == [], "from afar"
+
+
 def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
     sheet.empty()
     for name in ("integers", "class names", "shapes dataset"):
@@ -85,7 +106,7 @@ def test_a_graph_is_composed_without_a_mouse(sheet: Sheet) -> None:
     sheet.page.keyboard.type("class names data")
     sheet.press("Enter")
     expect(sheet.page.locator(".react-flow__edge")).to_have_count(1)
-    assert sheet.wires() == {"class_names.data"}
+    sheet.wired({"class_names.data"})
 
     # Tab goes from node to node; a focused node is chosen by Enter and moved by arrows.
     place = sheet.node("shapes_dataset").get_attribute("style") or ""

@@ -22,12 +22,12 @@ def saved(server: RunningServer) -> str:
     return str(server.call("save", path="workflows/folder/an-app.json", workflow=workflow, overwrite=True)["path"])
 
 
-def typed(app: Page, name: str, value: str) -> None:
+def typed(app: Page, name: str, value: str, ends: str = "Enter") -> None:
     field = app.get_by_label(name, exact=True)
     field.press("Enter")
     field = app.get_by_label(name, exact=True)
     field.fill(value)
-    field.press("Enter")
+    field.press(ends)
 
 
 def test_an_app_is_filled_in_run_and_compared(plain_sheet: Sheet, server: RunningServer) -> None:
@@ -48,9 +48,14 @@ def test_an_app_is_filled_in_run_and_compared(plain_sheet: Sheet, server: Runnin
 
     # The same viewer: a picture is pinned, another comes under its slider.
     app.get_by_role("button", name="Compare others with this one").click()
-    typed(app, "how much", "3")
-    app.keyboard.press("Control+Enter")
+    typed(app, "how much", "three", ends="Control+Enter")  # no number: told, and not run without it
+    expect(app.get_by_label("how much", exact=True)).to_have_attribute("aria-invalid", "true")
+    app.get_by_label("how much", exact=True).fill("3")
+    app.get_by_label("how much", exact=True).press("Control+Enter")
     expect(app.locator(".app-values")).to_have_text("result15", timeout=60_000)
+    with app.expect_response("**/api/submit"):
+        app.get_by_label("how much", exact=True).press("Control+Enter")  # a field that has the focus runs as well
+    expect(app.get_by_role("status").first).to_contain_text("done")
     app.get_by_role("button", name="Two pictures under a slider").click()
     expect(app.get_by_role("slider", name=re.compile("^How much of"))).to_be_visible()
 

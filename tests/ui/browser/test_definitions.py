@@ -52,7 +52,7 @@ def test_from_a_selection_to_a_blueprint_and_back(twice: Sheet, server: RunningS
     sheet.node("high").locator(".title").first.click(modifiers=["Control"])
     sheet.press("Control+Alt+g")
     expect(sheet.node("low")).to_have_count(0)
-    assert sheet.wires() == {"definition.n", "seen.x"}
+    sheet.wired({"definition.n", "seen.x"})
 
     # Opened by the keyboard: its inside, with what goes in and what comes out, and the way back.
     sheet.select("definition")

@@ -37,7 +37,7 @@ def test_nodes_are_found_by_the_words_of_other_programs_and_by_choices(sheet: Sh
     search.fill("unet denoise")
     inside = options(sheet).filter(has_text="inside a new sample")
     inside.first.click()
-    assert sheet.wires() == {"denoise.z", "denoise.t", "sample.results.prediction"}
+    sheet.wired({"denoise.z", "denoise.t", "sample.results.prediction"})
     sheet.undo()
     expect(sheet.page.locator(".react-flow__node")).to_have_count(0)
 
@@ -88,7 +88,7 @@ def test_guidance_is_changed_and_run_without_a_mouse(sheet: Sheet) -> None:
     sheet.page.get_by_role("combobox", name="Wires of guide").fill("uncond")
     sheet.press("Enter", "Delete")
     expect(sheet.page.locator('.react-flow__edge[data-id="guide.uncond"]')).to_have_count(0)
-    assert sheet.wires() == before - {"guide.uncond"}
+    sheet.wired(before - {"guide.uncond"})
     sheet.undo()
 
 

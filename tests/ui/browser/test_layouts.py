@@ -73,6 +73,8 @@ def test_the_first_stage_can_be_read_and_used(sheet: Sheet, name: str) -> None:
     assert socket["width"] >= 7
     field = sheet.page.locator(".zone .field").or_(sheet.page.locator(".react-flow__node .field")).first
     assert sheet.box(field)["height"] >= 14
+    tall = sheet.page.locator(".react-flow__node .multiline").evaluate_all("all => all.map((it) => it.offsetHeight)")
+    assert all(height > 40 for height in tall), "a field of several lines shows less than two"
 
     sheet.press("Home")
     sheet.until_still()

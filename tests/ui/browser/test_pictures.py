@@ -126,7 +126,7 @@ def test_a_mask_is_painted_saved_and_wired(sheet: Sheet, real_server: RunningSer
     sheet.press("i", "e", "Space", "ArrowLeft", "ArrowLeft", "Space", "Control+z", "b", "Control+Enter")
     expect(painter).to_have_count(0)
     expect(sheet.page.get_by_text("The mask goes to hidden")).to_be_visible()
-    assert "hidden.mask" in sheet.wires()
+    expect(sheet.edge("hidden.mask")).to_be_attached()
     saved = real_server.workspace / sheet.field("load_mask_image", "path").input_value()
     mask = load_mask(saved)[0]
     assert mask.shape == (48, 64)

@@ -46,7 +46,7 @@ def test_nodes_are_lined_up_laid_out_muted_bypassed_and_have_another_type(sheet:
     search.fill("preview image")
     search.press("Enter")
     expect(sheet.node("save")).to_contain_text("preview")
-    assert "save.images" in sheet.wires()
+    expect(sheet.edge("save.images")).to_be_attached()
 
 
 def test_a_number_is_dragged_and_a_text_is_written(sheet: Sheet) -> None:

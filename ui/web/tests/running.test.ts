@@ -114,6 +114,17 @@ describe("a sweep", () => {
     expect(Object.keys(named)).toEqual(["quality_score", "quality_deviation"]);
   });
 
+  it("takes nothing from what is muted, for it gives nothing", () => {
+    const muted = docOf({
+      painted: { type: "paint", params: { scale: 3 } },
+      blurred: { type: "blur", mode: "mute", wires: { images: "painted" } },
+      quality: { type: "measure", mode: "mute", wires: { images: "painted" } },
+    });
+    const swept = sweep(muted, KINDS, "painted", "scale", [1, 2]);
+    expect(swept?.doc.nodes.sweep?.results).toEqual({ scale: "sweep.item.scale", image: "painted" });
+    expect(swept?.table).toBe(false);
+  });
+
   it("keeps what it moves where it was in respect of each other", () => {
     const { places } = sweep(painted, KINDS, "painted", "scale", [1])?.doc ?? painted;
     const [a, b] = [places.painted?.at ?? [0, 0], places.blurred?.at ?? [0, 0]];

@@ -28,4 +28,11 @@ describe("a table on a node", () => {
     expect(by(0, false)).toEqual(["ddim", "ddpm", "euler", "heun"]);
     expect(sorted(ROWS, null)).toEqual(ROWS);
   });
+
+  it("is sorted with its numbers together where a cell among them is none", () => {
+    const rows = ["10", "nan", "9", "x", "100"].map((cell) => [cell]);
+    const by = (descending: boolean) => sorted(rows, { column: 0, descending }).map(([cell]) => cell);
+    expect(by(false)).toEqual(["9", "10", "100", "nan", "x"]);
+    expect(by(true)).toEqual(["x", "nan", "100", "10", "9"]);
+  });
 });

@@ -143,7 +143,7 @@ function dependents(doc: Doc, specs: SpecOf, id: Id): Set<Id> {
 function picturesOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref | null {
   const giving = [...within].filter((id) => {
     const node = doc.nodes[id];
-    const outputs = node ? outputSlots(doc, kinds, node, false) : [];
+    const outputs = node && node.mode !== "mute" ? outputSlots(doc, kinds, node, false) : [];
     return outputs.length === 1 && outputs[0]?.kind.name === PICTURES && outputs[0].kind.many === 0;
   });
   const last = giving.filter(
@@ -157,7 +157,7 @@ function picturesOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref | null
 function numbersOf(doc: Doc, kinds: Kinds, within: ReadonlySet<Id>): Ref[] {
   return [...within].flatMap((id) => {
     const node = doc.nodes[id];
-    if (!node) return [];
+    if (!node || node.mode === "mute") return [];
     const spec = kinds.specs(doc)(node.type);
     return outputSlots(doc, kinds, node, false)
       .filter(({ kind }) => kind.many === 0 && NUMBERS.has(kind.name))

@@ -7,13 +7,15 @@ export interface Order {
 
 type Row = readonly string[];
 
-/** The rows in order: by number where both cells are numbers, else by text; equal ones stay in order, empty cells come last. */
+/** The rows in order: numbers by number, then texts; equal ones stay in order, empty cells come last. */
 export function sorted(rows: readonly Row[], order: Order | null): readonly Row[] {
   if (!order) return rows;
   const cell = (row: Row) => row[order.column] ?? "";
   const compare = (a: string, b: string): number => {
     const [x, y] = [Number(a), Number(b)];
-    const ahead = Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b) : x - y;
+    const [isText, isOtherText] = [Number.isNaN(x), Number.isNaN(y)];
+    const numbersFirst = Number(isText) - Number(isOtherText);
+    const ahead = numbersFirst || (isText ? a.localeCompare(b) : x - y);
     return order.descending ? -ahead : ahead;
   };
   return [...rows].sort((a, b) => {

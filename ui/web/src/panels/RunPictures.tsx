@@ -14,7 +14,7 @@ import { settingsOf, type Settings } from "./flatten";
 import { apart, labelOf } from "./pictureLabels";
 import { Viewer, type Viewed } from "./viewer/Viewer";
 
-export interface Result extends Viewed {
+interface Result extends Viewed {
   readonly path: string;
   readonly node: string;
 }

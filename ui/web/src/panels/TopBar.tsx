@@ -30,6 +30,7 @@ import { run as send } from "../state/sending";
 import { useProblems } from "../state/validation";
 import { toggleViewer, useViewer } from "../state/viewer";
 import { openDialog, setTheme, togglePanel, useUi } from "../state/ui";
+import { t } from "../strings";
 import { IconButton } from "../widgets/IconButton";
 import { BarMenu, PANELS, type BarPanel } from "./BarMenu";
 import { Mark } from "./Mark";
@@ -84,7 +85,7 @@ function FileName() {
       </IconButton>
       <IconButton
         label="Export"
-        tip="Export as JSON, SVG or PNG"
+        tip="Export as JSON, Python, SVG or PNG"
         shortcut="Export as JSON, SVG or PNG"
         run={() => openDialog("export")}
       >
@@ -96,7 +97,7 @@ function FileName() {
           href={appUrl(path)}
           target="_blank"
           rel="noreferrer"
-          aria-label="App view"
+          aria-label={t("App view")}
           data-tip="text|App view: a plain form of what this workflow exposes, as it was saved"
         >
           <AppWindow size={15} />
@@ -125,7 +126,7 @@ function RunControls() {
         data-shortcut={RUN}
         onClick={() => void send()}
       >
-        <Play size={14} aria-hidden /> {isLive(run) ? "Queue" : "Run"}
+        <Play size={14} aria-hidden /> {t(isLive(run) ? "Queue" : "Run")}
       </button>
       <RunMenu />
       {run ? null : <RunCost />}

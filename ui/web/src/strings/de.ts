@@ -253,6 +253,7 @@ export const de = {
     "Jeder hält einen Teil der Gewichte, Gradienten, Mittel und des Optimierer-Zustands",
   "Each node's own seed comes on top": "Der Startwert jedes Knotens kommt hinzu",
   Export: "Exportieren",
+  "Export as JSON, Python, SVG or PNG": "Als JSON, Python, SVG oder PNG exportieren",
   "Export as JSON, SVG or PNG": "Als JSON, SVG oder PNG exportieren",
   "Export…": "Exportieren…",
   "Fit the picture (0)": "Bild einpassen (0)",

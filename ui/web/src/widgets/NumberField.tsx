@@ -22,6 +22,9 @@ export function stepOf(value: number, integer: boolean): number {
   return value === 0 ? 0.01 : 10 ** (Math.floor(Math.log10(Math.abs(value))) - 1);
 }
 
+/** With Ctrl a key is not for the field: Ctrl Enter runs. */
+const combined = (event: KeyboardEvent): boolean => event.ctrlKey || event.metaKey;
+
 /** Without the noise of binary fractions: 0.1 + 0.2 is 0.3. */
 const tidy = (value: number, integer: boolean): number =>
   integer ? Math.round(value) : Number(value.toPrecision(7));
@@ -81,15 +84,15 @@ export function NumberField({
     if (steps !== undefined) {
       const from = current ?? (Number.isFinite(min) ? min : 0);
       change(clamp(from + steps * stepOf(from, integer)), "keys");
-    } else if (event.key === "Enter" || event.key === "F2") setTyping(digitsOf(value));
-    else if (/^[-\d.(]$/.test(event.key) && !event.ctrlKey && !event.metaKey) setTyping(event.key);
+    } else if ((event.key === "Enter" && !combined(event)) || event.key === "F2") setTyping(digitsOf(value));
+    else if (/^[-\d.(]$/.test(event.key) && !combined(event)) setTyping(event.key);
     else if (event.key === "Backspace" || event.key === "Delete") change(undefined);
     else return;
     event.preventDefault();
     event.stopPropagation();
   };
-  /** Take what was typed. What is no number is told, and stays there to be mended while the field is open. */
-  const finish = (text: string, leaves: boolean) => {
+  /** Take what was typed, if it is a number. What is none is told, and stays there to be mended while the field is open. */
+  const finish = (text: string, leaves: boolean): boolean => {
     const clean = text.trim();
     try {
       const typed = clean === "" || clean === digitsOf(value) ? undefined : readTyped(clean, integer);
@@ -98,11 +101,13 @@ export function NumberField({
       if (clean === "" && nullable) change(null);
       else if (clean === "" && isSet) change(undefined);
       else if (typed !== undefined && !equal(typed, value)) change(typed);
+      return true;
     } catch (error) {
       if (!(error instanceof SyntaxError)) throw error;
       if (leaves) setTyping(null);
       setWrong(!leaves);
       say(`${label}: ${error.message}`, "bad");
+      return false;
     }
   };
 
@@ -122,8 +127,8 @@ export function NumberField({
           onChange={() => setWrong(false)}
           onBlur={(event) => finish(event.target.value, true)}
           onKeyDown={(event) => {
-            event.stopPropagation();
-            if (event.key === "Enter") finish(event.currentTarget.value, false);
+            const taken = event.key !== "Enter" || finish(event.currentTarget.value, false);
+            if (!combined(event) || !taken) event.stopPropagation();
             if (event.key === "Escape") {
               setTyping(null);
               setWrong(false);
