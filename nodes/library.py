@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from core.checkpoints.card import card
+from core.checkpoints.card import Card, card
+from core.checkpoints.model_io import HEADER
+from core.checkpoints.signatures import Use
 from graph_runner.contract import Described, describes_models
+
+LOADERS: dict[Use, str] = {
+    "checkpoint": "load_checkpoint",
+    "lora": "lora",
+    "embedding": "textual_inversion",
+    "control": "load_controlnet",
+    "adapter": "load_t2i_adapter",
+}
+OWN_LOADERS = {
+    "KLAutoencoder": "load_autoencoder",
+    "VQAutoencoder": "load_autoencoder",
+    "UNet": "load_unet",
+    "ClassEmbedder": "load_class_embedder",
+    "NLayerDiscriminator": "load_discriminator",
+    "ControlNet": "load_controlnet",
+    "T2IAdapter": "load_t2i_adapter",
+}
+"""By the class that a file of ours names; `load_model` reads the others."""
 
 
 @describes_models
@@ -22,4 +43,20 @@ def described(path: Path) -> Described | None:
         found.words,
         found.problem,
         shows_data=found.identity is not None and found.identity.use == "lora",
+        loads=_loads(found),
     )
+
+
+def _loads(found: Card) -> str:
+    """The parameter that takes the path of a model."""
+    if found.problem or found.identity is None:
+        return ""
+    header = found.listing.metadata.get(HEADER) if found.listing is not None else None
+    if header is None:
+        loader = LOADERS.get(found.identity.use)
+    else:
+        try:
+            loader = OWN_LOADERS.get(str(json.loads(header)["model"]), "load_model")
+        except (KeyError, TypeError, ValueError):
+            return ""
+    return f"{loader}.path" if loader else ""

@@ -82,7 +82,6 @@ REACHED = {
         for name in ("builder", "conditions", "loaders", "pictures", "sampling", "subgraphs", "values")
     },
     "nodes.latent_scale": "nodes/test_checkpoints.py",
-    "nodes.library": "graph_runner/cli/test_models.py",
     "nodes.lora": "nodes/test_checkpoints.py",
     "nodes.checkpoints": "nodes/test_checkpoints.py",
     "nodes.classifiers": "nodes/test_classifiers.py",

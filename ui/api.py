@@ -37,6 +37,7 @@ from ui.file_calls import FileCalls
 from ui.gallery import Gallery
 from ui.ledger import parsed, seed_of
 from ui.library import Library
+from ui.models import Models
 from ui.options import checked
 from ui.places import Places
 from ui.refusal import RefusedError
@@ -95,6 +96,7 @@ class Api(FileCalls):
         self.lent = tuple(lent)
         self.uploads, self.pictures = Uploads(workspace), Gallery(workspace, manager.ledger)
         self.places = Places(workspace, lent, confined)
+        self.models_there = Models(self.places)
         self._packages = packages
         self._about, self._workflows_changed, self._nodes_changed = about, workflows_changed, nodes_changed
         self._catalog = describe_all(registry.values())

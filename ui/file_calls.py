@@ -1,4 +1,4 @@
-"""The calls about what lies in the workspace: workflow files, blueprints, folders, pictures."""
+"""The calls about what lies in the workspace: workflow files, blueprints, folders, models, pictures."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from graph_runner.catalog.model_files import ModelFile
 from graph_runner.contract.registry import Registry
 from ui import blueprints as kept_blueprints
 from ui import library
 from ui.declared import BLUEPRINT, EXAMPLE, AnyWorkflow, Name, Paths, call
 from ui.gallery import Gallery
 from ui.library import Library
+from ui.models import Models
 from ui.places import Places
 from ui.schemas import (
     BlueprintEntry,
@@ -41,6 +43,7 @@ class FileCalls:
     uploads: Uploads
     pictures: Gallery
     places: Places
+    models_there: Models
     _workflows_changed: Callable[[], None]
 
     @call(reads=True)
@@ -148,6 +151,19 @@ class FileCalls:
         folder: within the workspace relative to it, else absolute. 403 where workflows may not read there.
         """
         return self.places.look(folder)
+
+    @call(reads=True)
+    def models(self) -> list[ModelFile]:
+        """The models in the workspace and in the folders that its owner lends (`--files`), and what each is.
+
+        `loads` is the parameter of a node that takes the path. A hash is told where it is known: no file is read whole for it.
+        """
+        return self.models_there.listing(self.registry.describers)
+
+    @call(path="models/quickstart/unet.safetensors")
+    def hash_model(self, path: Name) -> ModelFile:
+        """A model with its hashes, for which its file is read whole once."""
+        return self.models_there.hashed(path, self.registry.describers)
 
     @call(name="holiday")
     def new_folder(self, name: Name) -> FileEntry:

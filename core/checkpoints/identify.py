@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -66,7 +67,11 @@ def foreign(path: Path) -> Identity | None:
 def identity_of(listing: Listing) -> Identity | None:
     """What a file is that lists these tensors."""
     if HEADER in listing.metadata:
-        return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+        try:
+            kind = json.loads(listing.metadata[HEADER])["model"]
+        except (KeyError, TypeError, ValueError):
+            kind = None
+        return _own(kind)
     for signature in SIGNATURES:
         if signature.fits(listing):
             name = signature.name
@@ -77,9 +82,14 @@ def identity_of(listing: Listing) -> Identity | None:
     return None
 
 
+def _own(kind: object) -> Identity:
+    told = f" ({kind:.60})" if isinstance(kind, str) and kind else ""
+    return Identity(f"a model of Latent Loom{told}", "checkpoint", ADVICE["checkpoint"])
+
+
 def _folder(path: Path) -> Identity | None:
     if (path / "latent_diffusion.json").is_file():
-        return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+        return _own("all of its parts")
     if (path / "adapter_config.json").is_file():
         return Identity("an adapter of peft", "lora", ADVICE["lora"])
     for name in ("model_index.json", "config.json"):
@@ -87,7 +97,7 @@ def _folder(path: Path) -> Identity | None:
             continue
         content = read_json(path / name)
         if HEADER in content:
-            return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
+            return _own(content.get("model"))
         if kind := class_of(content):
             if (beside := BESIDE.get(kind)) is not None and name == "config.json":
                 return Identity(f"a {kind} (a folder of diffusers)", beside, ADVICE[beside])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from typing_extensions import TypedDict  # pydantic reads those of `typing` from Python 3.12 on
@@ -26,6 +27,7 @@ class ModelFile(TypedDict):
     hash: the first 10 digits of the file's SHA-256, which A1111 shows and Civitai calls AutoV2; "" for a folder.
     data_hash: the first 12 of the weights alone, without the header (Civitai's AutoV3), where that is asked for by its kind.
     words: what a prompt calls it up by. thumbnail: a picture beside it, or "". problem: why it cannot be used, or "".
+    loads: the parameter of a node that takes its path, or "".
     """
 
     path: str
@@ -38,73 +40,93 @@ class ModelFile(TypedDict):
     words: list[str]
     thumbnail: str
     problem: str
+    loads: str
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How folders are looked through: the arguments of `model_files`."""
+
+    describers: Sequence[Describer]
+    hashes: Hashes | None
+    reads: bool
+    may: Callable[[Path], bool]
+
+    def below(self, path: Path, passed: Sequence[str], depth: int) -> Iterator[ModelFile]:
+        if not self.may(path):
+            return
+        if (
+            described := next((found for each in self.describers if (found := each(path)) is not None), None)
+        ) is not None:
+            yield self.listed(path, described)
+        elif path.is_dir() and depth:
+            try:
+                inside = sorted(path.iterdir())
+            except OSError as error:
+                yield self.listed(path, Described("a folder", problem=f"cannot be opened: {error.strerror or error}"))
+                return
+            for each in inside:
+                if not each.name.startswith(".") and each.name not in passed:
+                    yield from self.below(each, (), depth - 1)
+
+    def listed(self, path: Path, described: Described) -> ModelFile:
+        size, whole, data = 0, "", ""
+        problem = described.problem
+        try:
+            size = (
+                path.stat().st_size
+                if path.is_file()
+                else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
+            )
+            if self.hashes is not None and path.is_file():
+                whole = _hash(path, self.hashes, self.reads)[:10]
+                data = _data_hash(path)[:12] if described.shows_data and self.reads else ""
+        except OSError as error:
+            problem = problem or f"cannot be read: {error.strerror or error}"
+        beside = (path.with_name(path.stem + ending) for ending in THUMBNAILS)
+        picture = next((each for each in beside if each.is_file() and self.may(each)), None)
+        return {
+            "path": str(path),
+            "what": described.what,
+            "dtype": described.dtype,
+            "parameters": described.parameters,
+            "size": size,
+            "hash": whole,
+            "data_hash": data,
+            "words": list(described.words),
+            "thumbnail": "" if picture is None else str(picture),
+            "problem": problem,
+            "loads": described.loads,
+        }
 
 
 def model_files(
-    folders: Iterable[Path], describers: Sequence[Describer], hashes: Hashes | None = None, passed: Sequence[str] = ()
+    folders: Iterable[Path],
+    describers: Sequence[Describer],
+    hashes: Hashes | None = None,
+    passed: Sequence[str] = (),
+    reads: bool = True,
+    may: Callable[[Path], bool] = lambda _: True,
 ) -> Iterator[ModelFile]:
     """The models in these folders and below, by path; a path may also be of a model itself.
 
-    hashes: those of earlier times, and where those that are computed now are kept; None computes none. passed: names of folders
-    at the top that are not looked into. A model's folder is one model: what lies in it is not listed apart.
+    hashes: those of earlier times, and where those that are computed now are kept; None tells none. passed: names of folders
+    at the top that are not looked into. reads: whether a file is read whole for a hash that is not known yet. may: whether a path
+    may be looked at. A model's folder is one model: what lies in it is not listed apart.
     """
+    look = _Look(describers, hashes, reads, may)
     for folder in folders:
-        yield from _below(folder, describers, hashes, passed, DEEPEST)
+        yield from look.below(folder, passed, DEEPEST)
 
 
-def _below(
-    path: Path, describers: Sequence[Describer], hashes: Hashes | None, passed: Sequence[str], depth: int
-) -> Iterator[ModelFile]:
-    if (described := next((found for each in describers if (found := each(path)) is not None), None)) is not None:
-        yield _listed(path, described, hashes)
-    elif path.is_dir() and depth:
-        try:
-            inside = sorted(path.iterdir())
-        except OSError as error:
-            yield _listed(path, Described("a folder", problem=f"cannot be opened: {error.strerror or error}"), None)
-            return
-        for each in inside:
-            if not each.name.startswith(".") and each.name not in passed:
-                yield from _below(each, describers, hashes, (), depth - 1)
-
-
-def _listed(path: Path, described: Described, hashes: Hashes | None) -> ModelFile:
-    size, whole, data = 0, "", ""
-    problem = described.problem
-    try:
-        size = (
-            path.stat().st_size
-            if path.is_file()
-            else sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
-        )
-        if hashes is not None and path.is_file():
-            whole = _hash(path, hashes)[:10]
-            data = _data_hash(path)[:12] if described.shows_data else ""
-    except OSError as error:
-        problem = problem or f"cannot be read: {error.strerror or error}"
-    picture = next((beside for ending in THUMBNAILS if (beside := path.with_name(path.stem + ending)).is_file()), None)
-    return {
-        "path": str(path),
-        "what": described.what,
-        "dtype": described.dtype,
-        "parameters": described.parameters,
-        "size": size,
-        "hash": whole,
-        "data_hash": data,
-        "words": list(described.words),
-        "thumbnail": "" if picture is None else str(picture),
-        "problem": problem,
-    }
-
-
-def _hash(path: Path, hashes: Hashes) -> str:
+def _hash(path: Path, hashes: Hashes, reads: bool) -> str:
     state = FileState.of(path.stat())
     known = hashes.known([state]).get(state)
-    if known is None:
+    if known is None and reads:
         known = hash_of(path)
         if not state.young:
             hashes.keep({state: known})
-    return known
+    return known or ""
 
 
 def _data_hash(path: Path) -> str:

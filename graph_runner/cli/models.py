@@ -16,10 +16,7 @@ from graph_runner.catalog.model_files import ModelFile, model_files
 from graph_runner.cli.wording import count, place
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import HASHES
-from graph_runner.store.space import FORGETTABLE
-
-PASSED = (*FORGETTABLE, "runs")
-"""Folders of a workspace that hold what runs keep, and no models that a person has."""
+from graph_runner.store.space import OF_RUNS
 
 
 def models_command(options: argparse.Namespace, workspace: Path, folders: list[Path]) -> int:
@@ -32,7 +29,7 @@ def models_command(options: argparse.Namespace, workspace: Path, folders: list[P
     below = [workspace] if workspace.is_dir() else []
     found: dict[str, ModelFile] = {}
     console = Console()
-    for each in model_files([*below, *folders], registry.describers, hashes, PASSED):
+    for each in model_files([*below, *folders], registry.describers, hashes, OF_RUNS):
         if each["path"] not in found and not options.json:
             _tell(console, each)
         found.setdefault(each["path"], each)
@@ -56,6 +53,8 @@ def _tell(console: Console, model: ModelFile) -> None:
         model["hash"] + (f" (weights {model['data_hash']})" if model["data_hash"] else ""),
     ]
     console.print(Text("  " + "  ".join(fact for fact in facts if fact)), soft_wrap=True)
+    if model["loads"]:
+        console.print(Text(f"  node: {model['loads']}", "dim"), soft_wrap=True)
     if model["words"]:
         console.print(Text(f"  words: {', '.join(model['words'])}", "green"), soft_wrap=True)
     if model["thumbnail"]:

@@ -18,7 +18,8 @@ class Described(NamedTuple):
 
     what: in words, with an article. dtype: of most weights, as torch calls it. parameters: how many numbers there are. words: what
     a prompt calls it up by. problem: why it cannot be read or used, a sentence; empty where it can. shows_data: the hash of the
-    weights without the header says more than that of the file, as for adapters whose header changes.
+    weights without the header says more than that of the file, as for adapters whose header changes. loads: the parameter of a node
+    that takes its path ("load_checkpoint.path"); empty where none does.
     """
 
     what: str
@@ -27,6 +28,7 @@ class Described(NamedTuple):
     words: tuple[str, ...] = ()
     problem: str = ""
     shows_data: bool = False
+    loads: str = ""
 
 
 Describer = Callable[[Path], Described | None]

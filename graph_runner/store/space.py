@@ -24,6 +24,8 @@ from graph_runner.store.checkpoints import LOCK
 FORGETTABLE = ("cache", "checkpoints")
 WRITTEN = (*FORGETTABLE, "models", "runs", "uploads", "workflows", "blueprints")
 """The folders of a workspace that are written to."""
+OF_RUNS = (*FORGETTABLE, "runs")
+"""Folders of a workspace that hold what runs keep, and nothing that a person put there."""
 COPY_SIZE, DEFAULT_COPY_SIZE = "LATENT_LOOM_COPY_SIZE", "50GB"
 """In the environment: what cache, checkpoints and models of a copy may take."""
 RECENT_SECONDS = 3600.0

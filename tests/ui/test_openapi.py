@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
 from websockets.sync.client import connect
 
-from tests.ui.conftest import RunningServer, looping
+from tests.ui.conftest import ROOT, RunningServer, looping
 from ui.calls import CALLS
 from ui.messages import ClientMessage, ServerMessage
 from ui.openapi import HERE
@@ -71,6 +72,10 @@ def test_the_examples_do_what_the_page_says(server: RunningServer, document: dic
             picture = server.workspace / body["example"]["path"]
             picture.parent.mkdir(parents=True)
             picture.write_bytes(b"")
+        if name == "hash_model":
+            model = server.workspace / body["example"]["path"]
+            model.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / "workflows" / body["example"]["path"], model)
         answer = server.call(name, **given)
         TypeAdapter(CALLS[name].answer._type).validate_python(answer)
         if CALLS[name].reads:

@@ -15,6 +15,7 @@ import "./style/narrow.css";
 import "./style/viewer.css";
 import "./style/painter.css";
 import "./style/gallery.css";
+import "./style/models.css";
 import "./style/finding.css";
 import "./style/app.css";
 import { createRoot } from "react-dom/client";

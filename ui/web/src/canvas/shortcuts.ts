@@ -177,6 +177,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     run: () => setTheme(useUi.getState().theme === "dark" ? "light" : "dark"),
   },
   { group: "View", label: "Settings", keys: ["Ctrl ,"], run: () => openDialog("settings"), always: true },
+  { group: "View", label: "Models", keys: ["Alt 7"], run: () => togglePanel("models") },
   { group: "View", label: "Plugins", keys: ["Alt 6"], run: () => togglePanel("plugins") },
   { group: "View", label: "This list", keys: ["?"], run: () => openDialog("shortcuts") },
 

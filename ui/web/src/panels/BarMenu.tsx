@@ -1,4 +1,4 @@
-/** What the bar of a narrow window has no room for, as a menu; and everywhere the settings and the plugins. */
+/** What the bar of a narrow window has no room for, as a menu; and everywhere the models, the plugins and the settings. */
 import { Ellipsis } from "lucide-react";
 import { saveFile } from "../state/files";
 import { useRuns } from "../state/runs";
@@ -41,6 +41,7 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
   const leave: MenuItem = { label: "Log out", run: () => location.assign("logout") };
   return [
     ...(narrow ? hidden : []),
+    { label: "Models", run: () => showPanel("models") },
     { label: "Plugins", run: () => showPanel("plugins") },
     { label: "Settings", shortcut: "Settings", run: () => openDialog("settings") },
     ...(narrow && useRuns.getState().about?.login ? [null, leave] : []),
@@ -55,7 +56,7 @@ export function BarMenu() {
       className="icon-button bar-menu"
       aria-label={t("More")}
       aria-haspopup="menu"
-      data-tip={`text|${tr("Plugins")}, ${tr("Settings")}`}
+      data-tip={`text|${tr("Models")}, ${tr("Plugins")}, ${tr("Settings")}`}
       onClick={(event) => {
         const box = event.currentTarget.getBoundingClientRect();
         const all = barItems(matchMedia(NARROW).matches);

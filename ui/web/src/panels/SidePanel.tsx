@@ -1,10 +1,11 @@
-/** The panel on the right: the node, the problems, the cost, the profile, the runs, or the gallery. */
+/** The panel on the right: the node, the problems, the cost, the profile, the runs, the gallery, the models, or the plugins. */
 import { X } from "lucide-react";
 import { showPanel, useUi, type Panel } from "../state/ui";
 import { CostPanel } from "./CostPanel";
 import { DefinitionsPanel } from "./DefinitionsPanel";
 import { Gallery } from "./Gallery";
 import { tr } from "../strings";
+import { ModelsPanel } from "./ModelsPanel";
 import { NodePanel } from "./NodePanel";
 import { PluginsPanel } from "./PluginsPanel";
 import { ProblemsPanel } from "./ProblemsPanel";
@@ -19,6 +20,7 @@ const TITLES: Record<Panel, string> = {
   profile: "After the run",
   runs: "Runs",
   gallery: "Gallery",
+  models: "Models",
   plugins: "Plugins",
 };
 
@@ -46,6 +48,8 @@ export function SidePanel() {
           <ProfilePanel />
         ) : panel === "runs" ? (
           <RunsPanel />
+        ) : panel === "models" ? (
+          <ModelsPanel />
         ) : panel === "plugins" ? (
           <PluginsPanel />
         ) : (

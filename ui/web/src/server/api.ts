@@ -53,6 +53,8 @@ export const api = {
   usage: () => call("usage", {}),
   templates: () => call("templates", {}),
   plugins: () => call("plugins", {}),
+  models: () => call("models", {}),
+  hashModel: (path: string) => call("hash_model", { path }),
   reload: () => call("reload", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow, types: false }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),

@@ -14,6 +14,7 @@ export type {
   FileEntry,
   Memory,
   Folder,
+  ModelFile,
   FoundPicture,
   NodeProfile,
   Output,

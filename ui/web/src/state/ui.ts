@@ -5,7 +5,8 @@ import type { Point } from "../drawing/geometry";
 import type { Source } from "../document/references";
 import { useDocuments } from "./documents";
 
-export type Panel = "node" | "definitions" | "problems" | "cost" | "profile" | "runs" | "gallery" | "plugins";
+export type Panel =
+  "node" | "definitions" | "problems" | "cost" | "profile" | "runs" | "gallery" | "models" | "plugins";
 export type Dialog = "start" | "save" | "export" | "shortcuts" | "compare" | "chart" | "sweep" | "settings";
 export type Theme = "dark" | "light";
 

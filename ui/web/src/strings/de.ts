@@ -29,6 +29,24 @@ export const de = {
   "These settings are kept in this browser.": "Diese Einstellungen bleiben in diesem Browser.",
   "press keys…": "Tasten drücken…",
   none: "keine",
+  // models
+  Models: "Modelle",
+  "Search the models": "Modelle durchsuchen",
+  "Name, family, word, hash": "Name, Familie, Wort, Hash",
+  "Look again": "Neu nachsehen",
+  "No models that fit.": "Keine passenden Modelle.",
+  "No models yet. Put files into the workspace's folder “models”, or lend this server a folder of another program as it starts: --files FOLDER.":
+    "Noch keine Modelle. Lege Dateien in den Ordner „models“ des Arbeitsbereichs, oder leihe diesem Server beim Start den Ordner eines anderen Programms: --files ORDNER.",
+  "{n} parameters": "{n} Parameter",
+  Load: "Laden",
+  "Copy the path of {name}": "Pfad von {name} kopieren",
+  "The path is copied": "Der Pfad ist kopiert",
+  "Hash of {name}": "Hash von {name}",
+  "Read the file for its hash, as A1111 and Civitai show it":
+    "Die Datei für ihren Hash lesen, wie A1111 und Civitai ihn zeigen",
+  "The model is in {node}": "Das Modell ist in {node}",
+  "{node} loads the model": "{node} lädt das Modell",
+  "No node here loads this model": "Kein Knoten hier lädt dieses Modell",
   // plugins
   Plugins: "Erweiterungen",
   "Load edited packages": "Geänderte Pakete laden",
