@@ -1,5 +1,6 @@
 """How quick the canvas is beside a bare React Flow page, in headless Chromium: `python -m benchmarks.canvas [--nodes 300 1000]`.
 
+`--beside FOLDER` measures the page and server of another checkout as well, turn about with these; `--only drawn edited` leaves the rest.
 The real server and the real page show a graph of many copies of the shipped sampling graph; the bare page (ui/web/tools/bare.tsx)
 as many plain nodes and wires at the same places. Both are moved by the same mouse in the same run, turn about, so that a ratio tells
 the canvas from the machine. A frame's cost is the CPU time of all of Chromium's processes by the frames that the page drew.
@@ -33,9 +34,10 @@ from tests.ui.browser.conftest import FLAGS
 from tests.ui.browser.sheet import Sheet
 from tests.ui.conftest import RunningServer
 
-STEPS, ROUNDS = 90, 3
+STEPS, ROUNDS, EDITS = 90, 3, 9
 ZOOMS = (0.2, 0.43, 1.0)
 APART = (2560, 900)
+FIGURES = ("drawn", "pan", "drag", "edited")
 
 FRAMES = """() => {
     window.frames = [];
@@ -103,9 +105,14 @@ class Watched:
         self.page.set_default_timeout(120_000)
         self.cdp: CDPSession = browser.new_browser_cdp_session()
 
-    def spent(self) -> float:
-        """CPU seconds of all of Chromium's processes so far."""
-        return float(sum(process["cpuTime"] for process in self.cdp.send("SystemInfo.getProcessInfo")["processInfo"]))
+    def spent(self) -> dict[int, float]:
+        """CPU seconds of each of Chromium's processes so far."""
+        processes = self.cdp.send("SystemInfo.getProcessInfo")["processInfo"]
+        return {process["id"]: process["cpuTime"] for process in processes}
+
+    def since(self, before: dict[int, float]) -> float:
+        """CPU seconds of all processes since then; those of one that has ended meanwhile are not known."""
+        return sum(seconds - before.get(id, 0) for id, seconds in self.spent().items())
 
     def open(self) -> tuple[float, float]:
         """Milliseconds until its nodes are drawn, and CPU seconds."""
@@ -116,7 +123,7 @@ class Watched:
         frames = (
             "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
         )
-        return float(self.page.evaluate(f"() => {frames}")), self.spent() - before
+        return float(self.page.evaluate(f"() => {frames}")), self.since(before)
 
     def zoom(self, wanted: float) -> None:
         """Turn the wheel until a pixel of the sheet is about so many of the screen."""
@@ -154,7 +161,7 @@ class Watched:
             ahead = step if step < STEPS / 2 else STEPS - step
             mouse.move(start[0] + 4 * ahead, start[1] + 2 * ahead)
             self.page.wait_for_timeout(12)
-        spent = self.spent() - began
+        spent = self.since(began)
         times: list[float] = self.page.evaluate(
             "() => { const times = window.frames; window.frames = null; return times }"
         )
@@ -207,52 +214,89 @@ def serving(folder: Path) -> Iterator[str]:
         server.server_close()
 
 
-def measure(browser: Browser, server: RunningServer, bare: Path, workflow: dict[str, Any], nodes: int) -> None:
-    """All figures of one size: ours, the bare page's, and how many times as much ours are."""
+def measure(
+    browser: Browser,
+    servers: dict[str, RunningServer],
+    bare: Path,
+    workflow: dict[str, Any],
+    nodes: int,
+    only: list[str],
+) -> None:
+    """All figures of one size: those of each server's page, the bare page's, and how many times as much the former are."""
     path, graph = f"workflows/bench{nodes}.json", copies(workflow, nodes)
-    server.call("save", path=path, workflow=graph, overwrite=True)
+    for server in servers.values():
+        server.call("save", path=path, workflow=graph, overwrite=True)
     (bare / "graph.json").write_text(json.dumps(plain(graph)))
     print(f"\n{nodes} nodes  (load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)")
     with serving(bare) as address:
-        ours = Watched(browser, f"{server.url}/#{path}", ".react-flow__node .title", ".react-flow__node-card .head")
-        theirs = Watched(browser, f"{address}/bare.html", ".react-flow__node", ".react-flow__node")
-        pages = {"ours": ours, "bare": theirs}
-        opened = {name: [page.open() for _ in range(ROUNDS)] for name, page in pages.items()}
-        drawn = {
-            name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in opened.items()
+        pages = {
+            name: Watched(browser, f"{server.url}/#{path}", ".react-flow__node .title", ".react-flow__node-card .head")
+            for name, server in servers.items()
         }
-        for name, (milliseconds, seconds) in drawn.items():
-            print(f"  drawn     {name}  {milliseconds:5.0f} ms, {seconds:.1f} s of CPU")
-        print(
-            f"            ×     {drawn['ours'][0] / drawn['bare'][0]:.2f}, CPU {drawn['ours'][1] / drawn['bare'][1]:.2f}"
-        )
-        ours.page.wait_for_timeout(1500)
-        sheet = Sheet(ours.page, server.url)
-        sheet.press("Alt+2", "Alt+2", "Home")  # no side panel, and all in view as on the bare page
-        for zoom in ZOOMS:
-            for page in pages.values():
-                page.zoom(zoom)
-            for what in ("pan", "drag"):
-                rounds = {name: [getattr(page, what)() for _ in range(ROUNDS)] for name, page in pages.items()}
-                if any(found is None for found in [*rounds["ours"], *rounds["bare"]]):
-                    continue
-                moved = {name: median(found) for name, found in rounds.items()}
-                for name, figures in moved.items():
-                    print(f"  zoom {zoom:.2f} {what:<5}{name}  {figures}")
-                print(
-                    f"                  ×     {moved['ours'].cost / moved['bare'].cost:.2f} of CPU a frame", flush=True
-                )
-        began, checks = time.perf_counter(), 7
-        for _ in range(checks):
-            server.call("validate", workflow=graph)
-        asked = 1000 * (time.perf_counter() - began) / checks
-        marks = edited(sheet)
-        told = f"median {statistics.median(marks):.0f} ms, longest {max(marks):.0f} ms"
-        print(
-            f"  a changed parameter, until its mark: {told}; {statistics.median(marks) / asked:.2f} × a validation's {asked:.0f} ms"
-        )
+        pages["bare"] = Watched(browser, f"{address}/bare.html", ".react-flow__node", ".react-flow__node")
+        told_drawn(pages)
+        sheets = {name: Sheet(pages[name].page, server.url) for name, server in servers.items()}
+        for sheet in sheets.values():
+            sheet.page.wait_for_timeout(1500)
+            sheet.press("Alt+2", "Alt+2", "Home")  # no side panel, and all in view as on the bare page
+        told_moved(pages, [what for what in ("pan", "drag") if what in only])
+        if "edited" in only:
+            told_edited(sheets, servers, graph)
         for page in pages.values():
             page.page.context.close()
+
+
+def told_drawn(pages: dict[str, Watched]) -> None:
+    """How soon a graph is drawn."""
+    opened: dict[str, list[tuple[float, float]]] = {name: [] for name in pages}
+    for _ in range(ROUNDS):
+        for name, page in pages.items():
+            opened[name].append(page.open())
+    drawn = {name: [statistics.median(column) for column in zip(*times, strict=True)] for name, times in opened.items()}
+    for name, (milliseconds, seconds) in drawn.items():
+        by = f"× {milliseconds / drawn['bare'][0]:.2f}, CPU × {seconds / drawn['bare'][1]:.2f}"
+        print(f"  drawn     {name:<7}{milliseconds:5.0f} ms, {seconds:.2f} s of CPU  {by}", flush=True)
+
+
+def told_moved(pages: dict[str, Watched], ways: list[str]) -> None:
+    """What panning and dragging cost at each zoom."""
+    for zoom in ZOOMS if ways else ():
+        for page in pages.values():
+            page.zoom(zoom)
+        for what in ways:
+            rounds: dict[str, list[Moved | None]] = {name: [] for name in pages}
+            for _ in range(ROUNDS):
+                for name, page in pages.items():
+                    rounds[name].append(getattr(page, what)())
+            found = {name: [each for each in own if each] for name, own in rounds.items()}
+            if not all(found.values()):
+                continue
+            moved = {name: median(own) for name, own in found.items()}
+            for name, figures in moved.items():
+                by = f"× {figures.cost / moved['bare'].cost:.2f}"
+                print(f"  zoom {zoom:.2f} {what:<5}{name:<7}{figures}  {by}", flush=True)
+
+
+def told_edited(sheets: dict[str, Sheet], servers: dict[str, RunningServer], graph: dict[str, Any]) -> None:
+    """How soon an edit is marked, beside what the server needs to find what is wrong."""
+    asked: dict[str, list[float]] = {name: [] for name in servers}
+    marks: dict[str, list[float]] = {name: [] for name in sheets}
+    for sheet in sheets.values():
+        sheet.find("grid 0")
+        sheet.page.wait_for_timeout(800)
+    for i in range(EDITS):
+        for name, sheet in sheets.items():
+            sheet.page.bring_to_front()
+            began = time.perf_counter()
+            servers[name].call("validate", workflow=graph)
+            asked[name].append(1000 * (time.perf_counter() - began))
+            marks[name].append(edited(sheet, i))
+    for name, own in marks.items():
+        check = statistics.median(asked[name])
+        told = f"median {statistics.median(own):.0f} ms, longest {max(own):.0f} ms"
+        print(
+            f"  a changed parameter, until its mark: {name:<7}{told}; {statistics.median(own) / check:.2f} × a validation's {check:.0f} ms"
+        )
 
 
 def inside(box: Any) -> bool:
@@ -272,30 +316,26 @@ def free_spot(page: Page) -> tuple[float, float]:
     return float(x), float(y)
 
 
-def edited(sheet: Sheet, times: int = 7) -> list[float]:
+def edited(sheet: Sheet, i: int) -> float:
     """Milliseconds from the key that enters a wrong value to its mark on the page, as the page saw both."""
-    sheet.find("grid 0")
-    sheet.page.wait_for_timeout(800)
-    took = []
-    for i in range(times):
-        sheet.page.evaluate(
-            """() => {
-                const line = document.querySelector('[data-id="grid_0"] [data-handle="zoom"]');
-                delete window.marked;
-                new MutationObserver((_, own) => {
-                    if (line.classList.contains("error")) { window.marked = performance.now(); own.disconnect(); }
-                }).observe(line, { attributes: true });
-                addEventListener("keydown", (event) => {
-                    if (event.key === "Enter") window.entered = performance.now();
-                }, true);
-            }"""
-        )
-        sheet.type_in("grid_0", "zoom", f"-{i + 1}")
-        sheet.page.wait_for_function("() => window.marked !== undefined")
-        took.append(sheet.page.evaluate("() => window.marked - window.entered"))
-        sheet.type_in("grid_0", "zoom", "2")
-        expect(sheet.node("grid_0").locator(".line.error")).to_have_count(0)
-        sheet.page.wait_for_timeout(300)
+    sheet.page.evaluate(
+        """() => {
+            const line = document.querySelector('[data-id="grid_0"] [data-handle="zoom"]');
+            delete window.marked;
+            new MutationObserver((_, own) => {
+                if (line.classList.contains("error")) { window.marked = performance.now(); own.disconnect(); }
+            }).observe(line, { attributes: true });
+            addEventListener("keydown", (event) => {
+                if (event.key === "Enter") window.entered = performance.now();
+            }, true);
+        }"""
+    )
+    sheet.type_in("grid_0", "zoom", f"-{i + 1}")
+    sheet.page.wait_for_function("() => window.marked !== undefined")
+    took = float(sheet.page.evaluate("() => window.marked - window.entered"))
+    sheet.type_in("grid_0", "zoom", "2")
+    expect(sheet.node("grid_0").locator(".line.error")).to_have_count(0)
+    sheet.page.wait_for_timeout(300)
     return took
 
 
@@ -303,7 +343,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, nargs="+", default=[300, 1000])
-    sizes = parser.parse_args().nodes
+    parser.add_argument("--only", nargs="+", choices=FIGURES, default=FIGURES)
+    parser.add_argument("--beside", type=Path, help="another checkout, whose page is built")
+    arguments = parser.parse_args()
     hatch_build.build()
     print(hatch_build.size())
     with (
@@ -312,20 +354,23 @@ def main() -> None:
         sync_playwright() as playwright,
     ):
         hatch_build.npm("run", "--silent", "bare", "--", "--outDir", bare, "--logLevel", "error")
-        server = RunningServer(Path(folder))
+        servers = {"ours": RunningServer(Path(folder) / "ours")}
+        if arguments.beside:
+            servers["beside"] = RunningServer(Path(folder) / "beside", root=arguments.beside)
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         try:
             # The page itself lays the graph out, once.
-            sheet = Sheet(browser.new_page(), server.url).open("shipped/sample.json")
+            sheet = Sheet(browser.new_page(), servers["ours"].url).open("shipped/sample.json")
             sheet.press("Control+a", "Control+l")
             sheet.save_as("one")
-            workflow = json.loads((Path(folder) / "workflows/one.json").read_text())
+            workflow = json.loads((Path(folder) / "ours/workflows/one.json").read_text())
             sheet.page.close()
-            for nodes in sizes:
-                measure(browser, server, Path(bare), workflow, nodes)
+            for nodes in arguments.nodes:
+                measure(browser, servers, Path(bare), workflow, nodes, arguments.only)
         finally:
             browser.close()
-            server.stop()
+            for server in servers.values():
+                server.stop()
 
 
 if __name__ == "__main__":

@@ -109,9 +109,9 @@ class Api(FileCalls):
             name for owner in cls.__mro__ for name, value in vars(owner).items() if hasattr(value, "__call_reads__")
         ]
 
-    def check(self, workflow: AnyWorkflow) -> tuple[Workflow | None, Validation]:
-        """A workflow, None where its form is wrong, and all that is wrong with it."""
-        return library.checked(workflow, self.registry, self.workspace.root, self.confined, self.lent)
+    def check(self, workflow: AnyWorkflow, types: bool = False) -> tuple[Workflow | None, Validation]:
+        """A workflow, None where its form is wrong, and all that is wrong with it; with `types`, those on its wires too."""
+        return library.checked(workflow, self.registry, self.workspace.root, self.confined, self.lent, types)
 
     async def _checked(self, workflow: AnyWorkflow) -> Workflow:
         """A workflow that can run. Raises RefusedError with every problem where it cannot."""
@@ -164,13 +164,13 @@ class Api(FileCalls):
         return await asyncio.to_thread(self.plugins)
 
     @call(workflow=EXAMPLE)
-    def validate(self, workflow: AnyWorkflow) -> Validation:
+    def validate(self, workflow: AnyWorkflow, types: bool = True) -> Validation:
         """All that is wrong with a workflow, as `python -m graph_runner check` says it, and the types on its wires.
 
         Absent files included. Never an error status for a wrong workflow. A key of `types` is a port as a wire would name it:
-        "sample.latent", "train.models.unet", "repeat.state.z" (outputs, and inner ports of zones).
+        "sample.latent", "train.models.unet", "repeat.state.z" (outputs, and inner ports of zones); false leaves them out.
         """
-        return self.check(workflow)[1]
+        return self.check(workflow, types)[1]
 
     @call(workflow=EXAMPLE)
     async def estimate(

@@ -40,7 +40,6 @@ PICTURES = (".webp", ".png", ".jpg")
 TOO_DEEP = Problem(
     "the workflow is nested too deep", remedy="Check that it is a workflow file; zones may nest some 50 deep"
 )
-HALF_CHARACTER = Problem("the workflow holds half a character (a lone surrogate)", remedy="Type that text again")
 
 
 class Library:
@@ -267,25 +266,17 @@ def _read_file(path: Path) -> Workflow:
     if not picture and path.stat().st_size > LARGEST:
         raise WorkflowError([Problem(f"{path.name} is larger than {LARGEST >> 20} MiB, and no workflow is")])
     try:
-        workflow = open_workflow(path)
-        write(workflow).encode()
+        return open_workflow(path)
     except RecursionError as error:
         raise WorkflowError([TOO_DEEP]) from error
-    except UnicodeEncodeError as error:
-        raise WorkflowError([HALF_CHARACTER]) from error
-    return workflow
 
 
 def parsed(workflow: dict[str, Any] | str) -> Workflow:
     """A workflow from a JSON object or its text. Raises WorkflowError with every problem of form."""
     try:
-        result = read(workflow if isinstance(workflow, str) else json.dumps(workflow))
-        write(result).encode()
+        return read(workflow if isinstance(workflow, str) else json.dumps(workflow))
     except RecursionError as error:
         raise WorkflowError([TOO_DEEP]) from error
-    except UnicodeEncodeError as error:
-        raise WorkflowError([HALF_CHARACTER]) from error
-    return result
 
 
 def checked(
@@ -294,10 +285,11 @@ def checked(
     workspace: Path,
     confined: bool,
     lent: Iterable[Path] = (),
+    types: bool = True,
 ) -> tuple[Workflow | None, Validation]:
     """A workflow (None where its form is wrong) and all that is wrong with it: what the command line's `check` says.
 
-    confined: files outside of the workspace, and of what its owner lends besides, are wrong.
+    confined: files outside of the workspace, and of what its owner lends besides, are wrong. types: tell those on the wires.
     """
     try:
         result = parsed(workflow)
@@ -307,7 +299,7 @@ def checked(
         return None, Validation(problems=error.problems, types={})
     except RecursionError:
         return None, Validation(problems=[TOO_DEEP], types={})
-    return result, Validation(problems=problems, types=_types(top))
+    return result, Validation(problems=problems, types=_types(top) if types else {})
 
 
 def _types(top: Scope) -> dict[str, Solved]:

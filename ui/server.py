@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import re
 import secrets
@@ -181,6 +182,7 @@ def build(settings: Settings) -> LoomServer:
             feed.workflows_changed()
 
     def nodes_changed() -> None:
+        settle()
         for feed in feeds:
             feed.nodes_changed()
 
@@ -194,6 +196,7 @@ def build(settings: Settings) -> LoomServer:
     async def lifespan(_: Any) -> AsyncIterator[None]:
         server.loop = asyncio.get_running_loop()
         await manager.start()
+        settle()
         watching = asyncio.create_task(watch(workspace.root / OWN, workflows_changed, lambda: bool(feeds)))
         async with views.open():
             yield
@@ -216,6 +219,16 @@ def build(settings: Settings) -> LoomServer:
     server.add_api_websocket_route("/ws", live)
     server.openapi = cache(partial(openapi.describe, server.routes))
     return server
+
+
+def settle() -> None:
+    """Leave what is there now, modules and nodes, out of the garbage collector's searches.
+
+    Each search of all of it took longer than checking a thousand nodes, and a few checks bring the next one on.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _cluster(settings: Settings, workspace: Path, registry: Registry) -> Cluster | None:

@@ -44,15 +44,25 @@ class Paths:
     def place_all(self, top: Scope) -> list[Problem]:
         """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
         wrong = []
+        found: dict[tuple[str, str], str | PathError] = {}  # many nodes may name one file: it is looked for once
         for bound in top.walk():
             for name, kind in bound.spec.path_kinds.items():
                 if not (value := bound.params.get(name)):
                     continue
-                try:
-                    bound.params[name] = str(self.place(value, kind))
-                except PathError as error:
-                    wrong.append(Problem(error.message, bound.id, name, error.remedy))
+                if (value, kind) not in found:
+                    found[value, kind] = self._placed(value, kind)
+                placed = found[value, kind]
+                if isinstance(placed, PathError):
+                    wrong.append(Problem(placed.message, bound.id, name, placed.remedy))
+                else:
+                    bound.params[name] = placed
         return wrong
+
+    def _placed(self, text: str, kind: str) -> str | PathError:
+        try:
+            return str(self.place(text, kind))
+        except PathError as error:
+            return error
 
     def place(self, text: str, kind: str) -> Path:
         """The absolute path of a file or folder (kind: "file", "folder", "file or folder") that is there.

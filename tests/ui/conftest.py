@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 class RunningServer:
     """A server process, and short ways to ask it."""
 
-    def __init__(self, workspace: Path, *options: str, stderr: TextIO | None = None) -> None:
-        self.workspace, self.options, self.stderr = workspace, options, stderr
+    def __init__(self, workspace: Path, *options: str, stderr: TextIO | None = None, root: Path = ROOT) -> None:
+        """root: the checkout whose server it is."""
+        self.workspace, self.options, self.stderr, self.root = workspace, options, stderr, root
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.start()
@@ -36,7 +37,7 @@ class RunningServer:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             [*command, *self.options],
-            cwd=ROOT,
+            cwd=self.root,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=self.stderr,

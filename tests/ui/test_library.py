@@ -75,6 +75,9 @@ def test_types_are_solved_for_the_wires(server: RunningServer) -> None:
     assert types["same.value"] == {"type": "number", "list": False}
     assert types["r.v"] == types["r.state.v"] == {"type": "number", "list": False}
     assert types["r.iteration"] == {"type": "int", "list": False}
+    unasked = server.call("validate", workflow=graph(nodes), types=False)
+    assert unasked["types"] == {}
+    assert unasked["problems"] == server.call("validate", workflow=graph(nodes))["problems"]
 
 
 def test_a_dry_run_tells_shapes_and_errors_beforehand(server: RunningServer) -> None:

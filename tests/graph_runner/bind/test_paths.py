@@ -174,3 +174,22 @@ def test_a_name_that_only_holds_a_colon_is_no_path_of_windows(places: Path) -> N
     for path in ("a:b.txt", "C.txt", "in/C:b"):
         with pytest.raises(PathError, match="there is no file"):
             Paths(places).place(path, "file")
+
+
+def test_a_file_that_many_nodes_name_is_looked_for_once(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    place = Paths.place
+
+    def counted(self: Paths, text: str, kind: str) -> Path:
+        asked.append(text)
+        return place(self, text, kind)
+
+    monkeypatch.setattr(Paths, "place", counted)
+    names = {"a": "one.txt", "b": "none.txt", "c": "one.txt", "d": "none.txt"}
+    nodes = {id: {"type": "read_number", "params": {"path": path}} for id, path in names.items()}
+    top, problems = validate(graph(nodes), Registry.scan(TOYS), Paths(places))
+    assert sorted(asked) == ["none.txt", "one.txt"]
+    assert [(problem.node, problem.message) for problem in problems] == [
+        (id, f"there is no file {places / 'none.txt'}") for id in ("b", "d")
+    ]
+    assert top.nodes["a"].params == top.nodes["c"].params == {"path": str(places / "one.txt")}

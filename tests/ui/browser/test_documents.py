@@ -303,3 +303,19 @@ def test_every_button_of_the_bar_can_be_reached_in_a_narrow_window(sheet: Sheet)
         return width > 0 && !one.contains(document.elementFromPoint(x + width / 2, y + height / 2));
     }).map(one => one.outerHTML)""")
     assert covered == []
+
+
+def test_a_large_file_without_places_is_laid_out_beside_the_page(sheet: Sheet, real_server: RunningServer) -> None:
+    nodes: dict[str, object] = {}
+    for i in range(110):
+        nodes |= {f"noise_{i}": NODES["noise"], f"decode_{i}": {"type": "decode", "wires": {"z": f"noise_{i}"}}}
+    path = "workflows/large.json"
+    real_server.call("save", path=path, workflow=graph(nodes), overwrite=True)
+    workers: list[str] = []
+    sheet.page.on("worker", lambda worker: workers.append(worker.url))
+    sheet.open(path)
+    assert any("layout.worker" in url for url in workers)
+    places = sheet.page.locator(".react-flow__node").evaluate_all(
+        "drawn => drawn.map(it => [it.dataset.id, it.style.transform])"
+    )
+    assert len({transform for _, transform in places}) == len(places) > 3

@@ -27,7 +27,7 @@ import { appIn, openApp } from "./state/app";
 import { addressShown, startAddress } from "./state/address";
 import { startLooking } from "./state/elsewhere";
 import { startEstimating } from "./state/estimate";
-import { openAddress, openFirst } from "./state/files";
+import { askEarly, openAddress, openFirst } from "./state/files";
 import { startKeeping } from "./state/keeping";
 import { startPacing } from "./state/pace";
 import { startProfiling } from "./state/profile";
@@ -52,7 +52,9 @@ if (root) createRoot(root).render(app === null ? <App /> : <AppView path={app} /
 
 async function start(): Promise<void> {
   startLive();
-  setCatalog(await api.nodes());
+  const catalog = api.nodes();
+  if (app === null) askEarly();
+  setCatalog(await catalog);
   await (app === null ? startCanvas() : openApp(app));
   startValidation();
   startEstimating();

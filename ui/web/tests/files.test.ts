@@ -2,7 +2,7 @@
 /** Opening, saving, and what others do to the files meanwhile; what answers late; the address; the session. */
 import "fake-indexeddb/auto";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { setTitle } from "../src/commands";
+import { setTitle, toggleExposed } from "../src/commands";
 import { EMPTY } from "../src/document/document";
 import { api, Refused } from "../src/server/api";
 import type { Document, WorkflowEntry } from "../src/server/types";
@@ -307,12 +307,13 @@ describe("what is asked of the server about one document", () => {
   it("is not said of another: problems and estimates", async () => {
     const late = deferred<{ problems: []; types: Record<string, never> }>();
     const problem = { node: "x", port: "", message: "of mine", remedy: "", severity: "error" as const };
+    server.validate.mockClear();
     server.validate.mockReturnValueOnce(late.promise);
     const estimate = deferred<never>();
     server.estimate.mockReturnValueOnce(estimate.promise);
     const asking = ask();
-    setTitle("y");
-    await vi.waitFor(() => expect(server.validate).toHaveBeenCalled());
+    toggleExposed("params", "x.seed", "seed");
+    await vi.waitFor(() => expect(server.validate).toHaveBeenCalledTimes(1));
     await openFile("shipped/example.json");
     late.resolve({ problems: [problem] as unknown as [], types: {} });
     estimate.resolve({ problems: [problem], nodes: {}, flops: 0, memory: 0, memory_at: "" } as never);

@@ -1,11 +1,14 @@
 /** Nodes whose ports are the names in a text: they appear as the text changes, in its order. */
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
+import { cardsAfter, cardsOf, type Cards } from "../src/document/cards";
 import { read } from "../src/document/codec";
+import { setParam } from "../src/document/edits";
 import { inputSlots, outputSlots } from "../src/document/slots";
 import { Kinds } from "../src/document/types";
 import { connect } from "../src/document/wires";
 import type { Catalog } from "../src/server/types";
+import { docOf } from "./documents";
 
 const catalog = JSON.parse(readFileSync("../../tests/wires/wires.json", "utf8")) as Catalog;
 const [formula] = catalog.nodes.expression?.inputs ?? [];
@@ -62,4 +65,15 @@ describe("the ports of a formula", () => {
     expect(node?.wires).toEqual({ values: { a: "z" } });
     expect(node && outputSlots(after, kinds, node, false).map((slot) => slot.kind.name)).toEqual(["latent"]);
   });
+});
+
+it("a formula that is typed anew gives its readers another kind, as if all were worked out anew", () => {
+  const reader = { type: "expression", params: { formula: "x" }, wires: { values: { x: "mix" } } };
+  const before = docOf({ mix: { type: "expression", params: { formula: "2" } }, reader });
+  const after = setParam(before, "mix", "formula", "1 / 2");
+  const cards = cardsOf(before, kinds, {});
+  const kindIn = (all: Cards) => all.reader?.inputs.find(({ name }) => name === "x")?.kind.name;
+  const incremental = cardsAfter(after, kinds, { doc: before, cards }, new Set());
+  expect([kindIn(cards), kindIn(incremental)]).toEqual(["int", "float"]);
+  expect(incremental).toEqual(cardsOf(after, kinds, {}));
 });

@@ -23,7 +23,7 @@ import { MIN_ZOOM } from "../drawing/framing";
 import { bring, filesOf, nodeUnder } from "./bringing";
 import { beginDrag, dragOver, endDrag, takeChanges } from "./dragging";
 import { Frame, Reroute } from "./Drawings";
-import { frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
+import { beginning, frameFirst, lookFrom, setFlow, setPointer, spotAt, toSheet, viewOf } from "../state/flow";
 import type { Point } from "../drawing/geometry";
 import { Grounds } from "./Grounds";
 import { HandTool } from "./HandTool";
@@ -170,13 +170,13 @@ function SheetOf({ sheet }: { sheet: string }) {
   const edges = useEditor((state) => state.edges);
   const theme = useUi((state) => state.theme);
   const boxing = useUi((state) => state.boxing);
-  const [view] = useState(() => viewOf(sheet));
-  const [whole] = useState(() => view === undefined && nodes.length > 0);
+  const [isNew] = useState(() => viewOf(sheet) === undefined && nodes.length > 0);
+  const [view] = useState(() => viewOf(sheet) ?? (isNew ? beginning(sheet) : undefined));
   useEffect(() => {
-    if (!whole) return undefined;
+    if (!isNew) return undefined;
     const timer = setTimeout(() => frameFirst(0), SETTLES);
     return () => clearTimeout(timer);
-  }, [whole]);
+  }, [isNew]);
   return (
     <ReactFlow<LoomNode, LoomEdge>
       {...FIXED}
@@ -185,7 +185,7 @@ function SheetOf({ sheet }: { sheet: string }) {
       colorMode={theme}
       selectionOnDrag={boxing}
       panOnDrag={boxing ? BY_MIDDLE : BY_LEFT}
-      fitView={whole}
+      fitView={isNew && !view}
       {...(view ? { defaultViewport: view } : {})}
     >
       <Ground />

@@ -20,23 +20,27 @@ const grounds = (state: ReactFlowState): string[] => {
 
 export const Grounds = memo(function Grounds() {
   const zones = useStore(grounds, shallow);
-  const cards = useEditor((state) => state.cards);
-  const drop = useUi((state) => state.dropZone);
   return (
     <ViewportPortal>
       <div className="grounds">
-        {zones.map((zone) => {
-          const [id = "", x = "0", y = "0", width = "0", height = "0"] = zone.split(" ");
-          const style = {
-            transform: `translate(${x}px, ${y}px)`,
-            width: `${width}px`,
-            height: `${height}px`,
-            "--hue": categoryHue(cards[id]?.spec?.category ?? ""),
-            "--own": paintOf(cards[id]?.colour),
-          } as React.CSSProperties;
-          return <div key={id} className={`ground${drop === id ? " drop" : ""}`} style={style} />;
-        })}
+        {zones.map((zone) => (
+          <Ground key={zone.split(" ", 1)[0]} zone={zone} />
+        ))}
       </div>
     </ViewportPortal>
   );
+});
+
+const Ground = memo(function Ground({ zone }: { zone: string }) {
+  const [id = "", x = "0", y = "0", width = "0", height = "0"] = zone.split(" ");
+  const card = useEditor((state) => state.cards[id]);
+  const drop = useUi((state) => state.dropZone === id);
+  const style = {
+    transform: `translate(${x}px, ${y}px)`,
+    width: `${width}px`,
+    height: `${height}px`,
+    "--hue": categoryHue(card?.spec?.category ?? ""),
+    "--own": paintOf(card?.colour),
+  } as React.CSSProperties;
+  return <div className={`ground${drop ? " drop" : ""}`} style={style} />;
 });

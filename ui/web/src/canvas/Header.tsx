@@ -10,8 +10,9 @@ import {
   Zap,
 } from "lucide-react";
 import { memo, useState } from "react";
+import { useShallow } from "zustand/react/shallow";
 import { titleOf, type Card } from "../document/cards";
-import { inside, type Id } from "../document/document";
+import { heldIn, type Id } from "../document/document";
 import { NO_NAME, nameTyped } from "../document/naming";
 import { useEditor } from "../state/editor";
 import { useProfile } from "../state/profile";
@@ -90,8 +91,8 @@ function EnterButton({ card }: { card: Card }) {
 
 /** What a collapsed zone hides: how many nodes, and whether something is wrong with them. */
 function Hidden({ card }: { card: Card }) {
-  const doc = useEditor((state) => state.doc);
-  const wrong = useProblems((state) => inside(doc, card.id).some((node) => state.byNode.has(node.id)));
+  const held = useEditor(useShallow((state) => heldIn(state.doc, card.id)));
+  const wrong = useProblems((state) => held.some((id) => state.byNode.has(id)));
   return (
     <span className={`badge${wrong ? " wrong" : ""}`}>
       {card.count} inside{wrong ? " !" : ""}

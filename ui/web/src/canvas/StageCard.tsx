@@ -6,7 +6,7 @@ import { ZoomIn } from "lucide-react";
 import { memo, useMemo } from "react";
 import { useShallow } from "zustand/react/shallow";
 import { titleOf, type Card } from "../document/cards";
-import { inside } from "../document/document";
+import { heldIn } from "../document/document";
 import { exposedIn, stagesOf } from "../document/stages";
 import { fileUrl } from "../server/api";
 import { useEditor } from "../state/editor";
@@ -19,14 +19,21 @@ import { Parameter } from "../widgets/Parameter";
 import { Fare } from "./Header";
 import { Sparks } from "./Sparks";
 
-export const StageCard = memo(function StageCard({ card }: { card: Card }) {
+interface Props {
+  readonly card: Card;
+  /** How large the zone is drawn. */
+  readonly width: number;
+  readonly height: number;
+}
+
+export const StageCard = memo(function StageCard({ card, width, height }: Props) {
   const { id } = card;
   const run = useRuns((state) => state.view.nodes[id]);
   const note = useEditor((state) => state.doc.places[id]?.text);
   const number = useEditor((state) => numberOf(stagesOf(state.doc), id));
   return (
     <section className="zone-card" aria-label={`Stage ${titleOf(id)}`} onDoubleClick={() => lookInside(id)}>
-      <Ghost id={id} />
+      {width < ROOMY[0] || height < ROOMY[1] ? null : <Ghost id={id} />}
       <div className="zone-card-page">
         <div className="zone-card-words">
           <header className="zone-card-head">
@@ -61,13 +68,11 @@ function Ghost({ id }: { id: string }) {
   );
   const boxes = useMemo(() => {
     const sizes = sizesOf(sheet);
-    const [own = 0, tall = 0] = sizes.get(id) ?? [];
-    if (own < ROOMY[0] || tall < ROOMY[1]) return [];
     const [left, top] = absolute(sheet, id);
-    return inside(sheet.doc, id).map((node) => {
-      const [x, y] = absolute(sheet, node.id);
-      const [width, height] = sizes.get(node.id) ?? [0, 0];
-      return { id: node.id, x: x - left, y: y - top, width, height };
+    return heldIn(sheet.doc, id).map((node) => {
+      const [x, y] = absolute(sheet, node);
+      const [width, height] = sizes.get(node) ?? [0, 0];
+      return { id: node, x: x - left, y: y - top, width, height };
     });
   }, [sheet, id]);
   return (
@@ -84,26 +89,37 @@ const numberOf = (stages: readonly string[], id: string): number | null =>
   stages.length > 1 && stages.includes(id) ? stages.indexOf(id) + 1 : null;
 
 function Fields({ card }: { card: Card }) {
-  const doc = useEditor((state) => state.doc);
-  const cards = useEditor((state) => state.cards);
-  const fields = exposedIn(doc, cards, card.id);
+  // As one flat list of texts, so that equal lists compare as equal: a value that is typed in draws its own field again.
+  const fields = useEditor(
+    useShallow(({ doc, cards }) =>
+      exposedIn(doc, cards, card.id).map(({ node, slot, name }) => `${node} ${slot.handle} ${name}`),
+    ),
+  );
   if (fields.length === 0) return null;
   return (
     <ul className="zone-card-fields">
-      {fields.map(({ node, slot, name }) => (
-        <li key={name} data-handle={slot.handle}>
-          <Parameter node={node} slot={slot} />
-        </li>
-      ))}
+      {fields.map((field) => {
+        const [node = "", handle = ""] = field.split(" ");
+        return <Field key={field} node={node} handle={handle} />;
+      })}
     </ul>
+  );
+}
+
+function Field({ node, handle }: { node: string; handle: string }) {
+  const slot = useEditor((state) => state.cards[node]?.inputs.find((own) => own.handle === handle));
+  if (!slot) return null;
+  return (
+    <li data-handle={handle}>
+      <Parameter node={node} slot={slot} />
+    </li>
   );
 }
 
 /** The newest picture of what runs inside, and the curves. */
 function Newest({ card }: { card: Card }) {
-  const doc = useEditor((state) => state.doc);
-  const held = [card.id, ...inside(doc, card.id).map(({ id }) => id)];
-  const { picture, curves } = useRuns(useShallow((state) => newestIn(state.view, held)));
+  const held = useEditor(useShallow((state) => heldIn(state.doc, card.id)));
+  const { picture, curves } = useRuns(useShallow((state) => newestIn(state.view, [card.id, ...held])));
   if (!picture && !curves) return null;
   return (
     <div className="zone-card-shown">

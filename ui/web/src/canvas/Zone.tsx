@@ -24,7 +24,7 @@ import { Spots } from "./Spots";
 import { StageCard } from "./StageCard";
 import type { LoomNode } from "../drawing/view";
 
-export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNode>) {
+export const Zone = memo(function Zone({ id, selected, width, height }: NodeProps<LoomNode>) {
   const card = useEditor((state) => state.cards[id]);
   const level = useEditor((state) => depth(state.doc, id));
   const run = useRuns((state) => seenRun(state.view).nodes[id]?.state ?? null);
@@ -56,7 +56,7 @@ export const Zone = memo(function Zone({ id, selected, width }: NodeProps<LoomNo
     >
       {far ? (
         <>
-          <StageCard card={card} />
+          <StageCard card={card} width={width ?? 0} height={height ?? 0} />
           <Spots card={card} width={width ?? 0} />
         </>
       ) : (

@@ -71,7 +71,7 @@ async function bringOne({ file }: BroughtFile, spot: Spot, node: Id | null): Pro
   };
   const found = port ? null : await workflowIn(file);
   if (!found) return load();
-  openExtracted(found);
+  await openExtracted(found);
   say(`Opened the workflow of ${file.name}`, "good", {
     label: "Load it as a picture",
     run: () => void load().catch(sayError),

@@ -29,6 +29,47 @@ export interface Card {
 
 export type Cards = Readonly<Record<Id, Card>>;
 
+/** A document that was drawn, and its cards. */
+export interface Drawn {
+  readonly doc: Doc;
+  readonly cards: Cards;
+}
+
+/** The cards after an edit, as `cardsOf` finds them; where it changed values alone, only those of their nodes are made. */
+export function cardsAfter(doc: Doc, kinds: Kinds, before: Drawn, asPorts: ReadonlySet<string>): Cards {
+  const nodes = valuesChanged(doc, kinds, before.doc);
+  if (!nodes) return cardsOf(doc, kinds, before.cards, asPorts);
+  const made = nodes.flatMap((node): [Id, Card][] => {
+    const known = before.cards[node.id];
+    if (!known) return [];
+    const card = { ...cardOf(doc, kinds, node, known.count, asPorts), entries: known.entries };
+    return same(known, card) ? [] : [[node.id, card]];
+  });
+  return made.length === 0 ? before.cards : { ...before.cards, ...Object.fromEntries(made) };
+}
+
+/** The nodes that differ, where they do in values that no type and no other node depends on; null where more changed. */
+function valuesChanged(doc: Doc, kinds: Kinds, was: Doc): DocNode[] | null {
+  if (doc.places !== was.places || doc.definitions !== was.definitions || doc.within !== was.within)
+    return null;
+  const [nodes, before] = [Object.values(doc.nodes), Object.values(was.nodes)];
+  if (nodes.length !== before.length) return null;
+  const specs = kinds.specs(doc);
+  const changed: DocNode[] = [];
+  for (const [i, node] of nodes.entries()) {
+    const old = before[i];
+    if (node === old) continue;
+    // The names of named ports, and with them types, may come from values.
+    const plain = specs(node.type)?.inputs.every((port) => !port.named) ?? false;
+    if (!plain || PARTS.some((part) => node[part] !== old?.[part])) return null;
+    changed.push(node);
+  }
+  return changed;
+}
+
+/** All of a node but its values. */
+const PARTS = ["id", "type", "mode", "zone", "wires", "results"] as const;
+
 /** The cards of a document; a card that says the same as before stays the same object. */
 export function cardsOf(
   doc: Doc,
@@ -95,18 +136,40 @@ const PLAIN = [
   "count",
 ] as const;
 
-function same(a: Card, b: Card): boolean {
+/** Whether the cards are as large, and wired, as before: no more than values changed. */
+export function sameShapes(a: Cards, b: Cards): boolean {
+  if (a === b) return true;
+  const [all, others] = [Object.values(a), Object.values(b)];
+  return (
+    all.length === others.length &&
+    all.every((card, i) => {
+      const other = others[i];
+      return card === other || (other?.id === card.id && same(card, other, sameRoom));
+    })
+  );
+}
+
+type Equal = (a: InSlot, b: InSlot) => boolean;
+const sameValue: Equal = (a, b) => a.value === b.value;
+/** A parameter has a field where it has a value, or might have one. */
+const sameRoom: Equal = (a, b) => (a.value === undefined) === (b.value === undefined);
+
+function same(a: Card, b: Card, equal = sameValue): boolean {
   return (
     PLAIN.every((field) => a[field] === b[field]) &&
-    sameSlots(a.inputs, b.inputs) &&
-    sameSlots(a.outputs, b.outputs) &&
-    sameSlots(a.inner, b.inner) &&
-    sameSlots(a.results, b.results) &&
+    sameSlots(a.inputs, b.inputs, equal) &&
+    sameSlots(a.outputs, b.outputs, equal) &&
+    sameSlots(a.inner, b.inner, equal) &&
+    sameSlots(a.results, b.results, equal) &&
     sameEntries(a.entries, b.entries)
   );
 }
 
-function sameSlots(a: readonly (InSlot | OutSlot)[], b: readonly (InSlot | OutSlot)[]): boolean {
+function sameSlots(
+  a: readonly (InSlot | OutSlot)[],
+  b: readonly (InSlot | OutSlot)[],
+  equal: Equal,
+): boolean {
   if (a.length !== b.length) return false;
   return a.every((slot, i) => {
     const other = b[i];
@@ -114,7 +177,7 @@ function sameSlots(a: readonly (InSlot | OutSlot)[], b: readonly (InSlot | OutSl
     if (slot.kind.name !== other.kind.name || slot.kind.many !== other.kind.many) return false;
     if (!("ref" in slot) || !("ref" in other)) return true;
     if (slot.asPort !== other.asPort) return false;
-    return slot.ref === other.ref && slot.value === other.value && !slot.source === !other.source;
+    return slot.ref === other.ref && equal(slot, other) && !slot.source === !other.source;
   });
 }
 

@@ -136,10 +136,31 @@ export function isInside(doc: Doc, id: Id, zone: Id): boolean {
   return enclosing(doc, doc.nodes[id]?.zone ?? null).includes(zone);
 }
 
+const holdings = new WeakMap<Doc["nodes"], ReadonlyMap<Id, readonly Id[]>>();
+const NONE: readonly Id[] = [];
+
+/** What lies in a zone, at any depth, in the file's order; worked out once for each change of the nodes, for all zones. */
+export function heldIn(doc: Doc, zone: Id): readonly Id[] {
+  let known = holdings.get(doc.nodes);
+  if (!known) {
+    const found = new Map<Id, Id[]>();
+    for (const { id, zone: own } of Object.values(doc.nodes))
+      for (const around of enclosing(doc, own)) {
+        if (around === null) continue;
+        const held = found.get(around);
+        if (held) held.push(id);
+        else found.set(around, [id]);
+      }
+    known = found;
+    holdings.set(doc.nodes, known);
+  }
+  return known.get(zone) ?? NONE;
+}
+
 /** The nodes of a zone and of the zones in it; of the whole document where `zone` is null. */
 export function inside(doc: Doc, zone: Id | null): DocNode[] {
-  const all = Object.values(doc.nodes);
-  return zone === null ? all : all.filter((node) => isInside(doc, node.id, zone));
+  if (zone === null) return Object.values(doc.nodes);
+  return heldIn(doc, zone).flatMap((id) => doc.nodes[id] ?? []);
 }
 
 export function children(doc: Doc, zone: Id | null): DocNode[] {

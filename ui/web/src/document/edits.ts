@@ -21,8 +21,11 @@ import { isRim, isRimNode } from "./inside";
 import { readNumber, type Json } from "./json";
 import { resolve, type SpecOf } from "./references";
 
-export const without = <T>(record: Readonly<Record<string, T>>, key: string): Record<string, T> =>
-  Object.fromEntries(Object.entries(record).filter(([name]) => name !== key));
+/** A record without a key; the very same where it has none such. */
+export const without = <T>(record: Readonly<Record<string, T>>, key: string): Readonly<Record<string, T>> =>
+  Object.hasOwn(record, key)
+    ? Object.fromEntries(Object.entries(record).filter(([name]) => name !== key))
+    : record;
 
 export function changeNode<D extends Doc>(doc: D, id: Id, change: Partial<DocNode>): D {
   const node = doc.nodes[id];

@@ -1,6 +1,17 @@
 /** The stages of a workflow: the zones of its top, in the file's order, each with what leads to it. */
 import type { Card, Cards } from "./cards";
-import { children, halves, inside, nodeOf, outermost, refsOf, type Doc, type Id, type Ref } from "./document";
+import {
+  children,
+  halves,
+  inside,
+  isInside,
+  nodeOf,
+  outermost,
+  refsOf,
+  type Doc,
+  type Id,
+  type Ref,
+} from "./document";
 import type { InSlot } from "./slots";
 
 export const stagesOf = (doc: Doc): Id[] =>
@@ -49,10 +60,8 @@ export const exposedOf = (doc: Doc, cards: Cards): Exposed[] =>
   });
 
 /** What a workflow exposes of a zone and of the nodes inside of it. */
-export function exposedIn(doc: Doc, cards: Cards, zone: Id): Exposed[] {
-  const held = new Set([zone, ...inside(doc, zone).map(({ id }) => id)]);
-  return exposedOf(doc, cards).filter(({ node }) => held.has(node));
-}
+export const exposedIn = (doc: Doc, cards: Cards, zone: Id): Exposed[] =>
+  exposedOf(doc, cards).filter(({ node }) => node === zone || isInside(doc, node, zone));
 
 const parameter = (card: Card | undefined, name: string): InSlot | undefined =>
   card?.inputs.find((slot) => slot.handle === name && slot.ref === null);

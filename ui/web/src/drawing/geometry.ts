@@ -174,17 +174,31 @@ function findSpots(card: Card, width: number): Spot[] {
 export const railRight = (card: Card): number =>
   card.results.length + card.outputs.length === 0 ? 0 : RAIL_RIGHT;
 
-/** The least size of a zone around boxes of nodes, in its own coordinates; `shown`: the height of what its rail shows. */
+/** The size of a zone that holds nothing; `shown`: the height of what its rail shows. */
+export const emptyZone = (card: Card, shown = 0): Size => [
+  RAIL_LEFT + LEAST + railRight(card),
+  Math.max(rails(card, shown) + PADDING, HEADER + 120),
+];
+
+/** The size of a zone, `empty` as large as without them, around boxes of nodes in its own coordinates. */
+export function zoneAround(
+  empty: Size,
+  right: number,
+  boxes: readonly { at: Point; size: Size }[],
+): readonly [number, number] {
+  const width = Math.max(0, ...boxes.map((box) => box.at[0] + box.size[0])) + ROOM + right;
+  const height = Math.max(0, ...boxes.map((box) => box.at[1] + box.size[1])) + ROOM;
+  return [Math.max(empty[0], width), Math.max(empty[1], height)];
+}
+
+/** The least size of a zone around boxes of nodes; `wanted`: what a person made it. */
 export function zoneSize(
   card: Card,
   boxes: readonly { at: Point; size: Size }[],
   shown = 0,
   wanted?: Size,
 ): Size {
-  const right = Math.max(0, ...boxes.map((box) => box.at[0] + box.size[0] - RAIL_LEFT));
-  const bottom = Math.max(0, ...boxes.map((box) => box.at[1] + box.size[1]));
-  const width = RAIL_LEFT + Math.max(right + ROOM, LEAST) + railRight(card);
-  const height = Math.max(bottom + ROOM, rails(card, shown) + PADDING, HEADER + 120);
+  const [width, height] = zoneAround(emptyZone(card, shown), railRight(card), boxes);
   return [Math.max(width, wanted?.[0] ?? 0), Math.max(height, wanted?.[1] ?? 0)];
 }
 

@@ -5,8 +5,9 @@
  */
 import { Graph, layout as dagre } from "@dagrejs/dagre";
 import type { Cards } from "../document/cards";
-import { children, type Doc, type Id, type Place } from "../document/document";
-import { estimate, HEADER, RAIL_LEFT, ROOM, ROW, zoneSize, type Point, type Size } from "./geometry";
+import type { Doc, Id, Place } from "../document/document";
+import { HEADER, RAIL_LEFT, ROOM, ROW, zoneAround, type Point, type Size } from "./geometry";
+import { planOf, type Plan, type Planned } from "./plan";
 
 const COLUMN_GAP = 56;
 const NODE_GAP = 22;
@@ -17,10 +18,28 @@ const SWEEPS = 10;
 const PORT = HEADER + ROW; // where wires meet a box, about, below its top
 
 /** A place for every node. Sizes as the browser measured them count, others are estimated. */
-export function layOut(doc: Doc, cards: Cards, measured: Readonly<Record<Id, Size>>): Record<Id, Place> {
-  const places: Record<Id, Place> = {};
-  layScope({ doc, cards, measured, places }, null);
-  return places;
+export const layOut = (doc: Doc, cards: Cards, measured: Readonly<Record<Id, Size>>): Record<Id, Place> =>
+  layOutPlan(planOf(doc, cards, measured));
+
+/** The same by a plan, which a worker can be sent. */
+export function layOutPlan(plan: Plan): Record<Id, Place> {
+  const zones = new Map(plan.boxes.map(({ id, zone }) => [id, zone]));
+  const held = groupedBy(plan.boxes, ({ zone }) => zone);
+  const wires = groupedBy(plan.wires, ([from]) => zones.get(from) ?? null);
+  const sheet: Sheet = { zones, held, wires, places: {} };
+  layScope(sheet, null);
+  return sheet.places;
+}
+
+function groupedBy<T>(all: readonly T[], zoneOf: (each: T) => Id | null): Map<Id | null, T[]> {
+  const groups = new Map<Id | null, T[]>();
+  for (const each of all) {
+    const zone = zoneOf(each);
+    const group = groups.get(zone);
+    if (group) group.push(each);
+    else groups.set(zone, [each]);
+  }
+  return groups;
 }
 
 /** Places for the nodes that have none, as if all were laid out. */
@@ -32,9 +51,11 @@ export function fillIn(doc: Doc, cards: Cards, measured: Readonly<Record<Id, Siz
 }
 
 interface Sheet {
-  readonly doc: Doc;
-  readonly cards: Cards;
-  readonly measured: Readonly<Record<Id, Size>>;
+  /** The zone around each node. */
+  readonly zones: ReadonlyMap<Id, Id | null>;
+  readonly held: ReadonlyMap<Id | null, readonly Planned[]>;
+  /** The wires that begin in each zone. */
+  readonly wires: ReadonlyMap<Id | null, Plan["wires"]>;
   readonly places: Record<Id, Place>;
 }
 
@@ -57,17 +78,10 @@ interface Link {
 
 function layScope(sheet: Sheet, zone: Id | null): { at: Point; size: Size }[] {
   const boxes = new Map<Id, Box>();
-  for (const node of children(sheet.doc, zone)) {
-    const card = sheet.cards[node.id];
-    if (!card) continue;
-    const held = card.isZone ? layScope(sheet, node.id) : [];
-    const open = card.isZone && !card.collapsed;
-    const size = open
-      ? zoneSize(card, held, sheet.measured[node.id]?.[1])
-      : card.collapsed
-        ? estimate(card)
-        : (sheet.measured[node.id] ?? estimate(card));
-    boxes.set(node.id, { id: node.id, size, above: open ? ZONE_GAP : 0, x: 0, y: 0 });
+  for (const { id, size, open } of sheet.held.get(zone) ?? []) {
+    const held = layScope(sheet, id);
+    const own = open ? zoneAround(size, open.right, held) : size;
+    boxes.set(id, { id, size: own, above: open ? ZONE_GAP : 0, x: 0, y: 0 });
   }
   if (boxes.size === 0) return [];
   const links = linksOf(sheet, zone, boxes);
@@ -82,22 +96,17 @@ function layScope(sheet: Sheet, zone: Id | null): { at: Point; size: Size }[] {
   });
 }
 
-function linksOf({ doc, cards, places }: Sheet, zone: Id | null, boxes: ReadonlyMap<Id, Box>): Link[] {
-  const links: Link[] = [];
-  for (const card of Object.values(cards)) {
-    for (const slot of [...card.inputs, ...card.results]) {
-      if (!slot.source || slot.source.inner || !boxes.has(slot.source.node)) continue;
-      let depth = 0;
-      let at: Id | null = card.id;
-      while (at !== null && (doc.nodes[at]?.zone ?? null) !== zone) {
-        depth += places[at]?.at[1] ?? 0;
-        at = doc.nodes[at]?.zone ?? null;
-      }
-      if (at === null || at === slot.source.node || !boxes.has(at)) continue;
-      links.push({ from: slot.source.node, to: at, fromY: PORT, toY: depth + PORT });
+function linksOf({ zones, wires, places }: Sheet, zone: Id | null, boxes: ReadonlyMap<Id, Box>): Link[] {
+  return (wires.get(zone) ?? []).flatMap(([from, reader]): Link[] => {
+    let depth = 0;
+    let at: Id | null = reader;
+    while (at !== null && (zones.get(at) ?? null) !== zone) {
+      depth += places[at]?.at[1] ?? 0;
+      at = zones.get(at) ?? null;
     }
-  }
-  return links;
+    if (at === null || at === from || !boxes.has(from) || !boxes.has(at)) return [];
+    return [{ from, to: at, fromY: PORT, toY: depth + PORT }];
+  });
 }
 
 /** Boxes in columns, each column in the order that crosses fewest wires. */

@@ -1,6 +1,6 @@
 /**
  * The document as React Flow wants it: nodes and edges, made anew for each change, with every object that says the
- * same as before kept, so that only what changed is drawn again.
+ * same as before kept, and the list too where all of them are, so that only what changed is drawn again.
  */
 import { Position, type Edge, type Node, type NodeHandle } from "@xyflow/react";
 import type { Card } from "../document/cards";
@@ -38,11 +38,16 @@ export function nodesOf(sheet: Sheet, before: readonly LoomNode[], far = false):
   });
   const frames = drawings.filter((node) => node.type === "frame");
   const others = drawings.filter((node) => node.type !== "frame");
-  return [...frames, ...nodes, ...others].map((node) => {
+  const all = [...frames, ...nodes, ...others].map((node) => {
     const old = known.get(node.id);
     return old && sameNode(old, node) ? old : { ...carried(old), ...node };
   });
+  return kept(before, all);
 }
+
+/** The list from before, where it holds the very same things: then React Flow has nothing to look through. */
+const kept = <T>(before: readonly T[], now: T[]): T[] =>
+  before.length === now.length && now.every((item, i) => item === before[i]) ? (before as T[]) : now;
 
 /** What React Flow itself has put on a node and expects to find again. */
 const carried = (old: LoomNode | undefined): Partial<LoomNode> =>
@@ -102,10 +107,19 @@ function handlesOf(card: Card, width: number): NodeHandle[] {
   return made;
 }
 
+/** A card that changed has handles of its own, which mostly are where they were. */
+const sameHandles = (a: readonly NodeHandle[] = [], b: readonly NodeHandle[] = []): boolean =>
+  a === b ||
+  (a.length === b.length &&
+    a.every((own, i) => {
+      const other = b[i];
+      return own.id === other?.id && own.type === other?.type && own.x === other.x && own.y === other.y;
+    }));
+
 function sameNode(a: LoomNode, b: LoomNode): boolean {
   return (
     a.type === b.type &&
-    a.handles === b.handles &&
+    sameHandles(a.handles, b.handles) &&
     (b.measured === undefined ||
       (a.measured?.width === b.measured.width && a.measured?.height === b.measured.height)) &&
     a.position.x === b.position.x &&
@@ -163,7 +177,7 @@ export function edgesOf(sheet: Sheet, before: readonly LoomEdge[], far = false):
       edges.set(id, old && sameEdge(old, edge) ? old : { ...edge, selected: old?.selected ?? false });
     }
   }
-  return [...edges.values()];
+  return kept(before, [...edges.values()]);
 }
 
 const kindName = (card: Card | undefined, handle: string): string =>

@@ -36,7 +36,10 @@ function Tab({ document, shown }: { document: OpenDocument; shown: boolean }) {
   const name = nameOf(document);
   const { path, elsewhere } = document.file;
   useEffect(() => {
-    if (shown) row.current?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    const tab = row.current;
+    // Where it is the only one it is in view, and the page need not be laid out to know it.
+    if (shown && tab?.parentElement?.children.length !== 1)
+      tab?.scrollIntoView({ block: "nearest", inline: "nearest" });
   }, [shown]);
   return (
     <li

@@ -56,7 +56,7 @@ export const api = {
   models: () => call("models", {}),
   hashModel: (path: string) => call("hash_model", { path }),
   reload: () => call("reload", {}),
-  validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow }, signal),
+  validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow, types: false }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   export: (workflow: string) => call("export", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),

@@ -1,16 +1,16 @@
 /** What is drawn: the active document with its cards, places and selection, following state/documents.ts. */
 import { create } from "zustand";
 import type { Catalog } from "../server/types";
-import { cardsOf } from "../document/cards";
+import { cardsAfter, cardsOf, sameShapes } from "../document/cards";
 import { write } from "../document/codec";
 import { EMPTY, type Doc, type Edit, type Id, type Place } from "../document/document";
 import { enter, leave, shownAt, still, type Path } from "../document/inside";
 import { Kinds } from "../document/types";
 import { place } from "../document/edits";
-import { fillIn } from "../drawing/layout";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../drawing/view";
 import { pushedOf, type Point, type Sheet, type Size } from "../drawing/geometry";
 import { isFar, useLevel } from "./level";
+import { placesFor } from "./placing";
 import { activeDocument, editDocument, redoIn, undoIn, useDocuments, type DocumentId } from "./documents";
 
 /** What is known of one document's drawing; it stays while the document is open. */
@@ -76,8 +76,15 @@ export const sheetKey = ({ document, within }: SheetAt): string => `${document} 
 function drawing(state: EditorState, doc: Doc): Partial<EditorState> {
   const cards = cardsOf(doc, state.kinds, state.cards, state.asPorts);
   const missing = Object.keys(doc.nodes).some((id) => !(id in doc.places) && !(id in state.auto));
-  const auto = missing ? { ...fillIn(doc, cards, state.measured), ...state.auto } : state.auto;
+  const auto = missing ? { ...placesFor(doc, cards, state.measured), ...state.auto } : state.auto;
   return { doc, cards, auto, ...drawn({ ...state, doc, cards, auto }) };
+}
+
+/** The same after an edit of the sheet that is shown: where no more than values changed, everything stays where it stands. */
+function redrawing(state: EditorState, doc: Doc): Partial<EditorState> {
+  const cards = cardsAfter(doc, state.kinds, state, state.asPorts);
+  const stays = doc.places === state.doc.places && sameShapes(state.cards, cards);
+  return stays ? { doc, cards } : drawing(state, doc);
 }
 
 /** What React Flow draws of a sheet: each thing where it stands, and what was in the way of others beside them. */
@@ -110,7 +117,7 @@ export function show(wanted: Path): void {
   const doc = shownAt(history.present, path);
   const [was, is] = [shownSheet(state), shownSheet({ document: id, path })].map(sheetKey);
   if (was === is) {
-    if (doc !== state.doc || path !== state.path) setState({ ...drawing(state, doc), path });
+    if (doc !== state.doc || path !== state.path) setState({ ...redrawing(state, doc), path });
     return;
   }
   const { auto, measured, pushed, nodes, edges, cards, asPorts } = state;

@@ -24,6 +24,7 @@ import {
 import { allDrafts, draftOf, takeOverDrafts, type Draft } from "./drafts";
 import { useEditor } from "./editor";
 import { keepNow, knowDraft } from "./keeping";
+import { placeBeforehand } from "./placing";
 import { readSession, type Tab } from "./session";
 import { openDialog, say, sayError } from "./ui";
 
@@ -46,6 +47,30 @@ const fromDraft = ({ text, path, etag, shipped, id }: Draft): Opening => ({
   draft: id,
 });
 
+/** An opening whose nodes have places, found beside the page where they are many. */
+async function placed<O extends Opening>(opening: O): Promise<O> {
+  await placeBeforehand(opening.doc, useEditor.getState().kinds);
+  return opening;
+}
+
+let early: { readonly path: string; readonly answer: Promise<Document> } | null = null;
+
+/** Ask for the file that the address names while the page still waits for what it needs to read it. */
+export function askEarly(): void {
+  const path = addressShown();
+  if (path === "" || draftIn(path) !== null) return;
+  const answer = api.open(path);
+  answer.catch(() => undefined); // told where it is opened
+  early = { path, answer };
+}
+
+/** What the server holds under a path. */
+function fetched(path: string): Promise<Document> {
+  const known = early?.path === path ? early.answer : null;
+  early = null; // it may have changed when it is opened again
+  return known ?? api.open(path);
+}
+
 /** Open a file as it was saved, whatever unsaved changes there are, with the run that it shows. Throws Refused. */
 export async function openSaved(path: string, run: number | null): Promise<OpenDocument> {
   return open({ ...fromServer(await api.open(path)), run });
@@ -63,9 +88,9 @@ export async function openFile(path: string): Promise<boolean> {
     return true;
   }
   try {
-    const found = await api.open(path);
+    const found = await placed(fromServer(await fetched(path)));
     if (mine !== asked) return true; // something else was asked for meanwhile
-    open(fromServer(found));
+    open(found);
     openDialog(null);
     void tellDraft(path);
     return true;
@@ -95,12 +120,13 @@ export async function openDraft(id: string): Promise<boolean> {
   else {
     try {
       const draft = await draftOf(id);
+      const opening = draft && (await placed(fromDraft(draft)));
       if (mine !== asked) return true;
-      if (!draft) {
+      if (!opening) {
         say("There are no such unsaved changes in this browser any more", "bad");
         return false;
       }
-      knowDraft(open(fromDraft(draft)), draft.revision);
+      knowDraft(open(opening), draft.revision);
     } catch (error) {
       sayError(error);
       return false;
@@ -119,8 +145,8 @@ export function openAddress(address: string): Promise<boolean> {
 const MOST_REMARKS = 4;
 
 /** Show a workflow that the server found in a picture or a file that was sent; what differs in another program's is told. */
-export function openExtracted(found: Document): OpenDocument {
-  const opened = open(fromServer(found));
+export async function openExtracted(found: Document): Promise<OpenDocument> {
+  const opened = open(await placed(fromServer(found)));
   found.remarks.slice(0, MOST_REMARKS).forEach((remark) => say(remark, "bad"));
   const more = found.remarks.length - MOST_REMARKS;
   if (more > 0) say(`${more} more remarks stand in the description of this workflow`, "bad");
@@ -130,7 +156,7 @@ export function openExtracted(found: Document): OpenDocument {
 /** Open what was dropped: a workflow, or a picture that carries one. */
 export async function openDropped(file: File): Promise<void> {
   try {
-    openExtracted(await api.extract(file));
+    await openExtracted(await api.extract(file));
     say(`Opened the workflow of ${file.name}`, "good");
   } catch (error) {
     if (error instanceof Refused && error.status === 422 && /\.json$/i.test(file.name)) {
@@ -216,9 +242,9 @@ export async function saveAs(
 async function reopened({ draft, path, run }: Tab): Promise<(Opening & { revision: string | null }) | null> {
   try {
     const kept = await draftOf(draft);
-    if (kept) return { ...fromDraft(kept), run, revision: kept.revision };
+    if (kept) return { ...(await placed(fromDraft(kept))), run, revision: kept.revision };
     if (path === "") return { doc: EMPTY, draft, revision: null };
-    return { ...fromServer(await api.open(path)), draft, run, revision: null };
+    return { ...(await placed(fromServer(await fetched(path)))), draft, run, revision: null };
   } catch (error) {
     sayError(error);
     return null;

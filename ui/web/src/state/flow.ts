@@ -49,14 +49,35 @@ export function here(): Spot {
   return spotAt(pointer ?? middle);
 }
 
-/** What is drawn larger the smaller the view is grows with it in steps: `--away` is 1 near by. */
 export function lookFrom(view: Viewport): void {
   views.set(sheetKey(shownSheet()), view);
+  drawFor(view);
+}
+
+/** What is drawn larger the smaller the view is grows with it in steps: `--away` is 1 near by. */
+function drawFor(view: Viewport): void {
   setLevel(view.zoom);
   const away = String(view.zoom > 1 ? 1 : 2 ** (Math.round(-Math.log2(view.zoom) * 3) / 3));
   const { style } = document.documentElement;
   if (style.getPropertyValue("--away") !== away) style.setProperty("--away", away);
 }
+
+/** Of the sheet that was shown last for the first time: from where. */
+let begun: { readonly sheet: string; readonly view: Viewport } | null = null;
+
+/** A sheet is drawn as it will be looked at from the start: not whole, nor in another level, only to be drawn again at once. */
+useEditor.subscribe((state, before) => {
+  const sheet = sheetKey(shownSheet(state));
+  if (sheet === sheetKey(shownSheet(before))) return;
+  const view = viewOf(sheet) ?? firstView();
+  if (!view) return;
+  begun = { sheet, view };
+  drawFor(view);
+});
+
+/** From where a sheet is looked at first; not asked of the page again once it was, which would have to be laid out for it. */
+export const beginning = (sheet: string): Viewport | undefined =>
+  begun?.sheet === sheet ? begun.view : firstView();
 
 /** How long a movement of the view takes, in ms: none at all for who asked their system for less motion. */
 function gliding(duration: number): number {
@@ -69,18 +90,27 @@ export function frameAll(duration = 250): void {
 
 /** Look at the first stage of a graph with the notes above it, or at its beginning where it is too large to be read as a whole. */
 export function frameFirst(duration: number): void {
+  const view = firstView();
+  if (view) void flow?.setViewport(view, { duration: gliding(duration) });
+}
+
+/** From where the first stage is looked at, by the sizes that are known; undefined where there is none, or no sheet. */
+export function firstView(): Viewport | undefined {
   const state = useEditor.getState();
   const ids = firstStage(state.doc);
-  if (ids.length === 0) return;
-  look(boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]), duration);
+  if (ids.length === 0) return undefined;
+  return viewOn(boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]));
 }
 
 /** Look at what a zone holds, near enough to use it. */
-export const lookInside = (zone: Id): void => look(boundsOf(useEditor.getState(), [zone]), 250);
+export function lookInside(zone: Id): void {
+  const view = viewOn(boundsOf(useEditor.getState(), [zone]));
+  if (view) void flow?.setViewport(view, { duration: gliding(250) });
+}
 
-function look(bounds: Rect, duration: number): void {
+function viewOn(bounds: Rect): Viewport | undefined {
   const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
-  if (pane) void flow?.setViewport(readable(bounds, pane), { duration: gliding(duration) });
+  return pane && readable(bounds, pane);
 }
 
 export function frameNodes(ids: readonly Id[]): void {

@@ -16,7 +16,8 @@ interface Validity {
 const NONE: Validity = { problems: [], byNode: new Map(), took: 0 };
 export const useProblems = create<Validity>()(() => NONE);
 
-const PAUSE = 25; // milliseconds without a change
+/** Changes that follow each other faster than this, in milliseconds, are asked about together; a single one at once. */
+const PAUSE = 25;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let running: AbortController | undefined;
 
@@ -40,10 +41,14 @@ export function addProblems(more: readonly Problem[]): void {
 }
 
 export function startValidation(): void {
+  let last = -Infinity;
   const changed = () => {
     const now = performance.now();
     clearTimeout(timer);
-    timer = setTimeout(() => ask(now), PAUSE);
+    // The server is at work while the change is drawn here.
+    if (now - last > PAUSE) ask(now);
+    else timer = setTimeout(() => ask(now), PAUSE);
+    last = now;
   };
   useEditor.subscribe((state, before) => {
     const { doc } = state;
