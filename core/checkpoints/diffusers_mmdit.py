@@ -84,7 +84,9 @@ def mmdit_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     if told["caption_projection_dim"] != width:
         raise ValueError(f"the option caption_projection_dim = {told['caption_projection_dim']} is not supported, only the tokens' {width}")  # fmt: skip
     if not told["pos_embed_max_size"]:
-        raise ValueError(f"the option pos_embed_max_size = {told['pos_embed_max_size']} is not supported, only a number")
+        raise ValueError(
+            f"the option pos_embed_max_size = {told['pos_embed_max_size']} is not supported, only a number"
+        )
     return {
         "in_channels": told["in_channels"],
         "hidden_size": width,
@@ -130,7 +132,9 @@ def mmdit_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any])
     plain, fused, turned = _names(config["depth"])
     out: State = {POSITIONS[0]: rest.pop(POSITIONS[1])}
     for leaf in ("weight", "bias"):
-        out |= {f"{ours}.{leaf}": rest.pop(f"{name}.{leaf}") for ours, name in plain.items() if f"{name}.{leaf}" in rest}
+        out |= {
+            f"{ours}.{leaf}": rest.pop(f"{name}.{leaf}") for ours, name in plain.items() if f"{name}.{leaf}" in rest
+        }
         for ours, parts in fused.items():
             if f"{parts[0]}.{leaf}" in rest:
                 out[f"{ours}.{leaf}"] = torch.cat([rest.pop(f"{name}.{leaf}") for name in parts])

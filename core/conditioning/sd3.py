@@ -78,8 +78,8 @@ class SD3TextEmbedder(nn.Module):
         words, more = tokens.split([self.length, tokens.shape[1] - self.length], dim=1)
         if self.t5 is not None and not more.shape[1]:
             raise ValueError(
-                "this text encoder has T5, and the tokenizer is CLIP's alone; wire the model's own tokenizer, or add T5's to it "
-                "(t5_tokenizer of load_checkpoint)"
+                "this text encoder has T5, and the tokenizer is CLIP's alone; wire the model's own tokenizer, or join T5's to it "
+                "(join_tokenizers)"
             )
         states, vectors = [], []
         for clip, projection, pad in zip(

@@ -34,10 +34,15 @@ from core.models.dit import (
 from core.models.regional import Regional
 from core.models.registry import model
 
-SHARED: dict[str, Any] = {"in_channels": 16, "patch_size": 2, "sample_size": 128, "context_dim": 4096, "vector_dim": 2048}
+SHARED: dict[str, Any] = {
+    "in_channels": 16,
+    "patch_size": 2,
+    "sample_size": 128,
+    "context_dim": 4096,
+    "vector_dim": 2048,
+}
 MMDIT: dict[str, dict[str, Any]] = {
-    "stable-diffusion-3-medium": SHARED
-    | {"hidden_size": 1536, "depth": 24, "num_heads": 24, "max_positions": 192},
+    "stable-diffusion-3-medium": SHARED | {"hidden_size": 1536, "depth": 24, "num_heads": 24, "max_positions": 192},
     "stable-diffusion-3.5-medium": SHARED
     | {"hidden_size": 1536, "depth": 24, "num_heads": 24, "max_positions": 384, "qk_norm": True, "dual_layers": 13},
     "stable-diffusion-3.5-large": SHARED
@@ -79,7 +84,9 @@ class Stream(nn.Module):
     of it, so it has neither a projection nor an MLP.
     """
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, qk_norm: bool, dual: bool = False, last: bool = False) -> None:
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, qk_norm: bool, dual: bool = False, last: bool = False
+    ) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim, elementwise_affine=False, eps=NORM_EPS)
         self.attn = StreamAttention(dim, heads, qk_norm, out=not last)
@@ -270,4 +277,6 @@ class MMDiT(Regional):
         if context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
         if vector.shape[-1] != self.vector_dim:
-            raise ValueError(f"this MMDiT's vector has {self.vector_dim} numbers, and the condition's has {vector.shape[-1]}")
+            raise ValueError(
+                f"this MMDiT's vector has {self.vector_dim} numbers, and the condition's has {vector.shape[-1]}"
+            )
