@@ -78,7 +78,7 @@ def _depths(config: Mapping[str, Any], depth: Any) -> list[int]:
 
 
 def _unet_shape(state: State) -> dict[str, Any]:
-    outputs = _count(state, r"output_blocks\.(\d+)\.")
+    outputs = count(state, r"output_blocks\.(\d+)\.")
     # A level of the way up ends in an upsampler: a convolution, a second residual block, or nothing to see.
     ends = [
         i
@@ -87,7 +87,7 @@ def _unet_shape(state: State) -> dict[str, Any]:
             f"output_blocks.{i}.{j}.{leaf}" in state for j in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight")
         )
     ]
-    if not _count(state, r"input_blocks\.(\d+)\."):  # refuses numbers out of all proportion
+    if not count(state, r"input_blocks\.(\d+)\."):  # refuses numbers out of all proportion
         raise KeyError("input_blocks.0.0.weight")
     inputs = {int(match[1]) for key in state if (match := re.match(r"input_blocks\.(\d+)\.", key))}
     unseen = [i for i in range(max(inputs)) if i not in inputs]
@@ -104,8 +104,8 @@ def encoder_shape(state: State, num_res_blocks: int, levels: int, conv_resample:
     first = state["input_blocks.0.0.weight"]
     model_channels = first.shape[0]
     starts = [1 + level * (num_res_blocks + 1) for level in range(levels)]
-    depths = [_count(state, rf"input_blocks\.{i}\.1\.transformer_blocks\.(\d+)\.") for i in starts]
-    mid_depth = _count(state, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
+    depths = [count(state, rf"input_blocks\.{i}\.1\.transformer_blocks\.(\d+)\.") for i in starts]
+    mid_depth = count(state, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
     depths = [depth or mid_depth for depth in depths[:-1]] + [mid_depth]
     widths = [state[f"input_blocks.{i}.0.out_layers.3.weight"].shape[0] for i in starts]
     transformer = "middle_block.1.transformer_blocks.0.attn2.to_k.weight"
@@ -130,14 +130,14 @@ def encoder_shape(state: State, num_res_blocks: int, levels: int, conv_resample:
 def detect_autoencoder(state: State, scale_factor: float) -> Part:
     """An autoencoder under its own names (without `first_stage_model.`). Raises KeyError where it is none."""
     conv_in, z = state["encoder.conv_in.weight"], state["decoder.conv_in.weight"].shape[1]
-    levels = _count(state, r"encoder\.down\.(\d+)\.")
+    levels = count(state, r"encoder\.down\.(\d+)\.")
     widths = [state[f"encoder.down.{i}.block.0.conv2.weight"].shape[0] for i in range(levels)]
     config: dict[str, Any] = {
         "in_channels": conv_in.shape[1],
         "out_channels": state["decoder.conv_out.weight"].shape[0],
         "model_channels": conv_in.shape[0],
         "channel_mult": [width // conv_in.shape[0] for width in widths],
-        "num_res_blocks": _count(state, r"encoder\.down\.0\.block\.(\d+)\."),
+        "num_res_blocks": count(state, r"encoder\.down\.0\.block\.(\d+)\."),
         "z_channels": z,
         "embed_dim": state["post_quant_conv.weight"].shape[1],
         "attention_factors": [2**i for i in range(levels) if _has(state, f"encoder.down.{i}.attn.")],
@@ -159,7 +159,7 @@ def detect_conditioner(state: State, autoencoder: Part | None) -> Part | None:
         return Part(ClassEmbedder, class_embedder_config(*state["embedding.weight"].shape))
     if "transformer.token_emb.weight" in state:
         vocab_size, n_embed = state["transformer.token_emb.weight"].shape
-        layers = _count(state, r"transformer\.attn_layers\.layers\.(\d+)\.")
+        layers = count(state, r"transformer\.attn_layers\.layers\.(\d+)\.")
         length = state["transformer.pos_emb.emb.weight"].shape[0]
         return Part(
             BERTEmbedder,
@@ -203,14 +203,14 @@ def detect_clip(state: State) -> dict[str, Any]:
         "vocab_size": vocab_size,
         "hidden_size": hidden_size,
         "intermediate_size": state["transformer.encoder.layers.0.mlp.fc1.weight"].shape[0],
-        "num_hidden_layers": _count(state, r"transformer\.encoder\.layers\.(\d+)\."),
+        "num_hidden_layers": count(state, r"transformer\.encoder\.layers\.(\d+)\."),
         "num_attention_heads": max(1, hidden_size // 64),
         "max_position_embeddings": state["transformer.embeddings.position_embedding.weight"].shape[0],
         "hidden_act": OPENCLIP_TEXT["hidden_act"] if hidden_size == OPENCLIP_TEXT["hidden_size"] else "quick_gelu",
     }
 
 
-def _count(state: State, pattern: str) -> int:
+def count(state: State, pattern: str) -> int:
     """One more than the highest number that the pattern's group takes; 0 where it never matches.
 
     Raises ValueError for a number of more blocks than there are weights.

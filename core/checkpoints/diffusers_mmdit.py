@@ -128,8 +128,13 @@ def mmdit_to_diffusers_config(ours: Mapping[str, Any]) -> Config:
 def mmdit_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """An MMDiT's weights under our names. Raises ValueError for weights that the configuration does not have."""
     outline(MMDiT, config, state)  # a configuration is followed only as far as its weights reach
+    return renamed_from_diffusers(state, config["depth"])
+
+
+def renamed_from_diffusers(state: Mapping[str, Tensor], depth: int) -> State:
+    """An MMDiT's weights of so many blocks under our names. Raises KeyError and ValueError for others."""
     rest = dict(state)
-    plain, fused, turned = _names(config["depth"])
+    plain, fused, turned = _names(depth)
     out: State = {POSITIONS[0]: rest.pop(POSITIONS[1])}
     for leaf in ("weight", "bias"):
         out |= {

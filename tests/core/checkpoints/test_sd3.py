@@ -10,15 +10,18 @@ import pytest
 import torch
 from tiny_ldm import assert_same
 from tiny_pipelines import PROMPTS, SCALE, modules, quiet
-from tiny_sd3 import CONTEXT, sd3_pipeline, t5
+from tiny_sd3 import CONTEXT, sd3_pipeline, t5, transformer
 from torch import Tensor
 
 from core.checkpoints.diffusers_folder import diffusers_files, load_diffusers, save_diffusers
+from core.checkpoints.diffusers_mmdit import mmdit_from_diffusers, mmdit_from_diffusers_config
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import identify
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.latent_scale import with_scale
 from core.checkpoints.load import load_checkpoint, save_checkpoint
+from core.checkpoints.sd3_text import components
+from core.checkpoints.weights import write_weights
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.prompt_encoding import encode_prompts
 from core.conditioning.sd3 import SD3TextEmbedder
@@ -176,3 +179,85 @@ def test_what_does_not_fit_is_said(tmp_path: Path) -> None:
         SD3TextEmbedder(**model.conditioner.config | {"skip": 3})
     with pytest.raises(ValueError, match="give T5's width"):
         SD3TextEmbedder(**model.conditioner.config | {"context_dim": 24})
+
+
+# --- single files ---------------------------------------------------------------------------------------------------
+
+
+def in_one_file(model: LatentDiffusion) -> dict[str, Tensor]:
+    """As Stability's and ComfyUI's files have a model, T5 with it."""
+    assert isinstance(model.conditioner, SD3TextEmbedder)
+    state = {f"model.diffusion_model.{key}": value for key, value in model.unet.state_dict().items()}
+    own = {key: value for key, value in model.autoencoder.state_dict().items() if "quant_conv" not in key}
+    state |= {
+        f"first_stage_model.{key}": value for key, value in own.items() if key.split(".")[0] in ("encoder", "decoder")
+    }
+    names = {"text_encoder": "clip_l", "text_encoder_2": "clip_g", "text_encoder_3": "t5xxl"}
+    for folder, (_, weights) in components(model.conditioner).items():
+        prefix = f"text_encoders.{names[folder]}."
+        state |= {f"{prefix}transformer.{key}": value for key, value in weights.items()}
+        state[f"{prefix}logit_scale"] = torch.ones(())
+    return state
+
+
+def test_a_single_file_has_all_its_parts_and_they_are_the_folders(tmp_path: Path) -> None:
+    _, model = saved(tmp_path, "3.5")
+    write_weights(in_one_file(model), tmp_path / "sd3.safetensors")
+    found = load_checkpoint(tmp_path / "sd3.safetensors")
+    for name in ("unet", "autoencoder", "conditioner"):
+        one, two = getattr(found, name), getattr(model, name)
+        assert {key: value.shape for key, value in one.state_dict().items()} == {
+            key: value.shape for key, value in two.state_dict().items()
+        }
+        assert all(torch.equal(value, two.state_dict()[key]) for key, value in one.state_dict().items())
+    assert found.unet.config["num_heads"] == model.unet.config["num_heads"]  # which the norm of queries tells
+    assert found.conditioner.t5.config | {"layer_norm_epsilon": 1e-6} == model.conditioner.t5.config
+    assert found.schedule == model.schedule
+    assert stored(found.schedule).levels(found.schedule, 4) == stored(model.schedule).levels(model.schedule, 4)
+    known = identify(tmp_path / "sd3.safetensors")
+    assert known is not None
+    assert (known.name, known.use) == ("a Stable Diffusion 3.5 checkpoint", "checkpoint")
+
+
+@pytest.mark.parametrize("form", ["Stability's", "without a prefix", "diffusers'"])
+def test_the_transformer_is_read_alone_whatever_names_it_has(form: str, tmp_path: Path) -> None:
+    theirs = transformer("3.5")
+    model = MMDiT(**mmdit_from_diffusers_config(theirs.config))
+    model.load_state_dict(mmdit_from_diffusers(theirs.state_dict(), model.config))
+    prefix = "model.diffusion_model." if form == "Stability's" else ""
+    state = theirs.state_dict() if form == "diffusers'" else model.state_dict()
+    write_weights({prefix + key: value for key, value in state.items()}, tmp_path / "t.safetensors")
+    found = load_checkpoint(tmp_path / "t.safetensors").unet
+    assert isinstance(found, MMDiT)
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in found.state_dict().items())
+    known = identify(tmp_path / "t.safetensors")
+    assert known is not None
+    assert known.use == "checkpoint"
+    assert "Stable Diffusion 3" in known.name
+
+
+def test_our_names_are_those_that_diffusers_reads_of_stabilitys_files() -> None:
+    from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
+
+    theirs = transformer("3.5")
+    config = mmdit_from_diffusers_config(theirs.config)
+    ours = mmdit_from_diffusers(theirs.state_dict(), config)
+    read = convert_sd3_transformer_checkpoint_to_diffusers(dict(ours))
+    wanted = theirs.state_dict()
+    assert read.keys() == wanted.keys()
+    assert all(torch.equal(read[key], wanted[key]) for key in wanted)
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        ("x_embedder.proj.weight", "incomplete Stable Diffusion 3"),
+        ("joint_blocks.1.x_block.mlp.fc1.weight", "fc1.weight is missing"),
+    ],
+)
+def test_an_incomplete_file_is_said_to_be_one(without: str, message: str, tmp_path: Path) -> None:
+    theirs = transformer("3.5")
+    state = mmdit_from_diffusers(theirs.state_dict(), mmdit_from_diffusers_config(theirs.config))
+    write_weights({key: value for key, value in state.items() if key != without}, tmp_path / "t.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "t.safetensors")
