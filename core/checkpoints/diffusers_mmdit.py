@@ -169,7 +169,8 @@ def mmdit_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -
 
 def _names(depth: int) -> tuple[dict[str, str], dict[str, tuple[str, ...]], dict[str, str]]:
     """Our modules and diffusers': those that are the same, those of three parts, and those whose halves are turned round."""
-    plain, fused, turned = dict(MODULES), {}, dict([END_NORM])
+    plain, turned = dict(MODULES), dict([END_NORM])
+    fused: dict[str, tuple[str, ...]] = {}
     for i in range(depth):
         ours, theirs = f"joint_blocks.{i}", f"transformer_blocks.{i}"
         plain |= {f"{ours}.{name}": f"{theirs}.{module}" for name, module in BLOCK.items()}

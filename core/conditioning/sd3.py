@@ -75,7 +75,7 @@ class SD3TextEmbedder(nn.Module):
         """(b, 77 + m) token ids, CLIP's and after them T5's, to a (b, 77 + m, context_dim) context; with `pooled` also the vector,
         (b, sum of projection_dims). Raises ValueError for a text without tokens for T5, where there is one.
         """
-        words, more = tokens.split([self.length, tokens.shape[1] - self.length], dim=1)
+        words, more = tokens[:, : self.length], tokens[:, self.length :]
         if self.t5 is not None and not more.shape[1]:
             raise ValueError(
                 "this text encoder has T5, and the tokenizer is CLIP's alone; wire the model's own tokenizer, or join T5's to it "

@@ -96,7 +96,8 @@ class Stream(nn.Module):
 
     def modulation(self, c: Tensor) -> tuple[Tensor, ...]:
         """c (b, dim) → shifts, scales and gates (b, 1, dim): of the attention, the MLP, and the second attention."""
-        return self.adaLN_modulation(c)[:, None].chunk(self.adaLN_modulation[1].out_features // c.shape[-1], dim=-1)
+        modulation: Tensor = self.adaLN_modulation(c)[:, None]
+        return modulation.chunk(modulation.shape[-1] // c.shape[-1], dim=-1)
 
     def asked(self, x: Tensor, told: Sequence[Tensor]) -> Heads:
         """Queries, keys and values of tokens x (b, n, dim) for the attention of both streams."""
@@ -132,8 +133,9 @@ class JointBlock(nn.Module):
         """x (b, n, dim) and context (b, m, dim) tokens, c (b, dim) → both; the context as it is where it ends here."""
         of_context, of_x = self.context_block.modulation(c), self.x_block.modulation(c)
         pairs = zip(self.context_block.asked(context, of_context), self.x_block.asked(x, of_x), strict=True)
-        read = F.scaled_dot_product_attention(*(torch.cat(pair, dim=2) for pair in pairs))
-        read_by_context, read_by_x = read.split([context.shape[1], x.shape[1]], dim=2)
+        q, k, v = (torch.cat(pair, dim=2) for pair in pairs)
+        read = F.scaled_dot_product_attention(q, k, v)
+        read_by_context, read_by_x = read[:, :, : context.shape[1]], read[:, :, context.shape[1] :]
         if self.context_block.mlp is not None:
             context = self.context_block.after(context, read_by_context, of_context)
         return self.x_block.after(x, read_by_x, of_x), context
