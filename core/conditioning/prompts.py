@@ -60,7 +60,11 @@ def remarks(tokenizer: TextTokenizer, prompt: str, style: Style = "plain") -> li
     encoding = tokenizer.backend.encode(text)
     if encoding.overflowing and style == "plain":
         lost = text[_start(encoding.overflowing[0]) :].strip()
-        found.append(f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut: {_quoted(lost)} is lost")
+        more = tokenizer.second
+        where = "" if more is None else f" for CLIP, while the text encoder after it reads {more.length}"
+        found.append(
+            f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut{where}: {_quoted(lost)} is lost"
+        )
     if unknown := _unknown(tokenizer, text):
         told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
