@@ -100,13 +100,13 @@ COMPARISONS = [
         "random weights of deviation .2, by size of the latent and kind",
     ),
     Comparison(
-        "checkpoints/test_sd3.py::test_conditions_are_the_pipelines",
+        "checkpoints/test_sd3_text.py::test_conditions_are_the_pipelines",
         "Stable Diffusion 3, context and vector",
         "diffusers StableDiffusion3Pipeline, encode_prompt",
         "random weights of both CLIPs and T5",
     ),
     Comparison(
-        "checkpoints/test_sd3.py::test_pictures_are_the_pipelines_and_the_folder_goes_there_and_back",
+        "checkpoints/test_sd3_text.py::test_pictures_are_the_pipelines_and_the_folder_goes_there_and_back",
         "Stable Diffusion 3 and 3.5, pixels in [-1, 1]",
         "diffusers StableDiffusion3Pipeline",
         "random weights, Euler of rectified flow 4 steps, guidance 5, same noise, by kind and with T5 or without",
