@@ -100,6 +100,24 @@ COMPARISONS = [
         )
     ),
     Comparison(
+        "models/test_mmdit.py::test_it_computes_what_diffusers_does",
+        "MMDiT of Stable Diffusion 3 and 3.5",
+        "diffusers SD3Transformer2DModel",
+        "random weights of deviation .2, by size of the latent and kind",
+    ),
+    Comparison(
+        "checkpoints/test_sd3_text.py::test_conditions_are_the_pipelines",
+        "Stable Diffusion 3, context and vector",
+        "diffusers StableDiffusion3Pipeline, encode_prompt",
+        "random weights of both CLIPs and T5",
+    ),
+    Comparison(
+        "checkpoints/test_sd3_text.py::test_pictures_are_the_pipelines_and_the_folder_goes_there_and_back",
+        "Stable Diffusion 3 and 3.5, pixels in [-1, 1]",
+        "diffusers StableDiffusion3Pipeline",
+        "random weights, Euler of rectified flow 4 steps, guidance 5, same noise, by kind and with T5 or without",
+    ),
+    Comparison(
         "checkpoints/test_lora.py::test_a_unet_with_a_merged_lora_equals_diffusers_with_the_lora_applied",
         "LoRA merged into the UNet",
         "diffusers UNet2DConditionModel, LoRA layers run",

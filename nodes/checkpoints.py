@@ -11,7 +11,7 @@ from torch import nn
 
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import refuse_for_diffusers, save_diffusers
-from core.checkpoints.latent_diffusion import LatentDiffusion, rounded
+from core.checkpoints.latent_diffusion import LatentDiffusion, Predictor, rounded
 from core.checkpoints.load import checkpoint_files
 from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
@@ -19,7 +19,6 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import with_betas
-from core.models.dit import DiT
 from core.models.graft import refuse_grafted
 from core.models.registry import name_of
 from core.models.tiny_autoencoder import TinyAutoencoder as TinyAutoencoder  # no node makes one, and files may name it
@@ -59,7 +58,7 @@ def load_checkpoint(
     scale_factor: Annotated[float, Field(gt=0)] | None = None,
     dtype: Kept = "float32",
 ) -> Checkpoint:
-    """Any checkpoint: CompVis and Stable Diffusion 1/2 files, diffusers folders, our own. Never executes code.
+    """Any checkpoint: CompVis and Stable Diffusion 1, 2, XL and 3 files, diffusers folders, our own. Never executes code.
 
     The architecture is read from the weights where no configuration says it.
 
@@ -123,7 +122,7 @@ def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> Latent
         )
     if parts["unet"] is None and parts["autoencoder"] is None and form == "compvis":
         raise ValueError("a CompVis file holds a UNet or an autoencoder; wire one of them")
-    if form == "diffusers" and not isinstance(parts["unet"], UNetModel | DiT | None):
+    if form == "diffusers" and not isinstance(parts["unet"], Predictor | None):
         raise ValueError(f"diffusers has no {type(parts['unet']).__name__}; choose the form 'latent loom'")
     for unet in (parts["unet"], ema_unet):
         if form == "compvis" and unet is not None and not isinstance(unet, UNetModel):

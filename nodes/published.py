@@ -9,6 +9,7 @@ from pydantic import Field
 from core.conditioning.published import random_condition
 from core.diffusion.schedule import NoiseSchedule
 from core.models.dit import DIT, DiT
+from core.models.mmdit import MMDIT, MMDiT
 from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet, find_latent_diffusion
 from graph_runner.context import Device, Rng
 from graph_runner.contract import node
@@ -18,6 +19,8 @@ from nodes.wires import Autoencoder, Conditioning, Denoiser, Schedule, UNet
 AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
 LatentDiffusionPreset = Literal[*LATENT_DIFFUSION]  # type: ignore[valid-type]
 TransformerPreset = Literal[*DIT]  # type: ignore[valid-type]
+MMDiTPreset = Literal[*MMDIT]  # type: ignore[valid-type]
+ConditionPreset = Literal[*LATENT_DIFFUSION, *MMDIT]  # type: ignore[valid-type]
 Side = Annotated[int, Field(ge=0, le=1024)]
 
 
@@ -110,18 +113,33 @@ def preset_dit(
     )
 
 
+@node(category="published models", words=("stable diffusion 3", "sd3", "mmdit"))
+def preset_mmdit(
+    rng: Rng,  # noqa: ARG001
+    preset: MMDiTPreset = "stable-diffusion-3-medium",
+    gradient_checkpointing: bool = False,
+) -> Denoiser:
+    """The transformer of Stable Diffusion 3 or 3.5 by its published name, untrained (Esser et al. 2024).
+
+    preset: 2,028,328,000, 2,243,171,520 or 8,056,627,520 weights.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return MMDiT(**MMDIT[preset], gradient_checkpointing=gradient_checkpointing)
+
+
 @node(category="published models", version=2, formerly=("published_condition",))
 def preset_condition(
     rng: Rng,
     device: Device,
-    preset: LatentDiffusionPreset = "celeba256",
+    preset: ConditionPreset = "celeba256",
     shape: Sizes = [1, 3, 64, 64],  # noqa: B006
 ) -> Conditioning:
     """A condition as a published model takes it, from its own untrained conditioner and random tokens, classes or maps.
 
-    It says nothing; it costs what the real one does.
+    It says nothing; it costs what the real one does. Stable Diffusion 3's is normal noise of its shape: its encoders are larger than
+    the rest.
 
-    preset: the UNet's.
+    preset: the denoiser's.
     shape: of the latent.
     """
     return random_condition(preset, shape[0], shape[2], rng).to(device)

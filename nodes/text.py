@@ -15,6 +15,7 @@ from core.conditioning.dropout import drop_captions as drop
 from core.conditioning.prompt_encoding import encode_prompts
 from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompts import remarks, too_long, weighted_tokens
+from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import emphasised, text_condition
@@ -70,6 +71,16 @@ def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=
     return TextTokenizer.load(path, length or None)
 
 
+@node(category="text", words=("t5 tokenizer", "triple clip loader", "dual clip loader"))
+def join_tokenizers(first: Tokenizer, second: Tokenizer) -> Tokenizer:
+    """A tokenizer of two: the ids of the second follow those of the first in each row, as Stable Diffusion 3 reads CLIP's and T5's.
+
+    first: CLIP's; a second one that it has already is replaced.
+    second: T5's, with the length that its part is to have: 256 in diffusers, 77 in the paper.
+    """
+    return first.beside(second)
+
+
 @node(category="text", words=("clip", "text model"))
 def bert_text_encoder(
     rng: Rng,  # noqa: ARG001
@@ -94,10 +105,10 @@ def bert_text_encoder(
 def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1) -> TextEncoder:
     """A CLIP text encoder without its last layers, as some fine-tuned models were trained ("clip skip").
 
-    text_encoder: CLIP, or Stable Diffusion XL's two, which leave out one layer as they come.
+    text_encoder: CLIP, or those of Stable Diffusion XL or 3, which leave out one layer of each CLIP as they come.
     layers: left out at the end; what web interfaces call clip skip 2 is 1 here.
     """
-    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder | SD3TextEmbedder):
         raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
     config = text_encoder.config | {"skip": layers}
     kind = type(text_encoder)
@@ -125,7 +136,7 @@ def text_context(
     (word:1.3) emphasises a word, (word:0.5) or [word] plays it down, (word:-1) leads away from it; a backslash takes a
     bracket literally. What other programs' prompts hold besides is told, as are unknown words and what is cut.
 
-    text_encoder: CLIP, Stable Diffusion XL's two, or the paper's transformer.
+    text_encoder: CLIP, those of Stable Diffusion XL or 3, or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
     style: how they are read (docs/prompts.md). Plain weighs words and cuts what is too long. The others encode long prompts in

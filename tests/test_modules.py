@@ -15,6 +15,7 @@ REACHED = {
     "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
     "nodes.early_stopping": "nodes/test_early_stopping.py",
     "nodes.adapters": "nodes/test_adapters.py",
+    "nodes.mmdit": "nodes/test_mmdit.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
     "nodes.search": "nodes/test_search.py",

@@ -1,4 +1,4 @@
-"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1, 2 and XL, LDM, LDM text, DiT) or one component's."""
+"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1, 2, XL and 3, LDM, LDM text, DiT) or one component's."""
 
 from __future__ import annotations
 
@@ -10,41 +10,37 @@ from typing import Any, Literal, TypeVar
 import torch
 
 from core.checkpoints import diffusers_config as configs
-from core.checkpoints.diffusers_dit import (
-    dit_from_diffusers,
-    dit_from_diffusers_config,
-    dit_to_diffusers,
-    dit_to_diffusers_config,
-)
+from core.checkpoints import diffusers_mmdit as mmdits
+from core.checkpoints import sd3_text
+from core.checkpoints.diffusers_components import COMPONENTS, VECTOR
+from core.checkpoints.diffusers_dit import dit_to_diffusers, dit_to_diffusers_config
 from core.checkpoints.diffusers_keys import (
-    autoencoder_from_diffusers,
     autoencoder_to_diffusers,
-    unet_from_diffusers,
     unet_to_diffusers,
 )
 from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
-from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
-from core.checkpoints.model_io import HEADER, build, model_files
-from core.checkpoints.sdxl_text import index_of, joined, second_encoder, second_to_transformers, size_dim, tokenizers_of
-from core.checkpoints.taesd import in_taesd_names, taesd
+from core.checkpoints.latent_scale import one_scale
+from core.checkpoints.model_io import HEADER, model_files
+from core.checkpoints.sdxl_text import index_of, joined, second_to_transformers, size_dim, tokenizers_of
 from core.checkpoints.text_keys import (
-    clip_from_files,
     clip_to_transformers,
-    ldm_bert_from_diffusers,
     ldm_bert_to_diffusers,
 )
 from core.checkpoints.weights import State, naming, read_json, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
+from core.diffusion.flow import RectifiedFlow
 from core.diffusion.schedule import NoiseSchedule
-from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.autoencoder import VQAutoencoder
 from core.models.dit import DiT
+from core.models.mmdit import MMDiT
 from core.models.tiny_autoencoder import TinyAutoencoder
-from core.models.unet import UNet
 
 Result = TypeVar("Result")
 
@@ -60,19 +56,21 @@ WEIGHT_FILES = tuple(
 )
 FOLDER = (
     *("model_index.json", "unet", "transformer", "vae", "vqvae", "bert", "scheduler"),
-    *("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+    *("text_encoder", "text_encoder_2", "text_encoder_3", "tokenizer", "tokenizer_2", "tokenizer_3"),
 )
 """What a folder that `save_diffusers` writes may hold."""
 
 LDM_TEXT_LENGTH = 77
 """What diffusers' LDMTextToImagePipeline pads texts to, whatever the tokenizer says."""
 
-VECTOR = ("add_embedding.", "class_embedding.")
-"""Where a vector's embedding is: SDXL's, as `diffusers_keys` has it, and one of class_embed_type "projection"."""
-
 SCHEDULER_CONFIG = "scheduler_config.json"
-PROJECTED = "CLIPTextModelWithProjection"
-LIBRARIES = {"CLIPTextModel": "transformers", PROJECTED: "transformers", "LDMBertModel": "latent_diffusion"}
+PROJECTED, T5 = sd3_text.PROJECTED, sd3_text.T5
+LIBRARIES = {
+    "CLIPTextModel": "transformers",
+    PROJECTED: "transformers",
+    T5: "transformers",
+    "LDMBertModel": "latent_diffusion",
+}
 BESIDE_LATENT = {5: "InpaintPipeline", 4: "InstructPix2PixPipeline"}
 """Which of Stable Diffusion's pipelines takes so many channels beside the latent's: a masked latent and its mask, a picture."""
 
@@ -80,8 +78,8 @@ BESIDE_LATENT = {5: "InpaintPipeline", 4: "InstructPix2PixPipeline"}
 def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
-    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel,
-    CLIPTextModelWithProjection (Stable Diffusion XL's), LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
+    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, SD3Transformer2DModel, AutoencoderKL, VQModel,
+    CLIPTextModel, CLIPTextModelWithProjection and T5EncoderModel (Stable Diffusion XL's and 3's), LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
     spacing goes along with the noise process (`Process.scheduler`).
     dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
@@ -109,7 +107,10 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
             component = _component(folder / name, dtype)
             encoders |= {name: component.pop("conditioner")} if "conditioner" in component else {}
             parts |= component
-    parts |= joined(encoders, tokenizers, folder)
+    if isinstance(parts.get("unet"), MMDiT):
+        parts |= sd3_text.joined(encoders, tokenizers, parts["unet"].context_dim, folder)
+    else:
+        parts |= joined(encoders, tokenizers, folder)
     if not parts:
         pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
         raise CheckpointError(f"{folder} is the folder of a {pipeline}, of whose parts none is known here.")
@@ -175,7 +176,9 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
 def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"], str]]:
     """The parts of a pipeline that are understood: the names of their folders, what they are, and their classes."""
     index = read_json(folder / "model_index.json")
-    known = COMPONENTS.keys() - ({PROJECTED} if "unet" not in index else set())  # Stable Diffusion XL's, not 3's
+    is_sd3 = index.get("transformer") == ["diffusers", mmdits.KIND]
+    # Stable Diffusion 3 has all of these, XL a second encoder with a projection, and what others have is not known.
+    known = COMPONENTS.keys() - (set() if is_sd3 else {T5} if "unet" in index else {T5, PROJECTED})
     for name, value in index.items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
@@ -185,7 +188,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
             yield name, "schedule", value[1]
         elif "Tokenizer" in value[1]:
             yield name, "tokenizer", value[1]
-        elif value[1] in known and (value[1] != PROJECTED or name == "text_encoder_2"):
+        elif value[1] in known and (value[1] != PROJECTED or is_sd3 or name == "text_encoder_2"):
             yield name, "component", value[1]
 
 
@@ -199,8 +202,8 @@ def _component_files(folder: Path) -> dict[str, Path]:
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
     """Write a folder that diffusers loads, whole or not at all.
 
-    It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or one of its kin (both CLIPs), an
-    LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
+    It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or one of its kin (both CLIPs), a
+    StableDiffusion3Pipeline's, an LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
     there; for others, such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
@@ -222,6 +225,9 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         if isinstance(model.unet, DiT):
             config = dit_to_diffusers_config(model.unet.config)
             write("transformer", config, dit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+        elif isinstance(model.unet, MMDiT):
+            config = mmdits.mmdit_to_diffusers_config(model.unet.config)
+            write("transformer", config, mmdits.mmdit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
         elif model.unet is not None:
             sizes = size_dim(model.unet.config, model.architecture.conditioner)
             config = configs.unet_to_diffusers_config(model.unet.config, sample_size, sizes)
@@ -231,9 +237,11 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
             own, state = model.autoencoder, model.autoencoder.state_dict()
-            scale = float(f"{own.scale_factor.item():.7g}") if own.shift_factor is None else 1.0
-            config = configs.autoencoder_to_diffusers_config(own.config, scale)
-            state = state if own.shift_factor is None else _folded(state)
+            shifts = isinstance(model.unet, MMDiT)  # whose pipeline takes a shift off, as no other here does
+            factor, shift = one_scale(state) if shifts or own.shift_factor is None else (None, None)
+            config = configs.autoencoder_to_diffusers_config(own.config, 1.0 if factor is None else factor)
+            config |= {"shift_factor": shift or 0.0} if shifts else {}
+            state = state if factor is not None else _folded(state)
             write(name, config, autoencoder_to_diffusers(state, own.config), weights)
         clip = model.conditioner.clip_l if isinstance(model.conditioner, SDXLTextEmbedder) else model.conditioner
         if isinstance(clip, CLIPTextEmbedder):
@@ -246,7 +254,12 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             config = configs.bert_to_diffusers_config(model.conditioner.config)
             state = ldm_bert_to_diffusers(model.conditioner.state_dict(), model.conditioner.config["n_layer"])
             write("bert", config, state, "model.safetensors")
-        for name, tokenizer in tokenizers_of(model).items():
+        if isinstance(model.conditioner, SD3TextEmbedder):
+            for name, (config, state) in sd3_text.components(model.conditioner).items():
+                write(name, config, state, "model.safetensors")
+        if isinstance(model.conditioner, T5TextEmbedder):
+            write("text_encoder", *sd3_text.t5_to_transformers(model.conditioner), "model.safetensors")
+        for name, tokenizer in _tokenizers(model).items():
             index[name] = ["transformers", tokenizer.kind]
             tokenizer.save(temporary / name)
         if model.schedule is not None:
@@ -260,6 +273,8 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             index["requires_safety_checker"] = False
         if pipeline and isinstance(model.conditioner, SDXLTextEmbedder):
             index |= index_of(model.conditioner, pipeline)
+        if pipeline and isinstance(model.conditioner, SD3TextEmbedder):
+            index |= sd3_text.index_of(model.conditioner)
         if pipeline:
             _write_json(temporary / "model_index.json", {"_class_name": pipeline} | index)
 
@@ -269,6 +284,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
     they are trained."""
     if isinstance(model.unet, DiT):
         dit_to_diffusers_config(model.unet.config)
+    elif isinstance(model.unet, MMDiT):
+        mmdits.mmdit_to_diffusers_config(model.unet.config)
     elif model.unet is not None:
         size = size_dim(model.unet.config, model.architecture.conditioner)
         configs.unet_to_diffusers_config(model.unet.config, 64, size)
@@ -287,6 +304,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
         configs.clip_to_transformers_config(model.conditioner.config)
     if isinstance(model.conditioner, SDXLTextEmbedder):
         _second_config(model.conditioner)
+    if isinstance(model.conditioner, SD3TextEmbedder):
+        sd3_text.components(model.conditioner)
     if isinstance(model.conditioner, BERTEmbedder):
         configs.bert_to_diffusers_config(model.conditioner.config)
         if (length := model.conditioner.config["max_seq_len"]) != LDM_TEXT_LENGTH and _pipeline(
@@ -315,7 +334,12 @@ def _folded(state: State) -> State:
 
 def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     """The class of diffusers' pipeline that these parts make up, None where they make up none."""
-    if model.unet is None or model.autoencoder is None or not isinstance(model.schedule, NoiseSchedule):
+    if model.unet is None or model.autoencoder is None or model.schedule is None:
+        return None
+    if isinstance(model.unet, MMDiT):
+        told = isinstance(model.conditioner, SD3TextEmbedder) and sd3_text.whole(model.tokenizer, model.conditioner)
+        return "StableDiffusion3Pipeline" if told and isinstance(model.schedule, RectifiedFlow) else None
+    if not isinstance(model.schedule, NoiseSchedule):
         return None
     if isinstance(model.unet, DiT):
         # That pipeline takes 1000 for no class, whatever the model has.
@@ -332,6 +356,12 @@ def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
     if text.startswith("StableDiffusion") and beside in BESIDE_LATENT:
         text = text.replace("Img2Img", "").replace("Pipeline", BESIDE_LATENT[beside])
     return text if model.tokenizer is not None else None
+
+
+def _tokenizers(model: LatentDiffusion) -> dict[str, TextTokenizer]:
+    if model.tokenizer is not None and isinstance(model.conditioner, SD3TextEmbedder):
+        return sd3_text.tokenizers_of(model.tokenizer, model.conditioner)
+    return tokenizers_of(model)
 
 
 def _second_config(conditioner: SDXLTextEmbedder) -> dict[str, Any]:
@@ -364,73 +394,6 @@ def class_of(config: Mapping[str, Any]) -> str:
     named = config.get("_class_name") or config.get("architectures")
     kind = named[0] if isinstance(named, list) and named else named
     return kind if isinstance(kind, str) else ""
-
-
-def _unet(conditional: bool) -> Callable[..., dict[str, Any]]:
-    def component(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-        translate = (
-            configs.conditional_unet_from_diffusers if conditional else configs.unconditional_unet_from_diffusers
-        )
-        config = translate(theirs)
-        if config.get("adm_in_channels"):
-            state = {key.replace(*VECTOR[::-1]): value for key, value in state.items()}
-        return {"unet": build(UNet, config, unet_from_diffusers(state, config), folder, dtype)}
-
-    return component
-
-
-def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    config = dit_from_diffusers_config(theirs)
-    return {"unet": build(DiT, config, dit_from_diffusers(state, config), folder, dtype)}
-
-
-def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    config = configs.autoencoder_from_diffusers_config(theirs)
-    kind: type[KLAutoencoder | VQAutoencoder] = VQAutoencoder if "codes" in config else KLAutoencoder
-    if not theirs.get("use_quant_conv", True) or not theirs.get("use_post_quant_conv", True):
-        state = with_quant_convs(state, config["z_channels"], 1 if "codes" in config else 2)
-    scale = scale_buffers(theirs, config["embed_dim"], config["scale_factor"])
-    weights = autoencoder_from_diffusers(state, config) | scale
-    return {"autoencoder": build(kind, config, weights, folder, dtype)}
-
-
-def _bert(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    config = configs.bert_from_diffusers_config(theirs)
-    if not 0 <= config["n_layer"] <= len(state):
-        raise ValueError(f"it asks for {config['n_layer']} layers of {len(state)} weights")
-    weights = ldm_bert_from_diffusers(state, config["n_layer"])
-    return {"conditioner": build(BERTEmbedder, config, weights, folder, dtype)}
-
-
-def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    config = configs.clip_from_transformers_config(theirs)
-    return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
-
-
-def _clip_projected(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    config = configs.sdxl_text_from_transformers_config(theirs)
-    return {"conditioner": build(SDXLTextEmbedder, config, second_encoder(state), folder, dtype)}
-
-
-def _tiny(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
-    named = in_taesd_names(state)
-    if named is None:
-        raise ValueError("its weights are not those of a tiny autoencoder")
-    return {"autoencoder": taesd(named, folder, dtype, theirs)}
-
-
-COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
-    "UNet2DConditionModel": _unet(conditional=True),
-    "UNet2DModel": _unet(conditional=False),
-    "DiTTransformer2DModel": _dit,
-    "Transformer2DModel": _dit,  # as facebook's DiT folders call it
-    "AutoencoderKL": _autoencoder,
-    "AutoencoderTiny": _tiny,
-    "VQModel": _autoencoder,
-    "LDMBertModel": _bert,
-    "CLIPTextModel": _clip,
-    PROJECTED: _clip_projected,
-}
 
 
 def _weights(folder: Path) -> State:

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.checkpoints.diffusers_folder import COMPONENTS, PROJECTED, class_of
+from core.checkpoints.diffusers_components import COMPONENTS
+from core.checkpoints.diffusers_folder import PROJECTED, class_of
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic

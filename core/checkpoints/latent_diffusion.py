@@ -13,20 +13,33 @@ from torch import nn
 from core.checkpoints.files import CheckpointError
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
+from core.models.mmdit import MMDiT
 from core.models.registry import MODELS
 from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
-Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SDXLTextEmbedder | SpatialRescaler
+Predictor = UNet | DiT | MMDiT
+"""What may predict in a checkpoint."""
+Conditioner = (
+    ClassEmbedder
+    | BERTEmbedder
+    | CLIPTextEmbedder
+    | SDXLTextEmbedder
+    | SD3TextEmbedder
+    | T5TextEmbedder
+    | SpatialRescaler
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +50,7 @@ class LatentDiffusion:
     sentences.
     """
 
-    unet: UNet | DiT | None = None
+    unet: Predictor | None = None
     autoencoder: KLAutoencoder | VQAutoencoder | TinyAutoencoder | None = None
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None

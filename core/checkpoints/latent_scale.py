@@ -60,6 +60,16 @@ def scale_buffers(theirs: Mapping[str, Any], channels: int, scale: float) -> Sta
     return {"scale_factor": (scale / deviation)[:, None, None], "shift_factor": mean[:, None, None]}
 
 
+def one_scale(state: Mapping[str, Tensor]) -> tuple[float | None, float | None]:
+    """The scale and the shift (None for none) of an autoencoder's buffers as numbers; (None, None) where channels differ."""
+    shift = state.get("shift_factor")
+    numbers = [each.flatten() for each in (state["scale_factor"], shift) if each is not None]
+    if any(not torch.equal(each, each[:1].expand_as(each)) for each in numbers):
+        return None, None
+    factor, *rest = (float(f"{each[0].item():.7g}") for each in numbers)
+    return factor, rest[0] if rest else None
+
+
 def with_quant_convs(state: Mapping[str, Tensor], z_channels: int, moments: int = 2) -> State:
     """With `quant_conv` and `post_quant_conv` that change nothing, where an autoencoder was made without (`use_quant_conv`)."""
     like = next(iter(state.values()), torch.zeros(()))

@@ -20,7 +20,7 @@ from core.checkpoints.descriptions import read_description, write_description
 from core.checkpoints.diffusers_folder import describes_weights, diffusers_files, load_component, load_diffusers
 from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.identify import refusal
-from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
+from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion, Predictor
 from core.checkpoints.model_io import HEADER, load_model, model_files, save_model
 from core.checkpoints.taesd import halves_of, read_taesd, taesd
 from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metadata, weight_files
@@ -28,10 +28,8 @@ from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.kinds import from_dict
 from core.diffusion.schedule import Parametrisation, with_betas
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.dit import DiT
 from core.models.registry import MODELS
 from core.models.tiny_autoencoder import TinyAutoencoder
-from core.models.unet import UNet
 
 WHOLE = "latent_diffusion.json"
 PARTS = ("unet", "autoencoder", "conditioner")
@@ -193,7 +191,7 @@ def _load_whole(folder: Path, dtype: torch.dtype | None, known: Mapping[str, typ
 
 
 def _in_its_place(model: nn.Module, source: Path) -> LatentDiffusion:
-    if isinstance(model, UNet | DiT):
+    if isinstance(model, Predictor):
         return LatentDiffusion(unet=model)
     if isinstance(model, KLAutoencoder | VQAutoencoder | TinyAutoencoder):
         return LatentDiffusion(autoencoder=model)

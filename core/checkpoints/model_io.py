@@ -26,8 +26,10 @@ from core.checkpoints.weights import State, naming, read_metadata, read_weights,
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.learned_word import LearnedWord
+from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.models.adapter import Adapter
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
@@ -35,6 +37,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
 from core.models.t2i_adapter import T2IAdapter
@@ -47,6 +50,7 @@ HEADER = "latent_loom"
 for model in (
     UNet,
     DiT,
+    MMDiT,
     KLAutoencoder,
     VQAutoencoder,
     TinyAutoencoder,
@@ -55,6 +59,8 @@ for model in (
     BERTEmbedder,
     CLIPTextEmbedder,
     SDXLTextEmbedder,
+    SD3TextEmbedder,
+    T5TextEmbedder,
     SpatialRescaler,
     HaarDistance,
     NoisyClassifier,

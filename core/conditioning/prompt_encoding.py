@@ -17,6 +17,7 @@ from core.conditioning.prompt_schedule import Fragment, at, every, fragments, mo
 from core.conditioning.prompt_syntax import READINGS, Alternation, Branch, Change, Style, parse
 from core.conditioning.prompted import Prompted
 from core.conditioning.prompts import apply_weights
+from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.tokenizer import TextTokenizer
 
 ROWS_AT_ONCE = 32
@@ -65,6 +66,10 @@ def encode_prompts(
     """
     if style == "compel" and not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"compel's weights hide words from a CLIP text encoder, and this is a {type(text_encoder).__name__}; choose another style")  # fmt: skip
+    if isinstance(text_encoder, SD3TextEmbedder):
+        raise ValueError(
+            f"a {type(text_encoder).__name__} reads prompts in the style plain alone, as diffusers does; choose that"
+        )
     branches = [read(tokenizer, prompt, style) for prompt in prompts]
     joined = max(map(len, branches))
     weights = [[branch.weight for branch in each] + [0.0] * (joined - len(each)) for each in branches]

@@ -10,6 +10,7 @@ import re
 
 import tokenizers
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from core.conditioning.prompt_schedule import every, fragments
@@ -59,7 +60,11 @@ def remarks(tokenizer: TextTokenizer, prompt: str, style: Style = "plain") -> li
     encoding = tokenizer.backend.encode(text)
     if encoding.overflowing and style == "plain":
         lost = text[_start(encoding.overflowing[0]) :].strip()
-        found.append(f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut: {_quoted(lost)} is lost")
+        more = tokenizer.second
+        where = "" if more is None else f" for CLIP, while the text encoder after it reads {more.length}"
+        found.append(
+            f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut{where}: {_quoted(lost)} is lost"
+        )
     if unknown := _unknown(tokenizer, text):
         told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
@@ -127,9 +132,17 @@ def weighted_tokens(tokenizer: TextTokenizer, prompts: list[str]) -> tuple[Tenso
         text, weights = parse_weights(prompt)
         encoding = tokenizer.backend.encode(text)
         rows.append((encoding.ids, [weights[a] if b > a else 1.0 for a, b in encoding.offsets]))
-    return torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
+    ids, weighted = torch.tensor([ids for ids, _ in rows]), torch.tensor([weights for _, weights in rows])
+    if tokenizer.second is None:
+        return ids, weighted
+    more, of_those = weighted_tokens(tokenizer.second, prompts)
+    return torch.cat([ids, more], dim=1), torch.cat([weighted, of_those], dim=1)
 
 
 def apply_weights(context: Tensor, null: Tensor, weights: Tensor) -> Tensor:
-    """Emphasise a (b, n, d) context's tokens by (b, n) weights, relative to `null`, the empty prompt's context."""
-    return torch.lerp(null.expand_as(context), context, weights.to(context)[..., None])
+    """Emphasise a (b, n, d) context's tokens by (b, n) weights, relative to `null`, the empty prompt's context.
+
+    Fewer weights are of the first tokens, and the others weigh 1.
+    """
+    weights = F.pad(weights.to(context), (0, context.shape[1] - weights.shape[1]), value=1.0)
+    return torch.lerp(null.expand_as(context), context, weights[..., None])

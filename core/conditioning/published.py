@@ -10,15 +10,20 @@ from torch import Tensor, nn
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import Context, Vector
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler, one_hot_map
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import text_condition
+from core.models.mmdit import MMDIT
 from core.models.presets import find_latent_diffusion
 
 KINDS: dict[str, type[nn.Module]] = {
     kind.__name__: kind for kind in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SDXLTextEmbedder, SpatialRescaler)
 }
+
+SD3_TOKENS = 77 + 256
+"""CLIP's and T5's of a text, as diffusers' pipeline encodes it."""
 
 
 class Random(Protocol):
@@ -45,10 +50,13 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
     """What the denoiser of a preset is told, made by its own untrained conditioner from random tokens, classes or maps.
 
     Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise, as are the sizes
-    in a vector.
+    in a vector, and all that Stable Diffusion 3 is told: its text encoders are larger than the rest.
 
     samples: rows; size: height and width of the latent. Raises ValueError for an unknown name.
     """
+    if name in MMDIT:
+        tokens = random.randn(samples, SD3_TOKENS, MMDIT[name]["context_dim"])
+        return Conditioning(parts=[Context(tokens), Vector(random.randn(samples, MMDIT[name]["vector_dim"]))])
     unet = find_latent_diffusion(name)["unet"]
     conditioner = build_conditioner(name)
     context = concat = None

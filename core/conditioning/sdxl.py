@@ -16,6 +16,18 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.models.registry import model
 
 
+def padded(tokens: Tensor, end: int, pad: int) -> Tensor:
+    """(b, n) token ids with another one after the first end token: texts are padded as an encoder was trained."""
+    is_end = tokens == end
+    return tokens.masked_fill(is_end.cumsum(dim=1) > is_end.int(), pad)
+
+
+def at_end(states: Tensor, tokens: Tensor, end: int) -> Tensor:
+    """Of the states (b, n, d) of (b, n) token ids those of the first end token, (b, d)."""
+    ends = (tokens == end).int().argmax(dim=1)
+    return states[torch.arange(len(states), device=states.device), ends]
+
+
 @model
 class SDXLTextEmbedder(nn.Module):
     """Token ids to cross-attention context, and to one pooled vector for the time embedding.
@@ -66,17 +78,11 @@ class SDXLTextEmbedder(nn.Module):
         """
         states = []
         if self.clip_l is not None:
-            read = self.clip_l.transformer(self._padded(tokens, self.pads[0]), output_hidden_states=True)
+            read = self.clip_l.transformer(padded(tokens, self.end, self.pads[0]), output_hidden_states=True)
             states.append(read.hidden_states[-1 - self.skip])
-        read = self.clip_g.transformer(self._padded(tokens, self.pads[1]), output_hidden_states=True)
+        read = self.clip_g.transformer(padded(tokens, self.end, self.pads[1]), output_hidden_states=True)
         states.append(read.hidden_states[-1 - self.skip])
         context = torch.cat(states, dim=-1)
         if not pooled:
             return context
-        ends = (tokens == self.end).int().argmax(dim=1)
-        last: Tensor = read.last_hidden_state  # after the final norm
-        return context, self.text_projection(last[torch.arange(len(last), device=last.device), ends])
-
-    def _padded(self, tokens: Tensor, pad: int) -> Tensor:
-        is_end = tokens == self.end
-        return tokens.masked_fill(is_end.cumsum(dim=1) > is_end.int(), pad)
+        return context, self.text_projection(at_end(read.last_hidden_state, tokens, self.end))

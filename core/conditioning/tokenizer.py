@@ -27,10 +27,17 @@ TOKENIZER_FILES = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"),
 )
 
+SECOND = "second"
+"""The folder within a folder of ours that holds the second tokenizer."""
+
 
 def tokenizer_files(folder: str | Path) -> dict[str, Path]:
     """The files of a folder, by name, that say what its tokenizer is: those that `TextTokenizer.load` reads."""
-    return {name: Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()}
+    files = {name: Path(folder) / name for name in TOKENIZER_FILES if (Path(folder) / name).is_file()}
+    second = Path(folder) / SECOND
+    return files | {
+        f"{SECOND}/{name}": second / name for name in TOKENIZER_FILES if files and (second / name).is_file()
+    }
 
 
 class TextTokenizer:
@@ -39,20 +46,29 @@ class TextTokenizer:
     backend: a `tokenizers.Tokenizer` that adds the start and end tokens itself.
     length: ids in a row (77 for BERT and CLIP text encoders).
     pad_token: "[PAD]" for BERT, the end token for Stable Diffusion 1, "!" for Stable Diffusion 2.
-    kind: the class that transformers reads the saved folder with, "BertTokenizer" or "CLIPTokenizer".
+    kind: the class that transformers reads the saved folder with, "BertTokenizer", "CLIPTokenizer" or "T5Tokenizer".
+    second: another tokenizer, whose ids of the same text follow in each row: T5's after CLIP's in Stable Diffusion 3.
     """
 
-    def __init__(self, backend: tokenizers.Tokenizer, length: int, pad_token: str, kind: str) -> None:
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        length: int,
+        pad_token: str,
+        kind: str,
+        second: TextTokenizer | None = None,
+    ) -> None:
         pad_id = backend.token_to_id(pad_token)
         if pad_id is None:
             raise ValueError(f"The padding token {pad_token!r} is not in the tokenizer's vocabulary.")
-        self.backend, self.length, self.pad_token, self.kind = backend, length, pad_token, kind
+        self.backend, self.length, self.pad_token, self.kind, self.second = backend, length, pad_token, kind, second
         backend.enable_truncation(length)
         backend.enable_padding(length=length, pad_id=pad_id, pad_token=pad_token)
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        """(b, length) int64 ids. The empty text is the null condition."""
-        return torch.tensor([encoding.ids for encoding in self.backend.encode_batch(list(texts))])
+        """(b, length) int64 ids, and after them those of the second tokenizer. The empty text is the null condition."""
+        ids = torch.tensor([encoding.ids for encoding in self.backend.encode_batch(list(texts))])
+        return ids if self.second is None else torch.cat([ids, self.second(texts)], dim=1)
 
     @property
     def vocab_size(self) -> int:
@@ -62,12 +78,19 @@ class TextTokenizer:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; `from_dict` gives back an equal tokenizer."""
         rules = self.backend.to_str()
-        return {"backend": rules, "length": self.length, "pad_token": self.pad_token, "kind": self.kind}
+        own = {"backend": rules, "length": self.length, "pad_token": self.pad_token, "kind": self.kind}
+        return own if self.second is None else own | {"second": self.second.to_dict()}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> TextTokenizer:
         """Inverse of `to_dict`."""
-        return cls(**data | {"backend": tokenizers.Tokenizer.from_str(data["backend"])})
+        second = cls.from_dict(data["second"]) if "second" in data else None
+        return cls(**data | {"backend": tokenizers.Tokenizer.from_str(data["backend"]), "second": second})
+
+    def beside(self, second: TextTokenizer | None) -> TextTokenizer:
+        """The same, with the ids of a second tokenizer after its own; None for its own alone."""
+        own = {name: value for name, value in self.to_dict().items() if name != "second"}
+        return type(self).from_dict(own if second is None else own | {"second": second.to_dict()})
 
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers and diffusers read too."""
@@ -75,6 +98,8 @@ class TextTokenizer:
         with atomic_folder(folder) as temporary:
             self.backend.save(str(temporary / "tokenizer.json"))
             (temporary / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
+            if self.second is not None:
+                self.second.save(temporary / SECOND)
 
     @classmethod
     def load(cls, folder: str | Path, length: int | None = None) -> TextTokenizer:
@@ -94,8 +119,9 @@ class TextTokenizer:
             raise ValueError(f"{folder / large[0]} has more than {MOST_BYTES:,} bytes, which no vocabulary has.")
         try:
             with tempfile.TemporaryDirectory() as copy:  # so that nothing but these files is read
-                for name, file in files.items():
-                    shutil.copyfile(file, Path(copy) / name)
+                for name in TOKENIZER_FILES:
+                    if name in files:
+                        shutil.copyfile(files[name], Path(copy) / name)
                 loaded: Any = AutoTokenizer.from_pretrained(copy, local_files_only=True, trust_remote_code=False)
         except Exception as error:  # transformers raises whatever its parsers raise
             if "trust_remote_code" in str(error):
@@ -111,8 +137,9 @@ class TextTokenizer:
         pad_token = loaded.pad_token or loaded.eos_token
         if not isinstance(pad_token, str):
             raise ValueError(f"{folder} names no padding token; add pad_token to its tokenizer_config.json.")
+        second = cls.load(folder / SECOND) if any(name.startswith(f"{SECOND}/") for name in files) else None
         try:
-            return cls(loaded.backend_tokenizer, length, pad_token, kind)
+            return cls(loaded.backend_tokenizer, length, pad_token, kind, second)
         except Exception as error:  # of a folder whose parts do not belong together
             raise ValueError(f"{folder} holds a tokenizer that cannot be used: {error}") from error
 

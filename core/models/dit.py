@@ -234,13 +234,7 @@ class DiT(Regional):
 
     def _initialise(self) -> None:
         """The paper's initial weights: Xavier's, small ones for the embeddings, zero for what makes blocks the identity."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight.flatten(1))
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
+        xavier(self)
         for module in self.t_embedder.mlp:
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=0.02)
@@ -296,6 +290,17 @@ class DiT(Regional):
             )
         if context is not None and context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
+
+
+def xavier(model: nn.Module) -> None:
+    """Xavier's initial weights for all linear layers and patches, small ones for embeddings, no biases."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
 
 
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:

@@ -188,6 +188,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
+    "mmdit": {"hidden_size": 32, "depth": 2, "num_heads": 2, "context_dim": 16, "vector_dim": 16},
     "controlnet": {"hint_widths": [4, 4, 4]},
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},

@@ -39,6 +39,7 @@ NEEDS_FILES = {
     "image_guidance",
     "stable_diffusion",
     "stable_diffusion_xl",
+    "stable_diffusion_3",
     "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",

@@ -70,6 +70,7 @@ SWEEP: dict[str, dict[str, Any]] = {
     "noise": {"shape": [8, 4, 8, 8]},
     "sample": {"steps": 2},
 }
+SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -87,6 +88,8 @@ def tiny(name: str) -> Workflow:
             node.params |= XL[id]
         if name == "guidance_sweep" and id in SWEEP:
             node.params |= SWEEP[id]
+        if name == "stable_diffusion_3" and id in SD3:
+            node.params |= SD3[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow
@@ -121,6 +124,13 @@ def stable_diffusion_xl(engine: Engine) -> None:
         xl_pipeline(engine.workspace / f"{kind}-made", kind).save_pretrained(engine.workspace / "models" / name)
 
 
+def stable_diffusion_3(engine: Engine) -> None:
+    from tiny_sd3 import sd3_pipeline
+
+    folder = engine.workspace / "models" / "stable-diffusion-3"
+    sd3_pipeline(engine.workspace / "made", "3.5").save_pretrained(folder)
+
+
 def beside_stable_diffusion(engine: Engine) -> None:
     stable_diffusion(engine)
     unet = load_diffusers(engine.workspace / "models" / "stable-diffusion").unet
@@ -134,6 +144,7 @@ BEFORE: dict[str, Callable[[Engine], None]] = {
     "images_folder": pictures,
     "stable_diffusion": stable_diffusion,
     "stable_diffusion_xl": stable_diffusion_xl,
+    "stable_diffusion_3": stable_diffusion_3,
     "stable_diffusion_controlnet": beside_stable_diffusion,
 }
 """What a person brings along."""

@@ -39,6 +39,7 @@ TASKS = [
     "classifier_guidance",
     "stable_diffusion",
     "stable_diffusion_xl",
+    "stable_diffusion_3",
     "stable_diffusion_controlnet",
     "published_model",
 ]

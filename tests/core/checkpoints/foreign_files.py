@@ -30,12 +30,6 @@ STATES: dict[str, tuple[Shapes, str]] = {
     "flux in comfy": ({"model.diffusion_model.double_blocks.0.img_attn.qkv.weight": (9, 3)}, "a Flux transformer (schnell)"),
     "flux of diffusers": ({"single_transformer_blocks.0.proj_mlp.weight": (4, 4)}, "a Flux transformer of diffusers"),
     "chroma": ({"distilled_guidance_layer.in_proj.weight": (4, 4)}, "a Chroma transformer"),
-    "sd3": ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (9, 3)}, "a Stable Diffusion 3 transformer"),
-    "sd35": ({"joint_blocks.0.x_block.attn.ln_k.weight": (3,)}, "a Stable Diffusion 3.5 transformer"),
-    "sd3 of diffusers": (
-        {"transformer_blocks.0.attn.add_q_proj.weight": (4, 4), "pos_embed.proj.weight": (4, 4, 2, 2)},
-        "a Stable Diffusion 3 transformer of diffusers",
-    ),
     "aura": ({"double_layers.0.attn.w1k.weight": (4, 4)}, "an AuraFlow transformer"),
     "pixart": (
         {"blocks.0.scale_shift_table": (6, 4), "y_embedder.y_proj.fc1.weight": (4, 4)}, "a PixArt transformer",
@@ -135,7 +129,7 @@ PICKLED: dict[str, tuple[Any, str]] = {
 
 FOLDERS: dict[str, tuple[dict[str, Any], str]] = {
     "model_index.json": ({"_class_name": "FluxPipeline"}, "a FluxPipeline"),
-    "config.json": ({"_class_name": "SD3Transformer2DModel"}, "SD3Transformer2DModel"),
+    "config.json": ({"_class_name": "FluxTransformer2DModel"}, "FluxTransformer2DModel"),
 }
 """diffusers' folders by the file that names them."""
 

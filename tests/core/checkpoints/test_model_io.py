@@ -26,6 +26,7 @@ CLIP = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
 }
+T5 = {"vocab_size": 9, "d_model": 24, "d_kv": 4, "d_ff": 8, "num_layers": 1, "num_heads": 2}
 CONFIGS: dict[str, dict[str, Any]] = {
     "UNet": {"in_channels": 3, "out_channels": 3, "model_channels": 8, "channel_mult": [1, 2], "num_heads": 1},
     "DiT": {"in_channels": 3, "hidden_size": 8, "depth": 1, "num_heads": 2, "sample_size": 4, "num_classes": 5},
@@ -41,6 +42,26 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "clip_g": CLIP | {"hidden_size": 16},
         "projection_dim": 6,
         "end": 8,
+    },
+    "T5TextEmbedder": T5,
+    "SD3TextEmbedder": {
+        "clip_l": CLIP,
+        "clip_g": CLIP,
+        "t5": T5,
+        "projection_dims": [4, 6],
+        "context_dim": 24,
+        "end": 8,
+    },
+    "MMDiT": {
+        "in_channels": 4,
+        "hidden_size": 8,
+        "depth": 2,
+        "num_heads": 2,
+        "context_dim": 6,
+        "vector_dim": 5,
+        "max_positions": 4,
+        "qk_norm": True,
+        "dual_layers": [0],
     },
     "SpatialRescaler": {"n_stages": 1, "in_channels": 4, "out_channels": 3},
     "HaarDistance": {"levels": 2},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from core.conditioning.prompts import apply_weights, parse_weights, weighted_tokens
-from core.conditioning.tokenizer import TextTokenizer, train_wordpiece
+from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
 
 CAPTIONS = ["a red circle on a blue gradient", "a green square", "two yellow triangles near a café"]
 
@@ -158,3 +158,22 @@ def test_weight_one_keeps_and_weight_zero_gives_the_null_context() -> None:
     assert torch.equal(weighted[0, 0], context[0, 0])
     assert torch.equal(weighted[0, 1], null[0, 1])
     assert torch.allclose(weighted[0, 2], 2 * context[0, 2] - null[0, 2], atol=1e-6)
+
+
+def test_a_second_tokenizers_ids_follow_and_are_kept(tmp_path: Path) -> None:
+    first, second = (train_wordpiece(CAPTIONS, vocab_size=300, length=length) for length in (8, 5))
+    both = first.beside(second)
+    texts = ["a red circle", ""]
+    wanted = torch.cat([first(texts), second(texts)], dim=1)
+    assert torch.equal(both(texts), wanted)
+    assert torch.equal(TextTokenizer.from_dict(both.to_dict())(texts), wanted)
+    both.save(tmp_path / "both")
+    assert torch.equal(TextTokenizer.load(tmp_path / "both")(texts), wanted)
+    assert {"tokenizer.json", "second/tokenizer.json"} <= set(tokenizer_files(tmp_path / "both"))
+    assert torch.equal(both.beside(None)(texts), first(texts))
+    assert first.second is None
+    assert "second" not in first.to_dict(), "the hash of one alone is what it was"
+    tokens, weights = weighted_tokens(both, ["a (red:1.5) circle"])
+    assert torch.equal(tokens, both(["a red circle"]))
+    assert [int(weight == 1.5) for weight in weights[0, :8]].count(1) == 1
+    assert [int(weight == 1.5) for weight in weights[0, 8:]].count(1) == 1
