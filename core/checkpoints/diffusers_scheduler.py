@@ -41,7 +41,7 @@ BETA_DEFAULTS: dict[str, Config] = {
 }
 """Where a scheduler has other betas than DDPM's if its file says none."""
 
-BY_BETAS = ("DDIMParallelScheduler", "DDPMParallelScheduler", "DDIMInverseScheduler", "SASolverScheduler")
+BY_BETAS = ("DDIMParallelScheduler", "DDPMParallelScheduler", "DDIMInverseScheduler")
 """Schedulers of betas that `core.diffusion.schedulers` cannot sample by, whose process is known all the same."""
 
 FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")

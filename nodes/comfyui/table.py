@@ -80,6 +80,7 @@ TABLE: dict[str, Row] = {
     "BasicScheduler": Row("scheduler steps denoise", "SIGMAS", sampling.basic_scheduler),
     "KarrasScheduler": Row("steps sigma_max sigma_min rho", "SIGMAS", sampling.between_sigmas("karras")),
     "ExponentialScheduler": Row("steps sigma_max sigma_min", "SIGMAS", sampling.between_sigmas("exponential")),
+    "AlignYourStepsScheduler": Row("model_type steps denoise", "SIGMAS", sampling.align_your_steps),
     "SDTurboScheduler": Row("steps denoise", "SIGMAS", sampling.turbo_scheduler),
     "SplitSigmas": Row("step", "SIGMAS SIGMAS", sampling.split_sigmas),
     "RandomNoise": Row("noise_seed", "NOISE", sampling.noise),
