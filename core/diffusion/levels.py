@@ -40,6 +40,8 @@ class Levels:
     """Of z where sampling starts, if not the process' own: k-diffusion starts from noise · eps, latent-diffusion from eps."""
     whole: bool = False
     """Whether the denoiser is told the nearest whole timestep, as ComfyUI has it."""
+    largest: float = SIGMA_LIMIT
+    """What stands for sigmas above it, and for infinite ones, where a number is needed."""
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
@@ -179,9 +181,9 @@ class Levels:
         return self.part(len(self) - steps)
 
     def finite(self) -> Levels:
-        """The same levels with an infinite sigma (pure noise), or a huge one, replaced by SIGMA_LIMIT."""
-        bound = self.level_at(SIGMA_LIMIT)
-        return replace(self, levels=tuple(x if x.sigma <= SIGMA_LIMIT else bound._replace(t=x.t) for x in self.levels))
+        """The same levels with an infinite sigma (pure noise), or a huge one, replaced by `largest`."""
+        bound = self.level_at(self.largest)
+        return replace(self, levels=tuple(x if x.sigma <= self.largest else bound._replace(t=x.t) for x in self.levels))
 
     def seen_in(self, coordinates: Coordinates) -> Levels:
         """The same levels at another scale of z."""
