@@ -20,7 +20,7 @@ from nodes.sampling import Solver
 from nodes.wires import Schedule
 
 Steps = Annotated[int, Field(ge=1, le=10_000)]
-Sigma = Annotated[float, Field(gt=0, le=100_000)]
+Sigma = Annotated[float, Field(ge=1e-6, le=100_000)]
 
 
 class Halves(NamedTuple):
@@ -63,7 +63,7 @@ def karras_sigmas(
     steps: Steps = 20,
     sigma_max: Sigma = 14.614642,
     sigma_min: Sigma = 0.0291675,
-    rho: Annotated[float, Field(gt=0, le=100)] = 7.0,
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 7.0,
 ) -> list[float]:
     """Sigmas even in σ^(1/ρ) (Karras et al. 2022, eq. 5), and 0 after them.
 
@@ -81,7 +81,7 @@ def exponential_sigmas(
     steps: Steps = 20,
     sigma_max: Sigma = 14.614642,
     sigma_min: Sigma = 0.0291675,
-    rho: Annotated[float, Field(gt=0, le=100)] = 1.0,
+    rho: Annotated[float, Field(ge=0.1, le=100)] = 1.0,
 ) -> list[float]:
     """Sigmas even in (log σ)^(1/ρ) between the ends, and 0 after them: k-diffusion's polyexponential, exponential at 1.
 
@@ -99,8 +99,8 @@ def exponential_sigmas(
 def beta_sigmas(
     schedule: Schedule,
     steps: Steps = 20,
-    alpha: Annotated[float, Field(gt=0, le=100)] = 0.6,
-    beta: Annotated[float, Field(gt=0, le=100)] = 0.6,
+    alpha: Annotated[float, Field(ge=0.01, le=100)] = 0.6,
+    beta: Annotated[float, Field(ge=0.01, le=100)] = 0.6,
 ) -> list[float]:
     """Sigmas of the timesteps at the quantiles of a beta distribution (Lee et al. 2024), each once, and 0 after them.
 
@@ -126,7 +126,7 @@ def split_sigmas(sigmas: list[float], step: Annotated[int, Field(ge=1, le=10_000
 
 
 @node(category="sampling", words=("shift", "model sampling sd3", "flow shift", "resolution"))
-def shift_sigmas(sigmas: list[float], shift: Annotated[float, Field(gt=0, le=100)] = 3.0) -> list[float]:
+def shift_sigmas(sigmas: list[float], shift: Annotated[float, Field(ge=0.01, le=100)] = 3.0) -> list[float]:
     """The levels of a flow moved towards the noise, s·u / (1 + (s − 1)·u), as for large pictures (Esser et al. 2024, eq. 23).
 
     sigmas: u, from 1 to 0.

@@ -126,6 +126,6 @@ class Grid:
 
 
 def _largest(schedule: NoiseSchedule) -> float:
-    """The largest sigma as diffusers has it: the schedule's own, 20,000 for cosine betas; of pure noise `SIGMA_LIMIT`."""
+    """The largest sigma there may be, as diffusers has it: 20,000 for cosine betas, and of pure noise `SIGMA_LIMIT`."""
     most = schedule.level(schedule.last).sigma
-    return SIGMA_LIMIT if math.isinf(most) else most
+    return SIGMA_LIMIT if math.isinf(most) else max(most, SIGMA_LIMIT)
