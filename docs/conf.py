@@ -75,7 +75,16 @@ CONTENTS = {
         "architecture",
         "decisions/index",
     ],
-    "About it": ["glossary", "parity", "trust", "migration", "../SECURITY", "../CONTRIBUTING", "../CHANGELOG"],
+    "About it": [
+        "glossary",
+        "parity",
+        "configurations",
+        "trust",
+        "migration",
+        "../SECURITY",
+        "../CONTRIBUTING",
+        "../CHANGELOG",
+    ],
 }
 PUBLIC = [
     "graph_runner",

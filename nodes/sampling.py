@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Literal, Protocol
 
 import torch
 from pydantic import Field
 
 from core.diffusion import langevin, solvers, torch_noise
+from core.diffusion.levels import Levels
 from core.diffusion.process import Spacing
 from core.diffusion.schedulers import Sampler, stored
 from core.diffusion.solvers import SOLVERS
+from core.diffusion.solvers.churn import Churn
 from core.diffusion.torch_noise import Way
 from graph_runner.context import Device, Loop, Rng, Tell
 from graph_runner.contract import Begins, Body, Formerly, Neutral, Seed, node
@@ -21,6 +24,7 @@ from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 Solver = Literal[
     "ddim", "ddpm", "plms", "euler", "euler_ancestral", "heun", "dpm2", "lms", "dpmpp_2s_ancestral", "dpmpp_2m",
     "dpmpp_sde", "dpmpp_2m_sde", "unipc", "lcm", "dpm2_ancestral", "dpmpp_2s", "dpmpp_3m", "dpmpp_3m_sde", "deis", "tcd",
+    "ipndm", "sa_solver",
 ]  # fmt: skip
 SolverOrStored = Literal[Solver, "as stored"]
 SpacingOrStored = Literal[Spacing, "as stored"]
@@ -61,7 +65,8 @@ class Stepwise:
     keep=True,
     version=2,
     draws_when=lambda given: (
-        given.get("noise_as", "by row") == "by row" and SOLVERS[given["solver"]].adds_noise(given["eta"])
+        given.get("noise_as", "by row") == "by row"
+        and (bool(given["churn"]) or SOLVERS[given["solver"]].adds_noise(given["eta"]))
     ),
     words=(
         *("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
@@ -87,6 +92,8 @@ def sample(
     end_at_step: Annotated[int | None, Field(ge=1, le=10_000), Neutral(None)] = None,
     noise_as: Annotated[Literal["by row", Way], Neutral("by row")] = "by row",
     noise_seed: Annotated[Seed, Neutral(0)] = 0,
+    sigmas: Annotated[list[float] | None, Neutral(None)] = None,
+    churn: Annotated[list[float] | None, Neutral(None)] = None,
 ) -> Latent:
     """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
 
@@ -109,12 +116,18 @@ def sample(
     end_at_step: the step before which it ends, with a latent that is as noisy as there; nothing for all steps.
     noise_as: how noise is drawn that the solver adds: by row, or as a program does, to make its pictures again (torch_noise).
     noise_seed: the program's seed; "by row" has the node's own.
+    sigmas: the noise levels by hand, instead of steps and spacing: noisiest first, 0 last to end without noise. By betas and in
+        EDM noise / signal, in a flow u (`solver_sigmas` and the like make them).
+    churn: noise added before each step and removed again by it, for euler, heun and dpm2 (Karras et al. 2022): up to four numbers
+        S_churn, S_tmin, S_tmax and S_noise (`churn` names them).
     """
     chosen: solvers.Solver | Sampler
     if solver == "as stored" or spacing == "as stored":
         chosen = stored(schedule, None if solver == "as stored" else solver)
         name = chosen.solver
-        if spacing is None or spacing == "as stored":
+        if sigmas is not None:
+            levels = replace(Levels.by_hand(schedule, sigmas), limit=chosen.levels(schedule, steps).limit)
+        elif spacing is None or spacing == "as stored":
             levels = chosen.levels(schedule, steps)
         else:
             levels = SOLVERS[name].levels(schedule, steps, spacing)
@@ -122,12 +135,14 @@ def sample(
     else:
         name = solver
         chosen = SOLVERS[name]
-        levels = chosen.levels(schedule, steps, spacing)
+        levels = chosen.levels(schedule, steps, spacing) if sigmas is None else Levels.by_hand(schedule, sigmas)
+    churning = Churn.of(churn, len(levels)) if churn else None
     rng, drawn = rng.from_row(first_row), 0
     if z is not None:
         if noise is not None or z0 is not None:
             raise ValueError("z is a latent to go on from as it is; leave out noise and z0, or wire those and no z")
-        levels, drawn = levels.part(start_at_step, end_at_step), start_at_step * SOLVERS[name].draws
+        drawn = churning.draws(levels.levels[:start_at_step]) if churning else start_at_step * SOLVERS[name].draws
+        levels = levels.part(start_at_step, end_at_step)
     elif noise is None:
         raise ValueError("there is nothing to start from: wire noise, or, to go on from a noisy latent, z")
     elif z0 is not None:
@@ -136,7 +151,7 @@ def sample(
         first = len(levels) - len(levels.last_part(strength))
         levels = levels.part(start_at_step or first, end_at_step)
         start = levels.start  # as a folder or ComfyUI has it, the denoiser is told another timestep than the noise has
-        told_apart = isinstance(chosen, Sampler) or levels.whole
+        told_apart = isinstance(chosen, Sampler) or levels.whole or sigmas is not None
         z = start.signal * z0 + start.noise * noise if told_apart else schedule.add_noise(z0, noise, start.t)
     elif start_at_step:
         raise ValueError(f"what starts at step {start_at_step} goes on from a latent: wire z, or z0")
@@ -147,7 +162,7 @@ def sample(
     draw: solvers.Draw = rng.after(drawn).randn_like
     if noise_as != "by row":
         draw = torch_noise.added(noise_as, noise_seed, name, drawn, first_row)
-    return chosen(stepwise, z, levels, eta=eta, draw=draw, turns=stepwise.turns)
+    return chosen(stepwise, z, levels, eta=eta, draw=draw, turns=stepwise.turns, churn=churning)
 
 
 @node(category="sampling", keep=True, words=("ddim inversion", "image editing"))

@@ -33,6 +33,8 @@ REACHED = {
     "core.diffusion.solvers.ldm": "core/diffusion/test_solvers_of_the_paper.py",
     "core.diffusion.solvers.multistep": "core/diffusion/test_solver_order.py",
     "core.diffusion.grids": "core/diffusion/test_schedulers.py",
+    "core.diffusion.ays": "core/diffusion/test_by_hand.py",
+    "core.diffusion.solvers.ipndm": "core/diffusion/test_solver_parity.py",
     "core.diffusion.solvers.model": "core/diffusion/test_solver_contract.py",
     "core.training.schedule_free": "core/training/test_optimizers.py",
     "core.training.restoring": "nodes/test_continue.py",

@@ -93,7 +93,7 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     _require_mirrored(theirs)
     heads = _per_level(theirs.get("num_attention_heads") or theirs.get("attention_head_dim", 8), channels)
     depth = theirs.get("transformer_layers_per_block", 1)
-    if not isinstance(depth, int) and any(not isinstance(each, int) for each in depth):
+    if not isinstance(depth, int) and (len(depth) != len(channels) or any(not isinstance(each, int) for each in depth)):
         raise ValueError(
             f"the option transformer_layers_per_block = {depth} is not supported, only one number for each level"
         )
@@ -324,6 +324,10 @@ OLD_END = 2
 
 
 def _unet_shape(theirs: Mapping[str, Any], attended: Sequence[bool]) -> Config:
+    if (out := theirs["out_channels"]) > theirs["in_channels"]:  # a learned variance, say
+        raise ValueError(
+            f"the option out_channels = {out} is not supported, only in_channels = {theirs['in_channels']} or fewer"
+        )
     return {
         "in_channels": theirs["in_channels"],
         "out_channels": theirs["out_channels"],

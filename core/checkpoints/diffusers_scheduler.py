@@ -41,7 +41,7 @@ BETA_DEFAULTS: dict[str, Config] = {
 }
 """Where a scheduler has other betas than DDPM's if its file says none."""
 
-BY_BETAS = ("DDIMParallelScheduler", "DDPMParallelScheduler", "DDIMInverseScheduler", "SASolverScheduler")
+BY_BETAS = ("DDIMParallelScheduler", "DDPMParallelScheduler", "DDIMInverseScheduler")
 """Schedulers of betas that `core.diffusion.schedulers` cannot sample by, whose process is known all the same."""
 
 FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
@@ -97,6 +97,10 @@ def _betas(name: str | None, theirs: Mapping[str, Any]) -> NoiseSchedule:
         betas = options["trained_betas"]
         if not isinstance(betas, list | tuple):
             raise ValueError(f"the option trained_betas = {betas!r:.60} is no list of numbers")
+        if (told := options.get("num_train_timesteps", len(betas))) != len(betas):
+            raise ValueError(
+                f"the option num_train_timesteps = {told} is not supported beside {len(betas)} trained_betas"
+            )
         schedule = NoiseSchedule(tuple(of_kind("trained_betas", beta, 0.0) for beta in betas), parametrisation)
     elif not isinstance(family, str) or family not in BETA_SCHEDULES:
         raise ValueError(f"the option beta_schedule = {family} is not supported, only {', '.join(BETA_SCHEDULES)}")
@@ -105,6 +109,10 @@ def _betas(name: str | None, theirs: Mapping[str, Any]) -> NoiseSchedule:
         timesteps = of_kind("num_train_timesteps", options.get("num_train_timesteps", 1000), 1000)
         schedule = build_schedule(BETA_SCHEDULES[family], timesteps, start, end)
     if of_kind("rescale_betas_zero_snr", options.get("rescale_betas_zero_snr", False), False):
+        if parametrisation == "eps":
+            raise ValueError(
+                "the option rescale_betas_zero_snr = True is not supported with prediction_type = epsilon: pure noise says nothing of z0"
+            )
         return schedule.with_zero_terminal_snr(parametrisation)
     return schedule.with_parametrisation(parametrisation)
 

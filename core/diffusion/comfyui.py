@@ -44,9 +44,9 @@ def ddim_uniform(process: Process, steps: int) -> list[Level]:
     return [_entry(process, i) for i in reversed(chosen)]
 
 
-def beta(process: Process, steps: int) -> list[Level]:
+def beta(process: Process, steps: int, alpha: float = 0.6, beta: float = 0.6) -> list[Level]:
     """ComfyUI's "beta": levels of its table at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024), each once. Needs scipy."""
-    shares = beta_quantiles(1 - np.linspace(0, 1, steps, endpoint=False))
+    shares = beta_quantiles(1 - np.linspace(0, 1, steps, endpoint=False), alpha, beta)
     chosen = np.rint(shares * (_size(process) - 1)).astype(int).tolist()
     return [_entry(process, i) for i in dict.fromkeys(chosen)]
 

@@ -79,6 +79,8 @@ class Grid:
             arrivals = [schedule.level(t) if t >= 0 else stop for t in down]
         if self.end == "last":
             stop = looks[-1]
+        elif self.strided and limit and stop.sigma == looks[-1].sigma:
+            pass  # a step that stays where it is, and limits the estimate
         elif stop.sigma >= looks[-1].sigma:  # a step that leads nowhere
             stop, looks, arrivals = looks[-1], looks[:-1], arrivals and arrivals[:-1]
         if not looks or stop.sigma >= looks[0].sigma:
@@ -86,7 +88,7 @@ class Grid:
         if self.end == "sigma_min":
             stop = stop._replace(signal=1.0, noise=stop.sigma)
         deviation = looks[0].noise if self.signalless else None
-        levels = Levels(schedule, (*looks, stop), limit=limit, deviation=deviation)
+        levels = Levels(schedule, (*looks, stop), limit=limit, deviation=deviation, largest=_largest(schedule))
         return replace(levels, arrivals=tuple(arrivals)) if arrivals else levels
 
     def _timesteps(self, total: int, steps: int) -> list[float]:
@@ -105,12 +107,12 @@ class Grid:
         low = math.floor(t)
         if t == low:
             return schedule.level(t)
-        ends = [min(schedule.level(each).sigma, SIGMA_LIMIT) for each in (low, low + 1)]
+        ends = [min(schedule.level(each).sigma, _largest(schedule)) for each in (low, low + 1)]
         return schedule.level_at(ends[0] + (t - low) * (ends[1] - ends[0]))._replace(t=t)
 
     def _respaced(self, kind: Sigmas, schedule: NoiseSchedule, looks: list[Level], steps: int) -> list[Level]:
         ends = (schedule.level(schedule.last), schedule.level(0)) if self.of_table else (looks[0], looks[-1])
-        high = min(ends[0].sigma, SIGMA_LIMIT) if self.sigma_max is None else self.sigma_max
+        high = min(ends[0].sigma, _largest(schedule)) if self.sigma_max is None else self.sigma_max
         low = ends[1].sigma if self.sigma_min is None else self.sigma_min
         if not 0 < low <= high < math.inf:
             raise ValueError(f"sigma_min must lie between 0 and sigma_max, not {low:g} and {high:g}")
@@ -121,3 +123,9 @@ class Grid:
             case "truncated":
                 return [level._replace(t=float(int(level.t))) for level in levels]
         return levels
+
+
+def _largest(schedule: NoiseSchedule) -> float:
+    """The largest sigma there may be, as diffusers has it: 20,000 for cosine betas, and of pure noise `SIGMA_LIMIT`."""
+    most = schedule.level(schedule.last).sigma
+    return SIGMA_LIMIT if math.isinf(most) else max(most, SIGMA_LIMIT)

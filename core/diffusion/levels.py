@@ -6,7 +6,8 @@ walk (`last_part`); where several denoisers share a walk, each takes a part of i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
@@ -16,7 +17,7 @@ from torch import Tensor
 from core.diffusion import comfyui
 from core.diffusion.process import SIGMA_LIMIT, Coordinates, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.spacings import BY_TIMESTEP, COMFYUI, SIGNALLESS, SPACINGS, WITH_END
+from core.diffusion.spacings import AYS, BY_TIMESTEP, COMFYUI, SIGNALLESS, SPACINGS, WITH_END
 
 End = Literal["t0", "z0"]
 Turns = Callable[[int], Iterable[int]]
@@ -39,6 +40,8 @@ class Levels:
     """Of z where sampling starts, if not the process' own: k-diffusion starts from noise · eps, latent-diffusion from eps."""
     whole: bool = False
     """Whether the denoiser is told the nearest whole timestep, as ComfyUI has it."""
+    largest: float = SIGMA_LIMIT
+    """What stands for sigmas above it, and for infinite ones, where a number is needed."""
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
@@ -68,7 +71,7 @@ class Levels:
             within = f"between 1 and the schedule's {most} timesteps" if most is not None else "at 1 or above"
             raise ValueError(f"steps must lie {within}, not {steps}")
         if spacing in BY_TIMESTEP and not isinstance(process, NoiseSchedule):
-            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP and name not in COMFYUI)
+            others = ", ".join(name for name in SPACINGS if name not in (*BY_TIMESTEP, *COMFYUI, *AYS))
             raise ValueError(
                 f"{spacing!r} spacing counts the whole timesteps of a schedule of betas, which {type(process).__name__} has"
                 f" not: choose one of {others}"
@@ -77,7 +80,7 @@ class Levels:
         if spacing in WITH_END:
             return cls(process, tuple(levels))
         stop = process.level_at(0.0)
-        if spacing in COMFYUI:
+        if spacing in COMFYUI or spacing in AYS:
             return cls._of_comfyui(process, levels, stop)
         if end == "t0" and isinstance(process, NoiseSchedule) and levels[-1].t >= 1e-6:  # but for rounding errors
             stop = process.level(0)
@@ -88,9 +91,34 @@ class Levels:
         """Those looks, told as whole timesteps by betas. Less than the most noise is z0 + sigma · eps without a z0, as there."""
         if not isinstance(process, NoiseSchedule):
             return cls(process, (*looks, stop))
-        deviation = None if looks[0].sigma >= process.level(process.last).sigma * (1 - 1e-5) else looks[0].noise
         told = (level._replace(t=comfyui.nearest(level.t)) for level in looks)
-        return cls(process, (*told, stop), deviation=deviation, whole=True)
+        return cls(process, (*told, stop), deviation=_of_noise_alone(process, looks[0]), whole=True)
+
+    @classmethod
+    def by_hand(cls, process: Process, sigmas: Sequence[float]) -> Levels:
+        """Levels with this much noise in the coordinates in which the process' paths are straight, noisiest first, two or more.
+
+        That is noise / signal by betas and in EDM, and u in a flow: k-diffusion's, diffusers' and ComfyUI's sigmas. The last is where
+        the last step ends, 0 without noise. Sampling that begins below the most noise begins with the noise alone, as there.
+        Raises ValueError for others.
+        """
+        if len(sigmas) < 2 or sigmas[-1] < 0 or any(not math.inf > a > b for a, b in pairwise(sigmas)):
+            raise ValueError(
+                "sigmas by hand are two or more numbers, each smaller than the one before it, down to 0 for a latent without noise;"
+                f" these are {', '.join(f'{each:g}' for each in sigmas) or 'none'}"
+            )
+        most = process.level(process.last)
+        bound = min(process.straight(most).noise, SIGMA_LIMIT) * (1 - 1e-5)
+        if len([each for each in sigmas if each >= bound]) > 1:
+            raise ValueError(
+                f"sigmas of this process are {bound:g} at most, and {sigmas[1]:g} is the second; leave the first out"
+            )
+        levels = [most if each >= bound else process.level_at(process.straight.sigma(each)) for each in sigmas]
+        return cls(process, tuple(levels), deviation=_of_noise_alone(process, levels[0]))
+
+    def sigmas(self) -> list[float]:
+        """These levels as `by_hand` takes them; pure noise is `SIGMA_LIMIT` where it would be infinite."""
+        return [min(self.process.straight(level).noise, SIGMA_LIMIT) for level in self.levels]
 
     def without_last_look(self) -> Levels:
         """The same walk without the last look but one, from which a step leads to the end. ValueError where it is the only one."""
@@ -152,9 +180,9 @@ class Levels:
         return self.part(len(self) - steps)
 
     def finite(self) -> Levels:
-        """The same levels with an infinite sigma (pure noise), or a huge one, replaced by SIGMA_LIMIT."""
-        bound = self.level_at(SIGMA_LIMIT)
-        return replace(self, levels=tuple(x if x.sigma <= SIGMA_LIMIT else bound._replace(t=x.t) for x in self.levels))
+        """The same levels with an infinite sigma (pure noise), or a huge one, replaced by `largest`."""
+        bound = self.level_at(self.largest)
+        return replace(self, levels=tuple(x if x.sigma <= self.largest else bound._replace(t=x.t) for x in self.levels))
 
     def seen_in(self, coordinates: Coordinates) -> Levels:
         """The same levels at another scale of z."""
@@ -172,3 +200,9 @@ class Levels:
         """The level that has this much noise in the coordinates of `seen_in`."""
         assert self.coordinates is not None
         return self.level_at(self.coordinates.sigma(noise))
+
+
+def _of_noise_alone(process: Process, start: Level) -> float | None:
+    """The deviation of what sampling starts from where it starts from noise alone: below the most noise of a schedule of betas."""
+    least_of_most = process.level(process.last).sigma * (1 - 1e-5)
+    return None if not isinstance(process, NoiseSchedule) or start.sigma >= least_of_most else start.noise

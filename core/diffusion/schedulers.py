@@ -22,6 +22,7 @@ from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule, with_betas
 from core.diffusion.sigmas import between
 from core.diffusion.solvers import SOLVERS, Denoise, Draw
+from core.diffusion.solvers.churn import Churn
 from core.diffusion.solvers.multistep import dpm_multistep
 from core.diffusion.spacings import lcm
 
@@ -81,11 +82,13 @@ class Sampler:
         eta: float | None = None,
         draw: Draw = torch.randn_like,
         turns: Turns = range,
+        churn: Churn | None = None,
     ) -> Tensor:
         """Run it on z, (b, …), as `core.diffusion.solvers.Solver` does."""
         solver = SOLVERS[self.solver]
         solver = replace(solver, function=self.run) if self.run else solver
-        return solver(denoise, z, levels, eta=self.eta if eta is None else eta, draw=draw, turns=turns, **self.settings)
+        eta = self.eta if eta is None else eta
+        return solver(denoise, z, levels, eta=eta, draw=draw, turns=turns, churn=churn, **self.settings)
 
 
 def stored(process: Process, solver: str | None = None) -> Sampler:
@@ -208,6 +211,9 @@ DEFAULTS: Config = {
     "variance_type": None,
     "prediction_type": "epsilon",
     "beta_schedule": "linear",
+    "predictor_order": 2,
+    "corrector_order": 2,
+    "tau_func": None,
     "skip_prk_steps": False,
     "predict_x0": True,
     "disable_corrector": (),
@@ -230,6 +236,7 @@ DEFAULTS_OF: dict[str, Config] = {
     "DEISMultistepScheduler": {"algorithm_type": "deis", "solver_type": "logrho"},
     "DPMSolverSinglestepScheduler": {"lower_order_final": False},
     "UniPCMultistepScheduler": {"solver_type": "bh2"},
+    "SASolverScheduler": {"algorithm_type": "data_prediction"},
 }
 """Where a scheduler has another default."""
 
@@ -324,6 +331,22 @@ def _unipc(o: Options) -> Sampler:
     return Sampler("unipc", _gridded(_spared(o), o.limit()), {"order": o["solver_order"]})
 
 
+def _sa(o: Options) -> Sampler:
+    o.require(algorithm_type=("data_prediction", "noise_prediction"), variance_type=None, tau_func=None)
+    o.require(predictor_order=(1, 2, 3, 4), corrector_order=(1, 2, 3, 4))
+    eps = o["algorithm_type"] == "noise_prediction"
+    if eps:
+        o.require(thresholding=False)
+    settings = {
+        "predictor": o["predictor_order"],
+        "corrector": o["corrector_order"],
+        "predicts": "eps" if eps else "z0",
+        "lower_final": o["lower_order_final"],
+    }
+    end = "last" if o.sigmas()["sigmas"] else "t0"
+    return Sampler("sa_solver", _gridded(_spared(o, end=end), o.limit()), settings)
+
+
 def _distilled(solver: str) -> Callable[[Options], Sampler]:
     def sampler(o: Options) -> Sampler:
         distilled, end = o["original_inference_steps"], "z0" if solver == "lcm" else "t0"
@@ -394,6 +417,7 @@ SCHEDULERS: dict[str, Callable[[Options], Sampler]] = {
     "DPMSolverSinglestepScheduler": _singlestep,
     "DEISMultistepScheduler": _deis,
     "UniPCMultistepScheduler": _unipc,
+    "SASolverScheduler": _sa,
     "LCMScheduler": _distilled("lcm"),
     "TCDScheduler": _distilled("tcd"),
     "FlowMatchEulerDiscreteScheduler": _flow("euler"),
@@ -429,6 +453,10 @@ CLASSES: dict[str, tuple[str, Config]] = {
     "unipc": (
         "UniPCMultistepScheduler",
         {"solver_type": "bh2", "solver_order": 2, "predict_x0": True, "lower_order_final": True},
+    ),
+    "sa_solver": (
+        "SASolverScheduler",
+        {"algorithm_type": "data_prediction", "predictor_order": 2, "corrector_order": 2, "lower_order_final": True},
     ),
     "lcm": ("LCMScheduler", {}),
     "tcd": ("TCDScheduler", {}),

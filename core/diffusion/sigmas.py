@@ -26,13 +26,13 @@ def between(kind: Sigmas, high: float, low: float, steps: int) -> list[float]:
     return [float(sigma) for sigma in sigmas]
 
 
-def beta_quantiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quantiles of Beta(0.6, 0.6) (Lee et al. 2024, "Beta Sampling is All You Need"). Raises ValueError without scipy."""
+def beta_quantiles(shares: NDArray[np.float64], alpha: float = 0.6, beta: float = 0.6) -> NDArray[np.float64]:
+    """Quantiles of Beta(alpha, beta) (Lee et al. 2024, "Beta Sampling is All You Need"). Raises ValueError without scipy."""
     try:
         from scipy.special import betaincinv
     except ImportError as error:
         raise ValueError("beta sigmas want scipy: install it, or choose 'karras' or 'exponential'") from error
-    quantiles: NDArray[np.float64] = betaincinv(0.6, 0.6, shares)
+    quantiles: NDArray[np.float64] = betaincinv(alpha, beta, shares)
     return quantiles
 
 

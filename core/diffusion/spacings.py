@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 
-from core.diffusion import comfyui
+from core.diffusion import ays, comfyui
 from core.diffusion.process import SIGMA_LIMIT, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.sigmas import between, level_of
@@ -149,6 +149,13 @@ COMFYUI: dict[Spacing, Callable[[Any, int], list[Level]]] = {
 }
 """ComfyUI's schedulers: they end without noise whatever the solver, and the denoiser is told whole timesteps."""
 
+AYS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
+    "ays_sd": ays.ays_sd,
+    "ays_sdxl": ays.ays_sdxl,
+    "ays_svd": ays.ays_svd,
+}
+"""Align your steps: as ComfyUI's, these end without noise whatever the solver, and the denoiser is told whole timesteps."""
+
 SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
     "leading": leading,
     "ldm": ldm,
@@ -163,5 +170,6 @@ SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
     "sgm_uniform": sgm_uniform,
     "simple": simple,
     **COMFYUI,
+    **AYS,
 }
 assert tuple(SPACINGS) == get_args(Spacing)

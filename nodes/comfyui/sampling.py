@@ -44,6 +44,8 @@ SAMPLERS = {
     "uni_pc": "unipc",
     "uni_pc_bh2": "unipc",
     "deis": "deis",
+    "ipndm": "ipndm",
+    "sa_solver": "sa_solver",
 }
 """Their samplers as our solvers."""
 NEAR = {
@@ -51,9 +53,12 @@ NEAR = {
     "uni_pc": "with B(h) = h and order 3 there, e^h − 1 and order 2 here",
     "uni_pc_bh2": "of order 3 there, 2 here",
     "deis": "of order 3 there, 2 here",
+    "sa_solver": "of orders 3 and 4 there, 2 and 2 here",
 }
 """Those that are the same method with another setting."""
 SCHEDULERS = ("normal", "karras", "exponential", "sgm_uniform", "simple", "ddim_uniform", "beta", "kl_optimal")
+AYS = {"SD1": "ays_sd", "SDXL": "ays_sdxl", "SVD": "ays_svd"}
+"""The models of their align-your-steps node as our spacings."""
 SD_SIGMAS = (14.614642, 0.0291675)
 """The ends of Stable Diffusion's sigmas, as their nodes have them by default."""
 
@@ -144,6 +149,15 @@ def turbo_scheduler(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     raise NoCounterpart(f"takes {steps} of ten timesteps from number {first}, which leaves out those before the end")
 
 
+def align_your_steps(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
+    """AlignYourStepsScheduler: with denoise below 1 the last of that many steps."""
+    name, steps = i.text("model_type"), i.whole("steps", 10)
+    walked = round(steps * i.number("denoise", 1.0))
+    if name not in AYS or not 1 <= walked <= steps:
+        raise NoCounterpart(f"with the model {name!r} and {walked} of {steps} steps has no counterpart here")
+    return (Sigmas(AYS[name], steps, steps - walked),)
+
+
 def split_sigmas(b: Builder, i: Inputs) -> tuple[Value, ...]:  # noqa: ARG001
     """SplitSigmas."""
     sigmas, step = i.get("sigmas", Sigmas), i.whole("step", 0)
@@ -217,7 +231,8 @@ def _sampled(
     solver = SAMPLERS[chosen.name]
     if chosen.name in NEAR:
         b.tell(f"the sampler {chosen.name} is {solver} here, {NEAR[chosen.name]}")
-    spacing = sigmas.scheduler if sigmas.scheduler == "trailing" else f"comfyui_{sigmas.scheduler}"
+    own = sigmas.scheduler in ("trailing", *AYS.values())
+    spacing = sigmas.scheduler if own else f"comfyui_{sigmas.scheduler}"
     if solver == "lcm" and spacing != "trailing":
         spacing = "lcm"
         b.tell("the sampler lcm looks at the timesteps that it was distilled on, whatever the scheduler")

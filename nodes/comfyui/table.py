@@ -150,6 +150,7 @@ TABLE: dict[str, Row] = {
         "steps sigma_max sigma_min rho", "SIGMAS", sampling.between_sigmas("exponential", 1.0)
     ),
     "BetaSamplingScheduler": Row("steps alpha beta", "SIGMAS", sampling.beta_scheduler),
+    "AlignYourStepsScheduler": Row("model_type steps denoise", "SIGMAS", sampling.align_your_steps),
     "SDTurboScheduler": Row("steps denoise", "SIGMAS", sampling.turbo_scheduler),
     "SplitSigmas": Row("step", "SIGMAS SIGMAS", sampling.split_sigmas),
     "SplitSigmasDenoise": Row("denoise", "SIGMAS SIGMAS", sampling.split_by_denoise),

@@ -16,9 +16,10 @@ from torch import Tensor
 
 from core.diffusion.comfyui import DISCARDING
 from core.diffusion.levels import End, Levels, Turns
-from core.diffusion.process import Process, Spacing
+from core.diffusion.process import EXPLODING, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.solvers import dpmpp, karras, lcm, ldm, multistep, unipc
+from core.diffusion.solvers import dpmpp, ipndm, karras, lcm, ldm, multistep, sa, unipc
+from core.diffusion.solvers.churn import Churn
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
 from core.diffusion.spacings import COMFYUI
 from core.models.kept_context import constant_context
@@ -38,6 +39,7 @@ class Solver:
     eta: the default of its parameter for added noise, None if it has none.
     history: steps that it looks back on, with this one; more than 1 for multi-step methods, which begin anew in each part of a walk.
     draws: of noise a step, where it adds any.
+    churns: whether it can be run with churn (`core.diffusion.solvers.churn`).
     by_timestep: whether it counts whole timesteps, and so is defined for schedules of betas only.
     """
 
@@ -52,6 +54,7 @@ class Solver:
     by_timestep: bool = False
     history: int = 1
     draws: int = 1
+    churns: bool = False
 
     def adds_noise(self, eta: float | None = None) -> bool:
         """Whether it adds noise, with this eta (None for its own)."""
@@ -86,16 +89,20 @@ class Solver:
         eta: float | None = None,
         draw: Draw = torch.randn_like,
         turns: Turns = range,
+        churn: Churn | None = None,
         **settings: object,
     ) -> Tensor:
         """Run it on z, (b, …): `draw` and `eta` reach the solvers that have them; `eta` None leaves the solver's default.
 
-        settings: of the function's own, such as `order`.
+        churn: None for none. settings: of the function's own, such as `order`.
 
-        Raises ValueError for an eta that the solver has no use for.
+        Raises ValueError for an eta or a churn that the solver has no use for.
         """
         options: dict[str, object] = {"turns": turns} | settings
-        if self.stochastic:
+        if churn is not None:
+            self._refuse_churn(levels.process)
+            options["churn"] = churn
+        if self.stochastic or churn is not None:
             options["draw"] = draw
         if eta is not None:
             if self.eta is None:
@@ -104,6 +111,16 @@ class Solver:
         with constant_context():
             return self.function(denoise, z, levels, **options)
 
+    def _refuse_churn(self, process: Process) -> None:
+        if not self.churns:
+            able = ", ".join(name for name, each in SOLVERS.items() if each.churns)
+            raise ValueError(f"the solver {self.function.__name__!r} has no churn; leave churn empty, or choose {able}")
+        if process.straight is not EXPLODING:
+            raise ValueError(
+                f"churn adds noise to z0 + sigma · eps, which {type(process).__name__} is not solved in: leave churn empty, or choose"
+                " a solver that adds noise"
+            )
+
 
 SOLVERS: dict[str, Solver] = {
     "ddim": Solver(
@@ -111,10 +128,10 @@ SOLVERS: dict[str, Solver] = {
     ),
     "ddpm": Solver(ldm.ddpm, 1, 1, "Ho et al. 2020, DDPM, algorithm 2; latent-diffusion", "leading", stochastic=True),
     "plms": Solver(ldm.plms, 2, 1, "Liu et al. 2022, PNDM; latent-diffusion", "leading", "t0", history=4),
-    "euler": Solver(karras.euler, 1, 1, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
+    "euler": Solver(karras.euler, 1, 1, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace", churns=True),
     "euler_ancestral": Solver(karras.euler_ancestral, 1, 1, "k-diffusion", "linspace", eta=1.0, stochastic=True),
-    "heun": Solver(karras.heun, 2, 2, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace"),
-    "dpm2": Solver(karras.dpm2, 2, 2, "Lu et al. 2022a, DPM-Solver; k-diffusion", "linspace"),
+    "heun": Solver(karras.heun, 2, 2, "Karras et al. 2022, EDM, algorithm 1; k-diffusion", "linspace", churns=True),
+    "dpm2": Solver(karras.dpm2, 2, 2, "Lu et al. 2022a, DPM-Solver; k-diffusion", "linspace", churns=True),
     "lms": Solver(karras.lms, 4, 1, "Adams-Bashforth; k-diffusion", "linspace", history=4),
     "dpmpp_2s_ancestral": Solver(
         dpmpp.dpmpp_2s_ancestral,
@@ -157,6 +174,19 @@ SOLVERS: dict[str, Solver] = {
     ),
     "tcd": Solver(
         lcm.tcd, 1, 1, "Zheng et al. 2024, TCD; diffusers", "lcm", "t0", eta=0.3, stochastic=True, by_timestep=True
+    ),
+    "ipndm": Solver(ipndm.ipndm, 2, 1, "Zhang & Chen 2023, iPNDM; diffusers, ComfyUI", "k_diffusion", history=4),
+    "sa_solver": Solver(
+        sa.sa_solver,
+        2,
+        1,
+        "Xue et al. 2023, SA-Solver; diffusers",
+        "k_diffusion",
+        "t0",
+        eta=1.0,
+        stochastic=True,
+        by_timestep=True,
+        history=2,
     ),
     "unipc": Solver(unipc.unipc, 3, 1, "Zhao et al. 2023, UniPC-2; diffusers", "linspace", history=2),
     "lcm": Solver(lcm.lcm, 1, 1, "Luo et al. 2023, LCM; diffusers", "lcm", stochastic=True, by_timestep=True),

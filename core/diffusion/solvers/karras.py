@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from core.diffusion.levels import Levels, Turns
+from core.diffusion.solvers.churn import NO_CHURN, Churn
 from core.diffusion.solvers.model import Denoised, Draw, combine, in_sigma_space, in_straight_space
 
 
@@ -26,9 +27,18 @@ def ancestral(sigma: float, sigma_next: float, eta: float = 1.0) -> tuple[float,
 
 
 @in_straight_space
-def euler(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """Euler's method (Karras et al. 2022, algorithm 1 without its correction): DDIM on the same levels. x: (b, …)."""
+def euler(
+    model: Denoised,
+    x: Tensor,
+    levels: Levels,
+    *,
+    churn: Churn = NO_CHURN,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
+    """Euler's method (Karras et al. 2022, algorithms 1 and 2 without their correction): DDIM on the same levels. x: (b, …)."""
     for now, then in levels.walk(turns):
+        x, now = churn(x, now, levels, draw)
         eps = (x - model(x, now)) / now.noise
         x = x + (then.noise - now.noise) * eps
     return x
@@ -55,9 +65,18 @@ def euler_ancestral(
 
 
 @in_straight_space
-def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
-    """Heun's method (Karras et al. 2022, algorithm 1): the mean of the slopes at both ends of a step. x: (b, …)."""
+def heun(
+    model: Denoised,
+    x: Tensor,
+    levels: Levels,
+    *,
+    churn: Churn = NO_CHURN,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
+    """Heun's method (Karras et al. 2022, algorithms 1 and 2): the mean of the slopes at both ends of a step. x: (b, …)."""
     for now, then in levels.walk(turns):
+        x, now = churn(x, now, levels, draw)
         slope = (x - model(x, now)) / now.noise
         step = then.noise - now.noise
         if then.noise > 0:
@@ -68,12 +87,21 @@ def heun(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) ->
 
 
 @in_straight_space
-def dpm2(model: Denoised, x: Tensor, levels: Levels, *, turns: Turns = range) -> Tensor:
+def dpm2(
+    model: Denoised,
+    x: Tensor,
+    levels: Levels,
+    *,
+    churn: Churn = NO_CHURN,
+    draw: Draw = torch.randn_like,
+    turns: Turns = range,
+) -> Tensor:
     """The midpoint method with its midpoint in the log of the noise (DPM-Solver-2, Lu et al. 2022a); k-diffusion, sample_dpm_2.
 
     x: (b, …).
     """
     for now, then in levels.walk(turns):
+        x, now = churn(x, now, levels, draw)
         slope = (x - model(x, now)) / now.noise
         if then.noise > 0:
             middle = levels.level_of(math.sqrt(now.noise * then.noise))

@@ -51,6 +51,13 @@ CONFIGS: list[tuple[str, dict[str, Any]]] = [
     *(("DPMSolverSinglestep", each) for each in [{}, KARRAS, V, {"solver_type": "heun"}]),
     *(("DPMSolverSDE", each) for each in [{}, TRAILING, KARRAS]),
     *(("LCM", each) for each in [{}, {"original_inference_steps": 100}, {"clip_sample": True}]),
+    *(("SASolver", each) for each in [*SPACED, V, KARRAS, EXPONENTIAL, BETA, LEADING | KARRAS, {"thresholding": True}]),
+    *(("SASolver", {"predictor_order": p, "corrector_order": c} | LEADING) for p, c in ((1, 1), (3, 4), (4, 3))),
+    *(("SASolver", {"predictor_order": p, "lower_order_final": False}) for p in (2, 3)),
+    *(
+        ("SASolver", {"algorithm_type": "noise_prediction"} | each)
+        for each in [{}, LEADING | V, {"predictor_order": 3}]
+    ),
     *(("TCD", each) for each in [{}, V, {"original_inference_steps": 100}]),
 ]
 PROCESSES: list[tuple[str, dict[str, Any]]] = [
@@ -83,7 +90,9 @@ def distance(name: str, config: dict[str, Any], steps: int) -> float:
     if name == "DPMSolverSDE":
         scheduler.noise_sampler = BrownianHalves(NOISE)
     options: dict[str, Any] = {}
-    if name in ("DDPM", "EulerAncestralDiscrete", "KDPM2AncestralDiscrete", "LCM", "TCD") or "sde" in str(config):
+    if name in ("DDPM", "EulerAncestralDiscrete", "KDPM2AncestralDiscrete", "LCM", "TCD", "SASolver") or "sde" in str(
+        config
+    ):
         options["generator"] = torch.Generator().manual_seed(0)
     x = NOISE * scheduler.init_noise_sigma if hasattr(scheduler, "init_noise_sigma") else NOISE
     for t in scheduler.timesteps:

@@ -38,6 +38,23 @@ def run_diffusers(name, schedule: NoiseSchedule, denoise, z, steps, *, setup=Non
     return x.to(z.dtype)
 
 
+def run_ipndm(schedule: NoiseSchedule, denoise, z, steps):
+    """diffusers' IPNDMScheduler at the levels of trailing timesteps: its betas are their noise, and what it is told v.
+
+    Its last step is replaced by ComfyUI's, which is of first order.
+    """
+    looks = [schedule.level(round(schedule.num_timesteps * (1 - i / steps)) - 1) for i in range(steps)]
+    scheduler = diffusers.IPNDMScheduler(trained_betas=[*(look.noise for look in looks), 0.0])
+    scheduler.set_timesteps(steps)
+    for look, t in zip(looks, scheduler.timesteps, strict=True):
+        at = torch.full((len(z),), float(look.t))
+        prediction = denoise(z, at)
+        if look is looks[-1]:
+            return schedule.to_z0(prediction, z, at)
+        z = scheduler.step(schedule.to_velocity(prediction, z, at), t, z).prev_sample
+    return z
+
+
 def karras_sigmas(schedule: NoiseSchedule, denoise, steps):
     """k-diffusion's model, (x, log sigma) -> z0, and its Karras sigmas, in float64."""
     alphas_cumprod = torch.cumprod(1 - torch.tensor(schedule.betas, dtype=torch.float64), 0)
@@ -110,3 +127,25 @@ class BrownianHalves:
             return unit
         (middle, increment), self.half = self.half, None
         return (increment + (middle - sigma_to) ** 0.5 * unit) / (sigma - sigma_to) ** 0.5
+
+
+def run_churned(kind, schedule: NoiseSchedule, denoise, z, steps, s_churn, s_tmin, s_tmax, s_noise, seed=0):
+    """k-diffusion's sample_euler, sample_heun or sample_dpm_2 on Karras sigmas, in float64, written from algorithm 2."""
+    model, sigmas = karras_sigmas(schedule, denoise, steps)
+    draw = seeded(seed)
+    x = z.double() * (sigmas[0] ** 2 + 1).sqrt()
+    for sigma, following in pairwise([*sigmas, torch.zeros((), dtype=torch.float64)]):
+        gamma = min(s_churn / steps, 2**0.5 - 1) if s_tmin <= sigma <= s_tmax else 0.0
+        hat = sigma * (1 + gamma)
+        if gamma > 0:
+            x = x + (hat**2 - sigma**2).sqrt() * s_noise * draw(z).double()
+        slope = (x - model(x, hat.log())) / hat
+        if following > 0 and kind == "heun":
+            ahead = x + (following - hat) * slope
+            slope = (slope + (ahead - model(ahead, following.log())) / following) / 2
+        elif following > 0 and kind == "dpm2":
+            middle = (hat * following).sqrt()
+            halfway = x + (middle - hat) * slope
+            slope = (halfway - model(halfway, middle.log())) / middle
+        x = x + (following - hat) * slope
+    return x.to(z.dtype)

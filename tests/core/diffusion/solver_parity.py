@@ -13,7 +13,14 @@ from typing import NamedTuple
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
-from solver_oracles import BrownianHalves, run_diffusers, run_dpmpp_2s_ancestral, run_dpmpp_3m_sde, seeded
+from solver_oracles import (
+    BrownianHalves,
+    run_diffusers,
+    run_dpmpp_2s_ancestral,
+    run_dpmpp_3m_sde,
+    run_ipndm,
+    seeded,
+)
 from toy_denoisers import SHAPE, two_modes
 
 from core.diffusion.schedule import NoiseSchedule
@@ -113,9 +120,27 @@ CASES = [
     diffusers_case("deis", "DEISMultistepScheduler", **PLAIN),
     diffusers_case("dpm2_ancestral", "KDPM2AncestralDiscreteScheduler", parametrisations=NOT_X0, **PLAIN, **DRAWS),
     diffusers_case("tcd", "TCDScheduler", "lcm", 8, **DRAWS),
+    Case("ipndm", "diffusers IPNDMScheduler", "trailing", 30, run_ipndm),
+    diffusers_case("sa_solver", "SASolverScheduler", **PLAIN, **DRAWS),
     diffusers_case("unipc", "UniPCMultistepScheduler", **PLAIN),
     diffusers_case("lcm", "LCMScheduler", "lcm", 8, **DRAWS),
     diffusers_case("ddim_inversion", "DDIMInverseScheduler", "leading", 50, **LDM),
+]
+
+
+BY_HAND = [
+    "",
+    "## Levels by hand, and churn",
+    "",
+    "`sigmas` of the node `sample` is a list of noise levels instead of steps and spacing, noisiest first, 0 last to end without",
+    "noise: noise / signal by betas and in EDM, u in a flow, as k-diffusion, diffusers (`sigmas=`) and ComfyUI have them. `solver_sigmas`,",
+    "`timestep_sigmas` (diffusers' `timesteps=`), `karras_sigmas`, `exponential_sigmas` and `beta_sigmas` make such lists,",
+    "`split_sigmas` and `shift_sigmas` change them; in Python it is `Levels.by_hand(process, sigmas)`. The denoiser is told each sigma's own",
+    "timestep, not a rounded one. A list that begins below the most noise begins with the noise alone, as in k-diffusion.",
+    "",
+    "`churn` of `sample` makes z a little noisier before each step of `euler`, `heun` and `dpm2` (Karras et al. 2022, algorithm 2):",
+    "S_churn, S_tmin, S_tmax and S_noise, as k-diffusion and ComfyUI compute it. diffusers' Euler has the same numbers and does not ask",
+    "the denoiser again after the noise, which is neither the paper's algorithm nor done here. Flows have no churn.",
 ]
 
 
@@ -165,7 +190,7 @@ def table() -> str:
         f"- `{name}`: {inspect.getdoc(function).splitlines()[0]}{' Of schedules of betas only.' * (name in BY_TIMESTEP)}"
         for name, function in SPACINGS.items()
     ]
-    return "\n".join([*lines, *processes()]) + "\n"
+    return "\n".join([*lines, *BY_HAND, *processes()]) + "\n"
 
 
 def processes() -> list[str]:

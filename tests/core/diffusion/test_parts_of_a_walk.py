@@ -49,7 +49,7 @@ def test_two_parts_are_the_whole(name, process):
 
 
 @pytest.mark.parametrize(
-    "name", ["ddpm", "euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m_sde", "lcm", "tcd"]
+    "name", ["ddpm", "euler_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m_sde", "lcm", "tcd", "sa_solver"]
 )
 def test_a_solver_draws_as_often_as_it_says(name):
     drawn = []

@@ -12,6 +12,7 @@ from core.diffusion.levels import Levels
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
 from core.diffusion.solvers.karras import adams_bashforth, ancestral
+from core.diffusion.solvers.sa import sa_solver
 from core.diffusion.solvers.unipc import unipc
 
 SCHEDULE = NoiseSchedule.linear()
@@ -37,7 +38,7 @@ def without_noise(name):
     return lambda *args: solver(*args, eta=None if solver.eta is None else 0.0)
 
 
-OTHERS = ("ddpm", "lcm", "tcd", "ddim_inversion", "lms", "unipc", "dpmpp_3m", "dpmpp_3m_sde")
+OTHERS = ("ddpm", "lcm", "tcd", "ddim_inversion", "lms", "unipc", "dpmpp_3m", "dpmpp_3m_sde", "sa_solver")
 ODE_SOLVERS = [name for name in SOLVERS if name not in OTHERS]
 
 
@@ -78,6 +79,16 @@ def test_unipc_gains_an_order_by_its_corrector(order, reached):
 
     measured = math.log2(error(solver, even(40, True)) / error(solver, even(160, True))) / 2
     assert measured > reached
+
+
+@pytest.mark.parametrize(("predictor", "corrector", "reached"), [(1, 1, 0.9), (2, 2, 1.9), (2, 3, 2.4), (3, 4, 3.0)])
+def test_sa_solver_has_its_predictors_order_and_more_by_its_corrector(predictor, corrector, reached):
+    """Its last step is without corrector, and is made tiny here; without noise, as tau 0."""
+
+    def solver(*args):
+        return sa_solver(*args, predictor=predictor, corrector=corrector, lower_final=False, eta=0.0)
+
+    assert math.log2(error(solver, even(40, True)) / error(solver, even(160, True))) / 2 > reached
 
 
 def test_ddim_inversion_is_first_order():

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from process_parity import CASES as OTHERS
-from solver_oracles import run_diffusers, seeded
+from solver_oracles import run_diffusers, run_ipndm, seeded
 from solver_parity import CASES, NOISE, TABLE, table
 from toy_denoisers import two_modes
 
@@ -60,6 +60,13 @@ def test_unipc_of_third_order_equals_diffusers():
         "UniPCMultistepScheduler", SCHEDULE, denoise, NOISE, 30, solver_order=3, timestep_spacing="trailing"
     )
     assert distance(ours, theirs) <= TOLERANCE
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 12, 50])
+def test_ipndm_equals_diffusers_in_few_and_many_steps(steps):
+    denoise = two_modes(SCHEDULE)
+    ours = sample(denoise, NOISE, SCHEDULE, "ipndm", steps=steps, spacing="trailing")
+    assert distance(ours, run_ipndm(SCHEDULE, denoise, NOISE, steps)) <= TOLERANCE
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,7 @@ CASES: dict[str, tuple[Prompt, set[str]]] = {
     "SamplerCustomAdvanced": (changed(base(), CUSTOM), {"sample"}),
     "BasicGuider": (changed(base(), {**CUSTOM, "33": node("BasicGuider", model=["4", 0], conditioning=["6", 0])}), {"denoise"}),
     "SamplerCustom": (changed(base(), {**CUSTOM, "3": SAMPLER_CUSTOM}), {"cfg_combine"}),
+    "AlignYourStepsScheduler": (changed(base(), {**CUSTOM, "31": node("AlignYourStepsScheduler", model_type="SD1", steps=4, denoise=1.0)}), {"sample"}),
     "SDTurboScheduler": (changed(base(), {**CUSTOM, "31": node("SDTurboScheduler", model=["4", 0], steps=1, denoise=1.0)}), {"sample"}),
     "KarrasScheduler": (changed(base(), {**CUSTOM, "31": node("KarrasScheduler", steps=6, sigma_max=14.614642, sigma_min=0.0291675, rho=7.0)}), {"sample"}),
     "SamplerEulerAncestral": (changed(base(), {**CUSTOM, "30": node("SamplerEulerAncestral", eta=0.5, s_noise=1.0)}), {"sample"}),
