@@ -26,7 +26,7 @@ from tests.workflows.conftest import figures
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
-TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
+TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}, "distil": {"steps": 2, "batch_size": 2}}
 SAMPLERS = (
     "sample",
     "langevin",
@@ -41,7 +41,11 @@ SAMPLERS = (
     "flow_by_hand",
     "inversion_edit",
     "autoguidance",
+    "progressive_distillation",
+    "consistency_distillation",
 )
+STUDENTS = ("autoguidance", "progressive_distillation", "consistency_distillation")
+"""Those that train beside a model that is loaded."""
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
@@ -50,7 +54,7 @@ QUICK = ("quickstart", "sample")
 
 
 def tiny(name: str) -> Workflow:
-    workflow = changed(name, TINY) if name in (*TASKS, "autoguidance") else small(name)
+    workflow = changed(name, TINY) if name in (*TASKS, *STUDENTS) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]
