@@ -76,6 +76,23 @@ COMPARISONS = [
         "diffusers StableDiffusionPipeline, LDMTextToImagePipeline",
         "random weights, DDIM 10 steps, guidance 5, same noise",
     ),
+    *(
+        Comparison(
+            f"checkpoints/test_sdxl_text.py::{test}",
+            f"Stable Diffusion XL, {what}, pixels in [-1, 1]",
+            f"diffusers {oracle}",
+            "random weights, DDIM 10 steps, guidance 5, same noise",
+        )
+        for test, what, oracle in (
+            ("test_pictures_of_the_base_are_the_pipelines", "base", "StableDiffusionXLPipeline"),
+            ("test_the_refiner_ends_what_the_base_began", "base and refiner", "StableDiffusionXLImg2ImgPipeline"),
+            (
+                "test_pictures_of_the_inpainting_model_are_the_pipelines",
+                "inpainting",
+                "StableDiffusionXLInpaintPipeline",
+            ),
+        )
+    ),
     Comparison(
         "checkpoints/test_lora.py::test_a_unet_with_a_merged_lora_equals_diffusers_with_the_lora_applied",
         "LoRA merged into the UNet",

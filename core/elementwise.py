@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-LARGEST_POWER = 64
-"""Whole numbers to a larger power are calculated as fractions, which end: 9 ** 9 ** 9 would fill the memory."""
+LARGEST_POWER, WIDEST = 64, 1024
+"""Whole numbers to a larger power, or whose power would have more bits, are calculated as fractions, which end: 9 ** 9 ** 9 and
+(9 ** 64) ** 64 ** 2 would fill the memory."""
 
 
 def _each(of_tensor: Callable[[Tensor], Tensor], of_number: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -54,7 +55,12 @@ def _two(of_tensors: Callable[[Tensor, Tensor], Tensor], of_numbers: Callable[[A
     return function
 
 
-_smaller, _larger = _two(torch.minimum, min), _two(torch.maximum, max)
+def _unless_nan(choose: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """As torch has it: where one is no number, neither is the result, whichever it is."""
+    return lambda a, b: next((each for each in (a, b) if each != each), None) or choose(a, b)
+
+
+_smaller, _larger = _two(torch.minimum, _unless_nan(min)), _two(torch.maximum, _unless_nan(max))
 
 
 def smallest(*values: Any) -> Any:
@@ -84,13 +90,24 @@ def where(condition: Any, then: Any, otherwise: Any) -> Any:
 def power(base: Any, exponent: Any) -> Any:
     """base ** exponent."""
     if isinstance(base, Tensor) or isinstance(exponent, Tensor):
-        return base**exponent
-    if isinstance(exponent, int) and abs(exponent) > LARGEST_POWER:
+        if not (isinstance(exponent, int) and exponent >= 0) and not _is_fraction(base) and not _is_fraction(exponent):
+            base = base.to(torch.get_default_dtype()) if isinstance(base, Tensor) else float(base)
+        return base**exponent  # 2 ** -1 is a half, of whole numbers too
+    if isinstance(exponent, int) and (abs(exponent) > LARGEST_POWER or _width(base) * abs(exponent) > WIDEST):
         base = float(base)
     result = base**exponent
     if isinstance(result, complex):
         raise ArithmeticError(f"{base} ** {exponent} is no real number")
     return result
+
+
+def _is_fraction(value: Any) -> bool:
+    return value.is_floating_point() or value.is_complex() if isinstance(value, Tensor) else isinstance(value, float)
+
+
+def _width(number: float) -> int:
+    """The bits of a whole number."""
+    return number.bit_length() if isinstance(number, int) else 0
 
 
 def _compared(relation: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -140,8 +157,9 @@ def sign(x: float) -> int:
 
 
 def sigmoid(x: float) -> float:
-    """1 / (1 + exp(-x))."""
-    return (1 + math.tanh(x / 2)) / 2
+    """1 / (1 + exp(-x)), with all its figures far below 0, too."""
+    small = math.exp(-abs(x))
+    return (1 if x >= 0 else small) / (1 + small)
 
 
 CONSTANTS = {"pi": math.pi}

@@ -28,7 +28,7 @@ FRACTIONS = r"(?<!/)/(?!/)|\*\*|\d\.|\.\d|\d[eE]|\bpi\b|\b(?:sqrt|exp|log|sin|co
 """Where it is found in a formula, whole numbers need not give a whole number."""
 
 _TOKEN = re.compile(
-    r"\s*(?:(?P<number>(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\*\*|//|<=|>=|==|!=|[-+*/%(),<>]))",
+    r"\s*(?:(?P<number>(?:\d+(?:_\d+)*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<sign>\*\*|//|<=|>=|==|!=|[-+*/%(),<>]))",
     re.ASCII,
 )
 _SUMS = {"+": operator.add, "-": operator.sub}

@@ -178,9 +178,9 @@ def crop_box(width: int, height: int, aspect: float, scale: float = 1.0, x: floa
     x, y: where it lies in the room that it leaves; 0 is left or top, .5 the middle, 1 right or bottom.
     """
     crop_width = scale * min(width, height * aspect)
-    crop_height = crop_width / aspect
+    crop_height = min(height, crop_width / aspect)  # division may round to more than there is
     left, upper = x * (width - crop_width), y * (height - crop_height)
-    return left, upper, left + crop_width, upper + crop_height
+    return left, upper, min(width, left + crop_width), min(height, upper + crop_height)
 
 
 def resize(image: Image.Image, height: int, width: int, box: Box | None = None) -> Image.Image:

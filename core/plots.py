@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from PIL import Image
 
 from core.files import atomic_file
 from core.tables.operations import sort
-from core.tables.table import Cell, Table, told
+from core.tables.table import Cell, Numbers, Table, told
 
 Kind = Literal["line", "scatter", "bar", "heat map", "histogram"]
 Axes: TypeAlias = Any
@@ -61,6 +62,8 @@ class Plot:
                 self.table.column(name)
         for name in (*numeric.get(self.kind, (self.x,)), *([self.deviation] if self.deviation else [])):
             self.table.numbers(name)
+        if self.deviation and (below := [each for each in self.table.numbers(self.deviation) if each < 0]):
+            raise ValueError(f"the column {self.deviation!r} says how far y may be off, and holds {told(below[0])}")
 
     def to_tree(self) -> dict[str, Any]:
         """All of it as tensors and JSON values; `Plot.from_tree` reads it."""
@@ -108,7 +111,9 @@ def _drawn(plots: Sequence[Plot], width: int, height: int) -> Iterator[Figure]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with rc_context(_STYLE):
+    # What matplotlib finds odd about numbers, room and letters shows in the picture.
+    with rc_context(_STYLE), np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         figure = Figure((width * len(plots) / INCH, height / INCH), dpi=INCH, layout="constrained")
         FigureCanvasAgg(figure)
         for axes, plot in zip(figure.subplots(1, len(plots), squeeze=False)[0], plots, strict=True):
@@ -122,70 +127,89 @@ def _series(plot: Plot) -> Iterator[tuple[Cell, Table]]:
     if not plot.by:
         yield None, plot.table
         return
-    column = plot.table.column(plot.by)
-    for value in dict.fromkeys(column):
-        yield value, plot.table.pick([i for i, cell in enumerate(column) if cell == value])
+    for (value,), rows in plot.table.groups([plot.by]).items():
+        yield value, plot.table.pick(rows)
+
+
+def _labels(table: Table, name: str) -> list[Cell]:
+    """The values of a column, each once, in the order in which they first come."""
+    return list(dict.fromkeys(table.known(name)))
 
 
 def _label(plot: Plot, value: Cell) -> str | None:
     return f"{plot.by} {told(value)}" if plot.by else None
 
 
-def _finish(axes: Axes, plot: Plot, across: str, up: str) -> None:
+def _places(rows: Table, name: str) -> Numbers:
+    """Where the numbers of a column are on an axis: what is infinite is nowhere."""
+    numbers = rows.numbers(name)
+    return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def _off(rows: Table, plot: Plot) -> Numbers | None:
+    """How far each y may be off; nothing where that is unknown."""
+    return np.nan_to_num(_places(rows, plot.deviation)) if plot.deviation else None
+
+
+def _finish(axes: Axes, plot: Plot, across: str, up: str, log: bool) -> None:
+    """log: whether there is anything above 0, without which there is no logarithmic axis."""
     axes.set_xlabel(across)
     axes.set_ylabel(up)
-    if plot.log:
+    if plot.log and log:
         axes.set_yscale("log")
     if plot.by and len(plot.table):
         axes.legend()
 
 
+def _any_above_0(plot: Plot) -> bool:
+    return bool((_places(plot.table, plot.y) > 0).any())
+
+
 def _line(axes: Axes, plot: Plot) -> None:
     for value, rows in _series(plot):
         rows = sort(rows, [plot.x])
-        x, y = rows.numbers(plot.x), rows.numbers(plot.y)
+        x, y = _places(rows, plot.x), _places(rows, plot.y)
         (line,) = axes.plot(x, y, marker="o" if len(x) <= 50 else "", markersize=4, label=_label(plot, value))
-        if plot.deviation:
-            off = np.nan_to_num(rows.numbers(plot.deviation))
+        if (off := _off(rows, plot)) is not None:
             axes.fill_between(x, y - off, y + off, color=line.get_color(), alpha=0.2, linewidth=0)
-    _finish(axes, plot, plot.x, plot.y)
+    _finish(axes, plot, plot.x, plot.y, _any_above_0(plot))
 
 
 def _scatter(axes: Axes, plot: Plot) -> None:
     for value, rows in _series(plot):
-        off = np.nan_to_num(rows.numbers(plot.deviation)) if plot.deviation else None
-        axes.errorbar(rows.numbers(plot.x), rows.numbers(plot.y), off, fmt="o", markersize=5, label=_label(plot, value))
-    _finish(axes, plot, plot.x, plot.y)
+        x, y = _places(rows, plot.x), _places(rows, plot.y)
+        axes.errorbar(x, y, _off(rows, plot), fmt="o", markersize=5, label=_label(plot, value))
+    _finish(axes, plot, plot.x, plot.y, _any_above_0(plot))
 
 
 def _bar(axes: Axes, plot: Plot) -> None:
     series = list(_series(plot))
-    names = list(dict.fromkeys(plot.table.column(plot.x)))
+    names = _labels(plot.table, plot.x)
     wide = 0.8 / max(len(series), 1)
     for i, (value, rows) in enumerate(series):
-        places = [names.index(name) + (i + 0.5) * wide - 0.4 for name in rows.column(plot.x)]
-        off = np.nan_to_num(rows.numbers(plot.deviation)) if plot.deviation else None
-        axes.bar(places, rows.numbers(plot.y), wide, yerr=off, capsize=3, label=_label(plot, value))
+        places = [names.index(name) + (i + 0.5) * wide - 0.4 for name in rows.known(plot.x)]
+        axes.bar(places, _places(rows, plot.y), wide, yerr=_off(rows, plot), capsize=3, label=_label(plot, value))
     axes.set_xticks(range(len(names)), [told(name) for name in names])
     axes.set_xlim(-0.5, max(len(names), 1) - 0.5)
-    _finish(axes, plot, plot.x, plot.y)
+    _finish(axes, plot, plot.x, plot.y, _any_above_0(plot))
 
 
 def _heat_map(axes: Axes, plot: Plot) -> None:
     from matplotlib.colors import LogNorm
 
-    across, up = (list(dict.fromkeys(plot.table.column(name))) for name in (plot.x, plot.y))
+    across, up = (_labels(plot.table, name) for name in (plot.x, plot.y))
     cells = np.full((max(len(up), 1), max(len(across), 1)), math.nan)
-    for x, y, value in zip(
-        plot.table.column(plot.x), plot.table.column(plot.y), plot.table.numbers(plot.value), strict=True
-    ):
+    values = _places(plot.table, plot.value)
+    for x, y, value in zip(plot.table.known(plot.x), plot.table.known(plot.y), values, strict=True):
         place = up.index(y), across.index(x)
         if not math.isnan(cells[place]):
             raise ValueError(
                 f"two rows have {plot.x} {told(x)} and {plot.y} {told(y)}, and a heat map shows one number there; group the rows first"
             )
         cells[place] = value
-    image = axes.imshow(cells, aspect="auto", norm=LogNorm() if plot.log else None)
+    above = cells[cells > 0]
+    norm = LogNorm(above.min(), above.max()) if plot.log and len(above) else None
+    image = axes.imshow(cells, aspect="auto", norm=norm)
     axes.grid(visible=False)
     axes.set_xticks(range(len(across)), [told(name) for name in across])
     axes.set_yticks(range(len(up)), [told(name) for name in up])
@@ -201,7 +225,7 @@ def _histogram(axes: Axes, plot: Plot) -> None:
     edges = np.histogram_bin_edges(np.concatenate([numbers for _, numbers in known]) if known else [], plot.bins)
     for value, numbers in known:
         axes.hist(numbers, edges.tolist(), alpha=0.6 if plot.by else 1.0, label=_label(plot, value))
-    _finish(axes, plot, plot.x, "count")
+    _finish(axes, plot, plot.x, "count", any(len(numbers) for _, numbers in known))
 
 
 _DRAW: Mapping[Kind, Callable[[Axes, Plot], None]] = {

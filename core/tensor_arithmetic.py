@@ -117,7 +117,7 @@ def rearrange(x: Tensor, pattern: str, sizes: Mapping[str, int]) -> Tensor:
     """
     try:
         return einops.rearrange(x, pattern, **sizes)
-    except einops.EinopsError as error:
+    except (einops.EinopsError, ValueError) as error:  # of a pattern without an arrow it is a ValueError
         told = str(error).strip().splitlines()[-1].strip()
         raise ValueError(f"{pattern!r} does not fit {shape_of(x)}: {told}") from error
 

@@ -73,7 +73,8 @@ def _told(argv: list[str]) -> int:
             return run(options, argv)
         from graph_runner.cli import commands
 
-        return int(getattr(commands, options.command)(options))
+        name = "import_" if options.command == "import" else options.command
+        return int(getattr(commands, name)(options))
     except WorkflowError as error:
         complain(error.problems)
         return 2

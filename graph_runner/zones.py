@@ -243,9 +243,13 @@ def side_by_side(over: Mapping[str, Sequence[T]]) -> list[dict[str, T]]:
 def holds(value: Any, name: str) -> bool:
     """Whether a condition holds: true, or a number other than 0, of whatever shape that is one number.
 
-    Raises ValueError, naming the port, for what says neither.
+    Raises ValueError, naming the port, for what says neither, which a number that is none does not.
     """
     if isinstance(value, bool | int | float) or (isinstance(value, Tensor) and value.numel() == 1):
+        if bool(value != value):
+            raise ValueError(
+                f"{name!r} is not a number (nan), which says neither yes nor no; look at what it is made of"
+            )
         return bool(value)
     what = f"{value.numel()} numbers" if isinstance(value, Tensor) else f"a {type(value).__name__}"
     raise ValueError(f"{name!r} takes true, false or one number, and is given {what}")

@@ -29,6 +29,7 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 
 @node(
     category="arithmetic",
+    version=2,
     words=("formula", "math", "equation", "calculate", "subtract", "divide", "sqrt", "exp", "minus"),
 )
 def expression(

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import refuse_for_diffusers, save_diffusers
@@ -19,6 +20,7 @@ from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import with_betas
 from core.models.dit import DiT
+from core.models.graft import refuse_grafted
 from core.models.registry import name_of
 from core.models.tiny_autoencoder import TinyAutoencoder as TinyAutoencoder  # no node makes one, and files may name it
 from core.models.unet import UNet as UNetModel
@@ -109,6 +111,9 @@ def _could_be_saved(form: str, ema_unet: UNet | None, known: Models, **parts: An
 
 def _whole(form: str, ema_unet: UNet | None, parts: Mapping[str, Any]) -> LatentDiffusion:
     """The parts as one model, where a file of this form can hold them. Raises ValueError where it cannot."""
+    for part in (*parts.values(), ema_unet):
+        if isinstance(part, nn.Module):
+            refuse_grafted(part)
     conditioners = [parts[each] for each in ("text_encoder", "class_embedder", "rescaler") if parts[each] is not None]
     if len(conditioners) > 1:
         raise ValueError("a checkpoint holds one conditioner; wire one of them, and keep the others with save_models")

@@ -7,13 +7,15 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from core.diffusion import guidance, langevin, tiles
+from core.diffusion import torch_noise as drawn_noise
 from core.diffusion.edm import EDM
 from core.diffusion.flow import Density, FlowParametrisation, RectifiedFlow
 from core.diffusion.schedule import NoiseSchedule, Parametrisation
+from core.diffusion.torch_noise import Way
 from core.losses import diffusion as losses
 from core.models import denoiser
-from graph_runner.context import Rng
-from graph_runner.contract import Axes, Formerly, node
+from graph_runner.context import Device, Rng
+from graph_runner.contract import Axes, Formerly, Neutral, Seed, node
 from nodes.wires import Conditioning, Denoiser, Latent, Loss, Prediction, Schedule, Score, Timestep
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
@@ -109,12 +111,43 @@ def gaussian_noise(
     return rng.from_row(first_row).randn(*shape)
 
 
-@node(category="diffusion", version=2)
-def noise_like(z: Latent, rng: Rng, first_row: FirstRow = 0) -> Latent:
+@node(
+    category="diffusion", words=("manual_seed", "a1111 seed", "comfyui seed", "empty latent", "latent image", "philox")
+)
+def torch_noise(
+    device: Device,
+    shape: Sizes = [1, 4, 64, 64],  # noqa: B006
+    seed: Seed = 0,
+    noise_as: Way = "diffusers",
+    first_row: FirstRow = 0,
+) -> Latent:
+    """Standard normal noise as another program draws it from a seed, to make its pictures again; sample has the same choice.
+
+    shape: samples, channels, height and width of the latent.
+    seed: the program's.
+    noise_as: diffusers and ComfyUI draw a batch at once, A1111 each picture from the next seed. On the CPU, or as an NVIDIA GPU
+        does, which is A1111's default; ComfyUI's starts on the CPU in either case.
+    first_row: begin with this sample of a larger batch, counted from 0; A1111's alone.
+    """
+    return drawn_noise.start(noise_as, seed, first_row)(*shape).to(device)
+
+
+@node(category="diffusion", version=2, draws_when=lambda given: given.get("noise_as", "by row") == "by row")
+def noise_like(
+    z: Latent,
+    rng: Rng,
+    first_row: FirstRow = 0,
+    noise_as: Annotated[Literal["by row", Way], Neutral("by row")] = "by row",
+    noise_seed: Annotated[Seed, Neutral(0)] = 0,
+) -> Latent:
     """Standard normal noise of a latent's shape.
 
     first_row: the sample of a larger batch that z begins with, counted from 0.
+    noise_as: how it is drawn: by row, or as a program does, to make its pictures again (torch_noise).
+    noise_seed: the program's seed; "by row" has the node's own.
     """
+    if noise_as != "by row":
+        return drawn_noise.start(noise_as, noise_seed, first_row)(*z.shape).to(z)
     return rng.from_row(first_row).randn_like(z)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from core.metrics import latents, likelihood
-from graph_runner.context import Loop, Rng
+from graph_runner.context import Loop, Processes, Rng
 from graph_runner.contract import Body, node
 from nodes.diffusion import FirstRow
 from nodes.sampling import Denoise, Stepwise
@@ -86,7 +86,9 @@ def flow_likelihood(
 
 
 @node(category="metrics", words=("signal-to-noise",))
-def latent_snr(z: Latent, schedule: Schedule, t: Annotated[float, Field(ge=0, le=100_000)] = 500.0) -> LatentSNR:
+def latent_snr(
+    z: Latent, schedule: Schedule, processes: Processes, t: Annotated[float, Field(ge=0, le=100_000)] = 500.0
+) -> LatentSNR:
     """Var(z) · signal² / noise²: what decides how much of a picture is left in noise (Rombach et al. 2022, appendix D.1).
 
     Latents that are not rescaled to unit variance keep too much of it at each timestep, and large pictures fall apart in convolutional
@@ -96,5 +98,5 @@ def latent_snr(z: Latent, schedule: Schedule, t: Annotated[float, Field(ge=0, le
     schedule: the noise process.
     t: a timestep of it.
     """
-    variance, snr = latents.signal_to_noise(z, schedule, t)
+    variance, snr = latents.signal_to_noise(z, schedule, t, processes.mean, processes.world)
     return LatentSNR(variance, snr)

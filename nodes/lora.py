@@ -11,6 +11,8 @@ from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.lora_saving import difference, write_lora
 from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
+from core.models.graft import refuse_grafted
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
@@ -50,7 +52,7 @@ def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_
 
 def _tell_idle(lora: Lora, text_encoder: TextEncoder | None, tell: Tell, by_names_alone: bool = False) -> None:
     """Tell where the file changes neither half, or has a half for what is not wired."""
-    if text_encoder is None and lora.text:
+    if text_encoder is None and (lora.text or lora.text_2):
         tell(f"{lora.source} changes the text encoder too; wire that as well, or only the half for the UNet is used")
     idle = [changes_nothing(lora, part, by_names_alone) for part in ("UNet", "text encoder")]
     if idle[0] and (idle[1] or text_encoder is None):
@@ -65,15 +67,32 @@ def _tell_idle_half(
     return lora
 
 
-def _for_unet(unet: UNet) -> UNetModel:
+def for_unet(unet: UNet) -> UNetModel:
+    """A UNet that LoRA files are for. Raises ValueError for another model."""
     if not isinstance(unet, UNetModel):
         raise ValueError(f"a LoRA file changes Stable Diffusion's UNets, not a {type(unet).__name__}")
+    refuse_grafted(unet)
     return unet
 
 
-def _for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+def for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder | SDXLTextEmbedder:
+    """A text encoder that LoRA files are for. Raises ValueError for another model."""
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
+        raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    refuse_grafted(text_encoder)
+    return text_encoder
+
+
+def one_clip(text_encoder: TextEncoder) -> CLIPTextEmbedder:
+    """A text encoder whose changes can be saved as a LoRA file. Raises ValueError for another model."""
+    if isinstance(text_encoder, SDXLTextEmbedder):
+        raise ValueError(
+            "what a training changed in Stable Diffusion XL's two text encoders cannot be saved as a LoRA yet; wire the UNets"
+            " alone, or save the whole model (save_checkpoint)"
+        )
     if not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"a LoRA file changes CLIP text encoders, not a {type(text_encoder).__name__}")
+    refuse_grafted(text_encoder)
     return text_encoder
 
 
@@ -93,15 +112,15 @@ def lora(
 
     unet: the base model that the file was made for; a wire from before this node is the model without it.
     path: the file, or the folder of an adapter of peft.
-    text_encoder: CLIP, where the file has a half for it.
+    text_encoder: CLIP, or Stable Diffusion XL's two, where the file has a half for it.
     strength: of the half for the UNet: 1 as trained, 0 nothing, negative the opposite.
     text_strength: of the half for the text encoder.
     adapter: its name, where a file or folder holds several.
     """
     read = read_lora(path, adapter)
     _tell_idle(read, text_encoder, tell)
-    told = None if text_encoder is None else merge_lora(_for_text_encoder(text_encoder), read, text_strength)
-    return Merged(merge_lora(_for_unet(unet), read, strength), told)
+    told = None if text_encoder is None else merge_lora(for_text_encoder(text_encoder), read, text_strength)
+    return Merged(merge_lora(for_unet(unet), read, strength), told)
 
 
 @node(category="checkpoints", version=2, dry=_lora_unet_dry, words=WORDS)
@@ -112,18 +131,18 @@ def lora_unet(unet: UNet, path: LoraPath, tell: Tell, strength: Strength = 1.0) 
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(_for_unet(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
+    return merge_lora(for_unet(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
 
 
 @node(category="checkpoints", version=2, dry=_lora_text_encoder_dry, words=(*WORDS, "clip"))
 def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> TextEncoder:
     """A text encoder with a LoRA file merged in; unchanged where the file has nothing for it.
 
-    text_encoder: CLIP.
+    text_encoder: CLIP, or Stable Diffusion XL's two.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(_for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
+    return merge_lora(for_text_encoder(text_encoder), _tell_idle_half(read_lora(path), "text encoder", tell), strength)
 
 
 def _saved(name: str) -> str:
@@ -163,10 +182,10 @@ def save_lora(
     """
     if (text_base is None) != (text_encoder is None):
         raise ValueError("wire the text encoder both before and after its training, or neither")
-    change = difference(_for_unet(base), _for_unet(unet), rank)
+    change = difference(for_unet(base), for_unet(unet), rank)
     text = None
     if text_base is not None and text_encoder is not None:
-        text = difference(_for_text_encoder(text_base), _for_text_encoder(text_encoder), rank)
+        text = difference(one_clip(text_base), one_clip(text_encoder), rank)
     homeless = write_lora(saving(_saved(name)), change, text, naming, getattr(torch, precision))
     for part, each in (("UNet", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:

@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Protocol
 import torch
 from pydantic import Field
 
-from core.diffusion import langevin, solvers
+from core.diffusion import langevin, solvers, torch_noise
 from core.diffusion.process import Spacing
 from core.diffusion.schedulers import Sampler, stored
 from core.diffusion.solvers import SOLVERS
+from core.diffusion.torch_noise import Way
 from graph_runner.context import Device, Loop, Rng, Tell
-from graph_runner.contract import Begins, Body, Formerly, Neutral, node
+from graph_runner.contract import Begins, Body, Formerly, Neutral, Seed, node
 from nodes.diffusion import FirstRow
 from nodes.wires import Latent, Prediction, Schedule, Score, Timestep
 
@@ -59,7 +60,9 @@ class Stepwise:
     category="sampling",
     keep=True,
     version=2,
-    draws_when=lambda given: SOLVERS[given["solver"]].adds_noise(given["eta"]),
+    draws_when=lambda given: (
+        given.get("noise_as", "by row") == "by row" and SOLVERS[given["solver"]].adds_noise(given["eta"])
+    ),
     words=(
         *("ksampler", "sampler", "scheduler", "txt2img", "img2img", "image to image", "inference"),
         *("refiner", "ensemble of experts", "denoising_end", "denoising_start", "add noise"),
@@ -82,6 +85,8 @@ def sample(
     first_row: FirstRow = 0,
     start_at_step: Annotated[int, Field(ge=0, le=10_000), Neutral(0)] = 0,
     end_at_step: Annotated[int | None, Field(ge=1, le=10_000), Neutral(None)] = None,
+    noise_as: Annotated[Literal["by row", Way], Neutral("by row")] = "by row",
+    noise_seed: Annotated[Seed, Neutral(0)] = 0,
 ) -> Latent:
     """Integrate the reverse process from noise to latents; the nodes inside are the (guided) denoiser.
 
@@ -102,6 +107,8 @@ def sample(
     first_row: the sample of a larger batch that the noise begins with, counted from 0, for solvers that add noise.
     start_at_step: the first of the steps that is walked, counted from 0; needs z, or z0, which gets the noise of that step.
     end_at_step: the step before which it ends, with a latent that is as noisy as there; nothing for all steps.
+    noise_as: how noise is drawn that the solver adds: by row, or as a program does, to make its pictures again (torch_noise).
+    noise_seed: the program's seed; "by row" has the node's own.
     """
     chosen: solvers.Solver | Sampler
     if solver == "as stored" or spacing == "as stored":
@@ -125,8 +132,8 @@ def sample(
             raise ValueError(f"strength {strength} and start_at_step {start_at_step} both say where to start; give one")
         first = len(levels) - len(levels.last_part(strength))
         levels = levels.part(start_at_step or first, end_at_step)
-        start = levels.start  # where a folder says so, the denoiser is told another timestep than the noise has
-        told_apart = isinstance(chosen, Sampler)
+        start = levels.start  # as a folder or ComfyUI has it, the denoiser is told another timestep than the noise has
+        told_apart = isinstance(chosen, Sampler) or levels.whole
         z = start.signal * z0 + start.noise * noise if told_apart else schedule.add_noise(z0, noise, start.t)
     elif start_at_step:
         raise ValueError(f"what starts at step {start_at_step} goes on from a latent: wire z, or z0")
@@ -134,7 +141,11 @@ def sample(
         levels = levels.part(0, end_at_step)
         z = levels.prior(noise)
     stepwise = Stepwise(denoise, loop)
-    return chosen(stepwise, z, levels, eta=eta, draw=rng.randn_like, turns=stepwise.turns)
+    draw: solvers.Draw = rng.randn_like
+    if noise_as != "by row":
+        solved_by = chosen.solver if isinstance(chosen, Sampler) else solver
+        draw = torch_noise.added(noise_as, noise_seed, solved_by, start_at_step * draws, first_row)
+    return chosen(stepwise, z, levels, eta=eta, draw=draw, turns=stepwise.turns)
 
 
 @node(category="sampling", keep=True, words=("ddim inversion", "image editing"))

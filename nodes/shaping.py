@@ -17,7 +17,7 @@ from core.data.frames import Frame
 from core.data.joined import Joined
 from core.data.pictures import Framed, pictures_of
 from graph_runner.context import Device, Progress, Tell
-from graph_runner.contract import Seed, node
+from graph_runner.contract import Neutral, Seed, node
 from nodes.data import field
 from nodes.wires import Batch, Conditioning, Dataset, Mask
 
@@ -167,16 +167,21 @@ def size_condition(
     crop_top_left: Pair = (0, 0),
     target: Pair = (1024, 1024),
     dim: Dim = 256,
+    aesthetic_score: Annotated[float | None, Field(ge=0, le=10), Neutral(None)] = None,
 ) -> Conditioning:
     """Sizes to sample at, as a vector for the time embedding (SDXL's size and crop conditioning); no crop is the best picture.
+
+    Combined with a prompt it follows the prompt's own vector, as SDXL's UNets want it.
 
     original: height and width that the picture pretends to have been stored in.
     crop_top_left: pixels cut off above and at the left.
     target: height and width that are sampled.
     dim: as in training.
+    aesthetic_score: in place of the target, how beautiful the picture is: for SDXL's refiner, 6 with the prompt, 2.5 with the negative one.
     """
     pairs = torch.tensor([original, crop_top_left, target], device=device)
-    return _sizes(pairs[:1], pairs[1:2], pairs[2:], dim)
+    last = pairs[2:] if aesthetic_score is None else torch.tensor([[aesthetic_score]], device=device)
+    return _sizes(pairs[:1], pairs[1:2], last, dim)
 
 
 def _sizes(original: Tensor, corner: Tensor, target: Tensor, dim: int) -> _Conditioning:

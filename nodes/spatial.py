@@ -160,7 +160,7 @@ def spatial_rescaler(
     return SpatialRescaler(stages, in_channels, out_channels)
 
 
-@node(category="spatial conditions", words=("segmentation", "in place of a controlnet"))
+@node(category="spatial conditions", words=("segmentation",))
 def semantic_condition(rescaler: Rescaler, semantic_map: SemanticMap) -> Conditioning:
     """A semantic map as channels beside the latent."""
     return _Conditioning(concat=rescaler(one_hot_map(semantic_map, rescaler.config["in_channels"])))
@@ -279,7 +279,7 @@ def paste(images: Image, filling: Image, mask: Mask) -> Image:
     return composite(images, filling, mask)
 
 
-@node(category="conditioning", words=("in place of a controlnet", "depth", "canny", "pose"))
+@node(category="conditioning", words=("depth", "canny", "pose"))
 def concat_condition(channels: Channels) -> Conditioning:
     """Any channels at the latent's size, beside it."""
     return _Conditioning(concat=channels)

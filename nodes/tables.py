@@ -64,7 +64,7 @@ def stack_tables(tables: list[Table], labels: list[int | float | str] = [], colu
     return operations.beneath(tables, labels, column)
 
 
-@node(category="tables", words=("aggregate", "mean", "std", "average over seeds", "error bars", "pivot"))
+@node(category="tables", version=2, words=("aggregate", "mean", "std", "average over seeds", "error bars", "pivot"))
 def group_rows(table: Table, by: ColumnNames, values: ColumnNames = []) -> Table:  # noqa: B006
     """A row for each combination of some columns: how many rows it has (count), and the mean and sample deviation of the others.
 
@@ -107,7 +107,7 @@ def sort_rows(table: Table, by: ColumnNames, descending: bool = False) -> Table:
     return operations.sort(table, by, descending)
 
 
-@node(category="tables", words=("argmin", "argmax", "top", "winner"))
+@node(category="tables", version=2, words=("argmin", "argmax", "top", "winner"))
 def best_rows(
     table: Table,
     column: str,

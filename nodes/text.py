@@ -12,15 +12,19 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
-from core.conditioning.prompts import apply_weights, remarks, too_long, weighted_tokens
+from core.conditioning.prompt_encoding import encode_prompts
+from core.conditioning.prompt_syntax import Style
+from core.conditioning.prompts import remarks, too_long, weighted_tokens
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.text import BERTEmbedder
+from core.conditioning.text_condition import emphasised, text_condition
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
 from core.data.caption_encoding import encode_captions as encode_all
 from core.data.latents import LatentData, LatentOutline
 from core.data.loader import take
 from core.data.transfer import to_device
 from graph_runner.context import Device, Progress, Rng, Tell
-from graph_runner.contract import Inject, PathTo, node
+from graph_runner.contract import Inject, Neutral, PathTo, node
 from nodes.data import field
 from nodes.models import Channels, Deviation, Dropout, Layers
 from nodes.wires import Batch, Captions, Conditioning, Dataset, LatentDataset, TextEncoder, Tokenizer
@@ -90,41 +94,54 @@ def bert_text_encoder(
 def clip_skip(text_encoder: TextEncoder, layers: Annotated[int, Field(ge=0)] = 1) -> TextEncoder:
     """A CLIP text encoder without its last layers, as some fine-tuned models were trained ("clip skip").
 
-    text_encoder: CLIP.
+    text_encoder: CLIP, or Stable Diffusion XL's two, which leave out one layer as they come.
     layers: left out at the end; what web interfaces call clip skip 2 is 1 here.
     """
-    if not isinstance(text_encoder, CLIPTextEmbedder):
+    if not isinstance(text_encoder, CLIPTextEmbedder | SDXLTextEmbedder):
         raise ValueError(f"only CLIP text encoders skip layers, not a {type(text_encoder).__name__}")
     config = text_encoder.config | {"skip": layers}
-    return build(CLIPTextEmbedder, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(
-        False
-    )
+    kind = type(text_encoder)
+    return build(kind, config, text_encoder.state_dict(), "the text encoder", trusted=True).requires_grad_(False)
 
 
-@node(category="text", version=3, words=("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"))
+@node(
+    category="text",
+    version=3,
+    words=(
+        *("prompt", "clip text encode", "negative prompt", "text to image", "txt2img"),
+        *("prompt weighting", "prompt editing", "long prompt", "break", "emphasis"),
+    ),
+)
 def text_context(
     text_encoder: TextEncoder,
     tokenizer: Tokenizer,
     device: Device,
     tell: Tell,
     prompts: Annotated[list[str], Field(min_length=1)] = [""],  # noqa: B006
+    style: Annotated[Style, Neutral("plain")] = "plain",
 ) -> Conditioning:
     """Prompts as a condition; the empty one is the null condition that guidance needs.
 
     (word:1.3) emphasises a word, (word:0.5) or [word] plays it down, (word:-1) leads away from it; a backslash takes a
     bracket literally. What other programs' prompts hold besides is told, as are unknown words and what is cut.
 
-    text_encoder: CLIP or the paper's transformer.
+    text_encoder: CLIP, Stable Diffusion XL's two, or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
+    style: how they are read (docs/prompts.md). Plain weighs words and cuts what is too long. The others encode long prompts in
+        parts, as those programs do: a1111 keeps the mean of the context and knows [a:b:.5], [a|b], BREAK, AND and the bare names of
+        learned words; comfyui weighs towards the empty prompt; compel hides words below 1, and else knows what a1111 does. A
+        prompt that changes or joins several goes into denoise_prompt.
     """
-    for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt)):
+    for remark in dict.fromkeys(remark for prompt in prompts for remark in remarks(tokenizer, prompt, style)):
         tell(remark)
+    if style != "plain":
+        return encode_prompts(text_encoder, tokenizer, prompts, style, device)
     if not any(mark in prompt for prompt in prompts for mark in "()[]"):
-        return _Conditioning(context=text_encoder(tokenizer(prompts).to(device)))
+        return text_condition(text_encoder, tokenizer(prompts).to(device))
     tokens, weights = weighted_tokens(tokenizer, prompts)
-    null = text_encoder(tokenizer([""]).to(device))
-    return _Conditioning(context=apply_weights(text_encoder(tokens.to(device)), null, weights))
+    null = text_condition(text_encoder, tokenizer([""]).to(device))
+    return emphasised(text_condition(text_encoder, tokens.to(device)), null, weights)
 
 
 class EncodedCaptions(NamedTuple):
@@ -134,10 +151,21 @@ class EncodedCaptions(NamedTuple):
     null: Conditioning
 
 
+def _tokens_alone(text_encoder: TextEncoder) -> TextEncoder:
+    """The encoder, where its context is all that it says of a text."""
+    if getattr(text_encoder, "pools", False):
+        raise ValueError(
+            f"a {type(text_encoder).__name__} gives a vector of the whole text beside its tokens, which is not kept with the data;"
+            " encode the captions in the training (embed_captions)"
+        )
+    return text_encoder
+
+
 def _encode_a_part(
     text_encoder: TextEncoder, tokenizer: Tokenizer, data: LatentDataset, device: Device, batch_size: int = 64, **_: Any
 ) -> EncodedCaptions:
     """A few captions are encoded; the others are of the same shape."""
+    _tokens_alone(text_encoder)
     one = {
         **take(data, [0]),
         "context": text_encoder(tokenizer([""] * min(batch_size, len(data))).to(device))[:1].cpu(),
@@ -168,6 +196,8 @@ def encode_captions(
     batch_size: captions encoded at once.
     half: keep the context in float16, in half the room.
     """
+
+    _tokens_alone(text_encoder)
 
     def encode(captions: list[str]) -> Tensor:
         return text_encoder(tokenizer(captions).to(device))
@@ -206,4 +236,4 @@ def embed_captions(text_encoder: TextEncoder, tokenizer: Tokenizer, captions: Ca
     tokenizer: the encoder's own.
     captions: of a batch.
     """
-    return _Conditioning(context=text_encoder(to_device(tokenizer(captions), device)))
+    return text_condition(text_encoder, to_device(tokenizer(captions), device))

@@ -10,6 +10,7 @@ from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
+from core.conditioning.learned_word import LearnedWord as _LearnedWord
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.tokenizer import TextTokenizer
 from core.data.latents import LatentData
@@ -22,11 +23,14 @@ from core.looks import adopt_images, adopt_masks, contact_sheet, mask_sheet
 from core.metrics.features import FeatureNetwork
 from core.metrics.pretrained import CLIPScore as _CLIPScore
 from core.metrics.statistics import Statistics as _Statistics
+from core.models.adapter import Adapter as _Adapter
 from core.models.autoencoder import DiagonalGaussian
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet as _ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.first_stage import FirstStage as _FirstStage
+from core.models.t2i_adapter import T2IAdapter as _T2IAdapter
 from core.models.unet import UNet as _UNet
 from core.plots import Plot as _Plot
 from core.tables.table import Table as _Table
@@ -144,12 +148,16 @@ Denoiser = Annotated[
     nn.Module, Wire("denoiser", accepts=("unet",), about="what predicts from noisy latents, time and a condition")
 ]
 UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
+ControlNet = Annotated[_ControlNet, Wire("controlnet", about="a copy of a UNet's encoder that is shown a picture")]
+T2IAdapter = Annotated[_T2IAdapter, Wire("t2i_adapter", about="a picture to features for each level of a UNet")]
 Classifier = Annotated[NoisyClassifier, Wire("classifier", about="noisy latents and their time to class scores")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]
 TextEncoder = Annotated[
     nn.Module,
     Wire("text_encoder", about="token ids to cross-attention context"),
 ]
+Adapter = Annotated[_Adapter, Wire("adapter", about="low-rank changes of a model's weights (LoRA), which train")]
+LearnedWord = Annotated[_LearnedWord, Wire("learned_word", about="a word's vectors in a text encoder, which train")]
 Rescaler = Annotated[SpatialRescaler, Wire("rescaler", about="maps to channels at the latent's size")]
 Tokenizer = Annotated[TextTokenizer, Wire("tokenizer", about="texts to rows of token ids")]
 LayoutTokenizer = Annotated[_LayoutTokenizer, Wire("layout_tokenizer", about="labelled boxes to rows of token ids")]

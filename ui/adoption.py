@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from ui.schemas import LIVE, RunEvent, Status, printable
-
-SETTLED_SECONDS = 5.0
-"""A folder written to more recently may be a run of this server, of which the word is still on its way."""
-
 
 LARGEST_RECORD = 2**28
 """Bytes of a run's record: some millions of events."""
@@ -71,8 +66,6 @@ def finished_elsewhere(workspace: Path, known: set[str]) -> Iterator[FinishedRun
             continue
         try:
             record = folder / "events.jsonl"
-            if time.time() - record.stat().st_mtime < SETTLED_SECONDS:
-                continue
             events = [event for line in _text(record).splitlines() if (event := _event(line)) is not None]
             text = _text(folder / "workflow.json")
             workflow, environment = json.loads(text), json.loads(_text(folder / "environment.json"))

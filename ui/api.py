@@ -294,7 +294,8 @@ class Api(FileCalls):
             with suppress(OSError):  # those that are here are told meanwhile
                 self.workspace.home.bring_below(self.workspace.root / "runs", RECORDS)
             for found in finished_elsewhere(self.workspace.root, ledger.folders()):
-                ledger.adopt(found)
+                if not ledger.may_be_own(found):
+                    ledger.adopt(found)
 
         async with self._adopting:  # no run twice
             await asyncio.to_thread(adopt)

@@ -225,6 +225,12 @@ class Ledger:
         """The folders of all runs."""
         return {row[0] for row in self._db.execute("SELECT folder FROM runs WHERE folder != ''")}
 
+    def may_be_own(self, found: FinishedRun) -> bool:
+        """Whether a folder is, or may be, that of a run of this server: which one a run has its worker tells a while after it began."""
+        own = "folder = ? OR (folder = '' AND status IN ('running', 'stopping') AND started <= ?)"
+        known = self._db.execute(f"SELECT 1 FROM runs WHERE {own}", (found.folder, found.events[0]["time"]))
+        return known.fetchone() is not None
+
     def _summaries(self, where: str, arguments: tuple[Any, ...]) -> list[Run]:
         fields = Run.model_fields.keys()
         rows = self._db.execute(f"{SUMMARY} {where}", arguments).fetchall()

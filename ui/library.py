@@ -22,6 +22,8 @@ from graph_runner.bind.paths import SHIPPED as FOLDER
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.validate import validate
+from graph_runner.catalog.importing import import_workflow
+from graph_runner.catalog.pictures import made_by
 from graph_runner.catalog.usage import Usage, usage
 from graph_runner.contract import NodeSpec
 from graph_runner.format.png import open_workflow
@@ -128,7 +130,7 @@ class Library:
     def document(self, workflow: Workflow) -> Document:
         """A workflow that is in no file, as it is sent: canonical, its nodes by their present names."""
         text = write(under_current_names(workflow, self.registry))
-        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False)
+        return Document(path="", text=text, workflow=json.loads(text), etag="", shipped=False, remarks=[])
 
     def stamp(self, path: str) -> str:
         """The etag of a workflow file as it is now; empty where there is none."""
@@ -138,7 +140,7 @@ class Library:
             return ""
 
     def extract(self, file: Path) -> Document:
-        """The workflow in a picture or a JSON file that was sent. Raises RefusedError where there is none."""
+        """The workflow in a picture or a JSON file that was sent, another program's too. Raises RefusedError where there is none."""
         with file.open("rb") as content:
             start = content.read(4096)
         if not start.startswith(b"\x89PNG") and not start.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
@@ -146,7 +148,11 @@ class Library:
                 415, "this is neither a workflow nor a PNG that carries one; drop a .json or a saved .png"
             )
         try:
-            return self.document(_read_file(file))
+            if (brought := import_workflow(file, getattr(self.registry, "importers", ()))) is not None:
+                return self.document(brought.workflow).model_copy(update={"remarks": list(brought.remarks)})
+            described = getattr(self.registry, "picture_describers", ())
+            made = made_by(file, described) if start.startswith(b"\x89PNG") else None
+            return self.document(read(made.workflow) if made is not None and made.workflow else _read_file(file))
         except WorkflowError as error:
             said = str(error).replace(str(file), "the file").replace(file.name, "the file")
             raise RefusedError(415 if "carries no workflow" in said else 422, said) from error

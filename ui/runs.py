@@ -364,7 +364,7 @@ class RunManager:
         with self.ledger.together():
             self._append(run, {"time": now, **said})
             self._append(run, {"time": now, "event": "ended", "status": status, "seconds": seconds})
-            self._over(run, status=status, **({} if stopped else {"error": why, "node": node}))
+            self._over(run, status=status, **({"error": said["message"]} if stopped else {"error": why, "node": node}))
 
     def _could_not_start(self, worker: WorkerProcess | RemoteWorker, why: str) -> None:
         """Without a worker no run of its device can be done: the waiting ones fail, each with the reason."""

@@ -110,13 +110,14 @@ class PythonScript(Answer):
 
 
 class Document(Answer):
-    """A workflow: its canonical text, the same as an object, and the etag of the file it was read from."""
+    """A workflow: its canonical text, the same as an object, the etag of its file, and remarks on one that another program made."""
 
     path: str
     text: str
     workflow: Any
     etag: str
     shipped: bool
+    remarks: list[str]
 
 
 class WorkflowEntry(Answer):

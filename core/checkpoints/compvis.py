@@ -1,8 +1,8 @@
-"""CompVis single files (latent-diffusion, Stable Diffusion 1 and 2), read and written.
+"""CompVis single files (latent-diffusion, Stable Diffusion 1, 2 and XL), read and written.
 
 One state dict holds everything: `model.diffusion_model.*` the UNet, `first_stage_model.*` the autoencoder,
-`cond_stage_model.*` the conditioner, `model_ema.*` the UNet's averaged weights with the dots left out of their names,
-`betas` the schedule. An autoencoder's own checkpoint has its names without a prefix. Our layer names are CompVis', so
+`cond_stage_model.*` the conditioner (Stable Diffusion XL's are `conditioner.embedders.*`), `model_ema.*` the UNet's averaged
+weights with the dots left out of their names, `betas` the schedule. An autoencoder's own checkpoint has its names without a prefix. Our layer names are CompVis', so
 loading is little more than cutting prefixes.
 """
 
@@ -17,12 +17,13 @@ import yaml
 from torch import Tensor, nn
 
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
-from core.checkpoints.detect import detect_autoencoder, detect_clip, detect_conditioner, detect_unet, published
+from core.checkpoints.detect import detect_autoencoder, detect_conditioner, detect_unet, published
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_names
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
+from core.checkpoints.sdxl_text import is_bigg, second_encoder, text_from_embedders, text_to_embedders
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
 from core.checkpoints.untold import told_parametrisation, untold
 from core.checkpoints.weights import (
@@ -35,6 +36,7 @@ from core.checkpoints.weights import (
     write_weights,
 )
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
@@ -45,6 +47,9 @@ from core.models.unet import UNet as UNetModel
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
 
 Weights = Literal["ema", "raw"]
+
+SIZED_BY: dict[type[nn.Module], str] = {CLIPTextEmbedder: "vocab_size", SDXLTextEmbedder: "clip_g"}
+"""An argument that is missing where a yaml names a text encoder without its sizes."""
 
 
 class _Sections(NamedTuple):
@@ -80,9 +85,8 @@ def load_compvis(
             sections = sections._replace(unet=_named(averaged, architecture, path))
         architecture = architecture or _detect(sections, path)
     conditioner = architecture.conditioner
-    if conditioner and conditioner.kind is CLIPTextEmbedder and "vocab_size" not in conditioner.config:
-        # CompVis' yaml names a CLIP model without its sizes
-        conditioner = Part(CLIPTextEmbedder, detect_clip(sections.conditioner)) if sections.conditioner else None
+    if conditioner and (size := SIZED_BY.get(conditioner.kind)) and size not in conditioner.config:
+        conditioner = detect_conditioner(sections.conditioner, architecture.autoencoder)
     schedule = architecture.schedule
     told = parametrisation or told_parametrisation(sections.rest, metadata)
     if schedule and told and (parametrisation or not yaml_path):
@@ -133,6 +137,8 @@ def save_compvis(
     if isinstance(model.conditioner, CLIPTextEmbedder):
         names = clip_to_compvis(model.conditioner.state_dict(), is_openclip(model.conditioner.config))
         state |= {CONDITIONER + key: value for key, value in names.items()}
+    elif isinstance(model.conditioner, SDXLTextEmbedder):
+        state |= text_to_embedders(model.conditioner)
     elif model.conditioner is not None:
         state |= {CONDITIONER + key: value for key, value in model.conditioner.state_dict().items()}
     if ema is not None:
@@ -150,21 +156,24 @@ def _split(state: State, path: Path) -> _Sections:
     """The parts of a checkpoint under their own names."""
     if any(".lora_" in key or key.startswith("lora_") for key in state):
         raise CheckpointError(f"{path} is a LoRA file; load its base model and merge it into that.")
-    if any(key.startswith("conditioner.embedders.") for key in state):
-        raise CheckpointError(
-            f"{path} is a Stable Diffusion XL file, which is not supported; use Stable Diffusion 1 or 2."
-        )
     cut = {
         prefix: {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         for prefix in (UNET, FIRST_STAGE, CONDITIONER)
     }
-    if not any(cut.values()) and not any(key.startswith(EMA + IN_WRAPPER.replace(".", "")) for key in state):
+    texts = text_from_embedders(state)
+    if (
+        not texts
+        and not any(cut.values())
+        and not any(key.startswith(EMA + IN_WRAPPER.replace(".", "")) for key in state)
+    ):
         raise CheckpointError(
             f"{path} is no checkpoint of latent diffusion: it has neither {UNET}* nor {FIRST_STAGE}*, "
             f"but {', '.join(sorted(state)[:3])}…; load it as the format that it is."
         )
     conditioner = cut[CONDITIONER]
-    if any("token_embedding" in key for key in conditioner):
+    if texts or is_bigg(conditioner):
+        conditioner = texts or second_encoder(conditioner)
+    elif any("token_embedding" in key for key in conditioner):
         conditioner = clip_from_files(conditioner)
     elif any(key.startswith("encoder.") for key in conditioner):
         conditioner = {}  # the first stage once more, as in the paper's inpainting

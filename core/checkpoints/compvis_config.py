@@ -15,9 +15,12 @@ import yaml
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Architecture, Part
+from core.checkpoints.sdxl_text import size_dim
+from core.checkpoints.sgm_config import from_compvis_params, to_compvis_params
 from core.checkpoints.text_keys import is_openclip
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
@@ -77,8 +80,10 @@ def _values(node: yaml.Node, known: dict[int, float]) -> float:
 
 
 def from_compvis(model: Mapping[str, Any]) -> Architecture:
-    """The `model` section of a CompVis yaml: a LatentDiffusion, or an autoencoder alone."""
+    """The `model` section of a CompVis yaml: a LatentDiffusion, or an autoencoder alone; or of Stable Diffusion XL's."""
     params: Mapping[str, Any] = model["params"]
+    if "network_config" in params:
+        params = to_compvis_params(params)
     if "unet_config" not in params:
         return Architecture(autoencoder=_autoencoder(model, scale_factor=1.0))
     autoencoder = _autoencoder(params["first_stage_config"], float(params.get("scale_factor", 1.0)))
@@ -155,6 +160,8 @@ def _conditioner(section: Mapping[str, Any] | str) -> Part | None:
             return Part(SpatialRescaler, params)
         case "FrozenCLIPEmbedder" | "FrozenOpenCLIPEmbedder":
             return Part(CLIPTextEmbedder, dict(OPENCLIP_TEXT) if "Open" in name else {})
+        case "SDXLTextEmbedder":
+            return Part(SDXLTextEmbedder, {})  # whose sizes show in the weights
     raise ValueError(f"the conditioner {name} is not supported")
 
 
@@ -182,9 +189,11 @@ def to_compvis(architecture: Architecture) -> dict[str, Any]:
         if first_stage is None:
             raise ValueError("There is neither a UNet nor an autoencoder to describe in a yaml.")
         return {"model": first_stage, EXACT: architecture.to_json()}
+    text = architecture.conditioner
+    two = text.config if text and text.kind is SDXLTextEmbedder else None
     params: dict[str, Any] = {
         "unet_config": _unet_section(architecture.unet.config),
-        "cond_stage_config": _conditioner_section(architecture.conditioner, architecture.unet.config),
+        "cond_stage_config": None if two else _conditioner_section(text, architecture.unet.config),
         "conditioning_key": conditioning_key(architecture.unet.config),
     }
     if architecture.autoencoder and first_stage:
@@ -196,6 +205,9 @@ def to_compvis(architecture: Architecture) -> dict[str, Any]:
     if architecture.schedule:
         params |= _schedule_params(with_betas(architecture.schedule, "a CompVis file"))
     model = {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params}
+    if two:
+        encoders = 1 if two["clip_l"] is None else 2
+        model = from_compvis_params(params, encoders, size_dim(architecture.unet.config, text))
     return {"model": model, EXACT: architecture.to_json()}
 
 

@@ -18,10 +18,11 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import Part
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import LATENT_DIFFUSION, OPENCLIP_TEXT, Preset
+from core.models.presets import LATENT_DIFFUSION, OPENCLIP_BIGG_TEXT, OPENCLIP_TEXT, Preset
 from core.models.unet import UNet
 
 State = Mapping[str, Tensor]
@@ -47,19 +48,36 @@ def detect_unet(state: State, source: str | Path) -> Part:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion (there is no {error}).") from error
     except (ArithmeticError, IndexError, ValueError) as error:
         raise CheckpointError(f"{source} holds no UNet of latent diffusion ({error}).") from error
+    told = published_heads(config, source, "give its yaml (config=…)")
+    preset = published(config)
+    depth = preset["unet"].get("transformer_depth", 1) if preset is not None else 1
+    if _depths(config, config["transformer_depth"]) == _depths(config, depth):
+        told["transformer_depth"] = depth  # which also has a number where there is no attention to see
+    return Part(UNet, config | told)
+
+
+def published_heads(config: Mapping[str, Any], source: str | Path, otherwise: str) -> dict[str, Any]:
+    """`num_heads` or `num_head_channels` of the published UNet of these widths. Raises CheckpointError, saying what to do
+    otherwise, where there is none."""
     preset = published(config)
     if preset is None:
         raise CheckpointError(
             f"{source}: the number of attention heads does not show in the weights, and the UNet is none of the "
-            "published ones; give its yaml (config=…)."
+            f"published ones; {otherwise}."
         )
     heads = ("num_heads", "num_head_channels")
-    return Part(UNet, config | {name: preset["unet"][name] for name in heads if name in preset["unet"]})
+    return {name: preset["unet"][name] for name in heads if name in preset["unet"]}
+
+
+def _depths(config: Mapping[str, Any], depth: Any) -> list[int]:
+    """Of the levels with attention, and of the middle."""
+    levels = len(config["channel_mult"])
+    each = depth if isinstance(depth, list) else [depth] * levels
+    used = [each[level] for level in range(levels) if 2**level in config["attention_factors"]]
+    return [*used, each[-1]]
 
 
 def _unet_shape(state: State) -> dict[str, Any]:
-    first = state["input_blocks.0.0.weight"]
-    model_channels = first.shape[0]
     outputs = _count(state, r"output_blocks\.(\d+)\.")
     # A level of the way up ends in an upsampler: a convolution, a second residual block, or nothing to see.
     ends = [
@@ -69,12 +87,22 @@ def _unet_shape(state: State) -> dict[str, Any]:
             f"output_blocks.{i}.{j}.{leaf}" in state for j in (1, 2) for leaf in ("conv.weight", "in_layers.0.weight")
         )
     ]
-    _count(state, r"input_blocks\.(\d+)\.")  # refuses numbers out of all proportion
+    if not _count(state, r"input_blocks\.(\d+)\."):  # refuses numbers out of all proportion
+        raise KeyError("input_blocks.0.0.weight")
     inputs = {int(match[1]) for key in state if (match := re.match(r"input_blocks\.(\d+)\.", key))}
     unseen = [i for i in range(max(inputs)) if i not in inputs]
     conv_resample = not unseen
     num_res_blocks = unseen[0] - 1 if unseen else (ends[0] if ends else outputs - 1)
-    levels = outputs // (num_res_blocks + 1)
+    return encoder_shape(state, num_res_blocks, outputs // (num_res_blocks + 1), conv_resample) | {
+        "out_channels": state["out.2.weight"].shape[0]
+    }
+
+
+def encoder_shape(state: State, num_res_blocks: int, levels: int, conv_resample: bool = True) -> dict[str, Any]:
+    """What the contracting half of a UNet tells of it: its arguments but for out_channels and heads. Raises KeyError where it is
+    none of so many levels and blocks."""
+    first = state["input_blocks.0.0.weight"]
+    model_channels = first.shape[0]
     starts = [1 + level * (num_res_blocks + 1) for level in range(levels)]
     depths = [_count(state, rf"input_blocks\.{i}\.1\.transformer_blocks\.(\d+)\.") for i in starts]
     mid_depth = _count(state, r"middle_block\.1\.transformer_blocks\.(\d+)\.")
@@ -84,7 +112,6 @@ def _unet_shape(state: State) -> dict[str, Any]:
     label = state.get("label_emb.weight", state.get("label_emb.0.0.weight"))
     return {
         "in_channels": first.shape[1],
-        "out_channels": state["out.2.weight"].shape[0],
         "model_channels": model_channels,
         "channel_mult": [width // model_channels for width in widths],
         "num_res_blocks": num_res_blocks,
@@ -140,12 +167,33 @@ def detect_conditioner(state: State, autoencoder: Part | None) -> Part | None:
         )
     if "transformer.embeddings.token_embedding.weight" in state:
         return Part(CLIPTextEmbedder, detect_clip(state))
+    if "text_projection.weight" in state:
+        return Part(SDXLTextEmbedder, _sdxl_text(state))
     if "channel_mapper.weight" in state:
         out_channels, in_channels = state["channel_mapper.weight"].shape[:2]
         config = {"in_channels": in_channels, "out_channels": out_channels, "bias": "channel_mapper.bias" in state}
         stages = len(autoencoder.config["channel_mult"]) - 1 if autoencoder else 2
         return Part(SpatialRescaler, config | {"n_stages": stages})
     return None
+
+
+def _sdxl_text(state: State) -> dict[str, Any]:
+    """`SDXLTextEmbedder`'s arguments from its weights; the end token is the vocabulary's last, which pads the first encoder."""
+
+    def half(prefix: str) -> dict[str, Any] | None:
+        own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+        return detect_clip(own) if own else None
+
+    clip_g = half("clip_g.") or {}
+    end = clip_g["vocab_size"] - 1
+    clip_g["hidden_act"] = OPENCLIP_BIGG_TEXT["hidden_act"]
+    return {
+        "clip_l": half("clip_l."),
+        "clip_g": clip_g,
+        "projection_dim": state["text_projection.weight"].shape[0],
+        "end": end,
+        "pads": [end, 0],
+    }
 
 
 def detect_clip(state: State) -> dict[str, Any]:

@@ -57,10 +57,7 @@ SHAPE |= {"norm_num_groups", "sample_size"}
 UNET_READ = SHAPE | {"dropout", "num_class_embeds", "attention_head_dim", "resnet_time_scale_shift"}
 CONDITIONAL_READ = UNET_READ | {"cross_attention_dim", "transformer_layers_per_block", "use_linear_projection"}
 CONDITIONAL_READ |= {"num_attention_heads", "upcast_attention", "addition_embed_type_num_heads"}
-CONDITIONAL_READ |= {
-    "addition_time_embed_dim",
-    "projection_class_embeddings_input_dim",
-}  # of embeddings that are refused
+CONDITIONAL_READ |= {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}
 UNCONDITIONAL_READ = UNET_READ | {"downsample_type", "upsample_type", "attn_norm_num_groups", "num_train_timesteps"}
 AUTOENCODER_READ = SHAPE | {"latent_channels", "vq_embed_dim", "num_vq_embeddings", "scaling_factor", "force_upcast"}
 AUTOENCODER_READ |= {"mid_block_add_attention", "shift_factor", "latents_mean", "latents_std"}
@@ -78,14 +75,28 @@ BERT_ONLY: Config = {
 
 def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     """UNet2DConditionModel's configuration as `UNet`'s arguments."""
-    projected = theirs.get("class_embed_type") == "projection"  # of a vector, as adm_in_channels is
-    _require(theirs, CONDITIONAL_ONLY | ({"class_embed_type": "projection"} if projected else {}), CONDITIONAL_READ)
+    # Both are a vector, as adm_in_channels is: one that is given whole, or a text's with sizes behind it (SDXL).
+    given = [{"class_embed_type": "projection"}, {"addition_embed_type": "text_time"}]
+    vector = next((each for each in given if each.items() <= theirs.items()), {})
+    _require(theirs, CONDITIONAL_ONLY | vector, CONDITIONAL_READ)
     _require_numbers(theirs, "layers_per_block", "cross_attention_dim")
+    if vector and theirs.get("num_class_embeds") is not None:
+        raise ValueError(f"the option num_class_embeds beside {next(iter(vector))} is not supported")
+    width = theirs.get("projection_class_embeddings_input_dim") if vector else None
+    if vector and (not isinstance(width, int) or width < 1):
+        name, value = next(iter(vector.items()))
+        raise ValueError(
+            f"the option {name} = {value} goes with projection_class_embeddings_input_dim, which is {width!r:.60}, not a number"
+        )
     channels: list[int] = theirs["block_out_channels"]
     attended = _attended(theirs["down_block_types"], "DownBlock2D", "CrossAttnDownBlock2D")
     _require_mirrored(theirs)
     heads = _per_level(theirs.get("num_attention_heads") or theirs.get("attention_head_dim", 8), channels)
     depth = theirs.get("transformer_layers_per_block", 1)
+    if not isinstance(depth, int) and any(not isinstance(each, int) for each in depth):
+        raise ValueError(
+            f"the option transformer_layers_per_block = {depth} is not supported, only one number for each level"
+        )
     return _unet_shape(theirs, attended) | {
         **_heads(
             [(c, h) for c, h, used in zip(channels, heads, attended, strict=True) if used], channels[-1], heads[-1]
@@ -94,7 +105,7 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
         "transformer_depth": depth if isinstance(depth, int) else list(depth),
         "use_linear_in_transformer": theirs.get("use_linear_projection", False),
         "use_scale_shift_norm": _scale_shift(theirs),
-        "adm_in_channels": theirs["projection_class_embeddings_input_dim"] if projected else None,
+        "adm_in_channels": width,
     }
 
 
@@ -181,8 +192,11 @@ def clip_from_transformers_config(theirs: Mapping[str, Any]) -> Config:
 # --- ours to diffusers ----------------------------------------------------------------------------------------------
 
 
-def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Config:
-    """`UNet`'s arguments as UNet2DConditionModel's (with a context) or UNet2DModel's configuration."""
+def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int, size_dim: int | None = None) -> Config:
+    """`UNet`'s arguments as UNet2DConditionModel's (with a context) or UNet2DModel's configuration.
+
+    size_dim: width of each size's embedding where its vector is a text's with sizes behind it (SDXL).
+    """
     conditional = ours["context_dim"] is not None
     if not ours["conv_resample"]:
         raise ValueError("diffusers has no UNet with conv_resample = False; save it as a CompVis file instead")
@@ -225,7 +239,9 @@ def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int) -> Confi
             "transformer_layers_per_block": depth,
             "use_linear_projection": ours["use_linear_in_transformer"],
             "resnet_time_scale_shift": "scale_shift" if ours["use_scale_shift_norm"] else "default",
-            "class_embed_type": "projection" if ours["adm_in_channels"] else None,
+            "class_embed_type": "projection" if ours["adm_in_channels"] and not size_dim else None,
+            "addition_embed_type": "text_time" if size_dim else None,
+            "addition_time_embed_dim": size_dim,
             "projection_class_embeddings_input_dim": ours["adm_in_channels"],
         }
     )
@@ -277,6 +293,31 @@ def clip_to_transformers_config(ours: Mapping[str, Any]) -> Config:
     ends = {"bos_token_id": ours["vocab_size"] - 2, "eos_token_id": ours["vocab_size"] - 1, "pad_token_id": 1}
     model = {"architectures": ["CLIPTextModel"], "model_type": "clip_text_model", "projection_dim": ours["hidden_size"]}
     return model | {name: ours[name] for name in CLIP_SHAPE} | ends
+
+
+def sdxl_text_from_transformers_config(theirs: Mapping[str, Any]) -> Config:
+    """CLIPTextModelWithProjection's configuration as those of an `SDXLTextEmbedder` that has it alone."""
+    clip_g = clip_from_transformers_config(theirs)
+    told = theirs.get("eos_token_id", OLD_END)
+    end = clip_g["vocab_size"] - 1 if told == OLD_END else told
+    projection = theirs.get("projection_dim", 512)
+    return {"clip_l": None, "clip_g": clip_g, "projection_dim": projection, "end": end, "pads": [end, 0]}
+
+
+def sdxl_text_to_transformers_config(ours: Mapping[str, Any]) -> Config:
+    """The second encoder of an `SDXLTextEmbedder` as CLIPTextModelWithProjection's configuration.
+
+    Raises ValueError where another number of layers than diffusers' pipeline leaves out is skipped.
+    """
+    if ours["skip"] != 1:
+        raise ValueError(f"a folder cannot say that a text encoder skips {ours['skip']} layers; save it with skip = 1")
+    own = {"architectures": ["CLIPTextModelWithProjection"], "projection_dim": ours["projection_dim"]}
+    ends = {"bos_token_id": ours["end"] - 1, "eos_token_id": ours["end"]}
+    return clip_to_transformers_config(ours["clip_g"]) | own | ends
+
+
+OLD_END = 2
+"""The end token in configurations older than the correction, which mean the vocabulary's last token."""
 
 
 # --- the shapes' arithmetic -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1 and 2, LDM, LDM text, DiT) or one component's."""
+"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1, 2 and XL, LDM, LDM text, DiT) or one component's."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from core.checkpoints.files import CheckpointError, atomic_folder
 from core.checkpoints.latent_diffusion import Conditioner, LatentDiffusion
 from core.checkpoints.latent_scale import scale_buffers, with_quant_convs
 from core.checkpoints.model_io import build
+from core.checkpoints.sdxl_text import index_of, joined, second_encoder, second_to_transformers, size_dim, tokenizers_of
 from core.checkpoints.taesd import in_taesd_names, taesd
 from core.checkpoints.text_keys import (
     clip_from_files,
@@ -36,6 +37,7 @@ from core.checkpoints.text_keys import (
 )
 from core.checkpoints.weights import State, naming, read_json, read_weights, weight_files, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.schedule import NoiseSchedule
@@ -56,7 +58,10 @@ WEIGHT_FILES = tuple(
     for stem in STEMS
     for name in (f"{stem}{variant}.{ending}", f"{stem}.{ending}.index{variant}.json")
 )
-FOLDER = ("model_index.json", "unet", "transformer", "vae", "vqvae", "text_encoder", "bert", "tokenizer", "scheduler")
+FOLDER = (
+    *("model_index.json", "unet", "transformer", "vae", "vqvae", "bert", "scheduler"),
+    *("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+)
 """What a folder that `save_diffusers` writes may hold."""
 
 LDM_TEXT_LENGTH = 77
@@ -67,13 +72,17 @@ VECTOR = ("add_embedding.", "class_embedding.")
 
 SCHEDULER_CONFIG = "scheduler_config.json"
 LIBRARIES = {"CLIPTextModel": "transformers", "LDMBertModel": "latent_diffusion"}
+BESIDE_LATENT = {5: "InpaintPipeline", 4: "InstructPix2PixPipeline"}
+"""Which of Stable Diffusion's pipelines takes so many channels beside the latent's: a masked latent and its mask, a picture."""
+PROJECTED = "CLIPTextModelWithProjection"
+LIBRARIES |= {PROJECTED: "transformers"}
 
 
 def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
     Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, AutoencoderKL, VQModel, CLIPTextModel,
-    LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
+    CLIPTextModelWithProjection (Stable Diffusion XL's), LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
     spacing goes along with the noise process (`Process.scheduler`).
     dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
@@ -86,17 +95,22 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
     if (folder / "config.json").is_file() and not (folder / "model_index.json").is_file():
         return LatentDiffusion(**_component(folder, dtype))
     parts: dict[str, Any] = {}
+    encoders: dict[str, Any] = {}
+    tokenizers: dict[str, TextTokenizer] = {}
     for name, kind, theirs in _listed(folder):
         if kind == "schedule":
             source = folder / name / SCHEDULER_CONFIG
             parts["schedule"] = _read(source, schedule_from_diffusers, read_json(source), theirs)
         elif kind == "tokenizer":
             try:
-                parts["tokenizer"] = TextTokenizer.load(folder / name)
+                tokenizers[name] = TextTokenizer.load(folder / name)
             except (FileNotFoundError, ValueError) as error:
                 raise CheckpointError(f"{error} Download the folder {name} again.") from error
         else:
-            parts |= _component(folder / name, dtype)
+            component = _component(folder / name, dtype)
+            encoders |= {name: component.pop("conditioner")} if "conditioner" in component else {}
+            parts |= component
+    parts |= joined(encoders, tokenizers, folder)
     if not parts:
         pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
         raise CheckpointError(f"{folder} is the folder of a {pipeline}, of whose parts none is known here.")
@@ -138,7 +152,9 @@ def diffusers_files(folder: str | Path) -> dict[str, Path]:
 
 def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer", "component"], str]]:
     """The parts of a pipeline that are understood: the names of their folders, what they are, and their classes."""
-    for name, value in read_json(folder / "model_index.json").items():
+    index = read_json(folder / "model_index.json")
+    known = COMPONENTS.keys() - ({PROJECTED} if "unet" not in index else set())  # Stable Diffusion XL's, not 3's
+    for name, value in index.items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
         if Path(name).name != name:
@@ -147,13 +163,13 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
             yield name, "schedule", value[1]
         elif "Tokenizer" in value[1]:
             yield name, "tokenizer", value[1]
-        elif value[1] in COMPONENTS:
+        elif value[1] in known and (value[1] != PROJECTED or name == "text_encoder_2"):
             yield name, "component", value[1]
 
 
 def _component_files(folder: Path) -> dict[str, Path]:
     files = {"config.json": folder / "config.json"}
-    if (weights := _weights_in(folder)) is not None:
+    if (weights := weights_in(folder)) is not None:
         files |= {name or weights.name: path for name, path in weight_files(weights).items()}
     return files
 
@@ -161,9 +177,9 @@ def _component_files(folder: Path) -> dict[str, Path]:
 def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int = 64) -> None:
     """Write a folder that diffusers loads, whole or not at all.
 
-    It is a StableDiffusionPipeline's (CLIP text), an LDMTextToImagePipeline's (BERT text), an LDMPipeline's
-    (unconditional) or a DiTPipeline's (classes) where all its parts are there; for others,
-    such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
+    It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or one of its kin (both CLIPs), an
+    LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
+    there; for others, such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
     """
@@ -185,9 +201,11 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             config = dit_to_diffusers_config(model.unet.config)
             write("transformer", config, dit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
         elif model.unet is not None:
-            config = configs.unet_to_diffusers_config(model.unet.config, sample_size)
+            sizes = size_dim(model.unet.config, model.architecture.conditioner)
+            config = configs.unet_to_diffusers_config(model.unet.config, sample_size, sizes)
             state = unet_to_diffusers(model.unet.state_dict(), model.unet.config)
-            write("unet", config, {key.replace(*VECTOR): value for key, value in state.items()}, weights)
+            named = state if sizes else {key.replace(*VECTOR): value for key, value in state.items()}
+            write("unet", config, named, weights)
         if model.autoencoder is not None:
             name = "vqvae" if pipeline in ("LDMTextToImagePipeline", "LDMPipeline") else "vae"
             own, state = model.autoencoder, model.autoencoder.state_dict()
@@ -195,25 +213,31 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
             config = configs.autoencoder_to_diffusers_config(own.config, scale)
             state = state if own.shift_factor is None else _folded(state)
             write(name, config, autoencoder_to_diffusers(state, own.config), weights)
-        if isinstance(model.conditioner, CLIPTextEmbedder):
-            config = configs.clip_to_transformers_config(model.conditioner.config)
-            write("text_encoder", config, clip_to_transformers(model.conditioner.state_dict()), "model.safetensors")
+        clip = model.conditioner.clip_l if isinstance(model.conditioner, SDXLTextEmbedder) else model.conditioner
+        if isinstance(clip, CLIPTextEmbedder):
+            config = configs.clip_to_transformers_config(clip.config)
+            write("text_encoder", config, clip_to_transformers(clip.state_dict()), "model.safetensors")
+        if isinstance(model.conditioner, SDXLTextEmbedder):
+            config = _second_config(model.conditioner)
+            write("text_encoder_2", config, second_to_transformers(model.conditioner), "model.safetensors")
         if isinstance(model.conditioner, BERTEmbedder):
             config = configs.bert_to_diffusers_config(model.conditioner.config)
             state = ldm_bert_to_diffusers(model.conditioner.state_dict(), model.conditioner.config["n_layer"])
             write("bert", config, state, "model.safetensors")
-        if model.tokenizer is not None:
-            index["tokenizer"] = ["transformers", model.tokenizer.kind]
-            model.tokenizer.save(temporary / "tokenizer")
+        for name, tokenizer in tokenizers_of(model).items():
+            index[name] = ["transformers", tokenizer.kind]
+            tokenizer.save(temporary / name)
         if model.schedule is not None:
             schedule = schedule_to_diffusers(model.schedule)
             index["scheduler"] = ["diffusers", schedule["_class_name"]]
             (temporary / "scheduler").mkdir()
             _write_json(temporary / "scheduler" / "scheduler_config.json", schedule)
-        if pipeline == "StableDiffusionPipeline":
+        if pipeline and isinstance(model.conditioner, CLIPTextEmbedder):
             absent = [None, None]
             index |= {"safety_checker": absent, "feature_extractor": absent, "image_encoder": absent}
             index["requires_safety_checker"] = False
+        if pipeline and isinstance(model.conditioner, SDXLTextEmbedder):
+            index |= index_of(model.conditioner, pipeline)
         if pipeline:
             _write_json(temporary / "model_index.json", {"_class_name": pipeline} | index)
 
@@ -224,7 +248,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
     if isinstance(model.unet, DiT):
         dit_to_diffusers_config(model.unet.config)
     elif model.unet is not None:
-        configs.unet_to_diffusers_config(model.unet.config, sample_size=64)
+        size = size_dim(model.unet.config, model.architecture.conditioner)
+        configs.unet_to_diffusers_config(model.unet.config, 64, size)
     if isinstance(model.autoencoder, TinyAutoencoder):
         raise ValueError("a tiny autoencoder is not saved for diffusers; choose the form of Latent Loom")
     if model.autoencoder is not None:
@@ -238,6 +263,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
         schedule_to_diffusers(model.schedule)
     if isinstance(model.conditioner, CLIPTextEmbedder):
         configs.clip_to_transformers_config(model.conditioner.config)
+    if isinstance(model.conditioner, SDXLTextEmbedder):
+        _second_config(model.conditioner)
     if isinstance(model.conditioner, BERTEmbedder):
         configs.bert_to_diffusers_config(model.conditioner.config)
         if (length := model.conditioner.config["max_seq_len"]) != LDM_TEXT_LENGTH and _pipeline(
@@ -275,12 +302,25 @@ def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
         plain = model.conditioner is None and model.unet.context_dim is None and model.unet.label_emb is None
         latent = model.autoencoder.latent_channels == model.unet.in_channels
         return "LDMPipeline" if plain and latent else None
+    if isinstance(model.conditioner, SDXLTextEmbedder) and not size_dim(
+        model.unet.config, model.architecture.conditioner
+    ):
+        return None  # its vector is of something else
+    beside = model.unet.in_channels - model.unet.config["out_channels"]
+    if text.startswith("StableDiffusion") and beside in BESIDE_LATENT:
+        text = text.replace("Img2Img", "").replace("Pipeline", BESIDE_LATENT[beside])
     return text if model.tokenizer is not None else None
+
+
+def _second_config(conditioner: SDXLTextEmbedder) -> dict[str, Any]:
+    return configs.sdxl_text_to_transformers_config(conditioner.config | {"clip_g": conditioner.clip_g.config})
 
 
 def _text_kind(conditioner: Conditioner | None) -> str | None:
     if isinstance(conditioner, CLIPTextEmbedder):
         return "StableDiffusionPipeline"
+    if isinstance(conditioner, SDXLTextEmbedder):
+        return "StableDiffusionXLImg2ImgPipeline" if conditioner.clip_l is None else "StableDiffusionXLPipeline"
     return "LDMTextToImagePipeline" if isinstance(conditioner, BERTEmbedder) else None
 
 
@@ -344,6 +384,11 @@ def _clip(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dt
     return {"conditioner": build(CLIPTextEmbedder, config, clip_from_files(state), folder, dtype)}
 
 
+def _clip_projected(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
+    config = configs.sdxl_text_from_transformers_config(theirs)
+    return {"conditioner": build(SDXLTextEmbedder, config, second_encoder(state), folder, dtype)}
+
+
 def _tiny(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     named = in_taesd_names(state)
     if named is None:
@@ -361,18 +406,20 @@ COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "VQModel": _autoencoder,
     "LDMBertModel": _bert,
     "CLIPTextModel": _clip,
+    PROJECTED: _clip_projected,
 }
 
 
 def _weights(folder: Path) -> State:
-    if (weights := _weights_in(folder)) is not None:
+    if (weights := weights_in(folder)) is not None:
         return read_weights(weights)
     raise CheckpointError(
         f"{folder} holds no weights: expected a file such as {WEIGHT_FILES[0]} or model.safetensors; download it there."
     )
 
 
-def _weights_in(folder: Path) -> Path | None:
+def weights_in(folder: Path) -> Path | None:
+    """The file of a component's weights, of those that its folder has; None where there is none."""
     return next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
 
 

@@ -20,6 +20,7 @@ from core.checkpoints.outline import outline
 from core.models.attention import SpatialTransformer
 from core.models.autoencoder import Autoencoder, KLAutoencoder, VQAutoencoder
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, TokenConv
+from core.models.controlnet import ENCODER, ControlNet
 from core.models.encoder_decoder import AttnBlock, ResnetBlock
 from core.models.unet import UNet
 
@@ -76,6 +77,33 @@ def autoencoder_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, A
 def autoencoder_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """The inverse of `autoencoder_to_diffusers`, without the scale buffers; it also reads diffusers' older names."""
     return _from_diffusers(state, _autoencoder_slots(config, state))
+
+
+def controlnet_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """A ControlNet's weights under diffusers' names. Raises ValueError as `unet_to_diffusers` does."""
+    return _to_diffusers(state, _controlnet_slots(config, state))
+
+
+def controlnet_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
+    """The inverse of `controlnet_to_diffusers`."""
+    return _from_diffusers(state, _controlnet_slots(config, state))
+
+
+def _controlnet_slots(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Slot]:
+    """Those of the UNet whose encoder it is, and its own."""
+    model = outline(ControlNet, config, state)
+    own = ("hint_channels", "hint_widths", "global_pool")
+    unet = {name: value for name, value in config.items() if name not in own} | {"out_channels": config["in_channels"]}
+    shared = {ours: slot for ours, slot in _unet_slots(unet, state).items() if ours.startswith(ENCODER)}
+    convolutions = [i for i, layer in enumerate(model.input_hint_block) if isinstance(layer, nn.Conv2d)]
+    names = ["conv_in", *(f"blocks.{i}" for i in range(len(convolutions) - 2)), "conv_out"]
+    modules = {
+        f"input_hint_block.{i}": f"controlnet_cond_embedding.{name}"
+        for i, name in zip(convolutions, names, strict=True)
+    }
+    modules |= {f"zero_convs.{i}.0": f"controlnet_down_blocks.{i}" for i in range(len(model.zero_convs))}
+    modules |= {"middle_block_out.0": "controlnet_mid_block"}
+    return shared | dict(_slots(model, modules))
 
 
 def _unet_slots(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Slot]:

@@ -17,7 +17,7 @@ from core.diffusion.flow import RectifiedFlow
 from core.diffusion.kinds import scheduler
 from core.diffusion.process import Process
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
-from core.diffusion.schedulers import SCHEDULERS
+from core.diffusion.schedulers import SCHEDULERS, of_kind
 
 Config = dict[str, Any]
 
@@ -63,15 +63,17 @@ def schedule_from_diffusers(theirs: Mapping[str, Any], kind: str | None = None) 
     Raises ValueError for a process that is none of ours.
     """
     name = kind or theirs.get("_class_name")
+    if name is not None and not isinstance(name, str):
+        raise ValueError(f"_class_name is {name!r:.60}, which is no scheduler's")
     if name in FLOWS:
         _require(name, theirs, FLOW_ONLY)
-        process: Process = RectifiedFlow(shift=float(theirs.get("shift", 1.0)))
+        process: Process = RectifiedFlow(shift=_number(theirs, "shift", 1.0))
     elif name in EDMS:
         _require(name, theirs, EDM_ONLY)
         given: dict[str, Any] = {
-            each: float(theirs[each]) for each in ("sigma_min", "sigma_max", "rho") if each in theirs
+            each: _number(theirs, each, 0.0) for each in ("sigma_min", "sigma_max", "rho") if each in theirs
         }
-        process = EDM(**given, sigma_data=float(theirs.get("sigma_data", 0.5)))
+        process = EDM(**given, sigma_data=_number(theirs, "sigma_data", 0.5))
     elif name is None or name in SCHEDULERS or name in BY_BETAS:
         process = _betas(name, theirs)
     else:
@@ -85,22 +87,30 @@ def _betas(name: str | None, theirs: Mapping[str, Any]) -> NoiseSchedule:
     _require(name or "a schedule", theirs, BETAS_ONLY)
     options = {**BETA_DEFAULTS.get(name or "", {}), **theirs}
     told = options.get("prediction_type", "epsilon" if options.get("predict_epsilon", True) else "sample")
-    parametrisation = PREDICTION_TYPES.get(told)
+    parametrisation = PREDICTION_TYPES.get(str(told))
     if parametrisation is None:
         raise ValueError(f"the option prediction_type = {told} is not supported, only {', '.join(PREDICTION_TYPES)}")
     if options.get("timestep_type") == "continuous" and parametrisation == "v":
         raise ValueError("the option timestep_type = continuous is not supported, only discrete")
     family = options.get("beta_schedule", "linear")
     if options.get("trained_betas") is not None:
-        schedule = NoiseSchedule(tuple(options["trained_betas"]), parametrisation)
-    elif family not in BETA_SCHEDULES:
+        betas = options["trained_betas"]
+        if not isinstance(betas, list | tuple):
+            raise ValueError(f"the option trained_betas = {betas!r:.60} is no list of numbers")
+        schedule = NoiseSchedule(tuple(of_kind("trained_betas", beta, 0.0) for beta in betas), parametrisation)
+    elif not isinstance(family, str) or family not in BETA_SCHEDULES:
         raise ValueError(f"the option beta_schedule = {family} is not supported, only {', '.join(BETA_SCHEDULES)}")
     else:
-        start, end = options.get("beta_start", 0.0001), options.get("beta_end", 0.02)
-        schedule = build_schedule(BETA_SCHEDULES[family], options.get("num_train_timesteps", 1000), start, end)
-    if options.get("rescale_betas_zero_snr", False):
+        start, end = _number(options, "beta_start", 0.0001), _number(options, "beta_end", 0.02)
+        timesteps = of_kind("num_train_timesteps", options.get("num_train_timesteps", 1000), 1000)
+        schedule = build_schedule(BETA_SCHEDULES[family], timesteps, start, end)
+    if of_kind("rescale_betas_zero_snr", options.get("rescale_betas_zero_snr", False), False):
         return schedule.with_zero_terminal_snr(parametrisation)
     return schedule.with_parametrisation(parametrisation)
+
+
+def _number(theirs: Mapping[str, Any], option: str, default: float) -> float:
+    return float(of_kind(option, theirs.get(option, default), default))
 
 
 def _require(name: str, theirs: Mapping[str, Any], only: Mapping[str, Any]) -> None:

@@ -42,7 +42,7 @@ def in_compvis_names(state: Mapping[str, Tensor]) -> State:
     state = _unwrapped(state)
     if not any(key.startswith((UNET, FIRST_STAGE, CONDITIONER)) for key in state):
         state = _with_prefix(state)
-    for prefix, translate in ((UNET, _unet_names), (FIRST_STAGE, _autoencoder_names)):
+    for prefix, translate in ((UNET, unet_names), (FIRST_STAGE, _autoencoder_names)):
         own = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if any(re.match(r"(?:encoder\.|decoder\.)?(?:down|up)_blocks\.", key) for key in own):
             names = translate(own)
@@ -102,7 +102,7 @@ UNET_ENDS = {
 }
 
 
-def _unet_names(state: State) -> Names:
+def unet_names(state: Mapping[str, Tensor]) -> Names:
     """diffusers' names of a UNet with a context, told from the names alone: how many blocks a level has shows there."""
     blocks = _count(state, r"down_blocks\.0\.resnets\.(\d+)\.")
 
@@ -172,7 +172,7 @@ def _as_convolution(key: str, value: Tensor) -> Tensor:
     return value[..., None, None] if matrix else value
 
 
-def _count(state: State, pattern: str) -> int:
+def _count(state: Mapping[str, Tensor], pattern: str) -> int:
     numbers = {match[1] for key in state if (match := re.match(pattern, key))}
     if any(len(number) > 6 or int(number) >= len(state) for number in numbers):
         raise ValueError(f"block {max(numbers, key=len)[:20]} of {len(state)} weights")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from core.checkpoints.diffusers_folder import COMPONENTS
+from core.checkpoints.diffusers_folder import COMPONENTS, PROJECTED
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic
@@ -16,11 +16,16 @@ from core.checkpoints.weights import read_json
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 """Which parts of a pipeline predict."""
 
+BESIDE: dict[str, Use] = {"ControlNetModel": "control", "T2IAdapter": "adapter"}
+"""Classes of diffusers that are no part of a checkpoint here, and stand beside one."""
+
 ADVICE: dict[Use, str] = {
     "checkpoint": "load it as a checkpoint",
     "lora": "load its base model and merge it into that",
     "embedding": "teach it to the text encoder of its base model",
     "features": "give it to the network that measures by it",
+    "control": "load it as a ControlNet, and give it a picture beside its base model",
+    "adapter": "load it as a T2I-Adapter, and give it a picture beside its base model",
     "none": "it cannot be used here yet",
 }
 
@@ -83,6 +88,8 @@ def _folder(path: Path) -> Identity | None:
             return Identity("a model of Latent Loom", "checkpoint", ADVICE["checkpoint"])
         kind = content.get("_class_name") or next(iter(content.get("architectures") or []), None)
         if isinstance(kind, str):
+            if (beside := BESIDE.get(kind)) is not None and name == "config.json":
+                return Identity(f"a {kind} (a folder of diffusers)", beside, ADVICE[beside])
             article = "an" if kind[:1] in "AEIO" else "a"
             advice = _unknown_in(content) if name == "model_index.json" else _unknown([kind])
             return Identity(
@@ -96,7 +103,8 @@ def _folder(path: Path) -> Identity | None:
 def _unknown_in(index: dict[str, Any]) -> str:
     """What of a pipeline cannot be used here; empty where all that matters can."""
     classes = {name: value[1] for name, value in index.items() if isinstance(value, list) and len(value) == 2}
-    several = "its several text encoders cannot be used here yet" if classes.get("text_encoder_2") else ""
+    second = classes.get("text_encoder_2") or PROJECTED
+    several = "" if second == PROJECTED else "its several text encoders cannot be used here yet"
     return several or _unknown([str(classes[name]) for name in DENOISERS if classes.get(name)])
 
 

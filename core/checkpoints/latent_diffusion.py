@@ -13,6 +13,7 @@ from torch import nn
 from core.checkpoints.files import CheckpointError
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer
@@ -25,7 +26,7 @@ from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
-Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SpatialRescaler
+Conditioner = ClassEmbedder | BERTEmbedder | CLIPTextEmbedder | SDXLTextEmbedder | SpatialRescaler
 
 
 @dataclass(frozen=True, eq=False)

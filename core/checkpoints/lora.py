@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -20,18 +20,18 @@ from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffuse
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import refusal
 from core.checkpoints.listing import Entry, Listing
-from core.checkpoints.lora_settings import Settings, adapter_files, declared
+from core.checkpoints.lora_settings import Place, Settings, adapter_files, declared
 from core.checkpoints.lora_updates import Target, Update
 from core.checkpoints.model_io import build
 from core.checkpoints.signatures import base
 from core.checkpoints.text_keys import clip_from_files, clip_to_transformers
 from core.checkpoints.weights import State, naming, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.layerwise import is_narrow, narrow
 from core.models.unet import UNet
 
-Model = TypeVar("Model", UNet, CLIPTextEmbedder)
-Place = Literal["unet", "text"]
+Model = TypeVar("Model", bound=UNet | CLIPTextEmbedder | SDXLTextEmbedder)
 
 KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
@@ -46,10 +46,12 @@ PREFIXES: dict[str, Place] = {
     "lora_unet_": "unet",
     "lycoris_": "unet",
     "lora_te1_": "text",
+    "lora_te2_": "text 2",
     "lora_te_": "text",
     "unet.": "unet",
     "diffusion_model.": "unet",
     "text_encoder.": "text",
+    "text_encoder_2.": "text 2",
 }
 TEXT_MODULES = ("text_model.", "text_model_", "encoder.layers.", "encoder_layers_")
 """How a text encoder's modules begin, in files that do not say for what they are."""
@@ -60,13 +62,16 @@ NAMES = {"A": "down", "B": "up"}
 
 @dataclass(frozen=True, eq=False)
 class Lora:
-    """A file's updates by flattened module path, for the UNet and for the text encoder. base: the model that it was made for, if
-    its names or widths tell."""
+    """A file's updates by flattened module path, for the UNet, the text encoder, and the second of two (Stable Diffusion XL).
+
+    base: the model that it was made for, if its names or widths tell.
+    """
 
     source: Path
     unet: Mapping[str, Update]
     text: Mapping[str, Update]
     base: str | None = None
+    text_2: Mapping[str, Update] = field(default_factory=dict)
 
 
 def read_lora(path: str | Path, adapter: str = "") -> Lora:
@@ -82,8 +87,7 @@ def read_lora(path: str | Path, adapter: str = "") -> Lora:
 
 
 def _read(path: Path, adapter: str) -> Lora:
-    unet: dict[str, Update] = {}
-    text: dict[str, Update] = {}
+    updates: dict[Place, dict[str, Update]] = {"unet": {}, "text": {}, "text 2": {}}
     known = None
     for file, place, settings in adapter_files(path, adapter):
         weights = read_weights(file)
@@ -91,9 +95,8 @@ def _read(path: Path, adapter: str) -> Lora:
         known = known or base(Listing({key: Entry(tuple(each.shape), "") for key, each in weights.items()}))
         for to, module, parts in _modules(weights, file, place, adapter):
             told = settings.get(to) or declared(file).get(to) or Settings()
-            updates = unet if to == "unet" else text
-            updates[module.replace(".", "_")] = _update(file, module, parts, told)
-    return Lora(path, unet, text, known)
+            updates[to][module.replace(".", "_")] = _update(file, module, parts, told)
+    return Lora(path, updates["unet"], updates["text"], known, updates["text 2"])
 
 
 def _modules(
@@ -144,46 +147,65 @@ def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_
 
     by_names_alone: do not look whether all updates are zero.
     """
-    updates, others = (lora.unet, lora.text) if part == "UNet" else (lora.text, lora.unet)
+    text = [*lora.text.values(), *lora.text_2.values()]
+    unet = list(lora.unet.values())
+    updates, others = (unet, text) if part == "UNet" else (text, unet)
     if not updates:
         other = "text encoder" if part == "UNet" else "UNet"
         return f"{lora.source} has nothing for the {part}" + (f", only for the {other}" if others else ": it is empty")
     if by_names_alone:
         return ""
-    if all(update.is_zero() for update in updates.values()):
+    if all(update.is_zero() for update in updates):
         return f"all that {lora.source} adds to the {part} is zero: it was never trained"
     return ""
 
 
 def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
-    """A copy of the UNet or CLIP text encoder with the file's updates added; the model itself if there are none for it.
+    """A copy of the UNet or text encoder (CLIP, or Stable Diffusion XL's two) with the file's updates added; the model itself if
+    there are none for it.
 
     strength: 1 as trained, 0 nothing, negative the opposite. Several files add up, one merge after the other.
     Raises CheckpointError for updates that do not fit the model.
     """
-    updates = dict(lora.unet if isinstance(model, UNet) else lora.text)
-    if not updates:
+    text: list[Mapping[str, Update]] = [lora.text, lora.text_2] if isinstance(model, SDXLTextEmbedder) else [lora.text]
+    if not any([lora.unet] if isinstance(model, UNet) else text):
         return model
     config: dict[str, Any] = model.config
     state = {key: value.clone() for key, value in model.state_dict().items()}
+    left: dict[str, Update] = {}
     if isinstance(model, UNet):
-        theirs = unet_to_diffusers(state, config)
-        _add(theirs, updates, strength, lora.source)
+        left, theirs = dict(lora.unet), unet_to_diffusers(state, config)
+        _add(theirs, left, strength, lora.source)
         state = unet_from_diffusers(theirs, config)
+        _add(state, left, strength, lora.source)
+    elif isinstance(model, SDXLTextEmbedder):
+        for prefix, updates in zip(("clip_l.", "clip_g."), text, strict=True):
+            half = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            changed, rest = _text_changed(half, updates, strength, lora.source)
+            state |= {prefix + key: value for key, value in changed.items()}
+            left |= rest
     else:
-        theirs = clip_to_transformers(state)
-        _add(theirs, updates, strength, lora.source)
-        state = clip_from_files(theirs)
-    _add(state, updates, strength, lora.source)
-    if updates:
+        state, left = _text_changed(state, lora.text, strength, lora.source)
+    if left:
         raise CheckpointError(
-            f"{lora.source} changes {len(updates)} modules that this {type(model).__name__} does not have, such as "
-            f"{min(updates)}; use it with the base model that it was made for{f', {lora.base}' if lora.base else ''}."
+            f"{lora.source} changes {len(left)} modules that this {type(model).__name__} does not have, such as "
+            f"{min(left)}; use it with the base model that it was made for{f', {lora.base}' if lora.base else ''}."
         )
     merged = build(type(model), config, state, lora.source)
     if is_narrow(model):
         narrow(merged, None)
     return merged
+
+
+def _text_changed(
+    state: State, updates: Mapping[str, Update], strength: float, source: Path
+) -> tuple[State, dict[str, Update]]:
+    """A CLIP's weights with updates added, and the updates of what it does not have."""
+    left, theirs = dict(updates), clip_to_transformers(state)
+    _add(theirs, left, strength, source)
+    state = clip_from_files(theirs)
+    _add(state, left, strength, source)
+    return state, left
 
 
 def _add(state: State, updates: dict[str, Update], strength: float, source: Path) -> None:

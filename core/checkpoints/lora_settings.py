@@ -12,9 +12,9 @@ from typing import Any, Literal
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.weights import SINGLE_FILES, read_json, read_metadata, weight_files
 
-Place = Literal["unet", "text"]
+Place = Literal["unet", "text", "text 2"]
 
-PARTS: dict[str, Place] = {"unet": "unet", "text_encoder": "text"}
+PARTS: dict[str, Place] = {"unet": "unet", "text_encoder": "text", "text_encoder_2": "text 2"}
 """Folders and prefixes for the halves of a model."""
 CONFIG = "adapter_config.json"
 WEIGHTS = tuple(

@@ -171,7 +171,8 @@ def _of_length(weight: Tensor, length: Tensor, by_row: bool) -> Tensor:
     axis = 0 if by_row else 1
     if length.numel() != weight.shape[axis]:
         raise RuntimeError("the magnitude is of another shape")
-    norm: Tensor = weight.norm(dim=[other for other in range(weight.dim()) if other != axis], keepdim=True)
+    others = [other for other in range(weight.dim()) if other != axis]
+    norm: Tensor = torch.linalg.vector_norm(weight, dim=others, keepdim=True)  # of a matrix, `norm` takes two at most
     length = length.float().to(weight.device).reshape(norm.shape)
     scaled: Tensor = weight * (length / norm.clamp_min(torch.finfo(weight.dtype).tiny))
     return scaled

@@ -25,14 +25,19 @@ from core.checkpoints.outline import outline
 from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.learned_word import LearnedWord
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
+from core.models.adapter import Adapter
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
+from core.models.t2i_adapter import T2IAdapter
 from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
@@ -49,9 +54,14 @@ for model in (
     ClassEmbedder,
     BERTEmbedder,
     CLIPTextEmbedder,
+    SDXLTextEmbedder,
     SpatialRescaler,
     HaarDistance,
     NoisyClassifier,
+    Adapter,
+    LearnedWord,
+    ControlNet,
+    T2IAdapter,
 ):
     MODELS.add(model)
 

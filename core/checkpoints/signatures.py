@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 
 from core.checkpoints.listing import Entry, Listing
 
-Use = Literal["checkpoint", "lora", "embedding", "features", "none"]
-"""By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric, or nothing."""
+Use = Literal["checkpoint", "lora", "embedding", "features", "control", "adapter", "none"]
+"""By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric,
+`load_controlnet`, `load_t2i_adapter`, or nothing."""
 
 BEFORE = (
     r"(?:module|model|diffusion_model|state_dict|first_stage_model|vae|unet|transformer|adapter|control_model|net"
@@ -149,8 +150,8 @@ SIGNATURES = (
     Signature("a ControlNet for Flux", (r"controlnet_(?:x_embedder|blocks)", r".*(?:double_blocks|single_transformer_blocks)")),
     Signature("a ControlNet for Stable Diffusion 3", (r"controlnet_blocks\.", r"transformer_blocks\.")),
     Signature("a union ControlNet for {base}", (r"task_embedding|control_add_embedding", r".*controlnet|.*input_hint_block")),
-    Signature("a ControlNet for {base}", (r"zero_convs\.|input_hint_block\.|controlnet_cond_embedding\.|controlnet_down_blocks\.",)),
-    Signature("a T2I-Adapter", (r"body\.\d+\.(?:block1|resnets\.\d+\.block1|in_conv)\.",), without=(r"body\.\d+\.rdb1",)),
+    Signature("a ControlNet for {base}", (r"zero_convs\.|input_hint_block\.|controlnet_cond_embedding\.|controlnet_down_blocks\.",), "control"),
+    Signature("a T2I-Adapter", (r"body\.\d+\.(?:block1|resnets\.\d+\.block1|in_conv)\.",), "adapter", without=(r"body\.\d+\.rdb1",)),
     # Transformers
     Signature("an SVDQuant transformer (Nunchaku)", (r".*\.(?:qweight|wscales)$",)),
     Signature("a model quantised by bitsandbytes", (r".*quant_state\.bitsandbytes__",), instead="get it in float16 or bfloat16"),
@@ -180,9 +181,9 @@ SIGNATURES = (
     Signature("an AnimateDiff UNet", (r".*motion_modules\.\d",)),
     Signature("a Kandinsky UNet", (r"add_embedding\.image_(?:proj|norm)|encoder_hid_proj\.(?:image_embeds|norm)",)),
     Signature("a DeepFloyd IF UNet", (r"add_embedding\.pool\.|encoder_pooling\.",)),
-    Signature("a Stable Diffusion XL refiner", (UNET,), test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2560)),
-    Signature("a Stable Diffusion XL checkpoint", (r"embedders\.\d\.(?:model|transformer)\.", UNET)),
-    Signature("a Stable Diffusion XL UNet", (UNET,), test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2816)),
+    Signature("a Stable Diffusion XL refiner", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2560)),
+    Signature("a Stable Diffusion XL checkpoint", (r"embedders\.\d\.(?:model|transformer)\.", UNET), "checkpoint"),
+    Signature("a Stable Diffusion XL UNet", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2816)),
     Signature("a Stable Diffusion unCLIP model", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|class_embedding\.linear_1\.weight", 1, 1536, 2048)),
     Signature("a Stable Diffusion x4 upscaler", (r"(?:label_emb|class_embedding)\.weight",), "checkpoint", test=side(UNET, 1, 7)),
     Signature("a Stable Diffusion checkpoint for {base}", (WHOLE_UNET, r"encoder\.(?:down\.|down_blocks\.)"), "checkpoint"),
@@ -199,7 +200,7 @@ SIGNATURES = (
     Signature("a T5 text encoder", (r"encoder\.block\.\d+\.layer\.\d+\.SelfAttention",)),
     Signature("a language model", (r"layers\.\d+\.self_attn\.q_proj", r"embed_tokens\.")),
     Signature("a safety checker", (r"concept_embeds",)),
-    Signature("a CLIP text encoder of Stable Diffusion XL (OpenCLIP bigG)", (r".*token_embedding",), test=side(r".*token_embedding", 1, 1280)),
+    Signature("a CLIP text encoder of Stable Diffusion XL (OpenCLIP bigG)", (r".*token_embedding",), "checkpoint", test=side(r".*token_embedding", 1, 1280)),
     Signature("a CLIP text encoder", (r"(?:text_model\.)?(?:embeddings\.)?token_embedding\.",), "checkpoint"),
     Signature("a CLIP image encoder", (r"vision_model\.|visual\.",)),
     Signature("a StyleGAN face restorer", (r"stylegan_decoder",)),

@@ -60,7 +60,8 @@ def clip_from_files(state: Mapping[str, Tensor]) -> State:
     of Stable Diffusion 2's 24 are left out.
     """
     if "model.token_embedding.weight" in state:
-        return _from_openclip({key.removeprefix("model."): value for key, value in state.items()})
+        plain = {key.removeprefix("model."): value for key, value in state.items()}
+        return openclip_from_files(plain, without=OPENCLIP_TEXT["num_hidden_layers"])
     plain = {key.removeprefix("transformer.").removeprefix("text_model."): value for key, value in state.items()}
     left_out = ("embeddings.position_ids", "text_projection", "logit_scale", "vision_model.", "visual_projection.")
     return {f"transformer.{key}": value for key, value in plain.items() if not key.startswith(left_out)}
@@ -98,14 +99,15 @@ OPENCLIP_ENDS = {
 }
 
 
-def _from_openclip(state: Mapping[str, Tensor]) -> State:
+def openclip_from_files(state: Mapping[str, Tensor], without: int | None = None) -> State:
+    """`CLIPTextEmbedder` weights from OpenCLIP's names. without: a layer that is left out."""
     renamed: State = {}
     for key, value in state.items():
         if key in OPENCLIP_ENDS:
             renamed[f"transformer.{OPENCLIP_ENDS[key]}"] = value
             continue
         match = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.+?)[._](weight|bias)", key)
-        if match is None or int(match[1]) == OPENCLIP_TEXT["num_hidden_layers"]:
+        if match is None or int(match[1]) == without:
             continue
         layer = f"transformer.encoder.layers.{match[1]}"
         if match[2] == "attn.in_proj":

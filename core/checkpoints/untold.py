@@ -25,6 +25,13 @@ OTHER_HALVES = {
 }
 """Parts of CompVis files that are not read, by the beginnings of their names."""
 
+OTHER_PROCESSES = {
+    "ztsnr": "zero terminal SNR, which is not taken over: wire a noise_schedule with zero_terminal_snr",
+    "edm_mean": "the noise process of Playground 2.5 (EDM), which is not taken over: use its diffusers folder",
+    "edm_vpred.sigma_max": "the noise process of CosXL (EDM with v), which is not taken over: its pictures will be wrong",
+}
+"""What ComfyUI's marks in single files say of the noise process, by their names."""
+
 SD2_CONTEXT = 1024
 
 
@@ -53,6 +60,7 @@ def untold(
             "a Stable Diffusion 2 file does not say whether it predicts eps or v, and eps is taken: if it is one for 768 pixels,"
             " set parametrisation to v or put its yaml beside it"
         )
+    sentences += [f"{mark} in this file asks for {what}" for mark, what in OTHER_PROCESSES.items() if mark in state]
     for prefix, what in OTHER_HALVES.items():
         if any(key.startswith(prefix) for key in state):
             sentences.append(f"{prefix}* in this file is not read: it is {what}")

@@ -57,11 +57,11 @@ class CLIPTextEmbedder(nn.Module):
         ends = {"bos_token_id": vocab_size - 2, "eos_token_id": vocab_size - 1, "pad_token_id": vocab_size - 1}
         self.transformer = CLIPTextModel(CLIPTextConfig.from_dict(shape | ends))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(b, n) token ids to a (b, n, hidden_size) context."""
+    def forward(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(b, n) token ids to a (b, n, hidden_size) context. mask: (b, n), 0 for tokens that no other may look at."""
         if not self.skip:
-            context: Tensor = self.transformer(tokens).last_hidden_state
+            context: Tensor = self.transformer(tokens, attention_mask=mask).last_hidden_state
             return context
-        states = self.transformer(tokens, output_hidden_states=True).hidden_states
+        states = self.transformer(tokens, attention_mask=mask, output_hidden_states=True).hidden_states
         normed: Tensor = self.transformer.final_layer_norm(states[-1 - self.skip])
         return normed

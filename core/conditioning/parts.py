@@ -202,11 +202,12 @@ class ClassNumber(Part):
 
 @dataclass(frozen=True, eq=False)
 class Vector(Part):
-    """A pooled vector of the whole condition, embedded with the time step. values: (b, d)."""
+    """A pooled vector of the whole condition, embedded with the time step; another's numbers follow. values: (b, d)."""
 
     name = "vector"
     about = "a vector for the time embedding"
     shape = "b d"
+    joined_along = 1
     values: Tensor
 
 

@@ -1,8 +1,7 @@
 """Weights inside a prompt: `a (red:1.3) circle` makes the red count more; and what of a prompt is not understood.
 
-The syntax is the one that people know from the web interfaces: `(text:1.3)` sets a weight, `(text)` means 1.1, `[text]`
-means 1/1.1, brackets nest and multiply, a backslash takes a bracket literally. A weight w moves a token's embedding
-along the line from its embedding in the empty prompt: null + w · (context - null); a negative one leads away from it.
+The syntax is the one that people know from the web interfaces (`core.conditioning.prompt_syntax`). A weight w moves a token's
+embedding along the line from its embedding in the empty prompt: null + w · (context - null); a negative one leads away from it.
 """
 
 from __future__ import annotations
@@ -13,39 +12,66 @@ import tokenizers
 import torch
 from torch import Tensor
 
+from core.conditioning.prompt_schedule import every, fragments
+from core.conditioning.prompt_syntax import READINGS, Style, Words, parse
 from core.conditioning.tokenizer import TextTokenizer
 
-_TOKEN = re.compile(r"\\[()\[\]\\]|[()\[\]]|:\s*([+-]?[0-9]*\.?[0-9]+)\s*\)|[^\\()\[\]:]+|.", re.DOTALL)
-
-_FOREIGN = (
-    (
-        re.compile(r"<(?:lora|lyco|hypernet):[^>]*>"),
-        "loads a model in other programs; wire it by the node lora",
-    ),
+_NETWORK = (
+    re.compile(r"<(?:lora|lyco|hypernet):[^>]*>"),
+    "loads a model in other programs; wire it by the node lora",
+)
+_CHOICE = (
+    re.compile(r"\{[^{}]*\|[^{}]*\}"),
+    "chooses a word at random in other programs; write the one that is meant",
+)
+_LEARNED = (
+    re.compile(r"\bembedding:[\w-]+"),
+    "is a trained word that is not known; wire its file by textual_inversion",
+)
+_LANGUAGE = (
     (re.compile(r"\[[^\[\]]*:[^\[\]]*\d[^\[\]]*\]"), "changes the prompt on the way in other programs"),
     (re.compile(r"\[[^\[\]]*\|[^\[\]]*\]"), "alternates words from step to step in other programs"),
-    (re.compile(r"\{[^{}]*\|[^{}]*\}"), "chooses a word at random in other programs; write the one that is meant"),
     (re.compile(r"\b(?:BREAK|AND)\b"), "joins several prompts in other programs; make a text_context of each"),
-    (re.compile(r"\bembedding:[\w-]+"), "is a trained word that is not known; wire its file by textual_inversion"),
 )
+_FOREIGN: dict[Style, tuple[tuple[re.Pattern[str], str], ...]] = {
+    "plain": (
+        _NETWORK,
+        *((pattern, f"{meaning}; style a1111 does so") for pattern, meaning in _LANGUAGE),
+        _CHOICE,
+        _LEARNED,
+    ),
+    "a1111": (_CHOICE, _LEARNED),
+    "comfyui": (_NETWORK, _CHOICE, _LEARNED),
+    "compel": (_NETWORK, _CHOICE, _LEARNED),
+}
 """What people bring along from other programs, and what it does there."""
 
 
-def remarks(tokenizer: TextTokenizer, prompt: str) -> list[str]:
+def remarks(tokenizer: TextTokenizer, prompt: str, style: Style = "plain") -> list[str]:
     """What of a prompt will not have the effect that its writer expects: a sentence for each kind."""
-    found = []
-    for pattern, meaning in _FOREIGN:
+    found = [f"{_quoted(prompt)}, {remark}" for remark in parse(prompt, READINGS[style]).remarks]
+    for pattern, meaning in _FOREIGN[style]:
         if (match := pattern.search(prompt)) and not _taught(tokenizer, match.group()):
             found.append(f"{_quoted(match.group())} {meaning}; here it is read as words")
-    text, _ = parse_weights(prompt)
+    if style == "a1111" and (match := _NETWORK[0].search(prompt)):
+        found.append(f"{_quoted(match.group())} {_NETWORK[1]}; here it is left out")
+    text = _words(prompt, style)
     encoding = tokenizer.backend.encode(text)
-    if encoding.overflowing:
+    if encoding.overflowing and style == "plain":
         lost = text[_start(encoding.overflowing[0]) :].strip()
         found.append(f"{_quoted(prompt)} is longer than {tokenizer.length} tokens and is cut: {_quoted(lost)} is lost")
     if unknown := _unknown(tokenizer, text):
         told = ", ".join(map(_quoted, unknown[:5])) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
         found.append(f"the tokenizer does not know {told}; the model reads every unknown word alike")
     return found
+
+
+def _words(prompt: str, style: Style) -> str:
+    """All words of a prompt, without what weighs and changes them."""
+    if style == "plain":
+        return parse_weights(prompt)[0]
+    items = [item for branch in parse(prompt, READINGS[style]).branches for item in every(branch.items)]
+    return " ".join(item.text for item in items if isinstance(item, Words))
 
 
 def _taught(tokenizer: TextTokenizer, word: str) -> bool:
@@ -89,32 +115,9 @@ def _quoted(text: str) -> str:
 
 def parse_weights(prompt: str) -> tuple[str, list[float]]:
     """The plain text and a weight for each of its characters. Unbalanced brackets are taken literally."""
-    text: list[str] = []
-    weights: list[float] = []
-    open_brackets: list[tuple[str, int]] = []  # the bracket, and where its text starts
-
-    def close(bracket: str, factor: float) -> bool:
-        if not open_brackets or open_brackets[-1][0] != bracket:
-            return False
-        start = open_brackets.pop()[1]
-        text[start] = ""
-        weights[start:] = [weight * factor for weight in weights[start:]]
-        return True
-
-    for match in _TOKEN.finditer(prompt):
-        part = match.group()
-        if part in ("(", "["):
-            open_brackets.append((part, len(text)))
-        factor = float(match.group(1)) if match.group(1) else 1.1
-        if part[-1] == ")" and part[0] != "\\" and close("(", factor):
-            continue
-        if part == "]" and close("[", 1 / 1.1):
-            continue
-        literal = part[1:] if part[0] == "\\" and len(part) == 2 else part
-        text.extend(literal)
-        weights.extend([1.0] * len(literal))
-    kept = [(character, weight) for character, weight in zip(text, weights, strict=True) if character]
-    return "".join(character for character, _ in kept), [weight for _, weight in kept]
+    plain = READINGS["plain"]
+    [found] = fragments(parse(prompt, plain).branches[0].items, plain)
+    return "".join(text for text, _ in found), [weight for text, weight in found for _ in text]
 
 
 def weighted_tokens(tokenizer: TextTokenizer, prompts: list[str]) -> tuple[Tensor, Tensor]:

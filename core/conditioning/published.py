@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler, one_hot_map
 from core.conditioning.text import BERTEmbedder
+from core.conditioning.text_condition import text_condition
 from core.models.presets import find_latent_diffusion
 
 KINDS: dict[str, type[nn.Module]] = {
-    kind.__name__: kind for kind in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SpatialRescaler)
+    kind.__name__: kind for kind in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SDXLTextEmbedder, SpatialRescaler)
 }
 
 
@@ -42,7 +44,8 @@ def build_conditioner(name: str) -> nn.Module | None:
 def random_condition(name: str, samples: int, size: int, random: Random) -> Conditioning:
     """What the denoiser of a preset is told, made by its own untrained conditioner from random tokens, classes or maps.
 
-    Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise.
+    Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise, as are the sizes
+    in a vector.
 
     samples: rows; size: height and width of the latent. Raises ValueError for an unknown name.
     """
@@ -64,4 +67,10 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
         length = config["max_seq_len" if isinstance(conditioner, BERTEmbedder) else "max_position_embeddings"]
         tokens = random.randint(config["vocab_size"], samples, length)
         context = conditioner.to(tokens.device)(tokens)
+    elif isinstance(conditioner, SDXLTextEmbedder):
+        config = conditioner.clip_g.config
+        tokens = random.randint(config["vocab_size"], samples, config["max_position_embeddings"])
+        told = text_condition(conditioner.to(tokens.device), tokens)
+        sizes = random.randn(samples, unet["adm_in_channels"] - conditioner.config["projection_dim"])
+        return told | Conditioning(concat=concat, y=sizes)
     return Conditioning(context, concat)

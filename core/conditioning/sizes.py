@@ -10,10 +10,10 @@ from core.models.blocks import timestep_embedding
 
 
 def size_vector(original: Tensor, crop_top_left: Tensor, target: Tensor, dim: int = 256) -> Tensor:
-    """The six numbers, each embedded as a timestep is: (b, 6 · dim), in SDXL's order.
+    """The numbers, each embedded as a timestep is, in SDXL's order: (b, 6 · dim), or (b, 5 · dim) for its refiner.
 
-    original, target: (b, 2) height and width in pixels, as stored and as shown. crop_top_left: (b, 2), the upper and the left
-    edge of the part shown, in pixels of the resized picture.
+    original: (b, 2) height and width in pixels, as stored. crop_top_left: (b, 2), the upper and the left edge of the part shown,
+    in pixels of the resized picture. target: (b, 2) height and width as shown; the refiner has a (b, 1) aesthetic score there.
     """
     numbers = torch.cat([original, crop_top_left, target], dim=1)
-    return rearrange(timestep_embedding(numbers.flatten(), dim), "(b n) d -> b (n d)", n=6)
+    return rearrange(timestep_embedding(numbers.flatten(), dim), "(b n) d -> b (n d)", b=len(numbers))

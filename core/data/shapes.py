@@ -90,7 +90,7 @@ class Shapes:
         if index.size and not 0 <= index.min() <= index.max() < self.size:
             raise IndexError(f"Shapes holds images 0 to {self.size - 1}; asked for {index.min()} to {index.max()}.")
         draw = KeyedRandom("shapes", self.seed, index)
-        image = _gradients(draw, self.resolution)
+        image = gradients(draw, self.resolution)
         most = self.objects[1]
         count = self.objects[0] + draw.integers(most - self.objects[0] + 1)
         label = np.argsort(draw.bits(len(CLASSES)), axis=1)[:, :most]
@@ -146,7 +146,7 @@ class Shapes:
         return centre, radius, axis, side
 
 
-def _gradients(draw: KeyedRandom, resolution: int) -> Array:
+def gradients(draw: KeyedRandom, resolution: int) -> Array:
     """Linear gradients between two random muted colours in a random direction, (b, 3, h, w) in [-1, 1]."""
     ends = draw.uniform(2, 1, low=-0.7, high=0.7) + draw.uniform(2, 3, low=-0.22, high=0.22)
     angle = draw.uniform(low=0, high=2 * np.pi)

@@ -20,9 +20,9 @@ from torch import Tensor
 from core.diffusion.levels import Levels
 from core.diffusion.process import SIGMA_LIMIT, Level
 from core.diffusion.schedule import NoiseSchedule
+from core.diffusion.sigmas import Sigmas, between
 
 Even = Literal["leading", "linspace", "trailing"]
-Sigmas = Literal["karras", "exponential", "beta"]
 End = Literal["z0", "t0", "sigma_min", "last"]
 Told = Literal["exact", "rounded", "truncated"]
 
@@ -112,6 +112,8 @@ class Grid:
         ends = (schedule.level(schedule.last), schedule.level(0)) if self.of_table else (looks[0], looks[-1])
         high = min(ends[0].sigma, SIGMA_LIMIT) if self.sigma_max is None else self.sigma_max
         low = ends[1].sigma if self.sigma_min is None else self.sigma_min
+        if not 0 < low <= high < math.inf:
+            raise ValueError(f"sigma_min must lie between 0 and sigma_max, not {low:g} and {high:g}")
         levels = [schedule.level_at(sigma) for sigma in between(self.sigmas, high, low, steps)]
         match self.told:
             case "rounded":
@@ -119,26 +121,3 @@ class Grid:
             case "truncated":
                 return [level._replace(t=float(int(level.t))) for level in levels]
         return levels
-
-
-def between(kind: Sigmas | None, high: float, low: float, steps: int) -> list[float]:
-    """Sigmas from high to low: even in σ^(1/7) (Karras et al. 2022), in log σ, or at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024)."""
-    sigmas: Any
-    match kind:
-        case "karras":
-            sigmas = np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7
-        case "exponential":
-            sigmas = np.exp(np.linspace(math.log(high), math.log(low), steps))
-        case _:
-            sigmas = low + beta_quantiles(1 - np.linspace(0, 1, steps)) * (high - low)
-    return [float(sigma) for sigma in sigmas]
-
-
-def beta_quantiles(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quantiles of Beta(0.6, 0.6) (Lee et al. 2024, "Beta Sampling is All You Need"). Raises ValueError without scipy."""
-    try:
-        from scipy.special import betaincinv
-    except ImportError as error:
-        raise ValueError("beta sigmas want scipy: install it, or choose 'karras' or 'exponential'") from error
-    quantiles: NDArray[np.float64] = betaincinv(0.6, 0.6, shares)
-    return quantiles

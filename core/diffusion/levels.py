@@ -13,9 +13,10 @@ from typing import Literal
 
 from torch import Tensor
 
+from core.diffusion import comfyui
 from core.diffusion.process import SIGMA_LIMIT, Coordinates, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
-from core.diffusion.spacings import BY_TIMESTEP, SIGNALLESS, SPACINGS, WITH_END
+from core.diffusion.spacings import BY_TIMESTEP, COMFYUI, SIGNALLESS, SPACINGS, WITH_END
 
 End = Literal["t0", "z0"]
 Turns = Callable[[int], Iterable[int]]
@@ -36,6 +37,8 @@ class Levels:
     """What is done to every estimate of z0, (b, …), such as to clip it; None for nothing."""
     deviation: float | None = None
     """Of z where sampling starts, if not the process' own: k-diffusion starts from noise · eps, latent-diffusion from eps."""
+    whole: bool = False
+    """Whether the denoiser is told the nearest whole timestep, as ComfyUI has it."""
 
     def __post_init__(self) -> None:
         sigmas = [level.sigma for level in self.levels]
@@ -66,7 +69,7 @@ class Levels:
             within = f"between 1 and the schedule's {most} timesteps" if most is not None else "at 1 or above"
             raise ValueError(f"steps must lie {within}, not {steps}")
         if spacing in BY_TIMESTEP and not isinstance(process, NoiseSchedule):
-            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP)
+            others = ", ".join(name for name in SPACINGS if name not in BY_TIMESTEP and name not in COMFYUI)
             raise ValueError(
                 f"{spacing!r} spacing counts the whole timesteps of a schedule of betas, which {type(process).__name__} has"
                 f" not: choose one of {others}"
@@ -75,9 +78,24 @@ class Levels:
         if spacing in WITH_END:
             return cls(process, tuple(levels))
         stop = process.level_at(0.0)
+        if spacing in COMFYUI:
+            return cls._of_comfyui(process, levels, stop)
         if end == "t0" and isinstance(process, NoiseSchedule) and levels[-1].t >= 1e-6:  # but for rounding errors
             stop = process.level(0)
         return cls(process, (*levels, stop), deviation=levels[0].noise if spacing in SIGNALLESS else None)
+
+    @classmethod
+    def _of_comfyui(cls, process: Process, looks: list[Level], stop: Level) -> Levels:
+        """Those looks, told as whole timesteps by betas. Less than the most noise is z0 + sigma · eps without a z0, as there."""
+        if not isinstance(process, NoiseSchedule):
+            return cls(process, (*looks, stop))
+        deviation = None if looks[0].sigma >= process.level(process.last).sigma * (1 - 1e-5) else looks[0].noise
+        told = (level._replace(t=comfyui.nearest(level.t)) for level in looks)
+        return cls(process, (*told, stop), deviation=deviation, whole=True)
+
+    def without_last_look(self) -> Levels:
+        """The same walk without the last look but one, from which a step leads to the end. ValueError where it is the only one."""
+        return replace(self, levels=(*self.levels[:-2], self.levels[-1]))
 
     def __len__(self) -> int:
         """The number of steps."""
@@ -147,6 +165,8 @@ class Levels:
     def level_at(self, sigma: float) -> Level:
         """A level between those that were chosen, in the same coordinates."""
         level = self.process.level_at(sigma)
+        if self.whole:
+            level = level._replace(t=comfyui.nearest(level.t))
         return self.coordinates(level) if self.coordinates else level
 
     def level_of(self, noise: float) -> Level:

@@ -24,7 +24,8 @@ from core.kinds import Kinds
 
 Spacing = Literal[
     "leading", "ldm", "trailing", "linspace", "karras", "exponential", "lcm", "diffusers", "k_diffusion", "a1111",
-    "sgm_uniform", "simple",
+    "sgm_uniform", "simple", "comfyui_normal", "comfyui_karras", "comfyui_exponential", "comfyui_sgm_uniform",
+    "comfyui_simple", "comfyui_ddim_uniform", "comfyui_beta", "comfyui_kl_optimal",
 ]  # fmt: skip
 """How the levels that a solver visits are spaced: see `core.diffusion.spacings`."""
 

@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from core.diffusion.grids import End, Grid, Told, between
+from core.diffusion.grids import End, Grid, Told
 from core.diffusion.levels import Levels, Turns
 from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule, with_betas
+from core.diffusion.sigmas import between
 from core.diffusion.solvers import SOLVERS, Denoise, Draw
 from core.diffusion.solvers.multistep import dpm_multistep
 from core.diffusion.spacings import lcm
@@ -36,6 +37,13 @@ class Limit:
 
     most: float = 1.0
     ratio: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.most > 0 or not 0 <= (self.ratio or 0) <= 1:
+            of_ratio = "" if self.ratio is None else f" at the quantile {self.ratio}"
+            raise ValueError(
+                f"an estimate cannot be limited to {self.most}{of_ratio}; it takes a number above 0, and a quantile of 0 to 1"
+            )
 
     def __call__(self, z0: Tensor) -> Tensor:
         """z0 (b, …), limited."""
@@ -114,6 +122,25 @@ USUAL: dict[Spacing, Spacing] = {"leading": "diffusers", "linspace": "k_diffusio
 """Instead of spacings of version 0.1, which are nobody else's where steps do not divide the schedule."""
 
 
+def of_kind(name: str, value: Any, default: Any) -> Any:
+    """The value of an option, which is of the kind of its default: a truth value, a whole number, a number, or anything for others.
+
+    Raises ValueError naming the option where it is not.
+    """
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(default, bool):
+        right, kind = isinstance(value, bool | None), "true or false"
+    elif isinstance(default, int):
+        right, kind = number and float(value).is_integer(), "a whole number"
+    else:
+        right, kind = number or not isinstance(default, float), "a number"
+    if not right:
+        raise ValueError(
+            f"the option {name} = {value!r:.60} is not {kind}; get the file again, or put that right in it"
+        )
+    return int(value) if kind == "a whole number" else value
+
+
 class Options:
     """A scheduler's options, with its own defaults for those that its file leaves out."""
 
@@ -122,7 +149,8 @@ class Options:
         self._given = {**DEFAULTS, **DEFAULTS_OF.get(scheduler, {}), **given}
 
     def __getitem__(self, name: str) -> Any:
-        return self._given[name]
+        """Its value. Raises ValueError naming the option where that is of another kind than the default."""
+        return of_kind(name, self._given[name], DEFAULTS[name])
 
     def require(self, **only: Any) -> None:
         """Raise ValueError naming the option that has another value than the only one there is."""
@@ -234,7 +262,8 @@ def _in_sigma(solver: str) -> Callable[[Options], Sampler]:
 
     def sampler(o: Options) -> Sampler:
         o.require(interpolation_type="linear", final_sigmas_type=("zero", "sigma_min"))
-        ends = {"sigma_min": o["sigma_min"], "sigma_max": o["sigma_max"]} if solver == "euler" else {}
+        given = [name for name in ("sigma_min", "sigma_max") if solver == "euler" and o[name] is not None]
+        ends = {name: of_kind(name, o[name], 0.0) for name in given}
         respaced = {} if solver == "euler_ancestral" else o.sigmas()
         told: Told = "rounded" if solver in ("dpm2", "dpm2_ancestral") and respaced["sigmas"] == "karras" else "exact"
         end: End = "z0" if o["final_sigmas_type"] == "zero" or solver != "euler" else "sigma_min"
@@ -298,6 +327,8 @@ def _unipc(o: Options) -> Sampler:
 def _distilled(solver: str) -> Callable[[Options], Sampler]:
     def sampler(o: Options) -> Sampler:
         distilled, end = o["original_inference_steps"], "z0" if solver == "lcm" else "t0"
+        if distilled < 1:
+            o.refuse("original_inference_steps", "1 and more")
 
         def spaced(process: Process, steps: int) -> Levels:
             schedule = with_betas(process, f"the solver {solver!r}")

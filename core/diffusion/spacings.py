@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from core.diffusion import comfyui
 from core.diffusion.process import SIGMA_LIMIT, Level, Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 
@@ -144,6 +145,18 @@ WITH_END = ("a1111",)
 SIGNALLESS = ("k_diffusion", "sgm_uniform", "simple")
 """The spacings of programs that start from the noise alone, of the first level's deviation (`Levels.deviation`)."""
 
+COMFYUI: dict[Spacing, Callable[[Any, int], list[Level]]] = {
+    "comfyui_normal": comfyui.normal,
+    "comfyui_karras": comfyui.karras,
+    "comfyui_exponential": comfyui.exponential,
+    "comfyui_sgm_uniform": comfyui.sgm_uniform,
+    "comfyui_simple": comfyui.simple,
+    "comfyui_ddim_uniform": comfyui.ddim_uniform,
+    "comfyui_beta": comfyui.beta,
+    "comfyui_kl_optimal": comfyui.kl_optimal,
+}
+"""ComfyUI's schedulers: they end without noise whatever the solver, and the denoiser is told whole timesteps."""
+
 SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
     "leading": leading,
     "ldm": ldm,
@@ -157,5 +170,6 @@ SPACINGS: dict[Spacing, Callable[[Any, int], list[Level]]] = {
     "a1111": a1111,
     "sgm_uniform": sgm_uniform,
     "simple": simple,
+    **COMFYUI,
 }
 assert tuple(SPACINGS) == get_args(Spacing)

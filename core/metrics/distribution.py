@@ -62,7 +62,7 @@ def frechet_distance(real: Tensor | Statistics, generated: Tensor) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance  # seconds to import
 
-    _check(real.mean.expand(2, -1) if isinstance(real, Statistics) else real, generated, at_least=2)
+    features = _beside(real.mean.expand(2, -1) if isinstance(real, Statistics) else real, generated, at_least=2)
     # Whoever asks has all the features: nothing to synchronise, and perhaps nobody to synchronise with.
     metric = FrechetInceptionDistance(feature=_Given(generated.shape[1]), sync_on_compute=False).to(generated.device)
     if isinstance(real, Statistics):
@@ -74,7 +74,7 @@ def frechet_distance(real: Tensor | Statistics, generated: Tensor) -> float:
         )
         metric.real_features_num_samples += rows
     else:
-        metric.update(real, real=True)
+        metric.update(features, real=True)
     metric.update(generated, real=False)
     return max(0.0, float(metric.compute()))
 
@@ -91,7 +91,7 @@ def kernel_distance(
     """
     from torchmetrics.image.kid import poly_mmd
 
-    _check(real, generated, at_least=2)
+    real = _beside(real, generated, at_least=2)
     size = min(subset_size, len(real), len(generated))
     generator = torch.Generator().manual_seed(seed)
 
@@ -112,7 +112,7 @@ def precision_recall(real: Tensor, generated: Tensor, neighbours: int = 3) -> Pr
 
     real, generated: (n, d) and (m, d).
     """
-    _check(real, generated, at_least=neighbours + 1)
+    real = _beside(real, generated, at_least=neighbours + 1)
     real, generated = real.float(), generated.float()
     return PrecisionRecall(_covered(generated, real, neighbours), _covered(real, generated, neighbours))
 
@@ -126,7 +126,7 @@ def density_coverage(real: Tensor, generated: Tensor, neighbours: int = 5) -> De
 
     real, generated: (n, d) and (m, d).
     """
-    _check(real, generated, at_least=neighbours + 1)
+    real = _beside(real, generated, at_least=neighbours + 1)
     real, generated = real.float(), generated.float()
     inside, nearest = 0, []
     for block in torch.split(real, ROWS):
@@ -167,10 +167,12 @@ def _covered(points: Tensor, support: Tensor, neighbours: int) -> float:
     return float(torch.cat(inside).float().mean())
 
 
-def _check(real: Tensor, generated: Tensor, at_least: int) -> None:
+def _beside(real: Tensor, generated: Tensor, at_least: int) -> Tensor:
+    """The real features, on the device of the generated ones: what was kept is handed out on the run's device, what was just
+    extracted lies on the CPU. Raises ValueError where the two do not go together, FloatingPointError for what is no number."""
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(f"Features must be (n, d) with one d, not {tuple(real.shape)} and {tuple(generated.shape)}.")
     if min(len(real), len(generated)) < at_least:
         raise ValueError(f"At least {at_least} samples of each are needed, not {len(real)} and {len(generated)}.")
-    finite(real, "the real features")
     finite(generated, "the generated features")
+    return finite(real, "the real features").to(generated.device)

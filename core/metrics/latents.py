@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from torch import Tensor
@@ -19,14 +20,25 @@ class SignalToNoise(NamedTuple):
 
 
 @in_float32
-def signal_to_noise(z: Tensor, process: Process, t: float) -> SignalToNoise:
+def signal_to_noise(
+    z: Tensor,
+    process: Process,
+    t: float,
+    mean: Callable[[list[Tensor]], list[Tensor]] = list,
+    world: int = 1,
+) -> SignalToNoise:
     """Var(z) · signal² / noise² at timestep t (Rombach et al. 2022, appendix D.1, Var(z)/σ_t²).
 
     The process' own ratio, `Process.snr`, is that of latents of unit variance. z: (b, …), clean; at least two values.
+    mean, world: averages over the processes that hold equal shares of z, and how many they are.
     Raises ValueError for a timestep outside the process, and for one without noise.
     """
     level = process.level(t)
     if not level.noise:
         raise ValueError(f"at timestep {t} there is no noise; ask at a later one")
-    variance = finite(z, "the latents").float().var()
+    z = finite(z, "the latents").float()
+    values = z.numel() * world
+    (middle,) = mean([z.mean()])
+    (square,) = mean([(z - middle).square().mean()])
+    variance = square * values / (values - 1)
     return SignalToNoise(variance, variance * (level.signal / level.noise) ** 2)

@@ -2,7 +2,7 @@
 
 AUTOENCODERS: CompVis/latent-diffusion, models/first_stage_models/*/config.yaml. LATENT_DIFFUSION:
 models/ldm/*/config.yaml and configs/latent-diffusion/ there, and the configs/stable-diffusion/ of
-CompVis/stable-diffusion and Stability-AI/stablediffusion.
+CompVis/stable-diffusion and Stability-AI/stablediffusion. Stable Diffusion XL: configs/inference/ of Stability-AI/generative-models.
 
 An autoencoder preset: `model` (class name), `config` (its arguments), `training` (what its loss and optimizer were
 given; all with Adam, betas .5 and .9, on OpenImages crops of 256 pixels), `published` (rFID and PSNR, as stated there).
@@ -153,6 +153,52 @@ def _stable_diffusion(
     )
 
 
+CLIP_L_TEXT: Preset = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "hidden_act": "quick_gelu",
+}
+"""OpenAI's ViT-L/14, Stable Diffusion XL's first text encoder."""
+
+OPENCLIP_BIGG_TEXT: Preset = {
+    "vocab_size": 49408,
+    "hidden_size": 1280,
+    "intermediate_size": 5120,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 20,
+    "max_position_embeddings": 77,
+    "hidden_act": "gelu",
+}
+"""Stable Diffusion XL's second text encoder, OpenCLIP's ViT-bigG/14."""
+
+
+def _stable_diffusion_xl(unet: Preset, context_dim: int, numbers: int, in_channels: int = 4) -> Preset:
+    """numbers: of the sizes and crop, each embedded in 256 channels, that follow the vector of the text."""
+    text: Preset = {
+        "clip_l": CLIP_L_TEXT if context_dim == 2048 else None,
+        "clip_g": OPENCLIP_BIGG_TEXT,
+        "projection_dim": 1280,
+    }
+    shared = {"num_head_channels": 64, "use_linear_in_transformer": True, "in_channels": in_channels}
+    return _ldm(
+        "kl-f8",
+        unet | shared | {"context_dim": context_dim, "adm_in_channels": 1280 + 256 * numbers},
+        0.012,
+        image_size=1024,
+        conditioning_key="hybrid" if in_channels > 4 else "crossattn",
+        conditioner=("SDXLTextEmbedder", text),
+        beta_start=0.00085,
+        scale_factor=0.13025,
+    )
+
+
+SDXL_UNET = _unet(320, [1, 2, 4], [4, 2], transformer_depth=[1, 2, 10])
+SDXL_REFINER_UNET = _unet(384, [1, 2, 4, 4], [4, 2], transformer_depth=4)
+
 LATENT_DIFFUSION: dict[str, Preset] = {
     "celeba256": _unconditional(batch=48),
     "ffhq256": _unconditional(batch=42),
@@ -235,6 +281,9 @@ LATENT_DIFFUSION: dict[str, Preset] = {
     "stable-diffusion-v2-base": _stable_diffusion(2),
     "stable-diffusion-v2": _stable_diffusion(2, image_size=768, parametrisation="v"),
     "stable-diffusion-v2-inpainting": _stable_diffusion(2, in_channels=9),
+    "stable-diffusion-xl": _stable_diffusion_xl(SDXL_UNET, 2048, numbers=6),
+    "stable-diffusion-xl-refiner": _stable_diffusion_xl(SDXL_REFINER_UNET, 1280, numbers=5),
+    "stable-diffusion-xl-inpainting": _stable_diffusion_xl(SDXL_UNET, 2048, numbers=6, in_channels=9),
 }
 
 

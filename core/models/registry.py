@@ -17,6 +17,7 @@ from torch import nn
 
 from core.kinds import Kinds
 from core.models.config import remember_config
+from core.models.graft import refuse_grafted
 
 M = TypeVar("M", bound=type[nn.Module])
 
@@ -51,7 +52,8 @@ def model(cls: M | None = None, *, name: str | None = None) -> M | Callable[[M],
 
 
 def name_of(model: nn.Module, models: Mapping[str, type]) -> str:
-    """What files call a model's class. Raises ValueError where it is none of `models`."""
+    """What files call a model's class. Raises ValueError where it is none of `models`, or has parts of another."""
+    refuse_grafted(model)
     cls: Any = type(model)
     for name, known in models.items():
         if known is cls:

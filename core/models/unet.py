@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import ClassNumber, Concat, Context, Vector
+from core.conditioning.residuals import Control, Features
 from core.models import kept_context
 from core.models.attention import SpatialTransformer
-from core.models.blocks import AttentionBlock, ResBlock, Upsample, group_norm, timestep_embedding, zero_init
+from core.models.blocks import AttentionBlock, ResBlock, Upsample, group_norm, zero_init
 from core.models.denoiser import Takes
 from core.models.regional import Regional
 from core.models.registry import model
-from core.models.unet_parts import EmbedSequential, Parts, run
+from core.models.unet_parts import EmbedSequential, Parts, embed, run
 
 
 @model
@@ -93,8 +94,6 @@ class UNet(Regional):
             dropout,
             norm_groups,
         )
-        if num_classes is not None and adm_in_channels is not None:
-            raise ValueError("give num_classes (labels) or adm_in_channels (vectors), not both")
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.model_channels = model_channels
@@ -107,18 +106,17 @@ class UNet(Regional):
             ClassNumber: num_classes is not None,
             Vector: adm_in_channels is not None,
         }
-        self.takes = Takes(min(in_channels, out_channels), needs=tuple(kind for kind, wants in wanted.items() if wants))
-        emb_channels = parts.emb_channels
+        needs = tuple(kind for kind, wants in wanted.items() if wants)
+        self.takes = Takes(min(in_channels, out_channels), needs, may=(Control, Features))
+        # Where an adapter's features are added: at each level's last block, which without attention is the one that halves the size.
+        self.feature_blocks = [
+            level * (num_res_blocks + 1)
+            + num_res_blocks
+            + (2**level not in attention_factors and level < parts.levels - 1)
+            for level in range(parts.levels)
+        ]
         self.time_embed = parts.time_embedding()
-        self.label_emb: nn.Module | None = None
-        if num_classes is not None:
-            self.label_emb = nn.Embedding(num_classes, emb_channels)
-        elif adm_in_channels is not None:
-            mlp = nn.Sequential(
-                nn.Linear(adm_in_channels, emb_channels), nn.SiLU(), nn.Linear(emb_channels, emb_channels)
-            )
-            self.label_emb = nn.Sequential(mlp)
-
+        self.label_emb = parts.label_embedding(num_classes, adm_in_channels)
         self.input_blocks, skip_channels = parts.contracting(in_channels)
         ch = skip_channels[-1]
         self.middle_block = parts.middle(ch)
@@ -141,26 +139,33 @@ class UNet(Regional):
         """Predict from z (b, out_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional: z's shape.
 
         condition: what the model was built for, of batch b: context (b, m, context_dim), class numbers (b,) or a vector (b,
-        adm_in_channels), concat (b, in_channels − out_channels, h, w). The computation runs in the weights' dtype, the result
-        has z's. Raises ValueError for inputs that do not fit the model.
+        adm_in_channels), concat (b, in_channels − out_channels, h, w); and what a ControlNet or a T2I-Adapter adds to the
+        features. The computation runs in the weights' dtype, the result has z's. Raises ValueError for inputs that do not fit the model.
         """
         condition = condition or Conditioning()
         self.takes.check("UNet", z, condition)
         context, y, concat = condition.context, condition.y, condition.get(Concat)
+        control, features = condition.get(Control), condition.get(Features)
+        self._check_added(control, features)
         if concat is not None:
             z = concat.beside(z)
-        self._check(z, context)
+        self._check(z, context, y)
         dtype = next(self.time_embed.parameters()).dtype
-        emb = self.time_embed(timestep_embedding(t.reshape(-1), self.model_channels).to(dtype)).expand(len(z), -1)
-        if self.label_emb is not None and y is not None:
-            emb = emb + self.label_emb(y if y.dim() == 1 else y.to(dtype))
+        emb = embed(self.time_embed, self.label_emb, self.model_channels, t, y, len(z))
         context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
         h = z.to(dtype)
         skips = []
-        for block in self.input_blocks:
+        for i, block in enumerate(self.input_blocks):
             h = self._run(block, h, emb, context)
+            if features is not None and i in self.feature_blocks:
+                h = features.onto(h, self.feature_blocks.index(i))
             skips.append(h)
         h = self._run(self.middle_block, h, emb, context)
+        if features is not None and len(features.added) > len(self.feature_blocks):
+            h = features.onto(h, -1)
+        if control is not None:
+            skips = [control.onto(skip, i) for i, skip in enumerate(skips)]
+            h = control.onto(h, -1)
         for block in self.output_blocks:
             h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context)
         out: Tensor = self.out(h)
@@ -169,7 +174,20 @@ class UNet(Regional):
     def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
         return run(block, h, emb, context, self.gradient_checkpointing)
 
-    def _check(self, z: Tensor, context: Tensor | None) -> None:
+    def _check_added(self, control: Control | None, features: Features | None) -> None:
+        blocks, levels = len(self.input_blocks), len(self.feature_blocks)
+        if control is not None and len(control.added) != blocks + 1:
+            raise ValueError(
+                f"the condition holds {len(control.added)} residuals of a ControlNet, and this UNet takes {blocks + 1}, one for "
+                "each block on the way down and one for the middle; the ControlNet was made for another UNet"
+            )
+        if features is not None and len(features.added) not in (levels, levels + 1):
+            raise ValueError(
+                f"the condition holds a T2I-Adapter's features for {len(features.added)} levels, and this UNet has {levels}; the "
+                "adapter was made for another UNet"
+            )
+
+    def _check(self, z: Tensor, context: Tensor | None, y: Tensor | None) -> None:
         if z.dim() != 4 or z.shape[1] != self.in_channels:
             raise ValueError(
                 f"the UNet takes (b, {self.in_channels}, h, w), with what is concatenated to z, got {tuple(z.shape)}"
@@ -180,3 +198,9 @@ class UNet(Regional):
             )
         if context is not None and context.shape[-1] != self.context_dim:
             raise ValueError(f"context must be (b, tokens, {self.context_dim}), got {tuple(context.shape)}")
+        vector: int | None = self.config["adm_in_channels"]
+        if y is not None and vector is not None and y.shape[-1] != vector:
+            raise ValueError(
+                f"this UNet's vector has {vector} numbers, and the condition's has {y.shape[-1]}; SDXL's is a text's vector and"
+                " its sizes behind it (combine_conditions)"
+            )

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from core.models.attention import SpatialTransformer
-from core.models.blocks import AttentionBlock, Downsample, ResBlock
+from core.models.blocks import AttentionBlock, Downsample, ResBlock, timestep_embedding
 
 
 class EmbedSequential(nn.Sequential):
@@ -89,6 +89,20 @@ class Parts:
         width = self.emb_channels
         return nn.Sequential(nn.Linear(self.model_channels, width), nn.SiLU(), nn.Linear(width, width))
 
+    def label_embedding(self, num_classes: int | None, adm_in_channels: int | None) -> nn.Module | None:
+        """What embeds class numbers (b,) or vectors (b, adm_in_channels) beside the time; None where there are none.
+
+        Raises ValueError for both.
+        """
+        if num_classes is not None and adm_in_channels is not None:
+            raise ValueError("give num_classes (labels) or adm_in_channels (vectors), not both")
+        width = self.emb_channels
+        if num_classes is not None:
+            return nn.Embedding(num_classes, width)
+        if adm_in_channels is None:
+            return None
+        return nn.Sequential(nn.Sequential(nn.Linear(adm_in_channels, width), nn.SiLU(), nn.Linear(width, width)))
+
     def res_block(self, c_in: int, c_out: int, up: bool = False, down: bool = False) -> ResBlock:
         """A residual block, which may also resize."""
         scale_shift = self.use_scale_shift_norm
@@ -132,6 +146,20 @@ class Parts:
     def middle(self, ch: int) -> EmbedSequential:
         """The middle, at the lowest resolution: two residual blocks around attention."""
         return EmbedSequential(self.res_block(ch, ch), self.attention(ch, -1), self.res_block(ch, ch))
+
+
+def embed(
+    time_embed: nn.Module, label_emb: nn.Module | None, channels: int, t: Tensor, y: Tensor | None, rows: int
+) -> Tensor:
+    """The time embedding, (rows, emb_channels), of timesteps t (rows,), (1,) or (), and what class numbers or vectors y add to it.
+
+    channels: width of the sinusoidal one.
+    """
+    dtype = next(time_embed.parameters()).dtype
+    emb: Tensor = time_embed(timestep_embedding(t.reshape(-1), channels).to(dtype)).expand(rows, -1)
+    if label_emb is not None and y is not None:
+        emb = emb + label_emb(y if y.dim() == 1 else y.to(dtype))
+    return emb
 
 
 def run(block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None, recompute: bool) -> Tensor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import warnings
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from core.files import atomic_file
-from core.tables.frames import Frame, frame_of, of_frame
+from core.tables.frames import Frame, of_frame
 from core.tables.table import Table
 
 Format = Literal["csv", "parquet"]
@@ -19,25 +19,39 @@ def save_table(table: Table, path: Path) -> None:
     """Write a table, in the format of the path's suffix: whole, or not at all. In CSV what is unknown is empty.
 
     Raises ValueError, before anything is written, for another suffix, for Parquet without pyarrow, and in Parquet for a column
-    that holds texts beside numbers.
+    of several kinds.
     """
     if path.suffix not in FORMATS:
         raise ValueError(f"{path.name}: tables are written as {' or '.join(FORMATS)}")
     if path.suffix == ".csv":
         with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            # Of a single column, a row of spaces would be an empty line, which readers pass over.
+            writer = csv.writer(file, quoting=csv.QUOTE_NONNUMERIC if len(table.columns) == 1 else csv.QUOTE_MINIMAL)
             writer.writerow(table.columns)
             writer.writerows(table.rows())
         return
     require_parquet()
-    frame = frame_of(table).infer_objects()
-    for name, column in table.columns.items():
-        if len({isinstance(cell, str) for cell in column if cell is not None}) > 1:
-            raise ValueError(
-                f"the column {name!r} holds texts and numbers, and one of Parquet holds one kind; write CSV"
-            )
+    from pyarrow.parquet import write_table
+
+    columns = _arrow(table)
     with atomic_file(path) as temporary:
-        frame.to_parquet(temporary, engine="pyarrow", index=False)
+        write_table(columns, temporary)
+
+
+def _arrow(table: Table) -> Any:
+    """The table as Arrow has it: whole numbers stay whole beside what is unknown."""
+    import pyarrow
+
+    columns = {}
+    for name, column in table.columns.items():
+        try:
+            columns[name] = pyarrow.array(column)
+        except (OverflowError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"the column {name!r} holds texts and numbers, truth values among others, or a whole number beyond 64 bits;"
+                " one of Parquet holds one kind: write CSV"
+            ) from error
+    return pyarrow.table(columns)
 
 
 def load_table(path: Path) -> Table:

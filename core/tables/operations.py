@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from core.tables.frames import frame_of, of_frame
-from core.tables.table import Cell, Table
+from core.tables.table import Cell, Table, unknown
 
 Relation = Literal["==", "!=", "<", "<=", ">", ">="]
 RELATIONS: Mapping[Relation, Callable[[Any, Any], bool]] = {
@@ -59,27 +59,26 @@ def group(table: Table, by: Sequence[str], values: Sequence[str] = ()) -> Table:
     """A row for each combination of some columns, in the order in which they first come: how many rows it has (`count`), and of
     each value its mean and sample deviation (n − 1; None of a single one), as NAME_mean and NAME_deviation.
 
-    What is unknown is left out of both. values: columns of numbers; none named are all that are not in `by`.
-    Raises ValueError for a column that is not there, or holds texts.
+    What is unknown is left out of both, and a value of its own in `by`. values: columns of numbers; none named are all that are not in `by`.
+    Raises ValueError for a column that is not there, holds texts, or is called as one of the results.
     """
-    table.only(by)
+    places = table.groups(by)
     values = list(values) or [name for name in table.columns if name not in by and table.is_numeric(name)]
     if again := [name for name in values if name in by]:
         raise ValueError(f"the column {again[0]!r} is what rows are grouped by; name another one")
-    numbers = {name: table.numbers(name) for name in values}
-    places: dict[tuple[Cell, ...], list[int]] = {}
-    for i, combination in enumerate(
-        zip(*(table.column(name) for name in by), strict=True) if by else [()] * len(table)
-    ):
-        places.setdefault(combination, []).append(i)
     columns: dict[str, tuple[Cell, ...]] = {name: tuple(each[i] for each in places) for i, name in enumerate(by)}
-    columns["count"] = tuple(map(len, places.values()))
-    for name, column in numbers.items():
+    results: dict[str, tuple[Cell, ...]] = {"count": tuple(map(len, places.values()))}
+    for name in values:
+        column = table.numbers(name)
         parts = [column[rows] for rows in places.values()]
         known = [part[~np.isnan(part)] for part in parts]
-        columns[f"{name}_mean"] = tuple(float(part.mean()) if len(part) else None for part in known)
-        columns[f"{name}_deviation"] = tuple(float(part.std(ddof=1)) if len(part) > 1 else None for part in known)
-    return Table(columns)
+        with np.errstate(all="ignore"):  # of infinite numbers
+            results[f"{name}_mean"] = tuple(float(part.mean()) if len(part) else None for part in known)
+            deviations = [float(part.std(ddof=1)) if len(part) > 1 else None for part in known]
+        results[f"{name}_deviation"] = tuple(None if unknown(each) else each for each in deviations)
+    if taken := [name for name in results if name in columns]:
+        raise ValueError(f"rows are grouped by {taken[0]!r}, as a column of the result is called; call it otherwise")
+    return Table(columns | results)
 
 
 def select(table: Table, column: str, relation: Relation, value: Cell) -> Table:
@@ -110,12 +109,12 @@ def sort(table: Table, by: Sequence[str], descending: bool = False) -> Table:
     rows = list(range(len(table)))
     for name in reversed(by):
         column = table.column(name)
-        known = [i for i in rows if not _unknown(column[i])]
+        known = [i for i in rows if not unknown(column[i])]
         try:
             known.sort(key=lambda i, column=column: column[i], reverse=descending)  # type: ignore[misc]
         except TypeError as error:
             raise ValueError(f"the column {name!r} holds texts and numbers, which have no order") from error
-        rows = known + [i for i in rows if _unknown(column[i])]
+        rows = known + [i for i in rows if unknown(column[i])]
     return table.pick(rows)
 
 
@@ -124,18 +123,6 @@ def best(table: Table, column: str, largest: bool = False, count: int = 1, withi
 
     Rows in which the number is unknown are never among them.
     """
-    table.numbers(column)
-    table.only(within)
-    ordered = sort(table, [column], largest)
-    taken: dict[tuple[Cell, ...], int] = {}
-    rows = []
-    for i, cell in enumerate(ordered.column(column)):
-        combination = tuple(ordered.columns[name][i] for name in within)
-        if not _unknown(cell) and taken.get(combination, 0) < count:
-            taken[combination] = taken.get(combination, 0) + 1
-            rows.append(i)
-    return ordered.pick(rows)
-
-
-def _unknown(cell: Cell) -> bool:
-    return cell is None or cell != cell
+    numbers = table.numbers(column)
+    ordered = sort(table.pick([i for i, number in enumerate(numbers) if not unknown(number)]), [column], largest)
+    return ordered.pick(sorted(i for rows in ordered.groups(within).values() for i in rows[:count]))

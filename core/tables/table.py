@@ -13,6 +13,7 @@ from core.numbers import holds_numbers
 
 Cell = bool | int | float | str | None
 """What a table holds; None where nothing is known."""
+Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Table:
             raise ValueError(f"the table has no column {name!r}; it has {', '.join(self.columns) or 'none at all'}")
         return self.columns[name]
 
-    def numbers(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def numbers(self, name: str) -> Numbers:
         """One column as numbers, (rows,), NaN where nothing is known. Raises ValueError for a text, naming it."""
         column = self.column(name)
         if texts := [each for each in column if isinstance(each, str)]:
@@ -56,6 +57,21 @@ class Table:
     def rows(self) -> Iterator[tuple[Cell, ...]]:
         """The rows, each in the order of the columns."""
         return zip(*self.columns.values(), strict=True)
+
+    def known(self, name: str) -> tuple[Cell, ...]:
+        """One column in which all that is unknown is None: NaN differs from itself. Raises ValueError as `column` does."""
+        return tuple(None if unknown(cell) else cell for cell in self.column(name))
+
+    def groups(self, by: Sequence[str]) -> dict[tuple[Cell, ...], list[int]]:
+        """The numbers of the rows of each combination of some columns, in the order in which they first come.
+
+        What is unknown is one value, None, in whichever row. Raises ValueError for a column that is not there.
+        """
+        columns = [self.known(name) for name in by]
+        places: dict[tuple[Cell, ...], list[int]] = {}
+        for i, combination in enumerate(zip(*columns, strict=True) if by else [()] * len(self)):
+            places.setdefault(combination, []).append(i)
+        return places
 
     def pick(self, rows: Sequence[int]) -> Table:
         """The table of these rows, by their numbers, in this order."""
@@ -79,6 +95,11 @@ def table_of(values: Mapping[str, Any]) -> Table:
         for name, cell in row.items():
             columns[name].append(cell)
     return Table({name: tuple(column) for name, column in columns.items()})
+
+
+def unknown(cell: Cell) -> bool:
+    """Whether nothing is known there: None, or what is no number (NaN)."""
+    return cell is None or cell != cell
 
 
 def told(cell: Cell) -> str:
@@ -110,6 +131,8 @@ def _plain(value: Any, name: str) -> Any:
             raise ValueError(
                 f"the column {name!r} is given a tensor of {value.ndim} axes; measure it first: a cell is one number"
             )
+        if value.is_complex():
+            raise ValueError(f"the column {name!r} is given complex numbers; take their size, or a part of them")
         if not holds_numbers(value):
             return [_plain(item, name) for item in value] if value.ndim else None
         return value.tolist()  # waits for the device once

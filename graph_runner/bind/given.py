@@ -59,9 +59,10 @@ def with_inputs(
 ) -> Given:
     """The workflow with values at these places.
 
-    A name is a node that gives one value (its result is given, and what only it needed is left out), a port of a node
-    (`node.output`, or `node.input`: a literal typed in, a value instead of the wire), or what the workflow exposes. An
-    output's name goes before an input's. targets: nodes that are asked for, and stay.
+    A name is what the workflow exposes, a node that gives one value (its result is given, and what only it needed is left
+    out), or a port of a node (`node.output`, or `node.input`: a literal typed in, a value instead of the wire). An exposed
+    parameter goes before a node of the same name, as in the script that `export --python` writes; among ports an output's name
+    goes before an input's. targets: nodes that are asked for, and stay.
     known: what another process knows of the values, who took them in before.
 
     Raises WorkflowError with every input that names nothing, or whose value does not suit its place.
@@ -93,7 +94,7 @@ class _Giving:
         """Put one value where its name says."""
         exposed = self.workflow.exposed
         id, port = split(name)
-        if id not in self.nodes and name in exposed.params:
+        if parameter := name in exposed.params:
             id, port = split(exposed.params[name])
         elif id not in self.nodes and name in exposed.outputs:
             id, port = split(exposed.outputs[name])
@@ -105,7 +106,7 @@ class _Giving:
         outputs, ports = self._outputs(found), self._inputs(found)
         if not port and len(outputs) == 1:
             port = next(iter(outputs))
-        if port in outputs:
+        if port in outputs and not (parameter and port in ports):
             self._output(name, id, port, outputs, value)
         elif port in ports:
             self._input(name, id, ports[port], value)

@@ -189,8 +189,9 @@ def _remedy(port: PortType, source: PortType) -> str:
 
 def _leave(port: Port, env: Environment) -> dict[Slot, PortType]:
     """The types an output or inner port carries, by the user's name where it has names."""
-    if not port.type.variable:  # names are those of the wires that enter, whatever their types
-        names = dict.fromkeys(name for _, name in env if name) if port.named else [""]
+    if not port.type.variable:  # names are those of the wires of its type that enter, or of all where there are none
+        own = dict.fromkeys(name for kind, name in env if name and kind == port.type.name)
+        names = (own or dict.fromkeys(name for _, name in env if name)) if port.named else {"": None}
         return {(port.name, name): port.type for name in names}
     solved = {name: kind for (variable, name), kind in env.items() if variable == port.type.name}
     if not port.named:

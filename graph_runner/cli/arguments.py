@@ -13,7 +13,22 @@ from graph_runner.base.home import folder_of
 from graph_runner.cli import engine_options
 from graph_runner.cli.engine_options import DTYPES, WEIGHTS, count, size
 
-COMMANDS = ("run", "check", "export", "nodes", "plugins", "models", "runs", "blueprints", "clean", "lock")
+COMMANDS = (
+    *(
+        "run",
+        "check",
+        "export",
+        "import",
+        "nodes",
+        "plugins",
+        "models",
+        "picture",
+        "runs",
+        "blueprints",
+        "clean",
+        "lock",
+    ),
+)
 
 _ABOUT = """\
 Run workflows of Latent Loom: graphs of nodes that train and sample latent diffusion models.
@@ -104,15 +119,26 @@ def build() -> argparse.ArgumentParser:
     _workspace(check)
     _only_below(check)
 
-    export = commands.add_parser("export", help="write a workflow as a plain Python script that needs no engine",
+    export = commands.add_parser("export", help="write a workflow as a plain Python script that needs no engine, or for another program",
                                  description="Write a workflow as a plain Python script: it imports core and PyTorch, holds what it needs of the nodes, and computes to the same bits as the workflow does on a CPU in float32.")  # fmt: skip
     _workflow(export)
     _nodes(export)
-    export.add_argument("--python", action="store_true", required=True, help="as Python")
-    export.add_argument("--output", type=Path, metavar="FILE", help="write it to this file (default: print it)")
+    form = export.add_mutually_exclusive_group(required=True)
+    form.add_argument("--python", action="store_true", help="as Python")
+    form.add_argument("--as", metavar="PROGRAM", help="for another program: comfyui (its API's form), or what an installed package writes for")  # fmt: skip
+    export.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it to this file (default: print it)")
     export.add_argument("--table", action="store_true", help="print which lines came from which node")
     export.add_argument("--seed", type=_seed, default=0, help="seed of the whole run (default 0)")
     _workspace(export)
+
+    brought = commands.add_parser("import", help="bring a workflow of another program (ComfyUI) here",
+                                  description="Read a workflow that another program saved, or a PNG that carries one, and write it as one of ours. What has no counterpart stays as a placeholder with its wires, and is told. Nothing is executed.")  # fmt: skip
+    brought.add_argument("workflow", type=Path, help="its file: ComfyUI's canvas' or API's JSON, or a PNG")
+    brought.add_argument("-o", "--output", type=Path, metavar="FILE", help="write it to this file (default: print it)")
+    brought.add_argument("--overwrite", action="store_true", help="replace that file")
+    brought.add_argument("--models", type=Path, metavar="DIR", help="the folder below which models lie by kind, as ComfyUI/models (default: models in the workspace)")  # fmt: skip
+    brought.add_argument("--pictures", type=Path, metavar="DIR", help="the folder below which pictures lie, as ComfyUI/input (default: uploads in the workspace)")  # fmt: skip
+    _nodes(brought)
 
     nodes = commands.add_parser("nodes", help="list the nodes, explain one, or find some by words")
     nodes.add_argument("node", nargs="*", help="the node to explain, or words to find nodes by: what other programs call them, choices (euler), parameters")  # fmt: skip
@@ -131,6 +157,13 @@ def build() -> argparse.ArgumentParser:
     models.add_argument("--no-hash", action="store_true", help="leave out the hashes, for which all of a file is read once")  # fmt: skip
     _nodes(models)
     _workspace(models)
+
+    picture = commands.add_parser("picture", help="say how a picture was made, by A1111, ComfyUI or here, and write it as a workflow",
+                                  description="Say what a PNG, JPEG or WebP tells of how it was made: prompts, seed, steps, sampler, scale, size, model. Nothing in it is executed.")  # fmt: skip
+    picture.add_argument("picture", type=Path, metavar="PICTURE", help="the picture's file")
+    picture.add_argument("--output", type=Path, metavar="FILE", help="write a workflow that does the same to this file, as far as it can be, and tell the rest")  # fmt: skip
+    picture.add_argument("--json", action="store_true", help="tell it as JSON, for programs")
+    _nodes(picture)
 
     runs = commands.add_parser("runs", help="list what was run in a workspace, newest first")
     runs.add_argument("--most", type=count, default=20, metavar="N", help="list so many (default 20)")

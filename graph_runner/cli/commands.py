@@ -1,4 +1,4 @@
-"""What the command line tells besides running: `check`, `export`, `nodes`, `plugins`, `models`, `runs`, `blueprints`, `clean`, `lock`."""
+"""What the command line tells besides running: `check`, `export`, `import`, `nodes`, `plugins`, `models`, `picture`, `runs`, `blueprints`, `clean`, `lock`."""
 
 from __future__ import annotations
 
@@ -98,7 +98,11 @@ def _estimate(
 
 
 def export(options: argparse.Namespace) -> int:
-    """Write a workflow as a plain Python script."""
+    """Write a workflow as a plain Python script, or for another program."""
+    if not options.python:
+        from graph_runner.cli.foreign import export_as
+
+        return export_as(options)
     from graph_runner.base.files import write_atomically
     from graph_runner.cli import settings
     from graph_runner.contract.registry import Registry
@@ -120,6 +124,13 @@ def export(options: argparse.Namespace) -> int:
     elif options.output is None:
         print(script.text, end="")
     return 0
+
+
+def import_(options: argparse.Namespace) -> int:
+    """Bring another program's workflow here."""
+    from graph_runner.cli.foreign import import_command
+
+    return import_command(options)
 
 
 def nodes(options: argparse.Namespace) -> int:
@@ -199,6 +210,13 @@ def models(options: argparse.Namespace) -> int:
     from graph_runner.cli.models import models_command
 
     return models_command(options, _folder(options.workspace), [_folder(folder) for folder in options.folders])
+
+
+def picture(options: argparse.Namespace) -> int:
+    """Say how a picture was made."""
+    from graph_runner.cli.picture import picture_command
+
+    return picture_command(options)
 
 
 def runs(options: argparse.Namespace) -> int:

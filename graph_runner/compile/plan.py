@@ -25,8 +25,11 @@ class Need:
     singles: tuple[tuple[str, int], ...]
 
     def holds(self, frame: list[Any]) -> bool:
-        """Whether it is, as the values in a frame say."""
-        return bool(self.asks(**self.constants, **{name: frame[slot] for name, slot in self.singles}))
+        """Whether it is, as the values in a frame say; so it is where they cannot: the node that reads it tells what is wrong."""
+        try:
+            return bool(self.asks(**self.constants, **{name: frame[slot] for name, slot in self.singles}))
+        except (RuntimeError, TypeError, ValueError):
+            return True
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -21,7 +21,8 @@ from pydantic import Field
 
 from graph_runner.contract.broadcast import NamesIn, NumberOrTensor
 from graph_runner.contract.decorator import node
-from graph_runner.contract.describers import Described, describes_models
+from graph_runner.contract.describers import Described, Made, describes_models, describes_pictures
+from graph_runner.contract.foreign import Folders, Imported, exports_workflows, imports_workflows
 from graph_runner.contract.markers import (
     LARGEST_SEED,
     Axes,
@@ -60,10 +61,13 @@ __all__ = [
     "File",
     "FileOrFolder",
     "Folder",
+    "Folders",
     "Formerly",
+    "Imported",
     "Inject",
     "Joinable",
     "Lighter",
+    "Made",
     "Name",
     "NamesIn",
     "Neutral",
@@ -80,5 +84,8 @@ __all__ = [
     "Unkeyed",
     "Wire",
     "describes_models",
+    "describes_pictures",
+    "exports_workflows",
+    "imports_workflows",
     "node",
 ]

@@ -8,7 +8,7 @@ The engine knows no kind of model; it walks folders, and asks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,4 +36,29 @@ Describer = Callable[[Path], Described | None]
 def describes_models(describe: Describer) -> Describer:
     """Mark a function as one that says what a model's file or folder is. It must not raise for what it cannot read."""
     describe.__describes__ = "models"  # type: ignore[attr-defined]
+    return describe
+
+
+class Made(NamedTuple):
+    """What a picture says of how it was made.
+
+    program: that made it. facts: by name, in the order in which they are told. workflow: the text of a workflow file that does the
+    same, as far as it can be; empty where there is none. left: what that does not do, in sentences. problem: why what the picture
+    carries cannot be read, a sentence; empty where it can.
+    """
+
+    program: str
+    facts: Mapping[str, str] = {}
+    workflow: str = ""
+    left: tuple[str, ...] = ()
+    problem: str = ""
+
+
+PictureDescriber = Callable[[Mapping[str, str]], Made | None]
+"""Says of the texts that a picture carries, by keyword, how it was made; None where they are none that it knows."""
+
+
+def describes_pictures(describe: PictureDescriber) -> PictureDescriber:
+    """Mark a function as one that says how another program's picture was made. It must not raise for what it cannot read."""
+    describe.__describes__ = "pictures"  # type: ignore[attr-defined]
     return describe

@@ -18,7 +18,8 @@ from typing import Any
 
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.contract.context import BUILT_IN
-from graph_runner.contract.describers import Describer
+from graph_runner.contract.describers import Describer, PictureDescriber
+from graph_runner.contract.foreign import Exporter, Importer
 from graph_runner.contract.markers import ContractError
 from graph_runner.contract.models import Models, marked
 from graph_runner.contract.spec import NodeSpec, PortType
@@ -33,7 +34,8 @@ class Registry(Mapping[str, NodeSpec]):
     injectables: by kind, what makes the values that a node may ask for, besides those that the engine makes
     (`graph_runner.context.injectable`). scanned: the packages and the host's injectables that it was made of, if it was, so that
     another process can make it; loaded: when, in seconds since 1970. failed: packages that were passed over, each with the reason.
-    describers: who can say what a model's file is.
+    describers: who can say what a model's file is. picture_describers: who can say how another program's picture was made.
+    importers, exporters: who reads and, by the program's name, writes other programs' workflows.
     """
 
     def __init__(
@@ -46,6 +48,9 @@ class Registry(Mapping[str, NodeSpec]):
         self.loaded = time.time()
         self.failed: dict[str, str] = {}
         self.describers: list[Describer] = []
+        self.picture_describers: list[PictureDescriber] = []
+        self.importers: list[Importer] = []
+        self.exporters: dict[str, Exporter] = {}
         self.injectables: dict[str, Callable[..., Any]] = {}
         for make in injectables:
             kind: str = make.__injectable__  # type: ignore[attr-defined]
@@ -138,7 +143,9 @@ class Registry(Mapping[str, NodeSpec]):
         kinds: dict[type, None] = {}
         packages, injectables = list(packages), list(injectables)
         makers = list(injectables)
-        describers: list[Describer] = []
+        describers: list[Any] = []
+        importers: list[Importer] = []
+        exporters: list[Any] = []
         for name in packages:
             try:
                 modules = list(_modules(name))
@@ -160,10 +167,15 @@ class Registry(Mapping[str, NodeSpec]):
                 specs += (value.__node__ for value in _marked(module, "__node__", NodeSpec))
                 makers += _marked(module, "__injectable__", str)
                 describers += _marked(module, "__describes__", str)
+                importers += _marked(module, "__imports__", str)
+                exporters += _marked(module, "__exports__", str)
                 kinds |= dict.fromkeys(filter(marked, vars(module).values()))
         registry = cls(specs, kinds, makers)
         registry.scanned, registry.loaded, registry.failed = (tuple(packages), tuple(injectables)), began, failed
-        registry.describers = describers
+        registry.describers = [each for each in describers if each.__describes__ == "models"]
+        registry.picture_describers = [each for each in describers if each.__describes__ == "pictures"]
+        registry.importers = importers
+        registry.exporters = {each.__exports__: each for each in exporters}
         for kind in kinds:
             try:
                 kind.__listed_in__.add(kind)  # type: ignore[attr-defined]

@@ -55,6 +55,11 @@ class _Open:
 OPEN = _Open()
 
 
+def _is_open(value: Any) -> bool:
+    """Whether only the run will give a value, or one of those that a loop has collected."""
+    return value is OPEN or (isinstance(value, list) and any(item is OPEN for item in value))
+
+
 @dataclass
 class NodeEstimate:
     """What one node will do. gives: its outputs that are read, described; flops: over all steps, without those of the nodes
@@ -246,7 +251,7 @@ class _DryRun:
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
         inputs = (slot for step in unit.members for slot in step.inputs())
-        if not unit.spec.conditional and any(frame[slot] is OPEN for slot in inputs):
+        if not unit.spec.conditional and any(_is_open(frame[slot]) for slot in inputs):
             return "what it reads is not known"
         return "it only has an effect" if unit.spec.effect and unit.spec.dry is None else ""
 

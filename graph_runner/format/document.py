@@ -89,9 +89,9 @@ def _looks_like(text: str | bytes) -> str:
 def foreign(document: dict[str, Any]) -> str:
     """What a JSON object is that has no version of ours: a sentence, empty where it is nothing known."""
     if isinstance(document.get("nodes"), list) and "links" in document:
-        return "It is a ComfyUI workflow; its nodes are others, so draw it anew here"
+        return "It is a ComfyUI workflow: say `import FILE`, or drop it on the canvas"
     if document and all(isinstance(value, dict) and "class_type" in value for value in document.values()):
-        return "It is a ComfyUI prompt in the API's form; its nodes are others, so draw it anew here"
+        return "It is a ComfyUI prompt in the API's form: say `import FILE`, or drop it on the canvas"
     if "_class_name" in document or "model_type" in document:
         return "It is the configuration of a model; a workflow loads the model's folder by a node"
     return ""

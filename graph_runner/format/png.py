@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from graph_runner.base.problems import Problem, WorkflowError
+from graph_runner.format.carried import carried_texts
 from graph_runner.format.workflow import Workflow, load, read
 
 KEYWORD = "workflow"
@@ -20,30 +21,26 @@ def open_workflow(path: str | Path) -> Workflow:
     Raises WorkflowError, naming the file, where it is absent, malformed, or a picture without a workflow.
     """
     path = Path(path)
-    picture = False
-    with suppress(OSError, ValueError):  # `load` says why
+    return read(_carried_by(path), f"the workflow inside {path}") if is_picture(path) else load(path)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a PNG does; one that cannot be read does not."""
+    with suppress(OSError, ValueError):
         if path.is_file():
             with path.open("rb") as file:
-                picture = file.read(len(_SIGNATURE)) == _SIGNATURE
-    return read(_carried_by(path), f"the workflow inside {path}") if picture else load(path)
+                return file.read(len(_SIGNATURE)) == _SIGNATURE
+    return False
 
 
 def _carried_by(path: Path) -> str:
-    from PIL import Image, PngImagePlugin
-
-    try:
-        with Image.open(path, formats=["PNG"]) as image:
-            assert isinstance(image, PngImagePlugin.PngImageFile)
-            # What stands before the pixels is known by now; for what follows them they would all be decoded.
-            texts = image.info if KEYWORD in image.info else image.text
-            text = texts.get(KEYWORD)
-    except (
-        Exception
-    ) as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, bombs and others
-        raise WorkflowError([Problem(f"cannot read the picture {path}: {error or type(error).__name__}")]) from error
+    texts = carried_texts(path)
+    text = texts.get(KEYWORD)
     if text is None:
         remedy = "Pictures that a run saved do; editing one may remove it"
         if "parameters" in texts:
-            remedy = "It is a picture of Stable Diffusion web UI, which carries its prompt only"
+            remedy = (
+                "It is a picture of Stable Diffusion web UI; the command `picture` makes a workflow of what it tells"
+            )
         raise WorkflowError([Problem(f"{path} carries no workflow", remedy=remedy)])
-    return str(text)
+    return text

@@ -39,7 +39,7 @@ Use = Literal["call", "read", "train"]
 @dataclass(eq=False)
 class Resident:
     """A module that was met. own: it is the owner's to move; not what a zone made on the device and still works on.
-    parts: by id, the modules that it is made of."""
+    parts: by id, the modules and tensors that it is made of."""
 
     model: weakref.ref[nn.Module]
     parts: frozenset[int]
@@ -193,7 +193,7 @@ class Residence:
             forget = weakref.ref(model, partial(self._forget, id(model)))
             tensors = list(tensors_of(model))
             here = all(tensor.device == self.device for tensor in tensors)
-            parts = frozenset(map(id, model.modules()))
+            parts = frozenset(map(id, (*model.modules(), *tensors)))
             resident = Resident(forget, parts, size_of(tensors), here=here, own=not here)
             self._known[id(model)] = resident
         return resident

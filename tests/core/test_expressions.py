@@ -61,7 +61,10 @@ def test_what_is_empty_or_too_long_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["1 / 0", "sqrt(-1)", "log(0)", "(-1) ** 0.5", "exp(1000)", "9 ** 9 ** 9", "floor(1e999)", "0 ** -1", "1 % 0"],
+    [
+        *("1 / 0", "sqrt(-1)", "log(0)", "(-1) ** 0.5", "exp(1000)", "9 ** 9 ** 9", "floor(1e999)", "0 ** -1", "1 % 0"),
+        *("((((9 ** 64) ** 64) ** 64) ** 64) ** 64", "((2 ** 60) ** 60) ** 60"),
+    ],
 )
 def test_numbers_without_a_result_are_refused_at_once(text: str) -> None:
     with pytest.raises(ValueError, match="has no value here"):
@@ -111,6 +114,7 @@ def test_random_texts_give_a_formula_or_an_error_and_nothing_else() -> None:
         "/",
         ",",
         "1",
+        "_",
         ".5",
         "e",
         " ",
@@ -230,6 +234,26 @@ def test_functions_give_the_same_of_numbers_and_tensors(name: str) -> None:
         assert value(f"{name}(x)", x=torch.tensor(number, dtype=torch.float64)).item() == pytest.approx(
             value(f"{name}(x)", x=number)
         )
+
+
+@pytest.mark.parametrize("text", ["min(a, b)", "max(a, b)", "min(1, a, b)", "max(b, 1, a)", "clamp(a, b, 1)"])
+def test_what_is_no_number_stays_so_wherever_it_stands(text: str) -> None:
+    for a, b in ((math.nan, 0.5), (0.5, math.nan)):
+        assert math.isnan(expression(text)({"a": a, "b": b}))
+        assert torch.isnan(expression(text)({"a": torch.tensor(a), "b": torch.tensor(b)}))
+
+
+@pytest.mark.parametrize(("a", "b"), [(2, -1), (2, 3), (3, -2)])
+def test_whole_powers_are_the_same_of_numbers_and_tensors(a: int, b: int) -> None:
+    power = expression("a ** b")
+    for given in ((a, torch.tensor([b])), (torch.tensor([a]), b), (torch.tensor([a]), torch.tensor([b]))):
+        assert float(power(dict(zip("ab", given, strict=True)))) == pytest.approx(a**b)
+
+
+@pytest.mark.parametrize("x", [-800.0, -40.0, -20.0, 0.0, 3.0, 800.0])
+def test_the_sigmoid_of_a_number_has_all_its_figures(x: float) -> None:
+    wanted = float(torch.sigmoid(torch.tensor(x, dtype=torch.float64)))
+    assert expression("sigmoid(x)")({"x": x}) == pytest.approx(wanted, rel=1e-14, abs=0)
 
 
 def test_gradients_flow() -> None:

@@ -1,5 +1,6 @@
 """Images in and out: values, sizes, orientation, texts inside, and files that are not images."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,18 @@ import torch
 from PIL import Image, ImageCms
 from skimage import data
 
-from core.images import ImageError, from_pil, grid, load_image, load_mask, open_image, read_text, save_png, to_pil
+from core.images import (
+    ImageError,
+    crop_box,
+    from_pil,
+    grid,
+    load_image,
+    load_mask,
+    open_image,
+    read_text,
+    save_png,
+    to_pil,
+)
 
 
 def test_eight_bit_values_survive_the_round_trip(tmp_path: Path) -> None:
@@ -137,6 +149,17 @@ def test_fractions_and_whole_numbers_beyond_eight_bits_keep_their_greys(tmp_path
     assert (load_image(tmp_path / "odd.tif")[0, 0, :3] == -1).all()
     Image.fromarray(np.ones((4, 4), dtype=np.uint16)).save(tmp_path / "dark.tif")
     assert (load_image(tmp_path / "dark.tif") == -1).all()
+
+
+def test_a_crop_never_reaches_beyond_its_picture() -> None:
+    """Not by a rounding either: Pillow refuses that."""
+    for width, height, (tall, wide) in itertools.product(
+        range(1, 40, 3), range(1, 40, 3), [(62, 43), (7, 1), (49, 37)]
+    ):
+        for x in (0.0, 0.5, 1.0):
+            left, upper, right, lower = crop_box(width, height, wide / tall, 1.0, x, x)
+            assert 0 <= left <= right <= width
+            assert 0 <= upper <= lower <= height
 
 
 def swapped_profile() -> bytes:

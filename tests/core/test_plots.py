@@ -46,6 +46,34 @@ def test_each_kind_tells_its_columns_and_series(kind: Kind, tmp_path: Path) -> N
     assert Plot.from_tree(plot.to_tree()) == plot
 
 
+ODD = {
+    "nothing": table_of({"x": [], "y": [], "by": []}),
+    "unknown": table_of({"x": [float("nan"), None], "y": [None, float("nan")], "by": [None, float("nan")]}),
+    "infinite": table_of({"x": [1.0, float("inf")], "y": [float("inf"), float("-inf")], "by": ["a", "b"]}),
+    "not above 0": table_of({"x": [0, -1], "y": [0, -1], "by": ["中", "$"]}),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_has_no_place_is_left_out_and_nothing_is_warned_of(name: str) -> None:
+    plots = [
+        Plot("line", ODD[name], "x", "y", by="by", log=True),
+        Plot("scatter", ODD[name], "x", "y", by="by", log=True),
+        Plot("bar", ODD[name], "by", "y", by="x", log=True),
+        Plot("heat map", ODD[name], "x", "by", "y", log=True),
+        Plot("histogram", ODD[name], "x", by="by", log=True),
+    ]
+    assert picture_of(plots, 200, 200).size == (1000, 200)
+
+
+def test_a_deviation_is_a_size_and_an_infinite_one_is_not_drawn() -> None:
+    table = table_of({"x": [1, 2], "y": [1, 2], "off": [0.1, float("inf")], "below": [-1, 0]})
+    plots = [Plot(kind, table, "x", "y", deviation="off") for kind in ("line", "scatter", "bar")]
+    assert picture_of(plots, 200, 200).size == (600, 200)
+    with pytest.raises(ValueError, match="'below' says how far y may be off, and holds -1"):
+        Plot("bar", table, "x", "y", deviation="below")
+
+
 def test_equal_plots_are_equal_files(tmp_path: Path) -> None:
     for name in ("a.svg", "b.svg"):
         save_plots([PLOTS["bar"]], tmp_path / name)

@@ -36,6 +36,18 @@ def is_even(i: int) -> bool:
     return i % 2 == 0
 
 
+@node(category="toy")
+def nothing(x: Number) -> Number:
+    """What is no number."""
+    return x * float("nan")
+
+
+@node(category="toy")
+def several(x: Number) -> Any:
+    """Two numbers."""
+    return torch.stack([x, x])
+
+
 @pytest.fixture(scope="module")
 def registry() -> Registry:
     return Registry.scan([*TOYS, __name__])
@@ -132,6 +144,18 @@ def test_a_switch_says_what_it_lacks(run: Run) -> None:
         run({"one": ONE, "two": two, "s": switch({"t": scale("one", 3)}, "t", wire="two")}, "s.y")
 
 
+@pytest.mark.parametrize(("kind", "why"), [("nothing", "'when' is not a number"), ("several", "is given 2 numbers")])
+def test_what_says_neither_is_told_of_the_switch_in_a_loop_too(run: Run, kind: str, why: str) -> None:
+    """Although it is asked before, for whether what passes by is needed."""
+    inner = {
+        "odd": {"type": kind, "wires": {"x": "loop.state.x"}},
+        "no": noted("loop.state.x", "no"),
+        "s": switch({"t": scale("loop.state.x", 3)}, "t", "no", wire="odd"),
+    }
+    with pytest.raises(NodeError, match=f"^s: .*{why}"):
+        run({"one": ONE, "loop": repeat(2, inner, "s.y")}, "loop.x")
+
+
 def test_a_switch_without_results_runs_for_what_it_shows(run: Run) -> None:
     def shown(when: bool) -> list[float]:
         RECORDED.clear()
@@ -148,6 +172,12 @@ def test_a_loop_ends_where_its_body_says_and_at_its_bound_at_last(run: Run) -> N
     assert float(run(doubling(10), "loop.x").values["loop.x"]) == 16
     assert float(run(doubling(1e9, most=3), "loop.x").values["loop.x"]) == 8
     assert float(run(doubling(1e9, most=0), "loop.x").values["loop.x"]) == 1
+
+
+def test_a_loop_does_not_end_by_what_is_no_number(run: Run) -> None:
+    inner = {"next": scale("loop.state.x", 2), "end": {"type": "nothing", "wires": {"x": "next"}}}
+    with pytest.raises(NodeError, match=r"loop: 'until' is not a number \(nan\)"):
+        run({"one": ONE, "loop": until(5, inner, "next", "end")}, "loop.x")
 
 
 def test_callbacks_see_the_iteration_with_which_a_loop_ends(run: Run) -> None:

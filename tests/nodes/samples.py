@@ -12,6 +12,7 @@ from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.layouts import LayoutTokenizer
+from core.conditioning.learned_word import LearnedWord
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
@@ -22,11 +23,14 @@ from core.diffusion.schedule import NoiseSchedule
 from core.metrics.features import SmallFeatures
 from core.metrics.pretrained import CLIPScore
 from core.metrics.statistics import Statistics
+from core.models.adapter import adapter_for
 from core.models.autoencoder import DiagonalGaussian, KLAutoencoder, VQAutoencoder
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
+from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
 from core.plots import Plot
 from core.tables.table import Table
@@ -129,6 +133,10 @@ WIRES: dict[str, Callable[[], Any]] = {
     "autoencoder": autoencoder,
     "denoiser": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
     "unet": lambda: UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, norm_groups=4).eval(),
+    "controlnet": lambda: ControlNet(
+        C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4, hint_widths=(4, 4, 4)
+    ).eval(),
+    "t2i_adapter": lambda: T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4).eval(),
     "classifier": lambda: NoisyClassifier(
         C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"
     ).eval(),
@@ -136,6 +144,8 @@ WIRES: dict[str, Callable[[], Any]] = {
     "discriminator": lambda: NLayerDiscriminator(3, 4, 2).eval(),
     "class_embedder": lambda: ClassEmbedder(5, 16).eval(),
     "text_encoder": lambda: BERTEmbedder(16, 1, 8192, 92).eval(),
+    "adapter": lambda: adapter_for(WIRES["unet"](), ["*qkv"], rank=2).eval(),
+    "learned_word": lambda: LearnedWord(2, 16).eval(),
     "rescaler": lambda: SpatialRescaler(2, 5, 3).eval(),
     "layout_tokenizer": LayoutTokenizer,
     "tokenizer": lambda: train_wordpiece(captions(), 64, 12),
@@ -177,6 +187,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
+    "controlnet": {"hint_widths": [4, 4, 4]},
     "class_embedder": {"classes": 5, "dim": 16},
     "bert_text_encoder": {"dim": 16, "layers": 1},
     "layout_encoder": {"dim": 16, "layers": 1},
@@ -195,6 +206,8 @@ PARAMS: dict[str, dict[str, Any]] = {
     "expression": {"formula": "a + s * (b - a)"},
     "rearrange": {"pattern": "b c (h p) (w q) -> b (c p q) h w", "sizes": {"p": 2, "q": 2}},
     "solver_level": {"index": 3},
+    "denoise_prompt": {"step": 2, "share": 0.5},
+    "resize": {"factor": 2.0},
     "split": {"sizes": [1, 3]},
     "timestep_at_sigma": {"sigma": 2.0},
     "to_scalar": {"value": 0.5},
@@ -203,6 +216,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "delay_loss": {"step": 3},
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
+    "lora_adapter": {"layers": ["*qkv"], "rank": 2},
     "bucket_pictures": {"resolution": 32, "multiple": 8},
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
@@ -228,6 +242,7 @@ _CALCULATING = {
     "clamp": "x",
     "norm": "x",
     "mean": "x",
+    "resize": "x",
     "rows": "x",
     "split": "x",
     "rearrange": "x",
@@ -246,6 +261,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "resize_like": {"x": WIRES["mask"], "like": WIRES["latent"]},
     **{name: {"data": drawings} for name in ("bucket_pictures", "frame_pictures", "weight_samples")},
     "denoise": {"condition": lambda: None},
+    "denoise_prompt": {"condition": Conditioning},
     "guidance_interval": {"t": lambda: torch.tensor([700, 700])},
     "denoise_tiles": {"condition": lambda: None},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
@@ -255,6 +271,8 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         ).eval()
     },
     "image_likelihood": {"wanted": lambda: WIRES["image"]() * 0.5},
+    "save_lora_adapter": {"text_encoder": lambda: None, "text_adapter": lambda: None},
+    "random_rows": {"x": lambda: _rand(64, C), "like": WIRES["latent"]},
     "save_lora": {"text_base": lambda: None, "text_encoder": lambda: None},
     "save_checkpoint": {
         "class_embedder": lambda: None,

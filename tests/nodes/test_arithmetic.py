@@ -78,6 +78,7 @@ def test_kinds_go_on(engine: Engine) -> None:
         (node("mean", {"axes": [5]}, x="a"), "there is no axis 5"),
         (node("rows", {"first": 1, "count": 2}, x="a"), "rows 1 to 2 are asked for, counted from 0, and there are 2 rows"),
         (node("rearrange", {"pattern": "b c (h p) w -> b (c p) h w", "sizes": {"p": 3}}, x="a"), "does not fit 2×4×8×8"),
+        (node("rearrange", {"pattern": "b c h w"}, x="a"), "'b c h w' does not fit 2×4×8×8"),
         (node("weighted_sum", {"weights": [1]}, values=["a", "b"]), "1 weights for 2 values"),
         (node("to_number", x="a"), "it holds 512 numbers"),
         (node("clamp", {"low": 1, "high": 0}, x="a"), "low must not be larger"),

@@ -27,9 +27,12 @@ NEEDS_FILES = {
     "heun_by_hand",
     "slerp",
     "guidance_interval",
+    "guidance_sweep",
     "sdedit",
     "autoguidance",
     "consistency_distillation",
+    "dreambooth",
+    "textual_inversion",
     "flow_by_hand",
     "inversion_edit",
     "progressive_distillation",
@@ -37,6 +40,8 @@ NEEDS_FILES = {
     "classifier_guidance",
     "image_guidance",
     "stable_diffusion",
+    "stable_diffusion_xl",
+    "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",
 }
@@ -175,3 +180,24 @@ def test_what_of_a_prompt_is_not_understood_is_told_beforehand(registry: Registr
     told = " ".join(problem.message for problem in found.problems)
     for word in ("“<lora:x:1>”", "is lost", "“purple”"):
         assert word in told
+
+
+def test_of_a_loop_over_what_a_missing_file_gives_only_the_file_is_told(registry: Registry) -> None:
+    nodes = {
+        "each": {
+            "type": "for_each",
+            "params": {"over": {"power": [1, 2]}},
+            "body": {
+                "nodes": {
+                    "picture": {"type": "load_image", "params": {"path": "missing.png"}},
+                    "size": {"type": "mean", "wires": {"x": "picture"}},
+                },
+                "results": {"size": "size", "power": "each.item.power"},
+            },
+        },
+        "table": {"type": "table", "wires": {"columns": {"size": "each.size", "power": "each.power"}}},
+        "save": {"type": "save_table", "wires": {"table": "table"}},
+    }
+    found = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)
+    assert [problem.node for problem in found.problems] == ["picture"]
+    assert found.nodes["table"].open == "what it reads is not known"

@@ -25,6 +25,7 @@ REGISTRY = Registry.scan(["nodes"])
 BATCHES = {
     "rescale_latents": "it measures one number on all of its batch",
     "sample": "tested for each solver",
+    "lora_adapter": "it has no rows",
     "train": "it is handed batches",
     **dict.fromkeys(["variational_bound", "flow_likelihood"], "tests/nodes/test_likelihood.py"),
 }
@@ -86,7 +87,7 @@ def test_a_row_does_not_know_the_others(spec: NodeSpec) -> None:
 def test_what_draws_for_pictures_can_begin_at_any_row() -> None:
     offered = {spec.type for spec in REGISTRY.values() if "first_row" in spec.params}
     assert offered == {
-        *("gaussian_noise", "noise_like", "sample", "langevin_step", "sample_posterior"),
+        *("gaussian_noise", "noise_like", "sample", "langevin_step", "sample_posterior", "torch_noise"),
         *("random_mask", "degrade_images", "layout_tokens", "variational_bound", "flow_likelihood"),
     }
 

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from core.checkpoints.compvis import save_compvis
+from core.checkpoints.controlnet import save_controlnet
 from core.checkpoints.diffusers_folder import save_diffusers
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import save_checkpoint
@@ -26,6 +27,8 @@ from core.data.picture_files import image_files
 from core.images import ImageError
 from core.metrics.statistics import Statistics
 from core.models.classifier import NoisyClassifier
+from core.models.controlnet import ControlNet
+from core.models.t2i_adapter import T2IAdapter
 from core.tables.files import save_table
 from core.tables.table import table_of
 from graph_runner.base.contents import Contents, all_files
@@ -73,6 +76,21 @@ def model(make: Callable[[], torch.nn.Module]) -> Callable[[Path], Path]:
 
 def classifier() -> NoisyClassifier:
     return NoisyClassifier(4, 5, 8, (1, 2), 1, num_head_channels=8, norm_groups=4, sample_size=4)
+
+
+def adapter() -> T2IAdapter:
+    return T2IAdapter(channels=(4, 8), num_res_blocks=1, downscale_factor=4)
+
+
+def controlnet(root: Path) -> Path:
+    """A folder as diffusers has it."""
+    save_controlnet(ControlNet.beside(tiny_ldm.text_unet(16), (4, 4, 4)), root / "c")
+    return root / "c"
+
+
+def original_controlnet(root: Path) -> Path:
+    save_controlnet(ControlNet.beside(tiny_ldm.text_unet(16), (4, 4, 4)), root / "c.safetensors", "original")
+    return root / "c.safetensors"
 
 
 def weights(suffix: str) -> Callable[[Path], Path]:
@@ -239,6 +257,8 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
         *(ours, diffusers, snapshot, compvis, compvis_in_a_folder, component, sharded),
         *(model(tiny_ldm.unconditional().autoencoder.__class__), model(tiny_ldm.kl)),
     ],
+    "load_controlnet.path": [controlnet, original_controlnet, sharded],
+    "load_t2i_adapter.path": [model(adapter), weights(".pth"), sharded],
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],

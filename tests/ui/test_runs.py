@@ -118,7 +118,8 @@ def test_cancelling_what_does_not_listen_kills_the_worker_and_the_next_run_works
     server.has(run, "started")
     before = server.call("about")["workers"][0]["pid"]
     server.call("cancel", run=run)
-    assert server.over(run)["status"] == "stopped"
+    over = server.over(run)
+    assert (over["status"], over["error"]) == ("stopped", "stopped by force")
     assert server.call("events", run=run)[-2]["message"] == "stopped by force"
     assert server.over(server.submit(PICTURE))["status"] == "done"
     assert server.call("about")["workers"][0]["pid"] != before

@@ -9,12 +9,18 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skimage
 import torch
+from PIL import Image
 from torch import Tensor
 
+from core.checkpoints.controlnet import save_controlnet
+from core.checkpoints.diffusers_folder import load_diffusers
+from core.models.controlnet import ControlNet
+from core.models.unet import UNet
 from graph_runner.base import events
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
@@ -23,6 +29,7 @@ from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
 from tests.workflows.conftest import figures
+from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
@@ -46,20 +53,33 @@ SAMPLERS = (
 )
 STUDENTS = ("autoguidance", "progressive_distillation", "consistency_distillation")
 """Those that train beside a model that is loaded."""
-NEEDS = dict.fromkeys(SAMPLERS, "quickstart")
+PERSONAL = ("dreambooth", "textual_inversion")
+NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
+XL: dict[str, dict[str, Any]] = {
+    "sizes": {"original": [64, 64], "target": [64, 64], "dim": 8},
+    "beautiful": {"dim": 8},
+    "plain": {"dim": 8},
+    "noise": {"shape": [2, 4, 8, 8]},
+    "base": {"steps": 4, "end_at_step": 2},
+    "refined": {"steps": 4, "start_at_step": 2},
+}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
 
 def tiny(name: str) -> Workflow:
+    if name in PERSONAL:
+        return personal(name)
     workflow = changed(name, TINY) if name in (*TASKS, *STUDENTS) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]
         if id == "settings":
             node.params["size"] = 8
+        if name == "stable_diffusion_xl" and id in XL:
+            node.params |= XL[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow
@@ -82,13 +102,32 @@ def captioned(engine: Engine) -> None:
 def stable_diffusion(engine: Engine) -> None:
     from tiny_pipelines import PIPELINES
 
-    PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(engine.workspace / "models" / "stable-diffusion")
+    folder = engine.workspace / "models" / "stable-diffusion"
+    if not folder.exists():
+        PIPELINES["Stable Diffusion 1"](engine.workspace).save_pretrained(folder)
+
+
+def stable_diffusion_xl(engine: Engine) -> None:
+    from tiny_xl import xl_pipeline
+
+    for kind, name in (("base", "stable-diffusion-xl"), ("refiner", "stable-diffusion-xl-refiner")):
+        xl_pipeline(engine.workspace / f"{kind}-made", kind).save_pretrained(engine.workspace / "models" / name)
+
+
+def beside_stable_diffusion(engine: Engine) -> None:
+    stable_diffusion(engine)
+    unet = load_diffusers(engine.workspace / "models" / "stable-diffusion").unet
+    assert isinstance(unet, UNet)
+    save_controlnet(ControlNet.beside(unet), engine.workspace / "models" / "controlnet")
+    Image.linear_gradient("L").convert("RGB").save(engine.workspace / "picture.png")
 
 
 BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
     "stable_diffusion": stable_diffusion,
+    "stable_diffusion_xl": stable_diffusion_xl,
+    "stable_diffusion_controlnet": beside_stable_diffusion,
 }
 """What a person brings along."""
 

@@ -38,6 +38,8 @@ TASKS = [
     "image_guidance",
     "classifier_guidance",
     "stable_diffusion",
+    "stable_diffusion_xl",
+    "stable_diffusion_controlnet",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")

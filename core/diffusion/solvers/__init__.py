@@ -14,11 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from core.diffusion.comfyui import DISCARDING
 from core.diffusion.levels import End, Levels, Turns
 from core.diffusion.process import Process, Spacing
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import dpmpp, karras, lcm, ldm, multistep, unipc
 from core.diffusion.solvers.model import Denoise, Denoised, Draw, combine, estimator, in_sigma_space
+from core.diffusion.spacings import COMFYUI
 from core.models.kept_context import constant_context
 
 __all__ = ["SOLVERS", "Denoise", "Denoised", "Draw", "Solver", "combine", "estimator", "in_sigma_space", "sample"]
@@ -70,7 +72,10 @@ class Solver:
                 f"the solver {self.function.__name__!r} is defined for schedules of betas, not for {type(process).__name__}:"
                 f" choose one of {others}"
             )
-        return Levels.of(process, steps, spacing or process.spacing or self.spacing, self.end)
+        spacing = spacing or process.spacing or self.spacing
+        if spacing in COMFYUI and self.function.__name__ in DISCARDING:
+            return Levels.of(process, steps + 1, spacing).without_last_look()
+        return Levels.of(process, steps, spacing, self.end)
 
     def __call__(
         self,

@@ -23,16 +23,6 @@ def under(prefix: str, shapes: Shapes) -> dict[str, tuple[int, ...]]:
 
 
 STATES: dict[str, tuple[Shapes, str]] = {
-    "sdxl": (
-        under("model.diffusion_model.", UNET | {"label_emb.0.0.weight": (8, 2816)})
-        | {"conditioner.embedders.1.model.token_embedding.weight": (9, 1280)},
-        "a Stable Diffusion XL checkpoint",
-    ),
-    "sdxl unet": (UNET | {"label_emb.0.0.weight": (8, 2816), CROSS: (8, 2048)}, "a Stable Diffusion XL UNet"),
-    "sdxl unet of diffusers": (
-        {"conv_in.weight": (8, 4, 3, 3), "add_embedding.linear_1.weight": (8, 2816)}, "a Stable Diffusion XL UNet",
-    ),
-    "refiner": (under("model.diffusion_model.", UNET | {"label_emb.0.0.weight": (8, 2560)}), "a Stable Diffusion XL refiner"),
     "flux dev": (
         {"double_blocks.0.img_attn.qkv.weight": (9, 3), "guidance_in.in_layer.weight": (4, 4)},
         "a Flux transformer with guidance (dev)",
@@ -93,7 +83,6 @@ STATES: dict[str, tuple[Shapes, str]] = {
     "embedding for xl": ({"clip_l": (2, 768), "clip_g": (2, 1280)}, "a textual inversion for Stable Diffusion XL"),
     "video autoencoder": ({"decoder.conv_in.conv.weight": (4, 4, 3, 3, 3)}, "a video autoencoder"),
     "t5": ({"encoder.block.0.layer.0.SelfAttention.q.weight": (4, 4), "shared.weight": (4, 4)}, "a T5 text encoder"),
-    "bigG": ({"text_model.embeddings.token_embedding.weight": (9, 1280)}, "a CLIP text encoder of Stable Diffusion XL"),
     "clip vision": ({"vision_model.embeddings.class_embedding": (4,)}, "a CLIP image encoder"),
     "language model": ({"model.layers.0.self_attn.q_proj.weight": (4, 4), "model.embed_tokens.weight": (4, 4)}, "a language model"),
     "safety checker": ({"concept_embeds": (4, 4)}, "a safety checker"),

@@ -34,7 +34,7 @@ def test_what_can_be_used_has_no_problem(tmp_path: Path) -> None:
         assert found is not None
         assert found.problem == ""
     (tmp_path / "folder/model_index.json").write_text(
-        json.dumps({"_class_name": "StableDiffusionXLPipeline", "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"]})
+        json.dumps({"_class_name": "FluxPipeline", "text_encoder_2": ["transformers", "T5EncoderModel"]})
     )  # fmt: skip
     assert "several text encoders" in card(tmp_path / "folder").problem
 

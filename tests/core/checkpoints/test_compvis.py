@@ -229,7 +229,7 @@ def test_every_published_model_is_detected_from_its_weights(name: str) -> None:
         assert again.config == conditioner.config
 
 
-@pytest.mark.parametrize("name", list(LATENT_DIFFUSION))
+@pytest.mark.parametrize("name", [name for name in LATENT_DIFFUSION if "-xl" not in name])
 def test_a_yaml_says_how_a_published_models_condition_enters(name: str) -> None:
     """CompVis' programs read it from `conditioning_key`, and take no condition where the stage is unconditional."""
     preset = LATENT_DIFFUSION[name]
@@ -356,7 +356,7 @@ def test_schedules_are_recognised_after_float32() -> None:
     ("state", "message"),
     [
         ({"lora_unet_down.lora_up.weight": 1}, "is a LoRA file; load its base model and merge it"),
-        ({"conditioner.embedders.0.x": 1}, "is a Stable Diffusion XL file, which is not supported; use"),
+        ({"conditioner.embedders.0.x": 1}, r".*the text encoder of Stable Diffusion XL lacks its text_projection"),
         ({"something.weight": 1}, r"is no checkpoint of latent diffusion: it has neither model\.diffusion_model"),
         ({"model.diffusion_model.x": 1}, r"holds no UNet of latent diffusion \(there is no 'input_blocks.0.0.weight'"),
         ({"first_stage_model.encoder.x": 1}, r"holds an incomplete autoencoder"),

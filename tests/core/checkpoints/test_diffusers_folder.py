@@ -289,7 +289,11 @@ def test_damaged_folders_are_named_with_a_remedy(saved: Path) -> None:
     ("changes", "message"),
     [
         ({"_class_name": "FluxTransformer2DModel"}, "describes a FluxTransformer2DModel; known are UNet2DCondition"),
-        ({"addition_embed_type": "text_time"}, "the option addition_embed_type = text_time is not supported"),
+        ({"addition_embed_type": "image"}, "the option addition_embed_type = image is not supported"),
+        (
+            {"addition_embed_type": "text_time"},
+            "text_time goes with projection_class_embeddings_input_dim, which is None",
+        ),
         ({"time_cond_proj_dim": 256}, "the option time_cond_proj_dim = 256 is not supported"),
         ({"flip_sin_to_cos": False}, "the option flip_sin_to_cos = False is not supported, only True"),
         ({"down_block_types": ["SkipDownBlock2D", "DownBlock2D"]}, "the block SkipDownBlock2D is not supported"),

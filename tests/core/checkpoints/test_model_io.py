@@ -19,6 +19,13 @@ from core.checkpoints.model_io import MODELS, build, load_model, save_model
 from core.checkpoints.weights import read_weights, write_weights
 from core.models.unet import UNet
 
+CLIP = {
+    "vocab_size": 9,
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
 CONFIGS: dict[str, dict[str, Any]] = {
     "UNet": {"in_channels": 3, "out_channels": 3, "model_channels": 8, "channel_mult": [1, 2], "num_heads": 1},
     "DiT": {"in_channels": 3, "hidden_size": 8, "depth": 1, "num_heads": 2, "sample_size": 4, "num_classes": 5},
@@ -28,12 +35,12 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "NLayerDiscriminator": {"base_channels": 4, "num_layers": 1},
     "ClassEmbedder": {"n_classes": 5, "embed_dim": 4},
     "BERTEmbedder": {"n_embed": 8, "n_layer": 1, "vocab_size": 9},
-    "CLIPTextEmbedder": {
-        "vocab_size": 9,
-        "hidden_size": 8,
-        "intermediate_size": 8,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
+    "CLIPTextEmbedder": CLIP,
+    "SDXLTextEmbedder": {
+        "clip_l": CLIP,
+        "clip_g": CLIP | {"hidden_size": 16},
+        "projection_dim": 6,
+        "end": 8,
     },
     "SpatialRescaler": {"n_stages": 1, "in_channels": 4, "out_channels": 3},
     "HaarDistance": {"levels": 2},
@@ -47,6 +54,16 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "norm_groups": 4,
         "sample_size": 4,
     },
+    "Adapter": {"layers": {"input.0": [4, 6], "conv": [4, 6, 3, 3]}, "rank": 2, "alpha": 4.0, "dora": True},
+    "LearnedWord": {"count": 2, "dim": 4},
+    "ControlNet": {
+        "in_channels": 3,
+        "model_channels": 8,
+        "channel_mult": [1, 2],
+        "num_heads": 1,
+        "hint_widths": [4, 8],
+    },
+    "T2IAdapter": {"channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 4},
 }
 
 

@@ -96,7 +96,7 @@ def test_what_the_disk_keeps_is_the_same_again(i: int) -> None:
 @every_kind
 def test_both_at_once_are_joined_or_refused(i: int) -> None:
     a, b = parts(2)[i], parts(2, seed=1)[i]
-    if isinstance(a, Context | Concat):
+    if a.joined_along is not None:
         joined = a.join(b)
         assert joined.tensors()[0].shape[1] == 2 * a.tensors()[0].shape[1]
         assert joined.rows == 2

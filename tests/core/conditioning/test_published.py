@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.conditioning.published import build_conditioner, random_condition
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.models.presets import LATENT_DIFFUSION
 
 WIDTHS = {"BERTEmbedder": "n_embed", "CLIPTextEmbedder": "hidden_size", "ClassEmbedder": "embed_dim"}
@@ -19,6 +20,10 @@ def test_every_conditioner_speaks_its_unets_width(name: str) -> None:
         conditioner = build_conditioner(name)
     width = LATENT_DIFFUSION[name]["unet"].get("context_dim")
     kind = type(conditioner).__name__
+    if isinstance(conditioner, SDXLTextEmbedder):
+        halves = [half for half in (conditioner.clip_l, conditioner.clip_g) if half is not None]
+        assert sum(half.config["hidden_size"] for half in halves) == width
+        return
     assert (conditioner.config[WIDTHS[kind]] if kind in WIDTHS else None) == width
 
 

@@ -15,6 +15,7 @@ from toy_denoisers import two_modes
 
 from core.checkpoints.diffusers_scheduler import schedule_from_diffusers, schedule_to_diffusers
 from core.diffusion.kinds import from_dict
+from core.diffusion.levels import Levels
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.schedulers import CLASSES, SCHEDULERS, stored, usual
 from core.diffusion.solvers import SOLVERS
@@ -126,6 +127,48 @@ def test_a_noise_process_that_is_none_of_ours_is_refused_by_name(name: str, opti
         config = configuration(theirs(name, options))
     with pytest.raises(ValueError, match=said):
         schedule_from_diffusers(config)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("DDIM", "steps_offset", None), ("DDIM", "num_train_timesteps", "1000"), ("DDIM", "beta_start", "x"),
+        ("DDIM", "trained_betas", 0.1), ("DDIM", "trained_betas", [0.1, "x"]), ("DDIM", "beta_schedule", ["linear"]),
+        ("DDIM", "prediction_type", ["epsilon"]), ("DDIM", "clip_sample", "no"), ("DDIM", "clip_sample_range", None),
+        ("DDIM", "rescale_betas_zero_snr", "x"), ("DPMSolverMultistep", "thresholding", "yes"),
+        ("DPMSolverMultistep", "solver_order", "2"), ("EulerDiscrete", "use_karras_sigmas", "yes"),
+        ("EulerDiscrete", "sigma_min", "x"), ("LCM", "original_inference_steps", 0), ("LCM", "timestep_scaling", "x"),
+        ("FlowMatchEulerDiscrete", "shift", None), ("EDMEuler", "sigma_data", None),
+    ],
+)  # fmt: skip
+def test_an_option_of_another_kind_is_refused_by_name(name: str, option: str, value: Any) -> None:
+    """Whatever a file holds: where it is read, or where it is sampled by."""
+
+    def levels() -> Levels:
+        process = schedule_from_diffusers({"_class_name": f"{name}Scheduler", option: value})
+        return stored(process).levels(process, 4)
+
+    with pytest.raises(ValueError, match=option):
+        levels()
+
+
+@pytest.mark.parametrize("order", [1, 2.0, 3])
+def test_whole_numbers_may_be_written_as_fractions(order: float) -> None:
+    process = schedule_from_diffusers({"_class_name": "DPMSolverMultistepScheduler", **SD, "solver_order": order})
+    sampler = stored(process)
+    levels = sampler.levels(process, 4)
+    assert torch.isfinite(sampler(two_modes(process), levels.prior(NOISE), levels)).all()
+
+
+@pytest.mark.parametrize("limits", [{"dynamic_thresholding_ratio": 2}, {"sample_max_value": -1}])
+def test_limits_that_are_none_are_refused(limits: dict[str, Any]) -> None:
+    process = schedule_from_diffusers({"_class_name": "DDIMScheduler", "thresholding": True, **limits})
+    with pytest.raises(ValueError, match="cannot be limited"):
+        stored(process)
+    contrary = {"sigma_min": 5, "sigma_max": 1, "use_karras_sigmas": True}
+    process = schedule_from_diffusers({"_class_name": "EulerDiscreteScheduler", **contrary})
+    with pytest.raises(ValueError, match="sigma_min must lie between 0 and sigma_max, not 5 and 1"):
+        stored(process).levels(process, 4)
 
 
 def test_what_was_loaded_is_written_again_and_kept_in_our_files() -> None:

@@ -16,7 +16,7 @@ from core.diffusion.levels import SPACINGS, Levels
 from core.diffusion.parametrisation import X0
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import SOLVERS, sample
-from core.diffusion.spacings import BY_TIMESTEP
+from core.diffusion.spacings import BY_TIMESTEP, COMFYUI
 from tests.outside.package.loom_outside.cosine_flow import CosineFlow
 
 NOISE = seeded(1)(torch.empty(SHAPE))
@@ -48,6 +48,9 @@ def test_all_spacings_that_are_defined_lead_to_the_data(process):
     for spacing in SPACINGS:
         if spacing in BY_TIMESTEP:
             with pytest.raises(ValueError, match=f"which {type(process).__name__} has not: choose one of trailing"):
+                Levels.of(process, 10, spacing)
+        elif spacing in COMFYUI and not isinstance(process, RectifiedFlow):
+            with pytest.raises(ValueError, match="ComfyUI's schedulers are for schedules of betas and for flows, not"):
                 Levels.of(process, 10, spacing)
         else:
             z = run(process, "dpmpp_2m", steps=30, spacing=spacing)

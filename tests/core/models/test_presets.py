@@ -7,12 +7,15 @@ import torch
 
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.diffusion.schedule import NoiseSchedule
 from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet
 
-CONDITIONERS = {cls.__name__: cls for cls in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SpatialRescaler)}
+CONDITIONERS = {
+    cls.__name__: cls for cls in (ClassEmbedder, BERTEmbedder, CLIPTextEmbedder, SDXLTextEmbedder, SpatialRescaler)
+}
 
 AUTOENCODER_MILLIONS = {  # encoder and decoder, counted with the reference's own code
     "kl-f4": 55.3,
@@ -44,12 +47,17 @@ UNET_MILLIONS = {
     "stable-diffusion-v2-base": 865.9,
     "stable-diffusion-v2": 865.9,
     "stable-diffusion-v2-inpainting": 865.9,
+    "stable-diffusion-xl": 2567.5,
+    "stable-diffusion-xl-refiner": 2259.5,
+    "stable-diffusion-xl-inpainting": 2567.5,
 }
 CONDITIONER_MILLIONS = {
     "text2img256": 186.2,
     "txt2img-1p4B": 582.0,
     "layout2img-openimages256": 58.9,
     "stable-diffusion-v1": 123.1,
+    "stable-diffusion-xl": 817.7,  # 123.1 of CLIP ViT-L and 694.7 of OpenCLIP ViT-bigG's text half
+    "stable-diffusion-xl-refiner": 694.7,
 }
 
 
@@ -89,6 +97,11 @@ def test_conditioner_fits_the_unet(name):
     if name in CONDITIONER_MILLIONS:
         assert millions(model) == pytest.approx(CONDITIONER_MILLIONS[name], abs=0.1)
     config = model.config
+    if isinstance(model, SDXLTextEmbedder):
+        halves = [half for half in (model.clip_l, model.clip_g) if half is not None]
+        assert sum(half.config["hidden_size"] for half in halves) == unet["context_dim"]
+        assert unet["adm_in_channels"] - config["projection_dim"] == 256 * (4 + len(halves))
+        return
     width = config.get("embed_dim") or config.get("n_embed") or config.get("hidden_size")
     if width is None:
         assert config["out_channels"] == unet["in_channels"] - unet["out_channels"]

@@ -75,6 +75,20 @@ def test_groups_leave_out_the_unknown_and_name_what_is_no_number() -> None:
         group(table, ["x"], ["x"])
 
 
+def test_what_is_unknown_is_one_group_and_no_result_takes_the_place_of_a_column() -> None:
+    table = table_of({"by": [math.nan, None, float("nan"), 1], "x": [1, 2, 3, 4], "count": [1, 1, 1, 1]})
+    assert list(group(table, ["by"], ["x"]).rows()) == [(None, 3, 2.0, 1.0), (1, 1, 4.0, None)]
+    assert best(table, "x", within=["by"]).columns["x"] == (1, 4)
+    for by, values in ((["count"], ["x"]), (["x_mean"], ["x"])):
+        with pytest.raises(ValueError, match=f"grouped by '{by[0]}', as a column of the result is called"):
+            group(Table({**table.columns, "x_mean": (1, 1, 1, 1)}), by, values)
+
+
+def test_infinite_numbers_have_a_mean_and_no_deviation() -> None:
+    table = table_of({"by": ["a", "a", "b"], "x": [math.inf, 1.0, 2.0]})
+    assert list(group(table, ["by"]).rows()) == [("a", 2, math.inf, None), ("b", 1, 2.0, None)]
+
+
 def test_join_finds_partners_and_keeps_whole_numbers_whole() -> None:
     left = table_of({"seed": [1, 2, 3], "fid": [0.1, 0.2, 0.3]})
     right = table_of({"seed": [3, 1, 4], "kid": [30, 10, 40]})
@@ -128,14 +142,19 @@ def test_files_give_back_what_was_written(suffix: str, tmp_path: Path) -> None:
         "whole": [1, -2, None, 2**53],
         "number": [0.1 + 0.2, 1e-300, None, -0.0],
         "text": ['with, a "comma"', "two\nlines", "ünï", "NA"],
-        "truth": [True, False, True, True],
+        "truth": [True, False, True, None],
+        "formula": ["=1+1", "+x", "-y", "@z"],
+        "long": [2**63 - 1, None, -(2**63), 0],
+        'a "name",\nof lines': [1, 2, 3, 4],
     })  # fmt: skip
     path = tmp_path / f"table{suffix}"
-    save_table(table, path)
-    again = load_table(path)
-    assert list(again.columns) == list(table.columns)
-    for name in table.columns:
-        assert again.columns[name] == table.columns[name], name
+    for written in (table, table_of({"alone": [" ", None, " x ", "=1"]}), table_of({"alone": [None, 1, None]})):
+        save_table(written, path)
+        again = load_table(path)
+        assert list(again.columns) == list(written.columns)
+        for name in written.columns:
+            kinds = [(type(cell), cell) for cell in again.columns[name]]
+            assert kinds == [(type(cell), cell) for cell in written.columns[name]], name
 
 
 def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
@@ -148,8 +167,9 @@ def test_files_that_are_no_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"\.csv or \.parquet"):
         save_table(Table({}), tmp_path / "a.xlsx")
     pytest.importorskip("pyarrow")
-    with pytest.raises(ValueError, match="'x' holds texts and numbers"):
-        save_table(table_of({"x": [1, "a"]}), tmp_path / "d.parquet")
+    for mixed in ([1, "a"], [True, 2], [2**70]):
+        with pytest.raises(ValueError, match="'x' holds texts and numbers"):
+            save_table(table_of({"x": mixed}), tmp_path / "d.parquet")
     assert not (tmp_path / "d.parquet").exists()
 
 

@@ -68,7 +68,7 @@ def test_words_are_described() -> None:
         ("txt2img", {"sample", "text_context"}),
         ("upscale", {"upscale", "low_resolution_condition"}),
         ("lora", {"lora_unet", "lora_text_encoder"}),
-        ("controlnet", {"concat_condition", "semantic_condition"}),
+        ("controlnet", {"controlnet", "load_controlnet", "apply_controlnet"}),
         ("checkpoint", {"load_checkpoint", "save_checkpoint"}),
         ("prompt", {"text_context"}),
         ("clip", {"text_context", "load_checkpoint", "clip_skip"}),

@@ -55,6 +55,14 @@ def test_values_go_in_at_nodes_and_ports(sums: Graph) -> None:
     assert sums({"twice.x": torch.tensor(5.0)}, rounds=0)["sum"] == 10
 
 
+def test_an_exposed_parameter_goes_before_a_node_of_its_name(workflow: Workflow, engine: Engine) -> None:
+    """As in the signature, and in the script that is exported: the node's value has its port for a name."""
+    workflow.exposed.params.update({"twice": "twice.by", "loop": "loop.n"})
+    sums = graph_runner.open(workflow, engine=engine)
+    assert sums(twice=3, loop=1)["sum"] == 8
+    assert sums({"twice.number": torch.tensor(1.0)}, loop=1)["sum"] == 3
+
+
 def test_its_signature_is_what_the_workflow_exposes(sums: Graph) -> None:
     parameters = inspect.signature(sums).parameters
     assert parameters["by"].default == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,30 @@ def test_models_that_share_parts_count_once_and_wait_for_each_other() -> None:
             assert not here(wrapper), "the rest of the wrapper left"
         used(owner, wrapper)
         assert here(wrapper)
+
+
+@pytest.fixture
+def moved_in_place() -> Iterator[None]:
+    """Parameters stay who they are when they move, as on a GPU."""
+    before = torch.__future__.get_swap_module_params_on_conversion()
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    yield
+    torch.__future__.set_swap_module_params_on_conversion(before)
+
+
+@pytest.mark.usefixtures("moved_in_place")
+def test_models_that_share_weights_and_no_modules_know_when_these_left() -> None:
+    """As a model and what computes with it and an adapter do."""
+    with memory(10**9):
+        owner = Residence(DEVICE, budget=100 * KB)
+        model, view = layer(40), layer(1)
+        view.weight = model.weight
+        used(owner, view)
+        used(owner, model)
+        used(owner, layer(45), layer(40))
+        assert not here(model)
+        used(owner, model)
+        assert here(model), "though it was the view that had left"
 
 
 def test_a_model_made_on_the_device_by_a_zone_is_not_moved_until_the_zone_gives_it() -> None:

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from tests.ui.browser.sheet import Sheet
 
-expect.set_options(timeout=20_000)  # a busy machine is slow, not wrong
+expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
 
 FLAGS = [
     "--headless",
@@ -89,7 +89,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         color_scheme="dark",
         reduced_motion="reduce",  # nothing glides away from under the mouse
     )
-    made.set_default_timeout(20_000)
+    made.set_default_timeout(60_000)
     yield made
     made.close()
 

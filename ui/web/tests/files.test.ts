@@ -58,6 +58,7 @@ const documentAt = (path: string): Document => {
     workflow: {},
     etag: `of ${text}`,
     shipped: path.startsWith("shipped/"),
+    remarks: [],
   };
 };
 const titled = (title: string) => `{"loom":1,"title":"${title}","nodes":{}}`;

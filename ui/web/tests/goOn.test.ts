@@ -25,7 +25,7 @@ it("sets what the server says in the document that is shown, and can be undone",
     expect(workflow.nodes.fit).toEqual(fit);
     const changed = { ...fit, params: { ...fit.params, continue_from: "checkpoints/a/step-3" } };
     const whole = JSON.stringify({ ...workflow, nodes: { fit: changed } });
-    return Promise.resolve({ path: "", text: whole, workflow: {}, etag: "", shipped: false });
+    return Promise.resolve({ path: "", text: whole, workflow: {}, etag: "", shipped: false, remarks: [] });
   });
   restore([{ doc: docOf({ fit }) }], 0);
   await goOn(3);

@@ -116,8 +116,16 @@ export function openAddress(address: string): Promise<boolean> {
   return draft === null ? openFile(address) : openDraft(draft);
 }
 
-/** Show a workflow that the server found in a picture or a file that was sent. */
-export const openExtracted = (found: Document): OpenDocument => open(fromServer(found));
+const MOST_REMARKS = 4;
+
+/** Show a workflow that the server found in a picture or a file that was sent; what differs in another program's is told. */
+export function openExtracted(found: Document): OpenDocument {
+  const opened = open(fromServer(found));
+  found.remarks.slice(0, MOST_REMARKS).forEach((remark) => say(remark, "bad"));
+  const more = found.remarks.length - MOST_REMARKS;
+  if (more > 0) say(`${more} more remarks stand in the description of this workflow`, "bad");
+  return opened;
+}
 
 /** Open what was dropped: a workflow, or a picture that carries one. */
 export async function openDropped(file: File): Promise<void> {

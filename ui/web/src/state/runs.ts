@@ -117,7 +117,12 @@ function tellEnd(run: Run): void {
   if (run.status === "failed") say(run.error || "The run failed", "bad", show);
   if (run.status === "interrupted")
     say(`The server ended during run ${run.run}; run again to go on from its checkpoint`, "bad");
-  if (run.status === "stopped") say("Stopped. Run again to go on from there.");
+  if (run.status === "stopped")
+    say(
+      run.error
+        ? "Stopped by force. Run again to go on from its last checkpoint."
+        : "Stopped. Run again to go on from there.",
+    );
 }
 
 export const startLive = () => live.open();

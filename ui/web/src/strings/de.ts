@@ -169,6 +169,8 @@ export const de = {
   "Select a node to run to": "Wähle den Knoten, bis zu dem gerechnet wird",
   "This cannot run yet: see what is marked": "Das kann noch nicht laufen: siehe, was markiert ist",
   "What was copied is no workflow": "Das Kopierte ist kein Workflow",
+  "Stopped by force. Run again to go on from its last checkpoint.":
+    "Sofort beendet. Erneut starten, um beim letzten Zwischenstand weiterzumachen.",
   "Stopped. Run again to go on from there.": "Angehalten. Erneut starten, um dort weiterzumachen.",
   Close: "Schließen",
   "Close the panel": "Seitenleiste schließen",

@@ -1,0 +1,23 @@
+"""Texts as a condition, by whatever encodes them: tokens for cross-attention, and a pooled vector where the encoder has one."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from core.conditioning.conditioning import Conditioning
+from core.conditioning.parts import Context, Vector
+from core.conditioning.prompts import apply_weights
+
+
+def text_condition(text_encoder: nn.Module, tokens: Tensor) -> Conditioning:
+    """What a text encoder makes of (b, n) token ids: its context, and the vector of one that `pools`."""
+    if not getattr(text_encoder, "pools", False):
+        return Conditioning(context=text_encoder(tokens))
+    context, vector = text_encoder(tokens, pooled=True)
+    return Conditioning(parts=[Context(context), Vector(vector)])
+
+
+def emphasised(told: Conditioning, null: Conditioning, weights: Tensor) -> Conditioning:
+    """A text's condition with its tokens emphasised by (b, n) weights (`apply_weights`); the vector stays the whole text's."""
+    context = apply_weights(told[Context].tokens, null[Context].tokens, weights)
+    return told.each(lambda part: Context(context) if isinstance(part, Context) else part)
