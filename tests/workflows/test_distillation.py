@@ -55,17 +55,17 @@ def one_step(workflow: Workflow) -> Workflow:
     return Workflow(loom=1, definitions=workflow.definitions, nodes=kept)
 
 
-def without_chance_or_momentum(workflow: Workflow) -> None:
+def without_chance_or_momentum(workflow: Workflow, zone: str = "distil", drawn: str = "drawn") -> None:
     """One batch; timesteps follow from label and step, noise is the cosine of the latent; the optimizer is plain gradient descent."""
     without_chance(workflow)
     nodes = nodes_of(workflow.nodes)
-    body = nodes["distil"].body
+    body = nodes[zone].body
     assert body is not None
-    wires: dict[str, Any] = {"labels": "labels", "step": "distil.step"}
+    wires: dict[str, Any] = {"labels": "labels", "step": f"{zone}.step"}
     formula = {"formula": "(labels * 41 + step * 331) % 1000"}
     body.nodes["number"] = Node.model_validate({"type": "expression", "params": formula, "wires": {"values": wires}})
     body.nodes["any"] = Node.model_validate({"type": "to_timestep", "params": {"t": 0}})
-    nodes["drawn"].type, nodes["drawn"].params, nodes["drawn"].wires = "as_kind_of", {}, {"x": "number", "like": "any"}
+    nodes[drawn].type, nodes[drawn].params, nodes[drawn].wires = "as_kind_of", {}, {"x": "number", "like": "any"}
     nodes["optimizer"].type, nodes["optimizer"].params = "sgd", {"lr": RATE, "momentum": 0}
     for id in ("z", "labels"):
         nodes[id].type, nodes[id].params, nodes[id].wires = (
