@@ -34,6 +34,7 @@ from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}, "distil": {"steps": 2, "batch_size": 2}}
+TINY |= {id: {"steps": 2} for id in ("small", "large", "plain")} | {"steps": {"formula": "2"}}
 SAMPLERS = (
     "sample",
     "langevin",
@@ -50,9 +51,11 @@ SAMPLERS = (
     "autoguidance",
     "progressive_distillation",
     "consistency_distillation",
+    "posterior_sampling",
+    "cascade",
 )
-STUDENTS = ("autoguidance", "progressive_distillation", "consistency_distillation")
-"""Those that train beside a model that is loaded."""
+LONG = ("autoguidance", "progressive_distillation", "consistency_distillation", "posterior_sampling", "cascade")
+"""Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
 PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
@@ -72,7 +75,7 @@ QUICK = ("quickstart", "sample")
 def tiny(name: str) -> Workflow:
     if name in PERSONAL:
         return personal(name)
-    workflow = changed(name, TINY) if name in (*TASKS, *STUDENTS) else small(name)
+    workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]

@@ -21,7 +21,7 @@ from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow, load, read, write
 from graph_runner.run.engine import Engine
-from tests.workflows.test_algorithms import ALPHAS, at, both, rates, without_chance
+from tests.workflows.test_algorithms import ALPHAS, assert_closer, at, both, rates, without_chance
 from tests.workflows.test_distillation import step_down, without_chance_or_momentum
 from tests.workflows.test_tasks import nodes_of
 
@@ -251,4 +251,4 @@ def test_a_papers_algorithm_is_a_few_lines_of_torch(name: str, registry: Registr
     found, wanted = values[target], lines(values)
     if isinstance(found, nn.Module):
         found = nn.utils.parameters_to_vector(found.parameters())
-    assert float((found - wanted).abs().max()) <= 1e-5 * max(1.0, float(wanted.abs().max()))
+    assert_closer(found, wanted)
