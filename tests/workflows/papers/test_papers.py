@@ -140,7 +140,7 @@ def semantic_guidance(values: Values) -> Tensor:
         free, other = (both(values["unet"], z, t, values[told])[1] for told in ("null", "edit"))
         lead = other - free
         bound = lead.abs().flatten(1).topk(26).values[:, -1].reshape(-1, 1, 1, 1)  # 25 of 256 are larger
-        steer = 5 * lead * (lead.abs() > bound) + 0.3 * momentum
+        steer = 2 * lead * (lead.abs() > bound) + 0.3 * momentum
         momentum = 0.6 * momentum + 0.4 * steer
         eps = guided(values, z, t)[1] + (steer if i >= 1 else 0)
         signal, noise = rates(t)
