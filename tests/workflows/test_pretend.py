@@ -34,7 +34,7 @@ from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}, "distil": {"steps": 2, "batch_size": 2}}
-TINY |= {id: {"steps": 2} for id in ("small", "large", "plain")} | {"steps": {"formula": "2"}}
+TINY |= {id: {"steps": 2} for id in ("small", "large", "plain", "many_steps")}
 SAMPLERS = (
     "sample",
     "langevin",
@@ -79,6 +79,8 @@ def tiny(name: str) -> Workflow:
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]
+        if name == "posterior_sampling" and id == "steps":
+            node.params["formula"] = "2"
         if id == "settings":
             node.params["size"] = 8
         if name == "stable_diffusion_xl" and id in XL:
