@@ -50,6 +50,7 @@ CONTENTS = {
         "tasks",
         "solvers",
         "arithmetic",
+        "algorithms",
         "metrics",
         "nodes",
         "workflow-format",

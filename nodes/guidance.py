@@ -66,7 +66,7 @@ def downscale(images: Image, factor: Annotated[int, Field(ge=1, le=32)] = 4) -> 
     return F.avg_pool2d(images, factor)
 
 
-@node(category="guidance", grad=("z",))
+@node(category="guidance", grad=("z",), words=("diffusion posterior sampling", "dps"))
 def likelihood_gradient(log_likelihood: LogLikelihood, z: Latent) -> Gradient:
     """∇_z log p(y|z): the nodes between z and the likelihood are run with gradients on.
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.conditioning.conditioning import Conditioning
 from core.diffusion.schedule import NoiseSchedule
 from core.models.denoiser import denoise
 from graph_runner.contract.registry import Registry
@@ -72,6 +73,11 @@ def both(model: Any, z: Tensor, t: Tensor, condition: Any) -> tuple[Tensor, Tens
 @pytest.fixture
 def engine(registry: Registry, tmp_path: Path) -> Engine:
     return Engine(registry, tmp_path)
+
+
+def assert_closer(found: Tensor, expected: Tensor) -> None:
+    """Equal to 1e-5 of the largest value."""
+    assert float((found - expected).abs().max()) <= 1e-5 * max(1.0, float(expected.abs().max()))
 
 
 def at(t: float, like: Tensor) -> Tensor:
@@ -164,3 +170,48 @@ def test_a_picture_is_inverted_and_sampled_as_something_else(engine: Engine) -> 
             (signal, noise), (signal_then, noise_then) = rates(at(now, z)), rates(at(then, z))
             z = signal_then * (z - noise * eps) / signal + noise_then * eps
         assert_close(values[name], z)
+
+
+def test_posterior_sampling_moves_against_what_the_measurement_missed(engine: Engine) -> None:
+    """Chung et al. 2023, algorithm 1, on the ancestral sampler's steps."""
+    sizes = {"chance": {"shape": [2, 1, 32, 32]}, "fault": {"shape": [2, 3, 32, 32]}, "originals": {"count": 2}}
+    workflow = small("posterior_sampling", steps={"formula": "4"}, **sizes)
+    without_chance(workflow)
+    targets = ["dps.z", "unet", "autoencoder", "noise", "anything", "kept", "measured"]
+    values = engine.run(workflow, targets=targets, only=True).values
+    kept, z = values["kept"], values["noise"].double()
+    assert 0.1 < float(kept.float().mean()) < 0.3
+    alphas = [*(float(ALPHAS[t]) for t in (751, 501, 251, 1)), float(ALPHAS[0])]
+    for i, t in enumerate((751, 501, 251, 1)):
+        z = z.requires_grad_()
+        now, then = alphas[i], alphas[i + 1]
+        eps = denoise(values["unet"], z.float(), at(t, z), values["anything"]).double()
+        z0 = (z - math.sqrt(1 - now) * eps) / math.sqrt(now)
+        missed = values["autoencoder"].decode(z0.float()) * kept - values["measured"]
+        distance = missed.double().square().sum((1, 2, 3), keepdim=True).sqrt()
+        (slope,) = torch.autograd.grad(distance.sum(), z)
+        s = math.sqrt((1 - then) / (1 - now) * (1 - now / then))
+        with torch.no_grad():
+            z = math.sqrt(then) * z0 + math.sqrt(1 - then - s**2) * eps + s * z.cos() - 2 * 0.5 * slope
+    assert_closer(values["dps.z"], z)
+
+
+def test_the_second_model_of_a_cascade_is_told_how_noisy_its_picture_is(engine: Engine) -> None:
+    """Ho et al. 2021, section 4: what is sampled is DDIM's, given the first model's picture with the noise of level s, and s."""
+    sizes = {"large_noise": {"shape": [2, 4, 16, 16]}, "drawn_noise": {"shape": [2, 3, 32, 32]}}
+    steps = {id: {"steps": 4} for id in ("small", "large", "plain")}
+    workflow = small("cascade", diffusion={"steps": 1, "batch_size": 2}, prompt={"classes": [0, 9]}, **sizes, **steps)
+    targets = ["large", "plain", "low", "diffusion.ema.unet", "drawn_noise", "large_noise"]
+    values = engine.run(workflow, targets=targets, only=True).values
+    unet = values["diffusion.ema.unet"]
+    for name, s in (("large", 50), ("plain", 0)):
+        signal, noise = rates(torch.tensor([float(s)]))
+        low = torch.nn.functional.pixel_unshuffle(signal * values["low"] + noise * values["drawn_noise"], 2)
+        told = Conditioning(concat=torch.cat([low, torch.full_like(low[:, :1], s / 1000)], dim=1).float())
+        z = values["large_noise"].double()
+        for now, then in pairwise((751, 501, 251, 1, 0)):
+            (signal, noise), (signal_then, noise_then) = rates(at(now, z)), rates(at(then, z))
+            with torch.no_grad():
+                v = denoise(unet, z.float(), at(now, z), told).double()
+            z = signal_then * (signal * z - noise * v) + noise_then * (noise * z + signal * v)
+        assert_closer(values[name], z)

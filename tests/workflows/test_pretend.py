@@ -33,7 +33,8 @@ from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
 
-TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}}
+TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}, "distil": {"steps": 2, "batch_size": 2}}
+TINY |= {id: {"steps": 2} for id in ("small", "large", "plain", "many_steps")}
 SAMPLERS = (
     "sample",
     "langevin",
@@ -48,7 +49,13 @@ SAMPLERS = (
     "flow_by_hand",
     "inversion_edit",
     "autoguidance",
+    "progressive_distillation",
+    "consistency_distillation",
+    "posterior_sampling",
+    "cascade",
 )
+LONG = ("autoguidance", "progressive_distillation", "consistency_distillation", "posterior_sampling", "cascade")
+"""Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
 PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
@@ -78,10 +85,12 @@ QUICK = ("quickstart", "sample")
 def tiny(name: str) -> Workflow:
     if name in PERSONAL:
         return personal(name)
-    workflow = changed(name, TINY) if name in (*TASKS, "autoguidance") else small(name)
+    workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
             node.params["shape"] = [2, 4, 8, 8]
+        if name == "posterior_sampling" and id == "steps":
+            node.params["formula"] = "2"
         if id == "settings":
             node.params["size"] = 8
         if name == "stable_diffusion_xl" and id in XL:
