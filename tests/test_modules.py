@@ -63,6 +63,7 @@ REACHED = {
     "graph_runner.run.out_of_memory": "graph_runner/run/test_out_of_memory.py",
     "graph_runner.run.runtime": "graph_runner/run/test_interpreter.py",
     "graph_runner.run.streaming": "graph_runner/run/test_residence.py",
+    "core.checkpoints.diffusers_components": "core/checkpoints/test_diffusers_folder.py",
     "core.checkpoints.lora_settings": "core/checkpoints/test_lora_kinds.py",
     "core.checkpoints.lora_updates": "core/checkpoints/test_lora_kinds.py",
     "core.checkpoints.magic": "core/checkpoints/test_identify.py",
