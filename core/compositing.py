@@ -30,9 +30,9 @@ def composite(
     feather: int = 0,
     operation: Operation = "replace",
 ) -> Tensor:
-    """x (b or 1, c, h, w) laid upon `onto` (b, c, H, W) at a row and column, which may be negative; what sticks out is cut off.
+    """x, one row or as many, laid upon `onto` (b, c, h, w) at a row and column, which may be negative; what sticks out is cut off.
 
-    mask: (b or 1, 1, h, w), 1 where x counts; of another size it is interpolated to x's. feather: over how many rows and columns
+    mask: one row or as many, of one channel, 1 where x counts; of another size it is interpolated to x's. feather: over how many rows and columns
     x fades in from those of its edges that are inside. Raises ValueError where channels or rows do not fit.
     """
     if x.shape[1] != onto.shape[1] or len(x) not in (1, len(onto)):

@@ -17,6 +17,7 @@ from core.checkpoints.load import load_checkpoint as load_any
 from core.checkpoints.load import save_checkpoint as save_whole
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.t5 import T5TextEmbedder as T5TextEmbedder  # as the one below
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.schedule import with_betas
 from core.models.graft import refuse_grafted

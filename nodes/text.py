@@ -71,7 +71,7 @@ def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=
     return TextTokenizer.load(path, length or None)
 
 
-@node(category="text", words=("t5 tokenizer", "triple clip loader", "dual clip loader"))
+@node(category="text", words=("t5 tokenizer", "sd3 tokenizer"))
 def join_tokenizers(first: Tokenizer, second: Tokenizer) -> Tokenizer:
     """A tokenizer of two: the ids of the second follow those of the first in each row, as Stable Diffusion 3 reads CLIP's and T5's.
 

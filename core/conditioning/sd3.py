@@ -72,7 +72,7 @@ class SD3TextEmbedder(nn.Module):
     def forward(self, tokens: Tensor, pooled: Literal[True]) -> tuple[Tensor, Tensor]: ...
 
     def forward(self, tokens: Tensor, pooled: bool = False) -> Tensor | tuple[Tensor, Tensor]:
-        """(b, 77 + m) token ids, CLIP's and after them T5's, to a (b, 77 + m, context_dim) context; with `pooled` also the vector,
+        """(b, n) token ids, CLIP's 77 and after them T5's, to a (b, n, context_dim) context; with `pooled` also the vector,
         (b, sum of projection_dims). Raises ValueError for a text without tokens for T5, where there is one.
         """
         words, more = tokens[:, : self.length], tokens[:, self.length :]

@@ -21,14 +21,14 @@ from prompts import base, changed, node
 
 
 def test_a_workflow_and_a_picture_of_comfyui_open_where_they_are_dropped(sheet: Sheet) -> None:
-    prompt = changed(base(), {"10": node("FreeU_V2", model=["4", 0], b1=1.3)}, n3__model=["10", 0])
+    prompt = changed(base(), {"10": node("PerturbedAttention", model=["4", 0], b1=1.3)}, n3__model=["10", 0])
     sheet.open("shipped/langevin.json")
     sheet.drop("theirs.json", json.dumps(prompt).encode())
-    expect(sheet.page.get_by_text("ComfyUI's FreeU_V2 has no counterpart here").first).to_be_visible()
-    expect(sheet.node("free_u_v2")).to_be_visible()
+    expect(sheet.page.get_by_text("ComfyUI's PerturbedAttention has no counterpart here").first).to_be_visible()
+    expect(sheet.node("perturbed_attention")).to_be_visible()
     chunks, picture = PngImagePlugin.PngInfo(), BytesIO()
     chunks.add_text("prompt", json.dumps(base()))
     Image.new("RGB", (8, 8)).save(picture, "PNG", pnginfo=chunks)
     sheet.drop("theirs.png", picture.getvalue())
-    expect(sheet.node("free_u_v2")).to_have_count(0)
+    expect(sheet.node("perturbed_attention")).to_have_count(0)
     expect(sheet.node("sample")).to_be_visible()

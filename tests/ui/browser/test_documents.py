@@ -309,7 +309,7 @@ def test_a_large_file_without_places_is_laid_out_beside_the_page(sheet: Sheet, r
     nodes: dict[str, object] = {}
     for i in range(110):
         nodes |= {f"noise_{i}": NODES["noise"], f"decode_{i}": {"type": "decode", "wires": {"z": f"noise_{i}"}}}
-    path = "workflows/large.json"
+    path = "workflows/crowd.json"
     real_server.call("save", path=path, workflow=graph(nodes), overwrite=True)
     workers: list[str] = []
     sheet.page.on("worker", lambda worker: workers.append(worker.url))
@@ -319,3 +319,4 @@ def test_a_large_file_without_places_is_laid_out_beside_the_page(sheet: Sheet, r
         "drawn => drawn.map(it => [it.dataset.id, it.style.transform])"
     )
     assert len({transform for _, transform in places}) == len(places) > 3
+    real_server.call("discard", path=path)  # what it wires would count as usual

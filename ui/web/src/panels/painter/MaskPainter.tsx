@@ -29,6 +29,7 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
   const [strokes, setStrokes] = useState(before);
   const [cursor, setCursor] = useState<Point | null>(null);
   const [isDown, setDown] = useState(false);
+  const [isReady, setReady] = useState(false);
   const [saving, setSaving] = useState(false);
 
   const ground = () => canvas.current?.getContext("2d") ?? null;
@@ -80,17 +81,23 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
     box.current?.focus();
   }, [box]);
 
+  // Once picture and mask are there: what was done before, and what was done while they were awaited.
+  useEffect(() => {
+    if (isReady) repaint(strokes.done);
+    // eslint-disable-next-line react-hooks/exhaustive-deps
+  }, [isReady]);
+
   const begin = async (image: HTMLImageElement) => {
     const natural: Size = [image.naturalWidth, image.naturalHeight];
     setSize(natural);
     setCursor([natural[0] / 2, natural[1] / 2]);
     setBrush((own) => ({ ...own, size: Math.max(1, Math.round(Math.min(...natural) / 8)) }));
     if (mask !== null) base.current = await baseOf(fileUrl(mask), natural, COLOUR);
-    repaint(before.done);
+    setReady(true);
   };
 
   const save = async () => {
-    if (!canvas.current || saving) return;
+    if (!canvas.current || saving || !isReady) return;
     setSaving(true);
     try {
       const stem = (picture.split("/").at(-1) ?? "picture")
@@ -231,7 +238,7 @@ function Painter({ node, picture, mask, strokes: before }: Painting) {
         <button
           className="run-button"
           data-tip="text|Ctrl Enter"
-          disabled={saving}
+          disabled={saving || !isReady}
           onClick={() => void save()}
         >
           Save the mask
