@@ -240,6 +240,7 @@ def test_results_are_viewed_compared_found_marked_and_thrown_away(sheet: Sheet, 
     image = viewer.locator(".viewer-content:not(.over) img")
     expect(image).to_be_visible(timeout=60_000)
     sheet.until_over()
+    expect(image).to_have_attribute("src", re.compile(r"/samples\.png$"))  # the last that it makes
     expect(viewer.locator(".viewer-count")).to_have_text(re.compile(r"(\d+) of \1$"))
 
     newest = image.get_attribute("src") or ""
