@@ -20,6 +20,7 @@ from graph_runner.contract.registry import Registry
 from graph_runner.contract.spec import NodeSpec
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
+from tests.effort import cases
 from tests.nodes.test_contract import ELSEWHERE, OPTIONAL, REGISTRY, arguments, plain
 from tests.nodes.test_precision import sampling
 from tests.nodes.test_world import differs, leaves
@@ -62,7 +63,8 @@ def test_a_node_gives_there_what_it_gives_on_the_cpu(name: str, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "process", ["noise_schedule", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rectified_flow", "edm"))]
+    "process",
+    ["noise_schedule", *(pytest.param(p, marks=pytest.mark.slow) for p in ("rectified_flow", "edm")[: cases(1, 2)])],
 )
 @pytest.mark.parametrize("solver", sorted(set(SOLVERS) - {"ddim_inversion"}))
 def test_a_solver_draws_there_what_it_draws_on_the_cpu(
