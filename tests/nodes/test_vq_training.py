@@ -158,7 +158,7 @@ def test_a_codebook_is_used_and_costs_little(registry: Registry, data: str, seed
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kl", "vq"])
-@pytest.mark.parametrize("levels", [2, 3, 4][: cases(2, 3)], ids=["f=2", "f=4", "f=8"][: cases(2, 3)])
+@pytest.mark.parametrize("levels", [3, 2, 4][: cases(1, 3)], ids=["f=4", "f=2", "f=8"][: cases(1, 3)])
 def test_every_downsampling_factor_trains(registry: Registry, kind: str, levels: int, tmp_path: Path) -> None:
     found = run(registry, tmp_path, kind, SHAPES, UNSEEN, steps=80, levels=levels)
     assert found["last"] < 0.75 * found["first"]
