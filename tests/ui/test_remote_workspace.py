@@ -39,6 +39,7 @@ def servers(tmp_path, monkeypatch) -> Iterator[list[RunningServer]]:
             each.stop()
 
 
+@pytest.mark.slow
 def test_what_one_server_has_another_shows(servers):
     one, two = servers
     saved = one.call("save", path="workflows/mine.json", workflow=graph(NODES))
@@ -61,6 +62,7 @@ def test_what_one_server_has_another_shows(servers):
     assert "cached" in [event["event"] for event in two.call("events", run=again)]  # k, by its key
 
 
+@pytest.mark.slow
 def test_pictures_that_one_server_takes_in_or_throws_away_do_so_for_the_other(servers):
     one, two = servers
     out = io.BytesIO()

@@ -43,6 +43,7 @@ def held(workflow: Workflow, folder: Path, processes: int, shard: bool) -> list[
     return [(int(words[2]), int(words[3])) for words in told]
 
 
+@pytest.mark.slow
 def test_what_a_trainer_holds_is_split_where_models_are_sharded(registry: Registry, tmp_path: Path) -> None:
     workflow = one_gigabyte(batch_size=2, model_channels=64)
     alone = predicted(workflow, registry, tmp_path, 1)

@@ -227,6 +227,7 @@ def test_a_training_goes_on_there_from_a_checkpoint_of_the_cpu(registry: Registr
         assert close(value, right[key]) if isinstance(value, Tensor) else value == right[key], key
 
 
+@pytest.mark.slow
 def test_half_gradients_are_scaled_and_narrow_weights_cast_there(both: tuple[Engine, Engine], tmp_path: Path) -> None:
     """To within half's rounding of the CPU's, which rounds in other places."""
     options = {"dtype": "float16", "weights": "float8"}

@@ -80,6 +80,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
         CLIPScore.load(tmp_path / "clip")
 
 
+@pytest.mark.slow
 def test_a_folder_whose_parts_do_not_belong_together_is_refused(tmp_path: Path) -> None:
     dinov2(tmp_path / "whole")
     config = json.loads((tmp_path / "whole" / "config.json").read_text())
