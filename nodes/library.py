@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from core.checkpoints.card import Card, card
-from core.checkpoints.model_io import HEADER
 from core.checkpoints.signatures import Use
 from graph_runner.contract import Described, describes_models
 
@@ -26,7 +24,7 @@ OWN_LOADERS = {
     "ControlNet": "load_controlnet",
     "T2IAdapter": "load_t2i_adapter",
 }
-"""By the class that a file of ours names; `load_model` reads the others."""
+"""By the class that a file or folder of ours names; `load_model` reads the others."""
 
 
 @describes_models
@@ -51,12 +49,6 @@ def _loads(found: Card) -> str:
     """The parameter that takes the path of a model."""
     if found.problem or found.identity is None:
         return ""
-    header = found.listing.metadata.get(HEADER) if found.listing is not None else None
-    if header is None:
-        loader = LOADERS.get(found.identity.use)
-    else:
-        try:
-            loader = OWN_LOADERS.get(str(json.loads(header)["model"]), "load_model")
-        except (KeyError, TypeError, ValueError):
-            return ""
+    kind = found.identity.kind
+    loader = OWN_LOADERS.get(kind, "load_model") if kind else LOADERS.get(found.identity.use)
     return f"{loader}.path" if loader else ""

@@ -14,6 +14,7 @@ from pydantic import Field
 from core.diffusion import comfyui
 from core.diffusion.levels import Levels
 from core.diffusion.process import Spacing
+from core.diffusion.sigmas import between
 from core.diffusion.solvers import SOLVERS
 from graph_runner.contract import node
 from nodes.sampling import Solver
@@ -72,8 +73,7 @@ def karras_sigmas(
     sigma_min: the last before 0.
     rho: more for shorter steps where there is little noise.
     """
-    ramp = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), steps) ** rho
-    return [*_falling(sigma_max, sigma_min, ramp.tolist()), 0.0]
+    return [*_falling(sigma_max, sigma_min, between("karras", sigma_max, sigma_min, steps, rho)), 0.0]
 
 
 @node(category="sampling", words=("exponential scheduler", "polyexponential", "sigmas"))

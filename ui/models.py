@@ -58,10 +58,8 @@ class Models:
             yield {**each, "path": self._named(each["path"]), "thumbnail": self._address(each["thumbnail"])}
 
     def _may(self, path: Path) -> bool:
-        """Whether a path lies, all links followed, where this server looks for models."""
-        real = Path(os.path.realpath(path))
-        roots = (self.places.workspace.root, *(Path(os.path.realpath(lent)) for lent in self.places.lent))
-        return any(real.is_relative_to(root) for root in roots) or not self.places.confined
+        """Whether a path lies, all links followed, where workflows may read."""
+        return self.places.may(Path(os.path.realpath(path)))
 
     def _named(self, path: str) -> str:
         root = self.places.workspace.root
@@ -69,5 +67,5 @@ class Models:
 
     def _address(self, picture: str) -> str:
         """The path of a picture that the server gives out; empty where it lies outside of the workspace."""
-        inside = picture and Path(os.path.realpath(picture)).is_relative_to(self.places.workspace.root)
+        inside = picture and self.places.workspace.holds(Path(picture))
         return self._named(picture) if inside else ""

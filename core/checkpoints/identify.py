@@ -33,11 +33,13 @@ ADVICE: dict[Use, str] = {
 
 
 class Identity(NamedTuple):
-    """What a file is. name: with its article. use: by what it is read here. advice: what to do with it."""
+    """What a file is. name: with its article. use: by what it is read here. advice: what to do with it. kind: of a single model of
+    ours the name of its class, else ""."""
 
     name: str
     use: Use = "none"
     advice: str = ADVICE["none"]
+    kind: str = ""
 
     def of(self, path: str | Path) -> str:
         """A sentence about the file, without a full stop."""
@@ -84,13 +86,14 @@ def identity_of(listing: Listing) -> Identity | None:
 
 
 def _own(kind: object) -> Identity:
-    told = f" ({kind:.60})" if isinstance(kind, str) and kind else ""
-    return Identity(f"a model of Latent Loom{told}", "checkpoint", ADVICE["checkpoint"])
+    named = kind if isinstance(kind, str) else ""
+    told = f" ({named:.60})" if named else ""
+    return Identity(f"a model of Latent Loom{told}", "checkpoint", ADVICE["checkpoint"], named)
 
 
 def _folder(path: Path) -> Identity | None:
     if (path / "latent_diffusion.json").is_file():
-        return _own("all of its parts")
+        return _own(None)
     if (path / "adapter_config.json").is_file():
         return Identity("an adapter of peft", "lora", ADVICE["lora"])
     for name in ("model_index.json", "config.json"):

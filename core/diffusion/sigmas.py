@@ -13,12 +13,12 @@ from core.diffusion.process import Level, Process
 Sigmas = Literal["karras", "exponential", "beta"]
 
 
-def between(kind: Sigmas, high: float, low: float, steps: int) -> list[float]:
-    """Sigmas from high to low: even in σ^(1/7) (Karras et al. 2022), in log σ, or at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024)."""
+def between(kind: Sigmas, high: float, low: float, steps: int, rho: float = 7.0) -> list[float]:
+    """Sigmas from high to low: even in σ^(1/ρ) (Karras et al. 2022), in log σ, or at the quantiles of Beta(0.6, 0.6) (Lee et al. 2024)."""
     sigmas: Any
     match kind:
         case "karras":
-            sigmas = np.linspace(high ** (1 / 7), low ** (1 / 7), steps) ** 7
+            sigmas = np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
         case "exponential":
             sigmas = np.exp(np.linspace(math.log(high), math.log(low), steps))
         case "beta":

@@ -11,8 +11,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from core.checkpoints.model_io import save_model
 from graph_runner.contract.registry import Registry
 from nodes.library import LOADERS, OWN_LOADERS
+from nodes.models import load_unet
 from tests.ui.conftest import ROOT
 from ui.models import Models
 from ui.places import Places
@@ -66,6 +68,17 @@ def test_models_are_told_by_the_paths_that_a_workflow_names(
     digest = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
     assert models.hashed("models/unet.safetensors", registry.describers)["hash"] == digest[:10]
     assert len(models.hashed(cat["path"], registry.describers)["data_hash"]) == 12
+
+
+def test_a_folder_of_ours_is_loaded_by_the_node_of_its_class(workspace: Workspace, registry: Registry) -> None:
+    save_model(load_unet(str(SHIPPED)), workspace.root / "models" / "kept")
+    (found,) = (
+        each
+        for each in Models(Places(workspace, [], confined=True)).listing(registry.describers)
+        if each["path"] == "models/kept"
+    )
+    assert (found["what"], found["loads"]) == ("a model of Latent Loom (UNet)", "load_unet.path")
+    assert load_unet(str(workspace.root / found["path"])).config == load_unet(str(SHIPPED)).config
 
 
 def test_a_link_leads_no_further_than_workflows_may_read(

@@ -68,7 +68,7 @@ def advance(
     places = [at - end for at, _ in used]
     if predicts == "eps":
         weights = [-c * sigma * weight for weight in integrals(places, h, -1.0)]
-        x, spread = x, tau * sigma * math.sqrt(math.expm1(2 * h))
+        spread = tau * sigma * math.sqrt(math.expm1(2 * h))
     else:
         weights = [c * weight for weight in integrals(places, h, c)]
         if len(used) == 2:  # the authors' own, of third order in h: better pictures in few steps

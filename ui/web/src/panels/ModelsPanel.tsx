@@ -30,14 +30,13 @@ export function ModelsPanel() {
     };
   }, [round]);
   const shown = models?.filter((model) => fits(model, query));
-  const hash = (path: string) => {
+  const hash = (path: string): Promise<void> =>
     api
       .hashModel(path)
       .then(
         (now) => setModels((known) => known?.map((own) => (own.path === path ? now : own)) ?? null),
         sayError,
       );
-  };
   return (
     <div className="model-list">
       <div className="model-search">
@@ -73,7 +72,8 @@ export function ModelsPanel() {
   );
 }
 
-function Entry({ model, hash }: { model: ModelFile; hash: () => void }) {
+function Entry({ model, hash }: { model: ModelFile; hash: () => Promise<void> }) {
+  const [reading, setReading] = useState(false); // of a large file it takes a while
   const { path, what, dtype, parameters, size, words, thumbnail, problem, loads } = model;
   const facts = [dtype, parameters > 0 ? t("{n} parameters", { n: large(parameters) }) : "", bytes(size)];
   const isFile = /\.[a-z]+$/i.test(path);
@@ -108,7 +108,11 @@ function Entry({ model, hash }: { model: ModelFile; hash: () => void }) {
             <IconButton
               label={t("Hash of {name}", { name: path.split("/").at(-1) ?? path })}
               tip={t("Read the file for its hash, as A1111 and Civitai show it")}
-              run={hash}
+              disabled={reading}
+              run={() => {
+                setReading(true);
+                void hash().finally(() => setReading(false));
+              }}
             >
               <Hash size={13} />
             </IconButton>
