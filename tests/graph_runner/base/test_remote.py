@@ -390,3 +390,11 @@ def test_what_is_refused_names_the_address_and_a_remedy(machines, monkeypatch, t
         patch.delitem(importlib.import_module("fsspec.registry")._registry, "s3")
         assert 'pip install "latent-loom[s3]"' in refusal(Machines("s3://absent/package", tmp_path / "3", monkeypatch))
     assert "no address that fsspec knows" in refusal(Machines("nonsense://x/y", tmp_path / "4", monkeypatch))
+
+    def client(*_: object, **__: object) -> None:
+        raise ValueError("Must provide an account")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fsspec.core.url_to_fs", client)
+        told = refusal(Machines("az://container/work", tmp_path / "5", monkeypatch))
+        assert "az://container/work: Must provide an account; set its credentials" in told
