@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from graph_runner.base import events
+from graph_runner.base.lifetime import FAILED, live_with
 from graph_runner.base.problems import WorkflowError
 from graph_runner.cli import engine_options, launch
 from graph_runner.cli.interrupts import stopping
@@ -127,7 +128,7 @@ def main(argv: Sequence[str]) -> int:
     asked = engine_options.read(job["options"])
     if launch.launched():
         return _one(options.folder, place, job, asked)
-    launch.live_with(os.getppid())
+    live_with(os.getppid())
     device = asked.get("device", place.device)
     started = argparse.Namespace(
         workflow=options.folder / WORKFLOW, workspace=place.workspace, devices=asked["devices"], device=device
@@ -163,7 +164,7 @@ def _one(folder: Path, place: Place, job: dict[str, Any], asked: Mapping[str, An
             run(lambda _: engine, Projections(), job, stop, sender, place.log, threads=threads, looks=first)
         if sender.over["status"] == "failed":
             launch.report([sender.over["error"]], own=True)
-            os._exit(launch.FAILED)  # the others may wait in a collective, and torchrun ends them
+            os._exit(FAILED)  # the others may wait in a collective, and torchrun ends them
     return launch.STOPPED if sender.over["status"] == "stopped" else 0
 
 

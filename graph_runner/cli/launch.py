@@ -14,7 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.text import Text
 
 from graph_runner.base.files import remove
+from graph_runner.base.lifetime import FAILED, live_with
 from graph_runner.base.problems import Problem, WorkflowError
 from graph_runner.base.processors import available
 from graph_runner.bind.paths import expanded
@@ -41,10 +41,9 @@ LAUNCHER, LOGS = "LATENT_LOOM_LAUNCHER", "LATENT_LOOM_LOGS"
 AS_LONG_AS_IT_TAKES = 10**8
 """Seconds that a step and its checkpoint may take once the user asked to stop; who is impatient asks again."""
 MOST_PER_PROCESSOR = 4
-WATCH_SECONDS = 0.2
 LAST_WORDS = 20
 """Lines of a log that are told of a process which said nothing of its failure."""
-FAILED, WRONG, STOPPED = 1, 2, 130
+WRONG, STOPPED = 2, 130
 
 
 def launch(options: argparse.Namespace, argv: Sequence[str], module: str = "graph_runner") -> int:
@@ -130,17 +129,6 @@ def report(told: Sequence[str], own: bool) -> None:
 def live_with_launcher() -> None:
     """End this process once the launcher that started it is gone."""
     live_with(int(os.environ[LAUNCHER]))
-
-
-def live_with(parent: int) -> None:
-    """End this process once the one that started it is gone: nobody would hear of it, and nobody could stop it."""
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(WATCH_SECONDS)
-        os._exit(FAILED)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _chosen(devices: int | tuple[int, ...], device: str) -> int:

@@ -19,8 +19,8 @@ class Needs:
     memory: int
 
 
-def needs(job: Job) -> Needs:
-    """What an item needs: no more than the whole graph, gone through once, has at once."""
+def needs(job: Job, processes: int = 1) -> Needs:
+    """What each of the processes that share an item needs: no more than the whole graph, gone through once, has at once."""
     kind = job.device.partition(":")[0]
     gpus = None if kind == "auto" else int(kind == "cuda")
     estimate = dry_run(
@@ -29,5 +29,6 @@ def needs(job: Job) -> Needs:
         dtype=getattr(torch, job.dtype),
         roots=job.roots,
         injectables=job.injectables,
+        processes=processes,
     )
     return Needs(job.threads, gpus, 0 if kind == "cuda" else estimate.memory)

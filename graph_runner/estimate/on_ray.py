@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reads these when it is imported: no telemetry,
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # and a task without GPUs sees none of them
 
 import ray
+from pydantic import Field
 from ray._private import worker
 from ray.exceptions import RayError, RayTaskError
 from ray.util.queue import Queue
@@ -27,6 +28,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from graph_runner.estimate.needs import Needs, needs
 from graph_runner.run.executors import Again, Hear, Job, LostError, Work
+from graph_runner.run.part import Iterations
+from graph_runner.run.together import together
 
 TELL_SECONDS = 0.1
 LOOK_SECONDS = 0.2
@@ -45,11 +48,14 @@ class Ray:
     address: "ray://HOST:PORT" of a cluster's client server, "auto" or HOST:PORT where this process is on a machine of the cluster;
     without one a cluster of this machine alone is started, and ended afterwards. A cluster that the program has joined already is
     taken as it is. retries: how often an item is done again whose process or machine was lost. cpus: of a cluster that is
-    started; all where it is 0.
+    started; all where it is 0. processes: so many of one machine train an item together, each on a GPU of its own where there are
+    GPUs.
     """
 
-    def __init__(self, address: str = "", retries: int = 3, cpus: int = 0) -> None:
-        self.address, self.retries, self.cpus = address, retries, cpus
+    def __init__(
+        self, address: str = "", retries: int = 3, cpus: int = 0, processes: Annotated[int, Field(ge=1)] = 1
+    ) -> None:
+        self.address, self.retries, self.cpus, self.processes = address, retries, cpus, processes
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -79,14 +85,17 @@ class Ray:
         self, job: Job, hear: Hear, stop: threading.Event, at_once: threading.Event
     ) -> Iterator[tuple[int, Any]]:
         """See `graph_runner.run.executors.Executor`."""
-        wanted = self._resources(job)
+        processes = self.processes if job.shared else 1
+        wanted = self._resources(job, processes)
         # Where this process is: a machine that is lost should not take with it what all others tell.
         near = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         told = Queue(actor_options={"num_cpus": 0, "scheduling_strategy": near})
         heard = _Heard(told, hear)
-        task = ray.remote(max_retries=self.retries, retry_exceptions=False, **wanted)(_do)
+        task = ray.remote(max_retries=self.retries, retry_exceptions=[LostError], **wanted)(_do)
         work = ray.put(job.work)
-        items = {task.options(name=f"{job.name} {item}").remote(work, item, told): item for item in job.items}
+        items = {
+            task.options(name=f"{job.name} {item}").remote(work, item, told, processes): item for item in job.items
+        }
         ending = _Ending(items)
         try:
             while items:
@@ -105,29 +114,30 @@ class Ray:
             ending.wait()
             told.shutdown(force=True)
 
-    def _resources(self, job: Job) -> dict[str, Any]:
+    def _resources(self, job: Job, processes: int) -> dict[str, Any]:
         """What to ask of Ray for an item. Raises LostError where no machine of the cluster has it."""
-        wanted = needs(job)
+        wanted = needs(job, processes)
         machines = [each["Resources"] for each in ray.nodes() if each["Alive"]]
         if wanted.gpus is None:  # as on a single machine: one where there is one
             wanted = Needs(wanted.cpus, int(any(each.get("GPU") for each in machines)), wanted.memory)
-        memory = 0 if _IN_TASK.get() else wanted.memory
-        cpus = min(wanted.cpus, int(max(each.get("CPU", 0) for each in machines)))
-        asked = {"CPU": cpus, "GPU": wanted.gpus, "memory": memory}
+        gpus = (wanted.gpus or 0) * processes
+        memory = 0 if _IN_TASK.get() else wanted.memory * processes
+        cpus = min(wanted.cpus * processes, int(max(each.get("CPU", 0) for each in machines)))
+        asked = {"CPU": cpus, "GPU": gpus, "memory": memory}
         if not any(all(each.get(name, 0) >= amount for name, amount in asked.items()) for each in machines):
             most = max(each.get("memory", 0) for each in machines)
             raise LostError(
-                f"an item needs {wanted.gpus} GPUs and {memory / 1e9:.1f} GB of memory, by its dry run, and no machine of the "
+                f"an item needs {gpus} GPUs and {memory / 1e9:.1f} GB of memory, by its dry run, and no machine of the "
                 f"Ray cluster has both (the largest has {most / 1e9:.1f} GB); add one, or make the item smaller"
             )
-        return {"num_cpus": cpus, "num_gpus": wanted.gpus, "memory": memory}
+        return {"num_cpus": cpus, "num_gpus": gpus, "memory": memory}
 
     def _failure(self, error: RayError, item: int) -> Exception:
         """What is told of an item: what its work raised, or that it is lost."""
         cause = getattr(error, "cause", None)
-        if isinstance(error, RayTaskError) and isinstance(cause, Exception):
+        if isinstance(error, RayTaskError) and isinstance(cause, Exception) and not isinstance(cause, LostError):
             return cause
-        why = str(error).strip().partition("\n")[0].rstrip(".")
+        why = str(cause or error).strip().partition("\n")[0].rstrip(".")
         return LostError(
             f"item {item} is lost, tried {self.retries + 1} times ({why}); the same command goes on from its checkpoint"
         )
@@ -218,13 +228,15 @@ class _Telling:
                 return
 
 
-def _do(work: Work, item: int, told: Queue) -> Any:
+def _do(work: Work, item: int, told: Queue, processes: int) -> Any:
     """What Ray runs, in a process of the cluster. Ray's wish to end it is the wish to stop."""
     stop = threading.Event()
     _IN_TASK.set(True)
     before = signal.signal(signal.SIGINT, lambda *_: stop.set())
     telling = _Telling(item, told)
     try:
+        if processes > 1:
+            return together(cast("Iterations", work), item, telling, stop, processes)
         return work(item, telling, stop)
     finally:
         telling.close()

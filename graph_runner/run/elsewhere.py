@@ -17,6 +17,7 @@ from graph_runner.base import events
 from graph_runner.base.home import home_of
 from graph_runner.bind.graph import Scope
 from graph_runner.compile.keys import Keys
+from graph_runner.contract.processes import Processes
 from graph_runner.run.executors import Again, Executor, Job
 from graph_runner.run.failures import NodeError, Stopped
 from graph_runner.run.parcel import opened, packed
@@ -74,12 +75,12 @@ class InTurn:
 class Elsewhere:
     """Where one run's iterations go.
 
-    engine: makes an engine like the run's, and can be pickled. workflow, asked, contents: how the run was asked for. device: as
+    engine: makes an engine like the run's for one of the processes of a world and its device, and can be pickled. workflow, asked, contents: how the run was asked for. device: as
     the user named it.
     """
 
     executor: Executor
-    engine: Callable[[], Any]
+    engine: Callable[[Processes, str], Any]
     device: str
     workflow: str
     asked: Mapping[str, Any]
@@ -167,10 +168,11 @@ class Elsewhere:
             if not todo:
                 return
             threads = torch.get_num_threads()
-            work = Iterations(uuid.uuid4().hex, self.engine, self.workflow, self._sent(own, given), threads)
+            kind = self.device.partition(":")[0]  # another machine numbers its devices by itself
+            work = Iterations(uuid.uuid4().hex, self.engine, kind, self.workflow, self._sent(own, given), threads)
             job = Job(
                 *(zone, work, todo, self.top, runtime.workspace, self.device),
-                *(str(runtime.dtype).removeprefix("torch."), runtime.paths.roots, runtime.injectables, threads),
+                *(str(runtime.dtype).removeprefix("torch."), runtime.paths.roots, runtime.injectables, threads, True),
             )
             if not self._open:
                 self._held.enter_context(self.executor.opened())

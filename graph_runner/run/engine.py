@@ -352,11 +352,10 @@ class Engine:
             raise WorkflowError([Problem("another process cannot make this registry: it is of single nodes", remedy=remedy)])  # fmt: skip
         return executor
 
-    def _made(self) -> Callable[[], Engine]:
-        """Makes an engine like this one where there is another machine's device; can be pickled."""
+    def _made(self) -> Callable[[Processes, str], Engine]:
+        """Makes an engine like this one on another machine, for a process and its device there; can be pickled."""
         assert self.registry.scanned is not None
-        device = str(self._options["device"]).partition(":")[0]
-        options = {**self._options, "device": device, "guest": True}
+        options = {**self._options, "guest": True}
         return partial(_made, self.registry.scanned, named(self.workspace), options)
 
     def _interpreter(
@@ -458,8 +457,10 @@ def _tell_of_unseen(top: Scope, values: Mapping[str, str], emit: events.Stream) 
             emit(events.Log(f"the content of the input {name} cannot be seen: {remedy}", level="warning"))
 
 
-def _made(scanned: tuple[Any, Any], workspace: str, options: Mapping[str, Any]) -> Engine:
-    return Engine(Registry.scan(*scanned), workspace, **options)
+def _made(
+    scanned: tuple[Any, Any], workspace: str, options: Mapping[str, Any], processes: Processes, device: str
+) -> Engine:
+    return Engine(Registry.scan(*scanned), workspace, **{**options, "processes": processes, "device": device})
 
 
 def _write(profile: Profile, folder: Path, seconds: float, emit: events.Stream) -> None:

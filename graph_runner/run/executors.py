@@ -48,7 +48,8 @@ class Job:
 
     What the work alone is made of may be sent; the rest is for whoever wants to know what an item needs: the graph that it
     runs, as validated, and where. device: as the user asked for it. threads: that a process has here, and must have there for
-    the same last bits.
+    the same last bits. shared: an item's work may be shared by several processes, which are told of it as `torchrun` tells
+    (see `graph_runner.run.together`).
     """
 
     name: str
@@ -61,6 +62,7 @@ class Job:
     roots: tuple[Path, ...]
     injectables: Mapping[str, Callable[..., Any]]
     threads: int
+    shared: bool = False
 
 
 class LostError(RuntimeError):

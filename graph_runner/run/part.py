@@ -23,6 +23,7 @@ from graph_runner.compile.keys import Keys, lasting
 from graph_runner.compile.plan import Code, Plan, Step
 from graph_runner.contract import PortType
 from graph_runner.contract.context import derive
+from graph_runner.contract.processes import Processes, joined
 from graph_runner.format.workflow import read
 from graph_runner.run.activation import Activation
 from graph_runner.run.executors import Tell
@@ -98,12 +99,15 @@ class Place:
 class Iterations:
     """The iterations of a zone as work for an executor (see `graph_runner.run.executors.Work`).
 
-    token: of these iterations alone. engine: makes the engine. sent: how the run was asked for, and the `Place`, as a parcel.
+    Where `torchrun` or its like started this process among others, they do the iteration together.
+
+    token: of these iterations alone. engine: makes the engine of one process. device: as the user named it. sent: how the run was asked for, and the `Place`, as a parcel.
     threads: to compute with.
     """
 
     token: str
-    engine: Callable[[], Any]
+    engine: Callable[[Processes, str], Any]
+    device: str
     workflow: str
     sent: bytes
     threads: int
@@ -115,8 +119,23 @@ class Iterations:
             if isinstance(event, TOLD):
                 tell(event)
 
-        engine, asked, place = self._ready()
         torch.set_num_threads(self.threads)
+        asked, place = self._asked()
+        try:
+            with joined(self.device) as (processes, device):
+                engine = self._engine(processes, device)
+                self._see(engine, place)
+                part = Part(place, item)
+                engine.run(read(self.workflow), **asked, part=part, listeners=[listen], stop=stop)
+        except NodeError as error:
+            return Outcome.of(error)
+        except WorkflowError as error:  # it binds here and not there: files are absent, or nodes
+            where = ValueError(f"on {socket.gethostname()}: {error}")
+            return Outcome.of(NodeError(place.zones[-1], where))
+        return part.outcome
+
+    def _see(self, engine: Any, place: Place) -> None:
+        """Raises FileNotFoundError where the run does not lie in what is the workspace here."""
         record = engine.workspace / place.folder / "workflow.json"
         if not record.exists():
             engine.home.bring(record)
@@ -125,25 +144,24 @@ class Iterations:
                 f"{socket.gethostname()} does not see the run in the workspace {engine.workspace}; take a folder that all "
                 "machines share, under the same path"
             )
-        part = Part(place, item)
-        try:
-            engine.run(read(self.workflow), **asked, part=part, listeners=[listen], stop=stop)
-        except NodeError as error:
-            return Outcome.of(error)
-        except WorkflowError as error:  # it binds here and not there: files are absent, or nodes
-            where = ValueError(f"on {socket.gethostname()}: {error}")
-            return Outcome.of(NodeError(place.zones[-1], where))
-        return part.outcome
 
-    def _ready(self) -> tuple[Any, dict[str, Any], Place]:
+    def _asked(self) -> tuple[dict[str, Any], Place]:
         """What all iterations that a process does one after the other have in common."""
-        if self.token not in _READY:
-            _READY.clear()
-            _READY[self.token] = (self.engine(), *opened(self.sent))
-        return _READY[self.token]
+        if self.token not in _ASKED:
+            _ASKED.clear()
+            _ENGINE.clear()
+            _ASKED[self.token] = opened(self.sent)
+        return _ASKED[self.token]
+
+    def _engine(self, processes: Processes, device: str) -> Any:
+        """Their engine, which holds what they have computed."""
+        if self.token not in _ENGINE:
+            _ENGINE[self.token] = self.engine(processes, device)
+        return _ENGINE[self.token]
 
 
-_READY: dict[str, tuple[Any, dict[str, Any], Place]] = {}
+_ASKED: dict[str, tuple[dict[str, Any], Place]] = {}
+_ENGINE: dict[str, Any] = {}
 
 
 class Part:
@@ -172,6 +190,8 @@ class Part:
             value = own.body(*place.given[self.item])
             if step.body.asides:
                 Asides(own, nullcontext)(self.item, self.item == len(place.given) - 1)
+        if runtime.processes.rank:
+            return  # the first process gives it
         bound = next(bound for bound in top.walk() if bound.id == step.id)
         if self._keep(value, bound, keys, runtime, cache):
             self.outcome = Outcome(kept=True)

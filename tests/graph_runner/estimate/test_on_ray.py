@@ -70,6 +70,10 @@ def told(result: Result) -> set[str]:
     return {repr(event) for event in result.events if isinstance(event, events.Metric)}
 
 
+def measured(result: Result) -> list[dict[str, float]]:
+    return [event.values for event in result.events if isinstance(event, events.Metric)]
+
+
 def said(result: Result) -> list[str]:
     return [event.message for event in result.events if isinstance(event, events.Log)]
 
@@ -120,6 +124,15 @@ def test_a_stop_keeps_what_was_done_and_the_same_command_goes_on(run: Run, tmp_p
     assert max(steps) < 200
     shorter = run(RATES[:2], max(steps) + 1, workspace=tmp_path)
     assert any(sentence.startswith("goes on from step") for sentence in said(shorter))
+
+
+def test_items_that_two_processes_share_train_as_one_does(run: Run) -> None:
+    from graph_runner.estimate.on_ray import Ray
+
+    here, there = run(RATES[:1], 4, on="here"), run(RATES[:1], 4, on=Ray(processes=2))
+    for one, two in zip(measured(here), measured(there), strict=True):
+        assert two == pytest.approx(one, rel=1e-5)
+    assert not same(here, there)  # two halves of a batch add up in another order: two processes it was
 
 
 def test_what_no_machine_has_room_for_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
