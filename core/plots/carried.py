@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.plots.marks import Marks, Series, marks
 from core.plots.plot import Kind, Plot
 from core.tables.table import Numbers, told
 
+Which: TypeAlias = NDArray[np.integer[Any]]
+"""Numbers of marks."""
 KEYWORD = "plots"
 """Of the text chunk of a PNG. An SVG has it as its description."""
 VERSION = 1
@@ -106,18 +109,18 @@ def _named(
     return [_short(names[i]) for i in left], moved
 
 
-def _evenly(series: Series, most: int) -> Numbers:
+def _evenly(series: Series, most: int) -> Which:
     return np.unique(np.linspace(0, len(series.x) - 1, max(most, 1)).astype(int))
 
 
-def _outline(series: Series, most: int) -> Numbers:
+def _outline(series: Series, most: int) -> Which:
     stretches = np.array_split(np.arange(len(series.x)), max(most // 2, 1))
     y = np.nan_to_num(series.y)
     ends = [(part[y[part].argmin()], part[y[part].argmax()]) for part in stretches if len(part)]
     return np.unique(np.array(ends, dtype=int))
 
 
-def _pick(series: Series, which: Numbers) -> Series:
+def _pick(series: Series, which: Which) -> Series:
     rows = [series.rows[i] for i in which] if len(series.rows) else ()
     off, value = (None if column is None else column[which] for column in (series.off, series.value))
     return Series(series.label, rows, series.x[which], series.y[which], off, value)
