@@ -115,8 +115,10 @@ def _heat_map(plot: Plot) -> Marks:
                 f"two rows have {plot.x} {told(x)} and {plot.y} {told(y)}, and a heat map shows one number there; group the rows first"
             )
         seen.add((x, y))
-    places = [[float(place[cells[row][axis]]) for row in known] for axis, place in enumerate((columns, rows))]
-    series = Series("", known, *map(np.array, places), value=values[known])
+    across_at, up_at = (
+        np.array([float(place[cells[row][axis]]) for row in known]) for axis, place in enumerate((columns, rows))
+    )
+    series = Series("", known, across_at, up_at, value=values[known])
     return Marks((series,), tuple(map(told, across)), tuple(map(told, up)), wide=1.0)
 
 
