@@ -11,13 +11,16 @@ from torch import Tensor
 
 from core import images as pictures
 from core import labelled_grid as cells
-from core import plots as drawing
-from core.plots import Plot as _Plot
+from core.plots import picture as drawing
+from core.plots.carried import KEYWORD, carried
+from core.plots.plot import Plot as _Plot
 from core.tables.table import told
 from graph_runner.context import Outputs
 from graph_runner.contract import Name, node
 from nodes.wires import Image, Plot, Table
 
+CARRIES = "carries=plots"
+"""Said in the media type of a picture that carries its numbers (`core.plots.carried`), which the canvas draws anew."""
 Pixels = Annotated[int, Field(ge=100, le=8192)]
 Labels = list[int | float | str]
 
@@ -123,7 +126,13 @@ def _could_save(**_: Any) -> None:
     drawing.require_matplotlib()
 
 
-@node(category="plots", effect=True, dry=_could_save, words=("show", "figure", "svg", "png", "export", "preview"))
+@node(
+    category="plots",
+    effect=True,
+    version=2,
+    dry=_could_save,
+    words=("show", "figure", "svg", "png", "export", "preview"),
+)
 def save_plot(
     plots: list[Plot],
     outputs: Outputs,
@@ -136,17 +145,17 @@ def save_plot(
 
     plots: from left to right.
     name: of the file in the run's folder.
-    format: a PNG carries its workflow; an SVG stays sharp at any size.
+    format: a PNG carries its workflow; an SVG stays sharp at any size. Both carry the numbers that they show.
     width: of each plot.
     height: of the figure.
     """
     if format == "svg":
         write = partial(drawing.save_plots, plots, width=width, height=height)
-        outputs.file(f"{name}.svg", write, media="image/svg+xml")
+        outputs.file(f"{name}.svg", write, media=f"image/svg+xml;{CARRIES}")
         return
     picture = pictures.from_pil(drawing.picture_of(plots, width, height))
-    text = {"workflow": outputs.workflow}
-    outputs.file(f"{name}.png", partial(pictures.save_png, image=picture, text=text), media="image/png")
+    text = {"workflow": outputs.workflow, KEYWORD: carried(plots)}
+    outputs.file(f"{name}.png", partial(pictures.save_png, image=picture, text=text), media=f"image/png;{CARRIES}")
 
 
 def _grid_shape(**_: Any) -> Image:

@@ -32,7 +32,7 @@ from core.models.ema import Averaging as _Averaging
 from core.models.first_stage import FirstStage as _FirstStage
 from core.models.t2i_adapter import T2IAdapter as _T2IAdapter
 from core.models.unet import UNet as _UNet
-from core.plots import Plot as _Plot
+from core.plots.plot import Plot as _Plot
 from core.tables.table import Table as _Table
 from core.training.learning_rate import LearningRate as _LearningRate
 from core.training.objective import Objective as _Objective

@@ -17,6 +17,7 @@ from ui.gallery import Gallery
 from ui.library import Library
 from ui.models import Models
 from ui.places import Places
+from ui.plots import Plot, plots_in
 from ui.schemas import (
     BlueprintEntry,
     Discarded,
@@ -185,6 +186,14 @@ class FileCalls:
         before: those of older runs than this number, as the answer gives it, which may come with no picture yet.
         """
         return self.pictures.find(query, favourites, previews, limit, before)
+
+    @call(reads=True, path="runs/example/outputs/plot.png")
+    def plots(self, path: Name) -> list[Plot]:
+        """The plots that a picture carries, from left to right: the numbers that it shows. Of other pictures none.
+
+        A run's event says of such a picture that its media type `carries=plots`.
+        """
+        return plots_in(self.workspace.file(path))
 
     @call(path="runs/example/outputs/image.png", favourite=True)
     def favour(self, path: Name, favourite: bool = True) -> bool:

@@ -102,7 +102,12 @@ def select(table: Table, column: str, relation: Relation, value: Cell) -> Table:
 
 
 def sort(table: Table, by: Sequence[str], descending: bool = False) -> Table:
-    """The rows in the order of some columns, the first counting most; equal ones stay in order, what is unknown comes last.
+    """The rows in the order of some columns; arguments and errors as `order`."""
+    return table.pick(order(table, by, descending))
+
+
+def order(table: Table, by: Sequence[str], descending: bool = False) -> list[int]:
+    """The numbers of the rows in the order of some columns, the first counting most; equal ones stay in order, what is unknown comes last.
 
     Raises ValueError for a column that is not there, or holds texts beside numbers.
     """
@@ -115,7 +120,7 @@ def sort(table: Table, by: Sequence[str], descending: bool = False) -> Table:
         except TypeError as error:
             raise ValueError(f"the column {name!r} holds texts and numbers, which have no order") from error
         rows = known + [i for i in rows if unknown(column[i])]
-    return table.pick(rows)
+    return rows
 
 
 def best(table: Table, column: str, largest: bool = False, count: int = 1, within: Sequence[str] = ()) -> Table:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.plots import Kind, Plot, picture_of, save_plots
+from core.plots.picture import picture_of, save_plots
+from core.plots.plot import Kind, Plot
 from core.tables.operations import group
 from core.tables.table import Table, table_of
 

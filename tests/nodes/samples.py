@@ -33,7 +33,7 @@ from core.models.ema import ExponentialAverage
 from core.models.perceptual import HaarDistance
 from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
-from core.plots import Plot
+from core.plots.plot import Plot
 from core.tables.table import Table
 from core.training.learning_rate import Constant
 from core.training.objective import Objective

@@ -135,7 +135,12 @@ def test_tables_and_plots_are_shown_as_files(registry: Registry, tmp_path: Path)
     assert "1×3×100×200" in estimate.nodes["picture"].gives.values()
     result = run(registry, tmp_path, nodes, "tiled", "picture")
     media = {Path(shown.path).name: shown.media for shown in result.shown}
-    assert media == {"psnr.csv": "text/csv", "psnr.png": "image/png", "psnr.svg": "image/svg+xml"}
+    carries = "carries=plots"
+    assert media == {
+        "psnr.csv": "text/csv",
+        "psnr.png": f"image/png;{carries}",
+        "psnr.svg": f"image/svg+xml;{carries}",
+    }
     written = {Path(shown.path).name: tmp_path / shown.path for shown in result.shown}
     with written["psnr.csv"].open(newline="") as file:
         assert [row["factor"] for row in csv.DictReader(file)] == ["2", "4", "8"]

@@ -59,7 +59,7 @@ def figures(result: Result) -> dict[str, list[float]]:
             for name, value in event.values.items():
                 found.setdefault(f"{event.node}/{name}", [value, value])[1] = value
     for shown in result.shown:
-        if shown.media == "image/png" and not shown.preview:
+        if shown.media.startswith("image/png") and not shown.preview:
             path = result.folder.parents[1] / shown.path
             with Image.open(path) as picture:
                 pixels = np.asarray(picture.convert("RGB"), dtype=np.float64) / 255

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { csvOf, csvRows, sorted } from "../src/drawing/table";
+import { csvOf, csvRows, isOfNumbers, sorted } from "../src/drawing/table";
 
 const ROWS = [
   ["ddim", "10", "a, b"],
@@ -18,6 +18,12 @@ describe("a table on a node", () => {
       ["", "2"],
     ]);
     expect(csvRows("a")).toEqual([["a"]]);
+  });
+
+  it("has its numbers on the right, and what holds a text not", () => {
+    expect(HEAD.map((_, column) => isOfNumbers(ROWS, column))).toEqual([false, true, false]);
+    expect(isOfNumbers([["nan"], ["-inf"], [""]], 0)).toBe(true);
+    expect(isOfNumbers([[""]], 0)).toBe(false);
   });
 
   it("is sorted by numbers where they are, else by text, what is unknown last, and as it was", () => {

@@ -1,7 +1,7 @@
 /** A table on a node: sorted by a click on a column's name, copied as CSV. */
 import { ArrowDown, ArrowUp, Copy } from "lucide-react";
 import { useState } from "react";
-import { csvOf, sorted, type Order } from "../drawing/table";
+import { csvOf, isOfNumbers, sorted, type Order } from "../drawing/table";
 import { copyText } from "../state/export";
 
 interface Props {
@@ -14,6 +14,7 @@ interface Props {
 export function TableView({ head, rows, cut }: Props) {
   const [order, setOrder] = useState<Order | null>(null);
   const seen = sorted(rows, order);
+  const sides = head.map((_, column) => (isOfNumbers(rows, column) ? "number" : undefined));
   // Up, down, as it is in the file.
   const click = (column: number) =>
     setOrder(
@@ -32,7 +33,11 @@ export function TableView({ head, rows, cut }: Props) {
               const own = order?.column === i ? order : null;
               const Arrow = own?.descending ? ArrowDown : ArrowUp;
               return (
-                <th key={i} aria-sort={own ? (own.descending ? "descending" : "ascending") : "none"}>
+                <th
+                  key={i}
+                  className={sides[i]}
+                  aria-sort={own ? (own.descending ? "descending" : "ascending") : "none"}
+                >
                   <button onClick={() => click(i)}>
                     {cell}
                     {own ? <Arrow size={10} aria-hidden /> : null}
@@ -46,7 +51,9 @@ export function TableView({ head, rows, cut }: Props) {
           {seen.map((row, i) => (
             <tr key={i}>
               {row.map((cell, j) => (
-                <td key={j}>{cell}</td>
+                <td key={j} className={sides[j]}>
+                  {cell}
+                </td>
               ))}
             </tr>
           ))}

@@ -24,6 +24,15 @@ export function sorted(rows: readonly Row[], order: Order | null): readonly Row[
   });
 }
 
+/** Whether a column holds numbers, and what is unknown, alone. */
+export const isOfNumbers = (rows: readonly Row[], column: number): boolean => {
+  const known = rows.map((row) => row[column] ?? "").filter((cell) => cell !== "");
+  return (
+    known.length > 0 &&
+    known.every((cell) => cell === "nan" || /^-?inf$/.test(cell) || !Number.isNaN(Number(cell)))
+  );
+};
+
 /** A table as CSV, quoted where it must be. */
 export function csvOf(head: Row, rows: readonly Row[]): string {
   const quoted = (cell: string) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);

@@ -1,28 +1,18 @@
 /** Curves of a node: live, zoomed by dragging, smoothed, on a logarithmic scale, beside those of other runs. */
-import { useEffect, useMemo, useRef, useState } from "react";
-import uPlot from "uplot";
-import "uplot/dist/uPlot.min.css";
+import { lazy, Suspense, useMemo, useState } from "react";
 import { titleOf } from "../document/cards";
 import { api } from "../server/api";
 import type { Series } from "../server/types";
-import type { Curve } from "../state/runView";
+import type { Line } from "./plot/CurvePlot";
 import { isLive } from "../state/runAge";
 import { useRuns } from "../state/runs";
 import { seenRun } from "../state/seen";
 import { sayError, useUi } from "../state/ui";
-import { curveColour, smooth } from "../drawing/curves";
+import { curveColour } from "../drawing/curves";
 import { Frame } from "./Frame";
 
-// A const enum of uPlot's, whose names exist only in its declarations.
-// eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
-const LOGARITHMIC: uPlot.Scale.Distr = 3;
-
-interface Line {
-  readonly label: string;
-  readonly curve: Curve;
-  readonly colour: string;
-  readonly dash: boolean;
-}
+/** It comes, with what draws axes, when it is wanted. */
+export const CurvePlot = lazy(() => import("./plot/CurvePlot"));
 
 export function ChartDialog() {
   const node = useUi((state) => state.chart);
@@ -106,7 +96,9 @@ export function ChartDialog() {
             <span>{weight.toFixed(2)}</span>
           </label>
         </div>
-        <Plot lines={lines} weight={weight} log={log} apart={apart} />
+        <Suspense fallback={null}>
+          <CurvePlot lines={lines} weight={weight} log={log} apart={apart} />
+        </Suspense>
         <p className="quiet">Drag to zoom, double-click to see all.</p>
         {comparable.length > 0 ? (
           <div className="chips" role="group" aria-label="Other runs">
@@ -124,103 +116,5 @@ export function ChartDialog() {
         ) : null}
       </div>
     </Frame>
-  );
-}
-
-/** All lines on one axis of steps. */
-function tableOf(lines: readonly Line[], weight: number): uPlot.AlignedData {
-  const tables = lines.map((line): uPlot.AlignedData => [
-    [...line.curve.turns],
-    smooth(line.curve.values, weight),
-  ]);
-  return tables.length === 0 ? [[0], []] : uPlot.join(tables);
-}
-
-interface PlotProps {
-  lines: readonly Line[];
-  weight: number;
-  log: boolean;
-  /** Each line fills the height by itself. */
-  apart?: boolean;
-  height?: number;
-}
-
-export function Plot({ lines, weight, log, apart = false, height = 360 }: PlotProps) {
-  const box = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const theme = useUi((state) => state.theme);
-  const shape = lines.map((line) => line.label + line.colour).join("|");
-  const data = useMemo(() => tableOf(lines, weight), [lines, weight]);
-  const latest = useRef(data);
-  useEffect(() => {
-    latest.current = data;
-    // Keep what the reader has zoomed into.
-    const { min, max } = plot.current?.scales.x ?? {};
-    const [turns = []] = plot.current?.data ?? [];
-    const zoomed =
-      min != null && max != null && turns.length > 0 && (min > (turns[0] ?? 0) || max < (turns.at(-1) ?? 0));
-    plot.current?.setData(data, !zoomed);
-    if (zoomed) plot.current?.setScale("x", { min, max });
-  }, [data]);
-  useEffect(() => {
-    const host = box.current;
-    if (!host) return;
-    const style = getComputedStyle(host);
-    const ink = style.getPropertyValue("--text-2");
-    const rule = style.getPropertyValue("--line");
-    const colour = (value: string) =>
-      value.replace("var(--curve-l)", style.getPropertyValue("--curve-l").trim());
-    const axis = {
-      stroke: ink,
-      grid: { stroke: rule, width: 1 },
-      ticks: { stroke: rule, width: 1 },
-      font: "11px Inter",
-    };
-    const y: uPlot.Scale = log ? { distr: LOGARITHMIC, log: 10 } : {};
-    const scales = lines.map((_, i) => (apart ? `y${i}` : "y"));
-    const made = new uPlot(
-      {
-        width: host.clientWidth,
-        height,
-        scales: { x: { time: false }, ...Object.fromEntries(scales.map((name) => [name, y])) },
-        axes: [axis, { ...axis, size: 64, show: !apart, scale: scales[0] ?? "y" }],
-        legend: { live: true },
-        cursor: { drag: { x: true, y: false } },
-        series: [
-          { label: "step" },
-          ...lines.map((line, i) => ({
-            label: line.label,
-            scale: scales[i] ?? "y",
-            stroke: colour(line.colour),
-            width: 1.6,
-            spanGaps: true,
-            points: { show: false },
-            ...(line.dash ? { dash: [5, 4] } : {}),
-            value: (_plot: uPlot, value: number | null) =>
-              value === null ? "–" : String(Number(value.toPrecision(5))),
-          })),
-        ],
-      },
-      latest.current,
-      host,
-    );
-    plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: host.clientWidth, height }));
-    observer.observe(host);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-    // The plot is made anew only when its lines or scales are others; their points arrive through setData.
-    // eslint-disable-next-line react-hooks/exhaustive-deps
-  }, [shape, log, apart, theme, height]);
-  return (
-    <div
-      ref={box}
-      className="plot"
-      role="img"
-      aria-label={`Chart of ${lines.map((line) => line.label).join(", ")}`}
-    />
   );
 }

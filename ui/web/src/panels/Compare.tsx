@@ -1,10 +1,10 @@
 /** Two runs side by side: what differs in their graphs, their pictures, their curves. */
-import { useEffect, useMemo, useState } from "react";
+import { Suspense, useEffect, useMemo, useState } from "react";
 import { clock } from "../drawing/format";
 import { api, fileUrl } from "../server/api";
 import type { Output, RunDetail, Series } from "../server/types";
 import { sayError, useUi } from "../state/ui";
-import { Plot } from "./Chart";
+import { CurvePlot } from "./Chart";
 import { curveColour } from "../drawing/curves";
 import { Frame } from "./Frame";
 import { differences } from "./flatten";
@@ -102,7 +102,11 @@ function Both({ a, b }: { a: Side; b: Side }) {
           ))}
         </tbody>
       </table>
-      {lines.length > 0 ? <Plot lines={lines} weight={0.6} log={false} height={280} /> : null}
+      {lines.length > 0 ? (
+        <Suspense fallback={null}>
+          <CurvePlot lines={lines} weight={0.6} log={false} height={280} />
+        </Suspense>
+      ) : null}
     </div>
   );
 }

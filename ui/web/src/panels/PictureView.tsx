@@ -8,6 +8,7 @@ import { openFile } from "../state/files";
 import { useUi } from "../state/ui";
 import { settingsOf, type Settings } from "./flatten";
 import { compare, sendToNode } from "./pictureActions";
+import { usePlots } from "./usePlots";
 
 export function PictureView() {
   const path = useUi((state) => state.picture);
@@ -17,6 +18,7 @@ export function PictureView() {
 function Large({ path }: { path: string }) {
   const [settings, setSettings] = useState<{ title: string; main: Settings; all: Settings } | null>(null);
   const [small, setSmall] = useState(false);
+  const plots = usePlots(path);
   const close = () => useUi.setState({ picture: null });
   useEffect(() => {
     let current = true;
@@ -44,14 +46,18 @@ function Large({ path }: { path: string }) {
       aria-label={path}
       onPointerDown={(event) => event.target === event.currentTarget && close()}
     >
-      <figure>
-        <img
-          src={fileUrl(path)}
-          alt={path}
-          className={small ? "pixels" : ""}
-          onLoad={(event) => setSmall(event.currentTarget.naturalWidth <= 400)}
-        />
-      </figure>
+      {plots ? (
+        <figure className="closer">{plots}</figure>
+      ) : (
+        <figure>
+          <img
+            src={fileUrl(path)}
+            alt={path}
+            className={small ? "pixels" : ""}
+            onLoad={(event) => setSmall(event.currentTarget.naturalWidth <= 400)}
+          />
+        </figure>
+      )}
       <aside className="picture-facts">
         <header>
           <h2>{settings?.title ?? path.split("/").at(-1)}</h2>

@@ -1,9 +1,10 @@
 /** The viewer with pictures of runs: which is looked at, which is pinned to compare with, and what may be done with one. */
-import { Pin, PinOff } from "lucide-react";
+import { ChartSpline, Pin, PinOff } from "lucide-react";
 import { useEffect, useMemo, useState, type ReactNode } from "react";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
 import type { FoundPicture } from "../server/types";
+import { carriesPlots } from "../drawing/plots";
 import { useEditor } from "../state/editor";
 import { isLive } from "../state/runAge";
 import type { NodeRun } from "../state/runView";
@@ -12,11 +13,14 @@ import { useViewer } from "../state/viewer";
 import { IconButton } from "../widgets/IconButton";
 import { settingsOf, type Settings } from "./flatten";
 import { apart, labelOf } from "./pictureLabels";
+import { usePlots } from "./usePlots";
 import { Viewer, type Viewed } from "./viewer/Viewer";
 
 interface Result extends Viewed {
   readonly path: string;
   readonly node: string;
+  /** Whether it may carry its plots. */
+  readonly plotted: boolean;
 }
 
 interface Props {
@@ -33,6 +37,8 @@ export function RunPictures({ listed, tools }: Props) {
   const at = found < 0 ? pictures.length - 1 : found;
   const shown = pictures[at];
   const against = pinned === null ? null : (pictures.find(({ path }) => path === pinned) ?? lone(pinned));
+  const [drawn, setDrawn] = useState(true);
+  const closer = usePlots(mode === "one" && shown?.plotted ? shown.path : null);
   const isPinned = shown !== undefined && shown.path === pinned;
   return (
     <Viewer
@@ -51,9 +57,15 @@ export function RunPictures({ listed, tools }: Props) {
         useViewer.setState({ mode: next });
       }}
       against={against}
+      closer={drawn ? closer : null}
       tools={
         shown ? (
           <>
+            {closer ? (
+              <IconButton label="The plot to look into" on={drawn} run={() => setDrawn(!drawn)}>
+                <ChartSpline size={15} />
+              </IconButton>
+            ) : null}
             <IconButton
               label={isPinned ? "Compare with this one no longer" : "Compare others with this one"}
               on={isPinned}
@@ -75,6 +87,7 @@ const lone = (path: string): Result => ({
   url: fileUrl(path),
   thumbnail: fileUrl(path, 256),
   label: path.split("/").at(-1) ?? path,
+  plotted: /\.(png|svg)$/i.test(path), // of one that is not listed only its name is known
 });
 
 /** The pictures of the run that is shown, oldest first. */
@@ -87,11 +100,12 @@ export function useRunPictures(): Result[] {
     const all = Object.entries(nodes as Record<string, NodeRun>).flatMap(([node, { files, state }]) =>
       files
         .filter(({ media }) => media.startsWith("image/"))
-        .map(({ path, turn, time }) => ({ node, path, turn, time, live: goes && state === "running" })),
+        .map((file) => ({ ...file, node, live: goes && state === "running" })),
     );
     all.sort((a, b) => a.time - b.time);
-    return all.map(({ node, path, turn, live }) => ({
+    return all.map(({ node, path, media, turn, live }) => ({
       ...lone(path),
+      plotted: carriesPlots(media),
       node: node in doc.nodes ? node : "",
       live,
       label: `${labelOf(doc, node, turn)}${run === null ? "" : ` · #${run}`}`,
@@ -125,8 +139,9 @@ export function useRecentPictures(wanted: boolean): Result[] {
   }, [wanted, finished]);
   return useMemo(() => {
     const differences = apart(settings);
-    return found.map(({ path, node, run }, i) => ({
+    return found.map(({ path, media, node, run }, i) => ({
       ...lone(path),
+      plotted: carriesPlots(media),
       label: [node.replaceAll("_", " "), settings.length === found.length ? differences[i] : "", `#${run}`]
         .filter(Boolean)
         .join(" · "),

@@ -89,6 +89,7 @@ export const api = {
   browse: (folder: string) => call("browse", { folder }),
   newFolder: (name: string) => call("new_folder", { name }),
   gallery: (args: Calls["gallery"]["arguments"]) => call("gallery", args),
+  plots: (path: string) => call("plots", { path }),
   favour: (path: string, favourite: boolean) => call("favour", { path, favourite }),
   throwAway: (path: string) => call("throw_away", { path }),
   bringBack: (path: string) => call("bring_back", { path }),

@@ -18,6 +18,8 @@ export type {
   FoundPicture,
   NodeProfile,
   Output,
+  Plot,
+  PlotSeries,
   Plugin,
   Problem,
   Profile,

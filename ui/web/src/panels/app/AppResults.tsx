@@ -1,5 +1,6 @@
 /** What comes of the run that is shown: its pictures in the viewer, and its curves, values and files. */
 import { ChartLine } from "lucide-react";
+import { TextFile } from "../../canvas/TextFile";
 import { Sparks } from "../../canvas/Sparks";
 import { titleOf } from "../../document/cards";
 import { nodeOf } from "../../document/document";
@@ -61,17 +62,21 @@ function Values() {
 
 function Files() {
   const nodes = useRuns((state) => state.view.nodes);
-  const files = Object.values(nodes)
-    .flatMap((node) => node.files)
-    .filter(({ media }) => !media.startsWith("image/"));
+  const files = Object.values(nodes).flatMap((node) =>
+    node.files
+      .filter(({ media }) => !media.startsWith("image/"))
+      // Of a loop's many tables the last is looked at.
+      .map((file, i, all) => ({ ...file, isTable: file.media === "text/csv" && i === all.length - 1 })),
+  );
   if (files.length === 0) return null;
   return (
     <ul className="app-files">
-      {files.map(({ path }) => (
+      {files.map(({ path, media, isTable }) => (
         <li key={path}>
           <a href={fileUrl(path)} download>
             {path.split("/").at(-1)}
           </a>
+          {isTable ? <TextFile url={fileUrl(path)} media={media} /> : null}
         </li>
       ))}
     </ul>

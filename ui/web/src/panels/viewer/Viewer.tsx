@@ -36,13 +36,15 @@ interface Props {
   readonly setMode: (mode: Mode) => void;
   /** What the picture is compared with, on the left of the slider. */
   readonly against: Viewed | null;
+  /** What is shown in place of the one picture, where there is something closer to look into; it zooms by itself. */
+  readonly closer?: ReactNode;
   /** More buttons. */
   readonly tools?: ReactNode;
 }
 
 const ZOOM = 1.25;
 
-export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Props) {
+export function Viewer({ pictures, at, go, mode, setMode, against, closer = null, tools }: Props) {
   const shown = pictures[at];
   const [size, setSize] = useState<Size>([1, 1]);
   const looking = useLook(size);
@@ -66,6 +68,7 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
     event.stopPropagation();
     run();
   };
+  const isCloser = closer !== null && mode === "one";
   const isSplit = mode === "compare" && against !== null;
   return (
     <div className="viewer">
@@ -82,7 +85,7 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
         </IconButton>
         <span className="viewer-count">{pictures.length === 0 ? "" : `${at + 1} of ${pictures.length}`}</span>
         <span className="grow" />
-        {mode === "grid" ? null : (
+        {mode === "grid" || isCloser ? null : (
           <>
             <IconButton label="Zoom out (-)" run={() => looking.zoom(1 / ZOOM)}>
               <Minus size={15} />
@@ -124,6 +127,8 @@ export function Viewer({ pictures, at, go, mode, setMode, against, tools }: Prop
             setMode("one");
           }}
         />
+      ) : isCloser ? (
+        <div className="viewer-box closer">{closer}</div>
       ) : (
         <div
           ref={box}

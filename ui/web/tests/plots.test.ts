@@ -1,0 +1,173 @@
+import { describe, expect, it } from "vitest";
+import type { Point } from "../src/drawing/geometry";
+import {
+  area,
+  canBeSeen,
+  carriesPlots,
+  coloured,
+  heat,
+  heatShare,
+  isLog,
+  markAt,
+  markBeside,
+  movedRange,
+  said,
+  toldOf,
+  whole,
+  zoomedRange,
+} from "../src/drawing/plots";
+import type { Plot, PlotSeries } from "../src/server/types";
+
+const series = (x: (number | null)[], y: (number | null)[], more: Partial<PlotSeries> = {}): PlotSeries => ({
+  label: "",
+  rows: x.map((_, i) => i),
+  x,
+  y,
+  off: null,
+  value: null,
+  ...more,
+});
+const plot = (kind: Plot["kind"], all: PlotSeries[], more: Partial<Plot> = {}): Plot => ({
+  kind,
+  title: "",
+  x: "scale",
+  y: "fid",
+  value: "",
+  by: "",
+  deviation: "",
+  log: false,
+  marks: 0,
+  across: null,
+  up: null,
+  wide: 0,
+  series: all,
+  columns: { scale: ["1", "3"], fid: ["9", "4"], "<b>": ["<script>", ""] },
+  ...more,
+});
+const NONE: ReadonlySet<number> = new Set();
+const same = (x: number, y: number): Point => [x, y];
+const LINES = plot("line", [
+  series([0, 10, 20], [100, null, 120], { label: "seed 0" }),
+  series([0, 10], [500, 600], { label: "seed 1", off: [50, 0] }),
+]);
+const BARS = plot("bar", [series([-0.2, 0.8], [4, -2]), series([0.2, 1.2], [3, 9])], {
+  across: ["low", "high"],
+  wide: 0.4,
+});
+const MAP = plot("heat map", [series([0, 1], [0, 1], { value: [1, 100] })], {
+  across: ["a", "b"],
+  up: ["c", "d"],
+  wide: 1,
+});
+
+describe("how far a plot's axes go", () => {
+  it("is as far as what is shown of it, deviations and some air included", () => {
+    expect(whole(LINES, NONE)).toEqual({ x: [-1, 21], y: [100 - 25, 600 + 25] });
+    const rest = whole(LINES, new Set([1]));
+    expect(rest.y[0]).toBe(99);
+    expect(rest.y[1]).toBe(121);
+  });
+  it("is from the ground that bars stand on, with a place for each name", () => {
+    expect(whole(BARS, NONE).x).toEqual([-0.5, 1.5]);
+    expect(whole(BARS, new Set([0])).y[0]).toBe(0);
+    expect(whole(BARS, NONE).y[0]).toBeLessThan(-2);
+    expect(whole(MAP, NONE)).toEqual({ x: [-0.5, 1.5], y: [-0.5, 1.5] });
+  });
+  it("has a length where there is nothing, one point, or all is hidden", () => {
+    for (const some of [
+      plot("line", []),
+      plot("line", [series([3], [3])]),
+      plot("scatter", [series([0], [0])]),
+      plot("line", [series([null], [null])]),
+      plot("bar", [], { across: [], wide: 0.8 }),
+      plot("histogram", [series([], [])], { wide: 1 }),
+      plot("line", [series([1], [5])], { log: true }),
+      plot("line", [series([1], [-5])], { log: true }),
+    ])
+      expect(canBeSeen(whole(some, NONE)), JSON.stringify(some)).toBe(true);
+    expect(canBeSeen(whole(LINES, new Set([0, 1])))).toBe(true);
+  });
+  it("is logarithmic only where something is above 0, and leaves out what is not", () => {
+    const some = plot("scatter", [series([1, 2, 3], [0, 1, 100])], { log: true });
+    expect(isLog(some)).toBe(true);
+    expect(whole(some, NONE).y[0]).toBeCloseTo(100 ** -0.05);
+    expect(isLog(plot("scatter", [series([1], [-1])], { log: true }))).toBe(false);
+    expect(isLog({ ...MAP, log: true })).toBe(false);
+  });
+  it("changes about what is held", () => {
+    expect(zoomedRange([0, 10], 0.5, 0.2, false)).toEqual([1, 6]);
+    expect(zoomedRange([1, 100], 0.5, 0, true)).toEqual([1, 10]);
+    expect(movedRange([0, 10], 0.1, false)).toEqual([1, 11]);
+    expect(movedRange([1, 100], 0.5, true)).toEqual([10, 1000]);
+    expect(canBeSeen({ x: [1, 1 + 1e-12], y: [0, 1] })).toBe(false);
+  });
+});
+
+describe("the mark that is meant", () => {
+  const at = (some: Plot, point: Point, hidden = NONE) =>
+    markAt(some, hidden, whole(some, hidden), same, point);
+  it("is the nearest of lines that are shown, and of points one within reach", () => {
+    expect(at(LINES, [1, 110])).toEqual({ series: 0, at: 0 });
+    expect(at(LINES, [9, 550])).toEqual({ series: 1, at: 1 });
+    expect(at(LINES, [9, 550], new Set([1]))).toEqual({ series: 0, at: 2 });
+    const points = { ...LINES, kind: "scatter" as const };
+    expect(at(points, [1, 110])).toEqual({ series: 0, at: 0 });
+    expect(at(points, [9, 300])).toBeNull();
+  });
+  it("is the bar or the cell that the pointer is in, and a bar also above it", () => {
+    expect(at(BARS, [-0.2, 1])).toEqual({ series: 0, at: 0 });
+    expect(at(BARS, [1.2, 8])).toEqual({ series: 1, at: 1 });
+    expect(at(BARS, [-0.2, 7])).toEqual({ series: 0, at: 0 });
+    expect(at(BARS, [0.5, 1])).toBeNull();
+    expect(at(MAP, [0.9, 1.2])).toEqual({ series: 0, at: 1 });
+    expect(at(MAP, [0.9, 0.2])).toBeNull();
+    expect(area(BARS, whole(BARS, NONE), [0.8, -2]).y).toEqual([-2, 0]);
+  });
+  it("goes along its series and to the next by keys, over what has no place", () => {
+    const first = markBeside(LINES, NONE, null, "ArrowRight");
+    expect(first).toEqual({ series: 0, at: 0 });
+    expect(markBeside(LINES, NONE, first, "ArrowRight")).toEqual({ series: 0, at: 2 });
+    expect(markBeside(LINES, NONE, { series: 0, at: 2 }, "ArrowDown")).toEqual({ series: 1, at: 1 });
+    expect(markBeside(LINES, NONE, first, "ArrowUp")).toEqual(first);
+    expect(markBeside(LINES, new Set([0]), first, "ArrowRight")).toEqual({ series: 1, at: 0 });
+    expect(markBeside(LINES, new Set([0, 1]), first, "ArrowRight")).toBeNull();
+  });
+});
+
+describe("what is told of a mark", () => {
+  it("is its whole row, as texts", () => {
+    const told = toldOf(LINES, { series: 0, at: 0 });
+    expect(told).toEqual([
+      ["scale", "1"],
+      ["fid", "9"],
+      ["<b>", "<script>"],
+    ]);
+    expect(said(told)).toBe("scale 1, fid 9, <b> <script>");
+    expect(toldOf(LINES, { series: 0, at: 1 })[2]).toEqual(["<b>", "–"]);
+    expect(toldOf(LINES, { series: 0, at: 2 })[0]).toEqual(["scale", "–"]); // a row that the picture does not carry
+  });
+  it("is of a histogram what its bar counts", () => {
+    const some = plot("histogram", [series([1.5], [4], { rows: [], label: "seed 1" })], { wide: 1 });
+    expect(toldOf(some, { series: 0, at: 0 })).toEqual([
+      ["scale", "1 … 2"],
+      ["count", "4"],
+      ["of", "seed 1"],
+    ]);
+  });
+});
+
+describe("a heat map's colours", () => {
+  it("are the picture's, from its least to its greatest value", () => {
+    expect(coloured(MAP)).toEqual([1, 100]);
+    expect(heat(0)).toBe("rgb(68 1 84)");
+    expect(heat(1)).toBe("rgb(253 231 37)");
+    expect(heatShare(MAP, [0, 10], 5)).toBe(0.5);
+    expect(heatShare({ ...MAP, log: true }, [1, 100], 10)).toBeCloseTo(0.5);
+    expect(heatShare({ ...MAP, log: true }, [1, 100], 0)).toBeNull();
+  });
+});
+
+it("is told by the media type which pictures carry plots", () => {
+  expect(carriesPlots("image/png;carries=plots")).toBe(true);
+  expect(carriesPlots("image/png")).toBe(false);
+});
