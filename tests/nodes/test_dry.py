@@ -45,6 +45,7 @@ NEEDS_FILES = {
     "stable_diffusion_xl",
     "stable_diffusion_3",
     "stable_diffusion_controlnet",
+    "controlnet",
     "images_folder",
     "captioned_pictures",
 }

@@ -53,8 +53,16 @@ SAMPLERS = (
     "consistency_distillation",
     "posterior_sampling",
     "cascade",
+    "controlnet",
 )
-LONG = ("autoguidance", "progressive_distillation", "consistency_distillation", "posterior_sampling", "cascade")
+LONG = (
+    "autoguidance",
+    "progressive_distillation",
+    "consistency_distillation",
+    "posterior_sampling",
+    "cascade",
+    "controlnet",
+)
 """Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
 PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
