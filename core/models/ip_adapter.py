@@ -68,7 +68,8 @@ class PerceiverAttention(nn.Module):
         """(b, n, dim) and (b, tokens, dim) → (b, tokens, dim)."""
         queries = self.norm2(queries)
         k, v = self.to_kv(torch.cat([self.norm1(seen), queries], dim=1)).chunk(2, dim=-1)
-        found = F.scaled_dot_product_attention(*(self._heads(each) for each in (self.to_q(queries), k, v)))
+        q = self._heads(self.to_q(queries))
+        found = F.scaled_dot_product_attention(q, self._heads(k), self._heads(v))
         out: Tensor = self.to_out(found.transpose(1, 2).flatten(2))
         return out
 
