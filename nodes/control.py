@@ -82,8 +82,8 @@ def load_controlnet(
     return model
 
 
-def _told(
-    add: Callable[[Conditioning | None], Conditioning],
+def both_sides(
+    add: Callable[[Conditioning | None, bool], Conditioning],
     condition: Conditioning | None,
     negative: Conditioning | None,
     share: float | None,
@@ -91,12 +91,15 @@ def _told(
     end: float,
     guess: bool = False,
 ) -> Told:
-    """Both sides, with what a network adds where start and end, shares of the steps, include this step."""
+    """Both sides, with what a network adds where start and end, shares of the steps, include this step.
+
+    add: to a condition; True for the negative one.
+    """
     if share is None and (start > 0 or end < 1):
         raise ValueError("start and end are shares of the steps: wire sample.share into share")
     if share is not None and not start <= share < end:
         return Told(condition or _Conditioning(), negative)
-    return Told(add(condition), negative if negative is None or guess else add(negative))
+    return Told(add(condition, False), negative if negative is None or guess else add(negative, True))
 
 
 def _controlled_dry(**given: Any) -> Told:
@@ -139,10 +142,10 @@ def apply_controlnet(
     guess: guess mode: only the condition is controlled, and the deeper in the UNet, the more, from a tenth on.
     """
 
-    def add(told: Conditioning | None) -> Conditioning:
+    def add(told: Conditioning | None, _: bool) -> Conditioning:
         return controlled(controlnet, z, t, picture, told, strength, guess)
 
-    return _told(add, condition, negative, share, start, end, guess)
+    return both_sides(add, condition, negative, share, start, end, guess)
 
 
 @node(category="control", words=("control net loader", "adapter loader", "canny", "depth", "openpose", "sketch"))
@@ -191,10 +194,10 @@ def apply_t2i_adapter(
     end: the share of the steps from which on it is not.
     """
 
-    def add(told: Conditioning | None) -> Conditioning:
+    def add(told: Conditioning | None, _: bool) -> Conditioning:
         return adapted(adapter, picture, told, strength)
 
-    return _told(add, condition, negative, share, start, end)
+    return both_sides(add, condition, negative, share, start, end)
 
 
 def _could_be_saved(controlnet: ControlNet, form: Form, **_: Any) -> None:

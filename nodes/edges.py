@@ -1,16 +1,26 @@
-"""Edges as ControlNets for them were trained on."""
+"""Edges as ControlNets for them were trained on, and how far pictures keep to them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
 from core.conditioning import edges
-from graph_runner.contract import node
-from nodes.wires import Image
+from core.metrics import edges as metric
+from graph_runner.contract import Axes, node
+from nodes.wires import Image, Scalar
 
 Threshold = Annotated[float, Field(ge=0, le=6)]
+Edges = Annotated[Image, Axes("b c h w")]
+"""Edges that are compared, white on black."""
+
+
+class Agreement(NamedTuple):
+    """Of pictures with their own edges, and with those of the next picture: what chance gives."""
+
+    agreement: Scalar
+    chance: Scalar
 
 
 def _dry(images: Image, **_: Any) -> Image:
@@ -27,3 +37,15 @@ def canny_edges(images: Image, low: Threshold = 0.4, high: Threshold = 0.8) -> I
     high: the gradient from which on there is an edge.
     """
     return edges.canny(images, low, high)
+
+
+@node(category="metrics", words=("f1", "iou", "boundary f1", "controlnet"))
+def edge_agreement(found: Edges, asked: Edges, tolerance: Annotated[int, Field(ge=0, le=64)] = 1) -> Agreement:
+    """How far pictures keep to the edges that they were asked to: F1 of precision and recall, the mean over pictures; 1 is all.
+
+    found: edges of what was drawn.
+    asked: edges that were shown, in the same order.
+    tolerance: how many pixels an edge may lie beside another.
+    """
+    agreement = metric.edge_agreement(found, asked, tolerance).mean()
+    return Agreement(agreement, metric.edge_agreement(found, asked.roll(-1, 0), tolerance).mean())

@@ -14,6 +14,8 @@ LOADERS: dict[Use, str] = {
     "embedding": "textual_inversion",
     "control": "load_controlnet",
     "adapter": "load_t2i_adapter",
+    "image_prompt": "load_ip_adapter",
+    "image_encoder": "load_image_encoder",
 }
 OWN_LOADERS = {
     "KLAutoencoder": "load_autoencoder",
@@ -23,6 +25,7 @@ OWN_LOADERS = {
     "NLayerDiscriminator": "load_discriminator",
     "ControlNet": "load_controlnet",
     "T2IAdapter": "load_t2i_adapter",
+    "IPAdapter": "load_ip_adapter",
 }
 """By the class that a file or folder of ours names; `load_model` reads the others."""
 

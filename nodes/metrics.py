@@ -8,13 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from core.checkpoints.pretrained import pretrained_files
 from core.checkpoints.weights import read_weights, refuse_spoilt
 from core.data.loader import take
 from core.metrics import distribution, reconstruction
 from core.metrics.features import SmallFeatures, extract_features
 from core.metrics.inception import InceptionV3, Place, Resizing
 from core.metrics.pretrained import CLIPScore as _CLIPScore
-from core.metrics.pretrained import DINOv2, pretrained_files
+from core.metrics.pretrained import DINOv2
 from core.metrics.statistics import Statistics as _Statistics
 from core.models.lpips import LPIPS
 from core.models.perceptual import HaarDistance

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.image_encoder import ImageEncoder as _ImageEncoder
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord as _LearnedWord
 from core.conditioning.spatial import SpatialRescaler
@@ -30,6 +31,7 @@ from core.models.controlnet import ControlNet as _ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import Averaging as _Averaging
 from core.models.first_stage import FirstStage as _FirstStage
+from core.models.ip_adapter import IPAdapter as _IPAdapter
 from core.models.t2i_adapter import T2IAdapter as _T2IAdapter
 from core.models.unet import UNet as _UNet
 from core.plots.plot import Plot as _Plot
@@ -149,6 +151,8 @@ Denoiser = Annotated[
 ]
 UNet = Annotated[_UNet, Wire("unet", about="a denoiser that is the paper's UNet")]
 ControlNet = Annotated[_ControlNet, Wire("controlnet", about="a copy of a UNet's encoder that is shown a picture")]
+IPAdapter = Annotated[_IPAdapter, Wire("ip_adapter", about="what is seen of a picture to keys and values for a UNet")]
+ImageEncoder = Annotated[_ImageEncoder, Wire("image_encoder", about="CLIP's embedding of a picture, or its tokens")]
 T2IAdapter = Annotated[_T2IAdapter, Wire("t2i_adapter", about="a picture to features for each level of a UNet")]
 Classifier = Annotated[NoisyClassifier, Wire("classifier", about="noisy latents and their time to class scores")]
 Discriminator = Annotated[NLayerDiscriminator, Wire("discriminator", about="the patch discriminator")]

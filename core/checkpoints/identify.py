@@ -18,8 +18,12 @@ from core.checkpoints.weights import naming, read_json
 DENOISERS = ("unet", "transformer", "prior", "decoder")
 """Which parts of a pipeline predict."""
 
-BESIDE: dict[str, Use] = {"ControlNetModel": "control", "T2IAdapter": "adapter"}
-"""Classes of diffusers that are no part of a checkpoint here, and stand beside one."""
+BESIDE: dict[str, Use] = {
+    "ControlNetModel": "control",
+    "T2IAdapter": "adapter",
+    "CLIPVisionModelWithProjection": "image_encoder",
+}
+"""Classes of diffusers and transformers that are no part of a checkpoint here, and stand beside one."""
 
 ADVICE: dict[Use, str] = {
     "checkpoint": "load it as a checkpoint",
@@ -28,6 +32,8 @@ ADVICE: dict[Use, str] = {
     "features": "give it to the network that measures by it",
     "control": "load it as a ControlNet, and give it a picture beside its base model",
     "adapter": "load it as a T2I-Adapter, and give it a picture beside its base model",
+    "image_prompt": "load it as an IP-Adapter, and give it a picture and an image encoder beside its base model",
+    "image_encoder": "load it as an image encoder, for an IP-Adapter",
     "none": "it cannot be used here yet",
 }
 

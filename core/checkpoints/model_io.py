@@ -37,6 +37,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.ip_adapter import IPAdapter
 from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
@@ -68,6 +69,7 @@ for model in (
     LearnedWord,
     ControlNet,
     T2IAdapter,
+    IPAdapter,
 ):
     MODELS.add(model)
 

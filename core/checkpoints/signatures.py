@@ -12,9 +12,11 @@ from typing import Literal, NamedTuple
 
 from core.checkpoints.listing import Entry, Listing
 
-Use = Literal["checkpoint", "lora", "embedding", "features", "control", "adapter", "none"]
+Use = Literal[
+    "checkpoint", "lora", "embedding", "features", "control", "adapter", "image_prompt", "image_encoder", "none"
+]
 """By what a file is read here: `load_checkpoint`, `read_lora`, `read_embedding`, a network of features for a metric,
-`load_controlnet`, `load_t2i_adapter`, or nothing."""
+`load_controlnet`, `load_t2i_adapter`, `load_ip_adapter`, `load_image_encoder`, or nothing."""
 
 BEFORE = (
     r"(?:module|model|diffusion_model|state_dict|first_stage_model|vae|unet|transformer|adapter|control_model|net"
@@ -23,7 +25,7 @@ BEFORE = (
 """What may stand before a model's own names."""
 
 UNET = "input_blocks.0.0.weight|conv_in.weight"
-CONTEXT = r".*attn2\.to_k(?:\.weight|[._]lora[._](?:down|A).*\.weight|\.hada_w1_b)"
+CONTEXT = r"(?:.*attn2\.to_k|ip_adapter\.\d+\.to_k_ip)(?:\.weight|[._]lora[._](?:down|A).*\.weight|\.hada_w1_b)"
 Test = Callable[[Listing], bool]
 
 
@@ -129,7 +131,9 @@ SIGNATURES = (
     Signature("an IA3 file for {base}", (r".*\.on_input",), instead="get it as a LoRA, LoHa or LoKr"),
     Signature("a LoHa for {base}", (r".*hada_w1_[ab]",), "lora"),
     Signature("a LoKr for {base}", (r".*lokr_w[12]",), "lora"),
-    Signature("an IP-Adapter for {base}", (r"ip_adapter\.", r"image_proj\.")),
+    Signature("an IP-Adapter FaceID", (r"ip_adapter\.", r"image_proj\.(?:perceiver_resampler\.|norm\.weight)", r"image_proj\.proj\.0\.")),
+    Signature("an IP-Adapter for {base}", (r"ip_adapter\.\d*[13579]\.to_k_ip\.", r"image_proj\.(?:proj\.weight|proj\.3\.weight|latents)"), "image_prompt"),
+    Signature("an IP-Adapter of another kind", (r"ip_adapter\.", r"image_proj\.")),
     Signature("an image projection of an IP-Adapter", (r"image_proj\.",)),
     Signature("a motion module of AnimateDiff", (r".*motion_modules\.\d", r".*temporal_transformer"), without=(WHOLE_UNET,)),
     Signature("a DoRA for {base}", (r".*(?:dora_scale|lora_magnitude_vector)",), "lora"),

@@ -6,35 +6,18 @@ downloaded, and no code of a folder is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.checkpoints.files import CheckpointError
-from core.checkpoints.outline import outline
-from core.checkpoints.weights import naming, read_json, read_weights, refuse_spoilt, weight_files
-from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
+from core.checkpoints.pretrained import load_pretrained
+from core.conditioning.tokenizer import TextTokenizer
 from core.numbers import finite
 from core.precision import in_float32
-
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-"""Mean and deviation of the colours in [0, 1] that a network was trained with."""
-
-
-def pretrained_files(folder: str | Path) -> dict[str, Path]:
-    """The files of a folder, by name, that the networks here are read from; those of a tokenizer too."""
-    folder = Path(folder)
-    files = {"config.json": folder / "config.json", **tokenizer_files(folder)}
-    if (weights := _weights(folder)) is not None:
-        files |= {name or weights.name: path for name, path in weight_files(weights).items()}
-    return {name: path for name, path in files.items() if path.is_file()}
+from core.vision import CLIP, IMAGENET, cropped, normed, resized, rounded
 
 
 class DINOv2(nn.Module):
@@ -54,8 +37,8 @@ class DINOv2(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (b, num_features)."""
-        pixels = _resized(_rounded(images), (self.SIZE, self.SIZE))
-        states: Tensor = self.network(_normed(pixels, IMAGENET)).last_hidden_state
+        pixels = resized(rounded(images), (self.SIZE, self.SIZE))
+        states: Tensor = self.network(normed(pixels, IMAGENET)).last_hidden_state
         return states[:, 0]
 
     @classmethod
@@ -63,7 +46,7 @@ class DINOv2(nn.Module):
         """Read a folder such as facebook/dinov2-large. Raises CheckpointError, naming it, where it is something else."""
         from transformers import Dinov2Config, Dinov2Model  # seconds to import
 
-        config, network = _load(Path(folder), "dinov2", Dinov2Config, Dinov2Model)
+        config, network = load_pretrained(Path(folder), "dinov2", Dinov2Config, Dinov2Model)
         return cls(network, config.hidden_size)
 
 
@@ -87,7 +70,7 @@ class CLIPScore(nn.Module):
 
         @in_float32
         def scores(images: Tensor) -> Tensor:
-            pixels = _normed(_cropped(_rounded(finite(images, "the images")), self.size), CLIP)
+            pixels = normed(cropped(rounded(finite(images, "the images")), self.size), CLIP)
             seen = self.network.get_submodule("vision_model")(pixels).pooler_output
             read = self.network.get_submodule("text_model")(self.tokenizer(texts).to(images.device)).pooler_output
             seen = self.network.get_submodule("visual_projection")(seen)
@@ -102,81 +85,6 @@ class CLIPScore(nn.Module):
         """Read a folder such as openai/clip-vit-base-patch16, tokenizer included. Raises CheckpointError or ValueError, naming it."""
         from transformers import CLIPConfig, CLIPModel  # seconds to import
 
-        config, network = _load(Path(folder), "clip", CLIPConfig, CLIPModel)
+        config, network = load_pretrained(Path(folder), "clip", CLIPConfig, CLIPModel)
         tokenizer = TextTokenizer.load(folder, config.text_config.max_position_embeddings)
         return cls(network, tokenizer, config.vision_config.image_size)
-
-
-def _weights(folder: Path) -> Path | None:
-    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """transformers draws one for every network, on a console that belongs to the run."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
-
-
-def _load(folder: Path, kind: str, configuration: Any, model: Callable[[Any], nn.Module]) -> tuple[Any, nn.Module]:
-    """A folder's configuration and network."""
-    source = folder / "config.json"
-    described = read_json(source)
-    if described.get("model_type") != kind:
-        raise CheckpointError(
-            f"{source} describes a {str(described.get('model_type'))[:60]!r}; a folder of {kind!r} is wanted"
-        )
-    if (weights := _weights(folder)) is None:
-        raise CheckpointError(f"{folder} holds no weights: expected one of {', '.join(WEIGHTS)}")
-    state = read_weights(weights)
-    refuse_spoilt(state, weights)
-    with naming(source), _without_progress_bars():
-        config = configuration.from_dict(described)
-        outline(lambda: model(config), {}, state)  # before a configuration that asks for millions of layers is followed
-        network, told = model.from_pretrained(  # type: ignore[attr-defined]
-            None,
-            config=config,
-            state_dict=state,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            dtype=torch.float32,
-        )
-    lacking = [*told["missing_keys"], *(str(each) for each in told["mismatched_keys"])]
-    if lacking:
-        raise CheckpointError(
-            f"{weights} does not fit {source}: {'; '.join(sorted(lacking)[:3])} missing or of another shape; get the folder again"
-        )
-    return config, network
-
-
-def _rounded(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as values 0 … 255, as if read from files."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
-
-
-def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Brought to a size as Pillow does to pictures of 8 bits."""
-    if tuple(pixels.shape[2:]) == size:
-        return pixels
-    return F.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 255).round()
-
-
-def _cropped(pixels: Tensor, size: int) -> Tensor:
-    """The middle square of pixels whose shorter side is brought to a size."""
-    height, width = pixels.shape[2:]
-    short = min(height, width)
-    pixels = _resized(pixels, (height * size // short, width * size // short))
-    top, left = (pixels.shape[2] - size) // 2, (pixels.shape[3] - size) // 2
-    return pixels[:, :, top : top + size, left : left + size]
-
-
-def _normed(pixels: Tensor, colours: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in colours)
-    return (pixels / 255 - mean) / deviation

@@ -4,6 +4,7 @@ Names follow CompVis/latent-diffusion, ldm/modules/attention.py. In each block: 
 then feed-forward.
 """
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch.nn.functional as F
@@ -17,6 +18,8 @@ TRANSFORMER_NORM_EPS = 1e-6
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of a context for one attention, (b, heads, m, dim_head) each."""
+Prompts = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of pictures for one attention, (b, m, heads · dim_head) each: those of each IP-Adapter."""
 
 
 class CrossAttention(nn.Module):
@@ -28,17 +31,23 @@ class CrossAttention(nn.Module):
         super().__init__()
         inner_dim = heads * dim_head
         context_dim = query_dim if context_dim is None else context_dim
-        self.heads = heads
+        self.heads, self.width = heads, inner_dim
         self.to_q = nn.Linear(query_dim, inner_dim, bias=False)
         self.to_k = nn.Linear(context_dim, inner_dim, bias=False)
         self.to_v = nn.Linear(context_dim, inner_dim, bias=False)
         self.to_out = nn.Sequential(nn.Linear(inner_dim, query_dim), GlobalDropout(dropout))
 
-    def forward(self, x: Tensor, context: Tensor | KeysValues | None = None) -> Tensor:
-        """x (b, n, query_dim), context (b, m, context_dim) or what `keys_values` makes of it → (b, n, query_dim)."""
+    def forward(self, x: Tensor, context: Tensor | KeysValues | None = None, prompts: Prompts = ()) -> Tensor:
+        """x (b, n, query_dim), context (b, m, context_dim) or what `keys_values` makes of it → (b, n, query_dim).
+
+        What the same queries find in `prompts` is added to what they find in the context (Ye et al. 2023, equation 5).
+        """
         q = self._heads(self.to_q(x))
         k, v = context if isinstance(context, tuple) else self.keys_values(x if context is None else context)
-        out: Tensor = self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        seen = F.scaled_dot_product_attention(q, k, v)
+        for k, v in prompts:
+            seen = seen + F.scaled_dot_product_attention(q, self._heads(k), self._heads(v))
+        out: Tensor = self.to_out(seen.transpose(1, 2).flatten(2))
         return out
 
     def keys_values(self, context: Tensor) -> KeysValues:
@@ -92,10 +101,10 @@ class BasicTransformerBlock(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
         self.norm3 = nn.LayerNorm(dim)
 
-    def forward(self, x: Tensor, context: Tensor | KeysValues) -> Tensor:
-        """x (b, n, dim), context (b, m, context_dim) or its keys and values → (b, n, dim)."""
+    def forward(self, x: Tensor, context: Tensor | KeysValues, prompts: Prompts = ()) -> Tensor:
+        """x (b, n, dim), context (b, m, context_dim) or its keys and values → (b, n, dim). prompts: see `CrossAttention`."""
         x = x + self.attn1(self.norm1(x))
-        x = x + self.attn2(self.norm2(x), context)
+        x = x + self.attn2(self.norm2(x), context, prompts)
         out: Tensor = x + self.ff(self.norm3(x))
         return out
 
@@ -126,11 +135,16 @@ class SpatialTransformer(nn.Module):
             nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
         )
 
-    def forward(self, x: Tensor, context: Tensor | list[Tensor | KeysValues]) -> Tensor:
-        """x (b, c, h, w), context (b, m, context_dim) or what each block is `told` of it → (b, c, h, w)."""
+    def forward(
+        self, x: Tensor, context: Tensor | list[Tensor | KeysValues], prompts: Sequence[Prompts] = ()
+    ) -> Tensor:
+        """x (b, c, h, w), context (b, m, context_dim) or what each block is `told` of it → (b, c, h, w).
+
+        prompts: those of each block, see `CrossAttention`; or none.
+        """
         tokens = self.proj_in(self.norm(x).flatten(2).transpose(1, 2))
         for i, block in enumerate(self.transformer_blocks):
-            tokens = block(tokens, context[i] if isinstance(context, list) else context)
+            tokens = block(tokens, context[i] if isinstance(context, list) else context, prompts[i] if prompts else ())
         out: Tensor = x + self.proj_out(tokens).transpose(1, 2).reshape(x.shape)
         return out
 

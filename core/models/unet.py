@@ -4,22 +4,23 @@ Names and layout follow CompVis/latent-diffusion, ldm/modules/diffusionmodules/o
 Nichol 2021 (ADM).
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.image_prompt import ImagePrompt
 from core.conditioning.parts import ClassNumber, Concat, Context, Vector
 from core.conditioning.residuals import Control, Features
 from core.models import kept_context
-from core.models.attention import SpatialTransformer
+from core.models.attention import CrossAttention, Prompts, SpatialTransformer
 from core.models.blocks import AttentionBlock, ResBlock, Upsample, group_norm, zero_init
 from core.models.denoiser import Takes
 from core.models.regional import Regional
 from core.models.registry import model
-from core.models.unet_parts import EmbedSequential, Parts, embed, run
+from core.models.unet_parts import EmbedSequential, Parts, cross_attentions, embed, run
 
 
 @model
@@ -107,7 +108,7 @@ class UNet(Regional):
             Vector: adm_in_channels is not None,
         }
         needs = tuple(kind for kind, wants in wanted.items() if wants)
-        self.takes = Takes(min(in_channels, out_channels), needs, may=(Control, Features))
+        self.takes = Takes(min(in_channels, out_channels), needs, may=(Control, Features, ImagePrompt))
         # Where an adapter's features are added: at each level's last block, which without attention is the one that halves the size.
         self.feature_blocks = [
             level * (num_res_blocks + 1)
@@ -140,13 +141,13 @@ class UNet(Regional):
 
         condition: what the model was built for, of batch b: context (b, m, context_dim), class numbers (b,) or a vector (b,
         adm_in_channels), concat (b, in_channels − out_channels, h, w); and what a ControlNet or a T2I-Adapter adds to the
-        features. The computation runs in the weights' dtype, the result has z's. Raises ValueError for inputs that do not fit the model.
+        features, or an IP-Adapter to what cross-attention finds. The computation runs in the weights' dtype, the result has z's. Raises ValueError for inputs that do not fit the model.
         """
         condition = condition or Conditioning()
         self.takes.check("UNet", z, condition)
         context, y, concat = condition.context, condition.y, condition.get(Concat)
-        control, features = condition.get(Control), condition.get(Features)
-        self._check_added(control, features)
+        control, features, prompt = condition.get(Control), condition.get(Features), condition.get(ImagePrompt)
+        self._check_added(control, features, prompt)
         if concat is not None:
             z = concat.beside(z)
         self._check(z, context, y)
@@ -154,27 +155,48 @@ class UNet(Regional):
         emb = embed(self.time_embed, self.label_emb, self.model_channels, t, y, len(z))
         context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
         h = z.to(dtype)
+        prompts = self._prompts(None if prompt is None else prompt.to(dtype=dtype))
         skips = []
         for i, block in enumerate(self.input_blocks):
-            h = self._run(block, h, emb, context)
+            h = self._run(block, h, emb, context, prompts.get(block, ()))
             if features is not None and i in self.feature_blocks:
                 h = features.onto(h, self.feature_blocks.index(i))
             skips.append(h)
-        h = self._run(self.middle_block, h, emb, context)
+        h = self._run(self.middle_block, h, emb, context, prompts.get(self.middle_block, ()))
         if features is not None and len(features.added) > len(self.feature_blocks):
             h = features.onto(h, -1)
         if control is not None:
             skips = [control.onto(skip, i) for i, skip in enumerate(skips)]
             h = control.onto(h, -1)
         for block in self.output_blocks:
-            h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context)
+            h = self._run(block, torch.cat([h, skips.pop()], dim=1), emb, context, prompts.get(block, ()))
         out: Tensor = self.out(h)
         return out.to(z.dtype)
 
-    def _run(self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:
-        return run(block, h, emb, context, self.gradient_checkpointing)
+    @property
+    def cross_attentions(self) -> list[CrossAttention]:
+        """All of them, in the order in which IP-Adapters' files count them: down, up, middle."""
+        return [attention for block in self._attended() for attention in cross_attentions(block)]
 
-    def _check_added(self, control: Control | None, features: Features | None) -> None:
+    def _attended(self) -> Iterator[nn.Module]:
+        yield from (*self.input_blocks, *self.output_blocks, self.middle_block)
+
+    def _prompts(self, prompt: ImagePrompt | None) -> dict[nn.Module, Sequence[Prompts]]:
+        """What the cross-attentions of each block are told of pictures."""
+        told: dict[nn.Module, Sequence[Prompts]] = {}
+        first = 0
+        for block in self._attended() if prompt is not None else ():
+            count = len(cross_attentions(block))
+            told[block] = cast(ImagePrompt, prompt).of(first, count)
+            first += count
+        return told
+
+    def _run(
+        self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None, prompts: Sequence[Prompts]
+    ) -> Tensor:
+        return run(block, h, emb, context, self.gradient_checkpointing, prompts)
+
+    def _check_added(self, control: Control | None, features: Features | None, prompt: ImagePrompt | None) -> None:
         blocks, levels = len(self.input_blocks), len(self.feature_blocks)
         if control is not None and len(control.added) != blocks + 1:
             raise ValueError(
@@ -185,6 +207,11 @@ class UNet(Regional):
             raise ValueError(
                 f"the condition holds a T2I-Adapter's features for {len(features.added)} levels, and this UNet has {levels}; the "
                 "adapter was made for another UNet"
+            )
+        if prompt is not None and prompt.widths != (own := [each.width for each in self.cross_attentions]):
+            raise ValueError(
+                f"the condition holds keys and values of an IP-Adapter for {_widths(prompt.widths)}, and this UNet has {_widths(own)}; "
+                "the adapter was made for another UNet"
             )
 
     def _check(self, z: Tensor, context: Tensor | None, y: Tensor | None) -> None:
@@ -204,3 +231,7 @@ class UNet(Regional):
                 f"this UNet's vector has {vector} numbers, and the condition's has {y.shape[-1]}; SDXL's is a text's vector and"
                 " its sizes behind it (combine_conditions)"
             )
+
+
+def _widths(each: list[int]) -> str:
+    return f"{len(each)} cross-attentions ({', '.join(map(str, sorted(set(each))))} wide)" if each else "none"

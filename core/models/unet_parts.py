@@ -11,20 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from core.models.attention import SpatialTransformer
+from core.models.attention import BasicTransformerBlock, CrossAttention, Prompts, SpatialTransformer
 from core.models.blocks import AttentionBlock, Downsample, ResBlock, timestep_embedding
 
 
 class EmbedSequential(nn.Sequential):
     """A sequence that hands the time embedding to its residual blocks and the context to its spatial transformers."""
 
-    def forward(self, x: Tensor, emb: Tensor, context: Tensor | None) -> Tensor:  # type: ignore[override]
-        """x (b, c, h, w), emb (b, emb_channels), context (b, m, context_dim) or None."""
+    def forward(  # type: ignore[override]
+        self, x: Tensor, emb: Tensor, context: Tensor | None, prompts: Sequence[Prompts] = ()
+    ) -> Tensor:
+        """x (b, c, h, w), emb (b, emb_channels), context (b, m, context_dim) or None. prompts: see `SpatialTransformer`, of which a
+        block has one at most."""
         for layer in self:
             if isinstance(layer, ResBlock):
                 x = layer(x, emb)
             elif isinstance(layer, SpatialTransformer):
-                x = layer(x, None if context is None else layer.told(context))
+                x = layer(x, None if context is None else layer.told(context), prompts)
             else:
                 x = layer(x)
         return x
@@ -162,10 +165,22 @@ def embed(
     return emb
 
 
-def run(block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None, recompute: bool) -> Tensor:
+def run(
+    block: nn.Module,
+    h: Tensor,
+    emb: Tensor,
+    context: Tensor | None,
+    recompute: bool,
+    prompts: Sequence[Prompts] = (),
+) -> Tensor:
     """Call an `EmbedSequential`; in training it may be computed again in the backward pass, instead of kept. h: (b, c, h, w)."""
     if recompute and torch.is_grad_enabled():
-        h = checkpoint(block, h, emb, context, use_reentrant=False)
+        h = checkpoint(block, h, emb, context, prompts, use_reentrant=False)
     else:
-        h = block(h, emb, context)
+        h = block(h, emb, context, prompts)
     return h
+
+
+def cross_attentions(block: nn.Module) -> list[CrossAttention]:
+    """A block's cross-attentions, in the order in which they are called."""
+    return [part.attn2 for part in block.modules() if isinstance(part, BasicTransformerBlock)]

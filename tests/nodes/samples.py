@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.image_encoder import ImageEncoder
 from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord
 from core.conditioning.sdxl import SDXLTextEmbedder
@@ -30,6 +31,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
+from core.models.ip_adapter import IPAdapter
 from core.models.perceptual import HaarDistance
 from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
@@ -107,6 +109,21 @@ def clip_score() -> CLIPScore:
     return CLIPScore(CLIPModel(CLIPConfig(text_config=text, vision_config=seen, projection_dim=8)), tokenizer, 16)
 
 
+def image_encoder() -> ImageEncoder:
+    """CLIP's image half with random weights."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    torch.manual_seed(0)
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    config = CLIPVisionConfig(**small, image_size=16, patch_size=8, projection_dim=12)
+    return ImageEncoder(CLIPVisionModelWithProjection(config), 16)
+
+
+def attending_unet() -> UNet:
+    """A UNet with cross-attention, as an IP-Adapter needs it."""
+    return UNet(C, C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4).eval()
+
+
 WIRES: dict[str, Callable[[], Any]] = {
     "image": lambda: _rand(B, 3, 4 * S, 4 * S).clamp(-1, 1),
     "mask": lambda: (_rand(B, 1, 4 * S, 4 * S) > 0).float(),
@@ -138,6 +155,8 @@ WIRES: dict[str, Callable[[], Any]] = {
         C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4, hint_widths=(4, 4, 4)
     ).eval(),
     "t2i_adapter": lambda: T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4).eval(),
+    "ip_adapter": lambda: IPAdapter.beside(attending_unet(), 12).eval(),
+    "image_encoder": image_encoder,
     "classifier": lambda: NoisyClassifier(
         C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"
     ).eval(),
@@ -271,6 +290,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "resize_like": {"x": WIRES["mask"], "like": WIRES["latent"]},
     **{name: {"data": drawings} for name in ("bucket_pictures", "frame_pictures", "weight_samples")},
     "denoise": {"condition": lambda: None},
+    "ip_adapter": {"unet": attending_unet},
     "denoise_prompt": {"condition": Conditioning},
     "guidance_interval": {"t": lambda: torch.tensor([700, 700])},
     "denoise_tiles": {"condition": lambda: None},

@@ -45,6 +45,8 @@ NEEDS_FILES = {
     "stable_diffusion_xl",
     "stable_diffusion_3",
     "stable_diffusion_controlnet",
+    "stable_diffusion_ip_adapter",
+    "controlnet",
     "images_folder",
     "captioned_pictures",
 }

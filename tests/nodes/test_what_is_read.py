@@ -28,6 +28,7 @@ from core.images import ImageError
 from core.metrics.statistics import Statistics
 from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
+from core.models.ip_adapter import IPAdapter
 from core.models.t2i_adapter import T2IAdapter
 from core.tables.files import save_table
 from core.tables.table import table_of
@@ -80,6 +81,10 @@ def classifier() -> NoisyClassifier:
 
 def adapter() -> T2IAdapter:
     return T2IAdapter(channels=(4, 8), num_res_blocks=1, downscale_factor=4)
+
+
+def ip_adapter() -> IPAdapter:
+    return IPAdapter(8, 8, [8, 16])
 
 
 def controlnet(root: Path) -> Path:
@@ -259,6 +264,8 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     ],
     "load_controlnet.path": [controlnet, original_controlnet, sharded],
     "load_t2i_adapter.path": [model(adapter), weights(".pth"), sharded],
+    "load_ip_adapter.path": [model(ip_adapter), weights(".bin"), weights(".safetensors")],
+    "load_image_encoder.path": [pretrained(tiny_pretrained.clip_vision)],
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],

@@ -1,4 +1,4 @@
-"""A ControlNet as shipped: beside a checkpoint that a person has."""
+"""ControlNets as shipped: one beside a checkpoint that a person has, and one that is trained on edges of shapes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+from core.checkpoints.controlnet import load_controlnet
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Engine
-from tests.workflows.test_tasks import changed
+from tests.workflows.conftest import Check
+from tests.workflows.test_tasks import SMALL, changed, metrics
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 from tiny_ldm import randomise
@@ -62,3 +64,40 @@ def test_it_draws_along_a_picture_what_diffusers_draws(guess: bool, engine: Engi
         output_type="pt",
     ).images
     torch.testing.assert_close((found["decoded"] / 2 + 0.5).clamp(0, 1), images, rtol=0, atol=1e-3)
+
+
+TINY: dict[str, dict[str, Any]] = {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}, "free": {"steps": 2}}
+
+
+def test_it_trains_beside_the_unet_and_is_saved(engine: Engine, golden: Check) -> None:
+    """Of two steps: the zero convolutions have moved, the UNet has not, and diffusers' folder holds what was trained."""
+    graph = changed("controlnet", SMALL | TINY)
+    result = engine.run(
+        graph,
+        targets=["network0", "training.models.network", "training.ema.network", "unet", "keep", "save", "numbers"],
+    )
+    golden("controlnet", result)
+    before, after = (result.values[name].state_dict() for name in ("network0", "training.models.network"))
+    moved = {key for key in before if not torch.equal(before[key], after[key])}
+    assert {f"zero_convs.{i}.0.weight" for i in range(len(result.values["network0"].zero_convs))} <= moved
+    copied = {key: value for key, value in result.values["unet"].state_dict().items() if key.startswith("time_embed")}
+    assert all(torch.equal(before[key], value) for key, value in copied.items())
+    saved = load_controlnet(engine.workspace / "models" / "shapes_controlnet")
+    trained = result.values["training.ema.network"]
+    assert all(torch.equal(value, saved.state_dict()[key]) for key, value in trained.state_dict().items())
+    (numbers,) = metrics(result, "numbers")
+    assert numbers.keys() == {"agreement", "shuffled", "without"}
+
+
+@pytest.mark.slow
+def test_pictures_keep_to_the_edges_that_the_network_was_shown(engine: Engine) -> None:
+    """After less than half of the shipped training: well above chance, and above the same noise without it."""
+    shorter = {
+        "training": {"steps": 400},
+        "optimizer": {"horizon": 400},
+        "sample": {"steps": 20},
+        "free": {"steps": 20},
+    }
+    result = engine.run(changed("controlnet", shorter), targets=["numbers"], only=True)
+    (found,) = metrics(result, "numbers")
+    assert found["agreement"] > 0.08 + max(found["shuffled"], found["without"])

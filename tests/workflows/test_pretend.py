@@ -19,6 +19,7 @@ from torch import Tensor
 
 from core.checkpoints.controlnet import save_controlnet
 from core.checkpoints.diffusers_folder import load_diffusers
+from core.checkpoints.weights import write_weights
 from core.models.controlnet import ControlNet
 from core.models.unet import UNet
 from graph_runner.base import events
@@ -53,8 +54,16 @@ SAMPLERS = (
     "consistency_distillation",
     "posterior_sampling",
     "cascade",
+    "controlnet",
 )
-LONG = ("autoguidance", "progressive_distillation", "consistency_distillation", "posterior_sampling", "cascade")
+LONG = (
+    "autoguidance",
+    "progressive_distillation",
+    "consistency_distillation",
+    "posterior_sampling",
+    "cascade",
+    "controlnet",
+)
 """Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
 PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
@@ -77,6 +86,7 @@ SWEEP: dict[str, dict[str, Any]] = {
     "noise": {"shape": [8, 4, 8, 8]},
     "sample": {"steps": 2},
 }
+EDGES: dict[str, dict[str, Any]] = {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}}
 SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
@@ -97,6 +107,8 @@ def tiny(name: str) -> Workflow:
             node.params |= XL[id]
         if name == "guidance_sweep" and id in SWEEP:
             node.params |= SWEEP[id]
+        if name == "controlnet" and id in EDGES:
+            node.params |= EDGES[id]
         if name == "stable_diffusion_3" and id in SD3:
             node.params |= SD3[id]
         if name == "captioned_pictures" and id in CAPTIONED:
@@ -148,6 +160,18 @@ def beside_stable_diffusion(engine: Engine) -> None:
     Image.linear_gradient("L").convert("RGB").save(engine.workspace / "picture.png")
 
 
+def shown_to_stable_diffusion(engine: Engine) -> None:
+    from diffusers import UNet2DConditionModel
+    from tiny_ip_adapter import adapter_state, flat, image_encoder
+
+    stable_diffusion(engine)
+    models = engine.workspace / "models"
+    unet = UNet2DConditionModel.from_pretrained(models / "stable-diffusion" / "unet")
+    write_weights(flat(adapter_state("plain", unet)), models / "ip-adapter.safetensors")
+    image_encoder().save_pretrained(models / "image_encoder")
+    Image.linear_gradient("L").convert("RGB").save(engine.workspace / "picture.png")
+
+
 BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
@@ -155,6 +179,7 @@ BEFORE: dict[str, Callable[[Engine], None]] = {
     "stable_diffusion_xl": stable_diffusion_xl,
     "stable_diffusion_3": stable_diffusion_3,
     "stable_diffusion_controlnet": beside_stable_diffusion,
+    "stable_diffusion_ip_adapter": shown_to_stable_diffusion,
 }
 """What a person brings along."""
 

@@ -41,6 +41,7 @@ TASKS = [
     "stable_diffusion_xl",
     "stable_diffusion_3",
     "stable_diffusion_controlnet",
+    "stable_diffusion_ip_adapter",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")

@@ -84,6 +84,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "num_heads": 1,
         "hint_widths": [4, 8],
     },
+    "IPAdapter": {
+        "image_dim": 6,
+        "context_dim": 4,
+        "widths": [8, 8],
+        "projection": "resampler",
+        "hidden_dim": 6,
+        "depth": 1,
+        "heads": 1,
+    },
     "T2IAdapter": {"channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 4},
 }
 

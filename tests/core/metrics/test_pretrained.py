@@ -14,8 +14,9 @@ from PIL import Image
 from torch import Tensor
 
 from core.checkpoints.files import CheckpointError
+from core.checkpoints.pretrained import pretrained_files
 from core.data.shapes import Shapes
-from core.metrics.pretrained import CLIPScore, DINOv2, pretrained_files
+from core.metrics.pretrained import CLIPScore, DINOv2
 
 sys.path.append(str(Path(__file__).parent))
 from tiny_pretrained import WORDS, clip, dinov2

@@ -30,6 +30,16 @@ def dinov2(folder: Path) -> Any:
     return network
 
 
+def clip_vision(folder: Path) -> Any:
+    """CLIP's image half in a folder."""
+    from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    seen = {**SMALL, "intermediate_size": 32, "image_size": 32, "patch_size": 8, "projection_dim": 8}
+    network = _varied(CLIPVisionModelWithProjection(CLIPVisionConfig(**seen)))
+    network.save_pretrained(folder)
+    return network
+
+
 def clip(folder: Path) -> Any:
     """A CLIP in a folder, its tokenizer beside it."""
     from transformers import CLIPConfig, CLIPModel
