@@ -17,6 +17,7 @@ from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompts import remarks, too_long, weighted_tokens
 from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import emphasised, text_condition
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
@@ -62,13 +63,19 @@ def wordpiece_tokenizer(
 
 
 @node(category="text", words=("clip tokenizer",))
-def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
+def load_tokenizer(
+    path: TokenizerFolder,
+    length: Annotated[int, Field(ge=0, le=4096)] = 0,
+    small_letters: Annotated[bool, Neutral(False)] = False,
+) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
-    length: token ids of each text; 0 for what the folder says.
+    length: token ids of each text; 0 for what the folder says. PixArt-α has 120, PixArt-Σ 300.
+    small_letters: all letters are read as small ones, and blanks around a text left out, as PixArt's captions are.
     """
-    return TextTokenizer.load(path, length or None)
+    tokenizer = TextTokenizer.load(path, length or None)
+    return tokenizer.in_small_letters() if small_letters else tokenizer
 
 
 @node(category="text", words=("t5 tokenizer", "sd3 tokenizer"))
@@ -136,7 +143,7 @@ def text_context(
     (word:1.3) emphasises a word, (word:0.5) or [word] plays it down, (word:-1) leads away from it; a backslash takes a
     bracket literally. What other programs' prompts hold besides is told, as are unknown words and what is cut.
 
-    text_encoder: CLIP, those of Stable Diffusion XL or 3, or the paper's transformer.
+    text_encoder: CLIP, those of Stable Diffusion XL or 3, PixArt's T5, or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
     style: how they are read (docs/prompts.md). Plain weighs words and cuts what is too long. The others encode long prompts in
@@ -164,9 +171,11 @@ class EncodedCaptions(NamedTuple):
 
 def _tokens_alone(text_encoder: TextEncoder) -> TextEncoder:
     """The encoder, where its context is all that it says of a text."""
-    if getattr(text_encoder, "pools", False):
+    masks = isinstance(text_encoder, T5TextEmbedder) and text_encoder.pad is not None
+    if masks or getattr(text_encoder, "pools", False):
+        more = "says which of its tokens are read" if masks else "gives a vector of the whole text beside its tokens"
         raise ValueError(
-            f"a {type(text_encoder).__name__} gives a vector of the whole text beside its tokens, which is not kept with the data;"
+            f"a {type(text_encoder).__name__} {more}, which is not kept with the data;"
             " encode the captions in the training (embed_captions)"
         )
     return text_encoder

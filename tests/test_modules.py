@@ -16,6 +16,7 @@ REACHED = {
     "nodes.early_stopping": "nodes/test_early_stopping.py",
     "nodes.adapters": "nodes/test_adapters.py",
     "nodes.mmdit": "nodes/test_mmdit.py",
+    "nodes.pixart": "nodes/test_pixart.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
     "nodes.search": "nodes/test_search.py",

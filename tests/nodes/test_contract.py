@@ -47,7 +47,9 @@ ELSEWHERE = {
     **dict.fromkeys(["load_controlnet", "load_t2i_adapter"], "read files: tests/nodes/test_control.py"),
     **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
-    **dict.fromkeys(["preset_autoencoder", "preset_unet", "preset_mmdit"], "hundreds of millions of parameters"),
+    **dict.fromkeys(
+        ["preset_autoencoder", "preset_unet", "preset_mmdit", "preset_pixart"], "hundreds of millions of parameters"
+    ),
 }
 
 # Nodes that need a package without which the rest runs.
