@@ -44,6 +44,8 @@ NEEDS_FILES = {
     "stable_diffusion",
     "stable_diffusion_xl",
     "stable_diffusion_3",
+    "pixart_sigma",
+    "pixart_alpha",
     "stable_diffusion_controlnet",
     "images_folder",
     "captioned_pictures",

@@ -40,6 +40,8 @@ TASKS = [
     "stable_diffusion",
     "stable_diffusion_xl",
     "stable_diffusion_3",
+    "pixart_sigma",
+    "pixart_alpha",
     "stable_diffusion_controlnet",
     "published_model",
 ]
