@@ -17,6 +17,7 @@ REACHED = {
     "nodes.adapters": "nodes/test_adapters.py",
     "nodes.mmdit": "nodes/test_mmdit.py",
     "nodes.pixart": "nodes/test_pixart.py",
+    "core.checkpoints.pixart_file": "core/checkpoints/test_pixart_text.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
     "nodes.search": "nodes/test_search.py",

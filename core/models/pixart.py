@@ -260,9 +260,9 @@ class PixArt(Regional):
         """Height, width and their ratio, (b, 3), each embedded as a time step is, one after the other: (b, hidden_size)."""
         assert self.csize_embedder is not None
         assert self.ar_embedder is not None
-        pixels, ratio = numbers.float().split([2, 1], dim=1)
-        side = rearrange(self.csize_embedder(pixels.flatten(), dtype), "(b two) d -> b (two d)", two=2)
-        return torch.cat([side, self.ar_embedder(ratio.flatten(), dtype)], dim=1)
+        pixels, ratio = numbers[:, :2].flatten().float(), numbers[:, 2].float()
+        side = rearrange(self.csize_embedder(pixels, dtype), "(b two) d -> b (two d)", two=2)
+        return torch.cat([side, self.ar_embedder(ratio, dtype)], dim=1)
 
     def _check(self, z: Tensor, context: Tensor, mask: ContextMask | None, sizes: Vector | None) -> None:
         if z.dim() != 4 or z.shape[2] % self.patch_size or z.shape[3] % self.patch_size:
