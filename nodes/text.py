@@ -12,12 +12,12 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
+from core.conditioning.parts import Context, ContextMask
 from core.conditioning.prompt_encoding import encode_prompts
 from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompts import remarks, too_long, weighted_tokens
 from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
-from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import emphasised, text_condition
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files, train_wordpiece
@@ -171,14 +171,18 @@ class EncodedCaptions(NamedTuple):
 
 def _tokens_alone(text_encoder: TextEncoder) -> TextEncoder:
     """The encoder, where its context is all that it says of a text."""
-    masks = isinstance(text_encoder, T5TextEmbedder) and text_encoder.pad is not None
-    if masks or getattr(text_encoder, "pools", False):
-        more = "says which of its tokens are read" if masks else "gives a vector of the whole text beside its tokens"
+    if getattr(text_encoder, "pools", False):
         raise ValueError(
-            f"a {type(text_encoder).__name__} {more}, which is not kept with the data;"
+            f"a {type(text_encoder).__name__} gives a vector of the whole text beside its tokens, which is not kept with the data;"
             " encode the captions in the training (embed_captions)"
         )
     return text_encoder
+
+
+def _fields(told: Conditioning) -> dict[str, Tensor]:
+    """The tokens of a condition, and which of them are read, as a batch has them."""
+    mask = told.get(ContextMask)
+    return {"context": told[Context].tokens} | ({} if mask is None else {ContextMask.name: mask.read})
 
 
 def _encode_a_part(
@@ -186,11 +190,9 @@ def _encode_a_part(
 ) -> EncodedCaptions:
     """A few captions are encoded; the others are of the same shape."""
     _tokens_alone(text_encoder)
-    one = {
-        **take(data, [0]),
-        "context": text_encoder(tokenizer([""] * min(batch_size, len(data))).to(device))[:1].cpu(),
-    }
-    null = _Conditioning(context=text_encoder(tokenizer([""]).to(device)))
+    told = text_condition(text_encoder, tokenizer([""] * min(batch_size, len(data))).to(device))
+    one = {**take(data, [0])} | {name: tensor[:1].cpu() for name, tensor in _fields(told).items()}
+    null = text_condition(text_encoder, tokenizer([""]).to(device))
     return EncodedCaptions(cast(LatentData, LatentOutline(one, len(data), data.classes)), null)
 
 
@@ -219,17 +221,21 @@ def encode_captions(
 
     _tokens_alone(text_encoder)
 
-    def encode(captions: list[str]) -> Tensor:
-        return text_encoder(tokenizer(captions).to(device))
+    def told(captions: list[str]) -> Conditioning:
+        return text_condition(text_encoder, tokenizer(captions).to(device))
 
-    null = _Conditioning(context=encode([""]))
+    def encode(captions: list[str]) -> dict[str, Tensor]:
+        return _fields(told(captions))
+
+    null = told([""])
     return EncodedCaptions(encode_all(data, encode, batch_size, folder, half, progress, tell), null)
 
 
 @node(category="text")
 def batch_context(batch: Batch) -> Conditioning:
     """The captions of a batch as a condition, encoded beforehand by encode_captions."""
-    return _Conditioning(context=field(batch, "context"))
+    mask = [ContextMask(batch[ContextMask.name])] if ContextMask.name in batch else []
+    return _Conditioning(context=field(batch, "context"), parts=mask)
 
 
 @node(category="text")

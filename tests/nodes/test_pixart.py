@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 from core.conditioning.parts import ContextMask, Vector
+from core.conditioning.text_condition import text_condition
+from core.data.loader import take
 from core.models.pixart import PixArt
 from graph_runner.bind.validate import errors, validate
 from graph_runner.contract.registry import Registry
@@ -16,6 +19,7 @@ from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
+from nodes.text import batch_context
 from tests.nodes.test_mmdit import run, training
 
 WEIGHTS = 611_349_152
@@ -152,3 +156,26 @@ def test_conditions_to_measure_with_have_the_published_shapes(preset: str, engin
         assert sizes.values.tolist() == [[256.0, 256.0, 1.0]] * 2
     else:
         assert sizes is None
+
+
+def test_captions_that_were_encoded_beforehand_say_what_is_read(engine: Engine) -> None:
+    sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
+    from tiny_pixart import pixart_pipeline
+
+    pixart_pipeline("sigma").save_pretrained(engine.workspace / "models/p")
+    nodes = {
+        "model": {"type": "load_checkpoint", "params": {"path": "models/p"}},
+        "data": {"type": "shapes_dataset", "params": {"size": 5, "resolution": 8}},
+        "latents": {"type": "encode_dataset", "wires": {"autoencoder": "model.autoencoder", "data": "data"}},
+        "told": {
+            "type": "encode_captions",
+            "wires": {"text_encoder": "model.text_encoder", "tokenizer": "model.tokenizer", "data": "latents"},
+        },
+    }
+    model, words, data, null = run(engine, nodes, "model.text_encoder", "model.tokenizer", "told.data", "told.null")
+    batch = take(data, [0, 3])
+    found, wanted = batch_context(batch), text_condition(model, words(batch["captions"]))
+    assert torch.equal(found[ContextMask].read, wanted[ContextMask].read)
+    assert 0 < found[ContextMask].read.float().mean() < 0.5
+    torch.testing.assert_close(found.context, wanted.context)
+    assert null[ContextMask].read.sum() == 1, "of no words the end alone"
