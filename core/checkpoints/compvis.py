@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from core.checkpoints.compvis_config import exact_schedule, read_yaml, to_compvis
 from core.checkpoints.detect import detect_autoencoder, detect_conditioner, detect_unet, published
+from core.checkpoints.dit_file import dit_from_file, is_dit
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_names
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
@@ -86,6 +87,8 @@ def load_compvis(
             return sd3_from_file(sd3, path, dtype)
         if (pixart := in_papers_names(named)) is not None:
             return pixart_from_file(pixart, path, dtype)
+        if is_dit(named):
+            return dit_from_file(named, path, dtype)
         sections = _split(named, path)
         architecture = read_yaml(yaml_path) if yaml_path else None
         if not sections.unet and (averaged := _averaged_alone(sections)):

@@ -176,7 +176,7 @@ SIGNATURES = (
     Signature("a CogVideoX transformer", (r"patch_embed\.text_proj",)),
     Signature("a Mochi transformer", (r"t5_yproj\.|time_embed\.mlp_t5",)),
     Signature("a Stable Cascade stage", (r"clip_txt_mapper|clip_txt_pooled_mapper|effnet_mapper",)),
-    Signature("a DiT of the paper's code", (r"blocks\.\d+\.adaLN_modulation\.1\.", r"y_embedder\.embedding_table"), instead="load diffusers' folder of it"),
+    Signature("a DiT of the paper's code", (r"blocks\.\d+\.adaLN_modulation\.1\.", r"y_embedder\.embedding_table"), "checkpoint"),
     # UNets
     Signature("a Stable Video Diffusion model", (r".*time_stack\.|.*temporal_transformer_blocks\.|.*time_mixer",)),
     Signature("an AnimateDiff UNet", (r".*motion_modules\.\d",)),

@@ -34,7 +34,6 @@ STATES: dict[str, tuple[Shapes, str]] = {
     "pixart with compressed keys": (
         {"blocks.0.attn.sr.weight": (4, 1, 2, 2), "t_block.1.weight": (24, 4)}, "a PixArt transformer with compressed keys and values",
     ),
-    "dit": ({"blocks.0.adaLN_modulation.1.weight": (9, 3), "y_embedder.embedding_table.weight": (9, 3)}, "a DiT of the paper's code"),
     "sana": ({"blocks.0.mlp.inverted_conv.conv.weight": (4, 4)}, "a Sana transformer"),
     "wan": ({"blocks.0.cross_attn.k.weight": (4, 4), "head.modulation": (1, 2, 4)}, "a Wan transformer"),
     "hunyuan video": ({"txt_in.individual_token_refiner.blocks.0.norm1.weight": (4,)}, "a HunyuanVideo transformer"),
