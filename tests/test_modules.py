@@ -18,6 +18,7 @@ REACHED = {
     "nodes.mmdit": "nodes/test_mmdit.py",
     "nodes.pixart": "nodes/test_pixart.py",
     "core.checkpoints.pixart_file": "core/checkpoints/test_pixart_text.py",
+    "core.checkpoints.dit_file": "core/checkpoints/test_dit_file.py",
     "nodes.blending": "nodes/test_contract.py",
     "nodes.personalising": "workflows/test_personalising.py",
     "nodes.search": "nodes/test_search.py",

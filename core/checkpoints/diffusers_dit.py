@@ -41,8 +41,9 @@ CARRIED = (
     "num_layers",
     "sample_size",
     "patch_size",
+    "num_embeds_ada_norm",
+    "norm_eps",
 )
-CARRIED += ("num_embeds_ada_norm", "norm_eps")
 """Options that are carried over."""
 UNUSED = ("norm_num_groups", "upcast_attention")
 """Options that change nothing of what is computed."""
