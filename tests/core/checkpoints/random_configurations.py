@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+from random_pixart import PIXART, caption, captioned, pixart
 from random_schedulers import SCHEDULERS, a_scheduler, sampled_alike
 from tiny_ldm import randomise
 
@@ -32,7 +33,6 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.load import load_checkpoint
 from core.checkpoints.t2i_adapter import load_t2i_adapter
 from core.conditioning.conditioning import Conditioning
-from core.conditioning.parts import Context, ContextMask, Part, Vector
 from core.models.denoiser import denoise
 
 Config = dict[str, Any]
@@ -128,37 +128,6 @@ def _denoised(theirs: Any, config: Config, folder: Path, generator: torch.Genera
     wanted = theirs(z, TIMES, **arguments).sample
     assert unet is not None
     yield denoise(unet, z[:, : config["out_channels"]], TIMES, condition), wanted
-
-
-def _captioned(
-    theirs: Any, config: Config, folder: Path, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """What a PixArt predicts, told which tokens are read, and the sizes where it takes them."""
-    arguments = _caption(config, generator)
-    parts: list[Part] = [
-        Context(arguments["encoder_hidden_states"]),
-        ContextMask(arguments["encoder_attention_mask"].bool()),
-    ]
-    unet = load_checkpoint(folder).unet
-    assert unet is not None
-    told = arguments["added_cond_kwargs"]
-    if unet.config["sizes"]:
-        parts.append(Vector(torch.cat([told["resolution"], told["aspect_ratio"]], dim=1)))
-    for h, w in ((8, 8), (16, 24)):
-        z = torch.randn(2, config["in_channels"], h, w, generator=generator)
-        wanted = theirs(z, timestep=TIMES, **arguments).sample[:, : config["in_channels"]]
-        yield denoise(unet, z, TIMES, Conditioning(parts=parts)), wanted
-
-
-def _caption(config: Config, generator: torch.Generator) -> Config:
-    """The arguments of PixArtTransformer2DModel's forward beside the latent and the time."""
-    width = config["caption_channels"] or config["cross_attention_dim"]
-    resolution = torch.tensor([[64.0, 96.0], [1024.0, 512.0]])
-    return {
-        "encoder_hidden_states": torch.randn(2, 5, width, generator=generator),
-        "encoder_attention_mask": torch.tensor([[1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]),
-        "added_cond_kwargs": {"resolution": resolution, "aspect_ratio": resolution[:, :1] / resolution[:, 1:]},
-    }
 
 
 def _controlled(
@@ -321,41 +290,7 @@ KINDS: dict[str, Kind] = {
         _adapted,
         never=(),
     ),
-    "PixArtTransformer2DModel": Kind(
-        lambda draw: {
-            "num_attention_heads": 3,
-            "attention_head_dim": 8,
-            "num_layers": draw.choice([1, 2]),
-            "cross_attention_dim": 24,
-            "caption_channels": 10,
-            "sample_size": draw.choice([8, 64, 128]),
-        },
-        {
-            "num_attention_heads": [6],
-            "attention_head_dim": [4, 16],
-            "in_channels": [3, 16],
-            "out_channels": [4, None, 6, 32],
-            "num_layers": [3],
-            "dropout": [0.1],
-            "norm_num_groups": [8],
-            "cross_attention_dim": [None, 12],
-            "attention_bias": [False],
-            "sample_size": [32, 256, 9],
-            "patch_size": [1, 4],
-            "activation_fn": ["geglu", "gelu"],
-            "num_embeds_ada_norm": [500],
-            "upcast_attention": [True],
-            "norm_type": ["ada_norm_zero"],
-            "norm_elementwise_affine": [True],
-            "norm_eps": [1e-5, 1e-3],
-            "interpolation_scale": [0.5, 2, 4],
-            "use_additional_conditions": [True, False],
-            "caption_channels": [None, 24],
-            "attention_type": ["gated"],
-        },
-        _captioned,
-        never=(),
-    ),
+    "PixArtTransformer2DModel": Kind(pixart, PIXART, captioned, never=()),
     "AutoencoderKL": Kind(
         lambda draw: {"latent_channels": 4} | _blocks(draw, "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
         AUTOENCODER
@@ -467,7 +402,7 @@ def _runs(name: str, theirs: Any, config: Config, generator: torch.Generator) ->
         made = theirs.encode(torch.rand(2, config["in_channels"], 16, 16))
         theirs.decode(made.latent_dist.mode() if hasattr(made, "latent_dist") else made.latents)
     elif name == "PixArtTransformer2DModel":
-        theirs(torch.randn(2, config["in_channels"], 8, 8), timestep=TIMES, **_caption(config, generator))
+        theirs(torch.randn(2, config["in_channels"], 8, 8), timestep=TIMES, **caption(config, generator))
     else:
         z = torch.randn(2, config["in_channels"], 8, 8)
         _, arguments = _condition(config, z, config["in_channels"], generator)
