@@ -118,6 +118,24 @@ COMPARISONS = [
         "random weights, Euler of rectified flow 4 steps, guidance 5, same noise, by kind and with T5 or without",
     ),
     Comparison(
+        "models/test_pixart.py::test_it_computes_what_diffusers_does",
+        "transformer of PixArt-α and PixArt-Σ",
+        "diffusers PixArtTransformer2DModel",
+        "random weights of deviation .2, by size of the latent and kind",
+    ),
+    Comparison(
+        "checkpoints/test_pixart_text.py::test_conditions_are_the_pipelines",
+        "PixArt, context",
+        "diffusers PixArtSigmaPipeline, encode_prompt",
+        "random weights of T5",
+    ),
+    Comparison(
+        "checkpoints/test_pixart_text.py::test_pictures_are_the_pipelines_and_the_folder_goes_there_and_back",
+        "PixArt-α and PixArt-Σ, pixels in [-1, 1]",
+        "diffusers PixArtAlphaPipeline, PixArtSigmaPipeline",
+        "random weights, DPM-Solver++ of the folder 6 steps, guidance 5, same noise, by kind",
+    ),
+    Comparison(
         "checkpoints/test_lora.py::test_a_unet_with_a_merged_lora_equals_diffusers_with_the_lora_applied",
         "LoRA merged into the UNet",
         "diffusers UNet2DConditionModel, LoRA layers run",

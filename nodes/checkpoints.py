@@ -59,7 +59,7 @@ def load_checkpoint(
     scale_factor: Annotated[float, Field(gt=0)] | None = None,
     dtype: Kept = "float32",
 ) -> Checkpoint:
-    """Any checkpoint: CompVis and Stable Diffusion 1, 2, XL and 3 files, diffusers folders, our own. Never executes code.
+    """Any checkpoint: CompVis, Stable Diffusion 1, 2, XL and 3 and PixArt files, diffusers folders, our own. Never executes code.
 
     The architecture is read from the weights where no configuration says it.
 

@@ -10,6 +10,7 @@ from core.conditioning.published import random_condition
 from core.diffusion.schedule import NoiseSchedule
 from core.models.dit import DIT, DiT
 from core.models.mmdit import MMDIT, MMDiT
+from core.models.pixart import PIXART, PixArt
 from core.models.presets import AUTOENCODERS, LATENT_DIFFUSION, build_autoencoder, build_unet, find_latent_diffusion
 from graph_runner.context import Device, Rng
 from graph_runner.contract import node
@@ -20,7 +21,8 @@ AutoencoderPreset = Literal[*AUTOENCODERS]  # type: ignore[valid-type]
 LatentDiffusionPreset = Literal[*LATENT_DIFFUSION]  # type: ignore[valid-type]
 TransformerPreset = Literal[*DIT]  # type: ignore[valid-type]
 MMDiTPreset = Literal[*MMDIT]  # type: ignore[valid-type]
-ConditionPreset = Literal[*LATENT_DIFFUSION, *MMDIT]  # type: ignore[valid-type]
+PixArtPreset = Literal[*PIXART]  # type: ignore[valid-type]
+ConditionPreset = Literal[*LATENT_DIFFUSION, *MMDIT, *PIXART]  # type: ignore[valid-type]
 Side = Annotated[int, Field(ge=0, le=1024)]
 
 
@@ -127,6 +129,20 @@ def preset_mmdit(
     return MMDiT(**MMDIT[preset], gradient_checkpointing=gradient_checkpointing)
 
 
+@node(category="published models", words=("pixart alpha", "pixart sigma"))
+def preset_pixart(
+    rng: Rng,  # noqa: ARG001
+    preset: PixArtPreset = "pixart-sigma-1024",
+    gradient_checkpointing: bool = False,
+) -> Denoiser:
+    """The transformer of PixArt-α or PixArt-Σ by its published name, untrained (Chen et al. 2023 and 2024).
+
+    preset: 610,856,096 weights; that of α for 1024 pixels, which is told sizes, has 611,349,152.
+    gradient_checkpointing: less memory in training, more time.
+    """
+    return PixArt(**PIXART[preset], gradient_checkpointing=gradient_checkpointing)
+
+
 @node(category="published models", version=2, formerly=("published_condition",))
 def preset_condition(
     rng: Rng,
@@ -136,8 +152,8 @@ def preset_condition(
 ) -> Conditioning:
     """A condition as a published model takes it, from its own untrained conditioner and random tokens, classes or maps.
 
-    It says nothing; it costs what the real one does. Stable Diffusion 3's is normal noise of its shape: its encoders are larger than
-    the rest.
+    It says nothing; it costs what the real one does. Stable Diffusion 3's and PixArt's are normal noise of their shapes: their encoders
+    are larger than the rest.
 
     preset: the denoiser's.
     shape: of the latent.

@@ -12,6 +12,7 @@ from core.checkpoints.model_io import build
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_captions as drop
+from core.conditioning.parts import Context, ContextMask
 from core.conditioning.prompt_encoding import encode_prompts
 from core.conditioning.prompt_syntax import Style
 from core.conditioning.prompts import remarks, too_long, weighted_tokens
@@ -62,13 +63,19 @@ def wordpiece_tokenizer(
 
 
 @node(category="text", words=("clip tokenizer",))
-def load_tokenizer(path: TokenizerFolder, length: Annotated[int, Field(ge=0, le=4096)] = 0) -> Tokenizer:
+def load_tokenizer(
+    path: TokenizerFolder,
+    length: Annotated[int, Field(ge=0, le=4096)] = 0,
+    small_letters: Annotated[bool, Neutral(False)] = False,
+) -> Tokenizer:
     """A tokenizer from a folder: ours, or any that transformers reads.
 
     path: the folder.
-    length: token ids of each text; 0 for what the folder says.
+    length: token ids of each text; 0 for what the folder says. PixArt-α has 120, PixArt-Σ 300.
+    small_letters: all letters are read as small ones, and blanks around a text left out, as PixArt's captions are.
     """
-    return TextTokenizer.load(path, length or None)
+    tokenizer = TextTokenizer.load(path, length or None)
+    return tokenizer.in_small_letters() if small_letters else tokenizer
 
 
 @node(category="text", words=("t5 tokenizer", "sd3 tokenizer"))
@@ -136,7 +143,7 @@ def text_context(
     (word:1.3) emphasises a word, (word:0.5) or [word] plays it down, (word:-1) leads away from it; a backslash takes a
     bracket literally. What other programs' prompts hold besides is told, as are unknown words and what is cut.
 
-    text_encoder: CLIP, those of Stable Diffusion XL or 3, or the paper's transformer.
+    text_encoder: CLIP, those of Stable Diffusion XL or 3, PixArt's T5, or the paper's transformer.
     tokenizer: the encoder's own.
     prompts: one for each sample, or one for all.
     style: how they are read (docs/prompts.md). Plain weighs words and cuts what is too long. The others encode long prompts in
@@ -172,16 +179,20 @@ def _tokens_alone(text_encoder: TextEncoder) -> TextEncoder:
     return text_encoder
 
 
+def _fields(told: Conditioning) -> dict[str, Tensor]:
+    """The tokens of a condition, and which of them are read, as a batch has them."""
+    mask = told.get(ContextMask)
+    return {"context": told[Context].tokens} | ({} if mask is None else {ContextMask.name: mask.read})
+
+
 def _encode_a_part(
     text_encoder: TextEncoder, tokenizer: Tokenizer, data: LatentDataset, device: Device, batch_size: int = 64, **_: Any
 ) -> EncodedCaptions:
     """A few captions are encoded; the others are of the same shape."""
     _tokens_alone(text_encoder)
-    one = {
-        **take(data, [0]),
-        "context": text_encoder(tokenizer([""] * min(batch_size, len(data))).to(device))[:1].cpu(),
-    }
-    null = _Conditioning(context=text_encoder(tokenizer([""]).to(device)))
+    told = text_condition(text_encoder, tokenizer([""] * min(batch_size, len(data))).to(device))
+    one = {**take(data, [0])} | {name: tensor[:1].cpu() for name, tensor in _fields(told).items()}
+    null = text_condition(text_encoder, tokenizer([""]).to(device))
     return EncodedCaptions(cast(LatentData, LatentOutline(one, len(data), data.classes)), null)
 
 
@@ -210,17 +221,21 @@ def encode_captions(
 
     _tokens_alone(text_encoder)
 
-    def encode(captions: list[str]) -> Tensor:
-        return text_encoder(tokenizer(captions).to(device))
+    def told(captions: list[str]) -> Conditioning:
+        return text_condition(text_encoder, tokenizer(captions).to(device))
 
-    null = _Conditioning(context=encode([""]))
+    def encode(captions: list[str]) -> dict[str, Tensor]:
+        return _fields(told(captions))
+
+    null = told([""])
     return EncodedCaptions(encode_all(data, encode, batch_size, folder, half, progress, tell), null)
 
 
 @node(category="text")
 def batch_context(batch: Batch) -> Conditioning:
     """The captions of a batch as a condition, encoded beforehand by encode_captions."""
-    return _Conditioning(context=field(batch, "context"))
+    mask = [ContextMask(batch[ContextMask.name])] if ContextMask.name in batch else []
+    return _Conditioning(context=field(batch, "context"), parts=mask)
 
 
 @node(category="text")

@@ -10,6 +10,7 @@ import torch
 
 from core.checkpoints import diffusers_config as configs
 from core.checkpoints import diffusers_mmdit as mmdits
+from core.checkpoints import diffusers_pixart as pixarts
 from core.checkpoints import sd3_text
 from core.checkpoints.diffusers_dit import dit_from_diffusers, dit_from_diffusers_config
 from core.checkpoints.diffusers_keys import autoencoder_from_diffusers, unet_from_diffusers
@@ -26,6 +27,7 @@ from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.unet import UNet
 
 VECTOR = ("add_embedding.", "class_embedding.")
@@ -53,6 +55,17 @@ def _dit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dty
 def _mmdit(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
     config = mmdits.mmdit_from_diffusers_config(theirs)
     return {"unet": build(MMDiT, config, mmdits.mmdit_from_diffusers(state, config), folder, dtype)}
+
+
+def _pixart(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
+    config = pixarts.pixart_from_diffusers_config(theirs)
+    return {"unet": build(PixArt, config, pixarts.pixart_from_diffusers(state, config), folder, dtype)}
+
+
+def _transformer(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
+    """One of the two whose folders have the name that diffusers gave both at first."""
+    made = _pixart if theirs.get("norm_type") == pixarts.NORM else _dit
+    return made(folder, theirs, state, dtype)
 
 
 def _autoencoder(folder: Path, theirs: Mapping[str, Any], state: State, dtype: torch.dtype | None) -> dict[str, Any]:
@@ -99,7 +112,8 @@ COMPONENTS: dict[str, Callable[..., dict[str, Any]]] = {
     "UNet2DConditionModel": _unet(conditional=True),
     "UNet2DModel": _unet(conditional=False),
     "DiTTransformer2DModel": _dit,
-    "Transformer2DModel": _dit,  # as facebook's DiT folders call it
+    "Transformer2DModel": _transformer,  # as facebook's DiT folders call it, and the first of PixArt's
+    pixarts.KIND: _pixart,
     mmdits.KIND: _mmdit,
     "AutoencoderKL": _autoencoder,
     "AutoencoderTiny": _tiny,

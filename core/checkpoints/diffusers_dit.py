@@ -29,8 +29,24 @@ ONLY: Config = {
     "dropout": 0.0,
     "cross_attention_dim": None,
     "caption_channels": None,
+    "attention_type": "default",
 }
 """Options that ours has in one form. A folder that lacks one has diffusers' default, which is this."""
+
+CARRIED = (
+    "num_attention_heads",
+    "attention_head_dim",
+    "in_channels",
+    "out_channels",
+    "num_layers",
+    "sample_size",
+    "patch_size",
+    "num_embeds_ada_norm",
+    "norm_eps",
+)
+"""Options that are carried over."""
+UNUSED = ("norm_num_groups", "upcast_attention")
+"""Options that change nothing of what is computed."""
 
 MODULES = {
     "x_embedder.proj": "pos_embed.proj",
@@ -53,6 +69,10 @@ def dit_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     for name, wanted in ONLY.items():
         if theirs.get(name, wanted) != wanted:
             raise ValueError(f"the option {name} = {theirs[name]} is not supported, only {wanted}")
+    for name, value in theirs.items():
+        known = name.startswith("_") or name in (*CARRIED, *UNUSED, *ONLY) or value in (None, False)
+        if not known:
+            raise ValueError(f"the option {name} = {value} is not known here, and so not supported")
     channels, out = theirs.get("in_channels", 4), theirs.get("out_channels")
     if out not in (None, channels, 2 * channels):
         raise ValueError(f"out_channels = {out} is neither in_channels nor twice as many")

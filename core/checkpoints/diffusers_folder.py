@@ -1,4 +1,4 @@
-"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1, 2, XL and 3, LDM, LDM text, DiT) or one component's."""
+"""diffusers folders, read and written: a pipeline's (Stable Diffusion 1, 2, XL and 3, PixArt, LDM, LDM text, DiT) or one component's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import torch
 
 from core.checkpoints import diffusers_config as configs
 from core.checkpoints import diffusers_mmdit as mmdits
-from core.checkpoints import sd3_text
+from core.checkpoints import diffusers_pixart as pixarts
+from core.checkpoints import pixart_text, sd3_text
 from core.checkpoints.diffusers_components import COMPONENTS, VECTOR
 from core.checkpoints.diffusers_dit import dit_to_diffusers, dit_to_diffusers_config
 from core.checkpoints.diffusers_keys import (
@@ -40,6 +41,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.models.autoencoder import VQAutoencoder
 from core.models.dit import DiT
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.tiny_autoencoder import TinyAutoencoder
 
 Result = TypeVar("Result")
@@ -78,9 +80,9 @@ BESIDE_LATENT = {5: "InpaintPipeline", 4: "InstructPix2PixPipeline"}
 def load_diffusers(folder: str | Path, dtype: torch.dtype | None = torch.float32) -> LatentDiffusion:
     """Read a pipeline's folder (with `model_index.json`), or a component's (with `config.json`).
 
-    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, SD3Transformer2DModel, AutoencoderKL, VQModel,
-    CLIPTextModel, CLIPTextModelWithProjection and T5EncoderModel (Stable Diffusion XL's and 3's), LDMBertModel, tokenizers and schedulers; other components are left out. What a scheduler says of solver and
-    spacing goes along with the noise process (`Process.scheduler`).
+    Understood are UNet2DConditionModel, UNet2DModel, DiTTransformer2DModel, SD3Transformer2DModel, PixArtTransformer2DModel, AutoencoderKL,
+    VQModel, CLIPTextModel, CLIPTextModelWithProjection and T5EncoderModel (Stable Diffusion XL's, 3's and PixArt's), LDMBertModel,
+    tokenizers and schedulers; other components are left out. What a scheduler says of solver and spacing goes along with the noise process (`Process.scheduler`).
     dtype: what floating-point weights are converted to; None keeps each as it is in the file.
     Raises CheckpointError naming the file and the remedy.
     """
@@ -109,6 +111,9 @@ def _load(folder: Path, dtype: torch.dtype | None) -> LatentDiffusion:
             parts |= component
     if isinstance(parts.get("unet"), MMDiT):
         parts |= sd3_text.joined(encoders, tokenizers, parts["unet"].context_dim, folder)
+    elif isinstance(parts.get("unet"), PixArt):
+        pipeline = str(read_json(folder / "model_index.json").get("_class_name", "pipeline"))[:60]
+        parts |= pixart_text.joined(encoders, tokenizers, pipeline, folder)
     else:
         parts |= joined(encoders, tokenizers, folder)
     if not parts:
@@ -177,8 +182,13 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
     """The parts of a pipeline that are understood: the names of their folders, what they are, and their classes."""
     index = read_json(folder / "model_index.json")
     is_sd3 = index.get("transformer") == ["diffusers", mmdits.KIND]
-    # Stable Diffusion 3 has all of these, XL a second encoder with a projection, and what others have is not known.
-    known = COMPONENTS.keys() - (set() if is_sd3 else {T5} if "unet" in index else {T5, PROJECTED})
+    is_pixart = (
+        index.get("transformer") == ["diffusers", pixarts.KIND] or index.get("_class_name") in pixart_text.LENGTHS
+    )
+    # Stable Diffusion 3 has all of these, XL a second encoder with a projection, PixArt T5, and what others have is not known.
+    known = COMPONENTS.keys() - (
+        set() if is_sd3 else {PROJECTED} if is_pixart else {T5} if "unet" in index else {T5, PROJECTED}
+    )
     for name, value in index.items():
         if name.startswith("_") or not isinstance(value, list) or len(value) != 2 or not isinstance(value[1], str):
             continue
@@ -203,7 +213,7 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
     """Write a folder that diffusers loads, whole or not at all.
 
     It is a StableDiffusionPipeline's (CLIP text), a StableDiffusionXLPipeline's or one of its kin (both CLIPs), a
-    StableDiffusion3Pipeline's, an LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
+    StableDiffusion3Pipeline's, a PixArtAlphaPipeline's or PixArtSigmaPipeline's (T5), an LDMTextToImagePipeline's (BERT text), an LDMPipeline's (unconditional) or a DiTPipeline's (classes) where all its parts are
     there; for others, such as class-conditional models, the components alone, each to be loaded by its class. Classes and rescalers have no component in diffusers and are left out.
     sample_size: side of the latent that the pipeline samples by default.
     Raises ValueError naming what diffusers cannot express, FileExistsError for a folder that holds other things.
@@ -228,6 +238,10 @@ def save_diffusers(model: LatentDiffusion, folder: str | Path, sample_size: int 
         elif isinstance(model.unet, MMDiT):
             config = mmdits.mmdit_to_diffusers_config(model.unet.config)
             write("transformer", config, mmdits.mmdit_to_diffusers(model.unet.state_dict(), model.unet.config), weights)
+        elif isinstance(model.unet, PixArt):
+            config = pixarts.pixart_to_diffusers_config(model.unet.config)
+            state = pixarts.pixart_to_diffusers(model.unet.state_dict(), model.unet.config)
+            write("transformer", config, state, weights)
         elif model.unet is not None:
             sizes = size_dim(model.unet.config, model.architecture.conditioner)
             config = configs.unet_to_diffusers_config(model.unet.config, sample_size, sizes)
@@ -286,6 +300,8 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
         dit_to_diffusers_config(model.unet.config)
     elif isinstance(model.unet, MMDiT):
         mmdits.mmdit_to_diffusers_config(model.unet.config)
+    elif isinstance(model.unet, PixArt):
+        pixarts.pixart_to_diffusers_config(model.unet.config)
     elif model.unet is not None:
         size = size_dim(model.unet.config, model.architecture.conditioner)
         configs.unet_to_diffusers_config(model.unet.config, 64, size)
@@ -341,6 +357,8 @@ def _pipeline(model: LatentDiffusion, text: str | None) -> str | None:
         return "StableDiffusion3Pipeline" if told and isinstance(model.schedule, RectifiedFlow) else None
     if not isinstance(model.schedule, NoiseSchedule):
         return None
+    if isinstance(model.unet, PixArt):
+        return pixart_text.pipeline_of(model.unet, model.conditioner, model.tokenizer)
     if isinstance(model.unet, DiT):
         # That pipeline takes 1000 for no class, whatever the model has.
         return "DiTPipeline" if model.unet.num_classes == 1000 and model.conditioner is None else None

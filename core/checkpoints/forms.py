@@ -31,7 +31,10 @@ PREFIXES = {
 }
 """What other programs put before the names of each part, and CompVis' prefix for it."""
 WITHOUT = (
-    (r"(?:input_blocks|middle_block|output_blocks|joint_blocks)\.|down_blocks\.\d+\.(?:resnets|attentions)\.", UNET),
+    (
+        r"(?:input_blocks|middle_block|output_blocks|joint_blocks|t_block)\.|down_blocks\.\d+\.(?:resnets|attentions)\.",
+        UNET,
+    ),
     (r"(?:encoder|decoder)\.conv_in\.", FIRST_STAGE),
     (r"(?:transformer\.)?(?:text_model\.)?embeddings\.token_embedding\.|transformer\.token_emb\.", CONDITIONER),
     (r"(?:model\.)?token_embedding\.weight$", CONDITIONER),

@@ -24,12 +24,13 @@ from core.diffusion.process import Process
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.registry import MODELS
 from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
-Predictor = UNet | DiT | MMDiT
+Predictor = UNet | DiT | MMDiT | PixArt
 """What may predict in a checkpoint."""
 Conditioner = (
     ClassEmbedder

@@ -40,6 +40,7 @@ from core.models.dit import DiT
 from core.models.ip_adapter import IPAdapter
 from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
+from core.models.pixart import PixArt
 from core.models.registry import MODELS, name_of
 from core.models.t2i_adapter import T2IAdapter
 from core.models.tiny_autoencoder import TinyAutoencoder
@@ -52,6 +53,7 @@ for model in (
     UNet,
     DiT,
     MMDiT,
+    PixArt,
     KLAutoencoder,
     VQAutoencoder,
     TinyAutoencoder,

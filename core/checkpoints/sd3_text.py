@@ -59,8 +59,9 @@ def t5_to_transformers(conditioner: T5TextEmbedder) -> tuple[Config, State]:
     """A T5 as T5EncoderModel's configuration and weights."""
     inner = {key.removeprefix("transformer."): value for key, value in conditioner.state_dict().items()}
     table = inner.pop("embed_tokens.weight")
-    ends = {"pad_token_id": 0, "eos_token_id": 1, "is_encoder_decoder": False, "use_cache": False}
-    config = {"architectures": [T5], "model_type": "t5"} | conditioner.config | ends
+    ends = {"pad_token_id": conditioner.pad or 0, "eos_token_id": 1, "is_encoder_decoder": False, "use_cache": False}
+    shape = {name: conditioner.config[name] for name in T5_SHAPE}
+    config = {"architectures": [T5], "model_type": "t5"} | shape | ends
     return config, {"shared.weight": table} | {f"encoder.{key}": value for key, value in inner.items()}
 
 

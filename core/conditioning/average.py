@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.conditioning.conditioning import Conditioning
-from core.conditioning.parts import Context, Part
+from core.conditioning.parts import Context, ContextMask, Part
 
 
 def average(a: Conditioning, b: Conditioning, weight: float) -> Conditioning:
     """(1 − weight) · a + weight · b of each part; what only one of them holds stays as it is.
 
-    As in ComfyUI there are as many tokens as a has: b's are cut, or filled up with zeros. Raises ValueError for class numbers, and for
+    As in ComfyUI there are as many tokens as a has: b's are cut, or filled up with zeros; a token is read where one of them reads it. Raises ValueError for class numbers, and for
     parts that do not fit together.
     """
     rows = max(a.batch_size, b.batch_size)
@@ -30,6 +30,8 @@ def average(a: Conditioning, b: Conditioning, weight: float) -> Conditioning:
 
 def _between(pair: Sequence[Tensor], weight: float, name: str) -> Tensor:
     a, b = pair
+    if a.dtype == b.dtype == torch.bool:
+        return a | b
     if not a.is_floating_point() or a.shape != b.shape:
         raise ValueError(f"there is nothing between two {name} of shapes {tuple(a.shape)} and {tuple(b.shape)}")
     return torch.lerp(a, b.to(a), weight)
@@ -37,6 +39,9 @@ def _between(pair: Sequence[Tensor], weight: float, name: str) -> Tensor:
 
 def _as_long(part: Part, like: Part) -> Part:
     """Tokens, as many as another's."""
+    if isinstance(part, ContextMask) and isinstance(like, ContextMask):
+        read = part.read[:, : like.read.shape[1]]
+        return ContextMask(F.pad(read, (0, like.read.shape[1] - read.shape[1])))
     if not isinstance(part, Context) or not isinstance(like, Context):
         return part
     tokens = part.tokens[:, : like.tokens.shape[1]]

@@ -162,6 +162,21 @@ class Context(Part):
 
 
 @dataclass(frozen=True, eq=False)
+class ContextMask(Part):
+    """Which of a context's tokens are read; the others fill up a short text. read: (b, n) booleans."""
+
+    name = "context_mask"
+    about = "which tokens of the context are read"
+    shape = "b n"
+    joined_along = 1
+    read: Tensor
+
+    def null(self) -> ContextMask:
+        """The same: a context that says nothing is read as far as the text was."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
 class Concat(Part):
     """Channels that follow the latent's own: a map, a low-resolution image, a masked image. channels: (b, c, h, w), or on
     whatever axes the latent has."""
@@ -211,7 +226,9 @@ class Vector(Part):
     values: Tensor
 
 
-PARTS: Kinds[Part] = Kinds("condition part", lambda kind: kind.name, (Context, Concat, ClassNumber, Vector))
+PARTS: Kinds[Part] = Kinds(
+    "condition part", lambda kind: kind.name, (Context, ContextMask, Concat, ClassNumber, Vector)
+)
 """Every kind of part that a file may hold."""
 
 

@@ -18,6 +18,7 @@ from core.conditioning.prompt_syntax import READINGS, Alternation, Branch, Chang
 from core.conditioning.prompted import Prompted
 from core.conditioning.prompts import apply_weights
 from core.conditioning.sd3 import SD3TextEmbedder
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.tokenizer import TextTokenizer
 
 ROWS_AT_ONCE = 32
@@ -66,7 +67,7 @@ def encode_prompts(
     """
     if style == "compel" and not isinstance(text_encoder, CLIPTextEmbedder):
         raise ValueError(f"compel's weights hide words from a CLIP text encoder, and this is a {type(text_encoder).__name__}; choose another style")  # fmt: skip
-    if isinstance(text_encoder, SD3TextEmbedder):
+    if isinstance(text_encoder, SD3TextEmbedder | T5TextEmbedder):
         raise ValueError(
             f"a {type(text_encoder).__name__} reads prompts in the style plain alone, as diffusers does; choose that"
         )

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
-from core.conditioning.parts import Context, Vector
+from core.conditioning.parts import Context, ContextMask, Vector
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler, one_hot_map
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import text_condition
 from core.models.mmdit import MMDIT
+from core.models.pixart import PIXART
 from core.models.presets import find_latent_diffusion
 
 KINDS: dict[str, type[nn.Module]] = {
@@ -24,6 +25,10 @@ KINDS: dict[str, type[nn.Module]] = {
 
 SD3_TOKENS = 77 + 256
 """CLIP's and T5's of a text, as diffusers' pipeline encodes it."""
+
+
+PIXART_TOKENS = {"alpha": 120, "sigma": 300}
+"""T5's of a caption, as diffusers' pipelines encode it."""
 
 
 class Random(Protocol):
@@ -50,13 +55,19 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
     """What the denoiser of a preset is told, made by its own untrained conditioner from random tokens, classes or maps.
 
     Channels that no conditioner makes (a low-resolution image, a masked latent with its mask) are normal noise, as are the sizes
-    in a vector, and all that Stable Diffusion 3 is told: its text encoders are larger than the rest.
+    in a vector, and all that Stable Diffusion 3 and PixArt are told: their text encoders are larger than the rest. PixArt reads all
+    of its tokens, and is told that the picture is eight times the latent.
 
     samples: rows; size: height and width of the latent. Raises ValueError for an unknown name.
     """
     if name in MMDIT:
         tokens = random.randn(samples, SD3_TOKENS, MMDIT[name]["context_dim"])
         return Conditioning(parts=[Context(tokens), Vector(random.randn(samples, MMDIT[name]["vector_dim"]))])
+    if name in PIXART:
+        tokens = random.randn(samples, PIXART_TOKENS[name.split("-")[1]], PIXART[name]["context_dim"])
+        told = Conditioning(parts=[Context(tokens), ContextMask(torch.ones_like(tokens[..., 0], dtype=torch.bool))])
+        sizes = torch.tensor([[8.0 * size, 8.0 * size, 1.0]], device=tokens.device)
+        return told | Conditioning(parts=[Vector(sizes)] if PIXART[name].get("sizes") else [])
     unet = find_latent_diffusion(name)["unet"]
     conditioner = build_conditioner(name)
     context = concat = None

@@ -1,4 +1,4 @@
-"""Texts as a condition, by whatever encodes them: tokens for cross-attention, and a pooled vector where the encoder has one."""
+"""Texts as a condition, by whatever encodes them: tokens for cross-attention, and a pooled vector or a mask where the encoder has one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from torch import Tensor, nn
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import Context, Vector
 from core.conditioning.prompts import apply_weights
+from core.conditioning.t5 import T5TextEmbedder
 
 
 def text_condition(text_encoder: nn.Module, tokens: Tensor) -> Conditioning:
-    """What a text encoder makes of (b, n) token ids: its context, and the vector of one that `pools`."""
+    """What a text encoder makes of (b, n) token ids: its context, the vector of one that `pools`, and which tokens T5 leaves to be read."""
     if not getattr(text_encoder, "pools", False):
-        return Conditioning(context=text_encoder(tokens))
+        mask = text_encoder.mask(tokens) if isinstance(text_encoder, T5TextEmbedder) else None
+        return Conditioning(context=text_encoder(tokens), parts=[] if mask is None else [mask])
     context, vector = text_encoder(tokens, pooled=True)
     return Conditioning(parts=[Context(context), Vector(vector)])
 

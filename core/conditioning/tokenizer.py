@@ -27,6 +27,11 @@ TOKENIZER_FILES = (
     *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "config.json"),
 )
 
+SMALL: list[dict[str, Any]] = [{"type": "Lowercase"}, {"type": "Strip", "strip_left": True, "strip_right": True}]
+"""The first steps of a tokenizer for which all letters are small."""
+SMALL_LETTERS = "small_letters"
+"""How its configuration says so."""
+
 SECOND = "second"
 """The folder within a folder of ours that holds the second tokenizer."""
 
@@ -92,9 +97,32 @@ class TextTokenizer:
         own = {name: value for name, value in self.to_dict().items() if name != "second"}
         return type(self).from_dict(own if second is None else own | {"second": second.to_dict()})
 
+    def of_length(self, length: int) -> TextTokenizer:
+        """The same, with so many ids in a row."""
+        return type(self).from_dict(self.to_dict() | {"length": length})
+
+    def in_small_letters(self) -> TextTokenizer:
+        """The same, for which all letters are small and texts have no blanks around them, as PixArt's captions."""
+        if self._is_small():
+            return self
+        rules = json.loads(self.backend.to_str())
+        own = [rules["normalizer"]] if rules["normalizer"] else []
+        rules["normalizer"] = {"type": "Sequence", "normalizers": [*SMALL, *own]}
+        return type(self).from_dict(self.to_dict() | {"backend": json.dumps(rules)})
+
+    def _is_small(self) -> bool:
+        first: list[Any] = (json.loads(self.backend.to_str())["normalizer"] or {}).get("normalizers", [])
+        return first[: len(SMALL)] == SMALL
+
     def save(self, folder: str | Path) -> None:
         """Write tokenizer.json and tokenizer_config.json, which transformers and diffusers read too."""
-        config = {"tokenizer_class": self.kind, "model_max_length": self.length, "pad_token": self.pad_token}
+        config: dict[str, Any] = {
+            "tokenizer_class": self.kind,
+            "model_max_length": self.length,
+            "pad_token": self.pad_token,
+        }
+        if self._is_small():
+            config[SMALL_LETTERS] = True  # transformers makes the rules of some kinds anew
         with atomic_folder(folder) as temporary:
             self.backend.save(str(temporary / "tokenizer.json"))
             (temporary / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
@@ -139,7 +167,8 @@ class TextTokenizer:
             raise ValueError(f"{folder} names no padding token; add pad_token to its tokenizer_config.json.")
         second = cls.load(folder / SECOND) if any(name.startswith(f"{SECOND}/") for name in files) else None
         try:
-            return cls(loaded.backend_tokenizer, length, pad_token, kind, second)
+            made = cls(loaded.backend_tokenizer, length, pad_token, kind, second)
+            return made.in_small_letters() if loaded.init_kwargs.get(SMALL_LETTERS) else made
         except Exception as error:  # of a folder whose parts do not belong together
             raise ValueError(f"{folder} holds a tokenizer that cannot be used: {error}") from error
 

@@ -7,20 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from core.data.batch import Batch
+from core.data.batch import Batch, concatenate
 from core.data.latents import LatentData
 from core.data.shard_writer import Progress, ShardWriter
 from core.data.shards import ShardedData
 
-EncodeTexts = Callable[[list[str]], Tensor]
+EncodeTexts = Callable[[list[str]], Batch]
 
 
 class CaptionEncoding:
-    """The batches of what a text encoder makes of a data set's captions, in the data's order: `context` (b, n, d).
+    """The batches of what a text encoder makes of a data set's captions, in the data's order: `context` (b, n, d), and what belongs to it.
 
-    encode: b texts → (b, n, d), on any device. Raises ValueError where the data has no captions.
+    encode: b texts → tensors by name, of b rows each, on any device. Raises ValueError where the data has no captions.
     """
 
     classes: tuple[str, ...] = ()
@@ -43,7 +42,7 @@ class CaptionEncoding:
         for n in range(start, stop):
             index = range(n * self.batch_size, min((n + 1) * self.batch_size, len(self.data)))
             with torch.no_grad():
-                yield {"context": self.encode(_captions(self.data, index)).cpu()}
+                yield {name: tensor.cpu() for name, tensor in self.encode(_captions(self.data, index)).items()}
 
 
 def encode_captions(
@@ -57,17 +56,17 @@ def encode_captions(
 ) -> LatentData | ShardedData:
     """The data, and beside it the `context` of its captions; of shards in shards of its own, below `folder`.
 
-    encode: b texts → (b, n, d), on any device. half: keep the context in float16, which is read as it came. Raises ValueError
+    encode: b texts → the `context` (b, n, d) and what belongs to it, on any device. half: keep the context in float16, which is read as it came. Raises ValueError
     where the data has no captions, and for shards without a folder.
     """
     encoding = CaptionEncoding(data, encode, batch_size)
     if isinstance(data, LatentData):
-        contexts = []
+        encoded = []
         for batch in encoding.batches(0, len(encoding)):
-            contexts.append(batch["context"])
+            encoded.append(batch)
             if progress is not None:
-                progress(len(contexts), len(encoding))
-        return LatentData({**data.fields, "context": torch.cat(contexts)}, data.std, data.classes)
+                progress(len(encoded), len(encoding))
+        return LatentData({**data.fields, **concatenate(encoded)}, data.std, data.classes)
     if folder is None:
         raise ValueError("the data is in shards; name a folder for those of the captions")
     return ShardedData(

@@ -97,15 +97,15 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two layers with the tanh approximation of GELU between."""
+    """Two layers with the tanh approximation of GELU between. out: channels that come out; None for as many as go in."""
 
-    def __init__(self, dim: int, hidden: int) -> None:
+    def __init__(self, dim: int, hidden: int, out: int | None = None) -> None:
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.fc2 = nn.Linear(hidden, dim)
+        self.fc2 = nn.Linear(hidden, dim if out is None else out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, n, dim) → (b, n, dim)."""
+        """(b, n, dim) → (b, n, out)."""
         out: Tensor = self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
         return out
 
@@ -308,7 +308,7 @@ def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     return torch.addcmul(shift, x, 1 + scale)
 
 
-def grid_embedding(h: int, w: int, trained: int, dim: int, device: torch.device) -> Tensor:
+def grid_embedding(h: int, w: int, trained: float, dim: int, device: torch.device) -> Tensor:
     """Sines and cosines of the positions on a grid of h × w patches: (h·w, dim), float32, row by row.
 
     trained: side of the grid that the model was trained on: positions run from 0 to it whatever h and w are, as in diffusers'

@@ -16,6 +16,7 @@ from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
+from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.data.latents import LatentData
@@ -207,6 +208,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "noisy_classifier": {"model_channels": 8, "channel_mult": [1, 2], "num_head_channels": 8, "sample_size": 8},
     "dit": {"hidden_size": 32, "depth": 2, "num_heads": 2},
     "preset_dit": {"preset": "DiT-S/8"},
+    "pixart": {"hidden_size": 32, "depth": 2, "num_heads": 2, "context_dim": 16},
     "mmdit": {"hidden_size": 32, "depth": 2, "num_heads": 2, "context_dim": 16, "vector_dim": 16},
     "controlnet": {"hint_widths": [4, 4, 4]},
     "class_embedder": {"classes": 5, "dim": 16},
@@ -300,6 +302,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
         "clip_g": lambda: SDXLTextEmbedder(None, _SMALL),
     },
     "composite": {"onto": WIRES["latent"], "x": WIRES["latent"]},
+    "mask_padding": {"text_encoder": lambda: T5TextEmbedder(40, 16, 8, 24, 1, 2)},
     "clip_skip": {"text_encoder": lambda: CLIPTextEmbedder(64, 16, 32, 3, 2, 12)},
     "vq_reconstruct": {
         "autoencoder": lambda: VQAutoencoder(

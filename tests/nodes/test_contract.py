@@ -48,7 +48,9 @@ ELSEWHERE = {
     **dict.fromkeys(["load_ip_adapter", "load_image_encoder"], "read files: tests/nodes/test_image_prompts.py"),
     **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
-    **dict.fromkeys(["preset_autoencoder", "preset_unet", "preset_mmdit"], "hundreds of millions of parameters"),
+    **dict.fromkeys(
+        ["preset_autoencoder", "preset_unet", "preset_mmdit", "preset_pixart"], "hundreds of millions of parameters"
+    ),
 }
 
 # Nodes that need a package without which the rest runs.

@@ -44,6 +44,8 @@ NEEDS_FILES = {
     "stable_diffusion",
     "stable_diffusion_xl",
     "stable_diffusion_3",
+    "pixart_sigma",
+    "pixart_alpha",
     "stable_diffusion_controlnet",
     "stable_diffusion_ip_adapter",
     "controlnet",

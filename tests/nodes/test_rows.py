@@ -26,7 +26,7 @@ BATCHES = {
     "rescale_latents": "it measures one number on all of its batch",
     "sample": "tested for each solver",
     "lora_adapter": "it has no rows",
-    "preset_mmdit": "it has no rows, and billions of parameters",
+    **dict.fromkeys(["preset_mmdit", "preset_pixart"], "it has no rows, and hundreds of millions of parameters"),
     "train": "it is handed batches",
     **dict.fromkeys(["variational_bound", "flow_likelihood"], "tests/nodes/test_likelihood.py"),
 }

@@ -88,6 +88,7 @@ SWEEP: dict[str, dict[str, Any]] = {
 }
 EDGES: dict[str, dict[str, Any]] = {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}}
 SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
+PIXART: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 4, 8, 8]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -111,6 +112,8 @@ def tiny(name: str) -> Workflow:
             node.params |= EDGES[id]
         if name == "stable_diffusion_3" and id in SD3:
             node.params |= SD3[id]
+        if name.startswith("pixart") and id in PIXART:
+            node.params |= PIXART[id]
         if name == "captioned_pictures" and id in CAPTIONED:
             node.params |= CAPTIONED[id]
     return workflow
@@ -152,6 +155,15 @@ def stable_diffusion_3(engine: Engine) -> None:
     sd3_pipeline(engine.workspace / "made", "3.5").save_pretrained(folder)
 
 
+def pixart(name: str, kind: str) -> Callable[[Engine], None]:
+    def made(engine: Engine) -> None:
+        from tiny_pixart import pixart_pipeline
+
+        pixart_pipeline(kind).save_pretrained(engine.workspace / "models" / name)
+
+    return made
+
+
 def beside_stable_diffusion(engine: Engine) -> None:
     stable_diffusion(engine)
     unet = load_diffusers(engine.workspace / "models" / "stable-diffusion").unet
@@ -178,6 +190,8 @@ BEFORE: dict[str, Callable[[Engine], None]] = {
     "stable_diffusion": stable_diffusion,
     "stable_diffusion_xl": stable_diffusion_xl,
     "stable_diffusion_3": stable_diffusion_3,
+    "pixart_sigma": pixart("pixart-sigma", "sigma"),
+    "pixart_alpha": pixart("pixart-alpha", "alpha 1024"),
     "stable_diffusion_controlnet": beside_stable_diffusion,
     "stable_diffusion_ip_adapter": shown_to_stable_diffusion,
 }

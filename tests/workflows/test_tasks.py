@@ -40,6 +40,8 @@ TASKS = [
     "stable_diffusion",
     "stable_diffusion_xl",
     "stable_diffusion_3",
+    "pixart_sigma",
+    "pixart_alpha",
     "stable_diffusion_controlnet",
     "stable_diffusion_ip_adapter",
     "published_model",

@@ -31,14 +31,9 @@ STATES: dict[str, tuple[Shapes, str]] = {
     "flux of diffusers": ({"single_transformer_blocks.0.proj_mlp.weight": (4, 4)}, "a Flux transformer of diffusers"),
     "chroma": ({"distilled_guidance_layer.in_proj.weight": (4, 4)}, "a Chroma transformer"),
     "aura": ({"double_layers.0.attn.w1k.weight": (4, 4)}, "an AuraFlow transformer"),
-    "pixart": (
-        {"blocks.0.scale_shift_table": (6, 4), "y_embedder.y_proj.fc1.weight": (4, 4)}, "a PixArt transformer",
+    "pixart with compressed keys": (
+        {"blocks.0.attn.sr.weight": (4, 1, 2, 2), "t_block.1.weight": (24, 4)}, "a PixArt transformer with compressed keys and values",
     ),
-    "pixart of diffusers": (
-        {"transformer_blocks.0.scale_shift_table": (6, 4), "adaln_single.linear.weight": (4, 4)},
-        "a PixArt transformer of diffusers",
-    ),
-    "dit": ({"blocks.0.adaLN_modulation.1.weight": (9, 3), "y_embedder.embedding_table.weight": (9, 3)}, "a DiT of the paper's code"),
     "sana": ({"blocks.0.mlp.inverted_conv.conv.weight": (4, 4)}, "a Sana transformer"),
     "wan": ({"blocks.0.cross_attn.k.weight": (4, 4), "head.modulation": (1, 2, 4)}, "a Wan transformer"),
     "hunyuan video": ({"txt_in.individual_token_refiner.blocks.0.norm1.weight": (4,)}, "a HunyuanVideo transformer"),

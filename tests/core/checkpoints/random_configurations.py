@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 sys.path.append(str(Path(__file__).parent))
 sys.path.append(str(Path(__file__).parents[1] / "diffusion"))
+from random_pixart import PIXART, caption, captioned, pixart
 from random_schedulers import SCHEDULERS, a_scheduler, sampled_alike
 from tiny_ldm import randomise
 
@@ -289,6 +290,7 @@ KINDS: dict[str, Kind] = {
         _adapted,
         never=(),
     ),
+    "PixArtTransformer2DModel": Kind(pixart, PIXART, captioned, never=()),
     "AutoencoderKL": Kind(
         lambda draw: {"latent_channels": 4} | _blocks(draw, "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
         AUTOENCODER
@@ -399,6 +401,8 @@ def _runs(name: str, theirs: Any, config: Config, generator: torch.Generator) ->
     elif "Auto" in name or name == "VQModel":
         made = theirs.encode(torch.rand(2, config["in_channels"], 16, 16))
         theirs.decode(made.latent_dist.mode() if hasattr(made, "latent_dist") else made.latents)
+    elif name == "PixArtTransformer2DModel":
+        theirs(torch.randn(2, config["in_channels"], 8, 8), timestep=TIMES, **caption(config, generator))
     else:
         z = torch.randn(2, config["in_channels"], 8, 8)
         _, arguments = _condition(config, z, config["in_channels"], generator)

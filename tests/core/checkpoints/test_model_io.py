@@ -63,6 +63,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "qk_norm": True,
         "dual_layers": [0],
     },
+    "PixArt": {
+        "in_channels": 4,
+        "hidden_size": 12,
+        "depth": 1,
+        "num_heads": 2,
+        "context_dim": 6,
+        "interpolation_scale": 2.0,
+        "sizes": True,
+    },
     "SpatialRescaler": {"n_stages": 1, "in_channels": 4, "out_channels": 3},
     "HaarDistance": {"levels": 2},
     "NoisyClassifier": {

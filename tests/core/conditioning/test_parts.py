@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.dropout import drop_conditioning
-from core.conditioning.parts import PARTS, ClassNumber, Concat, Context, Part, Vector
+from core.conditioning.parts import PARTS, ClassNumber, Concat, Context, ContextMask, Part, Vector
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,6 +37,7 @@ def parts(rows: int, seed: int = 0) -> list[Part]:
         ClassNumber(torch.randint(1, 9, (rows,), generator=draw)),
         Vector(randn(5)),
         Levels((randn(2, 4, 4), randn(3, 2, 2)), randn(1)[:1], strength=0.5),
+        ContextMask(randn(3) > 0),
     ]
 
 
@@ -46,7 +47,7 @@ def equal(a: Part, b: Part) -> bool:
     )
 
 
-every_kind = pytest.mark.parametrize("i", range(5), ids=[type(part).__name__ for part in parts(1)])
+every_kind = pytest.mark.parametrize("i", range(6), ids=[type(part).__name__ for part in parts(1)])
 
 
 def test_every_kind_of_ours_is_tried_here() -> None:
@@ -83,7 +84,7 @@ def test_only_floating_tensors_change_their_type_and_nothing_is_made_anew_in_vai
     part = parts(2)[i]
     assert part.to("cpu", torch.float32) is part
     moved = part.to(dtype=torch.float16)
-    assert {tensor.dtype for tensor in moved.tensors()} <= {torch.float16, torch.int64}
+    assert {tensor.dtype for tensor in moved.tensors()} <= {torch.float16, torch.int64, torch.bool}
     assert [tensor.is_floating_point() for tensor in moved.tensors()] == [t.is_floating_point() for t in part.tensors()]
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.data.batch import Batch
 from core.data.caption_encoding import encode_captions
 from core.data.latents import Encoding, LatentData
 from core.data.loader import Batches
@@ -24,8 +25,9 @@ def shrink(images: Tensor) -> Tensor:
     return F.avg_pool2d(images, 4)
 
 
-def lengths(captions: list[str]) -> Tensor:
-    return torch.tensor([float(len(caption)) for caption in captions])[:, None, None].expand(-1, 3, 2) / 3
+def lengths(captions: list[str]) -> Batch:
+    counts = torch.tensor([float(len(caption)) for caption in captions])
+    return {"context": counts[:, None, None].expand(-1, 3, 2) / 3, "context_mask": counts[:, None] > torch.arange(30.0)}
 
 
 def test_the_context_lies_beside_the_latents(tmp_path: Path) -> None:
@@ -41,7 +43,9 @@ def test_the_context_lies_beside_the_latents(tmp_path: Path) -> None:
         a, b = Batches(each, 7, seed=1).batch(2), Batches(memory, 7, seed=1).batch(2)
         assert a.keys() == b.keys()
         assert torch.equal(a["context"], b["context"])
-        assert torch.equal(a["context"], lengths(a["captions"]))
+        assert torch.equal(a["context"], lengths(a["captions"])["context"])
+        assert a["context_mask"].dtype == torch.bool
+        assert torch.equal(a["context_mask"], lengths(a["captions"])["context_mask"])
         assert torch.equal(a["latents"], b["latents"])
     assert joined.classes == Shapes.classes
     half = encode_captions(data, lengths, 4, tmp_path / "half", half=True).get_batch([3])["context"]
