@@ -10,9 +10,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graph_runner.bind import standing
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Node, read, walk
 from tests.effort import cases
+from tests.ui.conftest import NODES, RunningServer, graph
+from ui import marked
 from ui.library import checked
 from ui.marked import Marked
 
@@ -79,3 +82,35 @@ def place(nodes: dict[str, Any], id: str) -> dict[str, Any]:
     """A node in a document, at whatever depth; {} where it is not."""
     inside = (place(node["body"].get("nodes", {}), id) for node in nodes.values() if "body" in node)
     return nodes[id] if id in nodes else next(filter(None, inside), {})
+
+
+def test_the_work_is_that_of_what_changed(server: RunningServer, monkeypatch: Any) -> None:
+    """Nothing of other nodes is bound or typed again; what was kept too long ago, or with other nodes, is not answered."""
+    nodes = {f"n{n}": {"type": "number", "params": {"value": n}} for n in range(50)}
+    text = json.dumps({"loom": 1, "nodes": nodes})
+    registry, kept, folder = Registry.scan(NODES), Marked(), server.workspace
+    mark = kept.keep(text, checked(text, registry, folder, True).standing, registry)
+    bound: list[str] = []
+    monkeypatch.setattr(standing, "bind_inputs", lambda node, *_: bound.append(node.id))
+    monkeypatch.setattr(standing, "find", None)
+    assert kept.again(mark, '{"n7": {"value": 1}}', registry) == []
+    assert bound == ["n7"]
+    assert kept.again(mark, '{"n7": {"value": 1}}', Registry.scan(NODES)) is None
+    assert kept.again("another", "{}", registry) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(marked, "MOST_NODES", 60)
+    kept.keep(text + " ", checked(text, registry, folder, True).standing, registry)
+    assert kept.again(mark, "{}", registry) is None
+
+
+def test_the_server_tells_it_over_the_wire(server: RunningServer) -> None:
+    nodes = {"a": {"type": "number", "params": {"value": 1}}, "b": {"type": "number", "params": {"value": "x"}}}
+    mark = server.call("validate", workflow=graph(nodes))["mark"]
+    for value in ("y", 2):
+        nodes["a"]["params"] = {"value": value}
+        wanted = server.call("validate", workflow=graph(nodes))["problems"]
+        told = server.call("revalidate", mark=mark, literals=json.dumps({"a": {"value": value}}))
+        assert told["problems"] == wanted
+        assert told["mark"] == mark
+    assert server.call("revalidate", mark=mark, literals='{"c": {}}') is None
+    assert server.call("revalidate", mark="", literals="{") is None
