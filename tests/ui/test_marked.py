@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,10 +23,10 @@ from ui.marked import Marked
 SHIPPED = [path.read_text() for path in sorted((Path(__file__).parents[2] / "workflows").glob("*.json"))]
 DRAWN = {
     **{f"noise{n}": {"type": "gaussian_noise", "params": {"shape": [1, 4, 8, 8], "seed": n}} for n in range(4)},
-    "sum": {"type": "add_noise", "wires": {"z": "noise0", "noise": "noise1", "schedule": "nothing"}},
+    "sum": {"type": "add_noise", "wires": {"z0": "noise0", "noise": "noise1", "schedule": "nothing"}},
     "twice": {"type": "use", "params": {"seed": 3}},
-    "look0": {"type": "save_image", "wires": {"images": "picture"}, "params": {"name": "one"}},
-    "look1": {"type": "save_image", "wires": {"images": "picture"}, "params": {"name": "two"}},
+    "look0": {"type": "save_lora", "wires": {"model": "picture"}, "params": {"name": "one"}},
+    "look1": {"type": "save_lora", "wires": {"model": "picture"}, "params": {"name": "two"}},
     "picture": {"type": "load_image", "params": {"path": "there.png"}},
     "mute": {"type": "gaussian_noise", "mode": "mute", "params": {"shape": [1], "seed": 1}},
     "sums": {"type": "calculate", "params": {"values": {"a": 1}, "expression": "a + b"}},
@@ -71,6 +72,28 @@ def test_changed_literals_are_judged_as_in_the_whole_file(data: st.DataObject, t
     assert [repr(each) for each in kept.again(mark, "{}", installed()) or []] == whole(text, folder), (
         "it stays as it was"
     )
+
+
+@pytest.mark.parametrize(
+    ("id", "params", "words"),
+    [
+        ("noise0", {"shape": [1, 4, 8, 8], "seed": 1}, "draw the same numbers"),
+        ("look1", {"name": "one"}, "would replace the other"),
+        ("picture", {"path": "gone.png"}, "there is no file"),
+        ("noise3", {"shape": "wide"}, "should be a valid"),
+        ("noise3", {"shap": [1]}, "has no input"),
+    ],
+)
+def test_each_rule_that_reads_literals_is_asked(id: str, params: dict[str, Any], words: str, tmp_path: Path) -> None:
+    (tmp_path / "there.png").touch()
+    kept = Marked()
+    mark = kept.keep(MADE, checked(MADE, installed(), tmp_path, True).standing, installed())
+    again = [repr(each) for each in kept.again(mark, json.dumps({id: params}), installed()) or []]
+    document = json.loads(MADE)
+    document["nodes"][id]["params"] = params
+    assert again == whole(json.dumps(document), tmp_path)
+    assert set(again) - set(whole(MADE, tmp_path))
+    assert any(words in each for each in again)
 
 
 def names_of(node: Node) -> list[str]:
