@@ -37,6 +37,7 @@ from ui.file_calls import FileCalls
 from ui.gallery import Gallery
 from ui.ledger import parsed, seed_of
 from ui.library import Library
+from ui.marked import LONGEST, Marked
 from ui.models import Models
 from ui.options import checked
 from ui.places import Places
@@ -96,7 +97,7 @@ class Api(FileCalls):
         self.lent = tuple(lent)
         self.uploads, self.pictures = Uploads(workspace), Gallery(workspace, manager.ledger)
         self.places = Places(workspace, lent, confined)
-        self.models_there = Models(self.places)
+        self.models_there, self.marked = Models(self.places), Marked()
         self._packages = packages
         self._about, self._workflows_changed, self._nodes_changed = about, workflows_changed, nodes_changed
         self._catalog = describe_all(registry.values())
@@ -111,6 +112,10 @@ class Api(FileCalls):
 
     def check(self, workflow: AnyWorkflow, types: bool = False) -> tuple[Workflow | None, Validation]:
         """A workflow, None where its form is wrong, and all that is wrong with it; with `types`, those on its wires too."""
+        found = self._found(workflow, types)
+        return found.workflow, found.validation
+
+    def _found(self, workflow: AnyWorkflow, types: bool) -> library.Checked:
         return library.checked(workflow, self.registry, self.workspace.root, self.confined, self.lent, types)
 
     async def _checked(self, workflow: AnyWorkflow) -> Workflow:
@@ -170,7 +175,19 @@ class Api(FileCalls):
         Absent files included. Never an error status for a wrong workflow. A key of `types` is a port as a wire would name it:
         "sample.latent", "train.models.unet", "repeat.state.z" (outputs, and inner ports of zones); false leaves them out.
         """
-        return self.check(workflow, types)[1]
+        found = self._found(workflow, types)
+        mark = self.marked.keep(workflow, found.standing, self.registry)
+        return found.validation.model_copy(update={"mark": mark})
+
+    @call(mark="9a0364b9e99bb480", literals='{"noise": {"shape": [1, 4, 8]}}')
+    def revalidate(self, mark: Name, literals: Annotated[str, Field(max_length=LONGEST)]) -> Validation | None:
+        """All that `validate` would tell of a workflow that it marked, with other literals in some nodes; their types aside.
+
+        literals: JSON, for each node that differs all of its parameters, in place of those it had. The work is that of these
+        nodes, not of the workflow. null where the mark is not known (any more) or more depends on these literals: validate it whole.
+        """
+        problems = self.marked.again(mark, literals, self.registry)
+        return None if problems is None else Validation(problems=problems, types={}, mark=mark)
 
     @call(workflow=EXAMPLE)
     async def estimate(

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from graph_runner.base.files import write_atomically
@@ -21,7 +21,7 @@ from graph_runner.bind.graph import Scope
 from graph_runner.bind.paths import SHIPPED as FOLDER
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import under_current_names
-from graph_runner.bind.validate import validate
+from graph_runner.bind.standing import Standing
 from graph_runner.catalog.importing import import_workflow
 from graph_runner.catalog.pictures import made_by
 from graph_runner.catalog.usage import Usage, usage
@@ -279,6 +279,14 @@ def parsed(workflow: dict[str, Any] | str) -> Workflow:
         raise WorkflowError([TOO_DEEP]) from error
 
 
+class Checked(NamedTuple):
+    """A workflow (None where its form is wrong), all that is wrong with it, and what tells that again for other literals."""
+
+    workflow: Workflow | None
+    validation: Validation
+    standing: Standing | None
+
+
 def checked(
     workflow: dict[str, Any] | str,
     registry: Mapping[str, NodeSpec],
@@ -286,20 +294,20 @@ def checked(
     confined: bool,
     lent: Iterable[Path] = (),
     types: bool = True,
-) -> tuple[Workflow | None, Validation]:
-    """A workflow (None where its form is wrong) and all that is wrong with it: what the command line's `check` says.
+) -> Checked:
+    """A workflow and all that is wrong with it: what the command line's `check` says.
 
     confined: files outside of the workspace, and of what its owner lends besides, are wrong. types: tell those on the wires.
     """
     try:
         result = parsed(workflow)
-        paths = Paths(workspace, (workspace, *lent) if confined else ())
-        top, problems = validate(result, registry, paths)
+        standing = Standing(result, registry, Paths(workspace, (workspace, *lent) if confined else ()))
     except WorkflowError as error:
-        return None, Validation(problems=error.problems, types={})
+        return Checked(None, Validation(problems=error.problems, types={}), None)
     except RecursionError:
-        return None, Validation(problems=[TOO_DEEP], types={})
-    return result, Validation(problems=problems, types=_types(top) if types else {})
+        return Checked(None, Validation(problems=[TOO_DEEP], types={}), None)
+    types_told = _types(standing.top) if types else {}
+    return Checked(result, Validation(problems=standing.problems, types=types_told), standing)
 
 
 def _types(top: Scope) -> dict[str, Solved]:

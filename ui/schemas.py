@@ -78,11 +78,13 @@ class Solved(Answer):
 class Validation(Answer):
     """What is wrong with a workflow, and the types on its wires; keys as a wire would name the port.
 
-    A problem's node "exposed" is that section of the file, its port "results.x" a body's result.
+    A problem's node "exposed" is that section of the file, its port "results.x" a body's result. `mark` names the workflow to
+    `revalidate` for a while; empty where that cannot be.
     """
 
     problems: list[ToldProblem]
     types: dict[str, Solved]
+    mark: str = ""
 
 
 class Estimate(Answer):

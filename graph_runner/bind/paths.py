@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from graph_runner.base.home import HomeError, home_of
 from graph_runner.base.problems import Problem
 
 if TYPE_CHECKING:
-    from graph_runner.bind.graph import Scope
+    from graph_runner.bind.graph import BoundNode, Scope
 
 SHIPPED = (Path(__file__).parents[2] / "workflows").resolve()
 """The folder of the workflows that ship, and of the small models that they read; links followed, as those of all roots are."""
@@ -43,20 +43,25 @@ class Paths:
 
     def place_all(self, top: Scope) -> list[Problem]:
         """Make the paths of files that nodes read absolute, while a graph is bound; every one that cannot be read is a problem."""
-        wrong = []
+        found = list(self._looked_up(top.walk()))
+        for bound, name, placed in found:
+            if isinstance(placed, str):
+                bound.params[name] = placed
+        return _unreadable(found)
+
+    def wrong(self, nodes: Iterable[BoundNode]) -> list[Problem]:
+        """The paths among these nodes' literals that cannot be read; the nodes stay as they are."""
+        return _unreadable(self._looked_up(nodes))
+
+    def _looked_up(self, nodes: Iterable[BoundNode]) -> Iterator[tuple[BoundNode, str, str | PathError]]:
         found: dict[tuple[str, str], str | PathError] = {}  # many nodes may name one file: it is looked for once
-        for bound in top.walk():
+        for bound in nodes:
             for name, kind in bound.spec.path_kinds.items():
                 if not (value := bound.params.get(name)):
                     continue
                 if (value, kind) not in found:
                     found[value, kind] = self._placed(value, kind)
-                placed = found[value, kind]
-                if isinstance(placed, PathError):
-                    wrong.append(Problem(placed.message, bound.id, name, placed.remedy))
-                else:
-                    bound.params[name] = placed
-        return wrong
+                yield bound, name, found[value, kind]
 
     def _placed(self, text: str, kind: str) -> str | PathError:
         try:
@@ -115,6 +120,14 @@ class Paths:
         if not _DRIVE.match(text) and (self.workspace / here).exists():
             return PathError(message, f"Write {here}")
         return PathError(message, "Copy it to this machine (on the canvas: upload it), and give its path here")
+
+
+def _unreadable(found: Iterable[tuple[BoundNode, str, str | PathError]]) -> list[Problem]:
+    return [
+        Problem(placed.message, bound.id, name, placed.remedy)
+        for bound, name, placed in found
+        if isinstance(placed, PathError)
+    ]
 
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")

@@ -5,35 +5,33 @@ Each step adds problems and goes on with what it could understand, so that one r
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import networkx as nx
-from pydantic import ValidationError
 
 from graph_runner.base.names import Taken
 from graph_runner.base.problems import Problem, TooManyProblemsError, did_you_mean, some
 from graph_runner.bind.expand import Expanded, expand
 from graph_runner.bind.graph import UNKNOWN, BoundNode, Scope, Source, dependencies, in_order, reads, sources_of
+from graph_runner.bind.literals import bind_inputs
 from graph_runner.bind.modes import without_modes
-from graph_runner.bind.names_in_texts import names_in_texts
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.references import References
 from graph_runner.bind.renamed import under_current_names
 from graph_runner.bind.typing_rules import SOME, solve_types
-from graph_runner.contract import NodeSpec, Port
+from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import BUILT_IN
 from graph_runner.contract.models import Models, is_module
 from graph_runner.contract.registry import Registry
 from graph_runner.format.wires import joined, split
 from graph_runner.format.workflow import Node, Workflow, walk
 
+SEEDS, SAVES = "#seeds", "#saves"
+"""Rules that look at literals of several nodes, by the names of their spans."""
 _ELSEWHERE = "A node of another package is there once that is installed, or its module named by --nodes"
 
 
@@ -47,26 +45,51 @@ def validate(
     they are, and the graph cannot be run. Where more problems come up than a person can mend (MOST_PROBLEMS), the search
     ends and the scope may be incomplete.
     """
-    workflow = under_current_names(workflow, registry)
-    expanded = expand(workflow)
-    top = Scope(uses=expanded.uses, models=getattr(registry, "models", Models()))
+    parts = Parts(workflow, registry)
     with suppress(TooManyProblemsError):
-        _validate(workflow, registry, expanded, top)
-        expanded.problems.extend(paths.place_all(top) if paths is not None else [])
-    top.freeze()
-    return top, _told_once(expanded)
+        find(parts, registry)
+        parts.problems.extend(paths.place_all(parts.top) if paths is not None else [])
+    parts.top.freeze()
+    return parts.top, told_once(parts.expanded, parts.problems)
 
 
-def _validate(
-    workflow: Workflow,
-    registry: Mapping[str, NodeSpec],
-    expanded: Expanded,
-    top: Scope,
-) -> None:
-    written, unknown, problems = expanded.nodes, expanded.ids, expanded.problems
-    problems += _doubled_ids(written, workflow.nodes if workflow.definitions else {})
-    nodes = without_modes(written, registry, unknown, problems)
-    _bind(nodes, top, registry, unknown, problems)
+class Span(NamedTuple):
+    """From one place in a list to before another; order: how many were noted before it, for several may be empty at one place."""
+
+    order: int
+    start: int
+    stop: int
+
+
+class Parts:
+    """A workflow on its way to a graph, and what is wrong with it, by what it was found in.
+
+    workflow: under present names. nodes: what is bound, once muted ones are out. spans: where among the problems stand those
+    of a node's own inputs, by its id, and those of a rule, by its name.
+    """
+
+    def __init__(self, workflow: Workflow, registry: Mapping[str, NodeSpec]) -> None:
+        self.workflow = under_current_names(workflow, registry)
+        self.expanded = expand(self.workflow)
+        self.problems = self.expanded.problems
+        self.nodes: Mapping[str, Node] = {}
+        self.top = Scope(uses=self.expanded.uses, models=getattr(registry, "models", Models()))
+        self.spans: dict[str, Span] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """What is found inside of it goes by this name."""
+        start = len(self.problems)
+        yield
+        self.spans[name] = Span(len(self.spans), start, len(self.problems))
+
+
+def find(parts: Parts, registry: Mapping[str, NodeSpec]) -> None:
+    """Bind a workflow's nodes, and find all that is wrong but with files. Raises TooManyProblemsError."""
+    written, unknown, problems, top = parts.expanded.nodes, parts.expanded.ids, parts.problems, parts.top
+    problems += _doubled_ids(written, parts.workflow.nodes if parts.workflow.definitions else {})
+    nodes = parts.nodes = without_modes(written, registry, unknown, problems)
+    _bind(nodes, top, registry, unknown, parts)
     References(top, unknown, problems).resolve(top, nodes)
     graphs = {scope: dependencies(scope) for scope in top.scopes()}
     circles = [circle for graph in graphs.values() for circle in _circles(graph)]
@@ -75,9 +98,11 @@ def _validate(
     problems += _rules_of_zones(top)
     problems += _not_injectable(top, registry)
     problems += _without_codec(top)
-    problems += _equal_seeds(top, {id for id, node in walk(written) if "seed" in node.params})
-    problems += _saved_twice(top)
-    problems += _exposed(workflow, registry)
+    with parts.part(SEEDS):
+        problems += equal_seeds(top, {id for id, node in walk(written) if "seed" in node.params})
+    with parts.part(SAVES):
+        problems += saved_twice(top)
+    problems += _exposed(parts.workflow, registry)
 
 
 def errors(problems: list[Problem]) -> list[Problem]:
@@ -85,13 +110,13 @@ def errors(problems: list[Problem]) -> list[Problem]:
     return [problem for problem in problems if problem.severity == "error"]
 
 
-def _told_once(expanded: Expanded) -> list[Problem]:
+def told_once(expanded: Expanded, problems: list[Problem]) -> list[Problem]:
     """The problems without those that each use of a definition repeats, or each reader of an input that a use leaves out."""
     if not expanded.origins:
-        return expanded.problems
+        return problems
     seen: set[tuple[str, ...]] = set()
     told: list[Problem] = []
-    for problem in expanded.problems:
+    for problem in problems:
         own = expanded.left_out.get((problem.node, problem.port))
         origin = expanded.origins.get(problem.node)
         if own is not None:
@@ -121,9 +146,10 @@ def _bind(
     scope: Scope,
     registry: Mapping[str, NodeSpec],
     unknown: set[str],
-    problems: list[Problem],
+    parts: Parts,
 ) -> None:
     """Give every node its specification and its literals. `unknown` collects the ids of those that have none."""
+    problems = parts.problems
     for id, node in nodes.items():
         spec = registry.get(node.type)
         if spec is None:
@@ -132,14 +158,8 @@ def _bind(
             unknown |= {id for id, _ in walk({id: node})}
             continue
         bound = scope.nodes[id] = BoundNode(id, spec, scope)
-        misspelt = [name for name in (*node.params, *node.wires) if name not in spec.input]
-        for name in misspelt:
-            problems.append(Problem(f"{node.type!r} has no input {name!r}", id, name, did_you_mean(name, spec.input)))
-        meant = _meant(misspelt, node, spec)
-        for port in spec.inputs:
-            if port.name not in meant:
-                _bind_input(bound, port, node, problems)
-        problems += names_in_texts(bound, node)
+        with parts.part(id):
+            bind_inputs(bound, node, problems)
         if spec.body is None and node.body is not None:
             problems.append(
                 Problem(f"{node.type!r} takes no body", id, "body", "Move its nodes out, or use a zone such as 'group'")
@@ -156,79 +176,7 @@ def _bind(
                     f"{port.name}.{SOME}".strip(".") if port.named else port.name: UNKNOWN for port in spec.body.results
                 }
             else:
-                _bind(node.body.nodes, bound.body, registry, unknown, problems)
-
-
-def _meant(misspelt: list[str], node: Node, spec: NodeSpec) -> set[str]:
-    """The inputs that are missing because their names are misspelt: that is one mistake, and told."""
-    missing = [port.name for port in spec.inputs if _is_missing(port, node, spec)]
-    meant: set[str] = set()
-    for name in misspelt:
-        possible = [other for other in missing if other not in meant and (name in node.wires or other in spec.params)]
-        if closest := difflib.get_close_matches(name, possible, 1, 0.5):
-            meant.add(closest[0])
-        elif len(possible) == 1:
-            meant.add(possible[0])
-    return meant
-
-
-def _is_missing(port: Port, node: Node, spec: NodeSpec) -> bool:
-    given = port.name in node.params or port.name in node.wires
-    default = spec.params[port.name].default if port.name in spec.params else inspect.Parameter.empty
-    return not given and port.required and default is inspect.Parameter.empty
-
-
-def _bind_input(bound: BoundNode, port: Port, node: Node, problems: list[Problem]) -> None:
-    name, spec = port.name, bound.spec
-    typed, wired = name in node.params, name in node.wires
-    if typed and wired and not port.named:
-        problems.append(Problem("is both wired and typed in", bound.id, name, "Remove it from wires or from params"))
-    elif typed and port.named:
-        value = node.params[name]
-        lists = port.type.many > 0 and not port.type.either
-        if isinstance(value, dict) and (not lists or all(isinstance(items, list) for items in value.values())):
-            wires = node.wires.get(name)
-            both = sorted(value.keys() & wires.keys()) if isinstance(wires, dict) else []
-            bound.params[name] = {own: literal for own, literal in value.items() if own not in both}
-            for own in both:
-                problems.append(Problem("is both wired and typed in", bound.id, f"{name}.{own}", "Remove one of them"))
-        else:
-            problems.append(
-                Problem(f"takes named {'lists' if lists else 'values'}", bound.id, name, 'Write {"NAME": [ … ]}')
-            )
-    elif typed and name not in spec.params:
-        problems.append(
-            Problem(f"takes a wire of type {port.type}, not a literal", bound.id, name, "Wire a node's output into it")
-        )
-    elif typed:
-        try:
-            # Through JSON and strict: 7 is no string, "7" no number, but 1 is a float and a list a tuple.
-            bound.params[name] = spec.params[name].adapter.validate_json(json.dumps(node.params[name]), strict=True)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            inner = "".join(f"[{part}]" for part in first["loc"])
-            message = first["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            problems.append(
-                Problem(
-                    f"{message} (found {json.dumps(first['input'], default=str)[:60]}{' at ' + inner if inner else ''})",
-                    bound.id,
-                    name,
-                    port.help,
-                )
-            )
-    elif not wired and name in spec.params and spec.params[name].default is not inspect.Parameter.empty:
-        bound.params[name] = spec.params[name].default
-    elif not wired and port.required:
-        kind = "" if port.type.variable and port.type.base is None else f" ({port.type})"
-        problems.append(
-            Problem(
-                f"this input{kind} is missing",
-                bound.id,
-                name,
-                "Wire something into it" if name not in spec.params else "Type a value",
-            )
-        )
+                _bind(node.body.nodes, bound.body, registry, unknown, parts)
 
 
 def _not_injectable(top: Scope, registry: Mapping[str, NodeSpec]) -> list[Problem]:
@@ -336,7 +284,7 @@ def _without_codec(top: Scope) -> list[Problem]:
     ]
 
 
-def _equal_seeds(top: Scope, chosen: Collection[str]) -> list[Problem]:
+def equal_seeds(top: Scope, chosen: Collection[str]) -> list[Problem]:
     """Two draws of one type and one seed in one scope are equal. That may be meant, as in branches that are compared, and somebody
     who typed the same seed into both meant it; but not where nobody chose it, nor where one node reads the same numbers twice.
 
@@ -365,9 +313,9 @@ def _equal_seeds(top: Scope, chosen: Collection[str]) -> list[Problem]:
 
 def _read_together(draws: list[BoundNode], scope: Scope) -> list[BoundNode]:
     """The first of these draws that are the same in all else too and that one node reads; none where no two are."""
+    place = {draw.id: at for at, draw in enumerate(draws)}
     for reader in scope.nodes.values():
-        read = {source.node for source in reads(reader)}
-        own = [draw for draw in draws if draw.id in read]
+        own = [draws[at] for at in sorted({place[source.node] for source in reads(reader) if source.node in place})]
         for first in own:
             same = [draw for draw in own if draw.params == first.params and draw.wires == first.wires]
             if len(same) > 1:
@@ -375,7 +323,7 @@ def _read_together(draws: list[BoundNode], scope: Scope) -> list[BoundNode]:
     return []
 
 
-def _saved_twice(top: Scope) -> list[Problem]:
+def saved_twice(top: Scope) -> list[Problem]:
     """Two nodes that save under one name, or one that does so in each step of a loop: one would replace the other."""
     problems = []
     taken = Taken()

@@ -80,7 +80,7 @@ server.save.mockImplementation((path, workflow, etag, overwrite) =>
   }),
 );
 server.workflows.mockResolvedValue([]);
-server.validate.mockResolvedValue({ problems: [], types: {} });
+server.validate.mockResolvedValue({ problems: [], types: {}, mark: "" });
 
 restore([{ doc: EMPTY }], 0);
 startAddress(openAddress);
@@ -305,7 +305,7 @@ describe("a page that is used before it has begun", () => {
 
 describe("what is asked of the server about one document", () => {
   it("is not said of another: problems and estimates", async () => {
-    const late = deferred<{ problems: []; types: Record<string, never> }>();
+    const late = deferred<{ problems: []; types: Record<string, never>; mark: string }>();
     const problem = { node: "x", port: "", message: "of mine", remedy: "", severity: "error" as const };
     server.validate.mockClear();
     server.validate.mockReturnValueOnce(late.promise);
@@ -315,7 +315,7 @@ describe("what is asked of the server about one document", () => {
     toggleExposed("params", "x.seed", "seed");
     await vi.waitFor(() => expect(server.validate).toHaveBeenCalledTimes(1));
     await openFile("shipped/example.json");
-    late.resolve({ problems: [problem] as unknown as [], types: {} });
+    late.resolve({ problems: [problem] as unknown as [], types: {}, mark: "" });
     estimate.resolve({ problems: [problem], nodes: {}, flops: 0, memory: 0, memory_at: "" } as never);
     await asking;
     expect(useEstimate.getState().estimate).toBeNull();

@@ -4,12 +4,14 @@ import { ReactFlowProvider } from "@xyflow/react";
 import fc from "fast-check";
 import { act, createElement, Profiler, type ComponentType } from "react";
 import { createRoot } from "react-dom/client";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { NodeCard } from "../src/canvas/NodeCard";
 import { Zone } from "../src/canvas/Zone";
-import { setParameter } from "../src/commands";
+import { add, setParameter } from "../src/commands";
 import { cardsOf } from "../src/document/cards";
-import { heldIn, inside, isInside } from "../src/document/document";
+import { write } from "../src/document/codec";
+import { EMPTY, heldIn, inside, isInside, mapValues, type Doc } from "../src/document/document";
+import { changedLiterals } from "../src/document/literals";
 import type { Sheet } from "../src/drawing/geometry";
 import { edgesOf, nodesOf, type LoomEdge, type LoomNode } from "../src/drawing/view";
 import { api } from "../src/server/api";
@@ -26,6 +28,14 @@ import { Picker } from "./picker";
 vi.hoisted(() => ((globalThis as Record<string, unknown>).IS_REACT_ACT_ENVIRONMENT = true));
 
 const EXPOSED = { exposed: { params: { guidance: "guide.scale", seed: "noise.seed" } } };
+
+const names = [...Object.keys(COMMANDS), "undo", "redo"] as (keyof typeof COMMANDS | "undo" | "redo")[];
+const step = fc.record({
+  // Values are changed more often than anything else.
+  name: fc.oneof(fc.constantFrom(...names), fc.constantFrom("setParameter" as const, "undo" as const)),
+  numbers: fc.array(fc.nat(9999), { minLength: 12, maxLength: 12 }),
+});
+const STARTS = [docOf(SAMPLING), docOf(TRAINING), docOf({ ...SAMPLING, fit: TRAINING.fit }), GUIDED];
 
 beforeEach(() => {
   setCatalog(CATALOG);
@@ -87,13 +97,6 @@ it("an edit of a value asks for the types of its own node alone", () => {
 });
 
 describe("what is drawn after an edit", () => {
-  const names = [...Object.keys(COMMANDS), "undo", "redo"] as (keyof typeof COMMANDS | "undo" | "redo")[];
-  const step = fc.record({
-    // Values are changed more often than anything else.
-    name: fc.oneof(fc.constantFrom(...names), fc.constantFrom("setParameter" as const, "undo" as const)),
-    numbers: fc.array(fc.nat(9999), { minLength: 12, maxLength: 12 }),
-  });
-  const STARTS = [docOf(SAMPLING), docOf(TRAINING), docOf({ ...SAMPLING, fit: TRAINING.fit }), GUIDED];
   const drawnAnew = (sheet: Sheet) => ({
     nodes: nodesOf(sheet, [], isFar()),
     edges: edgesOf(sheet, [], isFar()),
@@ -152,6 +155,7 @@ describe("what lies in a zone", () => {
 });
 
 describe("the server is asked what is wrong", () => {
+  beforeAll(startValidation);
   beforeEach(() => {
     vi.useFakeTimers();
   });
@@ -161,8 +165,8 @@ describe("the server is asked what is wrong", () => {
   });
 
   it("at once after a single change, and once about many that follow each other", () => {
-    const asked = vi.spyOn(api, "validate").mockResolvedValue({ problems: [], types: {} });
-    startValidation();
+    const asked = vi.spyOn(api, "validate").mockResolvedValue({ problems: [], types: {}, mark: "" });
+    setParameter("guide", "scale", 4);
     vi.advanceTimersByTime(1000);
     asked.mockClear();
     setParameter("guide", "scale", 5);
@@ -178,4 +182,57 @@ describe("the server is asked what is wrong", () => {
     expect(asked).toHaveBeenCalledTimes(2);
     expect(asked.mock.lastCall?.[0]).toContain('"scale":25');
   });
+
+  it("with changed literals alone, where the server knows the rest and nothing else has changed", async () => {
+    const answer = { problems: [], types: {}, mark: "known" };
+    const whole = vi.spyOn(api, "validate").mockResolvedValue(answer);
+    const again = vi.spyOn(api, "revalidate").mockResolvedValue(answer);
+    const edited = async (change: () => void) => {
+      whole.mockClear();
+      again.mockClear();
+      change();
+      await vi.advanceTimersByTimeAsync(1000);
+      return [
+        whole.mock.calls.length,
+        again.mock.calls.map(([mark, text]) => [mark, JSON.parse(text) as unknown]),
+      ];
+    };
+    await vi.advanceTimersByTimeAsync(1000);
+    await edited(() => add("decode", [0, 0], null));
+    const guide = { guide: { scale: 5 } };
+    expect(await edited(() => setParameter("guide", "scale", 5))).toEqual([0, [["known", guide]]]);
+    expect(await edited(() => setParameter("guide", "scale", 6))).toEqual([
+      0,
+      [["known", { guide: { scale: 6 } }]],
+    ]);
+    expect(await edited(() => add("decode", [0, 0], null))).toEqual([1, []]);
+    again.mockResolvedValue(null); // a server that was started anew
+    expect(await edited(() => setParameter("guide", "scale", 5))).toEqual([1, [["known", guide]]]);
+  });
+});
+
+describe("the literals that changed", () => {
+  const honest = () => {
+    fc.assert(
+      fc.property(fc.nat(STARTS.length - 1), fc.array(step, { maxLength: 4 }), (start, steps) => {
+        restore([{ doc: STARTS[start] ?? docOf({}) }], 0);
+        const before = useEditor.getState().doc;
+        for (const { name, numbers } of steps)
+          if (name === "undo" || name === "redo") (name === "undo" ? undoEdit : redoEdit)();
+          else COMMANDS[name](new Picker(numbers), useEditor.getState().doc);
+        const { doc } = useEditor.getState();
+        const changed = changedLiterals(before, doc);
+        if (changed === null) return;
+        const nodes = mapValues(before.nodes, (node) => ({
+          ...node,
+          params: changed[node.id] ?? node.params,
+        }));
+        const read = ({ title: _, about: __, places: ___, ...rest }: Doc) => write({ ...EMPTY, ...rest });
+        expect(read({ ...before, nodes })).toEqual(read(doc));
+      }),
+      { numRuns: cases(40, 5000), ...(THOROUGH ? {} : { seed: 3 }) },
+    );
+  };
+  const about = "are all that changed of what a validation reads, or it is said that they are not";
+  it(about, honest, cases(120_000, 3_600_000));
 });

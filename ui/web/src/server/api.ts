@@ -57,6 +57,8 @@ export const api = {
   hashModel: (path: string) => call("hash_model", { path }),
   reload: () => call("reload", {}),
   validate: (workflow: string, signal?: AbortSignal) => call("validate", { workflow, types: false }, signal),
+  revalidate: (mark: string, literals: string, signal?: AbortSignal) =>
+    call("revalidate", { mark, literals }, signal),
   estimate: (workflow: string, devices = 1, shard = false) => call("estimate", { workflow, devices, shard }),
   export: (workflow: string) => call("export", { workflow }),
   submit: (workflow: string, options: SubmitOptions = {}) => call("submit", { workflow, ...options }),

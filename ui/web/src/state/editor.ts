@@ -191,7 +191,7 @@ export function setCatalog(catalog: Catalog): void {
 }
 
 /** The text of the document that is shown, all of it. */
-export const textOf = (): string => write(activeDocument().history.present);
+export const textOf = (doc: Doc = activeDocument().history.present): string => write(doc);
 
 /** Take in sizes that the browser measured; zones grow around them. */
 export function measure(sizes: Readonly<Record<Id, Size>>): void {

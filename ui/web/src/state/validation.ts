@@ -1,8 +1,11 @@
 /** Problems of the document, asked of the server after every change; answers that were overtaken are dropped. */
 import { create } from "zustand";
 import { api } from "../server/api";
-import type { Problem } from "../server/types";
-import type { Id } from "../document/document";
+import type { Calls, Problem } from "../server/types";
+import type { Doc, Id } from "../document/document";
+import { print } from "../document/json";
+import { changedLiterals } from "../document/literals";
+import { activeDocument } from "./documents";
 import { textOf, useEditor } from "./editor";
 import { grouped } from "./seen";
 
@@ -21,11 +24,29 @@ const PAUSE = 25;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let running: AbortController | undefined;
 
+/** More literals than these, in characters, the server does not take apart from their document. */
+const LONGEST = 2 ** 16;
+/** What was checked whole last, and the server's name for it: of what is edited then, literals alone are sent. */
+let whole: { readonly mark: string; readonly doc: Doc } | undefined;
+
+async function found(signal: AbortSignal): Promise<Calls["validate"]["answer"]> {
+  const doc = activeDocument().history.present;
+  const literals = whole && changedLiterals(whole.doc, doc);
+  const text = literals ? print(literals) : "";
+  if (whole && literals && text.length < LONGEST) {
+    const again = await api.revalidate(whole.mark, text, signal);
+    if (again) return again;
+  }
+  const answer = await api.validate(textOf(doc), signal);
+  whole = answer.mark ? { mark: answer.mark, doc } : undefined;
+  return answer;
+}
+
 function ask(changed: number): void {
   running?.abort();
   const own = new AbortController();
   running = own;
-  api.validate(textOf(), own.signal).then(
+  found(own.signal).then(
     ({ problems }) => {
       if (own.signal.aborted) return;
       useProblems.setState({ problems, byNode: grouped(problems), took: performance.now() - changed });
