@@ -48,6 +48,7 @@ CONTENTS = {
         "interactions",
         "workflows",
         "tasks",
+        "results",
         "solvers",
         "arithmetic",
         "algorithms",

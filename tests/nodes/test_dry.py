@@ -29,6 +29,7 @@ NEEDS_FILES = {
     "guidance_interval",
     "guidance_sweep",
     "sdedit",
+    "attention_places",
     "autoguidance",
     "consistency_distillation",
     "dreambooth",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import statistics
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.linalg
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from core.data.loader import take
 from core.data.shapes import Shapes
@@ -17,6 +20,25 @@ from graph_runner.bind.paths import SHIPPED
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import load
 from graph_runner.run.engine import Engine
+
+Array = NDArray[Any]
+
+
+def frechet(real: Array, generated: Array) -> float:
+    """The Fréchet distance of two sets of features, (n, d), as Gaussians (Heusel et al. 2017, eq. 6)."""
+    covariances = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
+    shared = np.trace(scipy.linalg.sqrtm(covariances[0] @ covariances[1])).real
+    apart = ((real.mean(0) - generated.mean(0)) ** 2).sum()
+    return float(apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
+
+
+def within(points: Array, manifold: Array, k: int = 3) -> float:
+    """The share of points that lie in the ball of one of the manifold's, which reaches to its k-th neighbour.
+
+    Kynkäänniemi et al. 2019, eq. 1 and 2.
+    """
+    radii = np.sort(cdist(manifold, manifold), axis=1)[:, k]  # the nearest is the point itself
+    return float((cdist(points, manifold) <= radii).any(1).mean())
 
 
 def test_the_table_has_a_row_for_each_scale_and_seed_and_the_means_are_over_seeds(
@@ -41,13 +63,11 @@ def test_the_table_has_a_row_for_each_scale_and_seed_and_the_means_are_over_seed
 
     network = SmallFeatures()
     real = network(take(Shapes(32, 64), range(64))["images"]).double().numpy()
-    for images, distance in zip(result.values["sweep.images"], table.columns["distance"], strict=True):
+    for row, images in enumerate(result.values["sweep.images"]):
+        distance, precision, recall = (table.columns[name][row] for name in ("distance", "precision", "recall"))
         generated = network(images).double().numpy()
-        covariances = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
-        shared = np.trace(scipy.linalg.sqrtm(covariances[0] @ covariances[1])).real
-        apart = ((real.mean(0) - generated.mean(0)) ** 2).sum()
-        wanted = apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared
-        assert distance == pytest.approx(wanted, rel=1e-2)
+        assert distance == pytest.approx(frechet(real, generated), rel=1e-2)
+        assert (precision, recall) == pytest.approx((within(generated, real), within(real, generated)))
     pairs = [table.columns["distance"][:2], table.columns["distance"][2:]]
     assert means.columns["distance_mean"] == pytest.approx([statistics.fmean(pair) for pair in pairs])
     assert means.columns["distance_deviation"] == pytest.approx([statistics.stdev(pair) for pair in pairs])

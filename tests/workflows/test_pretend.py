@@ -29,6 +29,7 @@ from graph_runner.run.engine import Engine, Result
 from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
+from tests.workflows import test_analyses as analyses
 from tests.workflows.conftest import figures
 from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
@@ -66,7 +67,7 @@ LONG = (
 )
 """Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
 PERSONAL = ("dreambooth", "textual_inversion")
-NEEDS = dict.fromkeys(SAMPLERS, "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
+NEEDS = dict.fromkeys((*SAMPLERS, "attention_places"), "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
 CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
 XL: dict[str, dict[str, Any]] = {
@@ -96,6 +97,8 @@ QUICK = ("quickstart", "sample")
 def tiny(name: str) -> Workflow:
     if name in PERSONAL:
         return personal(name)
+    if name in analyses.ANALYSES:
+        return analyses.tiny(name)
     workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
