@@ -86,7 +86,7 @@ def digits(bench: Bench, folder: Path, changes: Changes | None = None) -> None:
     beside("data, unseen", figures, batches[1]["images"], batches[1]["labels"])
     source = {"shapes": Node(type="image_folder", params={"path": str(seen.resolve()), "resolution": SIDE})}
     labels = torch.arange(COUNT) % 10
-    both = trained(300, 600) | {
+    both = trained(250, 500) | {
         "autoencoder0": {"channel_mult": [1, 2]},  # f = 2: latents of 8 × 8 again
         "embedder0": {"classes": 10},
         "preview_classes": {"classes": list(range(8))},

@@ -94,9 +94,11 @@ class Bench:
         """The changes for more samples, from noise that the shipped picture does not use."""
         return {"noise": {"shape": [count or self.count, 4, *[8 * self.times] * 2], "seed": 100}} | others
 
-    def unseen(self) -> dict[str, Any]:
-        """Pictures to condition on. Larger ones show more shapes, for a shape of the trained size is a smaller part of them."""
-        return {"size": self.count} | ({"resolution": SIDE * self.times, "objects": 9} if self.times > 1 else {})
+    def unseen(self, count: int = 0, objects: int = 0) -> dict[str, Any]:
+        """Pictures to condition on. Larger ones show more shapes, so that each is about as large as those that were trained on: one
+        where one was, unless `objects` says how many."""
+        larger = {"resolution": SIDE * self.times, "objects": objects or self.times**2} if self.times > 1 else {}
+        return {"size": count or self.count} | larger
 
 
 Measure = Callable[[Bench], None]
@@ -183,7 +185,7 @@ def semantic_synthesis(bench: Bench) -> None:
         return {"pixels_that_agree": float((asked == found).float().mean()), "shapes_iou": iou}
 
     for scale in (1.0, 1.5):
-        changes = bench.more(unseen=bench.unseen(), some={"count": bench.count}, guide={"scale": scale})
+        changes = bench.more(unseen=bench.unseen(objects=9), some={"count": bench.count}, guide={"scale": scale})
         got = bench.values("semantic_synthesis", changes, "decoded", "originals", "maps", "first_stage")
         if scale == 1.0:
             beside("data", figures, got["originals"], got["maps"])
@@ -237,12 +239,18 @@ def inpainting(bench: Bench) -> None:
 
 def image_guidance(bench: Bench) -> None:
     """Does the result, shrunk, equal the small picture that steered it?"""
-    labels = Shapes(SIDE, 24, seed=2).get_batch(range(24))["labels"]
-    changes = bench.more(24, unseen={"size": 24}, originals={"count": 24})
-    got = bench.values("image_guidance", changes, "psnr_small", "psnr_free", "decoded", "decoded_free")
-    for what, number, images in (("guided", "psnr_small", "decoded"), ("unguided", "psnr_free", "decoded_free")):
-        tell(what, psnr_shrunk=float(got[number]))
-        beside(what, class_found, got[images], labels)
+    count = 24 // bench.times**2
+    labels = Shapes(SIDE, count, seed=2).get_batch(range(count))["labels"]
+
+    def figures(shrunk: Tensor, wanted: Tensor) -> dict[str, float]:
+        return {"psnr_shrunk": float(psnr(shrunk, wanted).mean())}
+
+    changes = bench.more(count, unseen=bench.unseen(count), originals={"count": count})
+    got = bench.values("image_guidance", changes, "wanted", "small_again", "small_free", "decoded", "decoded_free")
+    for what, shrunk, images in (("guided", "small_again", "decoded"), ("unguided", "small_free", "decoded_free")):
+        beside(what, figures, got[shrunk], got["wanted"])
+        if bench.times == 1:
+            beside(what, class_found, got[images], labels)
 
 
 TASKS: dict[str, Measure] = {
@@ -252,7 +260,7 @@ TASKS: dict[str, Measure] = {
         *(semantic_synthesis, super_resolution, inpainting, image_guidance),
     )
 }
-CONVOLUTIONAL = ("semantic_synthesis", "super_resolution")
+CONVOLUTIONAL = ("semantic_synthesis", "super_resolution", "image_guidance")
 """What is told at each place, and not by attention to a few tokens, and so goes on beyond the trained area."""
 
 

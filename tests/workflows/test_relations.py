@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmarks.tasks import beside
 from core.data.shapes import CLASSES, COLOURS, Shapes
 from tests.effort import cases
 from tests.workflows.oracle import oracle
@@ -73,3 +74,17 @@ def test_the_asked_captions_are_those_of_held_out_pairs_or_of_none() -> None:
     assert len(set(held) | set(trained)) == 24 * 23 * 4
     assert "a red circle left of a blue square" in held
     assert all(a != b for a, b in zip(held, shuffled(held), strict=True))
+
+
+def test_the_control_asks_each_picture_for_another_ones_condition(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both conditions of a picture come from the same other picture, and never from itself."""
+    own = torch.arange(50)
+
+    def figures(images: Tensor, first: Tensor, second: Tensor) -> dict[str, float]:
+        return {"own": float((images == first).float().mean()), "together": float((first == second).float().mean())}
+
+    beside("samples", figures, own, own, own)
+    told = capsys.readouterr().out.splitlines()
+    assert "own 1.000" in told[0]
+    assert "own 0.000" in told[1]
+    assert all("together 1.000" in line for line in told)
