@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -16,6 +16,7 @@ from core.data.buckets import bucket_sizes, bucketed, described
 from core.data.frames import Frame
 from core.data.joined import Joined
 from core.data.pictures import Framed, pictures_of
+from core.data.views import View
 from graph_runner.context import Device, Progress, Tell
 from graph_runner.contract import Neutral, Seed, node
 from nodes.data import field
@@ -93,6 +94,29 @@ def split_dataset(data: Dataset, validation: Annotated[float, Field(gt=0, lt=1)]
     seed: another seed, another choice.
     """
     return Split(*sampling.split(data, validation, seed))
+
+
+def _both_whole(data: Dataset, **_: Any) -> Split:
+    """The captions of a dry run say nothing: each part is taken for the whole, which it is at most."""
+    return Split(View(data), View(data))
+
+
+@node(
+    category="data shaping",
+    dry=_both_whole,
+    words=("unseen combinations", "compositional generalisation", "zero-shot split", "filter captions"),
+)
+def hold_out(data: Dataset, combinations: Annotated[list[str], Field(min_length=1)], tell: Tell) -> Split:
+    """Keep combinations out of training: validation has the samples whose captions show one of them, training all others.
+
+    What is trained on the one and asked for the other shows whether a model composes what it knows.
+
+    data: with captions; encoded or not.
+    combinations: each some phrases between commas: "red circle, blue square" holds out what shows both, in any order and relation.
+    """
+    parts = Split(*sampling.held_out(data, combinations))
+    tell(f"held out: {len(parts.validation)} of {len(data)} samples", "info")
+    return parts
 
 
 @node(category="data shaping")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.data.views import Data, View, column_of, name_of
 
@@ -39,6 +41,41 @@ def split(data: Data, validation: float, seed: int = 0) -> Split:
                 "choose another share or seed, or add data"
             )
     return parts
+
+
+def held_out(data: Data, combinations: Sequence[str]) -> Split:
+    """Keep what shows certain combinations out of training: validation has the samples of all of them, training the rest.
+
+    combinations: each some phrases between commas ("red circle, blue square"). A sample shows one whose caption has all of
+        its phrases, as whole words, in any order and letter case.
+    Raises ValueError for no combination, for one without a phrase, for a phrase that no caption has (a slip of the pen would hold
+    nothing out), and where either part is empty.
+    """
+    if not combinations:
+        raise ValueError("there is no combination to hold out; give one, such as 'red circle, blue square'")
+    captions = [str(caption).lower() for caption in column_of(data, "caption")]
+    has: dict[str, NDArray[np.bool_]] = {}
+    held = np.zeros(len(captions), dtype=bool)
+    for combination in combinations:
+        phrases = [phrase for part in combination.lower().split(",") if (phrase := part.strip())]
+        if not phrases:
+            raise ValueError(f"{combination!r} names nothing to hold out; give phrases with commas between them")
+        for phrase in phrases:
+            if phrase not in has:
+                whole = re.compile(rf"(?<!\w){re.escape(phrase)}(?!\w)")
+                has[phrase] = np.array([whole.search(caption) is not None for caption in captions], dtype=bool)
+                if not has[phrase].any():
+                    raise ValueError(
+                        f"none of {len(captions)} captions has {phrase!r} ({combination!r}), so it holds nothing out; "
+                        f"captions are like {captions[0]!r}"
+                    )
+        held |= np.logical_and.reduce([has[phrase] for phrase in phrases])
+    if held.all() or not held.any():
+        raise ValueError(
+            f"{'all' if held.all() else 'none'} of {len(captions)} samples show one of the combinations, which leaves "
+            f"{'training' if held.all() else 'validation'} empty; choose others, or add data"
+        )
+    return Split(View(data, np.flatnonzero(~held)), View(data, np.flatnonzero(held)))
 
 
 def repeated(data: Data, times: int) -> View:

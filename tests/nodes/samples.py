@@ -248,6 +248,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "bucket_pictures": {"resolution": 32, "multiple": 8},
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
+    "hold_out": {"combinations": ["red"]},
     "text_context": {"prompts": ["a (red:1.3) circle"]},
     "join_tables": {"on": ["seed"], "how": "left"},
     "group_rows": {"by": ["scale"]},

@@ -22,11 +22,12 @@ from core.data.frames import Frame
 from core.data.joined import Joined
 from core.data.loader import Batches, take
 from core.data.pictures import Framed, pictures_of
-from core.data.sampling import class_balanced, repeated, split, weighted
-from core.data.shapes import Shapes
+from core.data.sampling import class_balanced, held_out, repeated, split, weighted
+from core.data.shapes import CLASSES, Shapes
 from core.data.tables import PictureTable
 from core.data.views import View, column_of
 from tests import sources
+from tests.effort import cases
 
 N = 24
 
@@ -45,6 +46,19 @@ class Named:
 
     def name(self, i: int) -> str:
         return self.names[i]
+
+
+class Captioned:
+    """Samples that are captions alone."""
+
+    def __init__(self, *captions: str) -> None:
+        self.captions = captions
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        return {"caption": self.captions[i]}
 
 
 @pytest.fixture
@@ -90,6 +104,47 @@ class TestSplit:
         assert made[0]["caption"] == sources.caption(int(parts.training.indices[0]))
         buckets = bucketed(pictures_of(parts.validation), bucket_sizes(32, 8), Frame())
         assert len(pickle.loads(pickle.dumps(buckets))) == len(parts.validation)
+
+
+class TestHeldOut:
+    PAIRS = ("red circle, blue square", "cyan cross, green triangle")
+
+    @pytest.mark.parametrize("seed", range(cases(4, 40)))
+    def test_no_combination_is_ever_trained_on(self, seed: int) -> None:
+        """Read off the pictures' boxes, not off the captions by which they were chosen."""
+        data = Shapes(resolution=8, size=4000, seed=seed, objects=2)
+        parts = held_out(data, self.PAIRS)
+        forbidden = [{CLASSES.index(phrase) for phrase in pair.split(", ")} for pair in self.PAIRS]
+        for part, expected in ((parts.training, False), (parts.validation, True)):
+            shown = take(part, range(len(part)))["box_labels"].tolist()
+            assert {set(row) in forbidden for row in shown} == {expected}
+        assert not set(parts.training.indices) & set(parts.validation.indices)
+        assert len(parts.training) + len(parts.validation) == len(data)
+        everything = {label for row in take(parts.training, range(2000))["box_labels"].tolist() for label in row}
+        assert everything == set(range(len(CLASSES))), "each shape by itself is still trained on"
+
+    def test_phrases_are_whole_words_in_any_case_and_order(self) -> None:
+        data = Captioned("A red car", "the redder car", "a car, red", "a blue car", "car")
+        assert held_out(data, ["RED,car"]).validation.indices.tolist() == [0, 2]
+        assert held_out(data, ["blue", "redder"]).validation.indices.tolist() == [1, 3]
+
+    @pytest.mark.parametrize(
+        ("combinations", "message"),
+        [
+            ([], "no combination to hold out"),
+            (["red", " , "], "' , ' names nothing to hold out"),
+            (["red, sqare"], r"none of 2 captions has 'sqare' \('red, sqare'\).*like 'a red circle'"),
+            (["red, blue"], "none of 2 samples show one of the combinations, which leaves validation empty"),
+            (["a"], "all of 2 samples show one of the combinations, which leaves training empty"),
+        ],
+    )
+    def test_what_holds_nothing_or_all_is_an_error(self, combinations: list[str], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            held_out(Captioned("a red circle", "a blue square"), combinations)
+
+    def test_data_without_captions_is_an_error(self) -> None:
+        with pytest.raises(ValueError, match="no 'caption'; they have name"):
+            held_out(Named(["a", "b"]), ["red"])
 
 
 class TestWeights:
