@@ -23,6 +23,7 @@ OWN_LOADERS = {
     "NLayerDiscriminator": "load_discriminator",
     "ControlNet": "load_controlnet",
     "T2IAdapter": "load_t2i_adapter",
+    "ImageEmbedder": "load_image_encoder",
 }
 """By the class that a file or folder of ours names; `load_model` reads the others."""
 

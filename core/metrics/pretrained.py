@@ -21,11 +21,9 @@ from core.checkpoints.weights import naming, read_json, read_weights, refuse_spo
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.numbers import finite
 from core.precision import in_float32
+from core.seen_pixels import CLIP, IMAGENET, cropped, normed, resized, rounded
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
-"""Mean and deviation of the colours in [0, 1] that a network was trained with."""
 
 
 def pretrained_files(folder: str | Path) -> dict[str, Path]:
@@ -54,8 +52,8 @@ class DINOv2(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (b, num_features)."""
-        pixels = _resized(_rounded(images), (self.SIZE, self.SIZE))
-        states: Tensor = self.network(_normed(pixels, IMAGENET)).last_hidden_state
+        pixels = resized(rounded(images), (self.SIZE, self.SIZE))
+        states: Tensor = self.network(normed(pixels, IMAGENET)).last_hidden_state
         return states[:, 0]
 
     @classmethod
@@ -87,7 +85,7 @@ class CLIPScore(nn.Module):
 
         @in_float32
         def scores(images: Tensor) -> Tensor:
-            pixels = _normed(_cropped(_rounded(finite(images, "the images")), self.size), CLIP)
+            pixels = normed(cropped(rounded(finite(images, "the images")), self.size), CLIP)
             seen = self.network.get_submodule("vision_model")(pixels).pooler_output
             read = self.network.get_submodule("text_model")(self.tokenizer(texts).to(images.device)).pooler_output
             seen = self.network.get_submodule("visual_projection")(seen)
@@ -154,29 +152,3 @@ def _load(folder: Path, kind: str, configuration: Any, model: Callable[[Any], nn
             f"{weights} does not fit {source}: {'; '.join(sorted(lacking)[:3])} missing or of another shape; get the folder again"
         )
     return config, network
-
-
-def _rounded(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as values 0 … 255, as if read from files."""
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
-
-
-def _resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Brought to a size as Pillow does to pictures of 8 bits."""
-    if tuple(pixels.shape[2:]) == size:
-        return pixels
-    return F.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 255).round()
-
-
-def _cropped(pixels: Tensor, size: int) -> Tensor:
-    """The middle square of pixels whose shorter side is brought to a size."""
-    height, width = pixels.shape[2:]
-    short = min(height, width)
-    pixels = _resized(pixels, (height * size // short, width * size // short))
-    top, left = (pixels.shape[2] - size) // 2, (pixels.shape[3] - size) // 2
-    return pixels[:, :, top : top + size, left : left + size]
-
-
-def _normed(pixels: Tensor, colours: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in colours)
-    return (pixels / 255 - mean) / deviation

@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.image_embedder import ImageEmbedder
 from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord
 from core.conditioning.sdxl import SDXLTextEmbedder
@@ -137,6 +138,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "controlnet": lambda: ControlNet(
         C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4, hint_widths=(4, 4, 4)
     ).eval(),
+    "image_encoder": lambda: ImageEmbedder(16, 16, 1, 2, image_size=8, patch_size=4, projection_dim=12).eval(),
     "t2i_adapter": lambda: T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4).eval(),
     "classifier": lambda: NoisyClassifier(
         C, 5, 8, (1, 2), 1, (2,), num_head_channels=8, norm_groups=4, pool="average"

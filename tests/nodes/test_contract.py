@@ -45,6 +45,7 @@ ELSEWHERE = {
         "read files",
     ),
     **dict.fromkeys(["load_controlnet", "load_t2i_adapter"], "read files: tests/nodes/test_control.py"),
+    "load_image_encoder": "reads files: tests/core/checkpoints/test_kin.py",
     **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(["preset_autoencoder", "preset_unet", "preset_mmdit"], "hundreds of millions of parameters"),

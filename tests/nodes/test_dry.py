@@ -45,6 +45,10 @@ NEEDS_FILES = {
     "stable_diffusion_xl",
     "stable_diffusion_3",
     "stable_diffusion_controlnet",
+    "instruct_pix2pix",
+    "depth_to_image",
+    "stable_diffusion_upscaler",
+    "unclip",
     "images_folder",
     "captioned_pictures",
 }

@@ -21,6 +21,7 @@ from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import save_checkpoint
 from core.checkpoints.model_io import save_model
 from core.checkpoints.weights import read_weights, write_weights
+from core.conditioning.image_embedder import ImageEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.data.folder import ImageFolder
 from core.data.picture_files import image_files
@@ -43,6 +44,7 @@ sys.path += [str(Path(__file__).parents[1] / "core" / part) for part in ("checkp
 import tiny_ldm
 import tiny_pipelines
 import tiny_pretrained
+from tiny_kin import image_encoder, normalizer
 
 REGISTRY = Registry.installed([])
 FOREIGN = ("Thumbs.db", "film.mp4", ".hidden/x.png", "README.md", ".DS_Store")
@@ -80,6 +82,18 @@ def classifier() -> NoisyClassifier:
 
 def adapter() -> T2IAdapter:
     return T2IAdapter(channels=(4, 8), num_res_blocks=1, downscale_factor=4)
+
+
+def image_embedder() -> ImageEmbedder:
+    return ImageEmbedder(16, 16, 1, 2, image_size=8, patch_size=4, projection_dim=12)
+
+
+def unclip(root: Path) -> Path:
+    """A pipeline's folder, of which other parts are not read."""
+    image_encoder().save_pretrained(root / "u" / "image_encoder")
+    normalizer().save_pretrained(root / "u" / "image_normalizer")
+    (root / "u" / "model_index.json").write_text("{}")
+    return root / "u"
 
 
 def controlnet(root: Path) -> Path:
@@ -259,6 +273,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     ],
     "load_controlnet.path": [controlnet, original_controlnet, sharded],
     "load_t2i_adapter.path": [model(adapter), weights(".pth"), sharded],
+    "load_image_encoder.path": [model(image_embedder), unclip, weights(".safetensors")],
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],

@@ -41,6 +41,10 @@ TASKS = [
     "stable_diffusion_xl",
     "stable_diffusion_3",
     "stable_diffusion_controlnet",
+    "instruct_pix2pix",
+    "depth_to_image",
+    "stable_diffusion_upscaler",
+    "unclip",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")
