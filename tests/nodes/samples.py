@@ -31,6 +31,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
+from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
 from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
@@ -226,6 +227,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
     "lora_adapter": {"layers": ["*qkv"], "rank": 2},
+    "skip_layers": {"layers": [1]},
     "bucket_pictures": {"resolution": 32, "multiple": 8},
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
@@ -292,6 +294,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "save_lora_adapter": {"text_encoder": lambda: None, "text_adapter": lambda: None},
     "random_rows": {"x": lambda: _rand(64, C), "like": WIRES["latent"]},
     "save_lora": {"text_base": lambda: None, "text_encoder": lambda: None},
+    "skip_layers": {"model": lambda: MMDiT(C, 16, 2, 2, 8, 6, max_positions=8).eval()},
     "save_checkpoint": {
         "class_embedder": lambda: None,
         "rescaler": lambda: None,
