@@ -69,7 +69,7 @@ class ImageEmbedder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w) in [-1, 1] to vectors (b, projection_dim). The middle square is seen, at the network's size."""
         pixels = normed(cropped(rounded(images), self.image_size), CLIP)
-        weights: Tensor = self.network.get_submodule("visual_projection").weight  # type: ignore[assignment]
+        weights: Tensor = self.network.get_submodule("visual_projection").weight
         embedding: Tensor = self.network(pixels.to(weights.dtype)).image_embeds
         return embedding
 
