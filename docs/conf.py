@@ -79,6 +79,7 @@ CONTENTS = {
     "About it": [
         "glossary",
         "parity",
+        "models",
         "configurations",
         "trust",
         "migration",

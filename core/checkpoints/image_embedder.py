@@ -91,8 +91,8 @@ def _is_ours(path: Path) -> bool:
 
 def _from_folder(path: Path) -> tuple[dict[str, Any], State]:
     source = path / ENCODER / "config.json"
-    weights = {name: weights_in(path / name) for name in (ENCODER, NORMALISER)}
-    if not source.is_file() or weights[ENCODER] is None or weights[NORMALISER] is None:
+    encoder, normaliser = weights_in(path / ENCODER), weights_in(path / NORMALISER)
+    if not source.is_file() or encoder is None or normaliser is None:
         raise CheckpointError(
             f"{path} is no folder of Stable Diffusion unCLIP, which has {ENCODER} and {NORMALISER} with their weights in it; give "
             "the whole pipeline's folder."
@@ -100,11 +100,11 @@ def _from_folder(path: Path) -> tuple[dict[str, Any], State]:
     theirs = read_json(source)
     if (kind := class_of(theirs)) != KIND:
         raise CheckpointError(f"{source} describes a {kind[:60] or 'model without a class'}, not a {KIND}.")
-    state = {f"network.{key}": value for key, value in read_weights(weights[ENCODER]).items()}
+    state = {f"network.{key}": value for key, value in read_weights(encoder).items()}
     state.pop("network.vision_model.embeddings.position_ids", None)
-    statistics = read_weights(weights[NORMALISER])
+    statistics = read_weights(normaliser)
     if statistics.keys() != {"mean", "std"}:
-        raise CheckpointError(f"{weights[NORMALISER]} does not hold mean and std; get the folder again.")
+        raise CheckpointError(f"{normaliser} does not hold mean and std; get the folder again.")
     return {name: theirs.get(name, default) for name, default in SHAPE.items()}, state | statistics
 
 
