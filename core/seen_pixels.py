@@ -11,7 +11,7 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as values 0 … 255, as if read from files."""
+    """Images (b, 3, h, w) in [-1, 1] as values 0 … 255, as if read from files."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
@@ -32,6 +32,6 @@ def cropped(pixels: Tensor, size: int) -> Tensor:
 
 
 def normed(pixels: Tensor, colours: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Pixels in 0 … 255 with these colours' mean 0 and deviation 1."""
+    """Pixels (b, 3, h, w) in 0 … 255 with these colours' mean 0 and deviation 1."""
     mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in colours)
     return (pixels / 255 - mean) / deviation
