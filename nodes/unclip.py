@@ -18,7 +18,7 @@ from nodes.models import OURS, Kept, keep_as, read_as
 from nodes.wires import Conditioning, Image, ImageEncoder
 
 
-@node(category="checkpoints", words=("clip vision loader", "image encoder", "unclip"))
+@node(category="checkpoints", words=("image encoder", "vision"))
 def load_image_encoder(
     path: Annotated[str, PathTo("file or folder", image_embedder_files)],
     known: Models = OURS,
@@ -37,7 +37,7 @@ def load_image_encoder(
 @node(
     category="conditioning",
     draws_when=lambda given: given.get("noise_as", "by row") == "by row",
-    words=("unclip conditioning", "image variation", "clip vision encode", "image prompt"),
+    words=("image variation", "image prompt"),
 )
 def image_vector(
     image_encoder: ImageEncoder,
