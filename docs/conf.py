@@ -80,6 +80,7 @@ CONTENTS = {
     "About it": [
         "glossary",
         "parity",
+        "models",
         "configurations",
         "trust",
         "migration",

@@ -26,6 +26,7 @@ OWN_LOADERS = {
     "ControlNet": "load_controlnet",
     "T2IAdapter": "load_t2i_adapter",
     "IPAdapter": "load_ip_adapter",
+    "ImageEmbedder": "load_image_embedder",
 }
 """By the class that a file or folder of ours names; `load_model` reads the others."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
+from torch import nn
 
 from core.checkpoints.lora import Lora, changes_nothing, merge_lora, read_lora
 from core.checkpoints.lora_saving import difference, write_lora
@@ -13,11 +14,14 @@ from core.checkpoints.lora_settings import lora_files
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.models.graft import refuse_grafted
+from core.models.mmdit import MMDiT
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
 from nodes.models import model_file
-from nodes.wires import TextEncoder, UNet
+from nodes.wires import Denoiser, TextEncoder, UNet
+
+M = TypeVar("M", bound=nn.Module)
 
 Strength = Annotated[float, Field(ge=-4, le=4)]
 LoraPath = Annotated[str, PathTo("file or folder", lora_files)]
@@ -41,7 +45,7 @@ def _lora_dry(
     return Merged(unet, text_encoder)
 
 
-def _lora_unet_dry(unet: UNet, path: str, tell: Tell, **_: Any) -> UNet:
+def _lora_unet_dry(unet: M, path: str, tell: Tell, **_: Any) -> M:
     _tell_idle_half(read_lora(path), "UNet", tell, by_names_alone=True)
     return unet
 
@@ -68,12 +72,20 @@ def _tell_idle_half(
     return lora
 
 
-def for_unet(unet: UNet) -> UNetModel:
+def for_unet(unet: nn.Module) -> UNetModel:
     """A UNet that LoRA files are for. Raises ValueError for another model."""
     if not isinstance(unet, UNetModel):
-        raise ValueError(f"a LoRA file changes Stable Diffusion's UNets, not a {type(unet).__name__}")
+        raise ValueError(f"a LoRA file changes Stable Diffusion's UNets here, not a {type(unet).__name__}")
     refuse_grafted(unet)
     return unet
+
+
+def for_denoiser(model: nn.Module) -> UNetModel | MMDiT:
+    """A denoiser that LoRA files are for: a UNet, or Stable Diffusion 3's transformer. Raises ValueError for another model."""
+    if not isinstance(model, MMDiT):
+        return for_unet(model)
+    refuse_grafted(model)
+    return model
 
 
 def for_text_encoder(text_encoder: TextEncoder) -> CLIPTextEmbedder | SDXLTextEmbedder:
@@ -125,14 +137,14 @@ def lora(
 
 
 @node(category="checkpoints", version=2, dry=_lora_unet_dry, words=WORDS)
-def lora_unet(unet: UNet, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> UNet:
-    """A UNet with a LoRA file merged in, or a LoHa, LoKr, DoRA or file of differences.
+def lora_unet(unet: M, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> M:
+    """A denoiser with a LoRA file merged in, or a LoHa, LoKr, DoRA or file of differences.
 
-    unet: the base model that the LoRA was made for.
+    unet: the base model that the LoRA was made for: a UNet, or Stable Diffusion 3's transformer.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(for_unet(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
+    return merge_lora(for_denoiser(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)  # type: ignore[return-value]
 
 
 @node(category="checkpoints", version=2, dry=_lora_text_encoder_dry, words=(*WORDS, "clip"))
@@ -155,8 +167,8 @@ def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, str
 def save_lora(
     saving: Saving,
     tell: Tell,
-    base: UNet,
-    unet: UNet,
+    base: Denoiser,
+    unet: Denoiser,
     text_base: TextEncoder | None = None,
     text_encoder: TextEncoder | None = None,
     rank: Annotated[int, Field(ge=1, le=1024)] = 16,
@@ -168,8 +180,8 @@ def save_lora(
 
     Of each weight's change the part of the largest singular values is kept.
 
-    base: the UNet before the training.
-    unet: the UNet after it.
+    base: the UNet, or Stable Diffusion 3's transformer, before the training.
+    unet: the same after it.
     text_base: the text encoder before the training, where it was trained.
     text_encoder: the text encoder after it.
     rank: how many singular values are kept; what that leaves out is told.
@@ -179,7 +191,7 @@ def save_lora(
     """
     if (text_base is None) != (text_encoder is None):
         raise ValueError("wire the text encoder both before and after its training, or neither")
-    change = difference(for_unet(base), for_unet(unet), rank)
+    change = difference(for_denoiser(base), for_denoiser(unet), rank, naming)
     text = None
     if text_base is not None and text_encoder is not None:
         text = difference(one_clip(text_base), one_clip(text_encoder), rank)

@@ -11,7 +11,7 @@ from core.conditioning.conditioning import Conditioning as _Conditioning
 from core.conditioning.dropout import drop_conditioning as drop
 from core.conditioning.inpainting import composite, inpainting_channels, masked_image
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
-from core.conditioning.spatial import SpatialRescaler, low_resolution_channels, one_hot_map
+from core.conditioning.spatial import SpatialRescaler, depth_channels, low_resolution_channels, one_hot_map
 from core.conditioning.text import BERTEmbedder
 from core.data.degradations import degrade
 from core.data.keyed import KeyedRandom
@@ -208,6 +208,16 @@ def low_resolution_condition(low: Image, z: Latent) -> Conditioning:
     z: a latent, for its size.
     """
     return _Conditioning(concat=low_resolution_channels(low, (z.shape[2], z.shape[3])))
+
+
+@node(category="spatial conditions", words=("depth2img", "depth map", "midas"))
+def depth_condition(depth: Image, z: Latent) -> Conditioning:
+    """A depth map as a channel beside the latent, as Stable Diffusion 2's depth model takes it.
+
+    depth: bright where near; its range does not matter.
+    z: a latent, for its size.
+    """
+    return _Conditioning(concat=depth_channels(depth, (z.shape[2], z.shape[3])))
 
 
 def _mask_shape(images: Image, rng: Rng, style: str, first_row: int) -> Mask:  # noqa: ARG001 - the node's signature

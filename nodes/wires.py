@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from core.checkpoints.weights import weight_files
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.conditioning import Conditioning as _Conditioning
+from core.conditioning.image_embedder import ImageEmbedder as _ImageEmbedder
 from core.conditioning.image_encoder import ImageEncoder as _ImageEncoder
 from core.conditioning.layouts import LayoutTokenizer as _LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord as _LearnedWord
@@ -160,6 +161,7 @@ TextEncoder = Annotated[
     nn.Module,
     Wire("text_encoder", about="token ids to cross-attention context"),
 ]
+ImageEmbedder = Annotated[_ImageEmbedder, Wire("image_embedder", about="pictures to a vector of what they show")]
 Adapter = Annotated[_Adapter, Wire("adapter", about="low-rank changes of a model's weights (LoRA), which train")]
 LearnedWord = Annotated[_LearnedWord, Wire("learned_word", about="a word's vectors in a text encoder, which train")]
 Rescaler = Annotated[SpatialRescaler, Wire("rescaler", about="maps to channels at the latent's size")]

@@ -96,7 +96,8 @@ def from_compvis(model: Mapping[str, Any]) -> Architecture:
 
 
 def _unet(params: Mapping[str, Any]) -> dict[str, Any]:
-    for name, wanted in (("use_new_attention_order", False), ("n_embed", None), ("dims", 2)):
+    only = {"use_new_attention_order": False, "n_embed": None, "dims": 2, "disable_middle_self_attn": False}
+    for name, wanted in only.items():
         if params.get(name, wanted) != wanted:
             raise ValueError(f"the UNet option {name} = {params[name]} is not supported")
     head_channels = params.get("num_head_channels", -1)
@@ -114,6 +115,7 @@ def _unet(params: Mapping[str, Any]) -> dict[str, Any]:
         "context_dim": params["context_dim"] if params.get("use_spatial_transformer") else None,
         "transformer_depth": list(depth) if isinstance(depth, list) else depth,
         "use_linear_in_transformer": params.get("use_linear_in_transformer", False),
+        "disable_self_attentions": list(params.get("disable_self_attentions") or ()),
         "num_classes": None if classes == "sequential" else classes,
         "adm_in_channels": params["adm_in_channels"] if classes == "sequential" else None,
         "use_scale_shift_norm": params.get("use_scale_shift_norm", False),
@@ -223,7 +225,7 @@ def _unet_section(config: Mapping[str, Any]) -> dict[str, Any]:
         "legacy": False,
     }
     if config["context_dim"] is not None:
-        names = ("context_dim", "transformer_depth", "use_linear_in_transformer")
+        names = ("context_dim", "transformer_depth", "use_linear_in_transformer", "disable_self_attentions")
         params |= {"use_spatial_transformer": True} | {name: config[name] for name in names}
     if config["adm_in_channels"] is not None:
         params |= {"num_classes": "sequential", "adm_in_channels": config["adm_in_channels"]}

@@ -7,7 +7,7 @@ published models, and else have to be given by the yaml.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.conditioning.text import BERTEmbedder
 from core.models.autoencoder import KLAutoencoder, VQAutoencoder
-from core.models.presets import LATENT_DIFFUSION, OPENCLIP_BIGG_TEXT, OPENCLIP_TEXT, Preset
+from core.models.presets import LATENT_DIFFUSION, OPENCLIP_BIGG_TEXT, OPENCLIP_TEXT, UPSCALER, Preset
 from core.models.unet import UNet
 
 State = Mapping[str, Tensor]
@@ -35,7 +35,8 @@ def published(unet: Mapping[str, Any]) -> Preset | None:
     def widths(config: Mapping[str, Any]) -> tuple[Any, ...]:
         return config["model_channels"], tuple(config["channel_mult"]), config.get("context_dim")
 
-    return next((preset for preset in LATENT_DIFFUSION.values() if widths(preset["unet"]) == widths(unet)), None)
+    presets = (*LATENT_DIFFUSION.values(), UPSCALER)
+    return next((preset for preset in presets if widths(preset["unet"]) == widths(unet)), None)
 
 
 def detect_unet(state: State, source: str | Path) -> Part:
@@ -125,7 +126,14 @@ def encoder_shape(state: State, num_res_blocks: int, levels: int, conv_resample:
         "use_scale_shift_norm": state["middle_block.0.emb_layers.1.weight"].shape[0] == 2 * widths[-1],
         "resblock_updown": conv_resample and levels > 1 and f"input_blocks.{starts[1] - 1}.0.op.weight" not in state,
         "conv_resample": conv_resample,
-    }
+    } | _without_self_attention(state, starts)
+
+
+def _without_self_attention(state: State, starts: Sequence[int]) -> dict[str, Any]:
+    """`disable_self_attentions` where a level's first attention has the context's width and not its own."""
+    first = [f"input_blocks.{i}.1.transformer_blocks.0.attn1.to_k.weight" for i in starts]
+    disabled = [key in state and state[key].shape[1] != state[key].shape[0] for key in first]
+    return {"disable_self_attentions": disabled} if any(disabled) else {}
 
 
 def detect_autoencoder(state: State, scale_factor: float) -> Part:

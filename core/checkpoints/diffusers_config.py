@@ -29,7 +29,6 @@ UNET_ONLY: Config = {
 }
 CONDITIONAL_ONLY: Config = UNET_ONLY | {
     "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "only_cross_attention": False,
     "encoder_hid_dim": None,
     "encoder_hid_dim_type": None,
     "dual_cross_attention": False,
@@ -57,7 +56,7 @@ SHAPE |= {"norm_num_groups", "sample_size"}
 UNET_READ = SHAPE | {"dropout", "num_class_embeds", "attention_head_dim", "resnet_time_scale_shift"}
 CONDITIONAL_READ = UNET_READ | {"cross_attention_dim", "transformer_layers_per_block", "use_linear_projection"}
 CONDITIONAL_READ |= {"num_attention_heads", "upcast_attention", "addition_embed_type_num_heads"}
-CONDITIONAL_READ |= {"addition_time_embed_dim", "projection_class_embeddings_input_dim"}
+CONDITIONAL_READ |= {"addition_time_embed_dim", "projection_class_embeddings_input_dim", "only_cross_attention"}
 UNCONDITIONAL_READ = UNET_READ | {"downsample_type", "upsample_type", "attn_norm_num_groups", "num_train_timesteps"}
 AUTOENCODER_READ = SHAPE | {"latent_channels", "vq_embed_dim", "num_vq_embeddings", "scaling_factor", "force_upcast"}
 AUTOENCODER_READ |= {"mid_block_add_attention", "shift_factor", "latents_mean", "latents_std"}
@@ -97,16 +96,32 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
         raise ValueError(
             f"the option transformer_layers_per_block = {depth} is not supported, only one number for each level"
         )
-    return _unet_shape(theirs, attended) | {
-        **_heads(
-            [(c, h) for c, h, used in zip(channels, heads, attended, strict=True) if used], channels[-1], heads[-1]
-        ),
-        "context_dim": theirs["cross_attention_dim"],
-        "transformer_depth": depth if isinstance(depth, int) else list(depth),
-        "use_linear_in_transformer": theirs.get("use_linear_projection", False),
-        "use_scale_shift_norm": _scale_shift(theirs),
-        "adm_in_channels": width,
-    }
+    return (
+        _unet_shape(theirs, attended)
+        | {
+            **_heads(
+                [(c, h) for c, h, used in zip(channels, heads, attended, strict=True) if used], channels[-1], heads[-1]
+            ),
+            "context_dim": theirs["cross_attention_dim"],
+            "transformer_depth": depth if isinstance(depth, int) else list(depth),
+            "use_linear_in_transformer": theirs.get("use_linear_projection", False),
+            "use_scale_shift_norm": _scale_shift(theirs),
+            "adm_in_channels": width,
+        }
+        | _without_self_attention(theirs.get("only_cross_attention", False), len(channels))
+    )
+
+
+def _without_self_attention(told: Any, levels: int) -> Config:
+    """Which levels attend to the context alone, where any does."""
+    by_level = [told] * levels if isinstance(told, bool) else told
+    if (
+        not isinstance(by_level, list)
+        or len(by_level) != levels
+        or any(not isinstance(each, bool) for each in by_level)
+    ):
+        raise ValueError(f"the option only_cross_attention = {told} is not supported, only one for each level")
+    return {"disable_self_attentions": by_level} if any(by_level) else {}
 
 
 def unconditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
@@ -237,6 +252,7 @@ def unet_to_diffusers_config(ours: Mapping[str, Any], sample_size: int, size_dim
             else heads,  # number of heads, whatever the name says
             "cross_attention_dim": ours["context_dim"],
             "transformer_layers_per_block": depth,
+            "only_cross_attention": list(ours.get("disable_self_attentions") or ()) or False,
             "use_linear_projection": ours["use_linear_in_transformer"],
             "resnet_time_scale_shift": "scale_shift" if ours["use_scale_shift_norm"] else "default",
             "class_embed_type": "projection" if ours["adm_in_channels"] and not size_dim else None,

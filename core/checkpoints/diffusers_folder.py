@@ -195,7 +195,8 @@ def _listed(folder: Path) -> Iterator[tuple[str, Literal["schedule", "tokenizer"
         if Path(name).name != name:
             raise CheckpointError(f"{folder} names a component outside of it ({name:.60}); get the folder again.")
         if value[1].endswith(("Scheduler", "SchedulerDiscrete")):
-            yield name, "schedule", value[1]
+            if name == "scheduler":  # others noise what the denoiser is shown beside the latent
+                yield name, "schedule", value[1]
         elif "Tokenizer" in value[1]:
             yield name, "tokenizer", value[1]
         elif value[1] in known and (value[1] != PROJECTED or is_sd3 or name == "text_encoder_2"):

@@ -12,7 +12,7 @@ from core.checkpoints.files import CheckpointError
 from core.checkpoints.listing import Listing, read_listing
 from core.checkpoints.magic import HEAD, told_by_magic
 from core.checkpoints.model_io import HEADER
-from core.checkpoints.signatures import SIGNATURES, Use, base
+from core.checkpoints.signatures import KIN, SIGNATURES, Use, base
 from core.checkpoints.weights import naming, read_json
 
 DENOISERS = ("unet", "transformer", "prior", "decoder")
@@ -116,7 +116,7 @@ def _folder(path: Path) -> Identity | None:
             return Identity(
                 f"{article} {kind:.60} (a folder of diffusers)",
                 "none" if advice else "checkpoint",
-                advice or ADVICE["checkpoint"],
+                advice or KIN.get(kind, ADVICE["checkpoint"]),
             )
     return None
 

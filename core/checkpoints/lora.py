@@ -2,8 +2,8 @@
 
 Two namings are in use. kohya's sd-scripts and LyCORIS write `lora_unet_` or `lora_te_` and the module's path with underscores;
 diffusers and peft write `unet.` or `text_encoder.` and the path with dots. Both mean diffusers' paths, some kohya files
-CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies. What is added to a module is
-`core.checkpoints.lora_updates`' affair.
+CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies. Of Stable Diffusion 3's transformer diffusers
+writes its own paths behind `transformer.`, and kohya Stability's. What is added to a module is `core.checkpoints.lora_updates`' affair.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor
 
 from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffusers
+from core.checkpoints.diffusers_mmdit import mmdit_from_diffusers, mmdit_to_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import refusal
 from core.checkpoints.listing import Entry, Listing
@@ -29,9 +30,10 @@ from core.checkpoints.weights import State, naming, read_weights, refuse_spoilt
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.layerwise import is_narrow, narrow
+from core.models.mmdit import MMDiT
 from core.models.unet import UNet
 
-Model = TypeVar("Model", bound=UNet | CLIPTextEmbedder | SDXLTextEmbedder)
+Model = TypeVar("Model", bound=UNet | MMDiT | CLIPTextEmbedder | SDXLTextEmbedder)
 
 KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
@@ -50,6 +52,7 @@ PREFIXES: dict[str, Place] = {
     "lora_te_": "text",
     "unet.": "unet",
     "diffusion_model.": "unet",
+    "transformer.": "unet",
     "text_encoder.": "text",
     "text_encoder_2.": "text 2",
 }
@@ -161,22 +164,27 @@ def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_
 
 
 def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
-    """A copy of the UNet or text encoder (CLIP, or Stable Diffusion XL's two) with the file's updates added; the model itself if
-    there are none for it.
+    """A copy of the UNet, Stable Diffusion 3's transformer, or text encoder (CLIP, or Stable Diffusion XL's two) with the file's
+    updates added; the model itself if there are none for it.
 
     strength: 1 as trained, 0 nothing, negative the opposite. Several files add up, one merge after the other.
     Raises CheckpointError for updates that do not fit the model.
     """
     text: list[Mapping[str, Update]] = [lora.text, lora.text_2] if isinstance(model, SDXLTextEmbedder) else [lora.text]
-    if not any([lora.unet] if isinstance(model, UNet) else text):
+    if not any([lora.unet] if isinstance(model, UNet | MMDiT) else text):
         return model
     config: dict[str, Any] = model.config
     state = {key: value.clone() for key, value in model.state_dict().items()}
     left: dict[str, Update] = {}
-    if isinstance(model, UNet):
-        left, theirs = dict(lora.unet), unet_to_diffusers(state, config)
+    if isinstance(model, UNet | MMDiT):
+        to, back = (
+            (unet_to_diffusers, unet_from_diffusers)
+            if isinstance(model, UNet)
+            else (mmdit_to_diffusers, mmdit_from_diffusers)
+        )
+        left, theirs = dict(lora.unet), to(state, config)
         _add(theirs, left, strength, lora.source)
-        state = unet_from_diffusers(theirs, config)
+        state = back(theirs, config)
         _add(state, left, strength, lora.source)
     elif isinstance(model, SDXLTextEmbedder):
         for prefix, updates in zip(("clip_l.", "clip_g."), text, strict=True):

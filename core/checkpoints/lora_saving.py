@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from core.checkpoints.diffusers_keys import unet_to_diffusers
+from core.checkpoints.diffusers_mmdit import mmdit_to_diffusers
 from core.checkpoints.text_keys import clip_to_transformers
 from core.checkpoints.weights import State, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
+from core.models.mmdit import MMDiT
 from core.models.unet import UNet
 
+Model = UNet | MMDiT | CLIPTextEmbedder
 Naming = Literal["kohya", "diffusers"]
 PREFIXES: dict[tuple[Naming, bool], str] = {
     ("kohya", False): "lora_unet_",
@@ -27,29 +30,33 @@ PREFIXES: dict[tuple[Naming, bool], str] = {
     ("diffusers", True): "text_encoder.",
 }
 """What stands before a module's path, by naming and whether it is the text encoder's."""
+TRANSFORMER = "transformer."
+"""The same before those of Stable Diffusion 3's transformer in diffusers' naming; kohya's has Stability's paths behind a UNet's."""
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What makes one model of another, by the modules' paths in diffusers.
+    """What makes one model of another, by the modules' paths in diffusers, or of a transformer in kohya's naming Stability's.
 
     factors: down (r, in, …) and up (out, r, …) of each weight. plain: differences of biases and norms. lost: the part of the
-    weights' change, by its norm, that the rank leaves out.
+    weights' change, by its norm, that the rank leaves out. transformer: whether it is Stable Diffusion 3's.
     """
 
     factors: Mapping[str, tuple[Tensor, Tensor]]
     plain: Mapping[str, Tensor]
     lost: float
+    transformer: bool = False
 
 
 @torch.no_grad()
-def difference(before: UNet | CLIPTextEmbedder, after: UNet | CLIPTextEmbedder, rank: int) -> Change:
-    """What changed from one model to another of the same build. Raises ValueError where they are built otherwise."""
+def difference(before: Model, after: Model, rank: int, naming: Naming = "kohya") -> Change:
+    """What changed from one model to another of the same build, for a file of this naming. Raises ValueError where they are built
+    otherwise."""
     if type(before) is not type(after) or before.config != after.config:
         raise ValueError(
             "the two models are not of the same build; wire the base model that was trained, and what became of it"
         )
-    old, new = _theirs(before), _theirs(after)
+    old, new = _theirs(before, naming), _theirs(after, naming)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     plain: dict[str, Tensor] = {}
     whole = left = 0.0
@@ -63,7 +70,7 @@ def difference(before: UNet | CLIPTextEmbedder, after: UNet | CLIPTextEmbedder, 
         down, up, squares = _factors(change, rank)
         whole, left = whole + float(squares.sum()), left + float(squares[rank:].sum())
         factors[key.removesuffix(".weight")] = down, up
-    return Change(factors, plain, (left / whole) ** 0.5 if whole else 0.0)
+    return Change(factors, plain, (left / whole) ** 0.5 if whole else 0.0, isinstance(after, MMDiT))
 
 
 def write_lora(
@@ -83,7 +90,7 @@ def write_lora(
     for change, is_text in ((unet, False), (text, True)):
         if change is None:
             continue
-        prefix = PREFIXES[naming, is_text]
+        prefix = TRANSFORMER if change.transformer and naming == "diffusers" else PREFIXES[naming, is_text]
         for module, (down, up) in change.factors.items():
             if naming == "kohya":
                 name = prefix + module.replace(".", "_")
@@ -106,9 +113,12 @@ def write_lora(
     return homeless
 
 
-def _theirs(model: UNet | CLIPTextEmbedder) -> State:
+def _theirs(model: Model, naming: Naming) -> State:
     if isinstance(model, UNet):
         return unet_to_diffusers(model.state_dict(), model.config)
+    if isinstance(model, MMDiT):
+        state = model.state_dict()
+        return state if naming == "kohya" else mmdit_to_diffusers(state, model.config)
     return clip_to_transformers(model.state_dict())
 
 

@@ -25,6 +25,7 @@ from core.checkpoints.outline import outline
 from core.checkpoints.weights import State, naming, read_metadata, read_weights, refuse_spoilt, write_weights
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
+from core.conditioning.image_embedder import ImageEmbedder
 from core.conditioning.learned_word import LearnedWord
 from core.conditioning.sd3 import SD3TextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
@@ -72,6 +73,7 @@ for model in (
     ControlNet,
     T2IAdapter,
     IPAdapter,
+    ImageEmbedder,
 ):
     MODELS.add(model)
 

@@ -120,6 +120,20 @@ def _inputs(entry: Entry) -> int:
 PLAIN_LORA = r".*(?:lora_(?:A|B|up|down)\b|lora\.(?:up|down)\.|_lora\.(?:up|down)\.|lora_linear_layer\.)"
 WHOLE_UNET = r"(?:model\.diffusion_model\.)input_blocks\.0\.0\.weight"
 
+PIX2PIX = "load it as a checkpoint, and see the workflow instruct_pix2pix: its UNet takes a picture's latent, unscaled, beside its own"
+DEPTH = "load it as a checkpoint, and see the workflow depth_to_image: its UNet takes a depth map beside the latent (depth_condition)"
+UPSCALER = "load it as a checkpoint, and see the workflow stable_diffusion_upscaler: its UNet takes a small picture and its noise level"
+UNCLIP = "load it as a checkpoint and by load_image_embedder, and see the workflow unclip: its UNet takes a vector of a picture"
+"""What to do with Stable Diffusion's kin, whose UNets take more than words."""
+KIN = {
+    "StableDiffusionInstructPix2PixPipeline": PIX2PIX,
+    "StableDiffusionDepth2ImgPipeline": DEPTH,
+    "StableDiffusionUpscalePipeline": UPSCALER,
+    "StableUnCLIPImg2ImgPipeline": UNCLIP,
+    "StableUnCLIPPipeline": UNCLIP,
+}
+"""The same by diffusers' pipelines."""
+
 SIGNATURES = (
     # Adapters
     Signature("a Control-LoRA for {base}", ("lora_controlnet",)),
@@ -189,8 +203,10 @@ SIGNATURES = (
     Signature("a Stable Diffusion XL refiner", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2560)),
     Signature("a Stable Diffusion XL checkpoint", (r"embedders\.\d\.(?:model|transformer)\.", UNET), "checkpoint"),
     Signature("a Stable Diffusion XL UNet", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|add_embedding\.linear_1\.weight", 1, 2816)),
-    Signature("a Stable Diffusion unCLIP model", (UNET,), "checkpoint", test=side(r"label_emb\.0\.0\.weight|class_embedding\.linear_1\.weight", 1, 1536, 2048)),
-    Signature("a Stable Diffusion x4 upscaler", (r"(?:label_emb|class_embedding)\.weight",), "checkpoint", test=side(UNET, 1, 7)),
+    Signature("a Stable Diffusion unCLIP model", (UNET,), "checkpoint", UNCLIP, test=side(r"label_emb\.0\.0\.weight|class_embedding\.linear_1\.weight", 1, 1536, 2048)),
+    Signature("a Stable Diffusion x4 upscaler", (r"(?:label_emb|class_embedding)\.weight",), "checkpoint", UPSCALER, test=side(UNET, 1, 7)),
+    Signature("an InstructPix2Pix model", (UNET, r".*attn2\.to_k\.weight"), "checkpoint", PIX2PIX, test=side(UNET, 1, 8)),
+    Signature("a Stable Diffusion depth model", (UNET, r".*attn2\.to_k\.weight"), "checkpoint", DEPTH, test=side(UNET, 1, 5)),
     Signature("a Stable Diffusion checkpoint for {base}", (WHOLE_UNET, r"encoder\.(?:down\.|down_blocks\.)"), "checkpoint"),
     Signature("a UNet for {base}", (r"input_blocks\.0\.0\.weight",), "checkpoint"),
     Signature("a UNet of diffusers for {base}", (r"down_blocks\.\d+\.resnets", r"conv_in\.weight", r"time_embedding\."), "checkpoint"),

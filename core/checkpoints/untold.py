@@ -17,13 +17,15 @@ PREDICTIONS: dict[str, Parametrisation] = {"epsilon": "eps", "v": "v", "v_predic
 """modelspec.prediction_type, as Stability's model specification and kohya's scripts write it."""
 
 OTHER_HALVES = {
-    "depth_model.": "the depth estimator of Stable Diffusion 2 depth: its UNet takes a fifth channel with the depth",
-    "embedder.": "the image encoder of Stable Diffusion unCLIP: its UNet takes the embedding of an image as a vector",
-    "noise_augmentor.": "the noise augmentation of Stable Diffusion unCLIP",
-    "control_model.": "a ControlNet",
-    "low_scale_model.": "the noise augmentation of the upscaler",
+    "depth_model.": "the depth estimator of Stable Diffusion 2 depth: give the depth as a picture, by depth_condition",
+    "embedder.": "the image encoder of Stable Diffusion unCLIP: load_image_embedder reads it from the same file",
+    "control_model.": "a ControlNet: load_controlnet reads it",
 }
 """Parts of CompVis files that are not read, by the beginnings of their names."""
+
+KIN: dict[str, Parametrisation] = {"depth_model.": "eps", "noise_augmentor.": "v", "low_scale_model.": "v"}
+"""What the UNet of a published file with such parts predicts (Stability-AI/stablediffusion, configs/stable-diffusion: v2-midas,
+v2-1-stable-unclip, x4-upscaling)."""
 
 OTHER_PROCESSES = {
     "ztsnr": "zero terminal SNR, which is not taken over: wire a noise_schedule with zero_terminal_snr",
@@ -36,9 +38,10 @@ SD2_CONTEXT = 1024
 
 
 def told_parametrisation(state: State, metadata: Mapping[str, str]) -> Parametrisation | None:
-    """What the UNet predicts, where the header or an entry made for this says it."""
+    """What the UNet predicts, where the header, an entry made for this, or a part that goes with one of the published files says it."""
     told = PREDICTIONS.get(metadata.get("modelspec.prediction_type", "").lower())
-    return told or ("v" if "v_pred" in state else None)
+    beside = next((kind for prefix, kind in KIN.items() if any(key.startswith(prefix) for key in state)), None)
+    return told or ("v" if "v_pred" in state else beside)
 
 
 def untold(

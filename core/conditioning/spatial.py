@@ -1,4 +1,4 @@
-"""Conditions that lie on the image plane: semantic maps and low-resolution images, as channels beside the latent.
+"""Conditions that lie on the image plane: semantic maps, low-resolution images and depth, as channels beside the latent.
 
 Their null condition, for dropout and guidance, is zero in every channel: no class, a grey image.
 """
@@ -66,3 +66,14 @@ def low_resolution_channels(image: Tensor, size: tuple[int, int]) -> Tensor:
     if image.shape[2:] == size:
         return image
     return F.interpolate(image, size=size, mode="bicubic", antialias=True).clamp(-1, 1)
+
+
+def depth_channels(depth: Tensor, size: tuple[int, int]) -> Tensor:
+    """A depth map as Stable Diffusion 2's depth model sees it, (b, 1, *size): each sample's nearest is 1 and its farthest -1.
+
+    depth: (b, c, h, w), larger where nearer, as MiDaS estimates it; channels are averaged. A map without depth is 0.
+    Source: Stability-AI/stablediffusion scripts/gradio/depth2img.py.
+    """
+    small = F.interpolate(depth.mean(1, keepdim=True), size=size, mode="bicubic", align_corners=False)
+    low, high = (bound(small, dim=(1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
+    return torch.where(high > low, 2 * (small - low) / (high - low) - 1, torch.zeros_like(small))

@@ -90,11 +90,23 @@ class FeedForward(nn.Module):
 
 
 class BasicTransformerBlock(nn.Module):
-    """Pre-norm self-attention (`attn1`), cross-attention (`attn2`) and feed-forward, each residual."""
+    """Pre-norm self-attention (`attn1`), cross-attention (`attn2`) and feed-forward, each residual.
 
-    def __init__(self, dim: int, heads: int, dim_head: int, context_dim: int, dropout: float = 0.0) -> None:
+    Without `self_attention`, `attn1` reads the context too (the upscaler of Stable Diffusion 2).
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        heads: int,
+        dim_head: int,
+        context_dim: int,
+        dropout: float = 0.0,
+        self_attention: bool = True,
+    ) -> None:
         super().__init__()
-        self.attn1 = CrossAttention(dim, None, heads, dim_head, dropout)
+        self.self_attention = self_attention
+        self.attn1 = CrossAttention(dim, None if self_attention else context_dim, heads, dim_head, dropout)
         self.ff = FeedForward(dim, dropout)
         self.attn2 = CrossAttention(dim, context_dim, heads, dim_head, dropout)
         self.norm1 = nn.LayerNorm(dim)
@@ -103,7 +115,7 @@ class BasicTransformerBlock(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor | KeysValues, prompts: Prompts = ()) -> Tensor:
         """x (b, n, dim), context (b, m, context_dim) or its keys and values → (b, n, dim). prompts: see `CrossAttention`."""
-        x = x + self.attn1(self.norm1(x))
+        x = x + self.attn1(self.norm1(x), None if self.self_attention else context)
         x = x + self.attn2(self.norm2(x), context, prompts)
         out: Tensor = x + self.ff(self.norm3(x))
         return out
@@ -112,7 +124,8 @@ class BasicTransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """`depth` transformer blocks over the positions of a feature map, as a residual. `proj_out` starts at zero.
 
-    `use_linear` stores the projections as matrices (Stable Diffusion 2 on) instead of 1×1 convolutions.
+    `use_linear` stores the projections as matrices (Stable Diffusion 2 on) instead of 1×1 convolutions. Without
+    `self_attention`, positions see the context alone.
     """
 
     def __init__(
@@ -124,12 +137,15 @@ class SpatialTransformer(nn.Module):
         use_linear: bool = False,
         norm_groups: int = 32,
         dropout: float = 0.0,
+        self_attention: bool = True,
     ) -> None:
         super().__init__()
+        self.self_attention = self_attention
         self.norm = group_norm(channels, norm_groups, eps=TRANSFORMER_NORM_EPS)
         self.proj_in = nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
         self.transformer_blocks = nn.ModuleList(
-            BasicTransformerBlock(channels, heads, channels // heads, context_dim, dropout) for _ in range(depth)
+            BasicTransformerBlock(channels, heads, channels // heads, context_dim, dropout, self_attention)
+            for _ in range(depth)
         )
         self.proj_out = zero_init(
             nn.Linear(channels, channels) if use_linear else TokenConv(channels, channels, dims=2)
@@ -150,6 +166,6 @@ class SpatialTransformer(nn.Module):
 
     def told(self, context: Tensor) -> Tensor | list[Tensor | KeysValues]:
         """What to call this with for a context (b, m, context_dim): its keys and values for each block, where they are kept."""
-        if not kept_context.kept():
+        if not (kept_context.kept() and self.self_attention):  # else both attentions of a block ask for the context
             return context
         return [cast(BasicTransformerBlock, block).attn2.told(context) for block in self.transformer_blocks]

@@ -80,6 +80,7 @@ class ControlNet(Regional):
         hint_channels: int = 3,
         hint_widths: Sequence[int] = (16, 32, 96, 256),
         global_pool: bool = False,
+        disable_self_attentions: Sequence[bool] = (),
     ) -> None:
         super().__init__()
         parts = Parts(
@@ -97,6 +98,7 @@ class ControlNet(Regional):
             conv_resample,
             dropout,
             norm_groups,
+            disable_self_attentions,
         )
         if not hint_widths:
             raise ValueError("hint_widths has the channels of at least one convolution")

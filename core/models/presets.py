@@ -286,6 +286,16 @@ LATENT_DIFFUSION: dict[str, Preset] = {
     "stable-diffusion-xl-inpainting": _stable_diffusion_xl(SDXL_UNET, 2048, numbers=6, in_channels=9),
 }
 
+UPSCALER: Preset = {
+    "scale_factor": 0.08333,
+    "unet": _unet(256, [1, 2, 2, 4], [2, 4, 8], in_channels=7, out_channels=4, num_res_blocks=2, num_heads=8)
+    | {"context_dim": 1024, "use_linear_in_transformer": True, "num_classes": 1000}
+    | {"disable_self_attentions": [True, True, True, False]},
+    "schedule": {"steps": 1000, "start": 1e-4, "end": 0.02, "parametrisation": "v"},
+}
+"""Stable Diffusion's x4 upscaler (configs/stable-diffusion/x4-upscaling.yaml of Stability-AI/stablediffusion), whose first stage
+has a shape of its own: f = 4 with four channels. Its classes are the noise levels of the picture beside the latent."""
+
 
 def build_autoencoder(name: str, **changes: Any) -> Autoencoder:
     """A fresh autoencoder of AUTOENCODERS, with some arguments changed. Raises ValueError for an unknown name."""

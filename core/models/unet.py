@@ -41,6 +41,8 @@ class UNet(Regional):
         without, AttentionBlock.
     transformer_depth: blocks in each SpatialTransformer, or one number for each level (the middle takes the last).
     use_linear_in_transformer: projections as Linear instead of 1×1 convolutions (Stable Diffusion 2 on).
+    disable_self_attentions: for each level whether its blocks attend to the context alone (Stable Diffusion's upscaler);
+        empty for none.
     num_classes: class labels y (b,), embedded and added to the time embedding; adm_in_channels: a vector y (b,
         adm_in_channels) instead.
     use_scale_shift_norm, resblock_updown, conv_resample: FiLM-like norm, BigGAN resampling blocks, convolutions where
@@ -77,6 +79,7 @@ class UNet(Regional):
         dropout: float = 0.0,
         norm_groups: int = 32,
         gradient_checkpointing: bool = False,
+        disable_self_attentions: Sequence[bool] = (),
     ) -> None:
         super().__init__()
         parts = Parts(
@@ -94,6 +97,7 @@ class UNet(Regional):
             conv_resample,
             dropout,
             norm_groups,
+            disable_self_attentions,
         )
         self.in_channels = in_channels
         self.out_channels = out_channels

@@ -58,6 +58,7 @@ class Parts:
     conv_resample: bool = True
     dropout: float = 0.0
     norm_groups: int = 32
+    disable_self_attentions: Sequence[bool] = ()
 
     def __post_init__(self) -> None:
         if not self.channel_mult or min(self.channel_mult) < 1:
@@ -69,6 +70,11 @@ class Parts:
         if len(self.depths) != self.levels:
             raise ValueError(
                 f"transformer_depth has {len(self.depths)} entries for the {self.levels} levels of channel_mult"
+            )
+        if len(self.disable_self_attentions) not in (0, self.levels):
+            raise ValueError(
+                f"disable_self_attentions has {len(self.disable_self_attentions)} entries for the {self.levels} levels of"
+                " channel_mult"
             )
 
     @property
@@ -120,12 +126,15 @@ class Parts:
         return heads
 
     def attention(self, channels: int, level: int) -> nn.Module:
-        """Self-attention, with cross-attention where there is a context."""
+        """Self-attention, with cross-attention where there is a context. level: -1 for the middle."""
         heads = self.heads(channels)
         if self.context_dim is None:
             return AttentionBlock(channels, heads, self.norm_groups)
         linear = self.use_linear_in_transformer
-        return SpatialTransformer(channels, heads, self.context_dim, self.depths[level], linear, self.norm_groups)
+        sees_itself = level < 0 or not (self.disable_self_attentions and self.disable_self_attentions[level])
+        return SpatialTransformer(
+            channels, heads, self.context_dim, self.depths[level], linear, self.norm_groups, self_attention=sees_itself
+        )
 
     def contracting(self, in_channels: int) -> Contracting:
         """The way down, from in_channels: a convolution, then residual blocks (with attention) and resampling, level by level."""

@@ -11,6 +11,7 @@ from PIL import Image as PILImage
 from core.conditioning.classes import ClassEmbedder
 from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.image_embedder import ImageEmbedder
 from core.conditioning.image_encoder import ImageEncoder
 from core.conditioning.layouts import LayoutTokenizer
 from core.conditioning.learned_word import LearnedWord
@@ -33,6 +34,7 @@ from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.ema import ExponentialAverage
 from core.models.ip_adapter import IPAdapter
+from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
 from core.models.t2i_adapter import T2IAdapter
 from core.models.unet import UNet
@@ -155,6 +157,7 @@ WIRES: dict[str, Callable[[], Any]] = {
     "controlnet": lambda: ControlNet(
         C, 8, (1, 2), 1, (2,), num_heads=2, context_dim=16, norm_groups=4, hint_widths=(4, 4, 4)
     ).eval(),
+    "image_embedder": lambda: ImageEmbedder(16, 16, 1, 2, image_size=8, patch_size=4, projection_dim=12).eval(),
     "t2i_adapter": lambda: T2IAdapter(channels=(8, 16), num_res_blocks=1, downscale_factor=4).eval(),
     "ip_adapter": lambda: IPAdapter.beside(attending_unet(), 12).eval(),
     "image_encoder": image_encoder,
@@ -245,6 +248,7 @@ PARAMS: dict[str, dict[str, Any]] = {
     "parameter_group": {"patterns": ["*.bias"], "weight_decay": 0.0},
     "freeze": {"patterns": ["*attn2*"]},
     "lora_adapter": {"layers": ["*qkv"], "rank": 2},
+    "skip_layers": {"layers": [1]},
     "bucket_pictures": {"resolution": 32, "multiple": 8},
     "frame_pictures": {"height": 16, "width": 16},
     "split_dataset": {"validation": 0.5},
@@ -314,6 +318,7 @@ INPUTS: dict[str, dict[str, Callable[[], Any]]] = {
     "save_lora_adapter": {"text_encoder": lambda: None, "text_adapter": lambda: None},
     "random_rows": {"x": lambda: _rand(64, C), "like": WIRES["latent"]},
     "save_lora": {"text_base": lambda: None, "text_encoder": lambda: None},
+    "skip_layers": {"model": lambda: MMDiT(C, 16, 2, 2, 8, 6, max_positions=8).eval()},
     "save_checkpoint": {
         "class_embedder": lambda: None,
         "rescaler": lambda: None,

@@ -46,6 +46,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(["load_controlnet", "load_t2i_adapter"], "read files: tests/nodes/test_control.py"),
     **dict.fromkeys(["load_ip_adapter", "load_image_encoder"], "read files: tests/nodes/test_image_prompts.py"),
+    "load_image_embedder": "reads files: tests/core/checkpoints/test_kin.py",
     **dict.fromkeys(["dinov2_network", "clip_score_network"], "read files: tests/nodes/test_metrics_in_two.py"),
     "load_statistics": "reads a file: tests/nodes/test_metrics.py",
     **dict.fromkeys(

@@ -50,6 +50,10 @@ NEEDS_FILES = {
     "stable_diffusion_controlnet",
     "stable_diffusion_ip_adapter",
     "controlnet",
+    "instruct_pix2pix",
+    "depth_to_image",
+    "stable_diffusion_upscaler",
+    "unclip",
     "images_folder",
     "captioned_pictures",
 }

@@ -21,6 +21,7 @@ from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import save_checkpoint
 from core.checkpoints.model_io import save_model
 from core.checkpoints.weights import read_weights, write_weights
+from core.conditioning.image_embedder import ImageEmbedder
 from core.conditioning.tokenizer import train_wordpiece
 from core.data.folder import ImageFolder
 from core.data.picture_files import image_files
@@ -44,6 +45,7 @@ sys.path += [str(Path(__file__).parents[1] / "core" / part) for part in ("checkp
 import tiny_ldm
 import tiny_pipelines
 import tiny_pretrained
+from tiny_kin import image_encoder, normalizer
 
 REGISTRY = Registry.installed([])
 FOREIGN = ("Thumbs.db", "film.mp4", ".hidden/x.png", "README.md", ".DS_Store")
@@ -85,6 +87,18 @@ def adapter() -> T2IAdapter:
 
 def ip_adapter() -> IPAdapter:
     return IPAdapter(8, 8, [8, 16])
+
+
+def image_embedder() -> ImageEmbedder:
+    return ImageEmbedder(16, 16, 1, 2, image_size=8, patch_size=4, projection_dim=12)
+
+
+def unclip(root: Path) -> Path:
+    """A pipeline's folder, of which other parts are not read."""
+    image_encoder().save_pretrained(root / "u" / "image_encoder")
+    normalizer().save_pretrained(root / "u" / "image_normalizer")
+    (root / "u" / "model_index.json").write_text("{}")
+    return root / "u"
 
 
 def controlnet(root: Path) -> Path:
@@ -266,6 +280,7 @@ SAMPLES: dict[str, list[Callable[[Path], Path]]] = {
     "load_t2i_adapter.path": [model(adapter), weights(".pth"), sharded],
     "load_ip_adapter.path": [model(ip_adapter), weights(".bin"), weights(".safetensors")],
     "load_image_encoder.path": [pretrained(tiny_pretrained.clip_vision)],
+    "load_image_embedder.path": [model(image_embedder), unclip, weights(".safetensors")],
     "load_checkpoint.config": [config],
     "load_checkpoint.tokenizer": [own_tokenizer, vocabulary, merges],
     "load_tokenizer.path": [own_tokenizer, vocabulary, merges],

@@ -187,6 +187,17 @@ def shown_to_stable_diffusion(engine: Engine) -> None:
     Image.linear_gradient("L").convert("RGB").save(engine.workspace / "picture.png")
 
 
+def kin_of_stable_diffusion(kind: str, name: str) -> Callable[[Engine], None]:
+    def bring(engine: Engine) -> None:
+        from tiny_kin import kin
+
+        kin(kind, engine.workspace / f"{kind}-made").save_pretrained(engine.workspace / "models" / name)
+        for picture in ("picture.png", "depth.png"):
+            Image.linear_gradient("L").convert("RGB").save(engine.workspace / picture)
+
+    return bring
+
+
 BEFORE: dict[str, Callable[[Engine], None]] = {
     "captioned_pictures": captioned,
     "images_folder": pictures,
@@ -197,6 +208,10 @@ BEFORE: dict[str, Callable[[Engine], None]] = {
     "pixart_alpha": pixart("pixart-alpha", "alpha 1024"),
     "stable_diffusion_controlnet": beside_stable_diffusion,
     "stable_diffusion_ip_adapter": shown_to_stable_diffusion,
+    "instruct_pix2pix": kin_of_stable_diffusion("pix2pix", "instruct-pix2pix"),
+    "depth_to_image": kin_of_stable_diffusion("depth", "stable-diffusion-depth"),
+    "stable_diffusion_upscaler": kin_of_stable_diffusion("upscaler", "stable-diffusion-x4-upscaler"),
+    "unclip": kin_of_stable_diffusion("unclip", "stable-diffusion-unclip"),
 }
 """What a person brings along."""
 

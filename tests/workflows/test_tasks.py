@@ -45,6 +45,10 @@ TASKS = [
     "pixart_alpha",
     "stable_diffusion_controlnet",
     "stable_diffusion_ip_adapter",
+    "instruct_pix2pix",
+    "depth_to_image",
+    "stable_diffusion_upscaler",
+    "unclip",
     "published_model",
 ]
 FIRST_STAGE = ("autoencoder0", "discriminator0", "autoencoder_optimizer", "discriminator_optimizer")

@@ -48,7 +48,7 @@ REFUSED: list[tuple[Any, dict[str, Any], str, Any]] = [
             "attention_type": "gated",
             "mid_block_type": "UNetMidBlock2DSimpleCrossAttn",
             "mid_block_only_cross_attention": True,
-            "only_cross_attention": True,
+            "only_cross_attention": [True, True, True, True, True],
             "dual_cross_attention": True,
             "cross_attention_norm": "layer_norm",
             "reverse_transformer_layers_per_block": [1, 2],

@@ -103,6 +103,15 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "heads": 1,
     },
     "T2IAdapter": {"channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 4},
+    "ImageEmbedder": {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 8,
+        "patch_size": 4,
+        "projection_dim": 12,
+    },
 }
 
 

@@ -41,7 +41,7 @@ def test_a_stable_diffusion_2_file_that_says_nothing_is_asked_about() -> None:
     assert untold({}, 768, alone=False, told=None, described=False) == ()
 
 
-@pytest.mark.parametrize("prefix", ["depth_model.", "embedder.", "noise_augmentor."])
+@pytest.mark.parametrize("prefix", ["depth_model.", "embedder.", "control_model."])
 def test_the_half_that_is_not_read_is_named(prefix: str, tmp_path: Path) -> None:
     save_compvis(stable_diffusion(), tmp_path / "m.safetensors")
     state = read_weights(tmp_path / "m.safetensors")

@@ -41,18 +41,18 @@ def scheduler(prediction_type: str = "epsilon", start: float = 0.00085, end: flo
 def unet(channels: int, context: int, **options: Any) -> Any:
     from diffusers import UNet2DConditionModel
 
-    model = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=channels,
-        out_channels=channels,
-        block_out_channels=(32, 64),
-        layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=context,
-        **({"attention_head_dim": 2} | options),
-    )
-    return randomise(model, 1)
+    shape: dict[str, Any] = {
+        "sample_size": 8,
+        "in_channels": channels,
+        "out_channels": channels,
+        "block_out_channels": (32, 64),
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": context,
+        "attention_head_dim": 2,
+    }
+    return randomise(UNet2DConditionModel(**shape | options), 1)
 
 
 def autoencoder(is_vq: bool) -> Any:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.conditioning.inpainting import composite, inpainting_channels, masked_image
-from core.conditioning.spatial import SpatialRescaler, low_resolution_channels, one_hot_map
+from core.conditioning.spatial import SpatialRescaler, depth_channels, low_resolution_channels, one_hot_map
 
 
 def test_rescaler_keeps_compvis_names_and_averages_by_halves() -> None:
@@ -66,3 +66,15 @@ def test_composite_keeps_known_pixels_to_the_bit() -> None:
     assert torch.equal(result[..., 0, 1], image[..., 0, 1])
     assert torch.allclose(result[..., 0, 0], filling[..., 0, 0], atol=1e-6)
     assert torch.allclose(result[..., 1, 1], (image + filling)[..., 1, 1] / 2, atol=1e-6)
+
+
+def test_depth_is_between_its_nearest_and_its_farthest() -> None:
+    depth = (
+        torch.arange(64.0).reshape(1, 1, 8, 8).expand(2, 3, 8, 8) * torch.tensor([1.0, 7.0])[:, None, None, None] + 5
+    )
+    found = depth_channels(depth, (4, 4))
+    assert found.shape == (2, 1, 4, 4)
+    torch.testing.assert_close(found[0], found[1])  # whatever its range
+    assert (found.amin().item(), found.amax().item()) == (-1, 1)
+    assert (found.flatten(1).diff() > 0).all(), "nearer is larger"
+    assert torch.equal(depth_channels(torch.ones(1, 3, 8, 8), (4, 4)), torch.zeros(1, 1, 4, 4))
