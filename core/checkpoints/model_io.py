@@ -37,6 +37,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.identity_autoencoder import IdentityAutoencoder
 from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
 from core.models.registry import MODELS, name_of
@@ -54,6 +55,7 @@ for model in (
     KLAutoencoder,
     VQAutoencoder,
     TinyAutoencoder,
+    IdentityAutoencoder,
     NLayerDiscriminator,
     ClassEmbedder,
     BERTEmbedder,
