@@ -38,6 +38,7 @@ NEEDS_FILES = {
     "posterior_sampling",
     "progressive_distillation",
     "cascade",
+    "rate_distortion",
     "repaint",
     "classifier_guidance",
     "image_guidance",

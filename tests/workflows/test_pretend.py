@@ -29,6 +29,7 @@ from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
 from tests.workflows.conftest import figures
+from tests.workflows.test_compression_sweep import small as swept
 from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
@@ -53,6 +54,7 @@ SAMPLERS = (
     "consistency_distillation",
     "posterior_sampling",
     "cascade",
+    "rate_distortion",
 )
 LONG = ("autoguidance", "progressive_distillation", "consistency_distillation", "posterior_sampling", "cascade")
 """Those beside a model that is loaded which are made quick by more than fewer steps of a sampling."""
@@ -77,6 +79,12 @@ SWEEP: dict[str, dict[str, Any]] = {
     "noise": {"shape": [8, 4, 8, 8]},
     "sample": {"steps": 2},
 }
+RATE: dict[str, dict[str, Any]] = {
+    "shapes": {"size": 8},
+    "some": {"count": 8},
+    "timesteps": {"values": [999, 300, 0]},
+}
+"""Of rate_distortion."""
 SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
@@ -85,6 +93,10 @@ QUICK = ("quickstart", "sample")
 def tiny(name: str) -> Workflow:
     if name in PERSONAL:
         return personal(name)
+    if name == "compression_sweep":
+        workflow = swept()
+        workflow.nodes["save_plot"].wires["plots"] = ["progress_plot"]  # the other one shows how long it took
+        return workflow
     workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
@@ -97,6 +109,8 @@ def tiny(name: str) -> Workflow:
             node.params |= XL[id]
         if name == "guidance_sweep" and id in SWEEP:
             node.params |= SWEEP[id]
+        if name == "rate_distortion" and id in RATE:
+            node.params |= RATE[id]
         if name == "stable_diffusion_3" and id in SD3:
             node.params |= SD3[id]
         if name == "captioned_pictures" and id in CAPTIONED:
