@@ -83,7 +83,7 @@ def test_its_tables_hold_a_row_for_each_factor_seed_and_number_of_steps(registry
         (factor, seed, steps) for factor in (1, 4) for seed in (0, 1) for steps in (1, 3)
     ], "steps add up"
     first = [row for row in progress.rows() if (row[0], row[2]) == (4, 3)]
-    assert means.rows()[-1][:2] == (4, 3)
+    assert list(means.rows())[-1][:2] == (4, 3)
     assert means.columns["distance_mean"][-1] == pytest.approx(statistics.fmean(row[3] for row in first))
     assert means.columns["distance_deviation"][-1] == pytest.approx(statistics.stdev(row[3] for row in first))
 
