@@ -63,6 +63,7 @@ def distance(real: np.ndarray, generated: np.ndarray) -> float:
     return float(apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
 
 
+@pytest.mark.slow
 def test_its_tables_hold_a_row_for_each_factor_seed_and_number_of_steps(registry: Registry, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     workflow = small()
