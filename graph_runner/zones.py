@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
@@ -83,6 +85,13 @@ class Once(Protocol):
     def __call__(self) -> Ports[R]:
         """The results."""
         ...
+
+
+class Timing(NamedTuple, Generic[R]):
+    """What `timed` gives: the results of the last run of its body, and how long one took."""
+
+    results: Ports[R]
+    seconds: float
 
 
 class Branch(Protocol):
@@ -230,6 +239,40 @@ def every(
 def group(body: Body[Once]) -> Ports[R]:
     """Run the body once: a named part of a graph."""
     return body()
+
+
+@node(category="zones", whole=True, words=("benchmark", "throughput", "latency", "stopwatch", "duration", "speed"))
+def timed(
+    body: Body[Once],
+    loop: Loop,
+    runs: Annotated[int, Field(ge=1, le=10_000)] = 1,
+    clock: Literal["wall", "processor"] = "wall",
+) -> Timing[R]:
+    """Run the body and tell how many seconds that took: the least of so many runs.
+
+    All of the body counts each time, its constants too; with two runs or more, warming up does not. A value that is in the cache keeps
+    the seconds of the run that computed it.
+
+    runs: how often; each is another turn, with random numbers of its own, and the results are those of the last.
+    clock: wall is the time on the clock, to the end of what an accelerator was asked for; processor counts only what this process
+        computes on its processors, all threads together, so that other programs on the machine do not count.
+    """
+    now = time.perf_counter if clock == "wall" else time.process_time
+    results: Mapping[str, R] = {}
+    seconds = float("inf")
+    for _ in loop(runs):
+        _settle()
+        began = now()
+        results = body()
+        _settle()
+        seconds = min(seconds, now() - began)
+    return Timing(results, seconds)
+
+
+def _settle() -> None:
+    """Wait for what an accelerator was asked for, if there is one."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
 
 
 def side_by_side(over: Mapping[str, Sequence[T]]) -> list[dict[str, T]]:

@@ -17,6 +17,7 @@ from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
 from core.models.first_stage import FirstStage
+from core.models.identity_autoencoder import IdentityAutoencoder
 from core.models.registry import MODELS, name_of
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Models, Rng, Saving
@@ -85,6 +86,16 @@ def kl_autoencoder(
         logvar_init=logvar_init,
         per_channel_scale=per_channel_scale,
     )
+
+
+@node(category="models", words=("pixel space", "pixel diffusion", "no first stage", "f = 1", "identity first stage"))
+def identity_autoencoder(in_channels: Channels = 3, per_channel_scale: bool = False) -> Autoencoder:
+    """The first stage that changes nothing, so that the same graph diffuses pixels: f = 1 (CompVis' IdentityFirstStage).
+
+    in_channels: of images, and of z.
+    per_channel_scale: rescale_latents measures each channel's own mean and deviation, not one number for all.
+    """
+    return IdentityAutoencoder(in_channels, per_channel_scale=per_channel_scale)
 
 
 @node(category="models", words=("gan", "patchgan"))

@@ -38,6 +38,7 @@ from core.models.classifier import NoisyClassifier
 from core.models.controlnet import ControlNet
 from core.models.discriminator import NLayerDiscriminator
 from core.models.dit import DiT
+from core.models.identity_autoencoder import IdentityAutoencoder
 from core.models.ip_adapter import IPAdapter
 from core.models.mmdit import MMDiT
 from core.models.perceptual import HaarDistance
@@ -58,6 +59,7 @@ for model in (
     KLAutoencoder,
     VQAutoencoder,
     TinyAutoencoder,
+    IdentityAutoencoder,
     NLayerDiscriminator,
     ClassEmbedder,
     BERTEmbedder,

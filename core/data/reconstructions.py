@@ -36,5 +36,5 @@ class Reconstructions:
     def get_batch(self, indices: NDArray[np.int64], random: KeyedRandom | None = None) -> Batch:
         """The samples at `indices` as a batch, their images reconstructed."""
         batch = take(self.data, indices, random)
-        images = batch["images"].to(self.autoencoder.last_layer.device)
+        images = batch["images"].to(self.autoencoder.scale_factor.device)
         return batch | {"images": self.autoencoder.decode(self.autoencoder.encode(images)).cpu()}

@@ -74,12 +74,15 @@ def _let_go(scope: Scope) -> None:
 def _hoist(scope: Scope) -> None:
     """Move nodes that draw nothing, change nothing and depend on no port of their zone out of it, inmost first.
 
-    Never out of the body of a callback or a condition: it may never run at all.
+    Never out of the body of a callback or a condition, which may never run at all, nor out of one that is done whole.
     """
     for bound in list(scope.nodes.values()):
         if bound.body is not None:
             _hoist(bound.body)
-    if scope.parent is None or scope.zone is None or scope.zone.spec.aside or scope.zone.spec.conditional:
+    if scope.parent is None or scope.zone is None:
+        return
+    around = scope.zone.spec
+    if around.aside or around.conditional or around.whole:
         return
     for id in list(nx.topological_sort(dependencies(scope))):
         bound = scope.nodes[id]

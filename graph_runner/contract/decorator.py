@@ -32,6 +32,7 @@ def node(
     formerly: tuple[str, ...] = (),
     lighter: str = "",
     conditional: str = "",
+    whole: bool = False,
     lazy: Mapping[str, Callable[..., Any]] = MappingProxyType({}),
     words: tuple[str, ...] = (),
 ) -> Callable[[F], F]:
@@ -53,6 +54,7 @@ def node(
     words: by which people look for it besides its name: what other programs call it ("ksampler"), what it is for ("img2img").
     conditional: a zone whose body may not run at all, as the named input says: nothing of the body is computed before that is known,
     and a dry run goes through it.
+    whole: a zone whose body is done whole each time: what in it depends on nothing that changes is not computed once outside.
     lazy: inputs that it does not always read, each with a function of some of its other single inputs, by their names, that says whether it
     does: {"uncond": lambda scale: scale != 1}. Where it does not, what only makes that value is not computed, and None comes in.
     lighter: another node, of the same inputs and outputs, that does the same in less memory.
@@ -82,6 +84,7 @@ def node(
             formerly=formerly,
             lighter=lighter,
             conditional=conditional,
+            whole=whole,
             lazy=lazy,
             words=words,
         )

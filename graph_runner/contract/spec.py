@@ -222,7 +222,7 @@ class NodeSpec:
     """Everything the engine and the canvas know of a node, read once from its function.
 
     aside: of a zone that runs every n steps of the one around it (a callback), the parameter that n is; else "". independent: no
-    iteration depends on another. lazy: inputs that are not always read, and whether they are. conditional: of a zone whose body may not run at all, the input that says so; else "". continues_from: the parameter that names a checkpoint to begin at; else "".
+    iteration depends on another. lazy: inputs that are not always read, and whether they are. conditional: of a zone whose body may not run at all, the input that says so; else "". continues_from: the parameter that names a checkpoint to begin at; else "". whole: of a zone whose body is done whole each time, its constants too.
     """
 
     type: str
@@ -254,6 +254,7 @@ class NodeSpec:
     formerly: tuple[str, ...] = ()
     continues_from: str = ""
     conditional: str = ""
+    whole: bool = False
     lazy: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     draws_when: Draws | None = None
     fleeting: bool = False  # what it gives is known in this run alone: nothing that is made of it is stored

@@ -56,8 +56,8 @@ OPEN = _Open()
 
 
 def _is_open(value: Any) -> bool:
-    """Whether only the run will give a value, or one of those that a loop has collected."""
-    return value is OPEN or (isinstance(value, list) and any(item is OPEN for item in value))
+    """Whether only the run will give a value, or one of those that a loop, or a loop in a loop, has collected."""
+    return value is OPEN or (isinstance(value, list) and any(_is_open(item) for item in value))
 
 
 @dataclass

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol
 
 import pytest
 
+from graph_runner import zones
 from graph_runner.contract import Body, Ports, node
 from graph_runner.contract.registry import Registry
 from graph_runner.run.engine import Result
 from graph_runner.run.failures import NodeError
 from tests.graph_runner.conftest import TOYS
-from tests.graph_runner.drawing import ONE, every, record, repeat, scale, sweep
-from tests.graph_runner.toys import RECORDED, Number
+from tests.graph_runner.drawing import ONE, every, noted, record, repeat, scale, sweep
+from tests.graph_runner.toys import CALLS, RECORDED, Number
 
 Run = Callable[..., Result]
 
@@ -229,3 +231,21 @@ def test_an_observer_sees_what_nodes_at_the_top_give_computed_or_not(run: Run) -
         looking = Looking()
         run(nodes, "one", "loop.x", observer=looking)
         assert looking.values == {"one": [1], "loop": [0.25]}
+
+
+@pytest.mark.parametrize("clock", ["wall", "processor"])
+def test_timed_tells_the_least_time_of_its_runs_and_gives_what_the_last_gave(
+    run: Run, monkeypatch: pytest.MonkeyPatch, clock: str
+) -> None:
+    readings = iter([0.0, 5.0, 10.0, 12.5, 20.0, 29.0])
+    other = "process_time" if clock == "wall" else "perf_counter"
+    asked = "perf_counter" if clock == "wall" else "process_time"
+    monkeypatch.setattr(zones, "time", SimpleNamespace(**{asked: lambda: next(readings), other: lambda: 0.0}))
+    inner = {"drawn": {"type": "random_number"}, "r": record("drawn"), "constant": noted("one", "constant")}
+    body = {"nodes": inner, "results": {"x": "drawn", "y": "constant"}}
+    timed = {"type": "timed", "params": {"runs": 3, "clock": clock}, "body": body}
+    values = run({"one": ONE, "clocked": timed}, "clocked").values
+    assert values["clocked.seconds"] == 2.5
+    assert len(set(RECORDED["x"])) == 3, "each run draws anew"
+    assert CALLS == ["constant"] * 3, "and does all of it"
+    assert float(values["clocked.results.x"]) == pytest.approx(RECORDED["x"][-1])

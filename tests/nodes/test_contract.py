@@ -21,7 +21,7 @@ REGISTRY = Registry.scan(["graph_runner.zones", "nodes"])
 
 # Why a node is not called here; everything else is.
 ELSEWHERE = {
-    **dict.fromkeys(["repeat", "for_each", "every", "group"], "tests/graph_runner"),
+    **dict.fromkeys(["repeat", "for_each", "every", "group", "timed"], "tests/graph_runner"),
     **dict.fromkeys(["switch", "repeat_until", "accumulate", "scan"], "tests/graph_runner/test_control.py"),
     "early_stopping": "tests/nodes/test_early_stopping.py",
     "search": "tests/nodes/test_search.py",

@@ -39,6 +39,7 @@ NEEDS_FILES = {
     "posterior_sampling",
     "progressive_distillation",
     "cascade",
+    "rate_distortion",
     "repaint",
     "classifier_guidance",
     "image_guidance",

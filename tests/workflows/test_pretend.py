@@ -31,6 +31,7 @@ from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
 from tests.workflows import test_analyses as analyses
 from tests.workflows.conftest import figures
+from tests.workflows.test_compression_sweep import small as swept
 from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
 from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
@@ -56,6 +57,7 @@ SAMPLERS = (
     "posterior_sampling",
     "cascade",
     "controlnet",
+    "rate_distortion",
 )
 LONG = (
     "autoguidance",
@@ -88,6 +90,12 @@ SWEEP: dict[str, dict[str, Any]] = {
     "sample": {"steps": 2},
 }
 EDGES: dict[str, dict[str, Any]] = {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}}
+RATE: dict[str, dict[str, Any]] = {
+    "shapes": {"size": 8},
+    "some": {"count": 8},
+    "timesteps": {"values": [999, 300, 0]},
+}
+"""Of rate_distortion."""
 SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
 PIXART: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 4, 8, 8]}}
 QUICK = ("quickstart", "sample")
@@ -99,6 +107,10 @@ def tiny(name: str) -> Workflow:
         return personal(name)
     if name in analyses.ANALYSES:
         return analyses.tiny(name)
+    if name == "compression_sweep":
+        workflow = swept()
+        workflow.nodes["save_plot"].wires["plots"] = ["progress_plot"]  # the other one shows how long it took
+        return workflow
     workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
     for id, node in nodes_of(workflow.nodes).items():
         if name == "images_folder" and node.type == "gaussian_noise":
@@ -113,6 +125,8 @@ def tiny(name: str) -> Workflow:
             node.params |= SWEEP[id]
         if name == "controlnet" and id in EDGES:
             node.params |= EDGES[id]
+        if name == "rate_distortion" and id in RATE:
+            node.params |= RATE[id]
         if name == "stable_diffusion_3" and id in SD3:
             node.params |= SD3[id]
         if name.startswith("pixart") and id in PIXART:

@@ -44,7 +44,7 @@ def small(name: str) -> Workflow:
     workflow = load(WORKFLOWS / f"{name}.json")
     for id, changes in SMALL.items():
         node = workflow.nodes.get(id)
-        if node is not None and node.type not in ("load_autoencoder", "load_unet", "for_each"):
+        if node is not None and node.type not in ("load_autoencoder", "load_unet", "for_each", "scan", "rmse"):
             node.params.update(changes)
     return workflow
 

@@ -211,6 +211,16 @@ def test_what_depends_on_numbers_is_left_open_and_no_error(registry: Registry) -
     assert "only the run gives" in found.nodes["large"].open
 
 
+def test_what_a_loop_in_a_loop_collects_is_left_open_too(registry: Registry) -> None:
+    some = {"some": {"type": "positive_rows", "wires": {"x": "a"}}}
+    inner = sweep(some, {"rows": "some"}, {"i": [0, 1]})
+    outer = sweep({"inner": inner}, {"rows": "inner.rows"}, {"j": [0, 1]})
+    nodes = {"a": A, "outer": outer, "end": {"type": "same", "wires": {"x": "outer.rows"}}}
+    found = estimate(registry, nodes)
+    assert not found.problems
+    assert found.nodes["end"].open == "what it reads is not known"
+
+
 def test_joined_calls_are_each_told(registry: Registry) -> None:
     nodes = {
         "a": A,
