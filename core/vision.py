@@ -1,4 +1,4 @@
-"""Pictures as networks of vision want them: at their size, in the colours that they were trained with."""
+"""Pictures as networks see them that were trained on Pillow's: 8 bits, its bicubic filter, the colours of their training taken off."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711
 
 
 def rounded(images: Tensor) -> Tensor:
-    """Images in [-1, 1] as values 0 … 255, as if read from files."""
+    """Images (b, 3, h, w) in [-1, 1] as values 0 … 255, as if read from files."""
     return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
 
 
 def resized(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Brought to a size as Pillow does to pictures of 8 bits."""
+    """Pixels (b, c, h, w) brought to a size as Pillow does to pictures of 8 bits."""
     if tuple(pixels.shape[2:]) == size:
         return pixels
     return F.interpolate(pixels, size, mode="bicubic", antialias=True).clamp(0, 255).round()
 
 
 def cropped(pixels: Tensor, size: int) -> Tensor:
-    """The middle square of pixels whose shorter side is brought to a size."""
+    """The middle square of pixels (b, c, h, w) whose shorter side is brought to a size."""
     height, width = pixels.shape[2:]
     short = min(height, width)
     pixels = resized(pixels, (height * size // short, width * size // short))
@@ -32,6 +32,6 @@ def cropped(pixels: Tensor, size: int) -> Tensor:
 
 
 def normed(pixels: Tensor, colours: tuple[tuple[float, ...], tuple[float, ...]]) -> Tensor:
-    """Pixels 0 … 255 (b, 3, h, w) without the mean of these colours, by their deviation."""
+    """Pixels (b, 3, h, w) in 0 … 255 with these colours' mean 0 and deviation 1."""
     mean, deviation = (pixels.new_tensor(values)[:, None, None] for values in colours)
     return (pixels / 255 - mean) / deviation

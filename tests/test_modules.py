@@ -12,6 +12,7 @@ from tests.test_architecture import ROOT
 
 PACKAGES = ("core", "graph_runner", "nodes")
 REACHED = {
+    "graph_runner.base.lifetime": "graph_runner/base/test_lifetime.py",
     "graph_runner.bind.literals": "graph_runner/bind/test_validate.py",
     "graph_runner.compile.lazy": "graph_runner/compile/test_lazy.py",
     "nodes.early_stopping": "nodes/test_early_stopping.py",

@@ -18,7 +18,8 @@ Attended = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True, eq=False)
 class ImagePrompt(Part):
-    """Keys and values of each adapter for each cross-attention of a UNet: of the way down, the way up, and the middle, as files count.
+    """Keys and values (b, m, width) of each adapter for each cross-attention of a UNet: of the way down, the way up, and the middle, as
+    files count.
 
     Zero values are nothing, and a part of them counts so much less.
     """

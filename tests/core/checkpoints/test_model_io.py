@@ -103,6 +103,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "heads": 1,
     },
     "T2IAdapter": {"channels": [8, 16], "num_res_blocks": 1, "downscale_factor": 4},
+    "IdentityAutoencoder": {"in_channels": 4, "per_channel_scale": True},
     "ImageEmbedder": {
         "hidden_size": 16,
         "intermediate_size": 16,
