@@ -15,6 +15,7 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.models.graft import refuse_grafted
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.unet import UNet as UNetModel
 from graph_runner.context import Saving, Tell
 from graph_runner.contract import Name, PathTo, node
@@ -80,9 +81,9 @@ def for_unet(unet: nn.Module) -> UNetModel:
     return unet
 
 
-def for_denoiser(model: nn.Module) -> UNetModel | MMDiT:
-    """A denoiser that LoRA files are for: a UNet, or Stable Diffusion 3's transformer. Raises ValueError for another model."""
-    if not isinstance(model, MMDiT):
+def for_denoiser(model: nn.Module) -> UNetModel | MMDiT | PixArt:
+    """A denoiser that LoRA files are for: a UNet, or the transformer of Stable Diffusion 3 or PixArt. Raises ValueError for another model."""
+    if not isinstance(model, MMDiT | PixArt):
         return for_unet(model)
     refuse_grafted(model)
     return model
@@ -140,7 +141,7 @@ def lora(
 def lora_unet(unet: M, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> M:
     """A denoiser with a LoRA file merged in, or a LoHa, LoKr, DoRA or file of differences.
 
-    unet: the base model that the LoRA was made for: a UNet, or Stable Diffusion 3's transformer.
+    unet: the base model that the LoRA was made for: a UNet, or the transformer of Stable Diffusion 3 or PixArt.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
@@ -180,7 +181,7 @@ def save_lora(
 
     Of each weight's change the part of the largest singular values is kept.
 
-    base: the UNet, or Stable Diffusion 3's transformer, before the training.
+    base: the UNet, or the transformer of Stable Diffusion 3 or PixArt, before the training.
     unet: the same after it.
     text_base: the text encoder before the training, where it was trained.
     text_encoder: the text encoder after it.

@@ -2,14 +2,14 @@
 
 Two namings are in use. kohya's sd-scripts and LyCORIS write `lora_unet_` or `lora_te_` and the module's path with underscores;
 diffusers and peft write `unet.` or `text_encoder.` and the path with dots. Both mean diffusers' paths, some kohya files
-CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies. Of Stable Diffusion 3's transformer diffusers
-writes its own paths behind `transformer.`, and kohya Stability's. What is added to a module is `core.checkpoints.lora_updates`' affair.
+CompVis'. As flattened paths they are all the same, and are looked up in both vocabularies. Of transformers (Stable Diffusion 3, PixArt) diffusers
+writes its own paths behind `transformer.`, and kohya Stability's for Stable Diffusion 3. What is added to a module is `core.checkpoints.lora_updates`' affair.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +18,7 @@ from torch import Tensor
 
 from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffusers
 from core.checkpoints.diffusers_mmdit import mmdit_from_diffusers, mmdit_to_diffusers
+from core.checkpoints.diffusers_pixart import pixart_from_diffusers, pixart_to_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.identify import refusal
 from core.checkpoints.listing import Entry, Listing
@@ -31,9 +32,17 @@ from core.conditioning.clip import CLIPTextEmbedder
 from core.conditioning.sdxl import SDXLTextEmbedder
 from core.layerwise import is_narrow, narrow
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.unet import UNet
 
-Model = TypeVar("Model", bound=UNet | MMDiT | CLIPTextEmbedder | SDXLTextEmbedder)
+Model = TypeVar("Model", bound=UNet | MMDiT | PixArt | CLIPTextEmbedder | SDXLTextEmbedder)
+
+DENOISERS: dict[type, tuple[Callable[..., State], Callable[..., State]]] = {
+    UNet: (unet_to_diffusers, unet_from_diffusers),
+    MMDiT: (mmdit_to_diffusers, mmdit_from_diffusers),
+    PixArt: (pixart_to_diffusers, pixart_from_diffusers),
+}
+"""What weights are called in diffusers, and the way back, of the denoisers that LoRA files are for."""
 
 KEY = re.compile(
     r"(?P<module>.+?)\.(?:"
@@ -164,24 +173,20 @@ def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_
 
 
 def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
-    """A copy of the UNet, Stable Diffusion 3's transformer, or text encoder (CLIP, or Stable Diffusion XL's two) with the file's
-    updates added; the model itself if there are none for it.
+    """A copy of the UNet, Stable Diffusion 3's or PixArt's transformer, or text encoder (CLIP, or Stable Diffusion XL's two) with the
+    file's updates added; the model itself if there are none for it.
 
     strength: 1 as trained, 0 nothing, negative the opposite. Several files add up, one merge after the other.
     Raises CheckpointError for updates that do not fit the model.
     """
     text: list[Mapping[str, Update]] = [lora.text, lora.text_2] if isinstance(model, SDXLTextEmbedder) else [lora.text]
-    if not any([lora.unet] if isinstance(model, UNet | MMDiT) else text):
+    if not any([lora.unet] if type(model) in DENOISERS else text):
         return model
     config: dict[str, Any] = model.config
     state = {key: value.clone() for key, value in model.state_dict().items()}
     left: dict[str, Update] = {}
-    if isinstance(model, UNet | MMDiT):
-        to, back = (
-            (unet_to_diffusers, unet_from_diffusers)
-            if isinstance(model, UNet)
-            else (mmdit_to_diffusers, mmdit_from_diffusers)
-        )
+    if type(model) in DENOISERS:
+        to, back = DENOISERS[type(model)]
         left, theirs = dict(lora.unet), to(state, config)
         _add(theirs, left, strength, lora.source)
         state = back(theirs, config)

@@ -15,13 +15,15 @@ from torch import Tensor
 
 from core.checkpoints.diffusers_keys import unet_to_diffusers
 from core.checkpoints.diffusers_mmdit import mmdit_to_diffusers
+from core.checkpoints.diffusers_pixart import pixart_to_diffusers
 from core.checkpoints.text_keys import clip_to_transformers
 from core.checkpoints.weights import State, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
 from core.models.mmdit import MMDiT
+from core.models.pixart import PixArt
 from core.models.unet import UNet
 
-Model = UNet | MMDiT | CLIPTextEmbedder
+Model = UNet | MMDiT | PixArt | CLIPTextEmbedder
 Naming = Literal["kohya", "diffusers"]
 PREFIXES: dict[tuple[Naming, bool], str] = {
     ("kohya", False): "lora_unet_",
@@ -70,7 +72,7 @@ def difference(before: Model, after: Model, rank: int, naming: Naming = "kohya")
         down, up, squares = _factors(change, rank)
         whole, left = whole + float(squares.sum()), left + float(squares[rank:].sum())
         factors[key.removesuffix(".weight")] = down, up
-    return Change(factors, plain, (left / whole) ** 0.5 if whole else 0.0, isinstance(after, MMDiT))
+    return Change(factors, plain, (left / whole) ** 0.5 if whole else 0.0, isinstance(after, MMDiT | PixArt))
 
 
 def write_lora(
@@ -119,6 +121,8 @@ def _theirs(model: Model, naming: Naming) -> State:
     if isinstance(model, MMDiT):
         state = model.state_dict()
         return state if naming == "kohya" else mmdit_to_diffusers(state, model.config)
+    if isinstance(model, PixArt):
+        return pixart_to_diffusers(model.state_dict(), model.config)
     return clip_to_transformers(model.state_dict())
 
 
