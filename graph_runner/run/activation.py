@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -34,6 +34,7 @@ class Activation:
         # Those who go through this together: all, but in callbacks of a training, where the first is alone.
         self.processes: Processes = around.processes if around else runtime.processes
         self.shares: frozenset[int] = frozenset()  # slots of the body of which each process holds a part
+        self.item: tuple[Any, ...] = ()  # what the body is given in this iteration, where it depends on no other one
         self.told: list[Any] = []  # by callbacks, of the iteration that has ended
         self.seen: Callable[[Any], Any] | None = around.seen if around else None  # as what others see a value
         if step is not None and step.spec.trains:
@@ -111,10 +112,15 @@ class Activation:
 
     def own_name(self, key: str) -> str:
         """What stands for a node's value of this key here: other iterations of the zones around, another name."""
-        given = [step.key for step in self.giving()]
+        given = [zone.step.key for zone in self.giving() if zone.step is not None]
         return f"{derive(key, *given, *self.path):016x}" if given or self.path else key
 
-    def giving(self) -> Iterator[Step]:
+    @property
+    def hands(self) -> str:
+        """What stands for what this zone hands to its body now: an item's own values, where a key can be made of them."""
+        return (self.step.handed if self.step is not None else "") if not (told := _told(self.item)) else told
+
+    def giving(self) -> Iterator[Activation]:
         """The zones from here on that hand something to their bodies."""
         around: Activation | None = self
         while around is not None and around.step is not None:
@@ -122,7 +128,7 @@ class Activation:
             if (
                 spec.body is not None and spec.body.ports and not spec.aside
             ):  # what a callback hands on is the loop's turn
-                yield around.step
+                yield around
             around = around.around
 
     def inject(self, kind: str, node: str, use: tuple[object, ...], key: str = "") -> Any:
@@ -131,3 +137,16 @@ class Activation:
         use: what its random numbers are for. key: of its value.
         """
         return self.runtime.injectables[kind](NodeCall(self, node, use, key))
+
+
+def _told(item: tuple[Any, ...]) -> str:
+    """A key of what an item is given: numbers and texts, and lists of them; empty where there is anything else, or nothing."""
+    parts: list[Any] = [*item]
+    for part in parts:
+        if isinstance(part, Mapping):
+            parts += part.values()
+        elif isinstance(part, list | tuple):
+            parts += part
+        elif not (part is None or type(part) in (bool, int, float, str)):
+            return ""
+    return f"{derive('item', repr(item)):016x}" if item else ""

@@ -111,7 +111,9 @@ class ZoneLoop:
             yield from own.runtime.elsewhere.each(own, given, self._elsewhere_ended(len(given)))
             return
         for turn in self(len(given)):
+            own.item = given[turn]
             yield body(*given[turn])
+        own.item = ()
 
     def _elsewhere_ended(self, n: int) -> Callable[[int, tuple[Any, ...]], None]:
         """What hears how many of n iterations that are done elsewhere have ended, and what the last of them was given."""
@@ -257,15 +259,13 @@ def _checkpoints(own: Activation, base: tuple[int, ...]) -> Checkpoints:
     """Where a zone's checkpoints lie, by what it computes and by what the zones around hand to it."""
     runtime = own.runtime
     giving = [*own.around.giving()] if own.around is not None else []
-    handed = [step.handed for step in giving]  # what the zones around hand to their bodies, and so to this loop
-    keys = [
-        step.key for step in giving
-    ]  # as 0.2 had it: of the whole zones, so that a changed body was another lineage
-    name = f"{derive(own.lineage, *handed, *base):016x}" if handed else own.lineage[:32]
-    folder = runtime.workspace / "checkpoints" / name
-    if handed != keys and not folder.exists():
-        former = folder.with_name(f"{derive(own.lineage, *keys, *base):016x}")
-        folder = former if former.exists() else folder
+    steps = [zone.step for zone in giving if zone.step is not None]
+    # What the zones around hand to their bodies, and so to this loop. As it was before: of an item all items of its sweep, so
+    # that another list was another lineage; as 0.2 had it: of the whole zones, so that a changed body was one.
+    named = [[zone.hands for zone in giving], [step.handed for step in steps], [step.key for step in steps]]
+    names = [f"{derive(own.lineage, *each, *base):016x}" if each else own.lineage[:32] for each in named]
+    folders = [runtime.workspace / "checkpoints" / name for name in dict.fromkeys(names)]
+    folder = next((each for each in folders if each.exists()), folders[0])
 
     def meta() -> dict[str, Any]:
         return {"threads": runtime.threads.count, "run": runtime.folder.name, "workflow": runtime.workflow}

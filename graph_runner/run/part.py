@@ -186,6 +186,7 @@ class Part:
             raise NodeError(step.id, error)
         own.body = BodyCall(step.body, [runtime.place(value) for value in place.values], step.spec, own)
         own.path = own.turns = (self.item,)
+        own.item = place.given[self.item]
         with torch.no_grad():
             value = own.body(*place.given[self.item])
             if step.body.asides:

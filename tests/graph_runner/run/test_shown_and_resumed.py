@@ -235,11 +235,35 @@ def test_a_sweep_goes_on_to_more_steps(make: Make) -> None:
     assert CALLS == []
 
 
-def test_checkpoints_of_a_sweep_of_version_0_2_are_found(
-    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_items_of_a_sweep_are_what_they_were_as_others_come_and_go(make: Make) -> None:
+    def with_items(*by: float) -> dict[str, Any]:
+        drawn = sweep(2)
+        drawn["sweep"]["params"]["over"]["by"] = [*by]
+        return drawn
+
+    def values(*by: float) -> list[float]:
+        CALLS.clear()
+        return [float(value) for value in run_in(make(), with_items(*by), "sweep.n").values["sweep.n"]]
+
+    assert values(2, 3) == [4, 9]
+    assert values(2, 3, 5) == [4, 9, 25]
+    assert CALLS == ["step", "step"], "the third alone is new"
+    assert values(2) == [4]
+    assert CALLS == []
+    assert values(7, 3) == [49, 9]
+    assert CALLS == ["step", "step"], "the second is where it was"
+    assert values(3, 2) == [9, 4]
+    assert CALLS == ["step"] * 4, "a place counts, for random numbers are of the iteration"
+
+
+@pytest.mark.parametrize("version", ["0.2", "of the sweep's whole list"])
+def test_checkpoints_of_a_sweep_under_former_names_are_found(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
     with monkeypatch.context() as before:
-        before.setattr(Keys, "handed", Keys.key)
+        before.setattr("graph_runner.run.activation._told", lambda _: "")
+        if version == "0.2":
+            before.setattr(Keys, "handed", Keys.key)
         run_in(make(), sweep(2), "sweep.n")
     CALLS.clear()
     assert [float(value) for value in run_in(make(), sweep(2), "sweep.n").values["sweep.n"]] == [4, 9]
