@@ -107,3 +107,19 @@ def plain_sheet(context: BrowserContext, server: RunningServer) -> Iterator[Shee
     made = Sheet(context.new_page(), server.url)
     yield made
     assert made.errors == []
+
+
+@pytest.fixture
+def phone(browser: Browser, real_server: RunningServer) -> Iterator[Sheet]:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844},
+        has_touch=True,
+        is_mobile=True,
+        color_scheme="dark",
+        reduced_motion="reduce",
+    )
+    context.set_default_timeout(20_000)
+    made = Sheet(context.new_page(), real_server.url)
+    yield made
+    assert made.errors == []
+    context.close()

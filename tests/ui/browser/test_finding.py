@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.ui.browser.sheet import Sheet
-from tests.ui.conftest import RunningServer
 
 
 def options(sheet: Sheet) -> Locator:
@@ -154,22 +152,6 @@ def test_plugins_are_listed_and_loaded_anew(sheet: Sheet) -> None:
     expect(panel.get_by_role("listitem").filter(has_text="tests.ui.slow_toys")).to_contain_text("not installed")
     panel.get_by_role("button", name="Load edited packages").click()
     expect(sheet.page.get_by_text("Node packages were loaded anew")).to_be_visible(timeout=60_000)
-
-
-@pytest.fixture
-def phone(browser: Browser, real_server: RunningServer) -> Iterator[Sheet]:
-    context = browser.new_context(
-        viewport={"width": 390, "height": 844},
-        has_touch=True,
-        is_mobile=True,
-        color_scheme="dark",
-        reduced_motion="reduce",
-    )
-    context.set_default_timeout(20_000)
-    made = Sheet(context.new_page(), real_server.url)
-    yield made
-    assert made.errors == []
-    context.close()
 
 
 def test_a_phone_draws_wires_changes_the_guidance_runs_and_looks(phone: Sheet) -> None:

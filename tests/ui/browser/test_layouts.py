@@ -64,10 +64,9 @@ def test_the_first_stage_can_be_read_and_used(sheet: Sheet, name: str) -> None:
     assert all(size >= 12 for size in seen["titles"]), seen["titles"]
     assert seen["across"] == []
     pane = sheet.box(sheet.page.locator(".react-flow"))
-    for note in sheet.page.locator(".react-flow__node-note").all():
-        box = sheet.box(note)
-        above, left = box["y"] + box["height"] < pane["y"], box["x"] + box["width"] < pane["x"]
-        assert above or left or (box["y"] >= pane["y"] and box["x"] >= pane["x"]), "a note is cut off"
+    for box in seen["boxes"]:
+        outside = box["bottom"] <= pane["y"] or box["right"] <= pane["x"]
+        assert outside or (box["top"] >= pane["y"] and box["left"] >= pane["x"]), f"{box['id']} is cut off"
     # Ports and fields are there, and large enough to be met with the mouse.
     socket = sheet.box(sheet.page.locator(".zone .socket").first)
     assert socket["width"] >= 7

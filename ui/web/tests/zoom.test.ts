@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { cardsOf } from "../src/document/cards";
 import { entryName } from "../src/document/entries";
 import { exposedIn, firstStage, stagesOf } from "../src/document/stages";
-import { readable } from "../src/drawing/framing";
+import { readable, uncut } from "../src/drawing/framing";
 import { pushedOf, sizesOf } from "../src/drawing/geometry";
 import { layOut } from "../src/drawing/layout";
 import { covers, push, type Box } from "../src/drawing/pushing";
@@ -171,5 +171,19 @@ describe("stages", () => {
     const large = readable({ x: 100, y: 50, width: 4000, height: 900 }, pane);
     expect(large.zoom).toBeGreaterThanOrEqual(0.7);
     expect(large.x + 100 * large.zoom).toBe(40);
+  });
+
+  it("are looked at with what the upper or left edge would cut, as long as they are seen", () => {
+    const pane = { width: 1000, height: 800 };
+    const stage = { x: 0, y: 400, width: 4000, height: 2000 };
+    const above = { x: 300, y: 0, width: 400, height: 380 };
+    expect(readable(stage, pane).y).toBeLessThan(0); // it would cut what is above
+    const view = uncut(stage, [stage, above], pane);
+    expect(view.y).toBeGreaterThan(0);
+    expect(stage.y * view.zoom + view.y).toBeLessThan(400);
+    const far = { x: 300, y: -2000, width: 400, height: 2380 };
+    expect(uncut(stage, [stage, far], pane)).toEqual(readable(stage, pane));
+    const beside = { x: 5000, y: 0, width: 100, height: 100 };
+    expect(uncut(stage, [stage, beside], pane)).toEqual(readable(stage, pane));
   });
 });

@@ -28,6 +28,9 @@ function portAt(target: EventTarget | null): Port | null {
   return { node: nodeid, handle: handleid, side: dot.classList.contains("source") ? "source" : "target" };
 }
 
+/** React Flow draws the nodes inside of its pane: the ground is the pane itself. */
+const isGround = (target: Element): boolean => target.classList.contains("react-flow__pane");
+
 const endOf = ({ node, handle, side }: Port): LooseEnd =>
   side === "source" ? { side, source: sourceOf(node, handle) } : { side, node, handle };
 
@@ -49,7 +52,7 @@ function tap(event: MouseEvent): void {
   event.stopPropagation();
   dropWire();
   if (port) finish(wiring.end, port);
-  else if (event.target instanceof Element && event.target.closest(".react-flow__pane, .zone"))
+  else if (event.target instanceof Element && (isGround(event.target) || event.target.closest(".zone")))
     useUi.setState({ palette: { ...spotAt([event.clientX, event.clientY]), loose: wiring.end } });
 }
 
@@ -98,7 +101,7 @@ function touchDown(event: PointerEvent): void {
     press = null;
     swallowClick();
     if (!(target instanceof Element)) return;
-    if (target.closest(".react-flow__pane"))
+    if (isGround(target))
       useUi.setState({ menu: null, palette: { ...spotAt([clientX, clientY]), loose: null } });
     else
       target.dispatchEvent(

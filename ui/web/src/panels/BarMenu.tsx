@@ -1,5 +1,6 @@
 /** What the bar of a narrow window has no room for, as a menu; and everywhere the models, the plugins and the settings. */
 import { Ellipsis } from "lucide-react";
+import { redoEdit, undoEdit } from "../state/editor";
 import { saveFile } from "../state/files";
 import { useRuns } from "../state/runs";
 import { openDialog, setTheme, showPanel, useUi, type MenuItem, type Panel } from "../state/ui";
@@ -28,6 +29,8 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
       run: () => showPanel(panel),
     })),
     null,
+    { label: "Undo", run: undoEdit },
+    { label: "Redo", run: redoEdit },
     { label: "Viewer beside the sheet", run: toggleViewer },
     { label: "Save", run: () => void saveFile() },
     { label: "Export", run: () => openDialog("export") },
@@ -48,7 +51,7 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
   ];
 }
 
-const NARROW = "(max-width: 760px)"; // as style/narrow.css
+const NARROW = "(max-width: 1080px)"; // as style/narrow.css
 
 export function BarMenu() {
   return (

@@ -4,7 +4,7 @@ import type { Id } from "../document/document";
 import { select, sheetKey, shownSheet, useEditor } from "./editor";
 import { setLevel } from "./level";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
-import { MIN_ZOOM, readable } from "../drawing/framing";
+import { MIN_ZOOM, readable, uncut } from "../drawing/framing";
 import { boundsOf, notesAbove, type LoomEdge, type LoomNode } from "../drawing/view";
 import { firstStage } from "../document/stages";
 
@@ -99,7 +99,15 @@ export function firstView(): Viewport | undefined {
   const state = useEditor.getState();
   const ids = firstStage(state.doc);
   if (ids.length === 0) return undefined;
-  return viewOn(boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]));
+  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
+  if (!pane) return undefined;
+  const first = boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]);
+  const others = state.nodes.filter((node) => node.parentId === undefined && !node.hidden);
+  return uncut(
+    first,
+    others.map((node) => boundsOf(state, [node.id])),
+    pane,
+  );
 }
 
 /** Look at what a zone holds, near enough to use it. */

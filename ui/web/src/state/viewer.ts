@@ -1,6 +1,6 @@
 /** What the viewer beside the sheet shows; whether it is open, and how wide, is remembered. */
 import { create } from "zustand";
-import { NARROW } from "./ui";
+import { NARROW, showPanel } from "./ui";
 
 export type Scope = "run" | "recent";
 
@@ -34,6 +34,7 @@ const { setState, getState } = useViewer;
 export function openViewer(open: boolean): void {
   localStorage.setItem("loom.viewer", open ? "open" : "closed");
   setState({ open });
+  if (open && innerWidth <= NARROW) showPanel(null); // both lie over the sheet, the panel above
 }
 
 export const toggleViewer = () => openViewer(!getState().open);

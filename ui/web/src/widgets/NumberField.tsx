@@ -13,6 +13,16 @@ interface Props extends FieldProps {
   slider: boolean;
 }
 
+interface Drag {
+  readonly x: number;
+  readonly from: number;
+  /** What was set before; undefined where nothing was. */
+  readonly was: FieldProps["value"];
+  readonly id: string;
+  readonly width: number;
+  moved: boolean;
+}
+
 const DRAG_STARTS = 3; // pixels
 const DRAG_PACE = 6; // pixels a step
 
@@ -44,7 +54,7 @@ export function NumberField({
 }: Props) {
   const [typing, setTyping] = useState<string | null>(null);
   const [wrong, setWrong] = useState(false);
-  const drag = useRef<{ x: number; from: number; moved: boolean; id: string; width: number } | null>(null);
+  const drag = useRef<Drag | null>(null);
   const current = numberOf(value);
   const clamp = (wanted: number) => tidy(Math.min(max, Math.max(min, wanted)), integer);
 
@@ -53,7 +63,8 @@ export function NumberField({
     event.currentTarget.setPointerCapture(event.pointerId);
     const width = event.currentTarget.getBoundingClientRect().width;
     const from = current ?? (Number.isFinite(min) ? min : 0);
-    drag.current = { x: event.clientX, from, moved: false, id: `drag ${event.timeStamp}`, width };
+    const was = isSet ? value : undefined;
+    drag.current = { x: event.clientX, from, was, moved: false, id: `drag ${event.timeStamp}`, width };
   };
   const move = (event: PointerEvent<HTMLDivElement>) => {
     const held = drag.current;
@@ -76,6 +87,12 @@ export function NumberField({
     const held = drag.current;
     drag.current = null;
     if (held && !held.moved) setTyping(digitsOf(value));
+  };
+  /** The finger scrolls instead: what it changed on the way is taken back. */
+  const cancel = () => {
+    const held = drag.current;
+    drag.current = null;
+    if (held?.moved) change(held.was, held.id);
   };
   const keys = (event: KeyboardEvent<HTMLDivElement>) => {
     const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[
@@ -155,6 +172,7 @@ export function NumberField({
       onPointerDown={down}
       onPointerMove={move}
       onPointerUp={up}
+      onPointerCancel={cancel}
       onKeyDown={keys}
     >
       <span className="field-label">{label}</span>
