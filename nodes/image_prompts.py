@@ -22,7 +22,7 @@ from nodes.models import OURS, Kept, keep_as, model_file, read_as
 from nodes.wires import Conditioning, Image, ImageEncoder, IPAdapter, UNet
 
 
-@node(category="control", words=("clip vision loader", "clip vision", "ip-adapter"))
+@node(category="control", words=("vision loader", "vision", "ip-adapter"))
 def load_image_encoder(path: Annotated[str, PathTo("folder", pretrained_files)]) -> ImageEncoder:
     """CLIP's image encoder, which an IP-Adapter sees with, from a folder that you have. Never executes code.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -38,6 +38,12 @@ class Merged(NamedTuple):
     text_encoder: TextEncoder | None
 
 
+class WithLora(NamedTuple, Generic[M]):
+    """The denoiser with the file merged in."""
+
+    unet: M
+
+
 def _lora_dry(
     unet: UNet, path: str, tell: Tell, text_encoder: TextEncoder | None = None, adapter: str = "", **_: Any
 ) -> Merged:
@@ -46,9 +52,9 @@ def _lora_dry(
     return Merged(unet, text_encoder)
 
 
-def _lora_unet_dry(unet: M, path: str, tell: Tell, **_: Any) -> M:
+def _lora_unet_dry(unet: M, path: str, tell: Tell, **_: Any) -> WithLora[M]:
     _tell_idle_half(read_lora(path), "UNet", tell, by_names_alone=True)
-    return unet
+    return WithLora(unet)
 
 
 def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_: Any) -> TextEncoder:
@@ -138,14 +144,15 @@ def lora(
 
 
 @node(category="checkpoints", version=2, dry=_lora_unet_dry, words=WORDS)
-def lora_unet(unet: M, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> M:
+def lora_unet(unet: M, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> WithLora[M]:
     """A denoiser with a LoRA file merged in, or a LoHa, LoKr, DoRA or file of differences.
 
     unet: the base model that the LoRA was made for: a UNet, or the transformer of Stable Diffusion 3 or PixArt.
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    return merge_lora(for_denoiser(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)  # type: ignore[return-value]
+    merged = merge_lora(for_denoiser(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
+    return WithLora(merged)  # type: ignore[arg-type]
 
 
 @node(category="checkpoints", version=2, dry=_lora_text_encoder_dry, words=(*WORDS, "clip"))

@@ -187,7 +187,7 @@ class FileCalls:
         """
         return self.pictures.find(query, favourites, previews, limit, before)
 
-    @call(reads=True, path="runs/example/outputs/plot.png")
+    @call(reads=True, path="runs/example/outputs/image.png")
     def plots(self, path: Name) -> list[Plot]:
         """The plots that a picture carries, from left to right: the numbers that it shows. Of other pictures none.
 

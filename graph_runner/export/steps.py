@@ -219,7 +219,7 @@ class Steps:
             self._add(depth + 1, f"{inside[slot]} = {inside[slot]}.detach().requires_grad_()", step.id)
         self.write(code, inside, place, depth + 1, training or spec.trains)
         returned = self._results(step, code, inside)
-        self._add(depth + 1, f"return {returned}", step.id)
+        self._add(depth + 1, "\n".join(displayed("return ", returned, "", depth + 1)), step.id)
         self.lines.append(Written(""))
         return name
 
@@ -360,12 +360,25 @@ def _call(function: str, arguments: Mapping[str, str], depth: int, end: str = ""
 
 
 def fitted(name: str, expression: str, depth: int) -> list[str]:
-    """An argument and the comma after it as lines: a long list of literals an item a line."""
-    line = f"{name}={expression}," if name else f"{expression},"
-    if len(INDENT * depth) + len(line) <= WIDTH or not expression.startswith("["):
+    """An argument and the comma after it as lines."""
+    return displayed(f"{name}=" if name else "", expression, ",", depth)
+
+
+def displayed(begin: str, expression: str, end: str, depth: int) -> list[str]:
+    """An expression between these as lines: of a list or mapping that is too long for one, an item a line."""
+    line = f"{begin}{expression}{end}"
+    if len(INDENT * depth) + len(line) <= WIDTH or expression[:1] not in ("[", "{"):
         return [line]
-    try:
-        items = ast.literal_eval(expression)
-    except ValueError:  # it reads other values
+    written = ast.parse(expression, mode="eval").body
+    if isinstance(written, ast.List):
+        items = [_part(expression, item) for item in written.elts]
+    elif isinstance(written, ast.Dict):
+        pairs = zip(written.keys, written.values, strict=True)
+        items = [f"{_part(expression, key)}: {_part(expression, value)}" for key, value in pairs if key is not None]
+    else:
         return [line]
-    return [f"{name}=[", *(f"{INDENT}{literal(item)}," for item in items), "],"]
+    return [begin + expression[0], *(f"{INDENT}{item}," for item in items), expression[-1] + end]
+
+
+def _part(expression: str, of: ast.expr) -> str:
+    return ast.get_source_segment(expression, of) or ast.unparse(of)

@@ -89,7 +89,7 @@ def test_what_draws_for_pictures_can_begin_at_any_row() -> None:
     offered = {spec.type for spec in REGISTRY.values() if "first_row" in spec.params}
     assert offered == {
         *("gaussian_noise", "noise_like", "sample", "langevin_step", "sample_posterior", "torch_noise"),
-        *("random_mask", "degrade_images", "layout_tokens", "variational_bound", "flow_likelihood"),
+        *("random_mask", "degrade_images", "layout_tokens", "variational_bound", "flow_likelihood", "image_vector"),
     }
 
 
