@@ -229,6 +229,7 @@ def own(tmp_path: Path) -> RunningServer:
     return RunningServer(tmp_path)
 
 
+@pytest.mark.slow
 def test_two_devices_do_not_train_the_same_at_once(tmp_path: Path) -> None:
     inner = {"slow": {"type": "wait", "params": {"seconds": 0.02}, "wires": {"x": "fit.x"}}}
     body = {"nodes": inner, "results": {"number": "slow"}}

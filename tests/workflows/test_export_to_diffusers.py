@@ -24,6 +24,8 @@ from nodes import diffusion, models
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 RECIPES = [path.stem for path in sorted(WORKFLOWS.glob("*.json")) if '"unet0"' in path.read_text()]
+ANALYSES = ("attention_places", "compression_sweep", "kl_and_vq", "latent_rescaling")
+"""Of models like those of the others: not in the fast suite."""
 STEPS = 4
 
 
@@ -49,7 +51,9 @@ def built(recipe: str) -> LatentDiffusion:
     return LatentDiffusion(unet.eval(), autoencoder.eval(), schedule=kind(**nodes["schedule"].params))
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    "recipe", [pytest.param(each, marks=[pytest.mark.slow] if each in ANALYSES else []) for each in RECIPES]
+)
 def test_a_recipe_samples_in_diffusers_as_it_does_here(recipe: str, tmp_path: Path) -> None:
     model = built(recipe)
     refuse_for_diffusers(model)

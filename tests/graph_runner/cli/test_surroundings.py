@@ -79,6 +79,7 @@ def wait_for_our_answer(process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="asks Linux which signals are caught")
 def test_ctrl_c_at_any_time_ends_without_a_traceback(here: Path) -> None:
     chance = random.Random(0)

@@ -47,6 +47,7 @@ def test_a_killed_worker_is_told_on_its_node_and_the_next_run_works(
     assert sheet.errors == []
 
 
+@pytest.mark.slow
 def test_a_killed_server_is_told_and_its_queue_and_history_come_back(
     context: BrowserContext, own: RunningServer
 ) -> None:
