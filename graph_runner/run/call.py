@@ -195,7 +195,19 @@ def arguments(step: Step, frame: Frame) -> dict[str, Any]:
     kwargs = read(step, frame)
     for name in step.copied:
         kwargs[name] = copy.deepcopy(kwargs[name])
+    for name in step.spec.mutates:
+        if isinstance(kwargs.get(name), dict):
+            kwargs[name] = _apart(kwargs[name])
     return kwargs
+
+
+def _apart(models: Mapping[str, Any]) -> dict[str, Any]:
+    """The models by their names, where one that has two names is two."""
+    apart: dict[str, Any] = {}
+    for name, model in models.items():
+        twice = any(model is other for other in apart.values())
+        apart[name] = copy.deepcopy(model) if twice else model
+    return apart
 
 
 def store(step: Step, frame: Frame, value: Any, settle: Settle = rested) -> None:

@@ -183,3 +183,30 @@ def test_no_number_of_turns_is_refused_with_the_name_of_the_parameter(run: Run, 
     assert caught.value.when == "step 1 of loop"
     [problem] = estimate(nodes).problems
     assert (problem.node, problem.port) == ("look", "interval")
+
+
+def test_a_model_under_two_names_is_two_models(engine: Engine) -> None:
+    names = ("a", "b")
+    body = {
+        **{f"y{name}": {"type": "apply", "wires": {"model": f"fit.models.{name}", "x": "one"}} for name in names},
+        "scaled": {"type": "scale", "wires": {"x": "yb"}, "params": {"by": 3}},
+        **{
+            f"loss{name}": {"type": "square", "wires": {"x": x}}
+            for name, x in zip(names, ("ya", "scaled"), strict=True)
+        },
+        "loss": {"type": "add", "wires": {"a": "lossa", "b": "lossb"}},
+    }
+    nodes = {
+        "one": ONE,
+        "model": {"type": "scalar_model", "params": {"weight": 0.5}},
+        "fit": {
+            "type": "learn",
+            "params": {"n": 1},
+            "wires": {"models": dict.fromkeys(names, "model")},
+            "body": {"nodes": body, "results": {"number": "loss"}},
+        },
+        **{f"w{name}": {"type": "weight_of", "wires": {"model": f"fit.{name}"}} for name in names},
+    }
+    values = engine.run(graph(nodes), targets=["wa", "wb"]).values
+    # One step at .1 down w² and down (3 w)², from w = .5.
+    assert [float(values[f"w{name}"]) for name in names] == pytest.approx([0.5 - 0.1 * 1, 0.5 - 0.1 * 9])

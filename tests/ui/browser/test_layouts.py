@@ -68,7 +68,8 @@ def test_the_first_stage_can_be_read_and_used(sheet: Sheet, name: str) -> None:
         outside = box["bottom"] <= pane["y"] or box["right"] <= pane["x"]
         assert outside or (box["top"] >= pane["y"] and box["left"] >= pane["x"]), f"{box['id']} is cut off"
     # Ports and fields are there, and large enough to be met with the mouse.
-    socket = sheet.box(sheet.page.locator(".zone .socket").first)
+    ports = sheet.page.locator(".zone .socket").or_(sheet.page.locator(".react-flow__node .socket"))
+    socket = sheet.box(ports.first)
     assert socket["width"] >= 7
     field = sheet.page.locator(".zone .field").or_(sheet.page.locator(".react-flow__node .field")).first
     assert sheet.box(field)["height"] >= 14
