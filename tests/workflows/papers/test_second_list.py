@@ -23,7 +23,7 @@ from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import read, write
 from graph_runner.run.engine import Engine
 from tests.workflows.papers.test_papers import KNOWN, PAPERS, WAY, Values, guided, inner, small, stepped
-from tests.workflows.test_algorithms import assert_closer, at, both, rates
+from tests.workflows.test_algorithms import ALPHAS, assert_closer, at, both, rates
 from tests.workflows.test_distillation import step_down, without_chance_or_momentum
 
 LIST = PAPERS / "second_list"
@@ -180,6 +180,29 @@ def colours_of_another(values: Values) -> Tensor:
     return z
 
 
+def differentiating_through_a_flow(values: Values) -> Tensor:
+    log_sigma = ((1 - ALPHAS) / ALPHAS).log() / 2
+
+    def velocity(x: Tensor, u: float) -> Tensor:
+        wanted = math.log(u / (1 - u))
+        low = int((log_sigma < wanted).sum()) - 1
+        t = low + float((wanted - log_sigma[low]) / (log_sigma[low + 1] - log_sigma[low]))
+        eps = denoise(values["unet"], (x / math.hypot(u, 1 - u)).float(), at(t, x), values["told"]).double()
+        return eps - (x - u * eps) / (1 - u)
+
+    x, h = values["noise"].double(), 0.93 / 4
+    for _ in range(2):
+        first = x = x.detach().requires_grad_()
+        for u in (0.93, 0.93 - h, 0.93 - 2 * h, 0.93 - 3 * h):
+            x = x - h * velocity(x - h / 2 * velocity(x, u), u - h / 2)
+        missed = nn.functional.avg_pool2d(values["autoencoder"].decode(x.float()), 4) - values["wanted"]
+        length = first.square().sum((1, 2, 3)).sqrt()
+        cost = missed.double().square().sum() + 0.01 * (length**2 / 2 - 255 * length.log()).sum()
+        (slope,) = torch.autograd.grad(cost, first)
+        x = first.detach() - 0.5 * slope * (1 / inner(slope, slope).sqrt()).clamp(max=1)
+    return x
+
+
 CASES: dict[str, tuple[str, Callable[[Values], Tensor], dict[str, Any]]] = {
     "adaptive_steps": ("walk.x", adaptive_steps, {"start": {"t": 150}}),
     "annealed_condition": (
@@ -188,6 +211,11 @@ CASES: dict[str, tuple[str, Callable[[Values], Tensor], dict[str, Any]]] = {
         {"training": {"steps": 1, "batch_size": 2}, "noise": {"shape": [8, 4, 8, 8]}, "walk": {"steps": 4}},
     ),
     "colours_of_another": ("walk.z", colours_of_another, {"looks": {"formula": "2"}}),
+    "differentiating_through_a_flow": (
+        "climb.x",
+        differentiating_through_a_flow,
+        {"climb": {"iterations": 2}, "batch": {"count": 2}},
+    ),
     "distribution_matching": (
         "distil.models.student",
         distribution_matching,
