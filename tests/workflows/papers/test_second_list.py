@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,20 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from core.conditioning.conditioning import Conditioning
 from core.models.denoiser import denoise
 from graph_runner.bind.validate import validate
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import read, write
+from graph_runner.format.workflow import Node, Workflow, read, write
 from graph_runner.run.engine import Engine
 from tests.workflows.papers.test_papers import KNOWN, PAPERS, WAY, Values, guided, inner, small, stepped
 from tests.workflows.test_algorithms import ALPHAS, assert_closer, at, both, rates
 from tests.workflows.test_distillation import step_down, without_chance_or_momentum
 
 LIST = PAPERS / "second_list"
-ALSO_KNOWN = ("other", "pairs", "known", "three")
+ALSO_KNOWN = ("other", "pairs", "known", "three", "fresh")
 
 
 def superposition(values: Values) -> Tensor:
@@ -60,10 +62,11 @@ def adaptive_steps(values: Values) -> Tensor:
         beta = (0.00085**0.5 + t / 999 * (0.012**0.5 - 0.00085**0.5)) ** 2
         return -beta * (x / 2 - eps / rates(at(t, x))[1]), beta
 
-    ends = []
+    ends, tries = list[Tensor](), list[list[float]]()
     for i, x in enumerate(values["noise"].double().split(1)):
         told = Conditioning(context=values["prompt"].context[i : i + 1])
         t, h, before = 150.0, 10.0, x
+        tries.append([])
         while t > 0:
             drift, beta = reverse(x, t, told)
             first = (h * beta) ** 0.5 * x.cos() - h * drift
@@ -72,15 +75,19 @@ def adaptive_steps(values: Values) -> Tensor:
             second = (h * beta) ** 0.5 * x.cos() - h * drift
             fault = (second - first) / 2 / (0.05 * torch.maximum(low.abs(), before.abs())).clamp(min=0.02)
             error = float(fault.square().mean().sqrt())
+            tries[-1].append(h if error <= 1 else -h)
             if error <= 1:
                 x, before, t = x + (first + second) / 2, low, t - h
             h = min(t, 0.9 * h * error**-0.9)
         ends.append(x)
+    assert min(tries[0]) < 0 < max(tries[0])  # some steps are taken, and some are not
+    assert tries[0] != pytest.approx(tries[1], rel=0.01)
     return torch.cat(ends)
 
 
 def feynman_kac_steering(values: Values) -> Tensor:
     z, before = values["noise"].double(), torch.zeros(4, dtype=torch.float64)
+    born = 0
     wait = values["pairs"].double().cos().square().mean(1).reshape(4, 4)
     for i, (now, then) in enumerate(pairwise(WAY)):
         (signal, noise), (signal_then, noise_then) = rates(at(now, z)), rates(at(then, z))
@@ -95,7 +102,9 @@ def feynman_kac_steering(values: Values) -> Tensor:
             before = reward
             if weight.sum() ** 2 / weight.square().sum() < 2:
                 parent = (weight / wait).argmax(1)
-                z, before = z[parent], reward[parent]
+                assert parent.tolist() != [0, 1, 2, 3]
+                z, before, born = z[parent], reward[parent], born + 1
+    assert born > 0
     return z
 
 
@@ -203,6 +212,45 @@ def differentiating_through_a_flow(values: Values) -> Tensor:
     return x
 
 
+def mean_flow(values: Values, exact: bool = False, bent: bool = True) -> Tensor:
+    """The weights after four steps, the change along the way by a central difference or exactly, or left out."""
+    unet, z = copy.deepcopy(values["fresh"]).requires_grad_(), values["all_z"]
+    told = values["embedder"](values["all_labels"])
+
+    def average(z: Tensor, t: Tensor, r: Tensor) -> Tensor:
+        channel = torch.zeros_like(z[:, :1]) + r.reshape(-1, 1, 1, 1)
+        return denoise(unet, z, 1000 * t, Conditioning(context=told, concat=channel))
+
+    for step in range(4):
+        a = ((values["all_labels"] * 41 + step * 331) % 1000).float()
+        b, c = (a * 7 + 130) % 1000, (a * 13 + 77) % 1000
+        t = torch.maximum(a, b) / 1000
+        r = torch.where(c < 350, torch.minimum(a, b) / 1000, t)
+        u, v = t.reshape(-1, 1, 1, 1), z.cos() - z
+        zt = (1 - u) * z + u * z.cos()
+        with torch.no_grad():
+            change = (average(zt + 0.0002 * v, t + 0.0002, r) - average(zt - 0.0002 * v, t - 0.0002, r)) / 0.0004
+        if exact:
+            with sdpa_kernel(SDPBackend.MATH):  # the others have no second derivative
+                _, change = torch.autograd.functional.jvp(partial(average, r=r), (zt, t), (v, torch.ones_like(t)))
+        error = (average(zt, t, r) - v + (u - r.reshape(-1, 1, 1, 1)) * change * bent).square().mean((1, 2, 3))
+        slopes = torch.autograd.grad((error / (error.detach() + 0.001)).mean(), weights := list(unet.parameters()))
+        with torch.no_grad():
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight -= 0.1 * slope
+    return nn.utils.parameters_to_vector(unet.parameters()).detach()
+
+
+def mean_flow_without_chance(workflow: Workflow) -> None:
+    without_chance_or_momentum(workflow, "training", "first_time")
+    workflow.nodes["optimizer"].params["lr"] = 0.1
+    body = workflow.nodes["training"].body
+    assert body is not None
+    for id, formula in (("second_time", "(t * 7 + 130) % 1000"), ("third_time", "(t * 13 + 77) % 1000")):
+        node = {"type": "expression", "params": {"formula": formula}, "wires": {"values": {"t": "first_time"}}}
+        body.nodes[id] = Node.model_validate(node)
+
+
 CASES: dict[str, tuple[str, Callable[[Values], Tensor], dict[str, Any]]] = {
     "adaptive_steps": ("walk.x", adaptive_steps, {"start": {"t": 150}}),
     "annealed_condition": (
@@ -231,6 +279,11 @@ CASES: dict[str, tuple[str, Callable[[Values], Tensor], dict[str, Any]]] = {
             "every": {"formula": "2"},
         },
     ),
+    "mean_flow": (
+        "training.models.unet",
+        mean_flow,
+        {"training": {"steps": 4, "batch_size": 2}, "shapes": {"size": 2}},
+    ),
     "superposition": ("walk.x", superposition, {"other": {"classes": [3, 12]}}),
     "tree_ring": ("number_with", tree_ring, {id: {"steps": 4} for id in ("pictures_with", "back_with")}),
 }
@@ -249,15 +302,21 @@ def test_a_listed_algorithm_is_a_few_lines_of_torch(name: str, registry: Registr
     assert validate(read(text), registry)[1] == []
     target, lines, changes = CASES[name]
     workflow = small(f"second_list/{name}", **changes)
-    if "distil" in workflow.nodes:
+    if name == "distribution_matching":
         without_chance_or_momentum(workflow)
         workflow.nodes["fake_optimizer"] = workflow.nodes["optimizer"]
+    if name == "mean_flow":
+        mean_flow_without_chance(workflow)
     known = [id for id in (*KNOWN, *ALSO_KNOWN) if id in workflow.nodes]
-    known += ["training.models.unet"] if "training" in workflow.nodes else []
+    known += ["training.models.unet"] if name == "annealed_condition" else []
     values = Engine(registry, tmp_path).run(workflow, targets=[target, *known], only=True).values
     found, wanted = values[target], lines(values)
     if isinstance(found, nn.Module):
-        before = nn.utils.parameters_to_vector(values["unet"].parameters())
+        before = nn.utils.parameters_to_vector(values["fresh" if name == "mean_flow" else "unet"].parameters())
         assert float((wanted - before).abs().max()) > 1e-4
         found = nn.utils.parameters_to_vector(found.parameters())
     assert_closer(torch.as_tensor(found), wanted)
+    if name == "mean_flow":
+        straight, exact = mean_flow(values, bent=False), mean_flow(values, exact=True)
+        bend, fault = (float((wanted - each).abs().max()) for each in (straight, exact))
+        assert fault < 0.05 * bend
