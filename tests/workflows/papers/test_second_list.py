@@ -206,7 +206,7 @@ def differentiating_through_a_flow(values: Values) -> Tensor:
             x = x - h * velocity(x - h / 2 * velocity(x, u), u - h / 2)
         missed = nn.functional.avg_pool2d(values["autoencoder"].decode(x.float()), 4) - values["wanted"]
         length = first.square().sum((1, 2, 3)).sqrt()
-        cost = missed.double().square().sum() + 0.01 * (length**2 / 2 - 255 * length.log()).sum()
+        cost = missed.double().square().sum() + 100 * (length**2 / 2 - 255 * length.log()).sum()
         (slope,) = torch.autograd.grad(cost, first)
         x = first.detach() - 0.5 * slope * (1 / inner(slope, slope).sqrt()).clamp(max=1)
     return x
@@ -256,13 +256,18 @@ CASES: dict[str, tuple[str, Callable[[Values], Tensor], dict[str, Any]]] = {
     "annealed_condition": (
         "walk",
         annealed_condition,
-        {"training": {"steps": 1, "batch_size": 2}, "noise": {"shape": [8, 4, 8, 8]}, "walk": {"steps": 4}},
+        {
+            "optimizer": {"lr": 0.05, "warmup": 0},
+            "training": {"steps": 4, "batch_size": 2},
+            "noise": {"shape": [8, 4, 8, 8]},
+            "walk": {"steps": 4},
+        },
     ),
     "colours_of_another": ("walk.z", colours_of_another, {"looks": {"formula": "2"}}),
     "differentiating_through_a_flow": (
         "climb.x",
         differentiating_through_a_flow,
-        {"climb": {"iterations": 2}, "batch": {"count": 2}},
+        {"climb": {"iterations": 2}, "batch": {"count": 2}, "goal": {"values": {"c": 100, "d": 256}}},
     ),
     "distribution_matching": (
         "distil.models.student",
