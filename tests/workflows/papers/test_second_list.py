@@ -112,7 +112,7 @@ def tree_ring(values: Values) -> Tensor:
     """The mean distance, over all frequencies, of what an inverted picture bears from the rings that were written."""
     far = torch.minimum(torch.arange(8), 8 - torch.arange(8)).double()
     radius = (far[:, None] ** 2 + far**2).sqrt()
-    ring = 0.5 * (2.1 * (radius + 0.5).floor() + 0.4).cos()
+    ring = 0.3 * (2.1 * (radius + 0.5).floor() + 0.4).cos()
     z = values["noise"].double()
     waves = torch.fft.fft2(z[:, 3]) / 64
     z[:, 3] = torch.fft.ifft2(torch.where(radius <= 3, ring.to(waves.dtype), waves) * 64).real
