@@ -75,7 +75,7 @@ class Processes:
                 yield
         except RuntimeError as error:  # gloo's and NCCL's own
             raise LostError(
-                "the processes of this run lost each other: another is gone (killed, or out of memory?), or did something"
+                "the processes of this run lost each other: another is gone (killed, for want of memory?), or did something"
                 " else meanwhile. The same command goes on from the last checkpoint"
             ) from error
 

@@ -23,7 +23,7 @@ from graph_runner.compile.keys import Keys, lasting
 from graph_runner.compile.plan import Code, Plan, Step
 from graph_runner.contract import PortType
 from graph_runner.contract.context import derive
-from graph_runner.contract.processes import Processes, joined
+from graph_runner.contract.processes import LostError, Processes, joined
 from graph_runner.format.workflow import read
 from graph_runner.run.activation import Activation
 from graph_runner.run.executors import Tell
@@ -42,7 +42,7 @@ TOLD = (events.Progress, events.Metric, events.Shown, events.Log)
 @dataclass(frozen=True)
 class Outcome:
     """How an iteration ended: it gave a value, which lies in the workspace's cache where `parcel` is empty; it failed; or it was
-    stopped, and the rest is empty. text: the failure in a sentence. trace: where it was."""
+    stopped, and the rest is empty. text: the failure in a sentence. trace: where it was. lost: it came of another process' end."""
 
     parcel: bytes | None = None
     kept: bool = False
@@ -51,6 +51,7 @@ class Outcome:
     cause: bytes = b""
     text: str = ""
     trace: str = ""
+    lost: bool = False
 
     @classmethod
     def of(cls, error: NodeError) -> Outcome:
@@ -62,7 +63,7 @@ class Outcome:
             opened(parcel)  # some exceptions can be written and not read
         except Exception:
             parcel = b""
-        return cls(node=error.node, when=error.when, cause=parcel, text=str(error), trace=trace)
+        return cls(None, False, error.node, error.when, parcel, str(error), trace, isinstance(cause, LostError))
 
     @property
     def stopped(self) -> bool:

@@ -65,14 +65,15 @@ def together(work: Iterations, item: int, tell: Tell, stop: threading.Event, pro
         ends = sorted(folder.glob("*.end"), key=lambda path: path.stat().st_mtime_ns)
         ended = {int(path.stem): pickle.loads(path.read_bytes()) for path in ends}
     raised = next((end for end in ended.values() if isinstance(end, Exception)), None)
-    failed = next((end for end in ended.values() if isinstance(end, Outcome) and end.node), None)
+    failures = [end for end in ended.values() if isinstance(end, Outcome) and end.node]
+    failed = next((end for end in failures if not end.lost), None)
     if failed is not None:
         return failed
     if raised is not None:
         raise raised
     if killed is not None or 0 not in ended:
-        rank = killed.get_first_failure()[0] if killed else 0
-        raise LostError(f"process {rank} of {processes} was killed, most often by the system for want of memory")
+        gone = min(set(range(processes)) - ended.keys(), default=0)
+        raise LostError(f"process {gone} of {processes} was killed, most often by the system for want of memory")
     return cast("Outcome", ended[0])
 
 

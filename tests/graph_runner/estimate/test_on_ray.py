@@ -139,6 +139,6 @@ def test_what_no_machine_has_room_for_is_refused(run: Run, monkeypatch: pytest.M
     from graph_runner.estimate import on_ray
     from graph_runner.estimate.needs import Needs
 
-    monkeypatch.setattr(on_ray, "needs", lambda job: Needs(job.threads, 0, 10**15))
+    monkeypatch.setattr(on_ray, "needs", lambda job, _: Needs(job.threads, 0, 10**15))
     with pytest.raises(NodeError, match=r"sweep: .*an item needs 0 GPUs and 1000000\.0 GB of memory"):
         run(RATES[:2], 2)
