@@ -97,6 +97,7 @@ RATE: dict[str, dict[str, Any]] = {
 }
 """Of rate_distortion."""
 SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
+KIN: dict[str, dict[str, Any]] = {"noise": {"shape": [1, 4, 8, 8]}, "small": {"width": 8, "height": 8}}
 PIXART: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 4, 8, 8]}}
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
@@ -129,6 +130,8 @@ def tiny(name: str) -> Workflow:
             node.params |= RATE[id]
         if name == "stable_diffusion_3" and id in SD3:
             node.params |= SD3[id]
+        if name in ("stable_diffusion_upscaler", "unclip") and id in KIN:
+            node.params |= KIN[id]
         if name.startswith("pixart") and id in PIXART:
             node.params |= PIXART[id]
         if name == "captioned_pictures" and id in CAPTIONED:
