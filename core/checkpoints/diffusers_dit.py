@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
+from core.checkpoints.weights import State
 from core.models.dit import DiT
 
 Config = dict[str, Any]
-State = dict[str, Tensor]
 
 NUMBERS: Config = {"freq_shift": 1, "mlp_norm_eps": 1e-5}
 """What DiTTransformer2DModel computes otherwise than the paper's code, as arguments of `DiT`."""
@@ -62,6 +63,7 @@ BLOCK = {
     "mlp.fc2": "ff.net.2",
     "adaLN_modulation.1": "norm1.linear",
 }
+FUSED = {"attn.qkv": ("attn1.to_q", "attn1.to_k", "attn1.to_v")}
 
 
 def dit_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
@@ -119,36 +121,15 @@ def dit_to_diffusers_config(ours: Mapping[str, Any]) -> Config:
 def dit_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """A DiT's weights under our names. Raises ValueError where the blocks embed time and class differently."""
     outline(DiT, config, state)  # a configuration is followed only as far as its weights reach
-    rest = dict(state)
-    rest.pop("pos_embed.pos_embed", None)  # computed from the grid
-    out = _taken(rest, MODULES)
-    for i in range(config["depth"]):
-        theirs = f"transformer_blocks.{i}"
-        out |= _taken(rest, {f"blocks.{i}.{ours}": f"{theirs}.{name}" for ours, name in BLOCK.items()})
-        for leaf in ("weight", "bias"):
-            out[f"blocks.{i}.attn.qkv.{leaf}"] = torch.cat([rest.pop(f"{theirs}.attn1.to_{k}.{leaf}") for k in "qkv"])
-        _without_copies(rest, state, f"{theirs}.norm1.emb.")
-    if rest:
-        raise ValueError(f"these weights do not fit the configuration (unknown: {', '.join(sorted(rest)[:3])})")
-    return out
+    own = {key: tensor for key, tensor in state.items() if key != "pos_embed.pos_embed"}  # computed from the grid
+    for i in range(1, config["depth"]):
+        _without_copies(own, state, f"transformer_blocks.{i}.norm1.emb.")
+    return _names(config["depth"]).from_theirs(own)
 
 
 def dit_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """A DiT's weights under diffusers' names, every block with its copy of the embedder."""
-    out: State = {}
-    names = MODULES | {
-        f"blocks.{i}.{ours}": f"transformer_blocks.{i}.{theirs}"
-        for i in range(config["depth"])
-        for ours, theirs in BLOCK.items()
-    }
-    for key, tensor in state.items():
-        module, _, leaf = key.rpartition(".")
-        if module.endswith(".attn.qkv"):
-            block = module.split(".")[1]
-            parts = zip("qkv", tensor.chunk(3), strict=True)
-            out |= {f"transformer_blocks.{block}.attn1.to_{k}.{leaf}": part.clone() for k, part in parts}
-        else:
-            out[f"{names[module]}.{leaf}"] = tensor
+    out = _names(config["depth"]).to_theirs(state)
     embedder = "transformer_blocks.0.norm1.emb."
     shared = {key.removeprefix(embedder): tensor for key, tensor in out.items() if key.startswith(embedder)}
     for i in range(1, config["depth"]):
@@ -156,14 +137,11 @@ def dit_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> 
     return out
 
 
-def _taken(rest: State, modules: Mapping[str, str]) -> State:
-    """The tensors of these modules (ours: theirs) under our names, taken out of `rest`."""
-    return {
-        f"{ours}.{leaf}": rest.pop(f"{theirs}.{leaf}")
-        for ours, theirs in modules.items()
-        for leaf in ("weight", "bias")
-        if f"{theirs}.{leaf}" in rest
-    }
+def _names(depth: int) -> Names:
+    names = Names(dict(MODULES))
+    for i in range(depth):
+        names.add_block(f"blocks.{i}", f"transformer_blocks.{i}", BLOCK, FUSED)
+    return names
 
 
 def _without_copies(rest: State, state: Mapping[str, Tensor], prefix: str) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
+from core.checkpoints.weights import State
 from core.models.mmdit import MMDiT
 
 Config = dict[str, Any]
-State = dict[str, Tensor]
 
 KIND = "SD3Transformer2DModel"
 DEFAULTS: Config = {
@@ -133,54 +133,19 @@ def mmdit_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any])
 
 def renamed_from_diffusers(state: Mapping[str, Tensor], depth: int) -> State:
     """An MMDiT's weights of so many blocks under our names. Raises KeyError and ValueError for others."""
-    rest = dict(state)
-    plain, fused, turned = _names(depth)
-    out: State = {POSITIONS[0]: rest.pop(POSITIONS[1])}
-    for leaf in ("weight", "bias"):
-        out |= {
-            f"{ours}.{leaf}": rest.pop(f"{name}.{leaf}") for ours, name in plain.items() if f"{name}.{leaf}" in rest
-        }
-        for ours, parts in fused.items():
-            if f"{parts[0]}.{leaf}" in rest:
-                out[f"{ours}.{leaf}"] = torch.cat([rest.pop(f"{name}.{leaf}") for name in parts])
-        out |= {f"{ours}.{leaf}": _turned(rest.pop(f"{name}.{leaf}")) for ours, name in turned.items()}
-    if rest:
-        raise ValueError(f"these weights do not fit the configuration (unknown: {', '.join(sorted(rest)[:3])})")
-    return out
+    return _names(depth).from_theirs(state)
 
 
 def mmdit_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """An MMDiT's weights under diffusers' names."""
-    plain, fused, turned = _names(config["depth"])
-    out: State = {}
-    for key, tensor in state.items():
-        module, _, leaf = key.rpartition(".")
-        if key == POSITIONS[0]:
-            out[POSITIONS[1]] = tensor
-        elif module in fused:
-            parts = zip(fused[module], tensor.chunk(3), strict=True)
-            out |= {f"{name}.{leaf}": part.clone() for name, part in parts}
-        elif module in turned:
-            out[f"{turned[module]}.{leaf}"] = _turned(tensor)
-        else:
-            out[f"{plain[module]}.{leaf}"] = tensor
-    return out
+    return _names(config["depth"]).to_theirs(state)
 
 
-def _names(depth: int) -> tuple[dict[str, str], dict[str, tuple[str, ...]], dict[str, str]]:
-    """Our modules and diffusers': those that are the same, those of three parts, and those whose halves are turned round."""
-    plain, turned = dict(MODULES), dict([END_NORM])
-    fused: dict[str, tuple[str, ...]] = {}
+def _names(depth: int) -> Names:
+    names = Names(dict(MODULES), turned=dict([END_NORM]), tensors=dict([POSITIONS]), sparse=True)
     for i in range(depth):
         ours, theirs = f"joint_blocks.{i}", f"transformer_blocks.{i}"
-        plain |= {f"{ours}.{name}": f"{theirs}.{module}" for name, module in BLOCK.items()}
-        fused |= {f"{ours}.{name}": tuple(f"{theirs}.{part}" for part in parts) for name, parts in FUSED.items()}
-        norms = turned if i == depth - 1 else plain
+        names.add_block(ours, theirs, BLOCK, FUSED)
+        norms = names.turned if i == depth - 1 else names.plain
         norms[f"{ours}.{TEXT_NORM[0]}"] = f"{theirs}.{TEXT_NORM[1]}"
-    return plain, fused, turned
-
-
-def _turned(tensor: Tensor) -> Tensor:
-    """Shift and scale in the other order."""
-    first, second = tensor.chunk(2)
-    return torch.cat([second, first])
+    return names

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
+from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
+from core.checkpoints.weights import State
 from core.models.pixart import PixArt
 
 Config = dict[str, Any]
-State = dict[str, Tensor]
 
 KIND = "PixArtTransformer2DModel"
 NORM = "ada_norm_single"
@@ -140,44 +140,18 @@ def pixart_from_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]
 
 def renamed_from_diffusers(state: Mapping[str, Tensor], depth: int) -> State:
     """A PixArt's weights of so many blocks under our names. Raises KeyError and ValueError for others."""
-    rest = dict(state)
-    plain, fused, tables = _names(depth)
-    out: State = {ours: rest.pop(name) for ours, name in tables.items()}
-    for leaf in ("weight", "bias"):
-        out |= {
-            f"{ours}.{leaf}": rest.pop(f"{name}.{leaf}") for ours, name in plain.items() if f"{name}.{leaf}" in rest
-        }
-        for ours, parts in fused.items():
-            out[f"{ours}.{leaf}"] = torch.cat([rest.pop(f"{name}.{leaf}") for name in parts])
-    if rest:
-        raise ValueError(f"these weights do not fit the configuration (unknown: {', '.join(sorted(rest)[:3])})")
-    return out
+    return _names(depth).from_theirs(state)
 
 
 def pixart_to_diffusers(state: Mapping[str, Tensor], config: Mapping[str, Any]) -> State:
     """A PixArt's weights under diffusers' names."""
-    plain, fused, tables = _names(config["depth"])
-    out: State = {}
-    for key, tensor in state.items():
-        module, _, leaf = key.rpartition(".")
-        if key in tables:
-            out[tables[key]] = tensor
-        elif module in fused:
-            parts = zip(fused[module], tensor.chunk(len(fused[module])), strict=True)
-            out |= {f"{name}.{leaf}": part.clone() for name, part in parts}
-        else:
-            out[f"{plain[module]}.{leaf}"] = tensor
-    return out
+    return _names(config["depth"]).to_theirs(state)
 
 
-def _names(depth: int) -> tuple[dict[str, str], dict[str, tuple[str, ...]], dict[str, str]]:
-    """Our modules and diffusers': those that are the same, those of several parts, and the tables, which are tensors."""
-    plain = dict(MODULES)
-    fused: dict[str, tuple[str, ...]] = {}
-    tables = {f"final_layer.{TABLE}": TABLE}
+def _names(depth: int) -> Names:
+    names = Names(dict(MODULES), tensors={f"final_layer.{TABLE}": TABLE})
     for i in range(depth):
         ours, theirs = f"blocks.{i}", f"transformer_blocks.{i}"
-        plain |= {f"{ours}.{name}": f"{theirs}.{module}" for name, module in BLOCK.items()}
-        fused |= {f"{ours}.{name}": tuple(f"{theirs}.{part}" for part in parts) for name, parts in FUSED.items()}
-        tables[f"{ours}.{TABLE}"] = f"{theirs}.{TABLE}"
-    return plain, fused, tables
+        names.add_block(ours, theirs, BLOCK, FUSED)
+        names.tensors[f"{ours}.{TABLE}"] = f"{theirs}.{TABLE}"
+    return names
