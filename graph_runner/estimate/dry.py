@@ -1,5 +1,5 @@
-"""A dry run: the plan gone through on fake tensors, each loop going round once, so that shapes, cost and memory are known
-beforehand. The interpreter walks it as in a run; only how a step is done differs.
+"""A dry run: the plan gone through on fake tensors, each loop going round once (a sweep once for each kind of item), so that
+shapes, cost and memory are known beforehand. The interpreter walks it as in a run; only how a step is done differs.
 
 Nothing is computed and no effect runs; one that declares a `dry` function is asked whether it could. What
 depends on numbers that only the run will give is left open, never guessed into an error.
@@ -31,6 +31,7 @@ from graph_runner.compile.compiler import compile_graph
 from graph_runner.compile.plan import Step, Unit
 from graph_runner.contract import NodeSpec
 from graph_runner.contract.context import Judge, Stateful
+from graph_runner.estimate.alike import standing_for
 from graph_runner.estimate.meter import Meter
 from graph_runner.estimate.shapes import misfit
 from graph_runner.estimate.training import KINDS, Holder, Imagined, note, split, watch, whole_at_once
@@ -200,9 +201,7 @@ class _DryRun:
             for listener in self.listeners:
                 listener(event)
         elif isinstance(event, Log) and event.level != "info":
-            warning = Problem(event.message.rstrip("."), event.node or self._at, severity="warning")
-            if warning not in self.problems:
-                self.problems.append(warning)
+            self._tell_problem(Problem(event.message.rstrip("."), event.node or self._at, severity="warning"))
 
     def __call__(self, unit: Unit, frame: Frame, around: Activation) -> Sequence[Any]:
         """Do one step."""
@@ -220,7 +219,7 @@ class _DryRun:
                 if left_open == self._left_open and at not in self.meter.guessed and _is_certain(cause):
                     failed = next((member for member in unit.members if member.id == at), unit.members[0])
                     given = {name: frame[slot] for name, slot in failed.singles}
-                    self.problems.append(Problem(_sentence(cause, given), at))
+                    self._tell_problem(Problem(_sentence(cause, given), at))
                     why = "it fails"
                 else:
                     why = "it depends on values that only the run gives"
@@ -234,20 +233,29 @@ class _DryRun:
     def _misfit(self, unit: Unit, frame: Frame) -> str:
         """Say on the wire where a tensor has not the shape that is taken."""
         found = [misfit(self.bound[step.id], _wired(step, frame)) for step in unit.members]
-        self.problems += [problem for problem in found if problem is not None]
+        for problem in found:
+            if problem is not None:
+                self._tell_problem(problem)
         return "it fails" if any(found) else ""
+
+    def _tell_problem(self, problem: Problem) -> None:
+        """Once, though several items of a sweep have it."""
+        if problem not in self.problems:
+            self.problems.append(problem)
 
     def _note(self, step: Step, frame: Frame, why: str) -> None:
         """Write down what a step gave; why: it is not known."""
         node = self.nodes[step.id]
         node.runs += self.meter.scale
         node.open = node.open or why
+        parameters = 0
         for slot, (port, name) in step.stores:
             if why:
                 frame[slot] = OPEN
             elif self.turns[step.id] and isinstance(frame[slot], list) and len(frame[slot]) == 1:
                 frame[slot] = frame[slot] * self.turns[step.id]  # what each iteration of a loop would have added
-            self._tell(node, joined(port, name), frame[slot])
+            parameters += self._tell(node, joined(port, name), frame[slot])
+        node.parameters = max(node.parameters, parameters)
 
     def _cannot(self, unit: Unit, frame: Frame) -> str:
         inputs = (slot for step in unit.members for slot in step.inputs())
@@ -255,15 +263,17 @@ class _DryRun:
             return "what it reads is not known"
         return "it only has an effect" if unit.spec.effect and unit.spec.dry is None else ""
 
-    def _tell(self, node: NodeEstimate, port: str, value: Any) -> None:
+    def _tell(self, node: NodeEstimate, port: str, value: Any) -> int:
+        """Write down what a port gives, of several items of a sweep the first's. Gives how many parameters it has."""
         if text := describe(value):
-            node.gives[port] = text
-        if isinstance(value, torch.nn.Module):
-            if not any(isinstance(parameter, FakeTensor) for parameter in value.parameters()):
-                self.meter.hold_real(value)
-            else:
-                self.meter.name([*value.parameters(), *value.buffers()], "models")
-            node.parameters += sum(parameter.numel() for parameter in value.parameters())
+            node.gives.setdefault(port, text)
+        if not isinstance(value, torch.nn.Module):
+            return 0
+        if not any(isinstance(parameter, FakeTensor) for parameter in value.parameters()):
+            self.meter.hold_real(value)
+        else:
+            self.meter.name([*value.parameters(), *value.buffers()], "models")
+        return sum(parameter.numel() for parameter in value.parameters())
 
 
 class _DryLoop:
@@ -316,14 +326,7 @@ class _DryLoop:
                 note(holder, meter)
         for hook in hooks:
             hook.remove()
-        own.path = (*self._base, 0)
-        body = own.body
-        if body is not None and body.frame is not None and body.code.asides:
-            with (aside or nullcontext)():
-                for each in body.code.asides:
-                    with torch.no_grad(), self.run.meter.times(-(-n // self._interval(each, body.frame))):
-                        own.runtime.interpreter.perform_one(each, body.frame, own)
-        own.path = self._base
+        self._look(n, aside or nullcontext)
 
     def micro(self, n: int) -> Iterator[int]:
         """The first of n micro-batches, standing for all."""
@@ -334,13 +337,33 @@ class _DryLoop:
                 yield micro
         self.activation.path = base
 
+    def _look(self, n: int, aside: Callable[[], AbstractContextManager[Any]]) -> None:
+        """Do what runs beside n iterations, as often as it does."""
+        own, body = self.activation, self.activation.body
+        own.path = (*self._base, 0)
+        if body is not None and body.frame is not None and body.code.asides:
+            with aside():
+                for each in body.code.asides:
+                    with torch.no_grad(), self.run.meter.times(-(-n // self._interval(each, body.frame))):
+                        own.runtime.interpreter.perform_one(each, body.frame, own)
+        own.path = self._base
+
     def end(self) -> None:
         """Whether a loop ends early only the run will show."""
 
     def map(self, body: Callable[..., R], given: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        """What the body gives for the first, standing for all."""
-        for turn in self(len(given)):
-            yield body(*given[turn])
+        """What the body gives for each item: one is gone through for all that cost the same."""
+        own = self.activation
+        assert own.body is not None
+        own.steps = len(given)
+        places = standing_for(own.body, given)
+        done: dict[int, R] = {}
+        for place, count in Counter(places).items():
+            own.path = (*self._base, place)
+            with self.run.meter.times(count):
+                done[place] = body(*given[place])
+        self._look(len(given), nullcontext)
+        yield from (done[place] for place in places)
 
     def _interval(self, aside: Step, frame: Frame) -> int:
         """How often it runs; where only the run will give that, as often as it can at most."""

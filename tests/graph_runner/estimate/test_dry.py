@@ -19,6 +19,7 @@ from graph_runner.bind.validate import errors, validate
 from graph_runner.context import Tell
 from graph_runner.contract import Wire, node
 from graph_runner.contract.registry import Registry
+from graph_runner.estimate.alike import MOST
 from graph_runner.estimate.dry import Estimate, describe, dry_run
 from graph_runner.run.engine import Engine
 from tests.graph_runner import toys
@@ -39,6 +40,12 @@ def matrix(rows: Annotated[int, Field(ge=1)] = 2, columns: Annotated[int, Field(
 def product(a: Matrix, b: Matrix) -> Matrix:
     """The product of two matrices."""
     return a @ b
+
+
+@node(category="toy")
+def matrices(all: list[Matrix]) -> Matrix:
+    """The first of some matrices."""
+    return all[0]
 
 
 @node(category="toy")
@@ -181,6 +188,53 @@ def test_lists_of_loops_have_their_length(registry: Registry) -> None:
     found = estimate(registry, nodes)
     assert list(found.nodes["z"].gives.values()) == ["3 of number"]
     assert not found.problems
+
+
+def test_items_that_cost_otherwise_are_each_gone_through(registry: Registry) -> None:
+    inner = {
+        "b": {"type": "matrix", "params": {"rows": 3}, "wires": {"columns": "z.item.columns"}},
+        "ab": mul("a", "b"),
+        "layer": {"type": "layer", "params": {"out": 2}, "wires": {"columns": "z.item.columns"}},
+        "y": {"type": "through", "wires": {"layer": "layer", "x": "ab"}},
+        "wide": {"type": "refuse_wide", "wires": {"x": "ab"}},
+    }
+    nodes = {
+        "a": A,
+        "z": sweep(inner, {"y": "y", "wide": "wide"}, {"columns": [2, 4, 6, 4, 6]}),
+        "ys": {"type": "matrices", "wires": {"all": "z.y"}},
+    }
+    found = estimate(registry, nodes)
+    assert found.nodes["ab"].runs == 5
+    assert found.nodes["ab"].flops == 2 * 2 * 3 * (2 + 4 + 6 + 4 + 6)
+    assert found.nodes["layer"].parameters == 6 * 2 + 2  # the largest
+    assert {*found.nodes["z"].gives.values()} == {"5 of 2×2"}
+    assert [(problem.node, problem.message) for problem in found.problems] == [("wide", "6 columns are too many")]
+    assert not found.nodes["ys"].open
+
+
+def test_seeds_cost_nothing(registry: Registry) -> None:
+    drawn = {"type": "random_number"}
+
+    def gone_through(inner: dict[str, Any], over: dict[str, Any]) -> int:
+        toys.CALLS.clear()
+        read = {"inside": "inside.x", "around": "around.x"}.get(first := [*inner, "r"][0], first)
+        inner = {"r": drawn} | inner | {"n": noted(read, "n")}
+        found = estimate(registry, {"z": sweep(inner, {"n": "n"}, over), "end": every_number("z.n")})
+        assert found.nodes["n"].runs == len(next(iter(over.values())))
+        return toys.CALLS.count("n")
+
+    def every_number(numbers: str) -> dict[str, Any]:
+        return {"type": "total", "wires": {"numbers": numbers}}
+
+    seeded = {"r": drawn | {"wires": {"seed": "z.item.seed"}}}
+    inside = {"inside": repeat(2, {"q": drawn | {"wires": {"seed": "z.item.seed"}}}, "q", "r")}
+    scaled = {"s": {"type": "scale", "wires": {"x": "r", "by": "z.item.by"}}}
+    assert gone_through(seeded, {"seed": [0, 1, 2]}) == 1
+    assert gone_through(inside | seeded, {"seed": [0, 1, 2]}) == 1
+    assert gone_through({}, {"unread": [0, 1, 2]}) == 1
+    assert gone_through(scaled | seeded, {"seed": [0, 1, 2, 3], "by": [5, 6, 5, 6]}) == 2
+    assert gone_through({"around": repeat(2, scaled, "s", "r")}, {"by": [0, 1, 1]}) == 2
+    assert gone_through(scaled, {"by": [*range(40)]}) == MOST
 
 
 def test_a_shape_that_does_not_fit_is_told_where_it_is_with_what_was_given(registry: Registry) -> None:
