@@ -19,6 +19,7 @@ from graph_runner.estimate.dry import dry_run
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
+from nodes.lora import save_lora
 from nodes.text import batch_context
 from tests.nodes.test_mmdit import run, training
 
@@ -105,6 +106,21 @@ def test_it_trains_is_adapted_samples_and_is_saved(engine: Engine) -> None:
                 run(engine, nodes, "by_it")
         else:
             torch.testing.assert_close(run(engine, nodes, "by_it")[0], merged, rtol=0, atol=1e-6)
+
+
+def test_a_lora_file_has_no_place_for_its_tables_in_any_naming(tmp_path: Path) -> None:
+    before, after = PixArt(4, **MODEL), PixArt(4, **MODEL)
+    after.load_state_dict(before.state_dict())
+    with torch.no_grad():
+        for name, weight in after.named_parameters():
+            if name.endswith(("scale_shift_table", "cross_attn.proj.weight")):
+                weight += 1
+    for naming in ("kohya", "diffusers"):
+        told: list[str] = []
+        save_lora(lambda path: tmp_path / Path(path).name, told.append, before, after, naming=naming)
+        assert len(told) == 1
+        assert told[0].startswith("3 tables changed, such as ")
+        assert "kohya" not in told[0]
 
 
 def test_the_size_to_sample_at_is_height_width_and_their_ratio(engine: Engine) -> None:
