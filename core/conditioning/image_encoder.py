@@ -29,14 +29,16 @@ class ImageEncoder(nn.Module):
     def forward(self, pictures: Tensor, tokens: bool = False, nothing: bool = False) -> Tensor:
         """What is seen. tokens: those before the last layer, instead of the embedding. nothing: of no picture, as diffusers has it for the
         negative side of guidance: a zero embedding, or the tokens of a picture of CLIP's mean colour. Without gradients."""
-        pixels = normed(cropped(rounded(finite(pictures, "the pictures")), self.size), CLIP)
-        pixels = pixels.to(next(self.network.parameters()).dtype)
+        dtype, count = next(self.network.parameters()).dtype, len(pictures)
+        pixels = normed(cropped(rounded(finite(pictures, "the pictures")), self.size), CLIP).to(dtype)
+        if nothing and not tokens:
+            return pixels.new_zeros(count, self.embedding_dim)
         with torch.no_grad():
             if tokens:
-                seen = self.network(torch.zeros_like(pixels) if nothing else pixels, output_hidden_states=True)
-                return cast(Tensor, seen.hidden_states[-2])
+                seen = self.network(torch.zeros_like(pixels[:1]) if nothing else pixels, output_hidden_states=True)
+                return cast(Tensor, seen.hidden_states[-2]).expand(count, -1, -1)
             embeddings: Tensor = self.network(pixels).image_embeds
-            return torch.zeros_like(embeddings) if nothing else embeddings
+            return embeddings
 
     @classmethod
     def load(cls, folder: str | Path) -> ImageEncoder:

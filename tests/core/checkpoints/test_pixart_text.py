@@ -32,6 +32,7 @@ from core.conditioning.text_condition import text_condition
 from core.diffusion.guidance import classifier_free
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.schedulers import stored
+from core.layerwise import is_narrow, narrowed
 from core.models.denoiser import denoise
 from core.models.dit import grid_embedding
 from core.models.pixart import PixArt
@@ -152,6 +153,20 @@ def test_each_part_is_read_alone(tmp_path: Path) -> None:
         denoise(model.unet, z, t, read_all)
     again = text_condition(without_padding(alone, 0), model.tokenizer(PROMPTS))
     torch.testing.assert_close(again.context, told(model, PROMPTS).context, rtol=0, atol=0)
+
+
+def test_padding_is_left_unread_by_a_t5_that_is_kept_narrow(tmp_path: Path) -> None:
+    _, model = saved(tmp_path)
+    tokens = model.tokenizer(PROMPTS)
+    encoder = narrowed(without_padding(model.conditioner, None), torch.bfloat16)
+    made = without_padding(encoder, 0)
+    assert is_narrow(made)
+    assert (encoder.pad, encoder.config["pad"], made.pad, made.config["pad"]) == (None, None, 0, 0)
+    pairs = list(zip(made.parameters(), encoder.requires_grad_(True).parameters(), strict=True))
+    assert all(ours.data_ptr() == theirs.data_ptr() for ours, theirs in pairs)
+    made.requires_grad_(False)
+    assert all(theirs.requires_grad for _, theirs in pairs)
+    assert torch.equal(made(tokens), narrowed(model.conditioner, torch.bfloat16)(tokens))
 
 
 def test_conditions_between_two_read_what_one_of_them_reads(tmp_path: Path) -> None:
