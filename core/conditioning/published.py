@@ -65,7 +65,7 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
         return Conditioning(parts=[Context(tokens), Vector(random.randn(samples, MMDIT[name]["vector_dim"]))])
     if name in PIXART:
         tokens = random.randn(samples, PIXART_TOKENS[name.split("-")[1]], PIXART[name]["context_dim"])
-        told = Conditioning(parts=[Context(tokens), ContextMask(torch.ones_like(tokens[..., 0], dtype=torch.bool))])
+        told = Conditioning(parts=[Context(tokens), ContextMask.whole(tokens)])
         sizes = torch.tensor([[8.0 * size, 8.0 * size, 1.0]], device=tokens.device)
         return told | Conditioning(parts=[Vector(sizes)] if PIXART[name].get("sizes") else [])
     unet = find_latent_diffusion(name)["unet"]
