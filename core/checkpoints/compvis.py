@@ -24,7 +24,7 @@ from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_na
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
-from core.checkpoints.pixart_file import in_papers_names, pixart_from_file
+from core.checkpoints.pixart_file import is_pixart, pixart_from_file
 from core.checkpoints.sd3_file import in_stability_names, sd3_from_file
 from core.checkpoints.sdxl_text import is_bigg, second_encoder, text_from_embedders, text_to_embedders
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
@@ -85,8 +85,8 @@ def load_compvis(
         named = in_compvis_names(state)
         if (sd3 := in_stability_names(named)) is not None:
             return sd3_from_file(sd3, path, dtype)
-        if (pixart := in_papers_names(named)) is not None:
-            return pixart_from_file(pixart, path, dtype)
+        if is_pixart(named):
+            return pixart_from_file(named, path, dtype)
         if is_dit(named):
             return dit_from_file(named, path, dtype)
         sections = _split(named, path)

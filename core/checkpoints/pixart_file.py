@@ -49,31 +49,35 @@ UNTOLD = (
 )
 
 
-def in_papers_names(state: Mapping[str, Tensor]) -> State | None:
-    """The transformer of a file, under the papers' names without what stands before them; None where it holds none."""
-    own = {key.removeprefix(UNET): value for key, value in state.items() if key.startswith(UNET)} or dict(state)
-    if all(name in own for name in OF_DIFFUSERS):
-        own.pop("pos_embed.pos_embed", None)
-        try:
-            return renamed_from_diffusers(own, count(own, r"transformer_blocks\.(\d+)\."))
-        except (KeyError, ValueError):
-            return None
-    return own if all(name in own for name in OWN) else None
+def is_pixart(state: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds such a transformer, under the papers' names or diffusers', with CompVis' prefix or without."""
+    return any(all(name in state or UNET + name in state for name in names) for names in (OWN, OF_DIFFUSERS))
 
 
-def pixart_from_file(own: State, source: str | Path, dtype: torch.dtype | None) -> LatentDiffusion:
-    """The transformer under the papers' names, and the noise process of every published one. Raises CheckpointError, naming `source`,
-    where it is incomplete or of another kind."""
-    weights = {key: value for key, value in own.items() if key not in ("pos_embed", "y_embedder.y_embedding")}
+def pixart_from_file(state: Mapping[str, Tensor], source: str | Path, dtype: torch.dtype | None) -> LatentDiffusion:
+    """The transformer, and the noise process of every published one. Raises CheckpointError, naming `source`, where it is incomplete
+    or of another kind."""
     try:
+        own = in_papers_names(state)
         config = detect_pixart(own)
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{source} holds an incomplete PixArt (there is no {error}).") from error
     except ValueError as error:
         raise CheckpointError(f"{source} holds no PixArt that is known here: {error}.") from error
+    weights = {key: value for key, value in own.items() if key not in ("pos_embed", "y_embedder.y_embedding")}
     told = config["sizes"] or "pos_embed" in own
     unet = build(PixArt, config, weights, source, dtype)
     return LatentDiffusion(unet, schedule=schedule_from_diffusers(SCHEDULER), untold=() if told else (UNTOLD,))
+
+
+def in_papers_names(state: Mapping[str, Tensor]) -> State:
+    """The transformer under the papers' names, without what stands before them. Raises KeyError and ValueError for one of diffusers'
+    names that is incomplete, or has others besides."""
+    own = {key.removeprefix(UNET): value for key, value in state.items() if key.startswith(UNET)} or dict(state)
+    if OF_DIFFUSERS[0] not in own:
+        return own
+    own.pop("pos_embed.pos_embed", None)
+    return renamed_from_diffusers(own, count(own, r"transformer_blocks\.(\d+)\."))
 
 
 def detect_pixart(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -213,8 +213,9 @@ def large(**options: Any) -> PixArt:
 
 def in_one_file(model: PixArt, form: str = "the papers'", tokens: int = 300) -> dict[str, Tensor]:
     """As the repositories' files have it, with what they hold besides; or under diffusers' names."""
-    if form == "diffusers'":
-        return pixart_to_diffusers(model.state_dict(), model.config)
+    if "diffusers'" in form:
+        prefix = "transformer." if form == "a pipeline of diffusers'" else ""
+        return {prefix + key: value for key, value in pixart_to_diffusers(model.state_dict(), model.config).items()}
     side = model.config["sample_size"] // 2
     positions = grid_embedding(side, side, model.positions, 144, torch.device("cpu"))[None].half()
     state = model.state_dict() | {"y_embedder.y_embedding": torch.zeros(tokens, CONTEXT), "pos_embed": positions}
@@ -234,7 +235,7 @@ def in_one_file(model: PixArt, form: str = "the papers'", tokens: int = 300) -> 
         ({"sample_size": 32, "interpolation_scale": 0.5}, 300, "a PixArt-Σ transformer"),
     ],
 )
-@pytest.mark.parametrize("form", ["the papers'", "ComfyUI's", "diffusers'"])
+@pytest.mark.parametrize("form", ["the papers'", "ComfyUI's", "diffusers'", "a pipeline of diffusers'"])
 def test_a_single_file_is_read_by_its_names_and_shapes(
     form: str, options: dict[str, Any], tokens: int, name: str, tmp_path: Path
 ) -> None:
@@ -245,7 +246,7 @@ def test_a_single_file_is_read_by_its_names_and_shapes(
     found = load_checkpoint(path)
     assert isinstance(found.unet, PixArt)
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in found.unet.state_dict().items())
-    if form == "diffusers'" and not options.get("sizes"):
+    if "diffusers'" in form and not options.get("sizes"):
         assert "512 pixels" in found.untold[0]
     else:
         assert found.untold == ()
@@ -254,7 +255,7 @@ def test_a_single_file_is_read_by_its_names_and_shapes(
     known = identify(path)
     assert known is not None
     assert known.use == "checkpoint"
-    assert known.name == ("a PixArt transformer of diffusers" if form == "diffusers'" else name)
+    assert known.name == ("a PixArt transformer of diffusers" if "diffusers'" in form else name)
 
 
 def published() -> NoiseSchedule:
@@ -272,6 +273,21 @@ def published() -> NoiseSchedule:
 )
 def test_what_is_incomplete_or_unknown_is_said(change: Any, message: str, tmp_path: Path) -> None:
     state = in_one_file(large(sample_size=32))
+    change(state)
+    write_weights(state, tmp_path / "p.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "p.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("transformer_blocks.1.attn2.to_v.weight"), r"incomplete PixArt .*attn2\.to_v\.weight"),
+        (lambda state: state.update(other=torch.ones(2)), "no PixArt that is known here.*unknown: other"),
+    ],
+)
+def test_what_is_damaged_under_diffusers_names_is_said_of_it(change: Any, message: str, tmp_path: Path) -> None:
+    state = in_one_file(large(sample_size=32), "diffusers'")
     change(state)
     write_weights(state, tmp_path / "p.safetensors")
     with pytest.raises(CheckpointError, match=message):
