@@ -43,8 +43,8 @@ from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
+from core.models.autoencoder import Autoencoder
 from core.models.presets import LATENT_DIFFUSION
-from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet as UNetModel
 
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
@@ -131,8 +131,10 @@ def save_compvis(
     The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
     """
     path = Path(path)
-    if isinstance(model.autoencoder, TinyAutoencoder):
-        raise ValueError("a tiny autoencoder is no first stage of CompVis' programs; choose the form of Latent Loom")
+    if not isinstance(model.autoencoder, Autoencoder | None):
+        raise ValueError(
+            f"a {type(model.autoencoder).__name__} is not saved as a first stage of CompVis' programs; choose the form of Latent Loom"
+        )
     content = to_compvis(model.architecture)
     state: State = {}
     buffers: State = {}
