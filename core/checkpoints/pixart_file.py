@@ -21,7 +21,7 @@ from core.checkpoints.forms import UNET, count
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.model_io import build
 from core.models.dit import grid_embedding
-from core.models.pixart import PixArt
+from core.models.pixart import PIXART, SIZED, XL, PixArt
 
 State = dict[str, Tensor]
 
@@ -29,9 +29,9 @@ OF_DIFFUSERS = ("pos_embed.proj.weight", "adaln_single.linear.weight", "caption_
 """What diffusers' names of one are known by."""
 OWN = ("blocks.0.scale_shift_table", "t_block.1.weight", "y_embedder.y_proj.fc1.weight")
 """What the papers' are."""
-HEAD = 72
+HEAD = XL["hidden_size"] // XL["num_heads"]
 """Channels of a head, in every published transformer."""
-SCALES = (1.0, 2.0, 0.5, 4.0)
+SCALES = tuple(dict.fromkeys(each.get("interpolation_scale", 1.0) for each in PIXART.values()))
 """Of the positions, in every published transformer."""
 NEAR = 0.01
 """By how much positions differ that were rounded to half precision; those of another scale differ by much more."""
@@ -89,7 +89,7 @@ def detect_pixart(state: Mapping[str, Tensor]) -> dict[str, Any]:
             f"its tokens have {hidden} channels, no multiple of {HEAD}, so that the number of heads does not show"
         )
     sizes = "csize_embedder.mlp.0.weight" in state
-    sample_size, scale = (128, 2.0) if sizes else (64, 1.0)
+    sample_size, scale = (SIZED, 2.0) if sizes else (64, 1.0)
     if (positions := state.get("pos_embed")) is not None:
         side = math.isqrt(positions.shape[1])
         sample_size, scale = side * patch, _scale(positions, side, hidden)

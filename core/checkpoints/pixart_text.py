@@ -15,13 +15,11 @@ from torch import nn
 from core.checkpoints.files import CheckpointError
 from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.tokenizer import TextTokenizer
-from core.models.pixart import PixArt
+from core.models.pixart import SIZED, TOKENS, PixArt
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
-LENGTHS = {ALPHA: 120, SIGMA: 300}
+LENGTHS = {ALPHA: TOKENS["alpha"], SIGMA: TOKENS["sigma"]}
 """Tokens of a caption in each of diffusers' pipelines, whatever the tokenizer's folder says."""
-SIZED = 128
-"""The sample_size of the models that diffusers' pipeline for PixArt-α tells sizes."""
 
 
 def joined(
@@ -62,5 +60,7 @@ def pipeline_of(transformer: PixArt, encoder: nn.Module | None, tokenizer: TextT
         return None
     sized = bool(transformer.config["sizes"])
     found = next((name for name, length in LENGTHS.items() if length == tokenizer.length), None)
-    fits = found == ALPHA and transformer.config["sample_size"] == SIZED if sized else True
+    fits = (
+        found == ALPHA and transformer.config["sample_size"] == SIZED if sized else True
+    )  # as that pipeline tells them
     return found if fits else None
