@@ -31,7 +31,7 @@ OWN = ("blocks.0.scale_shift_table", "t_block.1.weight", "y_embedder.y_proj.fc1.
 """What the papers' are."""
 HEAD = XL["hidden_size"] // XL["num_heads"]
 """Channels of a head, in every published transformer."""
-SCALES = tuple(dict.fromkeys(each.get("interpolation_scale", 1.0) for each in PIXART.values()))
+SCALES: tuple[float, ...] = tuple(dict.fromkeys(each.get("interpolation_scale", 1.0) for each in PIXART.values()))
 """Of the positions, in every published transformer."""
 NEAR = 0.01
 """By how much positions differ that were rounded to half precision; those of another scale differ by much more."""
