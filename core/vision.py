@@ -5,9 +5,19 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from core.numbers import finite
+
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 """Mean and deviation of the colours in [0, 1] that a network was trained with."""
+PATCHES = "network.vision_model.embeddings.patch_embedding"
+"""What transformers' CLIP asks for the dtype to compute in, of a module whose `network` it is; so it is kept as that is."""
+
+
+def as_clip_sees(images: Tensor, size: int) -> Tensor:
+    """Images (b, 3, h, w) in [-1, 1] as CLIP's networks are given them, (b, 3, size, size): the shorter side is brought to the size, and
+    the middle cut out, as transformers' CLIPImageProcessor does. Raises FloatingPointError for what are no numbers."""
+    return normed(cropped(rounded(finite(images, "the images")), size), CLIP)
 
 
 def rounded(images: Tensor) -> Tensor:

@@ -39,13 +39,20 @@ def canny_edges(images: Image, low: Threshold = 0.4, high: Threshold = 0.8) -> I
     return edges.canny(images, low, high)
 
 
-@node(category="metrics", words=("f1", "iou", "boundary f1", "controlnet"))
+@node(category="metrics", version=2, words=("f1", "iou", "boundary f1", "controlnet"))
 def edge_agreement(found: Edges, asked: Edges, tolerance: Annotated[int, Field(ge=0, le=64)] = 1) -> Agreement:
     """How far pictures keep to the edges that they were asked to: F1 of precision and recall, the mean over pictures; 1 is all.
 
-    found: edges of what was drawn.
+    Beside it what chance gives: each picture's agreement with the edges of the next. It says nothing of a batch that was asked for the
+    same edges throughout: there it is the agreement itself.
+
+    found: edges of what was drawn, of two pictures at least.
     asked: edges that were shown, in the same order.
     tolerance: how many pixels an edge may lie beside another.
     """
+    if len(asked) < 2:
+        raise ValueError(
+            "what chance gives is measured at the next picture's edges, and there is one; give at least two pictures"
+        )
     agreement = metric.edge_agreement(found, asked, tolerance).mean()
     return Agreement(agreement, metric.edge_agreement(found, asked.roll(-1, 0), tolerance).mean())

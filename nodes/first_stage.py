@@ -188,9 +188,12 @@ def adaptive_weight(
     step: the training step.
     start: the step at which the adversarial loss begins.
     """
+    last_layer = (
+        autoencoder.last_layer
+    )  # which some first stages lack: to be known before the training comes to `start`
     if step < start:
         return torch.zeros((), dtype=nll.dtype)  # not on nll's device, so that `scale_loss` may look at it
-    return losses.adaptive_weight(nll, generator, autoencoder.last_layer, mean=processes.mean)
+    return losses.adaptive_weight(nll, generator, last_layer, mean=processes.mean)
 
 
 @node(category="losses")

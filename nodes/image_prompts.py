@@ -23,12 +23,17 @@ from nodes.wires import Conditioning, Image, ImageEncoder, IPAdapter, UNet
 
 
 @node(category="control", words=("vision loader", "vision", "ip-adapter"))
-def load_image_encoder(path: Annotated[str, PathTo("folder", pretrained_files)]) -> ImageEncoder:
+def load_image_encoder(
+    path: Annotated[str, PathTo("folder", pretrained_files)], dtype: Kept = "float32"
+) -> ImageEncoder:
     """CLIP's image encoder, which an IP-Adapter sees with, from a folder that you have. Never executes code.
 
     path: as transformers writes a CLIPVisionModelWithProjection, such as h94/IP-Adapter's models/image_encoder.
+    dtype: what weights are kept in; see load_model.
     """
-    return _ImageEncoder.load(path)
+    encoder = _ImageEncoder.load(path, read_as(dtype))
+    keep_as(encoder, dtype)
+    return encoder
 
 
 @node(category="control", words=("ipadapter", "ip-adapter plus", "image prompt", "style transfer", "reference picture"))

@@ -53,7 +53,7 @@ def _lora_dry(
 
 
 def _lora_unet_dry(unet: M, path: str, tell: Tell, **_: Any) -> WithLora[M]:
-    _tell_idle_half(read_lora(path), "UNet", tell, by_names_alone=True)
+    _tell_idle_half(read_lora(path), "denoiser", tell, by_names_alone=True)
     return WithLora(unet)
 
 
@@ -65,14 +65,16 @@ def _lora_text_encoder_dry(text_encoder: TextEncoder, path: str, tell: Tell, **_
 def _tell_idle(lora: Lora, text_encoder: TextEncoder | None, tell: Tell, by_names_alone: bool = False) -> None:
     """Tell where the file changes neither half, or has a half for what is not wired."""
     if text_encoder is None and (lora.text or lora.text_2):
-        tell(f"{lora.source} changes the text encoder too; wire that as well, or only the half for the UNet is used")
-    idle = [changes_nothing(lora, part, by_names_alone) for part in ("UNet", "text encoder")]
+        tell(
+            f"{lora.source} changes the text encoder too; wire that as well, or only the half for the denoiser is used"
+        )
+    idle = [changes_nothing(lora, part, by_names_alone) for part in ("denoiser", "text encoder")]
     if idle[0] and (idle[1] or text_encoder is None):
         tell(idle[0])
 
 
 def _tell_idle_half(
-    lora: Lora, part: Literal["UNet", "text encoder"], tell: Tell, by_names_alone: bool = False
+    lora: Lora, part: Literal["denoiser", "text encoder"], tell: Tell, by_names_alone: bool = False
 ) -> Lora:
     if why := changes_nothing(lora, part, by_names_alone):
         tell(why)
@@ -89,8 +91,10 @@ def for_unet(unet: nn.Module) -> UNetModel:
 
 def for_denoiser(model: nn.Module) -> UNetModel | MMDiT | PixArt:
     """A denoiser that LoRA files are for: a UNet, or the transformer of Stable Diffusion 3 or PixArt. Raises ValueError for another model."""
-    if not isinstance(model, MMDiT | PixArt):
-        return for_unet(model)
+    if not isinstance(model, UNetModel | MMDiT | PixArt):
+        raise ValueError(
+            f"a LoRA file changes UNets and the transformers of Stable Diffusion 3 and PixArt here, not a {type(model).__name__}"
+        )
     refuse_grafted(model)
     return model
 
@@ -151,7 +155,7 @@ def lora_unet(unet: M, path: LoraPath, tell: Tell, strength: Strength = 1.0) -> 
     path: the file, or the folder of an adapter of peft.
     strength: 1 as trained, 0 nothing, negative the opposite.
     """
-    merged = merge_lora(for_denoiser(unet), _tell_idle_half(read_lora(path), "UNet", tell), strength)
+    merged = merge_lora(for_denoiser(unet), _tell_idle_half(read_lora(path), "denoiser", tell), strength)
     return WithLora(merged)  # type: ignore[arg-type]
 
 
@@ -168,6 +172,7 @@ def lora_text_encoder(text_encoder: TextEncoder, path: LoraPath, tell: Tell, str
 
 @node(
     category="checkpoints",
+    version=2,
     effect=True,
     saves=lambda given: [model_file(given["name"])],
     words=("extract lora", "export", "loha", "kohya", "diffusers"),
@@ -193,7 +198,7 @@ def save_lora(
     text_base: the text encoder before the training, where it was trained.
     text_encoder: the text encoder after it.
     rank: how many singular values are kept; what that leaves out is told.
-    naming: kohya's, which A1111 and ComfyUI read, or diffusers'; only kohya's has a place for biases and norms.
+    naming: kohya's, which A1111 and ComfyUI read, or diffusers'; only kohya's has a place for biases and norms, and none for a transformer's tables.
     name: of the file.
     precision: of the weights in the file.
     """
@@ -204,10 +209,15 @@ def save_lora(
     if text_base is not None and text_encoder is not None:
         text = difference(one_clip(text_base), one_clip(text_encoder), rank)
     homeless = write_lora(saving(model_file(name)), change, text, naming, getattr(torch, precision))
-    for part, each in (("UNet", change), ("text encoder", text)):
+    for part, each in (("denoiser", change), ("text encoder", text)):
         if each is not None and each.lost > LOST:
             tell(
                 f"rank {rank} leaves out {each.lost:.0%} of what changed in the {part}'s weights; a larger one keeps more"
             )
+    if change.unplaced:
+        tell(
+            f"{len(change.unplaced)} tables changed, such as {change.unplaced[0]}, for which no LoRA file has a place; save the "
+            "whole model (save_checkpoint)"
+        )
     if homeless:
         tell(f"{homeless} biases and norms changed, for which this naming has no place; naming='kohya' keeps them")

@@ -24,7 +24,7 @@ from core.checkpoints.forms import CONDITIONER, FIRST_STAGE, UNET, in_compvis_na
 from core.checkpoints.latent_diffusion import Architecture, Conditioner, LatentDiffusion, Part
 from core.checkpoints.latent_scale import with_quant_convs
 from core.checkpoints.model_io import build
-from core.checkpoints.pixart_file import in_papers_names, pixart_from_file
+from core.checkpoints.pixart_file import is_pixart, pixart_from_file
 from core.checkpoints.sd3_file import in_stability_names, sd3_from_file
 from core.checkpoints.sdxl_text import is_bigg, second_encoder, text_from_embedders, text_to_embedders
 from core.checkpoints.text_keys import clip_from_files, clip_to_compvis, is_openclip
@@ -43,8 +43,8 @@ from core.conditioning.sdxl import SDXLTextEmbedder
 from core.conditioning.spatial import SpatialRescaler
 from core.diffusion.schedule import NoiseSchedule, Parametrisation, with_betas
 from core.files import write_atomically
+from core.models.autoencoder import Autoencoder
 from core.models.presets import LATENT_DIFFUSION
-from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet as UNetModel
 
 EMA, IN_WRAPPER = "model_ema.", "diffusion_model."
@@ -85,8 +85,8 @@ def load_compvis(
         named = in_compvis_names(state)
         if (sd3 := in_stability_names(named)) is not None:
             return sd3_from_file(sd3, path, dtype)
-        if (pixart := in_papers_names(named)) is not None:
-            return pixart_from_file(pixart, path, dtype)
+        if is_pixart(named):
+            return pixart_from_file(named, path, dtype)
         if is_dit(named):
             return dit_from_file(named, path, dtype)
         sections = _split(named, path)
@@ -131,8 +131,10 @@ def save_compvis(
     The tokenizer is not part of such a file. An autoencoder alone is written under its own names.
     """
     path = Path(path)
-    if isinstance(model.autoencoder, TinyAutoencoder):
-        raise ValueError("a tiny autoencoder is no first stage of CompVis' programs; choose the form of Latent Loom")
+    if not isinstance(model.autoencoder, Autoencoder | None):
+        raise ValueError(
+            f"a {type(model.autoencoder).__name__} is not saved as a first stage of CompVis' programs; choose the form of Latent Loom"
+        )
     content = to_compvis(model.architecture)
     state: State = {}
     buffers: State = {}

@@ -77,7 +77,7 @@ def conditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     # Both are a vector, as adm_in_channels is: one that is given whole, or a text's with sizes behind it (SDXL).
     given = [{"class_embed_type": "projection"}, {"addition_embed_type": "text_time"}]
     vector = next((each for each in given if each.items() <= theirs.items()), {})
-    _require(theirs, CONDITIONAL_ONLY | vector, CONDITIONAL_READ)
+    require(theirs, CONDITIONAL_ONLY | vector, CONDITIONAL_READ)
     _require_numbers(theirs, "layers_per_block", "cross_attention_dim")
     if vector and theirs.get("num_class_embeds") is not None:
         raise ValueError(f"the option num_class_embeds beside {next(iter(vector))} is not supported")
@@ -126,7 +126,7 @@ def _without_self_attention(told: Any, levels: int) -> Config:
 
 def unconditional_unet_from_diffusers(theirs: Mapping[str, Any]) -> Config:
     """UNet2DModel's configuration as `UNet`'s arguments."""
-    _require(theirs, UNET_ONLY | {"mid_block_type": "UNetMidBlock2D", "add_attention": True}, UNCONDITIONAL_READ)
+    require(theirs, UNET_ONLY | {"mid_block_type": "UNetMidBlock2D", "add_attention": True}, UNCONDITIONAL_READ)
     _require_numbers(theirs, "layers_per_block")
     _require_mirrored(theirs)
     if (up := theirs.get("upsample_type", "conv")) != theirs.get("downsample_type", "conv"):
@@ -153,7 +153,7 @@ def autoencoder_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     A folder without a scaling_factor is of before there was one: then a KL autoencoder is Stable Diffusion's, with
     0.18215, and a VQ model one of the paper's, with 1 (diffusers itself would say 0.18215 of it too).
     """
-    _require(theirs, AUTOENCODER_ONLY, AUTOENCODER_READ)
+    require(theirs, AUTOENCODER_ONLY, AUTOENCODER_READ)
     _require_numbers(theirs, "layers_per_block", "latent_channels")
     _require_mirrored(theirs, "DownEncoder", "UpDecoder")
     channels: list[int] = theirs["block_out_channels"]
@@ -177,7 +177,7 @@ def autoencoder_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
 
 def bert_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     """LDMBertModel's configuration as `BERTEmbedder`'s arguments."""
-    _require(theirs, BERT_ONLY | {"encoder_ffn_dim": 4 * theirs["d_model"]})
+    require(theirs, BERT_ONLY | {"encoder_ffn_dim": 4 * theirs["d_model"]})
     return {
         "n_embed": theirs["d_model"],
         "n_layer": theirs["encoder_layers"],
@@ -426,7 +426,7 @@ def _require_mirrored(theirs: Mapping[str, Any], down: str = "Down", up: str = "
         raise ValueError(f"the option up_block_types = {theirs['up_block_types']} is not supported, only {mirrored}")
 
 
-def _require(theirs: Mapping[str, Any], only: Mapping[str, Any], read: Collection[str] | None = None) -> None:
+def require(theirs: Mapping[str, Any], only: Mapping[str, Any], read: Collection[str] | None = None) -> None:
     """Raise ValueError for an option that is not what it has to be, and for one that is not known and says something."""
     for name, wanted in only.items():
         if theirs.get(name, wanted) != wanted:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.checkpoints.diffusers_config import require
 from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
 from core.checkpoints.weights import State
@@ -68,13 +69,7 @@ FUSED = {"attn.qkv": ("attn1.to_q", "attn1.to_k", "attn1.to_v")}
 
 def dit_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     """DiTTransformer2DModel's configuration as `DiT`'s arguments. Raises ValueError for what ours cannot do."""
-    for name, wanted in ONLY.items():
-        if theirs.get(name, wanted) != wanted:
-            raise ValueError(f"the option {name} = {theirs[name]} is not supported, only {wanted}")
-    for name, value in theirs.items():
-        known = name.startswith("_") or name in (*CARRIED, *UNUSED, *ONLY) or value in (None, False)
-        if not known:
-            raise ValueError(f"the option {name} = {value} is not known here, and so not supported")
+    require(theirs, ONLY, {*CARRIED, *UNUSED})
     channels, out = theirs.get("in_channels", 4), theirs.get("out_channels")
     if out not in (None, channels, 2 * channels):
         raise ValueError(f"out_channels = {out} is neither in_channels nor twice as many")

@@ -38,11 +38,10 @@ from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.flow import RectifiedFlow
 from core.diffusion.schedule import NoiseSchedule
-from core.models.autoencoder import VQAutoencoder
+from core.models.autoencoder import Autoencoder, VQAutoencoder
 from core.models.dit import DiT
 from core.models.mmdit import MMDiT
 from core.models.pixart import PixArt
-from core.models.tiny_autoencoder import TinyAutoencoder
 
 Result = TypeVar("Result")
 
@@ -306,8 +305,10 @@ def refuse_for_diffusers(model: LatentDiffusion) -> None:
     elif model.unet is not None:
         size = size_dim(model.unet.config, model.architecture.conditioner)
         configs.unet_to_diffusers_config(model.unet.config, 64, size)
-    if isinstance(model.autoencoder, TinyAutoencoder):
-        raise ValueError("a tiny autoencoder is not saved for diffusers; choose the form of Latent Loom")
+    if not isinstance(model.autoencoder, Autoencoder | None):
+        raise ValueError(
+            f"a {type(model.autoencoder).__name__} is not saved for diffusers; choose the form of Latent Loom"
+        )
     if model.autoencoder is not None:
         if model.autoencoder.shift_factor is not None and isinstance(model.autoencoder, VQAutoencoder):
             raise ValueError(

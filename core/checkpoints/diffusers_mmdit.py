@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from core.checkpoints.diffusers_config import require
 from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
 from core.checkpoints.weights import State
@@ -72,9 +73,7 @@ POSITIONS = "pos_embed", "pos_embed.pos_embed"
 
 def mmdit_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     """SD3Transformer2DModel's configuration as `MMDiT`'s arguments. Raises ValueError for what ours cannot do."""
-    for name, value in theirs.items():
-        if not (name.startswith("_") or name in DEFAULTS or value in (None, False)):
-            raise ValueError(f"the option {name} = {value} is not known here, and so not supported")
+    require(theirs, {}, DEFAULTS)
     told = DEFAULTS | {name: theirs[name] for name in DEFAULTS if name in theirs}
     if told["out_channels"] not in (None, told["in_channels"]):
         raise ValueError(f"the option out_channels = {told['out_channels']} is not supported, only in_channels")

@@ -11,10 +11,11 @@ from typing import Any
 
 from torch import Tensor
 
+from core.checkpoints.diffusers_config import require
 from core.checkpoints.fused import Names
 from core.checkpoints.outline import outline
 from core.checkpoints.weights import State
-from core.models.pixart import PixArt
+from core.models.pixart import SIZED, PixArt
 
 Config = dict[str, Any]
 
@@ -47,8 +48,6 @@ ONLY: Config = {
 """Options that ours has in one form, which is diffusers' default."""
 UNUSED = ("norm_num_groups", "num_embeds_ada_norm", "upcast_attention")
 """Options that change nothing of what is computed."""
-ADDITIONAL = 128
-"""The sample_size whose models are told sizes where the configuration does not say."""
 
 MODULES = {
     "x_embedder.proj": "pos_embed.proj",
@@ -79,12 +78,7 @@ TABLE = "scale_shift_table"
 
 def pixart_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
     """PixArtTransformer2DModel's configuration as `PixArt`'s arguments. Raises ValueError for what ours cannot do."""
-    for name, value in theirs.items():
-        known = name.startswith("_") or name in DEFAULTS or name in UNUSED or value in (None, False)
-        if name in ONLY and value != ONLY[name]:
-            raise ValueError(f"the option {name} = {value} is not supported, only {ONLY[name]}")
-        if not known and name not in ONLY:
-            raise ValueError(f"the option {name} = {value} is not known here, and so not supported")
+    require(theirs, ONLY, {*DEFAULTS, *UNUSED})
     told = DEFAULTS | {name: theirs[name] for name in DEFAULTS if name in theirs}
     channels, out = told["in_channels"], told["out_channels"]
     if out not in (None, channels, 2 * channels):
@@ -104,7 +98,7 @@ def pixart_from_diffusers_config(theirs: Mapping[str, Any]) -> Config:
         "patch_size": told["patch_size"],
         "sample_size": told["sample_size"],
         "interpolation_scale": max(told["sample_size"] // 64, 1) if scale is None else scale,
-        "sizes": told["sample_size"] == ADDITIONAL if sizes is None else bool(sizes),
+        "sizes": told["sample_size"] == SIZED if sizes is None else bool(sizes),
         "learn_sigma": out == 2 * channels,
         "norm_eps": told["norm_eps"],
     }

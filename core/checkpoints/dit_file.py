@@ -25,6 +25,14 @@ OWN = ("x_embedder.proj.weight", "blocks.0.adaLN_modulation.1.weight", "y_embedd
 HEADS = {shape["hidden_size"]: shape["num_heads"] for shape in SIZES.values()}
 """By the width of the tokens, as the weights do not show them."""
 POSITIONS = "pos_embed"
+OTHER = (
+    "SiT's files hold the same names and shapes as DiT's, and nothing in this one says which it is: it is taken for a DiT, which predicts "
+    "eps; a SiT, whose flow is not known here, gives wrong pictures"
+)
+UNTOLD = (
+    "the file does not say for how large pictures it was trained: the positions are those of 256 pixels; for DiT for 512 pixels load a "
+    "file with pos_embed, or diffusers' folder"
+)
 
 
 def is_dit(state: Mapping[str, Tensor]) -> bool:
@@ -44,7 +52,8 @@ def dit_from_file(state: Mapping[str, Tensor], source: str | Path, dtype: torch.
         raise CheckpointError(f"{source} holds no DiT that is known here: {error}.") from error
     weights = {key: value for key, value in own.items() if key != POSITIONS}
     unet = build(DiT, config, weights, source, dtype)
-    return LatentDiffusion(unet, schedule=NoiseSchedule.plain_linear(1000, 0.0001, 0.02))
+    untold = (OTHER,) if POSITIONS in own else (OTHER, UNTOLD)
+    return LatentDiffusion(unet, schedule=NoiseSchedule.plain_linear(1000, 0.0001, 0.02), untold=untold)
 
 
 def detect_dit(state: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ WRAPPERS = ("module.", "_orig_mod.", "state_dict.")
 PREFIXES = {
     "diffusion_model.": UNET,
     "unet.": UNET,
+    "transformer.": UNET,
     "vae.": FIRST_STAGE,
     "text_encoder.": CONDITIONER,
     "text_encoders.": CONDITIONER,
@@ -30,6 +31,10 @@ PREFIXES = {
     "clip_h.": CONDITIONER,
 }
 """What other programs put before the names of each part, and CompVis' prefix for it."""
+BLOCKS = {
+    "transformer.": tuple(f"transformer.{blocks}." for blocks in ("transformer_blocks", "joint_blocks", "blocks"))
+}
+"""How a name goes on behind a prefix that a text encoder's may have too."""
 WITHOUT = (
     (
         r"(?:input_blocks|middle_block|output_blocks|joint_blocks|t_block)\.|down_blocks\.\d+\.(?:resnets|attentions)\.",
@@ -67,7 +72,7 @@ def _unwrapped(state: Mapping[str, Tensor]) -> State:
 
 def _with_prefix(state: State) -> State:
     """Under CompVis' prefixes: the parts that have others, or the one part that has none."""
-    if known := [each for each in PREFIXES if any(key.startswith(each) for key in state)]:
+    if known := [each for each in PREFIXES if any(key.startswith(BLOCKS.get(each, each)) for key in state)]:
         renamed: State = {}
         for key, value in state.items():
             prefix = next((each for each in known if key.startswith(each)), "")

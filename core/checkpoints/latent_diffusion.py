@@ -21,12 +21,11 @@ from core.conditioning.text import BERTEmbedder
 from core.conditioning.tokenizer import TextTokenizer
 from core.diffusion.kinds import from_dict
 from core.diffusion.process import Process
-from core.models.autoencoder import KLAutoencoder, VQAutoencoder
 from core.models.dit import DiT
+from core.models.first_stage import FirstStage
 from core.models.mmdit import MMDiT
 from core.models.pixart import PixArt
 from core.models.registry import MODELS
-from core.models.tiny_autoencoder import TinyAutoencoder
 from core.models.unet import UNet
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -52,7 +51,7 @@ class LatentDiffusion:
     """
 
     unet: Predictor | None = None
-    autoencoder: KLAutoencoder | VQAutoencoder | TinyAutoencoder | None = None
+    autoencoder: FirstStage | None = None
     conditioner: Conditioner | None = None
     tokenizer: TextTokenizer | None = None
     schedule: Process | None = None

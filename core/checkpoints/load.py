@@ -27,9 +27,8 @@ from core.checkpoints.weights import SINGLE_FILES, naming, read_json, read_metad
 from core.conditioning.tokenizer import TextTokenizer, tokenizer_files
 from core.diffusion.kinds import from_dict
 from core.diffusion.schedule import Parametrisation, with_betas
-from core.models.autoencoder import KLAutoencoder, VQAutoencoder
+from core.models.first_stage import FirstStage
 from core.models.registry import MODELS
-from core.models.tiny_autoencoder import TinyAutoencoder
 
 WHOLE = "latent_diffusion.json"
 PARTS = ("unet", "autoencoder", "conditioner")
@@ -193,7 +192,7 @@ def _load_whole(folder: Path, dtype: torch.dtype | None, known: Mapping[str, typ
 def _in_its_place(model: nn.Module, source: Path) -> LatentDiffusion:
     if isinstance(model, Predictor):
         return LatentDiffusion(unet=model)
-    if isinstance(model, KLAutoencoder | VQAutoencoder | TinyAutoencoder):
+    if isinstance(model, FirstStage):
         return LatentDiffusion(autoencoder=model)
     if isinstance(model, Conditioner):
         return LatentDiffusion(conditioner=model)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from core.checkpoints.diffusers_keys import unet_from_diffusers, unet_to_diffusers
 from core.checkpoints.diffusers_mmdit import mmdit_from_diffusers, mmdit_to_diffusers
@@ -37,7 +37,8 @@ from core.models.unet import UNet
 
 Model = TypeVar("Model", bound=UNet | MMDiT | PixArt | CLIPTextEmbedder | SDXLTextEmbedder)
 
-DENOISERS: dict[type, tuple[Callable[..., State], Callable[..., State]]] = {
+Renaming = tuple[Callable[..., State], Callable[..., State]]
+DENOISERS: dict[type, Renaming] = {
     UNet: (unet_to_diffusers, unet_from_diffusers),
     MMDiT: (mmdit_to_diffusers, mmdit_from_diffusers),
     PixArt: (pixart_to_diffusers, pixart_from_diffusers),
@@ -74,7 +75,7 @@ NAMES = {"A": "down", "B": "up"}
 
 @dataclass(frozen=True, eq=False)
 class Lora:
-    """A file's updates by flattened module path, for the UNet, the text encoder, and the second of two (Stable Diffusion XL).
+    """A file's updates by flattened module path, for the denoiser, the text encoder, and the second of two (Stable Diffusion XL).
 
     base: the model that it was made for, if its names or widths tell.
     """
@@ -154,16 +155,16 @@ def _update(path: Path, module: str, parts: Mapping[str, Tensor], settings: Sett
         ) from error
 
 
-def changes_nothing(lora: Lora, part: Literal["UNet", "text encoder"], by_names_alone: bool = False) -> str:
-    """Why the file changes nothing in a UNet or text encoder, in a sentence; empty where it does.
+def changes_nothing(lora: Lora, part: Literal["denoiser", "text encoder"], by_names_alone: bool = False) -> str:
+    """Why the file changes nothing in a denoiser or text encoder, in a sentence; empty where it does.
 
     by_names_alone: do not look whether all updates are zero.
     """
     text = [*lora.text.values(), *lora.text_2.values()]
     unet = list(lora.unet.values())
-    updates, others = (unet, text) if part == "UNet" else (text, unet)
+    updates, others = (unet, text) if part == "denoiser" else (text, unet)
     if not updates:
-        other = "text encoder" if part == "UNet" else "UNet"
+        other = "text encoder" if part == "denoiser" else "denoiser"
         return f"{lora.source} has nothing for the {part}" + (f", only for the {other}" if others else ": it is empty")
     if by_names_alone:
         return ""
@@ -180,13 +181,14 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
     Raises CheckpointError for updates that do not fit the model.
     """
     text: list[Mapping[str, Update]] = [lora.text, lora.text_2] if isinstance(model, SDXLTextEmbedder) else [lora.text]
-    if not any([lora.unet] if type(model) in DENOISERS else text):
+    names = diffusers_names(model)
+    if not any([lora.unet] if names else text):
         return model
     config: dict[str, Any] = model.config
     state = {key: value.clone() for key, value in model.state_dict().items()}
     left: dict[str, Update] = {}
-    if type(model) in DENOISERS:
-        to, back = DENOISERS[type(model)]
+    if names is not None:
+        to, back = names
         left, theirs = dict(lora.unet), to(state, config)
         _add(theirs, left, strength, lora.source)
         state = back(theirs, config)
@@ -208,6 +210,11 @@ def merge_lora(model: Model, lora: Lora, strength: float = 1.0) -> Model:
     if is_narrow(model):
         narrow(merged, None)
     return merged
+
+
+def diffusers_names(model: nn.Module) -> Renaming | None:
+    """What a denoiser's weights are called in diffusers, and the way back (`DENOISERS`); None where it is none of these."""
+    return next((names for kind, names in DENOISERS.items() if isinstance(model, kind)), None)
 
 
 def _text_changed(

@@ -13,9 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from core.checkpoints.diffusers_keys import unet_to_diffusers
-from core.checkpoints.diffusers_mmdit import mmdit_to_diffusers
-from core.checkpoints.diffusers_pixart import pixart_to_diffusers
+from core.checkpoints.lora import TARGETS, diffusers_names
 from core.checkpoints.text_keys import clip_to_transformers
 from core.checkpoints.weights import State, write_weights
 from core.conditioning.clip import CLIPTextEmbedder
@@ -33,21 +31,23 @@ PREFIXES: dict[tuple[Naming, bool], str] = {
 }
 """What stands before a module's path, by naming and whether it is the text encoder's."""
 TRANSFORMER = "transformer."
-"""The same before those of Stable Diffusion 3's transformer in diffusers' naming; kohya's has Stability's paths behind a UNet's."""
+"""The same before those of a transformer in diffusers' naming; in kohya's they stand behind a UNet's prefix."""
 
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What makes one model of another, by the modules' paths in diffusers, or of a transformer in kohya's naming Stability's.
+    """What makes one model of another, by the modules' paths in diffusers, or of an MMDiT in kohya's naming Stability's.
 
     factors: down (r, in, …) and up (out, r, …) of each weight. plain: differences of biases and norms. lost: the part of the
-    weights' change, by its norm, that the rank leaves out. transformer: whether it is Stable Diffusion 3's.
+    weights' change, by its norm, that the rank leaves out. transformer: whether it is of one. unplaced: names of what changed
+    besides, for which no LoRA file has a place (PixArt's tables).
     """
 
     factors: Mapping[str, tuple[Tensor, Tensor]]
     plain: Mapping[str, Tensor]
     lost: float
     transformer: bool = False
+    unplaced: tuple[str, ...] = ()
 
 
 @torch.no_grad()
@@ -61,10 +61,14 @@ def difference(before: Model, after: Model, rank: int, naming: Naming = "kohya")
     old, new = _theirs(before, naming), _theirs(after, naming)
     factors: dict[str, tuple[Tensor, Tensor]] = {}
     plain: dict[str, Tensor] = {}
+    unplaced: list[str] = []
     whole = left = 0.0
     for key, value in new.items():
         change = value.float().cpu() - old[key].float().cpu()
         if not change.any():
+            continue
+        if key.rpartition(".")[2] not in TARGETS:
+            unplaced.append(key)
             continue
         if change.dim() < 2 or not key.endswith(".weight"):
             plain[key] = change
@@ -72,7 +76,8 @@ def difference(before: Model, after: Model, rank: int, naming: Naming = "kohya")
         down, up, squares = _factors(change, rank)
         whole, left = whole + float(squares.sum()), left + float(squares[rank:].sum())
         factors[key.removesuffix(".weight")] = down, up
-    return Change(factors, plain, (left / whole) ** 0.5 if whole else 0.0, isinstance(after, MMDiT | PixArt))
+    lost = (left / whole) ** 0.5 if whole else 0.0
+    return Change(factors, plain, lost, isinstance(after, MMDiT | PixArt), tuple(unplaced))
 
 
 def write_lora(
@@ -116,14 +121,11 @@ def write_lora(
 
 
 def _theirs(model: Model, naming: Naming) -> State:
-    if isinstance(model, UNet):
-        return unet_to_diffusers(model.state_dict(), model.config)
-    if isinstance(model, MMDiT):
-        state = model.state_dict()
-        return state if naming == "kohya" else mmdit_to_diffusers(state, model.config)
-    if isinstance(model, PixArt):
-        return pixart_to_diffusers(model.state_dict(), model.config)
-    return clip_to_transformers(model.state_dict())
+    state = model.state_dict()
+    if isinstance(model, MMDiT) and naming == "kohya":
+        return state
+    names = diffusers_names(model)
+    return clip_to_transformers(state) if names is None else names[0](state, model.config)
 
 
 def _factors(change: Tensor, rank: int) -> tuple[Tensor, Tensor, Tensor]:

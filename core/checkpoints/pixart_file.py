@@ -21,7 +21,7 @@ from core.checkpoints.forms import UNET, count
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.model_io import build
 from core.models.dit import grid_embedding
-from core.models.pixart import PixArt
+from core.models.pixart import PIXART, SIZED, XL, PixArt
 
 State = dict[str, Tensor]
 
@@ -29,9 +29,9 @@ OF_DIFFUSERS = ("pos_embed.proj.weight", "adaln_single.linear.weight", "caption_
 """What diffusers' names of one are known by."""
 OWN = ("blocks.0.scale_shift_table", "t_block.1.weight", "y_embedder.y_proj.fc1.weight")
 """What the papers' are."""
-HEAD = 72
+HEAD = XL["hidden_size"] // XL["num_heads"]
 """Channels of a head, in every published transformer."""
-SCALES = (1.0, 2.0, 0.5, 4.0)
+SCALES: tuple[float, ...] = tuple(dict.fromkeys(each.get("interpolation_scale", 1.0) for each in PIXART.values()))
 """Of the positions, in every published transformer."""
 NEAR = 0.01
 """By how much positions differ that were rounded to half precision; those of another scale differ by much more."""
@@ -49,31 +49,35 @@ UNTOLD = (
 )
 
 
-def in_papers_names(state: Mapping[str, Tensor]) -> State | None:
-    """The transformer of a file, under the papers' names without what stands before them; None where it holds none."""
-    own = {key.removeprefix(UNET): value for key, value in state.items() if key.startswith(UNET)} or dict(state)
-    if all(name in own for name in OF_DIFFUSERS):
-        own.pop("pos_embed.pos_embed", None)
-        try:
-            return renamed_from_diffusers(own, count(own, r"transformer_blocks\.(\d+)\."))
-        except (KeyError, ValueError):
-            return None
-    return own if all(name in own for name in OWN) else None
+def is_pixart(state: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds such a transformer, under the papers' names or diffusers', with CompVis' prefix or without."""
+    return any(all(name in state or UNET + name in state for name in names) for names in (OWN, OF_DIFFUSERS))
 
 
-def pixart_from_file(own: State, source: str | Path, dtype: torch.dtype | None) -> LatentDiffusion:
-    """The transformer under the papers' names, and the noise process of every published one. Raises CheckpointError, naming `source`,
-    where it is incomplete or of another kind."""
-    weights = {key: value for key, value in own.items() if key not in ("pos_embed", "y_embedder.y_embedding")}
+def pixart_from_file(state: Mapping[str, Tensor], source: str | Path, dtype: torch.dtype | None) -> LatentDiffusion:
+    """The transformer, and the noise process of every published one. Raises CheckpointError, naming `source`, where it is incomplete
+    or of another kind."""
     try:
+        own = in_papers_names(state)
         config = detect_pixart(own)
     except (KeyError, IndexError) as error:
         raise CheckpointError(f"{source} holds an incomplete PixArt (there is no {error}).") from error
     except ValueError as error:
         raise CheckpointError(f"{source} holds no PixArt that is known here: {error}.") from error
+    weights = {key: value for key, value in own.items() if key not in ("pos_embed", "y_embedder.y_embedding")}
     told = config["sizes"] or "pos_embed" in own
     unet = build(PixArt, config, weights, source, dtype)
     return LatentDiffusion(unet, schedule=schedule_from_diffusers(SCHEDULER), untold=() if told else (UNTOLD,))
+
+
+def in_papers_names(state: Mapping[str, Tensor]) -> State:
+    """The transformer under the papers' names, without what stands before them. Raises KeyError and ValueError for one of diffusers'
+    names that is incomplete, or has others besides."""
+    own = {key.removeprefix(UNET): value for key, value in state.items() if key.startswith(UNET)} or dict(state)
+    if OF_DIFFUSERS[0] not in own:
+        return own
+    own.pop("pos_embed.pos_embed", None)
+    return renamed_from_diffusers(own, count(own, r"transformer_blocks\.(\d+)\."))
 
 
 def detect_pixart(state: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -85,7 +89,7 @@ def detect_pixart(state: Mapping[str, Tensor]) -> dict[str, Any]:
             f"its tokens have {hidden} channels, no multiple of {HEAD}, so that the number of heads does not show"
         )
     sizes = "csize_embedder.mlp.0.weight" in state
-    sample_size, scale = (128, 2.0) if sizes else (64, 1.0)
+    sample_size, scale = (SIZED, 2.0) if sizes else (64, 1.0)
     if (positions := state.get("pos_embed")) is not None:
         side = math.isqrt(positions.shape[1])
         sample_size, scale = side * patch, _scale(positions, side, hidden)

@@ -5,6 +5,7 @@ Source: diffusers' PixArtAlphaPipeline and PixArtSigmaPipeline (`encode_prompt`,
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,13 @@ from typing import Any
 from torch import nn
 
 from core.checkpoints.files import CheckpointError
-from core.checkpoints.model_io import build
 from core.conditioning.t5 import T5TextEmbedder
 from core.conditioning.tokenizer import TextTokenizer
-from core.models.pixart import PixArt
+from core.models.pixart import SIZED, TOKENS, PixArt
 
 ALPHA, SIGMA = "PixArtAlphaPipeline", "PixArtSigmaPipeline"
-LENGTHS = {ALPHA: 120, SIGMA: 300}
+LENGTHS = {ALPHA: TOKENS["alpha"], SIGMA: TOKENS["sigma"]}
 """Tokens of a caption in each of diffusers' pipelines, whatever the tokenizer's folder says."""
-SIZED = 128
-"""The sample_size of the models that diffusers' pipeline for PixArt-α tells sizes."""
 
 
 def joined(
@@ -47,9 +45,11 @@ def joined(
 
 
 def without_padding(encoder: T5TextEmbedder, pad: int | None) -> T5TextEmbedder:
-    """The same T5, of the same weights, which leaves the padding of this id unread; None: it is read as any token."""
-    config = encoder.config | {"pad": pad}
-    return build(T5TextEmbedder, config, encoder.state_dict(), "the text encoder", trusted=True)
+    """The same T5, of the same weights, kept as they are, which leaves the padding of this id unread; None: it is read as any token."""
+    memo: dict[int, Any] = {id(each): nn.Parameter(each.detach(), each.requires_grad) for each in encoder.parameters()}
+    made = copy.deepcopy(encoder, memo)  # what the memo holds is not copied; parameters of its own, to be frozen alone
+    made.pad, made.config = pad, encoder.config | {"pad": pad}
+    return made.eval()
 
 
 def pipeline_of(transformer: PixArt, encoder: nn.Module | None, tokenizer: TextTokenizer | None) -> str | None:
@@ -60,5 +60,7 @@ def pipeline_of(transformer: PixArt, encoder: nn.Module | None, tokenizer: TextT
         return None
     sized = bool(transformer.config["sizes"])
     found = next((name for name, length in LENGTHS.items() if length == tokenizer.length), None)
-    fits = found == ALPHA and transformer.config["sample_size"] == SIZED if sized else True
+    fits = (
+        found == ALPHA and transformer.config["sample_size"] == SIZED if sized else True
+    )  # as that pipeline tells them
     return found if fits else None

@@ -15,7 +15,7 @@ from torch import nn
 
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.outline import outline
-from core.checkpoints.weights import naming, read_json, read_weights, refuse_spoilt, weight_files
+from core.checkpoints.weights import State, naming, read_json, read_weights, refuse_spoilt, weight_files
 from core.conditioning.tokenizer import tokenizer_files
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -48,10 +48,22 @@ def _without_progress_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
+def _half_or_float32(state: State) -> torch.dtype:
+    kinds = {value.dtype for value in state.values() if value.is_floating_point()}
+    return kinds.pop() if len(kinds) == 1 and kinds <= {torch.float16, torch.bfloat16} else torch.float32
+
+
 def load_pretrained(
-    folder: Path, kind: str, configuration: Any, model: Callable[[Any], nn.Module]
+    folder: Path,
+    kind: str,
+    configuration: Any,
+    model: Callable[[Any], nn.Module],
+    dtype: torch.dtype | None = torch.float32,
 ) -> tuple[Any, nn.Module]:
-    """A folder's configuration and network, in float32. Raises CheckpointError, naming it, where it holds another kind, or not all."""
+    """A folder's configuration and network. Raises CheckpointError, naming it, where it holds another kind, or not all.
+
+    dtype: what the weights are converted to; None keeps half ones half, if all are alike.
+    """
     source = folder / "config.json"
     described = read_json(source)
     if described.get("model_type") != kind:
@@ -71,7 +83,7 @@ def load_pretrained(
             state_dict=state,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-            dtype=torch.float32,
+            dtype=dtype or _half_or_float32(state),
         )
     lacking = [*told["missing_keys"], *(str(each) for each in told["mismatched_keys"])]
     if lacking:

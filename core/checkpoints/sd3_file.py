@@ -44,9 +44,10 @@ HEAD = 64
 
 def in_stability_names(state: Mapping[str, Tensor]) -> Mapping[str, Tensor] | None:
     """A file under CompVis' prefixes, if it holds such a transformer; also one of diffusers' without its configuration."""
-    if all(name in state for name in OF_DIFFUSERS):
-        depth = count(state, r"transformer_blocks\.(\d+)\.")
-        return {UNET + key: value for key, value in renamed_from_diffusers(state, depth).items()}
+    own = _under(state, UNET) or state
+    if all(name in own for name in OF_DIFFUSERS):
+        depth = count(own, r"transformer_blocks\.(\d+)\.")
+        return {UNET + key: value for key, value in renamed_from_diffusers(own, depth).items()}
     return state if any(key.startswith(f"{UNET}joint_blocks.") for key in state) else None
 
 

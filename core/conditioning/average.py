@@ -9,18 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.conditioning.conditioning import Conditioning
+from core.conditioning.conditioning import Conditioning, with_masks
 from core.conditioning.parts import Context, ContextMask, Part
 
 
 def average(a: Conditioning, b: Conditioning, weight: float) -> Conditioning:
     """(1 − weight) · a + weight · b of each part; what only one of them holds stays as it is.
 
-    As in ComfyUI there are as many tokens as a has: b's are cut, or filled up with zeros; a token is read where one of them reads it. Raises ValueError for class numbers, and for
-    parts that do not fit together.
+    As in ComfyUI there are as many tokens as a has: b's are cut, or filled up with zeros; a token is read where one of them reads
+    it, and one without a mask reads all of its own. Raises ValueError for class numbers, and for parts that do not fit together.
     """
     rows = max(a.batch_size, b.batch_size)
-    first, second = dict(a.expand(rows).parts), b.expand(rows).parts
+    first, second = (each.parts for each in with_masks(a.expand(rows), b.expand(rows)))
     made: dict[str, Part] = {**second, **first}
     for name in first.keys() & second.keys():
         pair = [first[name], _as_long(second[name], first[name])]

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from core.conditioning.parts import PARTS, ClassNumber, Concat, Context, Part, Place, Vector
+from core.conditioning.parts import PARTS, ClassNumber, Concat, Context, ContextMask, Part, Place, Vector
 
 P = TypeVar("P", bound=Part)
 
@@ -130,8 +130,9 @@ class Conditioning:
         Raises ValueError where both hold a part that cannot be joined, such as a class.
         """
         batch = max(self.batch_size, other.batch_size)
-        parts = dict(self.expand(batch).parts)
-        for name, part in other.expand(batch).parts.items():
+        first, second = with_masks(self.expand(batch), other.expand(batch))
+        parts = dict(first.parts)
+        for name, part in second.parts.items():
             parts[name] = parts[name].join(part) if name in parts else part
         return Conditioning(parts=parts)
 
@@ -164,6 +165,18 @@ class Conditioning:
         if "parts" not in tree:
             return cls(tree["context"], tree["concat"], tree["y"])
         return cls(parts=[PARTS.find(name).from_tree(part) for name, part in tree["parts"].items()])
+
+
+def with_masks(*conditionings: Conditioning) -> list[Conditioning]:
+    """The same, where one of them masks its context each with a mask: of a context that had none, all tokens are read."""
+    if not any(each.get(ContextMask) for each in conditionings):
+        return list(conditionings)
+    return [
+        each
+        if each.context is None or each.get(ContextMask)
+        else Conditioning(parts=[*each.parts.values(), ContextMask.whole(each.context)])
+        for each in conditionings
+    ]
 
 
 def _class_or_vector(y: Tensor) -> Part:

@@ -16,7 +16,7 @@ from core.diffusion.schedule import NoiseSchedule
 from core.models.blocks import timestep_embedding
 from core.models.registry import model
 from core.precision import in_float32
-from core.vision import CLIP, cropped, normed, rounded
+from core.vision import PATCHES, as_clip_sees
 
 NOISE = NoiseSchedule.cosine(1000)
 """Which noise a vector gets at a level of 0 to 999."""
@@ -32,6 +32,7 @@ class ImageEmbedder(nn.Module):
     """
 
     config: dict[str, Any]
+    kept_float32 = (PATCHES,)
     mean: Tensor
     std: Tensor
 
@@ -68,9 +69,8 @@ class ImageEmbedder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (b, 3, h, w) in [-1, 1] to vectors (b, projection_dim). The middle square is seen, at the network's size."""
-        pixels = normed(cropped(rounded(images), self.image_size), CLIP)
-        weights: Tensor = self.network.get_submodule("visual_projection").weight
-        embedding: Tensor = self.network(pixels.to(weights.dtype)).image_embeds
+        dtype = next(self.network.parameters()).dtype
+        embedding: Tensor = self.network(as_clip_sees(images, self.image_size).to(dtype)).image_embeds
         return embedding
 
     @in_float32

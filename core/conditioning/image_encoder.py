@@ -9,16 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from core.checkpoints.pretrained import load_pretrained
-from core.numbers import finite
-from core.vision import CLIP, cropped, normed, rounded
+from core.vision import PATCHES, as_clip_sees
 
 
 class ImageEncoder(nn.Module):
     """Pictures (b, 3, h, w) in [-1, 1] to CLIP's embedding of each, (b, projection_dim), or to its tokens (b, n, hidden_size).
 
-    size: of the pictures that it was trained on, in pixels: the shorter side is brought to it by Pillow's bicubic filter, and the middle
-    is cut out, as transformers' CLIPImageProcessor does.
+    size: of the pictures that it was trained on, in pixels, to which others are brought (`as_clip_sees`).
     """
+
+    kept_float32 = (PATCHES,)
 
     def __init__(self, network: nn.Module, size: int) -> None:
         super().__init__()
@@ -29,22 +29,26 @@ class ImageEncoder(nn.Module):
     def forward(self, pictures: Tensor, tokens: bool = False, nothing: bool = False) -> Tensor:
         """What is seen. tokens: those before the last layer, instead of the embedding. nothing: of no picture, as diffusers has it for the
         negative side of guidance: a zero embedding, or the tokens of a picture of CLIP's mean colour. Without gradients."""
-        pixels = normed(cropped(rounded(finite(pictures, "the pictures")), self.size), CLIP)
-        pixels = pixels.to(next(self.network.parameters()).dtype)
+        dtype, count = next(self.network.parameters()).dtype, len(pictures)
+        pixels = as_clip_sees(pictures, self.size).to(dtype)
+        if nothing and not tokens:
+            return pixels.new_zeros(count, self.embedding_dim)
         with torch.no_grad():
             if tokens:
-                seen = self.network(torch.zeros_like(pixels) if nothing else pixels, output_hidden_states=True)
-                return cast(Tensor, seen.hidden_states[-2])
+                seen = self.network(torch.zeros_like(pixels[:1]) if nothing else pixels, output_hidden_states=True)
+                return cast(Tensor, seen.hidden_states[-2]).expand(count, -1, -1)
             embeddings: Tensor = self.network(pixels).image_embeds
-            return torch.zeros_like(embeddings) if nothing else embeddings
+            return embeddings
 
     @classmethod
-    def load(cls, folder: str | Path) -> ImageEncoder:
-        """Read a folder of a CLIPVisionModelWithProjection, such as h94's models/image_encoder. Raises CheckpointError, naming it, where
-        it is something else."""
+    def load(cls, folder: str | Path, dtype: torch.dtype | None = torch.float32) -> ImageEncoder:
+        """Read a folder of a CLIPVisionModelWithProjection, such as h94's models/image_encoder.
+
+        dtype: see `load_pretrained`. Raises CheckpointError, naming the folder, where it is something else.
+        """
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection  # seconds to import
 
         config, network = load_pretrained(
-            Path(folder), "clip_vision_model", CLIPVisionConfig, cast(Any, CLIPVisionModelWithProjection)
+            Path(folder), "clip_vision_model", CLIPVisionConfig, cast(Any, CLIPVisionModelWithProjection), dtype
         )
         return cls(network, config.image_size)

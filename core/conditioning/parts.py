@@ -171,6 +171,11 @@ class ContextMask(Part):
     joined_along = 1
     read: Tensor
 
+    @classmethod
+    def whole(cls, tokens: Tensor) -> Self:
+        """All of these tokens, (b, n, d), are read."""
+        return cls(torch.ones_like(tokens[..., 0], dtype=torch.bool))
+
     def null(self) -> ContextMask:
         """The same: a context that says nothing is read as far as the text was."""
         return self

@@ -16,7 +16,7 @@ from core.conditioning.spatial import SpatialRescaler, one_hot_map
 from core.conditioning.text import BERTEmbedder
 from core.conditioning.text_condition import text_condition
 from core.models.mmdit import MMDIT
-from core.models.pixart import PIXART
+from core.models.pixart import PIXART, TOKENS
 from core.models.presets import find_latent_diffusion
 
 KINDS: dict[str, type[nn.Module]] = {
@@ -25,10 +25,6 @@ KINDS: dict[str, type[nn.Module]] = {
 
 SD3_TOKENS = 77 + 256
 """CLIP's and T5's of a text, as diffusers' pipeline encodes it."""
-
-
-PIXART_TOKENS = {"alpha": 120, "sigma": 300}
-"""T5's of a caption, as diffusers' pipelines encode it."""
 
 
 class Random(Protocol):
@@ -64,8 +60,8 @@ def random_condition(name: str, samples: int, size: int, random: Random) -> Cond
         tokens = random.randn(samples, SD3_TOKENS, MMDIT[name]["context_dim"])
         return Conditioning(parts=[Context(tokens), Vector(random.randn(samples, MMDIT[name]["vector_dim"]))])
     if name in PIXART:
-        tokens = random.randn(samples, PIXART_TOKENS[name.split("-")[1]], PIXART[name]["context_dim"])
-        told = Conditioning(parts=[Context(tokens), ContextMask(torch.ones_like(tokens[..., 0], dtype=torch.bool))])
+        tokens = random.randn(samples, TOKENS[name.split("-")[1]], PIXART[name]["context_dim"])
+        told = Conditioning(parts=[Context(tokens), ContextMask.whole(tokens)])
         sizes = torch.tensor([[8.0 * size, 8.0 * size, 1.0]], device=tokens.device)
         return told | Conditioning(parts=[Vector(sizes)] if PIXART[name].get("sizes") else [])
     unet = find_latent_diffusion(name)["unet"]

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from core.checkpoints.pretrained import load_pretrained
 from core.conditioning.tokenizer import TextTokenizer
-from core.numbers import finite
 from core.precision import in_float32
-from core.vision import CLIP, IMAGENET, cropped, normed, resized, rounded
+from core.vision import IMAGENET, as_clip_sees, normed, resized, rounded
 
 
 class DINOv2(nn.Module):
@@ -70,7 +69,7 @@ class CLIPScore(nn.Module):
 
         @in_float32
         def scores(images: Tensor) -> Tensor:
-            pixels = normed(cropped(rounded(finite(images, "the images")), self.size), CLIP)
+            pixels = as_clip_sees(images, self.size)
             seen = self.network.get_submodule("vision_model")(pixels).pooler_output
             read = self.network.get_submodule("text_model")(self.tokenizer(texts).to(images.device)).pooler_output
             seen = self.network.get_submodule("visual_projection")(seen)

@@ -37,8 +37,11 @@ class FirstStage(Regional, ABC):
 
     @property
     def last_layer(self) -> Tensor:
-        """The decoder's last weight, where the adaptive adversarial weight compares gradients."""
-        raise NotImplementedError
+        """The decoder's last weight, where the adaptive adversarial weight compares gradients. Raises ValueError where nothing trains."""
+        raise ValueError(
+            f"a first stage of the kind {type(self).__name__} has no last layer to weigh gradients at: nothing of it trains; leave "
+            "adaptive_weight out"
+        )
 
     @property
     def takes(self) -> dict[str, str]:

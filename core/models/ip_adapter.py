@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.image_encoder import ImageEncoder
 from core.conditioning.image_prompt import ImagePrompt
+from core.models import kept_context
 from core.models.registry import model
 from core.models.unet import UNet
 
@@ -200,16 +201,21 @@ def image_prompted(
 ) -> Conditioning:
     """A condition, with what an adapter makes of pictures, (b, 3, h, w) each, in [-1, 1], joined to it; several adapters add up.
 
-    The rows of several pictures are one prompt: the first of each, the second of each. b is 1 for what is shown to all.
+    The rows of several pictures are one prompt: the first of each, the second of each. b is 1 for what is shown to all. Keys and
+    values are made once for a sampling: no step and no strength changes them.
     nothing: the negative side of guidance: no embedding (zeros), or where tokens are read those of a grey picture, as in diffusers.
     """
     rows = max(len(each) for each in pictures)
-    seen = []
     for picture in pictures:
         if len(picture) not in (1, rows):
             raise ValueError(
                 f"one picture comes in {rows} rows and another in {len(picture)}; give one for each sample, or one for all"
             )
-        found = encoder(picture, tokens=net.reads_tokens, nothing=nothing)
-        seen.append(found.expand(rows, *found.shape[1:]))
-    return (condition or Conditioning()) | Conditioning(parts=[net(seen).scaled(strength)])
+
+    def made(pictures: Sequence[Tensor]) -> ImagePrompt:
+        seen = [encoder(each, tokens=net.reads_tokens, nothing=nothing) for each in pictures]
+        prompt: ImagePrompt = net([each.expand(rows, *each.shape[1:]) for each in seen])
+        return prompt
+
+    prompt = kept_context.once((net, encoder, nothing), tuple(pictures), made)
+    return (condition or Conditioning()) | Conditioning(parts=[prompt.scaled(strength)])

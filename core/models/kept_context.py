@@ -19,7 +19,8 @@ CONTEXTS = 4
 """Of how many contexts the results are kept for each layer, the latest: a guided call that is not joined has two."""
 
 T = TypeVar("T")
-_Entry = tuple[Hashable, Tensor, Any]  # the context is held, so that its memory is nobody else's
+C = TypeVar("C", Tensor, tuple[Tensor, ...])
+_Entry = tuple[Hashable, Any, Any]  # the context is held, so that its memory is nobody else's
 _kept: ContextVar[dict[Hashable, deque[_Entry]] | None] = ContextVar("what was made of contexts", default=None)
 
 
@@ -38,14 +39,14 @@ def kept() -> bool:
     return not torch.compiler.is_compiling() and _kept.get() is not None and not torch.is_grad_enabled()
 
 
-def once(owner: Hashable, context: Tensor, compute: Callable[[Tensor], T]) -> T:
-    """`compute(context)`, where results are kept only once for each owner (a layer) and context, of any shape."""
+def once(owner: Hashable, context: C, compute: Callable[[C], T]) -> T:
+    """`compute(context)`, where results are kept only once for each owner (a layer) and context: a tensor of any shape, or several."""
     if not kept():
         return compute(context)
     held = _kept.get()
     assert held is not None
     entries = held.setdefault(owner, deque(maxlen=CONTEXTS))
-    key = _identity(context)
+    key = _identity(context) if isinstance(context, Tensor) else tuple(map(_identity, context))
     for entry in entries:
         if entry[0] == key:
             made: T = entry[2]

@@ -35,11 +35,15 @@ from core.models.dit import (
 from core.models.regional import Regional
 from core.models.registry import model
 
+TOKENS = {"alpha": 120, "sigma": 300}
+"""T5's of a caption, as the papers and diffusers' pipelines have it."""
+SIZED = 128
+"""The sample_size of the published models that are told sizes."""
 XL: dict[str, Any] = SIZES["XL"] | {"in_channels": 4, "context_dim": 4096}
 PIXART: dict[str, dict[str, Any]] = {
     "pixart-alpha-256": XL | {"sample_size": 32},
     "pixart-alpha-512": XL | {"sample_size": 64},
-    "pixart-alpha-1024": XL | {"sample_size": 128, "interpolation_scale": 2.0, "sizes": True},
+    "pixart-alpha-1024": XL | {"sample_size": SIZED, "interpolation_scale": 2.0, "sizes": True},
     "pixart-sigma-256": XL | {"sample_size": 32, "interpolation_scale": 0.5},
     "pixart-sigma-512": XL | {"sample_size": 64},
     "pixart-sigma-1024": XL | {"sample_size": 128, "interpolation_scale": 2.0},

@@ -5,7 +5,8 @@ Nichol 2021 (ADM).
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, cast
+from itertools import chain, count
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +140,8 @@ class UNet(Regional):
         self.out = nn.Sequential(
             group_norm(ch, norm_groups), nn.SiLU(), zero_init(nn.Conv2d(ch, out_channels, 3, padding=1))
         )
+        # Of each block's cross-attentions, in the order of `cross_attentions`; finding them looks through all modules.
+        self._attention_widths = [[each.width for each in cross_attentions(block)] for block in self._attended()]
 
     def forward(self, z: Tensor, t: Tensor, condition: Conditioning | None = None) -> Tensor:
         """Predict from z (b, out_channels, h, w) at timesteps t, (b,) or a scalar, whole or fractional: z's shape.
@@ -159,7 +162,7 @@ class UNet(Regional):
         emb = embed(self.time_embed, self.label_emb, self.model_channels, t, y, len(z))
         context = None if context is None else kept_context.once((self, dtype), context, lambda told: told.to(dtype))
         h = z.to(dtype)
-        prompts = self._prompts(None if prompt is None else prompt.to(dtype=dtype))
+        prompts = self._prompts(None if prompt is None else self._in_dtype(prompt, dtype))
         skips = []
         for i, block in enumerate(self.input_blocks):
             h = self._run(block, h, emb, context, prompts.get(block, ()))
@@ -188,12 +191,23 @@ class UNet(Regional):
     def _prompts(self, prompt: ImagePrompt | None) -> dict[nn.Module, Sequence[Prompts]]:
         """What the cross-attentions of each block are told of pictures."""
         told: dict[nn.Module, Sequence[Prompts]] = {}
+        if prompt is None:
+            return told
         first = 0
-        for block in self._attended() if prompt is not None else ():
-            count = len(cross_attentions(block))
-            told[block] = cast(ImagePrompt, prompt).of(first, count)
-            first += count
+        for block, widths in zip(self._attended(), self._attention_widths, strict=True):
+            told[block] = prompt.of(first, len(widths))
+            first += len(widths)
         return told
+
+    def _in_dtype(self, prompt: ImagePrompt, dtype: torch.dtype) -> ImagePrompt:
+        """A prompt's keys and values in this dtype, each converted once for a sampling."""
+        places = count()
+
+        def converted(told: Tensor) -> Tensor:
+            place = (self, dtype, next(places))
+            return told if told.dtype == dtype else kept_context.once(place, told, lambda each: each.to(dtype))
+
+        return prompt.map(converted)
 
     def _run(
         self, block: nn.Module, h: Tensor, emb: Tensor, context: Tensor | None, prompts: Sequence[Prompts]
@@ -212,7 +226,7 @@ class UNet(Regional):
                 f"the condition holds a T2I-Adapter's features for {len(features.added)} levels, and this UNet has {levels}; the "
                 "adapter was made for another UNet"
             )
-        if prompt is not None and prompt.widths != (own := [each.width for each in self.cross_attentions]):
+        if prompt is not None and prompt.widths != (own := list(chain(*self._attention_widths))):
             raise ValueError(
                 f"the condition holds keys and values of an IP-Adapter for {_widths(prompt.widths)}, and this UNet has {_widths(own)}; "
                 "the adapter was made for another UNet"

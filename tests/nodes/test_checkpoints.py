@@ -313,7 +313,7 @@ def test_a_lora_file_without_effect_is_told_at_check_and_in_the_run(engine: Engi
     workflow = graph(model=LOAD, merged=merged)
     logs = [event for event in engine.run(workflow, targets=["merged"]).events if isinstance(event, Log)]
     assert [(log.node, log.level) for log in logs] == [("merged", "warning")]
-    assert "t.safetensors has nothing for the UNet, only for the text encoder" in logs[0].message
+    assert "t.safetensors has nothing for the denoiser, only for the text encoder" in logs[0].message
     top, _ = validate(workflow, engine.registry, Paths(engine.workspace))
     [problem] = dry_run(top, engine.workspace).problems
     assert (problem.node, problem.severity, problem.message) == ("merged", "warning", logs[0].message)

@@ -8,6 +8,7 @@ import torch
 from core.data.shapes import Shapes
 from core.models.autoencoder import KLAutoencoder
 from core.models.discriminator import NLayerDiscriminator
+from core.models.identity_autoencoder import IdentityAutoencoder
 from graph_runner.context import Processes, Rng
 from nodes import first_stage
 from nodes.vq import vq_autoencoder, vq_reconstruct
@@ -110,6 +111,13 @@ def test_the_adaptive_weight_makes_both_gradients_equal(kl: KLAutoencoder, image
     ]
     torch.testing.assert_close(norms[0], norms[1], rtol=1e-2, atol=0)
     assert float(first_stage.adaptive_weight(nll, generator, kl, Processes(), step=1, start=2)) == 0
+
+
+def test_where_nothing_trains_there_are_no_gradients_to_weigh() -> None:
+    loss = torch.zeros((), requires_grad=True)
+    for start in (0, 2):  # at once, not when the training comes to it
+        with pytest.raises(ValueError, match=r"IdentityAutoencoder has no last layer .* leave adaptive_weight out"):
+            first_stage.adaptive_weight(loss, loss, IdentityAutoencoder(), Processes(), step=1, start=start)
 
 
 def test_sums_of_losses() -> None:

@@ -15,13 +15,14 @@ from core.conditioning.image_prompt import ImagePrompt
 from core.diffusion.guidance import classifier_free
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.solvers import sample
+from core.layerwise import narrowed
 from core.models.denoiser import denoise
 from core.models.ip_adapter import IPAdapter, image_prompted
 from core.models.unet import UNet
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from graph_runner.run.failures import NodeError
-from nodes.image_prompts import apply_ip_adapter
+from nodes.image_prompts import apply_ip_adapter, load_image_encoder
 from tests.nodes.samples import WIRES
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "metrics"))
@@ -94,6 +95,29 @@ def graph(**params: Any) -> Workflow:
         },
     }
     return Workflow.model_validate({"loom": 1, "nodes": nodes})
+
+
+@pytest.mark.parametrize("dtype", ["as in the file", "bfloat16", "float8_e4m3fn"])
+def test_the_encoder_is_kept_in_fewer_bytes(dtype: str, tmp_path: Path) -> None:
+    """Computed are float32s: what it sees differs by what the weights were rounded by."""
+    clip_vision(tmp_path).half().save_pretrained(tmp_path)
+    picture = WIRES["image"]()
+    wanted = load_image_encoder(str(tmp_path))
+    found = load_image_encoder(str(tmp_path), dtype)  # type: ignore[arg-type]
+    kept = found.get_submodule("network.vision_model.encoder.layers.0.mlp.fc1").weight.dtype
+    assert kept == (torch.float16 if dtype == "as in the file" else getattr(torch, dtype))
+    share = {"as in the file": 1e-5, "bfloat16": 0.03, "float8_e4m3fn": 0.3}[dtype]
+    for tokens in (False, True):
+        seen, whole = found(picture, tokens=tokens), wanted(picture, tokens=tokens)
+        assert seen.dtype == torch.float32
+        assert (seen - whole).abs().mean() < share * whole.abs().mean()
+
+
+@torch.no_grad()
+def test_so_is_the_one_of_unclip() -> None:
+    embedder, picture = WIRES["image_embedder"](), WIRES["image"]()
+    whole = embedder(picture)
+    assert (narrowed(embedder, torch.float8_e4m3fn)(picture) - whole).abs().mean() < 0.3 * whole.abs().mean()
 
 
 @torch.no_grad()

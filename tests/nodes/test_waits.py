@@ -37,6 +37,7 @@ ON_THE_HOST = {
     "encode_captions": "captions are encoded once, before a training, and kept on the host",
     "drop_captions": "reads numbers that it drew on the host: text is there",
     "apply_ip_adapter": "looks whether pictures are numbers, once a run",
+    "image_vector": "the same",
     "canny_edges": "asks whether edges still grow: of a given picture, once a run",
     "random_mask": "draws its strokes on the host, from numbers that it drew there",
     "degrade_images": "pictures are compressed and degraded on the host",

@@ -44,10 +44,20 @@ def test_a_single_file_is_read_by_its_names_and_shapes(options: dict[str, Any], 
     t = torch.tensor([5, 900])
     assert torch.equal(denoise(found.unet, z, t, told), denoise(model, z, t, told))
     assert found.schedule is not None
+    [sentence] = found.untold
+    assert "SiT" in sentence
     assert [found.schedule.betas[i] for i in (0, -1)] == pytest.approx([0.0001, 0.02])
     known = identify(tmp_path / "DiT.pt")
     assert known is not None
     assert (known.name, known.use) == ("a DiT of the paper's code", "checkpoint")
+
+
+def test_a_file_without_positions_does_not_say_its_size(tmp_path: Path) -> None:
+    write_weights(made(sample_size=64).state_dict(), tmp_path / "DiT.safetensors")
+    found = load_checkpoint(tmp_path / "DiT.safetensors")
+    assert found.unet is not None
+    assert found.unet.config["sample_size"] == 32
+    assert "256 pixels" in found.untold[1]
 
 
 def test_what_is_incomplete_or_of_another_width_is_said(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from core.diffusion.guidance import classifier_free
 from core.diffusion.solvers import sample
 from core.models.denoiser import denoise
 from core.models.ip_adapter import IPAdapter, image_prompted
+from core.models.kept_context import CONTEXTS, constant_context
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -127,6 +128,49 @@ def test_the_encoder_sees_what_transformers_does(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "clip_text_model"}')
     with pytest.raises(CheckpointError, match="a folder of 'clip_vision_model' is wanted"):
         ImageEncoder.load(tmp_path)
+
+
+@torch.no_grad()
+def test_nothing_costs_no_picture(tmp_path: Path) -> None:
+    """A zero embedding is not computed; the grey picture of all rows is one."""
+    image_encoder().save_pretrained(tmp_path)
+    encoder = ImageEncoder.load(tmp_path)
+    shown = torch.cat([as_tensor(each) for each in photographs(3)])
+    wanted = encoder.network(torch.zeros(3, 3, SIDE, SIDE), output_hidden_states=True).hidden_states[-2]
+    rows: list[int] = []
+    encoder.network.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    zeros = encoder(shown, nothing=True)
+    assert (zeros.shape, zeros.any().item(), zeros.dtype) == ((3, EMBEDDING), False, torch.float32)
+    assert rows == []
+    torch.testing.assert_close(encoder(shown, tokens=True, nothing=True), wanted, rtol=0, atol=1e-6)
+    assert rows == [1]
+
+
+@pytest.mark.parametrize("kind", ["plain", "plus"])
+@torch.no_grad()
+def test_a_sampling_looks_at_pictures_once(kind: str, tmp_path: Path) -> None:
+    """More of them than there are contexts kept for a layer, and with another strength at each step."""
+    torch.save(adapter_state(kind, PIPELINES["Stable Diffusion 1"](tmp_path).unet), tmp_path / "adapter.bin")
+    image_encoder().save_pretrained(tmp_path / "encoder")
+    net, encoder = load_ip_adapter(tmp_path / "adapter.bin"), ImageEncoder.load(tmp_path / "encoder")
+    shown = [as_tensor(each) for each in photographs(CONTEXTS + 1)]
+    calls: list[object] = []
+    for module in (encoder, net):
+        module.register_forward_hook(lambda module, args, out: calls.append(module))
+
+    def told(step: int) -> list[Tensor]:
+        sides = [image_prompted(net, encoder, shown, None, 0.1 * step, nothing) for nothing in (False, True)]
+        return [tensor for side in sides for tensor in side.tensors()]
+
+    anew = [told(step) for step in range(3)]
+    calls.clear()
+    with constant_context():
+        kept = [told(step) for step in range(3)]
+    assert [calls.count(encoder), calls.count(net)] == [2 * len(shown), 2]
+    assert all(
+        torch.equal(a, b) for one, other in zip(kept, anew, strict=True) for a, b in zip(one, other, strict=True)
+    )
+    assert not torch.equal(kept[1][1], kept[2][1]), "the strength is another"
 
 
 @pytest.mark.parametrize("kind", ["plain", "plus", "full-face"])

@@ -11,13 +11,14 @@ import torch
 from tiny_ldm import EVERY_KIND, assert_same, class_conditional, clip, ldm_text, stable_diffusion
 
 from core.checkpoints.compvis import save_compvis
-from core.checkpoints.diffusers_folder import save_diffusers
+from core.checkpoints.diffusers_folder import refuse_for_diffusers, save_diffusers
 from core.checkpoints.files import CheckpointError
 from core.checkpoints.latent_diffusion import LatentDiffusion
 from core.checkpoints.load import load_checkpoint, read_about, save_checkpoint
 from core.checkpoints.model_io import save_model
 from core.conditioning.tokenizer import train_wordpiece
 from core.models.discriminator import NLayerDiscriminator
+from core.models.identity_autoencoder import IdentityAutoencoder
 
 
 @pytest.mark.parametrize("make", EVERY_KIND.values(), ids=list(EVERY_KIND))
@@ -51,6 +52,18 @@ def test_every_other_format_is_recognised(tmp_path: Path) -> None:
     changed = load_checkpoint(tmp_path / "single", parametrisation="v", scale_factor=0.5)
     assert changed.schedule.parametrisation == "v"
     assert changed.autoencoder.scale_factor.item() == 0.5
+
+
+def test_a_first_stage_of_pixels_is_one_of_a_checkpoint(tmp_path: Path) -> None:
+    model = LatentDiffusion(autoencoder=IdentityAutoencoder(scale_factor=0.5))
+    save_model(model.autoencoder, tmp_path / "pixels.safetensors")
+    assert_same(load_checkpoint(tmp_path / "pixels.safetensors"), model)
+    save_checkpoint(model, tmp_path / "whole")
+    assert_same(load_checkpoint(tmp_path / "whole"), model)
+    with pytest.raises(ValueError, match="IdentityAutoencoder is not saved as a first stage of CompVis' programs"):
+        save_compvis(model, tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="IdentityAutoencoder is not saved for diffusers"):
+        refuse_for_diffusers(model)
 
 
 def test_what_is_no_model_is_named(tmp_path: Path) -> None:

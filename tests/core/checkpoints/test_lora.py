@@ -237,10 +237,10 @@ def test_a_file_that_changes_nothing_is_found_out(tmp_path: Path) -> None:
         return read_lora(tiny_lora(tmp_path, parts))
 
     for_unet = {f"lora_unet_{module}.lora_down.weight": down, f"lora_unet_{module}.lora_up.weight": up}
-    assert changes_nothing(read(**for_unet), "UNet") == ""
-    assert "nothing for the text encoder, only for the UNet" in changes_nothing(read(**for_unet), "text encoder")
+    assert changes_nothing(read(**for_unet), "denoiser") == ""
+    assert "nothing for the text encoder, only for the denoiser" in changes_nothing(read(**for_unet), "text encoder")
     untrained = for_unet | {f"lora_unet_{module}.lora_up.weight": torch.zeros(4, 2)}
-    assert "is zero: it was never trained" in changes_nothing(read(**untrained), "UNet")
-    assert changes_nothing(read(**untrained), "UNet", by_names_alone=True) == ""
+    assert "is zero: it was never trained" in changes_nothing(read(**untrained), "denoiser")
+    assert changes_nothing(read(**untrained), "denoiser", by_names_alone=True) == ""
     off = for_unet | {f"lora_unet_{module}.alpha": torch.tensor(0.0)}
-    assert "is zero" in changes_nothing(read(**off), "UNet")
+    assert "is zero" in changes_nothing(read(**off), "denoiser")

@@ -132,7 +132,7 @@ def test_differences_of_weights_biases_and_norms_are_added(tmp_path: Path) -> No
         same(weight(after, module, of), weight(before, module, of) + 0.5 * parts[f"{LINEAR}.{name}"])
     for of, name in (("weight", "w_norm"), ("bias", "b_norm")):
         same(weight(after, OUR_NORM, of), weight(before, OUR_NORM, of) + 0.5 * parts[f"{NORM}.{name}"])
-    assert changes_nothing(lora, "UNet") == ""
+    assert changes_nothing(lora, "denoiser") == ""
 
 
 DOWN, UP = random(4, 32), random(128, 4)

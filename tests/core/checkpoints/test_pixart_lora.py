@@ -15,6 +15,7 @@ from core.checkpoints.weights import write_weights
 from core.models.pixart import PixArt
 
 RANK, ALPHA, STRENGTH = 2, 4.0, 0.7
+TABLE = "scale_shift_table"
 MODULES = (
     "transformer_blocks.0.attn1.to_q",
     "transformer_blocks.0.attn1.to_v",
@@ -58,7 +59,30 @@ def test_what_a_training_changed_is_read_as_it_was_saved(naming: Naming, tmp_pat
         for name, weight in after.named_parameters():
             if name.endswith("qkv.weight"):
                 weight += torch.outer(torch.linspace(-1, 1, len(weight)), torch.linspace(0, 1, weight[0].numel()))
-    write_lora(tmp_path / "l.safetensors", difference(before, after, 4, naming), naming=naming, dtype=torch.float32)
-    merged = merge_lora(before, read_lora(tmp_path / "l.safetensors"))
+            elif name.endswith(TABLE):
+                weight += 1
+    change = difference(before, after, 4, naming)
+    tables = {name for name, _ in after.named_parameters() if name.endswith(TABLE)}
+    assert len(change.unplaced) == len(tables) == 3
+    assert write_lora(tmp_path / "l.safetensors", change, naming=naming, dtype=torch.float32) == 0
+    merged = merge_lora(before, read_lora(tmp_path / "l.safetensors")).state_dict()
     for key, value in after.state_dict().items():
-        torch.testing.assert_close(merged.state_dict()[key], value, rtol=0, atol=1e-5)
+        if key in tables:
+            assert torch.equal(merged[key], before.state_dict()[key])
+        else:
+            torch.testing.assert_close(merged[key], value, rtol=0, atol=1e-5)
+
+
+def test_a_kind_of_ones_own_is_merged_into_as_what_it_is(tmp_path: Path) -> None:
+    class Own(PixArt):
+        """Another package's."""
+
+    transformer().save_pretrained(tmp_path / "transformer")
+    model = loaded(tmp_path / "transformer")
+    own = Own(**model.config)
+    write_weights(
+        {"lora_unet_proj_out.diff": torch.ones(model.state_dict()["final_layer.linear.weight"].shape)},
+        tmp_path / "l.safetensors",
+    )
+    merged = merge_lora(own, read_lora(tmp_path / "l.safetensors"))
+    torch.testing.assert_close(merged.final_layer.linear.weight, own.final_layer.linear.weight + 1)

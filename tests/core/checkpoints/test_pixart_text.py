@@ -32,6 +32,7 @@ from core.conditioning.text_condition import text_condition
 from core.diffusion.guidance import classifier_free
 from core.diffusion.schedule import NoiseSchedule
 from core.diffusion.schedulers import stored
+from core.layerwise import is_narrow, narrowed
 from core.models.denoiser import denoise
 from core.models.dit import grid_embedding
 from core.models.pixart import PixArt
@@ -154,6 +155,22 @@ def test_each_part_is_read_alone(tmp_path: Path) -> None:
     torch.testing.assert_close(again.context, told(model, PROMPTS).context, rtol=0, atol=0)
 
 
+@torch.no_grad()
+def test_padding_is_left_unread_by_a_t5_that_is_kept_narrow(tmp_path: Path) -> None:
+    _, model = saved(tmp_path)
+    tokens = model.tokenizer(PROMPTS)
+    encoder = narrowed(without_padding(model.conditioner, None), torch.bfloat16)
+    made = without_padding(encoder, 0)
+    assert is_narrow(made)
+    assert (encoder.pad, encoder.config["pad"], made.pad, made.config["pad"]) == (None, None, 0, 0)
+    pairs = list(zip(made.parameters(), encoder.requires_grad_(True).parameters(), strict=True))
+    assert all(ours.data_ptr() == theirs.data_ptr() for ours, theirs in pairs)
+    made.requires_grad_(False)
+    assert all(theirs.requires_grad for _, theirs in pairs)
+    wanted = narrowed(model.conditioner, torch.bfloat16)(tokens)
+    torch.testing.assert_close(made(tokens), wanted, rtol=0, atol=1e-5)
+
+
 def test_conditions_between_two_read_what_one_of_them_reads(tmp_path: Path) -> None:
     _, model = saved(tmp_path)
     a, b = (told(model, [text]) for text in ("a", "two blue squares"))
@@ -196,8 +213,9 @@ def large(**options: Any) -> PixArt:
 
 def in_one_file(model: PixArt, form: str = "the papers'", tokens: int = 300) -> dict[str, Tensor]:
     """As the repositories' files have it, with what they hold besides; or under diffusers' names."""
-    if form == "diffusers'":
-        return pixart_to_diffusers(model.state_dict(), model.config)
+    if "diffusers'" in form:
+        prefix = "transformer." if form == "a pipeline of diffusers'" else ""
+        return {prefix + key: value for key, value in pixart_to_diffusers(model.state_dict(), model.config).items()}
     side = model.config["sample_size"] // 2
     positions = grid_embedding(side, side, model.positions, 144, torch.device("cpu"))[None].half()
     state = model.state_dict() | {"y_embedder.y_embedding": torch.zeros(tokens, CONTEXT), "pos_embed": positions}
@@ -217,7 +235,7 @@ def in_one_file(model: PixArt, form: str = "the papers'", tokens: int = 300) -> 
         ({"sample_size": 32, "interpolation_scale": 0.5}, 300, "a PixArt-Σ transformer"),
     ],
 )
-@pytest.mark.parametrize("form", ["the papers'", "ComfyUI's", "diffusers'"])
+@pytest.mark.parametrize("form", ["the papers'", "ComfyUI's", "diffusers'", "a pipeline of diffusers'"])
 def test_a_single_file_is_read_by_its_names_and_shapes(
     form: str, options: dict[str, Any], tokens: int, name: str, tmp_path: Path
 ) -> None:
@@ -228,7 +246,7 @@ def test_a_single_file_is_read_by_its_names_and_shapes(
     found = load_checkpoint(path)
     assert isinstance(found.unet, PixArt)
     assert all(torch.equal(value, model.state_dict()[key]) for key, value in found.unet.state_dict().items())
-    if form == "diffusers'" and not options.get("sizes"):
+    if "diffusers'" in form and not options.get("sizes"):
         assert "512 pixels" in found.untold[0]
     else:
         assert found.untold == ()
@@ -237,7 +255,7 @@ def test_a_single_file_is_read_by_its_names_and_shapes(
     known = identify(path)
     assert known is not None
     assert known.use == "checkpoint"
-    assert known.name == ("a PixArt transformer of diffusers" if form == "diffusers'" else name)
+    assert known.name == ("a PixArt transformer of diffusers" if "diffusers'" in form else name)
 
 
 def published() -> NoiseSchedule:
@@ -255,6 +273,21 @@ def published() -> NoiseSchedule:
 )
 def test_what_is_incomplete_or_unknown_is_said(change: Any, message: str, tmp_path: Path) -> None:
     state = in_one_file(large(sample_size=32))
+    change(state)
+    write_weights(state, tmp_path / "p.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_checkpoint(tmp_path / "p.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("transformer_blocks.1.attn2.to_v.weight"), r"incomplete PixArt .*attn2\.to_v\.weight"),
+        (lambda state: state.update(other=torch.ones(2)), "no PixArt that is known here.*unknown: other"),
+    ],
+)
+def test_what_is_damaged_under_diffusers_names_is_said_of_it(change: Any, message: str, tmp_path: Path) -> None:
+    state = in_one_file(large(sample_size=32), "diffusers'")
     change(state)
     write_weights(state, tmp_path / "p.safetensors")
     with pytest.raises(CheckpointError, match=message):

@@ -55,7 +55,7 @@ def test_diffusers_naming_changes_what_its_transformer_would_have_changed(kind: 
     write_weights(state, tmp_path / "l.safetensors")
     lora = read_lora(tmp_path / "l.safetensors")
     assert lora.base == "Stable Diffusion 3"
-    assert changes_nothing(lora, "UNet") == ""
+    assert changes_nothing(lora, "denoiser") == ""
     theirs.load_state_dict(whole)
     theirs.save_pretrained(tmp_path / "changed")
     wanted = load_diffusers(tmp_path / "changed").unet

@@ -219,13 +219,13 @@ def test_a_single_file_has_all_its_parts_and_they_are_the_folders(tmp_path: Path
     assert (known.name, known.use) == ("a Stable Diffusion 3.5 checkpoint", "checkpoint")
 
 
-@pytest.mark.parametrize("form", ["Stability's", "without a prefix", "diffusers'"])
+@pytest.mark.parametrize("form", ["Stability's", "without a prefix", "diffusers'", "a pipeline of diffusers'"])
 def test_the_transformer_is_read_alone_whatever_names_it_has(form: str, tmp_path: Path) -> None:
     theirs = transformer("3.5")
     model = MMDiT(**mmdit_from_diffusers_config(theirs.config))
     model.load_state_dict(mmdit_from_diffusers(theirs.state_dict(), model.config))
-    prefix = "model.diffusion_model." if form == "Stability's" else ""
-    state = theirs.state_dict() if form == "diffusers'" else model.state_dict()
+    prefix = {"Stability's": "model.diffusion_model.", "a pipeline of diffusers'": "transformer."}.get(form, "")
+    state = theirs.state_dict() if "diffusers'" in form else model.state_dict()
     write_weights({prefix + key: value for key, value in state.items()}, tmp_path / "t.safetensors")
     found = load_checkpoint(tmp_path / "t.safetensors").unet
     assert isinstance(found, MMDiT)

@@ -118,7 +118,7 @@ def test_a_lora_changes_both_text_encoders(naming: str, tmp_path: Path) -> None:
     write_weights(state, tmp_path / "xl.safetensors")
     lora = read_lora(tmp_path / "xl.safetensors")
     assert changes_nothing(lora, "text encoder") == ""
-    assert "nothing for the UNet, only for the text encoder" in changes_nothing(lora, "UNet")
+    assert "nothing for the denoiser, only for the text encoder" in changes_nothing(lora, "denoiser")
     merged = merge_lora(ours, lora, 0.8)
     tokens = torch.tensor([[598, 40, 599, 599]])
     padded = torch.tensor([[598, 40, 599, 0]])

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from core.conditioning.conditioning import Conditioning
+from core.conditioning.image_prompt import ImagePrompt
 from core.diffusion.flow import RectifiedFlow
 from core.diffusion.solvers import sample
 from core.models.denoiser import denoise
 from core.models.dit import DiT
+from core.models.ip_adapter import IPAdapter
 from core.models.kept_context import constant_context, once
 from core.models.unet import UNet
 
@@ -35,6 +39,30 @@ def alive(make: Made) -> UNet | DiT:
     for weight in model.parameters():
         weight.add_(0.05 * torch.randn_like(weight))
     return model
+
+
+def test_a_pictures_keys_and_values_are_found_and_converted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call of the UNet looks through no modules for them, and a dtype that is not theirs costs one conversion of each."""
+    model = alive(unet).to(torch.float64)
+    net = IPAdapter.beside(model, 6).float()
+    told, z = Conditioning(torch.randn(2, 5, 12), parts=[net([torch.randn(2, 6)])]), torch.randn(2, 4, 8, 8)
+    theirs = {each.untyped_storage().data_ptr() for each in told[ImagePrompt].tensors()}
+    monkeypatch.setattr("core.models.unet.cross_attentions", lambda block: pytest.fail("all modules are gone through"))
+    converted: list[Tensor] = []
+
+    class Seen(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten._to_copy.default and args[0].untyped_storage().data_ptr() in theirs:
+                converted.append(args[0])
+            return func(*args, **(kwargs or {}))
+
+    def predict(z: Tensor, t: Tensor) -> Tensor:
+        return denoise(model, z, t, told)
+
+    with torch.no_grad(), Seen():
+        fast = sample(predict, z, RectifiedFlow(), "euler", steps=3)
+    assert len(converted) == len(theirs) > 0
+    assert fast.isfinite().all()
 
 
 @pytest.mark.parametrize("make", [unet, dit])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import told_transformers as alike
 import torch
 from diffusers import SD3Transformer2DModel
 from torch import Tensor
@@ -17,8 +18,6 @@ from core.checkpoints.diffusers_mmdit import (
 )
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import Context, Vector
-from core.layerwise import narrowed
-from core.models.adapter import adapter_for, with_adapter
 from core.models.denoiser import denoise
 from core.models.mmdit import MMDIT, MMDiT
 
@@ -57,11 +56,7 @@ def theirs(**options: Any) -> SD3Transformer2DModel:
         "pooled_projection_dim": 5,
         "pos_embed_max_size": 12,
     }
-    reference = SD3Transformer2DModel(**shape | options).eval()
-    torch.manual_seed(0)
-    for parameter in reference.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return reference
+    return alike.awake(SD3Transformer2DModel(**shape | options))
 
 
 def ours(reference: SD3Transformer2DModel) -> MMDiT:
@@ -71,12 +66,7 @@ def ours(reference: SD3Transformer2DModel) -> MMDiT:
 
 
 def awake(**options: Any) -> MMDiT:
-    """A model none of whose layers is zero."""
-    torch.manual_seed(0)
-    made = MMDiT(**TINY | options)
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.1)
-    return made.eval()
+    return alike.awake(MMDiT(**TINY | options), std=0.1)
 
 
 def inputs(h: int = 8, w: int = 8) -> tuple[Tensor, Tensor, Conditioning]:
@@ -120,9 +110,7 @@ def test_presets_have_as_many_weights_as_diffusers_models_and_the_published_numb
     with torch.device("meta"):
         made = MMDiT(**MMDIT[name])
         reference = SD3Transformer2DModel.from_config(mmdit_to_diffusers_config(made.config))
-    count = sum(parameter.numel() for parameter in made.parameters())
-    assert count == sum(parameter.numel() for parameter in reference.parameters())
-    assert count == PARAMETERS[name]
+    assert alike.number_of_weights(made) == alike.number_of_weights(reference) == PARAMETERS[name]
 
 
 @pytest.mark.parametrize(
@@ -145,55 +133,26 @@ def test_what_cannot_be_carried_over_is_said(options: dict[str, Any], message: s
         mmdit_from_diffusers(theirs().state_dict() | {"strange": torch.ones(1)}, config)
 
 
-@torch.no_grad()
 def test_it_begins_at_zero_and_what_it_is_told_counts() -> None:
     z, t, told = inputs()
     assert not MMDiT(**TINY)(z, t, told).any()
-    made = awake(qk_norm=True, dual_layers=1)
-    found = denoise(made, z, t, told)
-    for part in (Context, Vector):
-        other = told.each(lambda each, part=part: each.null() if isinstance(each, part) else each)
-        assert (denoise(made, z, t, other) - found).flatten(1).abs().amax(1).min() > 1e-5
-    alone = denoise(made, z[1:2], t[1:2], told.map(lambda rows: rows[1:2]))
-    torch.testing.assert_close(alone, found[1:2])
+    alike.what_it_is_told_counts(awake(qk_norm=True, dual_layers=1), (z, t, told), least=1e-5)
 
 
 def test_checkpointing_changes_no_gradient() -> None:
-    z, t, told = inputs()
-    gradients = []
-    for checkpointing in (False, True):
-        made = awake(dual_layers=[1], gradient_checkpointing=checkpointing)
-        made(z, t, told).square().mean().backward()
-        gradients.append({name: parameter.grad for name, parameter in made.named_parameters()})
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients[0].values())
-    for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradients[1][name], gradient)
+    given = inputs()
+    alike.checkpointing_changes_no_gradient(
+        lambda checkpointing: awake(dual_layers=[1], gradient_checkpointing=checkpointing), lambda made: made(*given)
+    )
 
 
 def test_an_adapter_on_its_attention_trains_and_the_model_does_not() -> None:
-    z, t, told = inputs()
-    made = awake(dual_layers=1)
-    adapter = adapter_for(made, ["*attn*"], rank=2)
-    assert {"joint_blocks.0.x_block.attn2.qkv", "joint_blocks.1.context_block.attn.qkv"} <= set(adapter.layers)
-    adapted = with_adapter(made, adapter, 1.0)
-    before = denoise(made, z, t, told)
-    assert torch.equal(denoise(adapted, z, t, told), before)
-    optimizer = torch.optim.SGD(adapter.parameters(), lr=10.0)
-    denoise(adapted, z, t, told).square().mean().backward()
-    optimizer.step()
-    assert (denoise(adapted, z, t, told) - before).abs().max() > 1e-5
-    assert torch.equal(denoise(made, z, t, told), before)
+    layers = {"joint_blocks.0.x_block.attn2.qkv", "joint_blocks.1.context_block.attn.qkv"}
+    alike.an_adapter_trains_and_the_model_does_not(awake(dual_layers=1), inputs(), layers)
 
 
-@torch.no_grad()
 def test_half_weights_give_the_latents_precision() -> None:
-    z, t, told = inputs()
-    made = awake(qk_norm=True)
-    whole = denoise(made, z, t, told)
-    for half in (narrowed(made, torch.bfloat16), awake(qk_norm=True).bfloat16()):
-        found = denoise(half, z, t, told)
-        assert found.dtype == torch.float32
-        assert (found - whole).abs().max() < 0.1 * whole.abs().max()
+    alike.half_weights_give_the_latents_precision(lambda: awake(qk_norm=True), inputs())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import told_transformers as alike
 import torch
 from diffusers import PixArtTransformer2DModel
 from torch import Tensor
@@ -17,8 +18,6 @@ from core.checkpoints.diffusers_pixart import (
 )
 from core.conditioning.conditioning import Conditioning
 from core.conditioning.parts import Context, ContextMask, Vector
-from core.layerwise import narrowed
-from core.models.adapter import adapter_for, with_adapter
 from core.models.denoiser import denoise
 from core.models.kept_context import constant_context
 from core.models.pixart import PIXART, PixArt
@@ -48,11 +47,7 @@ def theirs(**options: Any) -> PixArtTransformer2DModel:
         "cross_attention_dim": 24,
         "caption_channels": 6,
     }
-    reference = PixArtTransformer2DModel(**shape | options).eval()
-    torch.manual_seed(0)
-    for parameter in reference.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return reference
+    return alike.awake(PixArtTransformer2DModel(**shape | options))
 
 
 def ours(reference: PixArtTransformer2DModel) -> PixArt:
@@ -62,12 +57,7 @@ def ours(reference: PixArtTransformer2DModel) -> PixArt:
 
 
 def awake(**options: Any) -> PixArt:
-    """A model none of whose layers is zero."""
-    torch.manual_seed(0)
-    made = PixArt(**TINY | options)
-    for parameter in made.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    return made.eval()
+    return alike.awake(PixArt(**TINY | options))
 
 
 def inputs(h: int = 8, w: int = 8, sizes: bool = False) -> tuple[Tensor, Tensor, Conditioning]:
@@ -115,9 +105,7 @@ def test_presets_have_as_many_weights_as_diffusers_models_and_the_published_numb
     with torch.device("meta"):
         made = PixArt(**PIXART[name])
         reference = PixArtTransformer2DModel.from_config(pixart_to_diffusers_config(made.config))
-    count = sum(parameter.numel() for parameter in made.parameters())
-    assert count == sum(parameter.numel() for parameter in reference.parameters())
-    assert count == PARAMETERS[name]
+    assert alike.number_of_weights(made) == alike.number_of_weights(reference) == PARAMETERS[name]
     assert made.positions == (16 if name == "pixart-alpha-256" else 32)
 
 
@@ -145,17 +133,10 @@ def test_what_diffusers_cannot_express_is_said() -> None:
         pixart_from_diffusers(theirs().state_dict() | {"strange": torch.ones(1)}, config)
 
 
-@torch.no_grad()
 def test_it_begins_at_zero_and_what_it_is_told_counts() -> None:
     z, t, told = inputs(sizes=True)
     assert not PixArt(**TINY, sizes=True)(z, t, told).any()
-    made = awake(sizes=True)
-    found = denoise(made, z, t, told)
-    for part in (Context, Vector):
-        other = told.each(lambda each, part=part: each.null() if isinstance(each, part) else each)
-        assert (denoise(made, z, t, other) - found).flatten(1).abs().amax(1).min() > 1e-4
-    alone = denoise(made, z[1:2], t[1:2], told.map(lambda rows: rows[1:2]))
-    torch.testing.assert_close(alone, found[1:2])
+    alike.what_it_is_told_counts(awake(sizes=True), (z, t, told), least=1e-4)
 
 
 @torch.no_grad()
@@ -175,41 +156,20 @@ def test_what_is_not_read_says_nothing() -> None:
 
 
 def test_checkpointing_changes_no_gradient() -> None:
-    z, t, told = inputs(sizes=True)
-    gradients = []
-    for checkpointing in (False, True):
-        made = awake(sizes=True, gradient_checkpointing=checkpointing)
-        made.with_variance(z, t, told).square().mean().backward()
-        gradients.append({name: parameter.grad for name, parameter in made.named_parameters()})
-    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients[0].values())
-    for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradients[1][name], gradient)
+    given = inputs(sizes=True)
+    alike.checkpointing_changes_no_gradient(
+        lambda checkpointing: awake(sizes=True, gradient_checkpointing=checkpointing),
+        lambda made: made.with_variance(*given),
+    )
 
 
 def test_an_adapter_on_its_attention_trains_and_the_model_does_not() -> None:
-    z, t, told = inputs()
-    made = awake()
-    adapter = adapter_for(made, ["*attn*"], rank=2)
-    assert {"blocks.0.attn.qkv", "blocks.1.cross_attn.kv_linear"} <= set(adapter.layers)
-    adapted = with_adapter(made, adapter, 1.0)
-    before = denoise(made, z, t, told)
-    assert torch.equal(denoise(adapted, z, t, told), before)
-    optimizer = torch.optim.SGD(adapter.parameters(), lr=10.0)
-    denoise(adapted, z, t, told).square().mean().backward()
-    optimizer.step()
-    assert (denoise(adapted, z, t, told) - before).abs().max() > 1e-5
-    assert torch.equal(denoise(made, z, t, told), before)
+    layers = {"blocks.0.attn.qkv", "blocks.1.cross_attn.kv_linear"}
+    alike.an_adapter_trains_and_the_model_does_not(awake(), inputs(), layers)
 
 
-@torch.no_grad()
 def test_half_weights_give_the_latents_precision() -> None:
-    z, t, told = inputs(sizes=True)
-    made = awake(sizes=True)
-    whole = denoise(made, z, t, told)
-    for half in (narrowed(made, torch.bfloat16), awake(sizes=True).bfloat16()):
-        found = denoise(half, z, t, told)
-        assert found.dtype == torch.float32
-        assert (found - whole).abs().max() < 0.1 * whole.abs().max()
+    alike.half_weights_give_the_latents_precision(lambda: awake(sizes=True), inputs(sizes=True))
 
 
 @pytest.mark.parametrize(
