@@ -147,7 +147,7 @@ def _encode_a_part(
     part: Any = Subset(cast(Any, data), range(min(batch_size, whole)))
     some = encode_dataset(autoencoder, part, device, progress, batch_size, leave_out)
     progress(len(part), whole)
-    return cast(LatentData, LatentOutline(take(some, [0]), whole, getattr(data, "classes", ())))
+    return cast(LatentData, LatentOutline(some.fields, whole, getattr(data, "classes", ())))
 
 
 @node(category="data", keep=True, dry=_encode_a_part)
