@@ -9,23 +9,23 @@ import numpy as np
 import pytest
 import torch
 
-from graph_runner.bind.paths import SHIPPED
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Node, Workflow, load
+from graph_runner.format.workflow import Node, Workflow
 from graph_runner.run.engine import Engine
+from tests.workflows.changing import shipped
 
 
 def small(timesteps: list[int]) -> Workflow:
     """Few pictures, and a process of 40 steps instead of 1000."""
-    workflow = load(SHIPPED / "rate_distortion.json")
-    for id, params in {
-        "shapes": {"size": 32},
-        "some": {"count": 32},
-        "schedule": {"timesteps": 40},
-        "timesteps": {"values": timesteps},
-    }.items():
-        workflow.nodes[id].params.update(params)
-    return workflow
+    return shipped(
+        "rate_distortion",
+        {
+            "shapes": {"size": 32},
+            "some": {"count": 32},
+            "schedule": {"timesteps": 40},
+            "timesteps": {"values": timesteps},
+        },
+    )
 
 
 def test_rate_and_distortion_are_those_of_the_formulas(registry: Registry, tmp_path: Path) -> None:
