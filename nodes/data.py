@@ -145,7 +145,7 @@ def _encode_a_part(
     """One batch is encoded; the others are of the same shape."""
     whole = len(data)
     part: Any = Subset(cast(Any, data), range(min(batch_size, whole)))
-    some = encode_dataset(autoencoder, part, device, progress, batch_size, leave_out)
+    some = cast(LatentData, encode_dataset(autoencoder, part, device, progress, batch_size, leave_out))
     progress(len(part), whole)
     return cast(LatentData, LatentOutline(some.fields, whole, getattr(data, "classes", ())))
 
