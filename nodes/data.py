@@ -145,9 +145,9 @@ def _encode_a_part(
     """One batch is encoded; the others are of the same shape."""
     whole = len(data)
     part: Any = Subset(cast(Any, data), range(min(batch_size, whole)))
-    some = encode_dataset(autoencoder, part, device, progress, batch_size, leave_out)
+    some = cast(LatentData, encode_dataset(autoencoder, part, device, progress, batch_size, leave_out))
     progress(len(part), whole)
-    return cast(LatentData, LatentOutline(take(some, [0]), whole, getattr(data, "classes", ())))
+    return cast(LatentData, LatentOutline(some.fields, whole, getattr(data, "classes", ())))
 
 
 @node(category="data", keep=True, dry=_encode_a_part)

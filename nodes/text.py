@@ -190,10 +190,11 @@ def _encode_a_part(
 ) -> EncodedCaptions:
     """A few captions are encoded; the others are of the same shape."""
     _tokens_alone(text_encoder)
-    told = text_condition(text_encoder, tokenizer([""] * min(batch_size, len(data))).to(device))
-    one = {**take(data, [0])} | {name: tensor[:1].cpu() for name, tensor in _fields(told).items()}
+    several = min(batch_size, len(data))
+    told = text_condition(text_encoder, tokenizer([""] * several).to(device))
+    some = {**take(data, range(several))} | {name: tensor.cpu() for name, tensor in _fields(told).items()}
     null = text_condition(text_encoder, tokenizer([""]).to(device))
-    return EncodedCaptions(cast(LatentData, LatentOutline(one, len(data), data.classes)), null)
+    return EncodedCaptions(cast(LatentData, LatentOutline(some, len(data), data.classes)), null)
 
 
 @node(category="text", keep=True, dry=_encode_a_part, words=("clip text encode", "prompt"))

@@ -161,10 +161,17 @@ class LatentData:
 
 
 class LatentOutline:
-    """What a data set looks like: `size` samples, each as the one of a batch, without contents. For a dry run."""
+    """What a data set looks like: `size` samples, whose tensors have the shapes of a batch's and no contents. For a dry run.
 
-    def __init__(self, one: Batch, size: int, classes: Sequence[str] = ()) -> None:
-        self.one, self.size, self.classes = one, size, tuple(classes)
+    some: a batch of it. Its texts stand for all, over and over: of captions the words are looked at, and one has too few.
+    """
+
+    def __init__(self, some: Batch, size: int, classes: Sequence[str] = ()) -> None:
+        self.some = {
+            name: values.new_empty(0, *values.shape[1:]) if isinstance(values, Tensor) else list(values)
+            for name, values in some.items()
+        }
+        self.size, self.classes = size, tuple(classes)
 
     @property
     def num_classes(self) -> int:
@@ -179,8 +186,9 @@ class LatentOutline:
 
     def get_batch(self, indices: Sequence[int] | NDArray[np.int64], random: KeyedRandom | None = None) -> Batch:  # noqa: ARG002
         """As many samples as there are indices."""
-        n = len(indices)
         return {
-            name: values.new_empty(n, *values.shape[1:]) if isinstance(values, Tensor) else values * n
-            for name, values in self.one.items()
+            name: values.new_empty(len(indices), *values.shape[1:])
+            if isinstance(values, Tensor)
+            else [values[int(i) % len(values)] for i in indices]
+            for name, values in self.some.items()
         }

@@ -23,10 +23,20 @@ def models() -> ModuleType:
 
 
 def test_every_family_is_on_the_page_and_none_is_wrong(models: ModuleType) -> None:
-    page = models.PAGE.read_text()
-    rows = [line.split(" | ")[0].removeprefix("| ") for line in page.splitlines() if line.startswith("| ")]
-    assert [name for name in models.families() if name not in rows] == []
+    page = models.PAGE.read_text(encoding="utf-8")
+    families, _ = map(rows, page.split("## What is refused"))
+    assert [name.split(" | ")[0] for name in families[2:]] == list(models.families())
     assert "**" not in page
+
+
+def test_what_the_page_says_of_files_that_are_refused_is_what_is_said(models: ModuleType) -> None:
+    _, refused = map(rows, models.PAGE.read_text(encoding="utf-8").split("## What is refused"))
+    assert set(refused[2:]) == {row[0] for row in models.refusals()}
+
+
+def rows(text: str) -> list[str]:
+    """The lines of a text's table, without their borders; the head's two come first."""
+    return [line.removeprefix("| ").removesuffix(" |") for line in text.splitlines() if line.startswith("| ")]
 
 
 def test_a_row_is_measured(models: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from core.models.unet import UNet
 from graph_runner.contract.registry import Registry
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine, Result
-from tests.workflows.test_guidance_sweep import frechet
+from tests.workflows.judging import frechet
 from tests.workflows.test_tasks import SMALL, changed, nodes_of
 
 UNSEEN = 16

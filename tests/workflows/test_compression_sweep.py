@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.linalg
 import torch
 
 from core.data.loader import take
 from core.data.shapes import Shapes
 from core.metrics.features import SmallFeatures
 from core.models.identity_autoencoder import IdentityAutoencoder
-from graph_runner.bind.paths import SHIPPED
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Workflow, load
+from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
+from tests.workflows.changing import shipped
+from tests.workflows.judging import frechet
 from tests.workflows.test_tasks import nodes_of
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -49,18 +49,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def small() -> Workflow:
-    workflow = load(SHIPPED / "compression_sweep.json")
-    for id, node in nodes_of(workflow.nodes).items():
-        node.params.update(SMALL.get(id, {}))
-    return workflow
-
-
-def distance(real: np.ndarray, generated: np.ndarray) -> float:
-    """Heusel et al. 2017."""
-    covariances = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
-    shared = np.trace(scipy.linalg.sqrtm(covariances[0] @ covariances[1])).real
-    apart = ((real.mean(0) - generated.mean(0)) ** 2).sum()
-    return float(apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
+    return shipped("compression_sweep", SMALL)
 
 
 @pytest.mark.slow
@@ -93,7 +82,7 @@ def test_its_tables_hold_a_row_for_each_factor_seed_and_number_of_steps(registry
     real = network(take(Shapes(32, 32), range(32))["images"]).double().numpy()
     held_out = network(take(Shapes(32, 6, seed=1), range(6))["images"]).double().numpy()
     floors = dict(zip(progress.columns["factor"], progress.columns["first_stage"], strict=True))
-    assert floors[1] == pytest.approx(distance(real, held_out), rel=1e-2)
+    assert floors[1] == pytest.approx(frechet(real, held_out), rel=1e-2)
     assert floors[4] > floors[1]
 
     table = result.values["speed_table"]
@@ -103,7 +92,7 @@ def test_its_tables_hold_a_row_for_each_factor_seed_and_number_of_steps(registry
     pictures = [batch for factor in result.values["sweep.pictures"] for seed in factor for batch in seed]
     for batch, found in zip(pictures, table.columns["distance"], strict=True):
         assert batch.abs().max() <= 1
-        assert found == pytest.approx(distance(real, network(batch).double().numpy()), rel=1e-2)
+        assert found == pytest.approx(frechet(real, network(batch).double().numpy()), rel=1e-2)
     assert all(np.isfinite(table.columns["throughput"]))
     assert result.values["grid"].shape[1] == 3
 

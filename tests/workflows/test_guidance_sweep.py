@@ -5,58 +5,33 @@ from __future__ import annotations
 import csv
 import statistics
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
-import scipy.linalg
-from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from core.data.loader import take
 from core.data.shapes import Shapes
 from core.metrics.features import SmallFeatures
-from graph_runner.bind.paths import SHIPPED
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import load
 from graph_runner.run.engine import Engine
-
-Array = NDArray[Any]
-
-
-def frechet(real: Array, generated: Array) -> float:
-    """The Fréchet distance of two sets of features, (n, d), as Gaussians (Heusel et al. 2017, eq. 6)."""
-    covariances = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
-    shared = np.trace(scipy.linalg.sqrtm(covariances[0] @ covariances[1])).real
-    apart = ((real.mean(0) - generated.mean(0)) ** 2).sum()
-    return float(apart + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared)
-
-
-def within(points: Array, manifold: Array, k: int = 3) -> float:
-    """The share of points that lie in the ball of one of the manifold's, which reaches to its k-th neighbour.
-
-    Kynkäänniemi et al. 2019, eq. 1 and 2.
-    """
-    radii = np.sort(cdist(manifold, manifold), axis=1)[:, k]  # the nearest is the point itself
-    return float((cdist(points, manifold) <= radii).any(1).mean())
+from tests.workflows.changing import shipped
+from tests.workflows.judging import frechet, within
 
 
 def test_the_table_has_a_row_for_each_scale_and_seed_and_the_means_are_over_seeds(
     registry: Registry, tmp_path: Path
 ) -> None:
     pytest.importorskip("matplotlib")
-    workflow = load(SHIPPED / "guidance_sweep.json")
-    for id, params in {
-        "shapes": {"size": 64},
-        "scales": {"values": [1, 4]},
-        "seeds": {"values": [0, 1]},
-        "classes": {"values": list(range(8))},
-    }.items():
-        workflow.nodes[id].params.update(params)
-    zone = workflow.nodes["sweep"].body
-    assert zone is not None
-    zone.nodes["noise"].params["shape"] = [8, 4, 8, 8]
-    zone.nodes["sample"].params["steps"] = 2
+    workflow = shipped(
+        "guidance_sweep",
+        {
+            "shapes": {"size": 64},
+            "scales": {"values": [1, 4]},
+            "seeds": {"values": [0, 1]},
+            "classes": {"values": list(range(8))},
+            "noise": {"shape": [8, 4, 8, 8]},
+            "sample": {"steps": 2},
+        },
+    )
     result = Engine(registry, tmp_path).run(workflow, targets=["table", "means", "sweep.images", "grid"])
     table, means = result.values["table"], result.values["means"]
     assert [row[:2] for row in table.rows()] == [(1, 0), (1, 1), (4, 0), (4, 1)]

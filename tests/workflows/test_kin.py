@@ -14,29 +14,19 @@ from PIL import Image
 from torch import Tensor
 
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Workflow, load
 from graph_runner.run.engine import Engine, Result
-from tests.workflows.test_tasks import nodes_of
+from tests.workflows.changing import shipped
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 from tiny_kin import kin
 from tiny_pipelines import PROMPTS, SCALE
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 STEPS, SEED = 5, 7
 NEGATIVE = ["blurred", ""]
 WORDS: dict[str, dict[str, Any]] = {"prompt": {"prompts": PROMPTS}, "negative": {"prompts": NEGATIVE}}
 SHARED: dict[str, Any] = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "negative_prompt": NEGATIVE}
 LATENT: dict[str, Any] = {"noise": {"shape": [2, 4, 8, 8]}}
 NOISE_AS: dict[str, Any] = {"noise_as": "diffusers", "noise_seed": SEED}
-
-
-def changed(name: str, changes: dict[str, dict[str, Any]]) -> Workflow:
-    workflow = load(WORKFLOWS / f"{name}.json")
-    nodes = nodes_of(workflow.nodes)
-    for id, params in changes.items():
-        nodes[id].params.update(params)
-    return workflow
 
 
 def picture(side: int, turned: int = 0) -> Image.Image:
@@ -53,7 +43,7 @@ def edited(engine: Engine, pipeline: Any) -> tuple[Result, Tensor]:
     picture(64).save(engine.workspace / "picture.png")
     scales = {"by_words": {"scale": SCALE}, "by_picture": {"scale": 1.5}}
     small = WORDS | LATENT | scales | {"photograph": {"height": 64, "width": 64}, "sample": {"steps": STEPS}}
-    ours = engine.run(changed("instruct_pix2pix", small), targets=["decoded", "noise"])
+    ours = engine.run(shipped("instruct_pix2pix", small), targets=["decoded", "noise"])
     options = SHARED | {"image_guidance_scale": 1.5, "latents": ours.values["noise"], "output_type": "pt"}
     # The pipeline halves the rows of a single picture otherwise.
     return ours, pipeline(PROMPTS, image=[picture(64)] * 2, **options).images
@@ -65,7 +55,7 @@ def over_depth(engine: Engine, pipeline: Any) -> tuple[Result, Tensor]:
     sides = {"height": 64, "width": 64}
     small = {"photograph": sides, "depth": sides, "guide": {"scale": SCALE}, "noise": NOISE_AS}
     words = {"prompt": {"prompts": PROMPTS[:1]}, "negative": {"prompts": NEGATIVE[:1]}}
-    graph = changed("depth_to_image", words | small | {"sample": {"steps": STEPS, "strength": 0.8}})
+    graph = shipped("depth_to_image", words | small | {"sample": {"steps": STEPS, "strength": 0.8}})
     ours = engine.run(graph, targets=["decoded"])
     depth = torch.tensor(np.array(picture(64, turned=90)), dtype=torch.float32).mean(-1)[None]
     options = SHARED | {"negative_prompt": NEGATIVE[:1], "strength": 0.8, "generator": generator(), "output_type": "pt"}
@@ -77,7 +67,7 @@ def enlarged(engine: Engine, pipeline: Any) -> tuple[Result, Tensor]:
     small = {"small": {"height": 8, "width": 8}, "noise": {"shape": [1, 4, 8, 8]}, "guide": {"scale": SCALE}}
     words = {"prompt": {"prompts": PROMPTS[:1]}, "negative": {"prompts": NEGATIVE[:1]}}
     small |= {"pixel_noise": NOISE_AS, "sample": {"steps": STEPS}}
-    ours = engine.run(changed("stable_diffusion_upscaler", words | small), targets=["decoded", "noise"])
+    ours = engine.run(shipped("stable_diffusion_upscaler", words | small), targets=["decoded", "noise"])
     options = SHARED | {"negative_prompt": NEGATIVE[:1], "noise_level": 20, "generator": generator()}
     return ours, pipeline(
         PROMPTS[:1], image=picture(8), latents=ours.values["noise"], output_type="pt", **options
@@ -87,7 +77,7 @@ def enlarged(engine: Engine, pipeline: Any) -> tuple[Result, Tensor]:
 def varied(engine: Engine, pipeline: Any) -> tuple[Result, Tensor]:
     picture(28).save(engine.workspace / "picture.png")
     seen = {"seen": NOISE_AS | {"noise_level": 300}, "guide": {"scale": SCALE}, "sample": {"steps": STEPS}}
-    ours = engine.run(changed("unclip", WORDS | LATENT | seen), targets=["decoded", "noise"])
+    ours = engine.run(shipped("unclip", WORDS | LATENT | seen), targets=["decoded", "noise"])
     options = SHARED | {"noise_level": 300, "generator": generator(), "latents": ours.values["noise"]}
     sides = {"height": 64, "width": 64, "output_type": "pt"}
     return ours, pipeline(image=picture(28), prompt=PROMPTS, **options, **sides).images

@@ -10,14 +10,13 @@ import pytest
 import torch
 
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Workflow, load
+from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
+from tests.workflows.changing import shipped
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 from tiny_pipelines import PROMPTS, SCALE
 from tiny_pixart import pixart_pipeline
-
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
 
 STEPS = 5
 NEGATIVE = ["blurred", ""]
@@ -31,13 +30,8 @@ SMALL: dict[str, dict[str, Any]] = {
 SIZE = {"height": 16, "width": 24}
 
 
-def changed(name: str) -> Workflow:
-    workflow = load(WORKFLOWS / f"{name}.json")
-    body = workflow.nodes["sample"].body
-    assert body is not None
-    for id, params in (SMALL | ({"size": SIZE} if name == "pixart_alpha" else {})).items():
-        (workflow.nodes | body.nodes)[id].params.update(params)
-    return workflow
+def small(name: str) -> Workflow:
+    return shipped(name, SMALL | ({"size": SIZE} if name == "pixart_alpha" else {}))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # diffusers' use of numpy
@@ -48,7 +42,7 @@ def test_it_draws_the_pipelines_picture(name: str, kind: str, tmp_path: Path) ->
     engine = Engine(Registry.installed(), tmp_path / "workspace")
     pipeline = pixart_pipeline(kind)
     pipeline.save_pretrained(engine.workspace / "models" / name.replace("_", "-"))
-    result = engine.run(changed(name), targets=["decoded", "noise"])
+    result = engine.run(small(name), targets=["decoded", "noise"])
     plain = {"clean_caption": False, "use_resolution_binning": False, "output_type": "pt"}
     options = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "negative_prompt": NEGATIVE}
     pictures = pipeline(PROMPTS, latents=result.values["noise"], **SIZE, **options, **plain).images
@@ -56,4 +50,4 @@ def test_it_draws_the_pipelines_picture(name: str, kind: str, tmp_path: Path) ->
     assert ours.abs().le(1).float().mean() > 0.5, "most pixels are clipped, which hides differences"
     assert theirs[0].sub(theirs[1]).abs().max() > 0.05, "the prompts make no difference"
     torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=0, atol=1e-3)
-    assert {Path(file.path).name for file in engine.run(changed(name)).shown} == {f"{name}.png", f"{name}-2.png"}
+    assert {Path(file.path).name for file in engine.run(small(name)).shown} == {f"{name}.png", f"{name}-2.png"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import skimage
@@ -30,11 +29,12 @@ from graph_runner.store.folders import load_tree
 from tests.nodes.test_processes import leaves
 from tests.pretend import engine_there
 from tests.workflows import test_analyses as analyses
+from tests.workflows.changing import Changes, with_values
 from tests.workflows.conftest import figures
 from tests.workflows.test_compression_sweep import small as swept
 from tests.workflows.test_personalising import small as personal
 from tests.workflows.test_shipped import NAMES, small
-from tests.workflows.test_tasks import SMALL, TASKS, changed, nodes_of
+from tests.workflows.test_tasks import SMALL, TASKS, changed
 
 TINY = SMALL | {"free": {"steps": 2}, "settings": {"preset": "bsr_sr"}, "distil": {"steps": 2, "batch_size": 2}}
 TINY |= {id: {"steps": 2} for id in ("small", "large", "plain", "many_steps")}
@@ -71,34 +71,37 @@ LONG = (
 PERSONAL = ("dreambooth", "textual_inversion")
 NEEDS = dict.fromkeys((*SAMPLERS, "attention_places"), "quickstart") | dict.fromkeys(PERSONAL, "text_to_image")
 """Whose saved models a graph loads."""
-CAPTIONED = {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}}
-XL: dict[str, dict[str, Any]] = {
-    "sizes": {"original": [64, 64], "target": [64, 64], "dim": 8},
-    "beautiful": {"dim": 8},
-    "plain": {"dim": 8},
-    "noise": {"shape": [2, 4, 8, 8]},
-    "base": {"steps": 4, "end_at_step": 2},
-    "refined": {"steps": 4, "start_at_step": 2},
+CHANGES: dict[str, Changes] = {
+    "captioned_pictures": {"buckets": {"resolution": 32}, "noise": {"shape": [4, 4, 6, 10]}},
+    "controlnet": {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}},
+    "guidance_sweep": {
+        "shapes": {"size": 16},
+        "real": {"count": 16},
+        "classes": {"values": [0, 1, 2, 3, 4, 5, 6, 7]},
+        "scales": {"values": [1, 3]},
+        "seeds": {"values": [0, 1]},
+        "noise": {"shape": [8, 4, 8, 8]},
+        "sample": {"steps": 2},
+    },
+    "images_folder": {id: {"shape": [2, 4, 8, 8]} for id in ("noise", "preview_noise")},
+    "pixart_alpha": {"noise": {"shape": [2, 4, 8, 8]}},
+    "pixart_sigma": {"noise": {"shape": [2, 4, 8, 8]}},
+    "posterior_sampling": {"steps": {"formula": "2"}},
+    "published_model": {"settings": {"size": 8}},
+    "rate_distortion": {"shapes": {"size": 8}, "some": {"count": 8}, "timesteps": {"values": [999, 300, 0]}},
+    "stable_diffusion_3": {"noise": {"shape": [2, 16, 8, 8]}},
+    "stable_diffusion_upscaler": {"noise": {"shape": [1, 4, 8, 8]}, "small": {"width": 8, "height": 8}},
+    "stable_diffusion_xl": {
+        "sizes": {"original": [64, 64], "target": [64, 64], "dim": 8},
+        "beautiful": {"dim": 8},
+        "plain": {"dim": 8},
+        "noise": {"shape": [2, 4, 8, 8]},
+        "base": {"steps": 4, "end_at_step": 2},
+        "refined": {"steps": 4, "start_at_step": 2},
+    },
+    "unclip": {"noise": {"shape": [1, 4, 8, 8]}},
 }
-SWEEP: dict[str, dict[str, Any]] = {
-    "shapes": {"size": 16},
-    "real": {"count": 16},
-    "classes": {"values": [0, 1, 2, 3, 4, 5, 6, 7]},
-    "scales": {"values": [1, 3]},
-    "seeds": {"values": [0, 1]},
-    "noise": {"shape": [8, 4, 8, 8]},
-    "sample": {"steps": 2},
-}
-EDGES: dict[str, dict[str, Any]] = {"some": {"count": 2}, "noise": {"shape": [2, 4, 8, 8]}}
-RATE: dict[str, dict[str, Any]] = {
-    "shapes": {"size": 8},
-    "some": {"count": 8},
-    "timesteps": {"values": [999, 300, 0]},
-}
-"""Of rate_distortion."""
-SD3: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 16, 8, 8]}}
-KIN: dict[str, dict[str, Any]] = {"noise": {"shape": [1, 4, 8, 8]}, "small": {"width": 8, "height": 8}}
-PIXART: dict[str, dict[str, Any]] = {"noise": {"shape": [2, 4, 8, 8]}}
+"""What makes single workflows quick beside what many have in common."""
 QUICK = ("quickstart", "sample")
 """In the fast suite; the others are marked slow."""
 
@@ -113,30 +116,7 @@ def tiny(name: str) -> Workflow:
         workflow.nodes["save_plot"].wires["plots"] = ["progress_plot"]  # the other one shows how long it took
         return workflow
     workflow = changed(name, TINY) if name in (*TASKS, *LONG) else small(name)
-    for id, node in nodes_of(workflow.nodes).items():
-        if name == "images_folder" and node.type == "gaussian_noise":
-            node.params["shape"] = [2, 4, 8, 8]
-        if name == "posterior_sampling" and id == "steps":
-            node.params["formula"] = "2"
-        if id == "settings":
-            node.params["size"] = 8
-        if name == "stable_diffusion_xl" and id in XL:
-            node.params |= XL[id]
-        if name == "guidance_sweep" and id in SWEEP:
-            node.params |= SWEEP[id]
-        if name == "controlnet" and id in EDGES:
-            node.params |= EDGES[id]
-        if name == "rate_distortion" and id in RATE:
-            node.params |= RATE[id]
-        if name == "stable_diffusion_3" and id in SD3:
-            node.params |= SD3[id]
-        if name in ("stable_diffusion_upscaler", "unclip") and id in KIN:
-            node.params |= KIN[id]
-        if name.startswith("pixart") and id in PIXART:
-            node.params |= PIXART[id]
-        if name == "captioned_pictures" and id in CAPTIONED:
-            node.params |= CAPTIONED[id]
-    return workflow
+    return with_values(workflow, CHANGES.get(name, {}))
 
 
 def pictures(engine: Engine) -> None:

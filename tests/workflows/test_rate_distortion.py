@@ -7,24 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from graph_runner.bind.paths import SHIPPED
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Node, Workflow, load
+from graph_runner.format.workflow import Node, Workflow
 from graph_runner.run.engine import Engine
+from tests.workflows.changing import shipped
 
 
 def small(timesteps: list[int]) -> Workflow:
     """Few pictures, and a process of 40 steps instead of 1000."""
-    workflow = load(SHIPPED / "rate_distortion.json")
-    for id, params in {
-        "shapes": {"size": 32},
-        "some": {"count": 32},
-        "schedule": {"timesteps": 40},
-        "timesteps": {"values": timesteps},
-    }.items():
-        workflow.nodes[id].params.update(params)
-    return workflow
+    return shipped(
+        "rate_distortion",
+        {
+            "shapes": {"size": 32},
+            "some": {"count": 32},
+            "schedule": {"timesteps": 40},
+            "timesteps": {"values": timesteps},
+        },
+    )
 
 
 def test_rate_and_distortion_are_those_of_the_formulas(registry: Registry, tmp_path: Path) -> None:
@@ -58,6 +59,13 @@ def test_rate_and_distortion_are_those_of_the_formulas(registry: Registry, tmp_p
         [rmse(batch) for batch in values["walk.each.decoded"]], rel=1e-4
     )
     assert table.columns["first_stage"] == pytest.approx([rmse(values["back"])] * 4, rel=1e-4)
+
+
+def test_the_model_is_told_nothing_of_the_pictures(registry: Registry, tmp_path: Path) -> None:
+    """Whatever it is told beforehand would cost no bits."""
+    values = Engine(registry, tmp_path).run(small([39]), targets=["condition", "embedder"]).values
+    embedder = values["embedder"]
+    torch.testing.assert_close(values["condition"].context, embedder(embedder.indices([])))
 
 
 def test_over_all_timesteps_the_rate_is_what_the_variational_bound_says(registry: Registry, tmp_path: Path) -> None:

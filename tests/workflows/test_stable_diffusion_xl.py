@@ -12,14 +12,12 @@ import torch
 from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import load_diffusers
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Workflow, load
 from graph_runner.run.engine import Engine
+from tests.workflows.changing import shipped
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
 from tiny_pipelines import PROMPTS, SCALE, STEPS
 from tiny_xl import SIZE_DIM, xl_pipeline
-
-WORKFLOW = Path(__file__).parents[2] / "workflows" / "stable_diffusion_xl.json"
 
 SHOWN = (64, 64)
 NEGATIVE = ["blurred", ""]
@@ -43,18 +41,6 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(Registry.installed(), tmp_path / "workspace")
 
 
-def changed(changes: dict[str, dict[str, Any]]) -> Workflow:
-    workflow = load(WORKFLOW)
-    nodes = dict(workflow.nodes)
-    for zone in ("base", "refined"):
-        body = workflow.nodes[zone].body
-        assert body is not None
-        nodes |= body.nodes
-    for id, params in changes.items():
-        nodes[id].params |= params
-    return workflow
-
-
 @pytest.mark.parametrize("form", ["folders", "single files"])
 def test_it_draws_the_pipelines_picture(form: str, engine: Engine, tmp_path: Path) -> None:
     pipelines = {kind: xl_pipeline(tmp_path / kind, kind) for kind in ("base", "refiner")}
@@ -68,7 +54,7 @@ def test_it_draws_the_pipelines_picture(form: str, engine: Engine, tmp_path: Pat
             save_compvis(load_diffusers(folder), engine.workspace / f"{kind}.safetensors")
             # The wrong one of the two tokenizers, for the base: the encoders pad by themselves.
             given[node] = {"path": f"{kind}.safetensors", "tokenizer": f"{paths[kind]}/tokenizer_2"}
-    result = engine.run(changed(SMALL | given), targets=["decoded", "noise"])
+    result = engine.run(shipped("stable_diffusion_xl", SMALL | given), targets=["decoded", "noise"])
     shared = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "negative_prompt": NEGATIVE}
     shape = {"height": 64, "width": 64, "latents": result.values["noise"], "output_type": "latent"}
     between = pipelines["base"](PROMPTS, denoising_end=0.8, **shared, **shape).images
@@ -78,7 +64,7 @@ def test_it_draws_the_pipelines_picture(form: str, engine: Engine, tmp_path: Pat
     assert ours.abs().le(1).float().mean() > 0.5, "most pixels are clipped, which hides differences"
     assert theirs[0].sub(theirs[1]).abs().max() > 0.05, "the prompts make no difference"
     torch.testing.assert_close(ours.clamp(-1, 1), theirs, rtol=0, atol=1e-3)
-    assert {Path(file.path).name for file in engine.run(changed(SMALL | given)).shown} == {
+    assert {Path(file.path).name for file in engine.run(shipped("stable_diffusion_xl", SMALL | given)).shown} == {
         "stable_diffusion_xl.png",
         "stable_diffusion_xl-2.png",
     }

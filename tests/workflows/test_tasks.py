@@ -15,9 +15,10 @@ from core.checkpoints.compvis import save_compvis
 from core.checkpoints.diffusers_folder import load_diffusers
 from graph_runner.base import events
 from graph_runner.contract.registry import Registry
-from graph_runner.format.workflow import Node, Workflow, load
+from graph_runner.format.workflow import Node, Workflow, load, walk
 from graph_runner.run.engine import Engine, Result
 from graph_runner.run.failures import NodeError
+from tests.workflows.changing import change_what_they_have
 from tests.workflows.conftest import Check
 
 sys.path.append(str(Path(__file__).parents[1] / "core" / "checkpoints"))
@@ -81,17 +82,13 @@ def engine(registry: Registry, tmp_path: Path) -> Engine:
 
 def nodes_of(nodes: dict[str, Node]) -> dict[str, Node]:
     """Every node by its id, those in bodies too."""
-    inside = [nodes_of(node.body.nodes) for node in nodes.values() if node.body]
-    return nodes | {id: node for part in inside for id, node in part.items()}
+    return dict(walk(nodes))
 
 
 def changed(name: str, changes: dict[str, dict[str, Any]]) -> Workflow:
-    """A shipped workflow with parameters changed, where it has them and they are not wired."""
+    """A shipped workflow with parameters changed, where it has them, and as wide a context as the small text transformer's."""
     workflow = load(WORKFLOWS / f"{name}.json")
-    for id, node in nodes_of(workflow.nodes).items():
-        for param, value in changes.get(id, {}).items():
-            if param in node.params or (id, param) == ("first_stage", "samples"):
-                node.params[param] = value
+    change_what_they_have(walk(workflow.nodes), changes)
     if "unet0" in workflow.nodes and "context_dim" in workflow.nodes["unet0"].params:
         workflow.nodes["unet0"].params["context_dim"] = SMALL["text0"]["dim"]
     return workflow

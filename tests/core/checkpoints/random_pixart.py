@@ -58,19 +58,25 @@ def pixart(draw: random.Random) -> Config:
 def captioned(theirs: Any, config: Config, folder: Path, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
     """What a PixArt predicts, told which tokens are read, and the sizes where it takes them."""
     arguments = caption(config, generator)
+    unet = load_checkpoint(folder).unet
+    assert unet is not None
+    condition = condition_of(arguments, sizes=unet.config["sizes"])
+    for h, w in ((8, 8), (16, 24)):
+        z = torch.randn(2, config["in_channels"], h, w, generator=generator)
+        wanted = theirs(z, timestep=TIMES, **arguments).sample[:, : config["in_channels"]]
+        yield denoise(unet, z, TIMES, condition), wanted
+
+
+def condition_of(arguments: Config, *, sizes: bool) -> Conditioning:
+    """What `caption` gives, as our model is told it."""
     parts: list[Part] = [
         Context(arguments["encoder_hidden_states"]),
         ContextMask(arguments["encoder_attention_mask"].bool()),
     ]
-    unet = load_checkpoint(folder).unet
-    assert unet is not None
-    told = arguments["added_cond_kwargs"]
-    if unet.config["sizes"]:
+    if sizes:
+        told = arguments["added_cond_kwargs"]
         parts.append(Vector(torch.cat([told["resolution"], told["aspect_ratio"]], dim=1)))
-    for h, w in ((8, 8), (16, 24)):
-        z = torch.randn(2, config["in_channels"], h, w, generator=generator)
-        wanted = theirs(z, timestep=TIMES, **arguments).sample[:, : config["in_channels"]]
-        yield denoise(unet, z, TIMES, Conditioning(parts=parts)), wanted
+    return Conditioning(parts=parts)
 
 
 def caption(config: Config, generator: torch.Generator) -> Config:
