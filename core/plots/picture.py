@@ -86,8 +86,17 @@ def _finish(axes: Axes, plot: Plot, up: str, log: bool) -> None:
     axes.set_ylabel(up)
     if plot.log and log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(_powers())
+        axes.yaxis.set_minor_formatter(_powers())
     if plot.by and len(plot.table):
         axes.legend()
+
+
+def _powers() -> Any:
+    """Writes a logarithmic axis' numbers plainly: matplotlib's own are formulas, which texts here are not."""
+    from matplotlib.ticker import LogFormatter
+
+    return LogFormatter(minor_thresholds=(2, 0.5))
 
 
 def _any_above_0(drawn: Marks) -> bool:
@@ -131,7 +140,10 @@ def _heat_map(axes: Axes, plot: Plot, drawn: Marks) -> None:
     axes.grid(visible=False)
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(up)), up)
-    axes.figure.colorbar(image, ax=axes, label=plot.value)
+    bar = axes.figure.colorbar(image, ax=axes, label=plot.value)
+    if norm is not None:
+        bar.ax.yaxis.set_major_formatter(_powers())
+        bar.ax.yaxis.set_minor_formatter(_powers())
     axes.set_xlabel(plot.x)
     axes.set_ylabel(plot.y)
 

@@ -47,6 +47,16 @@ def test_each_kind_tells_its_columns_and_series(kind: Kind, tmp_path: Path) -> N
     assert Plot.from_tree(plot.to_tree()) == plot
 
 
+@pytest.mark.parametrize("kind", ["line", "heat map"])
+def test_a_logarithmic_axis_tells_plain_numbers(kind: Kind, tmp_path: Path) -> None:
+    table = table_of({"steps": [1, 2, 3], "arm": ["a"] * 3, "distance": [9.0, 40.0, 300.0]})
+    over = ("steps", "distance") if kind == "line" else ("steps", "arm", "distance")
+    save_plots([Plot(kind, table, *over, log=True)], tmp_path / "plot.svg")
+    told = texts((tmp_path / "plot.svg").read_text())
+    assert {"10", "100"} <= told
+    assert not [text for text in told if "$" in text]
+
+
 ODD = {
     "nothing": table_of({"x": [], "y": [], "by": []}),
     "unknown": table_of({"x": [float("nan"), None], "y": [None, float("nan")], "by": [None, float("nan")]}),
