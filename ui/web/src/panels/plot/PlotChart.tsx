@@ -13,12 +13,12 @@ import {
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { curveColour } from "../../drawing/curves";
+import { figures } from "../../drawing/format";
 import type { Point } from "../../drawing/geometry";
 import {
   area,
   canBeSeen,
   coloured,
-  figures,
   heat,
   isLog,
   isOfAreas,
@@ -36,7 +36,7 @@ import {
 import type { Plot } from "../../server/types";
 import { useUi } from "../../state/ui";
 import { IconButton } from "../../widgets/IconButton";
-import { LOGARITHMIC, themeOf } from "./axes";
+import { LOG_AXIS, LOG_SCALE, themeOf } from "./axes";
 import { paint } from "./paint";
 
 const STEP = 1.25;
@@ -55,9 +55,9 @@ export function PlotChart({ plot }: { plot: Plot }) {
     (how: (view: View) => View) =>
       setOwn((now) => {
         const next = how(now ?? all);
-        return canBeSeen(next) ? next : now;
+        return canBeSeen(next, log) ? next : now;
       }),
-    [all],
+    [all, log],
   );
   const zoom = useCallback(
     (factor: number, about: Point = [0.5, 0.5], axes = "xy") =>
@@ -69,7 +69,8 @@ export function PlotChart({ plot }: { plot: Plot }) {
   );
   const move = (across: number, up: number) =>
     change(({ x, y }) => ({ x: movedRange(x, across, false), y: movedRange(y, up, log) }));
-  const pointer = usePointer(host, chart, { zoom, move, isDown: plot.kind === "heat map" });
+  const isWhole = own === null;
+  const pointer = usePointer(host, chart, { zoom, move, isDown: plot.kind === "heat map", isWhole });
 
   const key = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -103,8 +104,8 @@ export function PlotChart({ plot }: { plot: Plot }) {
     setHidden(next);
     setMark(null);
   };
-  const hover = (event: PointerEvent) => {
-    if (!chart || event.buttons > 0) return;
+  const look = (event: PointerEvent) => {
+    if (!chart) return;
     const rim = chart.over.getBoundingClientRect();
     const at: Point = [event.clientX - rim.left, event.clientY - rim.top];
     const inside = at[0] >= 0 && at[1] >= 0 && at[0] <= rim.width && at[1] <= rim.height;
@@ -122,25 +123,29 @@ export function PlotChart({ plot }: { plot: Plot }) {
         <IconButton small label="Zoom the plot in (+)" run={() => zoom(1 / STEP)}>
           <Plus size={13} />
         </IconButton>
-        <IconButton small label="See all of the plot (0)" disabled={!own} run={() => setOwn(null)}>
+        <IconButton small label="See all of the plot (0)" disabled={isWhole} run={() => setOwn(null)}>
           <RotateCcw size={12} />
         </IconButton>
       </header>
       <div
         ref={host}
-        className="plot-box"
+        className={`plot-box${isWhole ? " whole" : ""}`}
         role="group"
         tabIndex={0}
         aria-label="The plot: arrows go from mark to mark, with Shift they move it, + and - zoom, 0 shows all"
         onKeyDown={key}
         onDoubleClick={() => setOwn(null)}
-        onPointerLeave={() => setMark(null)}
+        onPointerLeave={(event) => {
+          if (event.pointerType !== "touch") setMark(null); // a finger that was lifted still means its mark
+        }}
         onPointerDown={pointer.down}
         onPointerMove={(event) => {
           pointer.move(event);
-          hover(event);
+          if (event.buttons === 0) look(event);
         }}
-        onPointerUp={pointer.up}
+        onPointerUp={(event) => {
+          if (pointer.up(event)) look(event);
+        }}
         onPointerCancel={pointer.up}
       >
         <Told plot={plot} mark={mark} view={view} chart={chart} />
@@ -202,7 +207,7 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
           x: { time: false, range: () => [...latest.current.view.x] },
           y: {
             range: () => [...latest.current.view.y],
-            ...(isLog(plot) ? { distr: LOGARITHMIC, log: 10 } : {}),
+            ...(isLog(plot) ? LOG_SCALE : {}),
             ...(plot.kind === "heat map" ? { dir: -1 } : {}),
           },
         },
@@ -218,6 +223,7 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
           {
             ...axis,
             ...label,
+            ...(isLog(plot) ? LOG_AXIS : {}),
             ...names(plot.up),
             ...(plot.up ? { space: 18, size: 22 + 6.5 * widest(plot.up) } : { size: 56 }),
             label: plot.kind === "histogram" ? "count" : plot.y,
@@ -273,15 +279,19 @@ interface Hands {
   readonly move: (across: number, up: number) => void;
   /** Whether the axis up goes down. */
   readonly isDown: boolean;
+  /** Whether all of it is seen: a finger scrolls then what the plot is in. */
+  readonly isWhole: boolean;
 }
+
+const TREMBLE = 5; // pixels within which a press is a tap
 
 /** Wheel and drag: over an axis they change that one alone. */
 function usePointer(
   host: RefObject<HTMLDivElement | null>,
   chart: uPlot | null,
-  { zoom, move, isDown }: Hands,
+  { zoom, move, isDown, isWhole }: Hands,
 ) {
-  const held = useRef<{ id: number; at: Point; axes: string } | null>(null);
+  const held = useRef<{ id: number; from: Point; at: Point; axes: string; moved: boolean } | null>(null);
   const where = useCallback(
     (event: { clientX: number; clientY: number }) => {
       const rim = chart?.over.getBoundingClientRect() ?? new DOMRect(0, 0, 1, 1);
@@ -308,19 +318,27 @@ function usePointer(
     down: (event: PointerEvent) => {
       if (event.button !== 0 || held.current) return;
       event.currentTarget.setPointerCapture(event.pointerId);
-      held.current = { id: event.pointerId, at: [event.clientX, event.clientY], axes: where(event).axes };
+      const at: Point = [event.clientX, event.clientY];
+      held.current = { id: event.pointerId, from: at, at, axes: where(event).axes, moved: false };
     },
     move: (event: PointerEvent) => {
       const hand = held.current;
       if (hand?.id !== event.pointerId) return;
+      const { clientX, clientY, pointerType } = event;
+      if (!hand.moved && Math.hypot(clientX - hand.from[0], clientY - hand.from[1]) < TREMBLE) return;
+      held.current = { ...hand, at: [clientX, clientY], moved: true };
+      if (isWhole && pointerType === "touch") return;
       const { rim } = where(event);
       const [x, y] = hand.at;
-      held.current = { ...hand, at: [event.clientX, event.clientY] };
-      const up = ((event.clientY - y) / rim.height) * (isDown ? -1 : 1);
-      move(hand.axes === "y" ? 0 : (x - event.clientX) / rim.width, hand.axes === "x" ? 0 : up);
+      const up = ((clientY - y) / rim.height) * (isDown ? -1 : 1);
+      move(hand.axes === "y" ? 0 : (x - clientX) / rim.width, hand.axes === "x" ? 0 : up);
     },
-    up: (event: PointerEvent) => {
-      if (held.current?.id === event.pointerId) held.current = null;
+    /** Whether it was a tap. */
+    up: (event: PointerEvent): boolean => {
+      const hand = held.current;
+      if (hand?.id !== event.pointerId) return false;
+      held.current = null;
+      return !hand.moved;
     },
   };
 }
@@ -388,7 +406,7 @@ function Told({
 
 /** What the colours of a heat map mean. */
 function Scale({ plot }: { plot: Plot }) {
-  const [low, high] = coloured(plot);
+  const [low, high] = useMemo(() => coloured(plot), [plot]);
   const stops = [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1].map(heat);
   return (
     <p className="plot-scale">
