@@ -18,11 +18,11 @@ SETTLED = """() => document.getAnimations().every(
 )"""
 
 
-def scan(sheet: Sheet, within: str = "body") -> list[str]:
-    """Serious and critical findings, each with the elements that it names, once what fades in is there. within: a selector."""
+def scan(sheet: Sheet) -> list[str]:
+    """Serious and critical findings, each with the elements that it names, once what fades in is there."""
     sheet.page.wait_for_function(SETTLED)
     sheet.page.evaluate(Path(AXE).read_text())  # the page's policy lets no script in but its own
-    found: list[dict[str, Any]] = sheet.page.evaluate("async (within) => (await axe.run(within)).violations", within)
+    found: list[dict[str, Any]] = sheet.page.evaluate("async () => (await axe.run()).violations")
     return [
         f"{finding['id']}: {[node['html'][:160] for node in finding['nodes'][:4]]}"
         for finding in found
