@@ -107,17 +107,8 @@ def _fidelity(images: Tensor, originals: Tensor) -> dict[str, float]:
 
 def _photographs(bench: Bench, folder: Path, name: str, *targets: str) -> dict[str, Any]:
     """The targets of a shipped workflow that is trained on the left of the photographs, for tiles of their right quarters."""
-    if folder.exists():
-        nodes = {
-            part: {
-                "type": "image_folder",
-                "params": {"path": str(folder / part), "resolution": 32, "flip": part == "seen"},
-            }
-            for part in ("seen", "unseen")
-        }
-    else:
-        nodes = dict(zip(("seen", "unseen"), tiles(folder), strict=True))
-    parts = {"shapes": Node(**nodes["seen"]), "unseen": Node(**nodes["unseen"])}
+    seen, unseen = tiles(folder)
+    parts = {"shapes": Node(**seen), "unseen": Node(**unseen)}
     changes = bench.more(TILES, **trained(400, 600) | {"originals": {"count": TILES}})
     return bench.values(name, changes, *targets, nodes=parts)
 

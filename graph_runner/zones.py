@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from graph_runner.contract import Body, Formerly, Ports, node
-from graph_runner.contract.context import Loop, Processes, Turn
+from graph_runner.contract.context import Device, Loop, Processes, Turn
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -245,6 +245,7 @@ def group(body: Body[Once]) -> Ports[R]:
 def timed(
     body: Body[Once],
     loop: Loop,
+    device: Device,
     runs: Annotated[int, Field(ge=1, le=10_000)] = 1,
     clock: Literal["wall", "processor"] = "wall",
 ) -> Timing[R]:
@@ -261,18 +262,19 @@ def timed(
     results: Mapping[str, R] = {}
     seconds = float("inf")
     for _ in loop(runs):
-        _settle()
+        _settle(device)
         began = now()
         results = body()
-        _settle()
+        _settle(device)
         seconds = min(seconds, now() - began)
     return Timing(results, seconds)
 
 
-def _settle() -> None:
-    """Wait for what an accelerator was asked for, if there is one."""
-    if torch.accelerator.is_available():
-        torch.accelerator.synchronize()
+def _settle(device: torch.device) -> None:
+    """Wait for what the run's device was asked for; a processor is asked for nothing that it has not done."""
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and device.type == accelerator.type:
+        torch.accelerator.synchronize(device)
 
 
 def side_by_side(over: Mapping[str, Sequence[T]]) -> list[dict[str, T]]:

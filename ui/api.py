@@ -183,8 +183,8 @@ class Api(FileCalls):
     def revalidate(self, mark: Name, literals: Annotated[str, Field(max_length=LONGEST)]) -> Validation | None:
         """All that `validate` would tell of a workflow that it marked, with other literals in some nodes; their types aside.
 
-        literals: JSON, for each node that differs all of its parameters, in place of those it had. The work is that of these
-        nodes, not of the workflow. null where the mark is not known (any more) or more depends on these literals: validate it whole.
+        literals: JSON, for each node that differs all of its parameters, in place of those it had. These nodes are bound
+        again and no others; files are looked up again, and of a seed or a file's name those of the others. null where the mark is not known (any more) or more depends on these literals: validate it whole.
         """
         problems = self.marked.again(mark, literals, self.registry)
         return None if problems is None else Validation(problems=problems, types={}, mark=mark)

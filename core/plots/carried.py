@@ -22,24 +22,26 @@ VERSION = 1
 MOST = 5000
 """Marks of one picture, shared by its plots. What has more is thinned, and says so."""
 LONGEST, MOST_TEXT = 80, 2**20
-"""Characters of one text, and of all columns of rows."""
+"""Characters of one text, and of all columns of rows of a picture, which its plots share."""
 
 
 def carried(plots: Sequence[Plot]) -> str:
     """The plots of a picture as JSON of plain ASCII. Raises ValueError as `marks` does."""
-    most = max(MOST // max(len(plots), 1), 1)
-    return json.dumps({"version": VERSION, "plots": [_told(plot, most) for plot in plots]}, allow_nan=False)
+    most, room = (max(each // max(len(plots), 1), 1) for each in (MOST, MOST_TEXT))
+    return json.dumps({"version": VERSION, "plots": [_told(plot, most, room) for plot in plots]}, allow_nan=False)
 
 
-def _told(plot: Plot, most: int) -> dict[str, Any]:
+def _told(plot: Plot, most: int, room: int) -> dict[str, Any]:
     drawn = marks(plot)
     kept = _thinned(plot.kind, drawn, most)
-    across, kept = _named(drawn.across, kept, "x", most)
-    up, kept = _named(drawn.up, kept, "y", most)
+    thinned = sum(len(series.x) for series in kept) < sum(len(series.x) for series in drawn.series)
+    names = 0 if plot.kind == "heat map" and thinned else most  # cells touch: those that are left move together
+    across, kept = _named(drawn.across, kept, "x", names)
+    up, kept = _named(drawn.up, kept, "y", names)
     rows = sorted({row for series in kept for row in series.rows})
     place = {row: n for n, row in enumerate(rows)}
-    names = {name: _short(getattr(plot, name)) for name in ("title", "x", "y", "value", "by", "deviation")}
-    return names | {
+    called = {name: _short(getattr(plot, name)) for name in ("title", "x", "y", "value", "by", "deviation")}
+    return called | {
         "kind": plot.kind,
         "log": plot.log,
         "marks": sum(len(series.x) for series in drawn.series),
@@ -47,7 +49,7 @@ def _told(plot: Plot, most: int) -> dict[str, Any]:
         "up": up,
         "wide": drawn.wide,
         "series": [_of_series(series, place) for series in kept],
-        "columns": _columns(plot, rows),
+        "columns": _columns(plot, rows, room),
     }
 
 
@@ -60,11 +62,10 @@ def _of_series(series: Series, place: dict[int, int]) -> dict[str, Any]:
     }
 
 
-def _columns(plot: Plot, rows: list[int]) -> dict[str, list[str]]:
-    """Whole rows, the columns that are drawn first, as people read them."""
+def _columns(plot: Plot, rows: list[int], room: int) -> dict[str, list[str]]:
+    """Whole rows, the columns that are drawn first, as people read them. room: characters for all of them."""
     first = [name for name in (plot.x, plot.y, plot.value, plot.by, plot.deviation) if name]
     columns: dict[str, list[str]] = {}
-    room = MOST_TEXT
     for name in dict.fromkeys((*first, *plot.table.columns)):
         column = plot.table.column(name)
         cells = [_short(told(column[row])) for row in rows]

@@ -38,7 +38,6 @@ class Bucket:
     @cached_property
     def _opened(self) -> tuple[Any, str]:
         try:
-            from fsspec import available_protocols
             from fsspec.core import url_to_fs
 
             fs, root = url_to_fs(self.address, use_listings_cache=False, skip_instance_cache=True)
@@ -47,10 +46,10 @@ class Bucket:
             remedy = f"pip install {EXTRAS[scheme]}" if scheme in EXTRAS else "install that"
             raise HomeError(f"{self.address} needs a package ({error}): {remedy}") from error
         except ValueError as error:
-            if self.address.partition(":")[0] not in available_protocols():
-                told = f"{self.address} is no address that fsspec knows ({error}); write s3://BUCKET/PATH"
-            else:  # its client asks for an account before anything is asked of the store
+            if self.address.partition(":")[0] in EXTRAS:  # its client asks for an account before it asks the store
                 told = f"{self.address}: {error}; set its credentials (docs/scale.md names those of each store)"
+            else:
+                told = f"{self.address} is no address that fsspec knows ({error}); write s3://BUCKET/PATH"
             raise HomeError(told) from error
         return fs, root.rstrip("/")
 

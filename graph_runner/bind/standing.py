@@ -9,9 +9,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from graph_runner.base.problems import MOST_PROBLEMS, Problem, Problems, TooManyProblemsError
+from graph_runner.bind.graph import BoundNode
 from graph_runner.bind.literals import bind_inputs
 from graph_runner.bind.paths import Paths
 from graph_runner.bind.renamed import present
@@ -35,19 +37,35 @@ class Standing:
                 problems += paths.wrong(self.top.walk())
             self._may_change = True
         self.problems = told_once(self._parts.expanded, problems)
-        self._nodes = dict(walk(self._parts.nodes))
-        self._bound = {bound.id: bound for bound in self.top.walk()}
-        self._reading = [bound for bound in self._bound.values() if bound.spec.path_kinds]
-        self._seeded = {id for id, node in walk(self._parts.expanded.nodes) if "seed" in node.params}
-        # An id that is there twice names no node.
-        self._may_change &= len(self._bound) == sum(1 for _ in self.top.walk())
+
+    # Who only wants to know what is wrong now, a run or an estimate, asks for none of these.
+    @cached_property
+    def _nodes(self) -> dict[str, Node]:
+        return dict(walk(self._parts.nodes))
+
+    @cached_property
+    def _bound(self) -> dict[str, BoundNode]:
+        return {bound.id: bound for bound in self.top.walk()}
+
+    @cached_property
+    def _reading(self) -> list[BoundNode]:
+        return [bound for bound in self._bound.values() if bound.spec.path_kinds]
+
+    @cached_property
+    def _seeded(self) -> set[str]:
+        return {id for id, node in walk(self._parts.expanded.nodes) if "seed" in node.params}
+
+    @cached_property
+    def _has_names(self) -> bool:
+        """Whether every id names one node."""
+        return len(self._bound) == sum(1 for _ in self.top.walk())
 
     def __len__(self) -> int:
         return len(self._nodes)
 
     def again(self, literals: Mapping[str, Mapping[str, Any]]) -> list[Problem] | None:
         """What `validate` would tell if these nodes, by id, had these literals; None where only that can tell."""
-        if not self._may_change or not all(self._stands_alone(id) for id in literals):
+        if not self._may_change or not self._has_names or not all(self._stands_alone(id) for id in literals):
             return None
         changed = [self._bound[id] for id in literals]
         found: dict[str, list[Problem]] = {}

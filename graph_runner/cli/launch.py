@@ -15,7 +15,6 @@ import signal
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -55,9 +54,10 @@ def launch(options: argparse.Namespace, argv: Sequence[str], module: str = "grap
     chosen = _chosen(options.devices, options.device)
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.launcher.api import elastic_launch
 
     from graph_runner.cli.launch_logs import Logs
+    from graph_runner.run.together import one_machine
 
     logs = expanded(options.workspace).resolve() / "runs" / f".processes-{os.getpid()}"
     logs.mkdir(parents=True, exist_ok=True)
@@ -65,18 +65,7 @@ def launch(options: argparse.Namespace, argv: Sequence[str], module: str = "grap
     elastic = logging.getLogger("torch.distributed.elastic")  # what it has to say is said below
     elastic.handlers, elastic.propagate = [logging.NullHandler()], False
     with tempfile.TemporaryDirectory() as reports:
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=chosen,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            logs_specs=Logs(logs, Path(reports)),
-            shutdown_timeout=AS_LONG_AS_IT_TAKES,
-            signals_to_handle="SIGHUP,SIGQUIT",
-        )
+        config = one_machine(chosen, Logs(logs, Path(reports)), shutdown_timeout=AS_LONG_AS_IT_TAKES)
         _handle_stops(Path(reports))
         try:
             elastic_launch(config, sys.executable)("-m", module, *argv)

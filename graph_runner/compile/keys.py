@@ -104,6 +104,8 @@ class Keys:
         if spec.wired_paths(bound.wires):
             content += ["of this run", self.run]  # which file it is, and what is in it, shows only then
             self._fleeting.add(bound.id)
+        if any(len(set(map(str, wires))) < len(wires) for wires in _named(bound)):
+            content.append("each a model of its own")  # under two names it was one model once
         if bound.body is not None and body:
             content.append(self._body(bound.body, bound.spec))
         if spec.fleeting or not content[1] or (self._fleeting and not self._fleeting.isdisjoint(_depends_on(bound))):
@@ -142,6 +144,13 @@ class Keys:
                 first = owner.spec.first_outputs.get(source.port, source.port)
                 return [self.key(owner), first, source.name]
         raise KeyError(str(source))
+
+
+def _named(bound: BoundNode) -> Iterator[list[Source]]:
+    """What is wired by names into what the node changes."""
+    for port in bound.spec.mutates:
+        if isinstance(wired := bound.wires.get(port), dict):
+            yield list(wired.values())
 
 
 def draws(bound: BoundNode) -> bool:

@@ -129,6 +129,7 @@ class Ray:
             raise LostError(
                 f"an item needs {gpus} GPUs and {memory / 1e9:.1f} GB of memory, by its dry run, and no machine of the "
                 f"Ray cluster has both (the largest has {most / 1e9:.1f} GB); add one, or make the item smaller"
+                + (f", or let fewer than {processes} processes share it" if processes > 1 else "")
             )
         return {"num_cpus": cpus, "num_gpus": gpus, "memory": memory}
 

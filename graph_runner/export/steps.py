@@ -263,7 +263,14 @@ class Steps:
             found[name] = _list([("*" if slot in step.whole else "") + frame[slot] for slot in slots])
         for name, named in step.dicts:
             typed = [f"**{found[name]}"] if found.get(name) not in (None, "None", "{}") else []
-            found[name] = "{" + ", ".join([*typed, *(f"{literal(key)}: {frame[slot]}" for key, slot in named)]) + "}"
+            read = {key: frame[slot] for key, slot in named}
+            if name in step.spec.mutates:  # one model under two names is two
+                known = list(read.values())
+                read = {
+                    key: each if each not in known[:n] else f"{self.bundle.use('copy')}.deepcopy({each})"
+                    for n, (key, each) in enumerate(read.items())
+                }
+            found[name] = "{" + ", ".join([*typed, *(f"{literal(key)}: {each}" for key, each in read.items())]) + "}"
         for name, _ in step.paths:
             found[name] = f"str({self.bundle.standing_in('WORKSPACE')} / {found[name]})"
         for name in step.copied:
@@ -369,16 +376,16 @@ def displayed(begin: str, expression: str, end: str, depth: int) -> list[str]:
     line = f"{begin}{expression}{end}"
     if len(INDENT * depth) + len(line) <= WIDTH or expression[:1] not in ("[", "{"):
         return [line]
-    written = ast.parse(expression, mode="eval").body
+    written, raw = ast.parse(expression, mode="eval").body, expression.encode()
+
+    def part(of: ast.expr) -> str:
+        return raw[of.col_offset : of.end_col_offset].decode()
+
     if isinstance(written, ast.List):
-        items = [_part(expression, item) for item in written.elts]
+        items = [part(item) for item in written.elts]
     elif isinstance(written, ast.Dict):
         pairs = zip(written.keys, written.values, strict=True)
-        items = [f"{_part(expression, key)}: {_part(expression, value)}" for key, value in pairs if key is not None]
+        items = [f"**{part(value)}" if key is None else f"{part(key)}: {part(value)}" for key, value in pairs]
     else:
         return [line]
     return [begin + expression[0], *(f"{INDENT}{item}," for item in items), expression[-1] + end]
-
-
-def _part(expression: str, of: ast.expr) -> str:
-    return ast.get_source_segment(expression, of) or ast.unparse(of)

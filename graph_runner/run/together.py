@@ -12,18 +12,41 @@ import pickle
 import tempfile
 import threading
 import uuid
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from graph_runner.base.lifetime import FAILED, live_with
 from graph_runner.run.executors import LostError, Tell
 from graph_runner.run.part import Iterations, Outcome
 
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing import LogsSpecs
+    from torch.distributed.launcher.api import LaunchConfig
+
 LOOK_SECONDS = 0.1
 LATE_SECONDS = 5.0
 """How long the last words of a process that was killed are waited for."""
+
+
+def one_machine(processes: int, logs: LogsSpecs, **more: Any) -> LaunchConfig:
+    """PyTorch's elastic agent for so many processes of this machine, which are not started again. Ctrl-C and SIGTERM are the caller's."""
+    from torch.distributed.launcher.api import LaunchConfig
+
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=uuid.uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        logs_specs=logs,
+        signals_to_handle="SIGHUP,SIGQUIT",
+        **more,
+    )
 
 
 def together(work: Iterations, item: int, tell: Tell, stop: threading.Event, processes: int) -> Outcome:
@@ -33,32 +56,20 @@ def together(work: Iterations, item: int, tell: Tell, stop: threading.Event, pro
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+    from torch.distributed.launcher.api import elastic_launch
 
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
     wish, over = context.Event(), threading.Event()
-    listening = threading.Thread(target=_listen, args=(reader, tell, stop, wish, over), daemon=True)
+    wrong: list[Exception] = []
+    listening = threading.Thread(target=_listen, args=(reader, tell, stop, wish, over, wrong), daemon=True)
     with tempfile.TemporaryDirectory(prefix="loom-") as name:
         folder = Path(name)
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=processes,
-            run_id=uuid.uuid4().hex,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
-            max_restarts=0,
-            start_method="spawn",
-            logs_specs=DefaultLogsSpecs(log_dir=str(folder / "logs")),
-            signals_to_handle="SIGHUP,SIGQUIT",
-        )
+        config = one_machine(processes, DefaultLogsSpecs(log_dir=str(folder / "logs")), start_method="spawn")
         listening.start()
-        killed: ChildFailedError | None = None
         try:
-            elastic_launch(config, _one)(work, item, writer, wish, folder, os.getpid())
-        except ChildFailedError as error:
-            killed = error
+            with suppress(ChildFailedError):  # how each ended lies in its file
+                elastic_launch(config, _one)(work, item, writer, wish, folder, os.getpid())
         finally:
             over.set()
             listening.join(LATE_SECONDS)
@@ -71,18 +82,32 @@ def together(work: Iterations, item: int, tell: Tell, stop: threading.Event, pro
         return failed
     if raised is not None:
         raise raised
-    if killed is not None or 0 not in ended:
-        gone = min(set(range(processes)) - ended.keys(), default=0)
-        raise LostError(f"process {gone} of {processes} was killed, most often by the system for want of memory")
+    if wrong:
+        raise wrong[0]
+    if gone := set(range(processes)) - ended.keys():
+        raise LostError(f"process {min(gone)} of {processes} was killed, most often by the system for want of memory")
+    if failures:
+        raise LostError(failures[0].text)
     return cast("Outcome", ended[0])
 
 
-def _listen(reader: Connection, tell: Tell, stop: threading.Event, wish: Event, over: threading.Event) -> None:
-    """Hand on what the first process tells, and to all of them the wish to stop."""
+def _listen(
+    reader: Connection, tell: Tell, stop: threading.Event, wish: Event, over: threading.Event, wrong: list[Exception]
+) -> None:
+    """Hand on what the first process tells, and to all of them the wish to stop.
+
+    wrong: gets what `tell` raises. Nothing is told any more then, and what comes is read all the same: the process would wait.
+    """
     while True:
         last = over.is_set()
         while reader.poll(0 if last else LOOK_SECONDS):
-            tell(reader.recv())
+            event = reader.recv()
+            if wrong:
+                continue
+            try:
+                tell(event)
+            except Exception as error:
+                wrong.append(error)
         if stop.is_set():
             wish.set()
         if last:

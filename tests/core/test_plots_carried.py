@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.plots.carried import LONGEST, MOST, carried
+from core.plots.carried import LONGEST, MOST, MOST_TEXT, carried
 from core.plots.marks import marks
 from core.plots.picture import save_plots
 from core.plots.plot import Kind, Plot
@@ -130,3 +130,21 @@ def test_several_plots_share_what_a_picture_may_carry() -> None:
     table = Table({"x": tuple(range(MOST)), "y": tuple(range(MOST))})
     found = json.loads(carried([Plot("scatter", table, "x", "y")] * 4))["plots"]
     assert sum(len(series["x"]) for plot in found for series in plot["series"]) <= MOST
+
+
+def test_many_plots_of_long_texts_stay_within_what_a_picture_may_hold() -> None:
+    texts = {f"column {n}": tuple("a word or two " * 6 + str(row) for row in range(500)) for n in range(10)}
+    table = Table({"x": tuple(range(500)), "y": tuple(range(500)), **texts})
+    assert len(carried([Plot("scatter", table, "x", "y")] * 20)) < 2 * MOST_TEXT
+
+
+def test_what_is_left_of_a_heat_map_moves_together() -> None:
+    side = 100
+    cells = [(x, y) for x in range(side) for y in range(side)]
+    columns = {"x": tuple(x for x, _ in cells), "y": tuple(y for _, y in cells), "v": tuple(range(side**2))}
+    found = told(Plot("heat map", Table(columns), "x", "y", "v"))
+    (series,) = found["series"]
+    assert found["marks"] == side**2
+    assert len(series["x"]) < side**2
+    for places, names in ((series["x"], found["across"]), (series["y"], found["up"])):
+        assert sorted(set(places)) == list(range(len(names)))

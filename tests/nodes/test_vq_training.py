@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,18 @@ def run(
 
 
 def tiles(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Photographs that scikit-image ships, cut into tiles of 32 pixels; their right quarters are for the test."""
+    """Photographs that scikit-image ships, cut into tiles of 32 pixels; their right quarters are for the test. Written once."""
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _cut(unfinished)
+        unfinished.rename(folder)
+    parts = ({"path": str(folder / part), "resolution": 32, "flip": part == "seen"} for part in ("seen", "unseen"))
+    seen, unseen = ({"type": "image_folder", "params": part} for part in parts)
+    return seen, unseen
+
+
+def _cut(folder: Path) -> None:
     import skimage
     from PIL import Image
 
@@ -134,9 +146,6 @@ def tiles(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
                 if x + 32 <= border or x >= border:
                     place = folder / ("unseen" if x >= border else "seen") / f"{Path(name).stem}-{x}-{y}.png"
                     photograph.crop((x, y, x + 32, y + 32)).save(place)
-    parts = ({"path": str(folder / part), "resolution": 32, "flip": part == "seen"} for part in ("seen", "unseen"))
-    seen, unseen = ({"type": "image_folder", "params": part} for part in parts)
-    return seen, unseen
 
 
 # How a VQ and a KL autoencoder compare after so short a training is chance: either differs by 2 dB from seed to seed and from

@@ -6,7 +6,9 @@ import subprocess
 import sys
 import textwrap
 
-CHILD = "import os, time; from graph_runner.base.lifetime import live_with; live_with(os.getppid()); print('begun', flush=True); time.sleep(600)"
+import pytest
+
+CHILD = "import os, time; from graph_runner.base.lifetime import live_with; live_with(os.getppid()); print('begun', flush=True); time.sleep(10**6)"
 PARENT = textwrap.dedent("""
     import subprocess, sys
     child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=subprocess.PIPE, text=True)
@@ -15,6 +17,7 @@ PARENT = textwrap.dedent("""
 """)
 
 
+@pytest.mark.timeout(120)
 def test_a_process_ends_once_the_one_that_started_it_is_killed() -> None:
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", PARENT, CHILD]

@@ -65,6 +65,15 @@ def plan_of(workflow: Workflow, *targets: str, seed: int = 0, dtype: str = "floa
     return compile_graph(top, wanted, Keys(seed, dtype, lambda bound: str(bound.spec.version)))
 
 
+LESSON = {
+    "nodes": {
+        "y": {"type": "apply", "wires": {"model": "fit.models.a", "x": "one"}},
+        "loss": {"type": "square", "wires": {"x": "y"}},
+    },
+    "results": {"number": "loss"},
+}
+
+
 def keys_of(nodes: Nodes, *targets: str, **options: Any) -> dict[str, str]:
     return {step.id: step.key for step in plan_of(graph(nodes), *targets, **options).code.steps}
 
@@ -228,3 +237,15 @@ def test_which_zone_a_port_belongs_to_matters() -> None:
         return nodes
 
     assert keys_of(nested("deep.state.x"))["z"] != keys_of(nested("z.state.x"))["z"]
+
+
+def test_a_model_under_two_names_has_another_key_than_when_it_was_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = {"type": "learn", "wires": {"models": {"a": "model", "b": "model"}}, "body": LESSON}
+    nodes = {"one": {"type": "number"}, "model": {"type": "scalar_model"}, "fit": models}
+    now = keys_of(nodes, "fit.a")["fit"]
+    monkeypatch.setattr("graph_runner.compile.keys._named", lambda _: iter(()))
+    assert keys_of(nodes, "fit.a")["fit"] != now
+    models["wires"] = {"models": {"a": "model"}}
+    before = keys_of(nodes, "fit.a")["fit"]
+    monkeypatch.undo()
+    assert keys_of(nodes, "fit.a")["fit"] == before, "of others it is what it was"

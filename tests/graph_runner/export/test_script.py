@@ -156,6 +156,23 @@ NAMES = {  # ids that are Python's words, functions' names, or ports' names
         },
     },
 }
+TWO_NAMES = {
+    "one": {"type": "number", "params": {"value": 1}},
+    "model": {"type": "scalar_model", "params": {"weight": 0.5}},
+    "fit": {
+        "type": "learn",
+        "wires": {"models": {"a": "model", "b": "model"}},
+        "body": {
+            "nodes": {
+                "y": {"type": "apply", "wires": {"model": "fit.models.a", "x": "one"}},
+                "z": {"type": "apply", "wires": {"model": "fit.models.b", "x": "y"}},
+                "loss": {"type": "square", "wires": {"x": "z"}},
+            },
+            "results": {"number": "loss"},
+        },
+    },
+    "weight": {"type": "weight_of", "wires": {"model": "fit.b"}},
+}
 GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "random walk": (RANDOM_WALK, "walk.x"),
     "sweep": (SWEEP, "all"),
@@ -164,6 +181,7 @@ GRAPHS: dict[str, tuple[dict[str, Any], str]] = {
     "joined": (JOINED, "twice"),
     "copies": (COPIES, "most"),
     "names": (NAMES, "iterate"),
+    "one model under two names": (TWO_NAMES, "weight"),
 }
 
 

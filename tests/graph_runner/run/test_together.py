@@ -52,7 +52,11 @@ def dies_in_one(x: Number, processes: Processes) -> Number:
 
 
 class Shared:
-    """Does items one after another, each in two processes."""
+    """Does items one after another, each in two processes. ask: that they stop."""
+
+    def __init__(self, ask: bool = False) -> None:
+        self.ask = ask
+        self.stopped: list[bool] = []
 
     def opened(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -61,13 +65,17 @@ class Shared:
         assert job.shared
         for item in job.items:
             told: list[Any] = []
+            if self.ask:
+                stop = threading.Event()
+                stop.set()
             outcome = together(job.work, item, told.append, stop, 2)
+            self.stopped.append(outcome.stopped)
             for event in told:
                 hear(item, event)
             yield item, outcome
 
 
-def run(folder: Path, kind: str) -> Result:
+def run(folder: Path, kind: str, on: Shared | None = None) -> Result:
     """Train one weight from .5 on the squares of twice itself, weighed by a node of this kind."""
     engine = Engine(Registry.scan([*TOYS, __name__]), folder)
     lesson = {
@@ -83,7 +91,7 @@ def run(folder: Path, kind: str) -> Result:
         "body": {"nodes": lesson, "results": {"number": "loss"}},
     }
     nodes = {"fit": fit, "weight": {"type": "weight_of", "wires": {"model": "fit.m"}}}
-    return run_in(engine, sweep([2], nodes, {"n": "weight"}), "sweep.n", on=Shared())
+    return run_in(engine, sweep([2], nodes, {"n": "weight"}), "sweep.n", on=on or Shared())
 
 
 def test_two_processes_train_an_item_and_the_first_is_heard(tmp_path: Path) -> None:
@@ -96,6 +104,12 @@ def test_two_processes_train_an_item_and_the_first_is_heard(tmp_path: Path) -> N
 def test_the_failure_of_one_ends_the_other_and_is_told_by_its_node(tmp_path: Path) -> None:
     with pytest.raises(NodeError, match="loss: the second process has had enough"):
         run(tmp_path, "fails_in_one")
+
+
+def test_the_wish_to_stop_reaches_both(tmp_path: Path) -> None:
+    on = Shared(ask=True)
+    assert run(tmp_path, "weighed", on).status == "stopped"
+    assert on.stopped == [True]
 
 
 def test_a_process_that_is_killed_is_told_as_lost(tmp_path: Path) -> None:

@@ -31,8 +31,11 @@ def test_an_example_is_opened_its_guidance_changed_run_stopped_and_looked_at(pho
     expect(scale).to_have_attribute("aria-valuetext", "5")  # a finger that scrolls turns nothing
     finger.swipe((x, y), (x + 60, y))
     expect(scale).not_to_have_attribute("aria-valuetext", "5")
+    steps = panel.get_by_role("spinbutton", name="steps")
+    steps.tap()
+    panel.get_by_role("textbox", name="steps").fill("1000")  # long enough to be stopped on any machine
+    panel.get_by_role("heading", name="The workflow").tap()
     panel.get_by_role("button", name="Close the panel").tap()
-    choose(phone, "Undo")
 
     bar = phone.box(page.locator(".topbar"))
     page.get_by_role("button", name="Run", exact=True).tap()
@@ -42,6 +45,8 @@ def test_an_example_is_opened_its_guidance_changed_run_stopped_and_looked_at(pho
     stop.tap()
     status = page.locator(".run-status")
     expect(status).to_contain_text("stopped")
+    choose(phone, "Undo")
+    choose(phone, "Undo")
     page.get_by_role("button", name="Run", exact=True).tap()
     expect(status).to_contain_text("done")
     choose(phone, "Node and documentation")
