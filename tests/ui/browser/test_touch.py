@@ -103,10 +103,17 @@ def test_a_tap_tells_what_a_mark_of_a_plot_stands_for_and_a_swipe_goes_past_it(
         expect(plot.get_by_role("status")).to_have_text(f"scale {columns['scale'][row]}, fid {columns['fid'][row]}")
         assert told(phone) == {name: str(column[row]) for name, column in columns.items()}
 
+    # Two fingers zoom it; of one that is seen whole, one scrolls what it is in.
+    finger = Finger(phone)
+    back = plot.get_by_role("button", name="See all of the plot (0)")
     x, y = phone.centre(plot.locator(".u-over"))
-    Finger(phone).swipe((x, y), (x, y - 150))
+    finger.spread((x, y))
+    expect(back).to_be_enabled()
+    back.tap()
+    expect(back).to_be_disabled()
+    finger.swipe((x, y), (x, y - 150))
     page.wait_for_function("y => document.querySelector('.u-over').getBoundingClientRect().y < y - 50", arg=over["y"])
-    expect(plot.get_by_role("button", name="See all of the plot (0)")).to_be_disabled()  # nothing was moved in it
+    expect(back).to_be_disabled()
 
 
 def test_the_bar_fits_a_tablet(sheet: Sheet) -> None:
@@ -131,7 +138,7 @@ class Finger:
         self.sheet, self.session = sheet, sheet.page.context.new_cdp_session(sheet.page)
 
     def _touch(self, kind: str, *points: tuple[float, float]) -> None:
-        at = [{"x": x, "y": y} for x, y in points]
+        at = [{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)]
         self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
 
     def hold(self, thing: Locator, until: Locator) -> None:
@@ -145,4 +152,11 @@ class Finger:
         for share in (0.25, 0.5, 0.75, 1.0):
             x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
             self._touch("touchMove", (x, y))
+        self._touch("touchEnd")
+
+    def spread(self, about: tuple[float, float]) -> None:
+        """Two fingers that part."""
+        x, y = about
+        for kind, apart in (("touchStart", 30), ("touchMove", 50), ("touchMove", 70), ("touchMove", 90)):
+            self._touch(kind, (x - apart, y), (x + apart, y))
         self._touch("touchEnd")

@@ -1,15 +1,6 @@
 /** One plot to look into: what each mark stands for, series on and off, axes zoomed and moved by wheel, drag and keys. */
 import { Minus, Plus, RotateCcw } from "lucide-react";
-import {
-  useCallback,
-  useEffect,
-  useMemo,
-  useRef,
-  useState,
-  type KeyboardEvent,
-  type PointerEvent,
-  type RefObject,
-} from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type RefObject } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { curveColour } from "../../drawing/curves";
@@ -35,7 +26,9 @@ import {
 } from "../../drawing/plots";
 import type { Plot } from "../../server/types";
 import { useUi } from "../../state/ui";
+import { Chip } from "../../widgets/Chip";
 import { IconButton } from "../../widgets/IconButton";
+import { pointOf, useHands } from "../useHands";
 import { LOG_AXIS, LOG_SCALE, themeOf } from "./axes";
 import { paint } from "./paint";
 
@@ -69,8 +62,17 @@ export function PlotChart({ plot }: { plot: Plot }) {
   );
   const move = (across: number, up: number) =>
     change(({ x, y }) => ({ x: movedRange(x, across, false), y: movedRange(y, up, log) }));
+  const look = ([x, y]: Point) => {
+    if (!chart) return;
+    const rim = chart.over.getBoundingClientRect();
+    const at: Point = [x - rim.left, y - rim.top];
+    const inside = at[0] >= 0 && at[1] >= 0 && at[0] <= rim.width && at[1] <= rim.height;
+    const to = (x: number, y: number): Point => [chart.valToPos(x, "x"), chart.valToPos(y, "y")];
+    setMark(inside ? markAt(plot, hidden, view, to, at) : null);
+  };
   const isWhole = own === null;
-  const pointer = usePointer(host, chart, { zoom, move, isDown: plot.kind === "heat map", isWhole });
+  const isDown = plot.kind === "heat map";
+  const hands = usePlotHands(host, chart, { zoom, move, tap: look, isDown, isWhole });
 
   const key = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -104,14 +106,6 @@ export function PlotChart({ plot }: { plot: Plot }) {
     setHidden(next);
     setMark(null);
   };
-  const look = (event: PointerEvent) => {
-    if (!chart) return;
-    const rim = chart.over.getBoundingClientRect();
-    const at: Point = [event.clientX - rim.left, event.clientY - rim.top];
-    const inside = at[0] >= 0 && at[1] >= 0 && at[0] <= rim.width && at[1] <= rim.height;
-    const to = (x: number, y: number): Point => [chart.valToPos(x, "x"), chart.valToPos(y, "y")];
-    setMark(inside ? markAt(plot, hidden, view, to, at) : null);
-  };
   const drawn = plot.series.reduce((sum, { x }) => sum + x.length, 0);
   return (
     <section className="plot-chart" aria-label={nameOf(plot)}>
@@ -138,15 +132,11 @@ export function PlotChart({ plot }: { plot: Plot }) {
         onPointerLeave={(event) => {
           if (event.pointerType !== "touch") setMark(null); // a finger that was lifted still means its mark
         }}
-        onPointerDown={pointer.down}
+        {...hands}
         onPointerMove={(event) => {
-          pointer.move(event);
-          if (event.buttons === 0) look(event);
+          hands.onPointerMove(event);
+          if (event.buttons === 0) look(pointOf(event));
         }}
-        onPointerUp={(event) => {
-          if (pointer.up(event)) look(event);
-        }}
-        onPointerCancel={pointer.up}
       >
         <Told plot={plot} mark={mark} view={view} chart={chart} />
       </div>
@@ -154,14 +144,9 @@ export function PlotChart({ plot }: { plot: Plot }) {
       {plot.series.length > 1 ? (
         <div className="chips" role="group" aria-label="Series">
           {plot.series.map(({ label }, n) => (
-            <button
-              key={n}
-              className={`chip${hidden.has(n) ? " off" : ""}`}
-              aria-pressed={!hidden.has(n)}
-              onClick={() => toggle(n)}
-            >
-              <i className="dot" style={{ background: curveColour(n) }} /> {label}
-            </button>
+            <Chip key={n} isOn={!hidden.has(n)} colour={curveColour(n)} run={() => toggle(n)}>
+              {label}
+            </Chip>
           ))}
         </div>
       ) : null}
@@ -274,9 +259,10 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
 
 const cut = (name: string): string => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 
-interface Hands {
+interface Changes {
   readonly zoom: (factor: number, about: Point, axes: string) => void;
   readonly move: (across: number, up: number) => void;
+  readonly tap: (at: Point) => void;
   /** Whether the axis up goes down. */
   readonly isDown: boolean;
   /** Whether all of it is seen: a finger scrolls then what the plot is in. */
@@ -285,62 +271,48 @@ interface Hands {
 
 const TREMBLE = 5; // pixels within which a press is a tap
 
-/** Wheel and drag: over an axis they change that one alone. */
-function usePointer(
+/** Hands on a plot: over an axis they change that one alone. */
+function usePlotHands(
   host: RefObject<HTMLDivElement | null>,
   chart: uPlot | null,
-  { zoom, move, isDown, isWhole }: Hands,
+  { zoom, move, tap, isDown, isWhole }: Changes,
 ) {
-  const held = useRef<{ id: number; from: Point; at: Point; axes: string; moved: boolean } | null>(null);
+  const press = useRef<{ at: Point; axes: string; isTap: boolean } | null>(null);
   const where = useCallback(
-    (event: { clientX: number; clientY: number }) => {
+    ([x, y]: Point) => {
       const rim = chart?.over.getBoundingClientRect() ?? new DOMRect(0, 0, 1, 1);
-      const share: Point = [
-        (event.clientX - rim.left) / rim.width,
-        (rim.bottom - event.clientY) / rim.height,
-      ];
+      const share: Point = [(x - rim.left) / rim.width, (rim.bottom - y) / rim.height];
       const axes = share[1] < 0 ? "x" : share[0] < 0 ? "y" : "xy";
       return { rim, axes, about: [share[0], isDown ? 1 - share[1] : share[1]] as Point };
     },
     [chart, isDown],
   );
-  useEffect(() => {
-    const box = host.current;
-    const wheel = (event: WheelEvent) => {
-      event.preventDefault(); // React listens passively, and the page would scroll or zoom
-      const { axes, about } = where(event);
-      zoom(Math.exp(event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), about, axes);
-    };
-    box?.addEventListener("wheel", wheel, { passive: false });
-    return () => box?.removeEventListener("wheel", wheel);
-  }, [host, where, zoom]);
-  return {
-    down: (event: PointerEvent) => {
-      if (event.button !== 0 || held.current) return;
-      event.currentTarget.setPointerCapture(event.pointerId);
-      const at: Point = [event.clientX, event.clientY];
-      held.current = { id: event.pointerId, from: at, at, axes: where(event).axes, moved: false };
+  return useHands(host, {
+    zoom: useCallback(
+      (factor, at) => {
+        const { axes, about } = where(at);
+        zoom(1 / factor, about, axes);
+      },
+      [where, zoom],
+    ),
+    down(event, fingers) {
+      const at = pointOf(event);
+      press.current = { at, axes: where(at).axes, isTap: fingers === 1 && event.button === 0 };
     },
-    move: (event: PointerEvent) => {
-      const hand = held.current;
-      if (hand?.id !== event.pointerId) return;
-      const { clientX, clientY, pointerType } = event;
-      if (!hand.moved && Math.hypot(clientX - hand.from[0], clientY - hand.from[1]) < TREMBLE) return;
-      held.current = { ...hand, at: [clientX, clientY], moved: true };
-      if (isWhole && pointerType === "touch") return;
-      const { rim } = where(event);
-      const [x, y] = hand.at;
-      const up = ((clientY - y) / rim.height) * (isDown ? -1 : 1);
-      move(hand.axes === "y" ? 0 : (x - clientX) / rim.width, hand.axes === "x" ? 0 : up);
+    move(from, to, fingers, event) {
+      const hand = press.current;
+      if (!hand || event.buttons > 1) return;
+      if (hand.isTap && Math.hypot(to[0] - hand.at[0], to[1] - hand.at[1]) < TREMBLE) return;
+      press.current = { ...hand, isTap: false };
+      if (isWhole && fingers === 1 && event.pointerType === "touch") return;
+      const { rim } = where(from);
+      const up = ((to[1] - from[1]) / rim.height) * (isDown ? -1 : 1);
+      move(hand.axes === "y" ? 0 : (from[0] - to[0]) / rim.width, hand.axes === "x" ? 0 : up);
     },
-    /** Whether it was a tap. */
-    up: (event: PointerEvent): boolean => {
-      const hand = held.current;
-      if (hand?.id !== event.pointerId) return false;
-      held.current = null;
-      return !hand.moved;
+    up(event) {
+      if (press.current?.isTap && event.type === "pointerup") tap(pointOf(event));
     },
-  };
+  });
 }
 
 /** The mark that is meant, made out, and what it stands for beside it; said to who does not see it. */
