@@ -88,6 +88,11 @@ def test_what_a_run_writes_on_nodes_can_be_read(sheet: Sheet, theme: str) -> Non
     sheet.fares("sample", "done")
     sheet.until_over()
     assert scan(sheet) == [], "near"
+    runs = sheet.page.get_by_role("button", name="Runs", exact=True)
+    runs.click()
+    expect(sheet.page.locator(".run.shown")).to_be_visible()
+    assert scan(sheet) == [], "the run that is shown, among others"
+    runs.click()
     sheet.page.set_viewport_size({"width": 1100, "height": 760})
     sheet.press("Home")
     sheet.until_still(frames=10, ms=250)
