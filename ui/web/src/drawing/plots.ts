@@ -142,22 +142,29 @@ function bounded(range: Range, log: boolean): Range {
   return [low - by, high + by];
 }
 
-const FEWEST = 3; // lines of a logarithmic axis
-const FAR = 6; // powers of ten, from which on only they have lines
+const FEWEST = 3; // lines within a power of ten, below which there are even steps instead
+/** From the most lines to the fewest: how many powers of ten each has to lie apart, and where they are in a power. */
+const FINER: readonly (readonly [number, readonly number[]])[] = [
+  [Math.log10(10 / 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+  [Math.log10(2), [1, 2, 5]],
+  [Infinity, [1]],
+];
 
 /**
- * Where a logarithmic axis has lines: at 1 to 9 of each power of ten; from afar at the powers alone; so close that hardly
- * one is seen, at even steps. uPlot's own never end for some ranges, such as from 9.8e-8.
+ * Where a logarithmic axis that has room for so many lines has them: at 1 to 9 of each power of ten, fewer from afar, and,
+ * so close that hardly one of these is seen, at even steps. uPlot's own never end for some ranges, such as from 9.8e-8.
  */
-export function logTicks(low: number, high: number): number[] {
-  const first = Math.floor(Math.log10(Math.max(low, Number.MIN_VALUE)));
-  const last = Math.floor(Math.log10(Math.min(high, Number.MAX_VALUE)));
-  const digits = last - first > FAR ? [1] : [1, 2, 3, 4, 5, 6, 7, 8, 9];
+export function logTicks(low: number, high: number, room: number): number[] {
+  const first = Math.log10(Math.max(low, Number.MIN_VALUE));
+  const last = Math.log10(Math.min(high, Number.MAX_VALUE));
+  const apart = (last - first) / room;
+  const digits = FINER.find(([least]) => apart <= least)?.[1] ?? [1];
+  const each = digits.length > 1 ? 1 : Math.max(1, Math.ceil(apart));
   const found: number[] = [];
-  for (let power = first; power <= last; power++)
+  for (let power = Math.floor(first / each) * each; power <= last; power += each)
     for (const digit of digits) found.push(Number(`${digit}e${power}`));
   const seen = found.filter((one) => one >= low && one <= high);
-  if (seen.length >= FEWEST) return seen;
+  if (seen.length >= FEWEST || last - first >= 1) return seen;
   const step = niceStep((high - low) / FEWEST);
   const [from, to] = [Math.ceil(low / step), Math.floor(high / step)];
   return Array.from({ length: to - from + 1 }, (_, i) => Number(((from + i) * step).toPrecision(12)));
