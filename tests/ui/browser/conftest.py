@@ -121,5 +121,5 @@ def phone(browser: Browser, real_server: RunningServer) -> Iterator[Sheet]:
     context.set_default_timeout(20_000)
     made = Sheet(context.new_page(), real_server.url)
     yield made
-    assert made.errors == []
     context.close()
+    assert made.errors == []

@@ -18,11 +18,11 @@ SETTLED = """() => document.getAnimations().every(
 )"""
 
 
-def scan(sheet: Sheet, within: str = "body") -> list[str]:
-    """Serious and critical findings, each with the elements that it names, once what fades in is there. within: a selector."""
+def scan(sheet: Sheet) -> list[str]:
+    """Serious and critical findings, each with the elements that it names, once what fades in is there."""
     sheet.page.wait_for_function(SETTLED)
     sheet.page.evaluate(Path(AXE).read_text())  # the page's policy lets no script in but its own
-    found: list[dict[str, Any]] = sheet.page.evaluate("async (within) => (await axe.run(within)).violations", within)
+    found: list[dict[str, Any]] = sheet.page.evaluate("async () => (await axe.run()).violations")
     return [
         f"{finding['id']}: {[node['html'][:160] for node in finding['nodes'][:4]]}"
         for finding in found
@@ -88,6 +88,11 @@ def test_what_a_run_writes_on_nodes_can_be_read(sheet: Sheet, theme: str) -> Non
     sheet.fares("sample", "done")
     sheet.until_over()
     assert scan(sheet) == [], "near"
+    runs = sheet.page.get_by_role("button", name="Runs", exact=True)
+    runs.click()
+    expect(sheet.page.locator(".run.shown")).to_be_visible()
+    assert scan(sheet) == [], "the run that is shown, among others"
+    runs.click()
     sheet.page.set_viewport_size({"width": 1100, "height": 760})
     sheet.press("Home")
     sheet.until_still(frames=10, ms=250)

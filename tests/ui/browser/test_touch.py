@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from playwright.sync_api import Locator, expect
 
 from tests.ui.browser.sheet import Sheet
+from tests.ui.browser.test_tables import told
+from tests.ui.conftest import RunningServer, graph
 
 
 def test_an_example_is_opened_its_guidance_changed_run_stopped_and_looked_at(phone: Sheet) -> None:
@@ -71,6 +76,46 @@ def test_a_long_press_opens_the_menu_of_what_is_under_the_finger(phone: Sheet) -
     expect(wire).to_be_attached()
 
 
+def test_a_tap_tells_what_a_mark_of_a_plot_stands_for_and_a_swipe_goes_past_it(
+    phone: Sheet, real_server: RunningServer
+) -> None:
+    pytest.importorskip("matplotlib")
+    columns = {"scale": [1, 3], "fid": [9.25, 4.5]}
+    nodes: dict[str, dict[str, Any]] = {
+        "results": {"type": "table", "params": {"columns": columns}},
+        "drawn": {"type": "save_plot", "wires": {"plots": [f"line{n}" for n in range(4)]}},
+    }
+    for n in range(4):
+        params = {"x": "scale", "y": "fid", "title": f"Line {n}"}
+        nodes[f"line{n}"] = {"type": "line_plot", "params": params, "wires": {"table": "results"}}
+    path = "workflows/tapped.json"
+    real_server.call("save", path=path, workflow=graph(nodes, title="tapped"), overwrite=True)
+    page = phone.open(path).page
+    page.get_by_role("button", name="Run", exact=True).tap()
+    expect(page.locator(".run-status")).to_contain_text("done")
+    choose(phone, "Viewer beside the sheet")
+    plot = page.get_by_role("region", name="Line 0")
+    expect(plot.locator("canvas")).to_be_visible()
+
+    over = phone.box(plot.locator(".u-over"))
+    for share, row in ((0.1, 0), (0.9, 1)):
+        page.touchscreen.tap(over["x"] + share * over["width"], over["y"] + over["height"] / 2)
+        expect(plot.get_by_role("status")).to_have_text(f"scale {columns['scale'][row]}, fid {columns['fid'][row]}")
+        assert told(phone) == {name: str(column[row]) for name, column in columns.items()}
+
+    # Two fingers zoom it; of one that is seen whole, one scrolls what it is in.
+    finger = Finger(phone)
+    back = plot.get_by_role("button", name="See all of the plot (0)")
+    x, y = phone.centre(plot.locator(".u-over"))
+    finger.spread((x, y))
+    expect(back).to_be_enabled()
+    back.tap()
+    expect(back).to_be_disabled()
+    finger.swipe((x, y), (x, y - 150))
+    page.wait_for_function("y => document.querySelector('.u-over').getBoundingClientRect().y < y - 50", arg=over["y"])
+    expect(back).to_be_disabled()
+
+
 def test_the_bar_fits_a_tablet(sheet: Sheet) -> None:
     for width in (820, 1024, 1180):
         sheet.page.set_viewport_size({"width": width, "height": 900})
@@ -93,7 +138,7 @@ class Finger:
         self.sheet, self.session = sheet, sheet.page.context.new_cdp_session(sheet.page)
 
     def _touch(self, kind: str, *points: tuple[float, float]) -> None:
-        at = [{"x": x, "y": y} for x, y in points]
+        at = [{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)]
         self.session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": at})
 
     def hold(self, thing: Locator, until: Locator) -> None:
@@ -107,4 +152,11 @@ class Finger:
         for share in (0.25, 0.5, 0.75, 1.0):
             x, y = (a + share * (b - a) for a, b in zip(start, end, strict=True))
             self._touch("touchMove", (x, y))
+        self._touch("touchEnd")
+
+    def spread(self, about: tuple[float, float]) -> None:
+        """Two fingers that part."""
+        x, y = about
+        for kind, apart in (("touchStart", 30), ("touchMove", 50), ("touchMove", 70), ("touchMove", 90)):
+            self._touch(kind, (x - apart, y), (x + apart, y))
         self._touch("touchEnd")

@@ -15,7 +15,7 @@ import { combination, keysOf, rebound } from "../src/state/keymap";
 import { usePainting } from "../src/state/painting";
 import { ORIGINAL, settingsFrom } from "../src/state/settings";
 import { useRuns } from "../src/state/runs";
-import { useUi } from "../src/state/ui";
+import { NARROW, TABLET, useUi } from "../src/state/ui";
 import { preferred } from "../src/strings";
 import { CATALOG } from "./catalog";
 import { docOf, KINDS, SAMPLING } from "./documents";
@@ -188,15 +188,20 @@ describe("keys", () => {
 });
 
 describe("the narrow bar", () => {
-  const labels = (narrow: boolean) => barItems(narrow).flatMap((item) => (item ? [item.label] : []));
+  const labels = (width: number) => barItems(width).flatMap((item) => (item ? [item.label] : []));
 
   it("has all panels in its menu, and the way out where there is a login", () => {
-    expect(labels(true)).toEqual(expect.arrayContaining(Object.values(PANELS)));
-    expect(labels(true)).not.toContain("Log out");
+    expect(labels(TABLET)).toEqual(expect.arrayContaining(Object.values(PANELS)));
+    expect(labels(TABLET)).not.toContain("Log out");
     useRuns.setState({ about: { login: true } as About });
-    expect(labels(true)).toContain("Log out");
-    expect(labels(false)).not.toContain("Log out"); // the bar has a button for it
+    expect(labels(TABLET)).toContain("Log out");
+    expect(labels(TABLET + 1)).not.toContain("Log out"); // the bar has a button for it
     useRuns.setState({ about: null });
+  });
+  it("saves and exports on a telephone; a tablet's bar has both", () => {
+    expect(labels(NARROW)).toEqual(expect.arrayContaining(["Save", "Export"]));
+    expect(labels(TABLET)).not.toEqual(expect.arrayContaining(["Save"]));
+    expect(labels(TABLET)).not.toEqual(expect.arrayContaining(["Export"]));
   });
 });
 

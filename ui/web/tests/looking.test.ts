@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { apply, did, NOTHING, redid, stamp, undid, type Ground, type Step } from "../src/drawing/brush";
 import type { Point, Size } from "../src/drawing/geometry";
-import { fitted, inPicture, moved, pinched, zoomed } from "../src/drawing/zooming";
+import { fitted, inPicture, moved, pinchOf, zoomed } from "../src/drawing/zooming";
 import { apart, labelOf } from "../src/panels/pictureLabels";
 import { docOf } from "./documents";
 
@@ -45,8 +45,7 @@ describe("looking at a picture", () => {
       ),
     );
     const look = { scale: 1, at: [0, 0] as Point };
-    const wider = pinched(
-      look,
+    const { factor, from, to } = pinchOf(
       [
         [0, 0],
         [10, 0],
@@ -56,6 +55,7 @@ describe("looking at a picture", () => {
         [20, 0],
       ],
     );
+    const wider = moved(zoomed(look, factor, from), [to[0] - from[0], to[1] - from[1]]);
     expect(wider.scale).toBe(2);
     expect(inPicture(wider, [20, 0])).toEqual([10, 0]);
     expect(moved(look, [3, 4]).at).toEqual([3, 4]);

@@ -8,8 +8,11 @@ import {
   heat,
   heatShare,
   isLog,
+  logTicks,
   markAt,
   markBeside,
+  marksOf,
+  mayCarryPlots,
   movedRange,
   said,
   toldOf,
@@ -84,8 +87,8 @@ describe("how far a plot's axes go", () => {
       plot("line", [series([1], [5])], { log: true }),
       plot("line", [series([1], [-5])], { log: true }),
     ])
-      expect(canBeSeen(whole(some, NONE)), JSON.stringify(some)).toBe(true);
-    expect(canBeSeen(whole(LINES, new Set([0, 1])))).toBe(true);
+      expect(canBeSeen(whole(some, NONE), isLog(some)), JSON.stringify(some)).toBe(true);
+    expect(canBeSeen(whole(LINES, new Set([0, 1])), false)).toBe(true);
   });
   it("is logarithmic only where something is above 0, and leaves out what is not", () => {
     const some = plot("scatter", [series([1, 2, 3], [0, 1, 100])], { log: true });
@@ -99,7 +102,48 @@ describe("how far a plot's axes go", () => {
     expect(zoomedRange([1, 100], 0.5, 0, true)).toEqual([1, 10]);
     expect(movedRange([0, 10], 0.1, false)).toEqual([1, 11]);
     expect(movedRange([1, 100], 0.5, true)).toEqual([10, 1000]);
-    expect(canBeSeen({ x: [1, 1 + 1e-12], y: [0, 1] })).toBe(false);
+    expect(canBeSeen({ x: [1, 1 + 1e-12], y: [0, 1] }, false)).toBe(false);
+  });
+  it("ends where numbers can still be told apart, however large, small or close they are", () => {
+    const log = { log: true };
+    for (const some of [
+      plot("line", [series([1, 2], [1e-40, 1])], log),
+      plot("line", [series([1, 2], [1e-40, 1e-35])], log),
+      plot("line", [series([1, 2], [1e35, 1e40])], log),
+      plot("line", [series([1, 2], [1e16, 1e16 + 2])]),
+      plot("histogram", [series([1e16, 1e16 + 2], [1, 2])]),
+      plot("scatter", [series([1, 2], [-1e308, 1e308])]),
+    ])
+      expect(canBeSeen(whole(some, NONE), isLog(some)), JSON.stringify(some)).toBe(true);
+    let view = whole(plot("line", [series([1, 2], [1e-9, 1])], log), NONE);
+    for (let i = 0; i < 40; i++) {
+      const next = { x: view.x, y: zoomedRange(view.y, 1.25, 0.5, true) };
+      if (canBeSeen(next, true)) view = next;
+    }
+    expect(view.y[0]).toBeGreaterThanOrEqual(1e-30);
+    expect(view.y[1]).toBeLessThanOrEqual(1e30);
+  });
+  it("has as many lines as have room: at 1 to 9 of each power of ten, at some, or by powers; closer at even steps", () => {
+    expect(logTicks(0.5, 30, 50)).toEqual([0.5, 0.6, 0.7, 0.8, 0.9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30]);
+    expect(logTicks(0.5, 30, 10)).toEqual([0.5, 1, 2, 5, 10, 20]);
+    expect(logTicks(2.1, 2.9, 10)).toEqual([2.2, 2.4, 2.6, 2.8]);
+    expect(logTicks(9.764e-8, 3e-7, 20)).toEqual([1e-7, 2e-7, 3e-7]);
+    expect(logTicks(5e-5, 3e3, 10)).toEqual([1e-4, 1e-3, 0.01, 0.1, 1, 10, 100, 1000]);
+    expect(logTicks(1e-30, 1e30, 8)).toEqual([1e-24, 1e-16, 1e-8, 1, 1e8, 1e16, 1e24]);
+    expect(logTicks(0, Infinity, 8).length).toBeLessThan(10);
+    for (let power = -30; power < 30; power += 0.173)
+      for (const times of [1 + 1e-8, 1.5, 9, 99, 1e5, 1e20]) {
+        const [low, high] = [10 ** power, 10 ** power * times];
+        const found = logTicks(low, high, 8);
+        expect(found.length).toBeGreaterThan(1);
+        expect(found.length).toBeLessThan(10);
+        expect(
+          found.every(
+            (one, i) =>
+              one >= low * (1 - 1e-11) && one <= high * (1 + 1e-11) && (i === 0 || one > (found[i - 1] ?? 0)),
+          ),
+        ).toBe(true);
+      }
   });
 });
 
@@ -131,6 +175,14 @@ describe("the mark that is meant", () => {
     expect(markBeside(LINES, NONE, first, "ArrowUp")).toEqual(first);
     expect(markBeside(LINES, new Set([0]), first, "ArrowRight")).toEqual({ series: 1, at: 0 });
     expect(markBeside(LINES, new Set([0, 1]), first, "ArrowRight")).toBeNull();
+  });
+  it("has a place: on a logarithmic axis 0 and less have none, neither for keys nor for a pointer", () => {
+    const some = plot("line", [series([0, 1, 2], [1, 0, 10])], { log: true });
+    expect(marksOf(some, 0).map((mark) => mark.at)).toEqual([0, 2]);
+    expect(markBeside(some, NONE, { series: 0, at: 0 }, "ArrowRight")).toEqual({ series: 0, at: 2 });
+    const [one] = [plot("line", [series([0, 1], [0, 10])], { log: true })];
+    expect(at(one, [0, 0])).toEqual({ series: 0, at: 1 });
+    expect(whole(one, NONE).x[0]).toBeGreaterThan(0);
   });
 });
 
@@ -170,4 +222,5 @@ describe("a heat map's colours", () => {
 it("is told by the media type which pictures carry plots", () => {
   expect(carriesPlots("image/png;carries=plots")).toBe(true);
   expect(carriesPlots("image/png")).toBe(false);
+  expect(["a.png", "a.SVG", "a.webp", "png"].map(mayCarryPlots)).toEqual([true, true, false, false]);
 });

@@ -32,7 +32,7 @@ import { NodeCard } from "./NodeCard";
 import { Note } from "./Note";
 import { TapHint } from "./TapHint";
 import { Tools } from "./Tools";
-import { listenTo } from "./touch";
+import { isGround, listenTo } from "./touch";
 import type { LoomEdge, LoomNode } from "../drawing/view";
 import { Wire } from "./Wire";
 import { beginWire, finishWire, endWire, mayConnect } from "./wiring";
@@ -124,9 +124,6 @@ const FIXED: Props = {
 const BY_LEFT = [0, 1];
 const BY_MIDDLE = [1];
 
-const onEmpty = (event: MouseEvent): boolean =>
-  (event.target as HTMLElement).classList.contains("react-flow__pane");
-
 export function Canvas() {
   const wiring = useUi((state) => state.wiring !== null);
   const level = useLevel((state) => state.level);
@@ -139,7 +136,7 @@ export function Canvas() {
       onPointerMove={(event) => setPointer([event.clientX, event.clientY])}
       onPointerLeave={() => setPointer(null)}
       onDoubleClick={(event) => {
-        if (onEmpty(event))
+        if (isGround(event.target as Element))
           useUi.setState({ palette: { ...spotAt([event.clientX, event.clientY]), loose: null } });
       }}
       onDragOver={(event) => event.preventDefault()}

@@ -29,7 +29,7 @@ function portAt(target: EventTarget | null): Port | null {
 }
 
 /** React Flow draws the nodes inside of its pane: the ground is the pane itself. */
-const isGround = (target: Element): boolean => target.classList.contains("react-flow__pane");
+export const isGround = (target: Element): boolean => target.classList.contains("react-flow__pane");
 
 const endOf = ({ node, handle, side }: Port): LooseEnd =>
   side === "source" ? { side, source: sourceOf(node, handle) } : { side, node, handle };

@@ -1,5 +1,8 @@
 /** Numbers for people. */
 
+/** Six figures, as tables tell numbers. */
+export const figures = (value: number): string => String(Number(value.toPrecision(6)));
+
 /** 0.4 s, 12 s, 3:05, 1:02:03. */
 export function clock(seconds: number): string {
   if (seconds < 0.01) return "0 s";

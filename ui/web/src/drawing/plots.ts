@@ -1,6 +1,8 @@
 /** Plots in numbers: how far their axes go, which mark is under the pointer, and what is told of it. Pure; who draws is in panels/plot. */
-import type { Plot, PlotSeries } from "../server/types";
+import type { Plot } from "../server/types";
+import { figures } from "./format";
 import type { Point } from "./geometry";
+import { niceStep } from "./rounding";
 
 export type Range = readonly [number, number];
 /** What is seen of a plot: a stretch of each axis. */
@@ -26,6 +28,8 @@ export const isLog = (plot: Plot): boolean =>
 
 /** Whether a media type is of a picture that carries its plots. */
 export const carriesPlots = (media: string): boolean => media.endsWith(";carries=plots");
+/** Whether a picture of which only the name is known may carry them. */
+export const mayCarryPlots = (path: string): boolean => /\.(png|svg)$/i.test(path);
 
 const REACH = 30; // pixels from a point at which it is meant; of a line the nearest always is
 
@@ -39,34 +43,40 @@ export function whole(plot: Plot, hidden: Hidden): View {
     low[axis] = Math.min(low[axis], value);
     high[axis] = Math.max(high[axis], value);
   };
-  for (const [x, y, off] of shownPoints(plot, hidden)) {
-    take("x", x - plot.wide / 2);
-    take("x", x + plot.wide / 2);
-    take("y", y - off);
-    take("y", y + off);
-    take("y", y);
-  }
+  plot.series.forEach((one, series) => {
+    if (hidden.has(series)) return;
+    for (const mark of marksOf(plot, series)) {
+      const [x, y] = placeOf(plot, mark) ?? [0, 0];
+      const off = one.off?.[mark.at] ?? 0;
+      take("x", x - plot.wide / 2);
+      take("x", x + plot.wide / 2);
+      take("y", y - off);
+      take("y", y + off);
+      take("y", y);
+    }
+  });
   if (plot.kind === "heat map") return { x: named(plot.across), y: named(plot.up) };
   const stands = plot.kind === "bar" || plot.kind === "histogram";
   if (stands && !log) take("y", 0);
   const x: Range = [low.x, high.x];
   const y = padded([low.y, high.y], log);
   return {
-    x: plot.kind === "bar" ? named(plot.across) : stands ? filled(x) : padded(x, false),
+    x: plot.kind === "bar" ? named(plot.across) : bounded(stands ? filled(x) : padded(x, false), false),
     // What stands on 0 stands on the axis.
-    y: stands && !log ? [low.y === 0 ? 0 : y[0], high.y === 0 && low.y < 0 ? 0 : y[1]] : y,
+    y: bounded(stands && !log ? [low.y === 0 ? 0 : y[0], high.y === 0 && low.y < 0 ? 0 : y[1]] : y, log),
   };
 }
 
-/** Each mark that has a place: x, y, and how far y may be off. */
-function* shownPoints(plot: Plot, hidden: Hidden): Generator<readonly [number, number, number]> {
-  for (const [n, { x, y, off }] of plot.series.entries()) {
-    if (hidden.has(n)) continue;
-    for (let i = 0; i < x.length; i++) {
-      const [across, up] = [x[i], y[i]];
-      if (across != null && up != null) yield [across, up, off?.[i] ?? 0];
-    }
-  }
+/** The marks of a series that have a place, which 0 and less have not on a logarithmic axis. */
+export function marksOf(plot: Plot, series: number): Mark[] {
+  const log = isLog(plot);
+  const all = plot.series[series]?.x ?? [];
+  return all
+    .map((_, at) => ({ series, at }))
+    .filter((mark) => {
+      const place = placeOf(plot, mark);
+      return place !== null && !(log && place[1] <= 0);
+    });
 }
 
 const named = (names: readonly string[] | null): Range => [-0.5, Math.max(names?.length ?? 0, 1) - 0.5];
@@ -106,14 +116,59 @@ export function movedRange([low, high]: Range, share: number, log: boolean): Ran
   return [low + (high - low) * share, high + (high - low) * share];
 }
 
-/** What is too close or too far for numbers to tell apart is not gone to. */
-export const canBeSeen = ({ x, y }: View): boolean =>
-  [x, y].every(
-    ([low, high]) =>
-      Number.isFinite(low) &&
-      Number.isFinite(high) &&
-      high - low > 1e-9 * Math.max(Math.abs(low), Math.abs(high), 1e-300),
-  );
+/** How far an axis goes at most. */
+const endsOf = (log: boolean): Range => (log ? [1e-30, 1e30] : [-1e300, 1e300]);
+const CLOSEST = 1e-9; // of a range's own size: its marks of the axis are numbers apart
+
+const isWide = ([low, high]: Range): boolean =>
+  high - low > CLOSEST * Math.max(Math.abs(low), Math.abs(high), 1e-300);
+
+const isInBounds = (range: Range, log: boolean): boolean => {
+  const [least, most] = endsOf(log);
+  return range[0] >= least && range[1] <= most && isWide(range);
+};
+
+/** What is too close or too far for numbers to tell apart is not gone to. log: whether the axis up is logarithmic. */
+export const canBeSeen = ({ x, y }: View, log: boolean): boolean =>
+  isInBounds(x, false) && isInBounds(y, log);
+
+/** The part of a range that can be seen, widened where it is too close. */
+function bounded(range: Range, log: boolean): Range {
+  const [least, most] = endsOf(log);
+  const [low, high] = range.map((end) => Math.min(most, Math.max(least, end))) as [number, number];
+  if (isWide([low, high])) return [low, high];
+  if (log) return low > 1 ? [low / 10, high] : [low, high * 10];
+  const by = 2 * CLOSEST * Math.max(Math.abs(low), Math.abs(high));
+  return [low - by, high + by];
+}
+
+const FEWEST = 3; // lines within a power of ten, below which there are even steps instead
+/** From the most lines to the fewest: how many powers of ten each has to lie apart, and where they are in a power. */
+const FINER: readonly (readonly [number, readonly number[]])[] = [
+  [Math.log10(10 / 9), [1, 2, 3, 4, 5, 6, 7, 8, 9]],
+  [Math.log10(2), [1, 2, 5]],
+  [Infinity, [1]],
+];
+
+/**
+ * Where a logarithmic axis that has room for so many lines has them: at 1 to 9 of each power of ten, fewer from afar, and,
+ * so close that hardly one of these is seen, at even steps. uPlot's own never end for some ranges, such as from 9.8e-8.
+ */
+export function logTicks(low: number, high: number, room: number): number[] {
+  const first = Math.log10(Math.max(low, Number.MIN_VALUE));
+  const last = Math.log10(Math.min(high, Number.MAX_VALUE));
+  const apart = (last - first) / room;
+  const digits = FINER.find(([least]) => apart <= least)?.[1] ?? [1];
+  const each = digits.length > 1 ? 1 : Math.max(1, Math.ceil(apart));
+  const found: number[] = [];
+  for (let power = Math.floor(first / each) * each; power <= last; power += each)
+    for (const digit of digits) found.push(Number(`${digit}e${power}`));
+  const seen = found.filter((one) => one >= low && one <= high);
+  if (seen.length >= FEWEST || last - first >= 1) return seen;
+  const step = niceStep((high - low) / FEWEST);
+  const [from, to] = [Math.ceil(low / step), Math.floor(high / step)];
+  return Array.from({ length: to - from + 1 }, (_, i) => Number(((from + i) * step).toPrecision(12)));
+}
 
 /** Where a bar begins that ends at y: at 0, or where a logarithmic axis does. */
 export const ground = (plot: Plot, view: View): number => (isLog(plot) ? view.y[0] : 0);
@@ -141,10 +196,10 @@ export function markAt(
 ): Mark | null {
   let found: Mark | null = null;
   let nearest = plot.kind === "scatter" ? REACH : Infinity;
-  plot.series.forEach((one, series) => {
+  plot.series.forEach((_, series) => {
     if (hidden.has(series)) return;
-    for (let at = 0; at < one.x.length; at++) {
-      const place = placeOf(plot, { series, at });
+    for (const mark of marksOf(plot, series)) {
+      const place = placeOf(plot, mark);
       if (!place) continue;
       if (isOfAreas(plot)) {
         const { x, y } = area(plot, view, place);
@@ -153,11 +208,11 @@ export function markAt(
         const rows = plot.kind === "heat map" ? py >= top && py <= bottom : true;
         if (px < left || px > right || !rows) continue;
         const away = py >= top && py <= bottom ? 0 : Math.min(Math.abs(py - top), Math.abs(py - bottom));
-        if (away <= nearest) [nearest, found] = [away, { series, at }];
+        if (away <= nearest) [nearest, found] = [away, mark];
       } else {
         const [x, y] = toScreen(...place);
         const away = Math.hypot(x - px, y - py);
-        if (away <= nearest) [nearest, found] = [away, { series, at }];
+        if (away <= nearest) [nearest, found] = [away, mark];
       }
     }
   });
@@ -176,7 +231,7 @@ export function markBeside(
   from: Mark | null,
   key: "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown",
 ): Mark | null {
-  const seen = plot.series.flatMap((one, series) => (hidden.has(series) ? [] : [marksOf(plot, one, series)]));
+  const seen = plot.series.flatMap((_, series) => (hidden.has(series) ? [] : [marksOf(plot, series)]));
   const row = seen.findIndex((marks) => marks[0]?.series === from?.series);
   const own = seen[Math.max(0, row)];
   if (!from || row < 0 || !own) return seen.flat()[0] ?? null;
@@ -188,9 +243,6 @@ export function markBeside(
   const away = (mark: Mark) => Math.abs((placeOf(plot, mark)?.[0] ?? Infinity) - x);
   return next?.reduce((best, mark) => (away(mark) < away(best) ? mark : best), next[0] ?? from) ?? from;
 }
-
-const marksOf = (plot: Plot, one: PlotSeries, series: number): Mark[] =>
-  one.x.map((_, at) => ({ series, at })).filter((mark) => placeOf(plot, mark) !== null);
 
 /** What is told of a mark: the columns of its row; of a histogram's bar what it counts. */
 export function toldOf(plot: Plot, { series, at }: Mark): readonly (readonly [string, string])[] {
@@ -205,9 +257,6 @@ export function toldOf(plot: Plot, { series, at }: Mark): readonly (readonly [st
   const row = one.rows[at] ?? -1;
   return Object.entries(plot.columns).map(([name, cells]) => [name, cells[row] || "–"]);
 }
-
-/** Six figures, as tables tell numbers. */
-export const figures = (value: number): string => String(Number(value.toPrecision(6)));
 
 /** In a sentence, for who hears it. */
 export const said = (told: readonly (readonly [string, string])[]): string =>

@@ -1,4 +1,5 @@
 /** Tables for people: read from CSV and JSON, in the order of a column, and as CSV. */
+import { figures } from "./format";
 
 export interface Order {
   readonly column: number;
@@ -59,11 +60,7 @@ export function jsonRows(text: string): string[][] | null {
     return null;
   }
   const say = (cell: unknown) =>
-    typeof cell === "string"
-      ? cell
-      : typeof cell === "number"
-        ? String(Number(cell.toPrecision(6)))
-        : JSON.stringify(cell);
+    typeof cell === "string" ? cell : typeof cell === "number" ? figures(cell) : JSON.stringify(cell);
   if (
     Array.isArray(value) &&
     value.length > 0 &&

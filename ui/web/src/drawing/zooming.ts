@@ -43,11 +43,11 @@ export const inPicture = (look: Look, [x, y]: Point): Point => [
   (y - look.at[1]) / look.scale,
 ];
 
-/** How two fingers that moved zoom and move what is between them. */
-export function pinched(look: Look, before: readonly [Point, Point], after: readonly [Point, Point]): Look {
-  const apart = ([a, b]: readonly [Point, Point]) => Math.hypot(a[0] - b[0], a[1] - b[1]);
-  const middle = ([a, b]: readonly [Point, Point]): Point => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
-  const [from, to] = [middle(before), middle(after)];
-  const grown = zoomed(look, apart(after) / Math.max(1, apart(before)), from);
-  return moved(grown, [to[0] - from[0], to[1] - from[1]]);
+type Pair = readonly [Point, Point];
+
+/** How two fingers that moved zoom what is between them, and from where to where they move it. */
+export function pinchOf(before: Pair, after: Pair): { factor: number; from: Point; to: Point } {
+  const apart = ([a, b]: Pair) => Math.hypot(a[0] - b[0], a[1] - b[1]);
+  const middle = ([a, b]: Pair): Point => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  return { factor: apart(after) / Math.max(1, apart(before)), from: middle(before), to: middle(after) };
 }

@@ -3,7 +3,16 @@ import { Ellipsis } from "lucide-react";
 import { redoEdit, undoEdit } from "../state/editor";
 import { saveFile } from "../state/files";
 import { useRuns } from "../state/runs";
-import { openDialog, setTheme, showPanel, useUi, type MenuItem, type Panel } from "../state/ui";
+import {
+  NARROW,
+  openDialog,
+  setTheme,
+  showPanel,
+  TABLET,
+  useUi,
+  type MenuItem,
+  type Panel,
+} from "../state/ui";
 import { toggleViewer } from "../state/viewer";
 import { t, tr } from "../strings";
 
@@ -20,9 +29,13 @@ export const PANELS = {
 
 export type BarPanel = keyof typeof PANELS & Panel;
 
-/** What the menu offers; in a narrow window all that the bar has no room for. */
-export function barItems(narrow: boolean): (MenuItem | null)[] {
+/** What the menu offers in a window so wide: in a narrow one all that the bar has no room for. */
+export function barItems(width: number): (MenuItem | null)[] {
   const { theme } = useUi.getState();
+  const file: MenuItem[] = [
+    { label: "Save", run: () => void saveFile() },
+    { label: "Export", run: () => openDialog("export") },
+  ];
   const hidden: (MenuItem | null)[] = [
     ...(Object.keys(PANELS) as BarPanel[]).map((panel) => ({
       label: PANELS[panel],
@@ -32,8 +45,7 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
     { label: "Undo", run: undoEdit },
     { label: "Redo", run: redoEdit },
     { label: "Viewer beside the sheet", run: toggleViewer },
-    { label: "Save", run: () => void saveFile() },
-    { label: "Export", run: () => openDialog("export") },
+    ...(width <= NARROW ? file : []),
     { label: "Find a node", run: () => useUi.setState({ finder: true }) },
     {
       label: theme === "dark" ? "Light theme" : "Dark theme",
@@ -41,17 +53,16 @@ export function barItems(narrow: boolean): (MenuItem | null)[] {
     },
     { label: "Shortcuts", run: () => openDialog("shortcuts") },
   ];
+  const isFolded = width <= TABLET;
   const leave: MenuItem = { label: "Log out", run: () => location.assign("logout") };
   return [
-    ...(narrow ? hidden : []),
+    ...(isFolded ? hidden : []),
     { label: "Models", run: () => showPanel("models") },
     { label: "Plugins", run: () => showPanel("plugins") },
     { label: "Settings", shortcut: "Settings", run: () => openDialog("settings") },
-    ...(narrow && useRuns.getState().about?.login ? [null, leave] : []),
+    ...(isFolded && useRuns.getState().about?.login ? [null, leave] : []),
   ];
 }
-
-const NARROW = "(max-width: 1080px)"; // as style/narrow.css
 
 export function BarMenu() {
   return (
@@ -62,7 +73,7 @@ export function BarMenu() {
       data-tip={`text|${tr("Models")}, ${tr("Plugins")}, ${tr("Settings")}`}
       onClick={(event) => {
         const box = event.currentTarget.getBoundingClientRect();
-        const all = barItems(matchMedia(NARROW).matches);
+        const all = barItems(innerWidth);
         useUi.setState({ menu: { at: [box.right - 220, box.bottom + 4], items: all } });
       }}
     >

@@ -9,6 +9,7 @@ import { useRuns } from "../state/runs";
 import { seenRun } from "../state/seen";
 import { sayError, useUi } from "../state/ui";
 import { curveColour } from "../drawing/curves";
+import { Chip } from "../widgets/Chip";
 import { Frame } from "./Frame";
 
 /** It comes, with what draws axes, when it is wanted. */
@@ -65,14 +66,9 @@ export function ChartDialog() {
         <div className="chart-tools">
           <span className="chips">
             {names.map((name, i) => (
-              <button
-                key={name}
-                className={`chip${off.has(name) ? " off" : ""}`}
-                aria-pressed={!off.has(name)}
-                onClick={() => toggleName(name)}
-              >
-                <i className="dot" style={{ background: curveColour(i) }} /> {name}
-              </button>
+              <Chip key={name} isOn={!off.has(name)} colour={curveColour(i)} run={() => toggleName(name)}>
+                {name}
+              </Chip>
             ))}
           </span>
           <label className="check">
@@ -103,14 +99,9 @@ export function ChartDialog() {
         {comparable.length > 0 ? (
           <div className="chips" role="group" aria-label="Other runs">
             {comparable.map((run) => (
-              <button
-                key={run.run}
-                className={`chip${run.run in others ? "" : " off"}`}
-                aria-pressed={run.run in others}
-                onClick={() => toggleRun(run.run)}
-              >
+              <Chip key={run.run} isOn={run.run in others} run={() => toggleRun(run.run)}>
                 #{run.run} {run.title.slice(0, 28)}
-              </button>
+              </Chip>
             ))}
           </div>
         ) : null}

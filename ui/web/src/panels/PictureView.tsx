@@ -4,6 +4,7 @@ import { useEffect, useState } from "react";
 import { read } from "../document/codec";
 import { resolveExposed } from "./exposed";
 import { api, fileUrl } from "../server/api";
+import { mayCarryPlots } from "../drawing/plots";
 import { openFile } from "../state/files";
 import { useUi } from "../state/ui";
 import { settingsOf, type Settings } from "./flatten";
@@ -18,7 +19,7 @@ export function PictureView() {
 function Large({ path }: { path: string }) {
   const [settings, setSettings] = useState<{ title: string; main: Settings; all: Settings } | null>(null);
   const [small, setSmall] = useState(false);
-  const plots = usePlots(path);
+  const plots = usePlots(mayCarryPlots(path) ? path : null);
   const close = () => useUi.setState({ picture: null });
   useEffect(() => {
     let current = true;

@@ -9,6 +9,7 @@ import { isThere, reveal } from "../state/seen";
 import { useProfile } from "../state/profile";
 import { isLive } from "../state/runAge";
 import { submit, useRuns } from "../state/runs";
+import { Chip } from "../widgets/Chip";
 
 export function ProfilePanel() {
   const { run, profile, error } = useProfile();
@@ -59,14 +60,9 @@ function Measured({ profile, run }: { profile: Profile; run: number | null }) {
       </p>
       <div className="chips" role="group" aria-label="Sorted by">
         {MEASURES.map(([key, label]) => (
-          <button
-            key={key}
-            className={`chip${measure === key ? "" : " off"}`}
-            aria-pressed={measure === key}
-            onClick={() => setMeasure(key)}
-          >
+          <Chip key={key} isOn={measure === key} run={() => setMeasure(key)}>
             {label}
-          </button>
+          </Chip>
         ))}
       </div>
       {measure === "memory" && profile.memory_of ? (

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState, type ReactNode } from "react";
 import { read } from "../document/codec";
 import { api, fileUrl } from "../server/api";
 import type { FoundPicture } from "../server/types";
-import { carriesPlots } from "../drawing/plots";
+import { carriesPlots, mayCarryPlots } from "../drawing/plots";
 import { useEditor } from "../state/editor";
 import { isLive } from "../state/runAge";
 import type { NodeRun } from "../state/runView";
@@ -87,7 +87,7 @@ const lone = (path: string): Result => ({
   url: fileUrl(path),
   thumbnail: fileUrl(path, 256),
   label: path.split("/").at(-1) ?? path,
-  plotted: /\.(png|svg)$/i.test(path), // of one that is not listed only its name is known
+  plotted: mayCarryPlots(path), // of one that is not listed only its name is known
 });
 
 /** The pictures of the run that is shown, oldest first. */

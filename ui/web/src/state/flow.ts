@@ -4,7 +4,7 @@ import type { Id } from "../document/document";
 import { select, sheetKey, shownSheet, useEditor } from "./editor";
 import { setLevel } from "./level";
 import { hiddenIn, sizesOf, zoneAt, type Point } from "../drawing/geometry";
-import { MIN_ZOOM, readable, uncut } from "../drawing/framing";
+import { MIN_ZOOM, uncut } from "../drawing/framing";
 import { boundsOf, notesAbove, type LoomEdge, type LoomNode } from "../drawing/view";
 import { firstStage } from "../document/stages";
 
@@ -99,14 +99,11 @@ export function firstView(): Viewport | undefined {
   const state = useEditor.getState();
   const ids = firstStage(state.doc);
   if (ids.length === 0) return undefined;
-  const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
-  if (!pane) return undefined;
   const first = boundsOf(state, [...ids, ...notesAbove(state, boundsOf(state, ids))]);
   const others = state.nodes.filter((node) => node.parentId === undefined && !node.hidden);
-  return uncut(
+  return viewOn(
     first,
     others.map((node) => boundsOf(state, [node.id])),
-    pane,
   );
 }
 
@@ -116,9 +113,9 @@ export function lookInside(zone: Id): void {
   if (view) void flow?.setViewport(view, { duration: gliding(250) });
 }
 
-function viewOn(bounds: Rect): Viewport | undefined {
+function viewOn(bounds: Rect, others: readonly Rect[] = []): Viewport | undefined {
   const pane = document.querySelector(".react-flow")?.getBoundingClientRect();
-  return pane && readable(bounds, pane);
+  return pane && uncut(bounds, others, pane);
 }
 
 export function frameNodes(ids: readonly Id[]): void {

@@ -88,6 +88,8 @@ interface UiState {
 
 /** Where the panel would lie over the sheet (style/narrow.css), it waits to be asked for. */
 export const NARROW = 760;
+/** Where the bar has no room for its panels. */
+export const TABLET = 1080;
 
 const stored = (key: string): string | null => localStorage.getItem(`loom.${key}`);
 

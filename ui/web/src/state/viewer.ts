@@ -1,6 +1,6 @@
 /** What the viewer beside the sheet shows; whether it is open, and how wide, is remembered. */
 import { create } from "zustand";
-import { NARROW, showPanel } from "./ui";
+import { NARROW, showPanel, TABLET } from "./ui";
 
 export type Scope = "run" | "recent";
 
@@ -34,7 +34,7 @@ const { setState, getState } = useViewer;
 export function openViewer(open: boolean): void {
   localStorage.setItem("loom.viewer", open ? "open" : "closed");
   setState({ open });
-  if (open && innerWidth <= NARROW) showPanel(null); // both lie over the sheet, the panel above
+  if (open && innerWidth <= TABLET) showPanel(null); // with both, hardly any of the sheet would be seen
 }
 
 export const toggleViewer = () => openViewer(!getState().open);

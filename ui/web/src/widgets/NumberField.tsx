@@ -15,15 +15,15 @@ interface Props extends FieldProps {
 
 interface Drag {
   readonly x: number;
+  readonly y: number;
   readonly from: number;
-  /** What was set before; undefined where nothing was. */
-  readonly was: FieldProps["value"];
   readonly id: string;
   readonly width: number;
   moved: boolean;
 }
 
 const DRAG_STARTS = 3; // pixels
+const TOUCH_STARTS = 16; // so far a finger that means to scroll may go aside before the browser takes it
 const DRAG_PACE = 6; // pixels a step
 
 /** A step that suits a value: 1 for whole numbers, a tenth of its first digit for others. */
@@ -63,14 +63,21 @@ export function NumberField({
     event.currentTarget.setPointerCapture(event.pointerId);
     const width = event.currentTarget.getBoundingClientRect().width;
     const from = current ?? (Number.isFinite(min) ? min : 0);
-    const was = isSet ? value : undefined;
-    drag.current = { x: event.clientX, from, was, moved: false, id: `drag ${event.timeStamp}`, width };
+    drag.current = {
+      x: event.clientX,
+      y: event.clientY,
+      from,
+      moved: false,
+      id: `drag ${event.timeStamp}`,
+      width,
+    };
   };
   const move = (event: PointerEvent<HTMLDivElement>) => {
     const held = drag.current;
     if (!held) return;
     const distance = event.clientX - held.x;
-    if (!held.moved && Math.abs(distance) < DRAG_STARTS) return;
+    const starts = event.pointerType === "touch" ? TOUCH_STARTS : DRAG_STARTS;
+    if (!held.moved && Math.abs(distance) < starts) return;
     held.moved = true;
     const fine = event.shiftKey ? 0.1 : event.ctrlKey ? 10 : 1;
     // What a hand can aim at: no finer than a pixel of the slider, or than the step that suits the value.
@@ -83,16 +90,15 @@ export function NumberField({
       : held.from + Math.round(distance / DRAG_PACE) * step;
     change(clamp(toStep(wanted, integer ? Math.max(1, step) : step)), held.id);
   };
-  const up = () => {
+  const up = (event: PointerEvent) => {
     const held = drag.current;
     drag.current = null;
-    if (held && !held.moved) setTyping(digitsOf(value));
+    const isSwipe = event.pointerType === "touch" && Math.abs(event.clientY - (held?.y ?? 0)) >= TOUCH_STARTS;
+    if (held && !held.moved && !isSwipe) setTyping(digitsOf(value));
   };
-  /** The finger scrolls instead: what it changed on the way is taken back. */
+  /** The finger scrolls instead. */
   const cancel = () => {
-    const held = drag.current;
     drag.current = null;
-    if (held?.moved) change(held.was, held.id);
   };
   const keys = (event: KeyboardEvent<HTMLDivElement>) => {
     const steps = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 }[

@@ -62,12 +62,12 @@ function Values() {
 
 function Files() {
   const nodes = useRuns((state) => state.view.nodes);
-  const files = Object.values(nodes).flatMap((node) =>
-    node.files
+  const files = Object.values(nodes).flatMap((node) => {
+    const table = node.files.findLast(({ media }) => media === "text/csv"); // of a loop's many
+    return node.files
       .filter(({ media }) => !media.startsWith("image/"))
-      // Of a loop's many tables the last is looked at.
-      .map((file, i, all) => ({ ...file, isTable: file.media === "text/csv" && i === all.length - 1 })),
-  );
+      .map((file) => ({ ...file, isTable: file === table }));
+  });
   if (files.length === 0) return null;
   return (
     <ul className="app-files">

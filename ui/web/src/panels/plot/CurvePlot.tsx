@@ -5,7 +5,7 @@ import "uplot/dist/uPlot.min.css";
 import { smooth } from "../../drawing/curves";
 import type { Curve } from "../../state/runView";
 import { useUi } from "../../state/ui";
-import { LOGARITHMIC, themeOf } from "./axes";
+import { LOG_AXIS, LOG_SCALE, themeOf } from "./axes";
 
 export interface Line {
   readonly label: string;
@@ -53,14 +53,14 @@ export default function CurvePlot({ lines, weight, log, apart = false, height = 
     const host = box.current;
     if (!host) return;
     const { axis, colour } = themeOf(host);
-    const y: uPlot.Scale = log ? { distr: LOGARITHMIC, log: 10 } : {};
+    const y: uPlot.Scale = log ? LOG_SCALE : {};
     const scales = lines.map((_, i) => (apart ? `y${i}` : "y"));
     const made = new uPlot(
       {
         width: host.clientWidth,
         height,
         scales: { x: { time: false }, ...Object.fromEntries(scales.map((name) => [name, y])) },
-        axes: [axis, { ...axis, size: 64, show: !apart, scale: scales[0] ?? "y" }],
+        axes: [axis, { ...axis, ...(log ? LOG_AXIS : {}), size: 64, show: !apart, scale: scales[0] ?? "y" }],
         legend: { live: true },
         cursor: { drag: { x: true, y: false } },
         series: [

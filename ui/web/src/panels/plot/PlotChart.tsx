@@ -1,24 +1,15 @@
 /** One plot to look into: what each mark stands for, series on and off, axes zoomed and moved by wheel, drag and keys. */
 import { Minus, Plus, RotateCcw } from "lucide-react";
-import {
-  useCallback,
-  useEffect,
-  useMemo,
-  useRef,
-  useState,
-  type KeyboardEvent,
-  type PointerEvent,
-  type RefObject,
-} from "react";
+import { useCallback, useEffect, useMemo, useRef, useState, type KeyboardEvent, type RefObject } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { curveColour } from "../../drawing/curves";
+import { figures } from "../../drawing/format";
 import type { Point } from "../../drawing/geometry";
 import {
   area,
   canBeSeen,
   coloured,
-  figures,
   heat,
   isLog,
   isOfAreas,
@@ -35,8 +26,10 @@ import {
 } from "../../drawing/plots";
 import type { Plot } from "../../server/types";
 import { useUi } from "../../state/ui";
+import { Chip } from "../../widgets/Chip";
 import { IconButton } from "../../widgets/IconButton";
-import { LOGARITHMIC, themeOf } from "./axes";
+import { pointOf, useHands } from "../useHands";
+import { LOG_AXIS, LOG_SCALE, themeOf } from "./axes";
 import { paint } from "./paint";
 
 const STEP = 1.25;
@@ -55,9 +48,9 @@ export function PlotChart({ plot }: { plot: Plot }) {
     (how: (view: View) => View) =>
       setOwn((now) => {
         const next = how(now ?? all);
-        return canBeSeen(next) ? next : now;
+        return canBeSeen(next, log) ? next : now;
       }),
-    [all],
+    [all, log],
   );
   const zoom = useCallback(
     (factor: number, about: Point = [0.5, 0.5], axes = "xy") =>
@@ -69,7 +62,17 @@ export function PlotChart({ plot }: { plot: Plot }) {
   );
   const move = (across: number, up: number) =>
     change(({ x, y }) => ({ x: movedRange(x, across, false), y: movedRange(y, up, log) }));
-  const pointer = usePointer(host, chart, { zoom, move, isDown: plot.kind === "heat map" });
+  const look = ([x, y]: Point) => {
+    if (!chart) return;
+    const rim = chart.over.getBoundingClientRect();
+    const at: Point = [x - rim.left, y - rim.top];
+    const inside = at[0] >= 0 && at[1] >= 0 && at[0] <= rim.width && at[1] <= rim.height;
+    const to = (x: number, y: number): Point => [chart.valToPos(x, "x"), chart.valToPos(y, "y")];
+    setMark(inside ? markAt(plot, hidden, view, to, at) : null);
+  };
+  const isWhole = own === null;
+  const isDown = plot.kind === "heat map";
+  const hands = usePlotHands(host, chart, { zoom, move, tap: look, isDown, isWhole });
 
   const key = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -103,14 +106,6 @@ export function PlotChart({ plot }: { plot: Plot }) {
     setHidden(next);
     setMark(null);
   };
-  const hover = (event: PointerEvent) => {
-    if (!chart || event.buttons > 0) return;
-    const rim = chart.over.getBoundingClientRect();
-    const at: Point = [event.clientX - rim.left, event.clientY - rim.top];
-    const inside = at[0] >= 0 && at[1] >= 0 && at[0] <= rim.width && at[1] <= rim.height;
-    const to = (x: number, y: number): Point => [chart.valToPos(x, "x"), chart.valToPos(y, "y")];
-    setMark(inside ? markAt(plot, hidden, view, to, at) : null);
-  };
   const drawn = plot.series.reduce((sum, { x }) => sum + x.length, 0);
   return (
     <section className="plot-chart" aria-label={nameOf(plot)}>
@@ -122,26 +117,26 @@ export function PlotChart({ plot }: { plot: Plot }) {
         <IconButton small label="Zoom the plot in (+)" run={() => zoom(1 / STEP)}>
           <Plus size={13} />
         </IconButton>
-        <IconButton small label="See all of the plot (0)" disabled={!own} run={() => setOwn(null)}>
+        <IconButton small label="See all of the plot (0)" disabled={isWhole} run={() => setOwn(null)}>
           <RotateCcw size={12} />
         </IconButton>
       </header>
       <div
         ref={host}
-        className="plot-box"
+        className={`plot-box${isWhole ? " whole" : ""}`}
         role="group"
         tabIndex={0}
         aria-label="The plot: arrows go from mark to mark, with Shift they move it, + and - zoom, 0 shows all"
         onKeyDown={key}
         onDoubleClick={() => setOwn(null)}
-        onPointerLeave={() => setMark(null)}
-        onPointerDown={pointer.down}
-        onPointerMove={(event) => {
-          pointer.move(event);
-          hover(event);
+        onPointerLeave={(event) => {
+          if (event.pointerType !== "touch") setMark(null); // a finger that was lifted still means its mark
         }}
-        onPointerUp={pointer.up}
-        onPointerCancel={pointer.up}
+        {...hands}
+        onPointerMove={(event) => {
+          hands.onPointerMove(event);
+          if (event.buttons === 0) look(pointOf(event));
+        }}
       >
         <Told plot={plot} mark={mark} view={view} chart={chart} />
       </div>
@@ -149,14 +144,9 @@ export function PlotChart({ plot }: { plot: Plot }) {
       {plot.series.length > 1 ? (
         <div className="chips" role="group" aria-label="Series">
           {plot.series.map(({ label }, n) => (
-            <button
-              key={n}
-              className={`chip${hidden.has(n) ? " off" : ""}`}
-              aria-pressed={!hidden.has(n)}
-              onClick={() => toggle(n)}
-            >
-              <i className="dot" style={{ background: curveColour(n) }} /> {label}
-            </button>
+            <Chip key={n} isOn={!hidden.has(n)} colour={curveColour(n)} run={() => toggle(n)}>
+              {label}
+            </Chip>
           ))}
         </div>
       ) : null}
@@ -202,7 +192,7 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
           x: { time: false, range: () => [...latest.current.view.x] },
           y: {
             range: () => [...latest.current.view.y],
-            ...(isLog(plot) ? { distr: LOGARITHMIC, log: 10 } : {}),
+            ...(isLog(plot) ? LOG_SCALE : {}),
             ...(plot.kind === "heat map" ? { dir: -1 } : {}),
           },
         },
@@ -218,6 +208,7 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
           {
             ...axis,
             ...label,
+            ...(isLog(plot) ? LOG_AXIS : {}),
             ...names(plot.up),
             ...(plot.up ? { space: 18, size: 22 + 6.5 * widest(plot.up) } : { size: 56 }),
             label: plot.kind === "histogram" ? "count" : plot.y,
@@ -268,61 +259,60 @@ function useChart(plot: Plot, view: View, hidden: ReadonlySet<number>) {
 
 const cut = (name: string): string => (name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name);
 
-interface Hands {
+interface Changes {
   readonly zoom: (factor: number, about: Point, axes: string) => void;
   readonly move: (across: number, up: number) => void;
+  readonly tap: (at: Point) => void;
   /** Whether the axis up goes down. */
   readonly isDown: boolean;
+  /** Whether all of it is seen: a finger scrolls then what the plot is in. */
+  readonly isWhole: boolean;
 }
 
-/** Wheel and drag: over an axis they change that one alone. */
-function usePointer(
+const TREMBLE = 5; // pixels within which a press is a tap
+
+/** Hands on a plot: over an axis they change that one alone. */
+function usePlotHands(
   host: RefObject<HTMLDivElement | null>,
   chart: uPlot | null,
-  { zoom, move, isDown }: Hands,
+  { zoom, move, tap, isDown, isWhole }: Changes,
 ) {
-  const held = useRef<{ id: number; at: Point; axes: string } | null>(null);
+  const press = useRef<{ at: Point; axes: string; isTap: boolean } | null>(null);
   const where = useCallback(
-    (event: { clientX: number; clientY: number }) => {
+    ([x, y]: Point) => {
       const rim = chart?.over.getBoundingClientRect() ?? new DOMRect(0, 0, 1, 1);
-      const share: Point = [
-        (event.clientX - rim.left) / rim.width,
-        (rim.bottom - event.clientY) / rim.height,
-      ];
+      const share: Point = [(x - rim.left) / rim.width, (rim.bottom - y) / rim.height];
       const axes = share[1] < 0 ? "x" : share[0] < 0 ? "y" : "xy";
       return { rim, axes, about: [share[0], isDown ? 1 - share[1] : share[1]] as Point };
     },
     [chart, isDown],
   );
-  useEffect(() => {
-    const box = host.current;
-    const wheel = (event: WheelEvent) => {
-      event.preventDefault(); // React listens passively, and the page would scroll or zoom
-      const { axes, about } = where(event);
-      zoom(Math.exp(event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), about, axes);
-    };
-    box?.addEventListener("wheel", wheel, { passive: false });
-    return () => box?.removeEventListener("wheel", wheel);
-  }, [host, where, zoom]);
-  return {
-    down: (event: PointerEvent) => {
-      if (event.button !== 0 || held.current) return;
-      event.currentTarget.setPointerCapture(event.pointerId);
-      held.current = { id: event.pointerId, at: [event.clientX, event.clientY], axes: where(event).axes };
+  return useHands(host, {
+    zoom: useCallback(
+      (factor, at) => {
+        const { axes, about } = where(at);
+        zoom(1 / factor, about, axes);
+      },
+      [where, zoom],
+    ),
+    down(event, fingers) {
+      const at = pointOf(event);
+      press.current = { at, axes: where(at).axes, isTap: fingers === 1 && event.button === 0 };
     },
-    move: (event: PointerEvent) => {
-      const hand = held.current;
-      if (hand?.id !== event.pointerId) return;
-      const { rim } = where(event);
-      const [x, y] = hand.at;
-      held.current = { ...hand, at: [event.clientX, event.clientY] };
-      const up = ((event.clientY - y) / rim.height) * (isDown ? -1 : 1);
-      move(hand.axes === "y" ? 0 : (x - event.clientX) / rim.width, hand.axes === "x" ? 0 : up);
+    move(from, to, fingers, event) {
+      const hand = press.current;
+      if (!hand || event.buttons > 1) return;
+      if (hand.isTap && Math.hypot(to[0] - hand.at[0], to[1] - hand.at[1]) < TREMBLE) return;
+      press.current = { ...hand, isTap: false };
+      if (isWhole && fingers === 1 && event.pointerType === "touch") return;
+      const { rim } = where(from);
+      const up = ((to[1] - from[1]) / rim.height) * (isDown ? -1 : 1);
+      move(hand.axes === "y" ? 0 : (from[0] - to[0]) / rim.width, hand.axes === "x" ? 0 : up);
     },
-    up: (event: PointerEvent) => {
-      if (held.current?.id === event.pointerId) held.current = null;
+    up(event) {
+      if (press.current?.isTap && event.type === "pointerup") tap(pointOf(event));
     },
-  };
+  });
 }
 
 /** The mark that is meant, made out, and what it stands for beside it; said to who does not see it. */
@@ -388,7 +378,7 @@ function Told({
 
 /** What the colours of a heat map mean. */
 function Scale({ plot }: { plot: Plot }) {
-  const [low, high] = coloured(plot);
+  const [low, high] = useMemo(() => coloured(plot), [plot]);
   const stops = [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875, 1].map(heat);
   return (
     <p className="plot-scale">

@@ -6,6 +6,7 @@ import {
   heat,
   heatShare,
   isLog,
+  marksOf,
   placeOf,
   type Hidden,
   type Mark,
@@ -85,16 +86,7 @@ const PAINT: Readonly<Record<Plot["kind"], (brush: Brush) => void>> = {
 
 const placed = (plot: Plot, series: number, at: number): Point => placeOf(plot, { series, at }) ?? [0, 0];
 
-/** The marks that can be drawn: those with a place, which 0 has not on a logarithmic axis. */
-function marks({ plot, series, n }: Brush): Mark[] {
-  const log = isLog(plot);
-  return series.x
-    .map((_, at) => ({ series: n, at }))
-    .filter((mark) => {
-      const place = placeOf(plot, mark);
-      return place !== null && !(log && place[1] <= 0);
-    });
-}
+const marks = ({ plot, n }: Brush): Mark[] => marksOf(plot, n);
 
 /** The stretches of a line, which what has no place cuts. */
 function runs(brush: Brush): Mark[][] {

@@ -55,8 +55,6 @@ export function Viewer({ pictures, at, go, mode, setMode, against, closer = null
       "+": () => looking.zoom(ZOOM),
       "-": () => looking.zoom(1 / ZOOM),
       "0": looking.fit,
-      PageUp: () => go(Math.max(0, at - 1)),
-      PageDown: () => go(Math.min(pictures.length - 1, at + 1)),
       ArrowLeft: () => looking.move([step, 0]),
       ArrowRight: () => looking.move([-step, 0]),
       ArrowUp: () => looking.move([0, step]),
@@ -69,9 +67,17 @@ export function Viewer({ pictures, at, go, mode, setMode, against, closer = null
     run();
   };
   const isCloser = closer !== null && mode === "one";
+  const turn = (event: KeyboardEvent<HTMLElement>) => {
+    const by = { PageUp: -1, PageDown: 1 }[event.key];
+    if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (isCloser) event.currentTarget.focus(); // the plot that has the keyboard goes with its picture
+    go(Math.min(pictures.length - 1, Math.max(0, at + by)));
+  };
   const isSplit = mode === "compare" && against !== null;
   return (
-    <div className="viewer">
+    <div className="viewer" tabIndex={-1} onKeyDown={mode === "grid" ? undefined : turn}>
       <div className="viewer-bar" role="toolbar" aria-label="Pictures">
         <IconButton label="Picture before (Page Up)" disabled={at <= 0} run={() => go(at - 1)}>
           <ChevronLeft size={15} />

@@ -1,15 +1,8 @@
 /** Zoom and pan of a picture by wheel, drag, two fingers and keys. What one finger or the left button does can be handed in. */
-import {
-  useCallback,
-  useEffect,
-  useRef,
-  useState,
-  type CSSProperties,
-  type PointerEvent,
-  type RefObject,
-} from "react";
+import { useCallback, useEffect, useRef, useState, type CSSProperties, type RefObject } from "react";
 import type { Point, Size } from "../../drawing/geometry";
-import { fitted, inPicture, moved, pinched, zoomed, type Look } from "../../drawing/zooming";
+import { fitted, inPicture, moved, zoomed, type Look } from "../../drawing/zooming";
+import { pointOf, useHands } from "../useHands";
 
 /** Where a picture lies in its box, as a style. */
 export const lying = ([width, height]: Size, { scale, at: [x, y] }: Look): CSSProperties => ({
@@ -33,12 +26,7 @@ export interface Looking {
   readonly zoom: (factor: number) => void;
   readonly move: (by: Point) => void;
   readonly fit: () => void;
-  readonly handlers: {
-    readonly onPointerDown: (event: PointerEvent) => void;
-    readonly onPointerMove: (event: PointerEvent) => void;
-    readonly onPointerUp: (event: PointerEvent) => void;
-    readonly onPointerCancel: (event: PointerEvent) => void;
-  };
+  readonly handlers: ReturnType<typeof useHands>;
 }
 
 export function useLook(picture: Size, pen?: Pen): Looking {
@@ -46,7 +34,6 @@ export function useLook(picture: Size, pen?: Pen): Looking {
   const [room, setRoom] = useState<Size>([1, 1]);
   const [own, setOwn] = useState<Look | null>(null);
   const look = own ?? fitted(picture, room);
-  const held = useRef(new Map<number, Point>());
   const drawing = useRef(false);
   const change = useCallback(
     (how: (look: Look) => Look) => setOwn((now) => how(now ?? fitted(picture, room))),
@@ -59,64 +46,45 @@ export function useLook(picture: Size, pen?: Pen): Looking {
     watcher.observe(element);
     return () => watcher.disconnect();
   }, []);
-  const at = (event: { clientX: number; clientY: number }): Point => {
+  const at = useCallback(([x, y]: Point): Point => {
     const rim = box.current?.getBoundingClientRect();
-    return [event.clientX - (rim?.left ?? 0), event.clientY - (rim?.top ?? 0)];
-  };
-  useEffect(() => {
-    const element = box.current;
-    const wheel = (event: WheelEvent) => {
-      event.preventDefault(); // React listens passively, and the page would scroll or zoom
-      const rim = element?.getBoundingClientRect();
-      const about: Point = [event.clientX - (rim?.left ?? 0), event.clientY - (rim?.top ?? 0)];
-      change((now) => zoomed(now, Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0015)), about));
-    };
-    element?.addEventListener("wheel", wheel, { passive: false });
-    return () => element?.removeEventListener("wheel", wheel);
-  }, [change]);
-
-  const release = (event: PointerEvent) => {
-    held.current.delete(event.pointerId);
-    if (drawing.current) pen?.up();
-    drawing.current = false;
-  };
+    return [x - (rim?.left ?? 0), y - (rim?.top ?? 0)];
+  }, []);
+  const zoom = useCallback(
+    (factor: number, about: Point) => change((now) => zoomed(now, factor, at(about))),
+    [change, at],
+  );
+  const handlers = useHands(box, {
+    zoom,
+    down(event, fingers) {
+      if (fingers > 1) {
+        if (drawing.current) pen?.cancel();
+        drawing.current = false;
+      } else if (pen && event.button === 0) {
+        drawing.current = true;
+        pen.down(inPicture(look, at(pointOf(event))));
+      }
+    },
+    move(from, to, fingers, event) {
+      if (drawing.current) {
+        // What the browser gathered since the last frame is part of the line.
+        const steps = event.nativeEvent.getCoalescedEvents();
+        for (const step of steps.length > 0 ? steps : [event.nativeEvent])
+          pen?.move(inPicture(look, at(pointOf(step))));
+      } else if (!pen || fingers > 1 || event.buttons > 1)
+        change((own) => moved(own, [to[0] - from[0], to[1] - from[1]]));
+    },
+    up() {
+      if (drawing.current) pen?.up();
+      drawing.current = false;
+    },
+  });
   return {
     box,
     look,
     zoom: (factor) => change((now) => zoomed(now, factor, [room[0] / 2, room[1] / 2])),
     move: (by) => change((now) => moved(now, by)),
     fit: () => setOwn(null),
-    handlers: {
-      onPointerDown(event) {
-        event.currentTarget.setPointerCapture(event.pointerId);
-        held.current.set(event.pointerId, at(event));
-        if (held.current.size > 1) {
-          if (drawing.current) pen?.cancel();
-          drawing.current = false;
-        } else if (pen && event.button === 0) {
-          drawing.current = true;
-          pen.down(inPicture(look, at(event)));
-        }
-      },
-      onPointerMove(event) {
-        const before = held.current.get(event.pointerId);
-        if (!before) return;
-        const now = at(event);
-        const others = [...held.current].filter(([id]) => id !== event.pointerId).map(([, point]) => point);
-        held.current.set(event.pointerId, now);
-        if (drawing.current) {
-          // What the browser gathered since the last frame is part of the line.
-          const steps = event.nativeEvent.getCoalescedEvents();
-          for (const step of steps.length > 0 ? steps : [event.nativeEvent])
-            pen?.move(inPicture(look, at(step)));
-        } else if (others[0]) {
-          const other = others[0];
-          change((own) => pinched(own, [before, other], [now, other]));
-        } else if (!pen || event.buttons > 1)
-          change((own) => moved(own, [now[0] - before[0], now[1] - before[1]]));
-      },
-      onPointerUp: release,
-      onPointerCancel: release,
-    },
+    handlers,
   };
 }
