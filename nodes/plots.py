@@ -111,7 +111,7 @@ def _picture_shape(plots: list[_Plot], width: int, height: int) -> Image:
     return torch.empty(1, 3, height, width * len(plots))
 
 
-@node(category="plots", dry=_picture_shape, words=("rasterize", "figure to image"))
+@node(category="plots", version=2, dry=_picture_shape, words=("rasterize", "figure to image"))
 def plot_image(plots: list[Plot], width: Pixels = 640, height: Pixels = 440) -> Image:
     """Plots beside each other as an image, for grids and wherever images go.
 
@@ -129,7 +129,7 @@ def _could_save(**_: Any) -> None:
 @node(
     category="plots",
     effect=True,
-    version=2,
+    version=3,
     dry=_could_save,
     words=("show", "figure", "svg", "png", "export", "preview"),
 )
