@@ -8,6 +8,7 @@ from pydantic import Field
 
 from core.conditioning import edges
 from core.metrics import edges as metric
+from graph_runner.context import Processes
 from graph_runner.contract import Axes, node
 from nodes.wires import Image, Scalar
 
@@ -40,17 +41,19 @@ def canny_edges(images: Image, low: Threshold = 0.4, high: Threshold = 0.8) -> I
 
 
 @node(category="metrics", version=2, words=("f1", "iou", "boundary f1", "controlnet"))
-def edge_agreement(found: Edges, asked: Edges, tolerance: Annotated[int, Field(ge=0, le=64)] = 1) -> Agreement:
+def edge_agreement(
+    found: Edges, asked: Edges, processes: Processes, tolerance: Annotated[int, Field(ge=0, le=64)] = 1
+) -> Agreement:
     """How far pictures keep to the edges that they were asked to: F1 of precision and recall, the mean over pictures; 1 is all.
 
     Beside it what chance gives: each picture's agreement with the edges of the next. It says nothing of a batch that was asked for the
-    same edges throughout: there it is the agreement itself.
+    same edges throughout: there it is the agreement itself. Where several processes share a batch, the next is one of the own share.
 
     found: edges of what was drawn, of two pictures at least.
     asked: edges that were shown, in the same order.
     tolerance: how many pixels an edge may lie beside another.
     """
-    if len(asked) < 2:
+    if len(asked) * processes.world < 2:
         raise ValueError(
             "what chance gives is measured at the next picture's edges, and there is one; give at least two pictures"
         )

@@ -17,6 +17,7 @@ from core.metrics.features import SmallFeatures
 from core.metrics.inception import InceptionV3
 from core.metrics.reconstruction import psnr, ssim
 from core.models.lpips import LPIPS
+from graph_runner.context import Processes
 from graph_runner.format.workflow import Workflow
 from graph_runner.run.engine import Engine
 from nodes.edges import edge_agreement
@@ -134,6 +135,6 @@ def test_the_inception_score_reads_the_networks_classes() -> None:
 def test_chance_is_measured_at_the_next_pictures_edges() -> None:
     edges = torch.full((2, 3, 8, 8), -1.0)
     edges[0, :, 2, 2:4] = edges[1, :, 6, 6] = 1
-    assert tuple(map(float, edge_agreement(edges, edges))) == (1, 0)
+    assert tuple(map(float, edge_agreement(edges, edges, Processes()))) == (1, 0)
     with pytest.raises(ValueError, match="give at least two pictures"):
-        edge_agreement(edges[:1], edges[:1])
+        edge_agreement(edges[:1], edges[:1], Processes())
