@@ -163,13 +163,10 @@ def test_an_encoded_data_set_is_told_whole_from_one_batch(registry: Registry) ->
     assert found.nodes["latents"].flops == pytest.approx(counter.get_total_flops(), rel=0.1)
 
 
-def test_a_tokenizer_of_encoded_captions_knows_their_words(registry: Registry) -> None:
-    nodes = {
-        "shapes": {"type": "shapes_dataset", "params": {"size": 400, "resolution": 16, "objects": 2}},
-        "autoencoder": {"type": "kl_autoencoder", "params": {"model_channels": 16, "norm_groups": 8}},
-        "latents": {"type": "encode_dataset", "wires": {"autoencoder": "autoencoder", "data": "shapes"}},
-        "parts": {"type": "hold_out", "params": {"combinations": ["red circle"]}, "wires": {"data": "latents"}},
-        "tokenizer": {"type": "wordpiece_tokenizer", "wires": {"data": "parts.training"}, "params": {"length": 10}},
+def prompted(data: str, length: int, *prompts: str) -> dict[str, Any]:
+    """Prompts through a tokenizer that is made of the captions of some data."""
+    return {
+        "tokenizer": {"type": "wordpiece_tokenizer", "wires": {"data": data}, "params": {"length": length}},
         "encoder": {
             "type": "bert_text_encoder",
             "wires": {"tokenizer": "tokenizer"},
@@ -178,8 +175,18 @@ def test_a_tokenizer_of_encoded_captions_knows_their_words(registry: Registry) -
         "prompt": {
             "type": "text_context",
             "wires": {"text_encoder": "encoder", "tokenizer": "tokenizer"},
-            "params": {"prompts": ["a red circle left of a blue square", "a purple cross above a cyan triangle"]},
+            "params": {"prompts": [*prompts]},
         },
+    }
+
+
+def test_a_tokenizer_of_encoded_captions_knows_their_words(registry: Registry) -> None:
+    nodes = {
+        "shapes": {"type": "shapes_dataset", "params": {"size": 400, "resolution": 16, "objects": 2}},
+        "autoencoder": {"type": "kl_autoencoder", "params": {"model_channels": 16, "norm_groups": 8}},
+        "latents": {"type": "encode_dataset", "wires": {"autoencoder": "autoencoder", "data": "shapes"}},
+        "parts": {"type": "hold_out", "params": {"combinations": ["red circle"]}, "wires": {"data": "latents"}},
+        **prompted("parts.training", 10, "a red circle left of a blue square", "a purple cross above a cyan triangle"),
     }
     (told,) = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry).problems
     assert (told.node, told.severity) == ("prompt", "warning")
@@ -202,17 +209,7 @@ def test_every_shipped_workflow_goes_through_dry(path: Path, registry: Registry)
 def test_what_of_a_prompt_is_not_understood_is_told_beforehand(registry: Registry) -> None:
     nodes = {
         "shapes": {"type": "shapes_dataset", "params": {"size": 64}},
-        "tokenizer": {"type": "wordpiece_tokenizer", "wires": {"data": "shapes"}, "params": {"length": 6}},
-        "encoder": {
-            "type": "bert_text_encoder",
-            "wires": {"tokenizer": "tokenizer"},
-            "params": {"dim": 64, "layers": 1},
-        },
-        "prompt": {
-            "type": "text_context",
-            "wires": {"text_encoder": "encoder", "tokenizer": "tokenizer"},
-            "params": {"prompts": ["a red circle", "a purple circle of a red and a blue square <lora:x:1>"]},
-        },
+        **prompted("shapes", 6, "a red circle", "a purple circle of a red and a blue square <lora:x:1>"),
     }
     found = estimate(Workflow.model_validate({"loom": 1, "nodes": nodes}), registry)
     assert {(problem.node, problem.severity) for problem in found.problems} == {("prompt", "warning")}
